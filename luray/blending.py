@@ -1,0 +1,66 @@
+"""Overlap averaging that does not depend on the order of arrival.
+
+Probabilities are rounded to 16-bit integers and added with integer weights: a sum of integers has no order, so one
+worker or many, any tile size and any schedule give the same bits.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.schema import F32, I32, OUTSIDE, U8, Bool, Config
+from luray.windows import Tiling
+
+ONE = 65535
+"""Fixed-point value of probability 1."""
+
+Taper = Literal["uniform", "linear"]
+
+
+class BlendingConfig(Config):
+    """How overlapping windows are averaged: every window alike, or falling linearly towards a window's edge."""
+
+    taper: Taper = "linear"
+
+
+def window_weights(tiling: Tiling, *, taper: Taper) -> I32:
+    """Integer weight of each cell of a window, shape (window, window), at least 1.
+
+    Linear: 1 at the edge, rising by 1 a cell over the overlap of two windows, the product of both axes.
+    Raises ValueError if the sums could pass 2^31.
+    """
+    overlap = 2 * tiling.margin
+    ramp = np.minimum(np.arange(1, tiling.window + 1), np.arange(tiling.window, 0, -1))
+    axis = np.minimum(ramp, max(1, overlap)) if taper == "linear" else np.ones_like(ramp)
+    weights = np.outer(axis, axis).astype(np.int32)
+    layers = -(-tiling.window // tiling.stride)
+    if int(weights.max()) * layers**2 * ONE > np.iinfo(np.int32).max:
+        raise ValueError(f"linear weights over an overlap of {overlap} cells overflow 32 bits; use taper = 'uniform' "
+                         "or a smaller overlap")
+    return weights
+
+
+def quantise(probabilities: F32) -> I32:
+    """Probabilities 0..1 as fixed-point integers 0..65535, same shape."""
+    fixed: I32 = np.rint(probabilities * np.float32(ONE)).astype(np.int32)
+    return fixed
+
+
+def add_window(sums_KHW: I32, probabilities_KHW: F32, weights_HW: I32, *, at: tuple[slice, slice]) -> None:
+    """Add a window's weighted probabilities to the sums, in place, at the given rows and columns."""
+    sums_KHW[:, at[0], at[1]] += quantise(probabilities_KHW) * weights_HW
+
+
+def decide(sums_KHW: I32, land: Bool) -> tuple[U8, U8]:
+    """Class index and confidence of each cell from its sums, both uint8 (lat, lon).
+
+    The class is the largest sum (the lowest index where equal); confidence is its share of the total in percent,
+    rounded half up. Cells without land are `OUTSIDE` with confidence 0.
+    """
+    total = sums_KHW.sum(axis=0, dtype=np.int64)
+    assert (total[land] > 0).all(), "a land cell was covered by no window"
+    winner = sums_KHW.argmax(axis=0).astype(np.uint8)
+    largest: NDArray[np.int64] = sums_KHW.max(axis=0).astype(np.int64)
+    confidence = (200 * largest + total) // np.maximum(2 * total, 1)
+    return np.where(land, winner, np.uint8(OUTSIDE)), np.where(land, confidence, 0).astype(np.uint8)

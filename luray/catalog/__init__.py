@@ -1,0 +1,1 @@
+"""STAC catalogs: what luray publishes, and later what it reads."""

@@ -1,0 +1,216 @@
+"""The command line: one verb a stage, each resumable and each usable alone."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from luray.config import RunConfig, load_run
+from luray.schema import Direction
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+                  help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
+                       "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the run "
+                       "file, does what is still missing and can be repeated or interrupted at any time.")
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", show_default=False,
+                                               help="Override a value of the run file, such as training.steps=100. "
+                                                    "May be given several times.")]
+PLAIN_SECONDS = 10.0
+"""Pause between two progress lines where there is no terminal."""
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[..., None]]:
+    """A function to call with (done, total[, note]): a bar on a terminal, a line now and then in a log."""
+    started = time.monotonic()
+    if out.is_terminal:
+        columns = (TextColumn("{task.description:<18}"), BarColumn(bar_width=30), MofNCompleteColumn(),
+                   TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                   TextColumn("{task.fields[note]}"))
+        with Progress(*columns, console=out) as bars:
+            tasks: dict[str, TaskID] = {}
+
+            def show(done: int, total: int, note: str = "", name: str = what) -> None:
+                if name not in tasks:
+                    tasks[name] = bars.add_task(name, total=total, note=note)
+                bars.update(tasks[name], completed=done, total=total, note=note)
+
+            yield show
+        return
+    last = 0.0
+
+    def say(done: int, total: int, note: str = "", name: str = what) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= PLAIN_SECONDS or done == total:
+            last = now
+            left = (now - started) / done * (total - done) if done else float("nan")
+            out.print(f"{name}: {done}/{total}, {now - started:.0f} s, about {left:.0f} s left {note}".rstrip())
+
+    yield say
+
+
+@contextmanager
+def session(run: RunConfig) -> Iterator[None]:
+    """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least 2."""
+    from luray.distributed import cluster  # Ray takes seconds to import; `--help` and a bad run file do not wait for it
+
+    wanted = max(2, run.inference.workers * run.inference.threads, run.training.workers)
+    with cluster(cpus=wanted):
+        yield
+
+
+@app.command()
+def build(file: RunFile, set_: Set = None) -> None:
+    """Build the predictor cube from the source files, each variable on its native grid."""
+    run = load_run(file, set_ or ())
+    with session(run):
+        _build(run)
+
+
+@app.command()
+def train(file: RunFile, set_: Set = None) -> None:
+    """Train a U-Net for every direction of travel that the run needs."""
+    run = load_run(file, set_ or ())
+    with session(run):
+        _train(run)
+
+
+@app.command()
+def infer(file: RunFile, set_: Set = None,
+          restart: Annotated[bool, typer.Option("--restart", help="Delete an earlier product first.")] = False) -> None:
+    """Walk year by year, forward and backward, and write the product."""
+    run = load_run(file, set_ or ())
+    with session(run):
+        _infer(run, restart=restart)
+
+
+@app.command()
+def evaluate(file: RunFile, set_: Set = None) -> None:
+    """Score rollouts against maps that training has not seen, beside persistence."""
+    run = load_run(file, set_ or ())
+    with session(run):
+        _evaluate(run)
+
+
+@app.command()
+def plot(file: RunFile, set_: Set = None) -> None:
+    """Draw maps, changes, area by class over the years, and an animation."""
+    _plot(load_run(file, set_ or ()))
+
+
+@app.command()
+def publish(file: RunFile, set_: Set = None) -> None:
+    """Publish the finished product as a static STAC catalog."""
+    _publish(load_run(file, set_ or ()))
+
+
+@app.command()
+def verify(file: RunFile, set_: Set = None,
+           repair: Annotated[bool, typer.Option("--repair", help="Withdraw the receipts of what is damaged, so that the "
+                                                                 "next `luray infer` computes it again.")] = False) -> None:
+    """Check every tile-year of the product against its receipt; exit code 1 names what is damaged."""
+    run = load_run(file, set_ or ())
+    from luray.distributed import stages
+
+    with progress("verify") as show:
+        found = stages.damaged(run, report=show)
+    if not found:
+        out.print(f"{run.product}: every tile-year matches its receipt")
+        return
+    for year, tile in found:
+        err.print(f"damaged: year {year}, tile {tile.row}.{tile.col}")
+    if repair:
+        stages.withdraw(run, found)
+        err.print("receipts withdrawn: `luray infer` computes these tile-years again")
+    raise typer.Exit(1)
+
+
+@app.command()
+def demo(set_: Set = None) -> None:
+    """The main job on a simulated world: every stage on 251 years, in a few minutes."""
+    started = time.monotonic()
+    from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+
+    run = load_run(demo_run(), set_ or ())
+    height, width = run.grid.shape
+    config = SandboxConfig(height=height, width=width, scenario=(run.scenario,))
+    with progress("sandbox") as show:
+        world = write_sandbox(run.path("world"), config, progress=show)
+    with session(run):
+        _build(run)
+        _train(run)
+        _infer(run, restart=False)
+        _evaluate(run)
+    _plot(run)
+    _publish(run)
+    _summary(run, world, time.monotonic() - started)
+
+
+def _build(run: RunConfig) -> None:
+    from luray.distributed import stages
+
+    with progress("build") as show:
+        stages.build(run, report=show)
+    out.print(f"predictor cube: {run.cube}")
+
+
+def _train(run: RunConfig) -> None:
+    from luray.distributed import stages
+
+    def note(metrics: dict[str, float]) -> str:
+        if not metrics:
+            return ""
+        return (f"loss {metrics['loss']:.4f}, accuracy {metrics['accuracy']:.4f} "
+                f"(persistence {metrics['persistence']:.4f})")
+
+    with progress("train") as show:
+        def report(direction: Direction, step: int, metrics: dict[str, float]) -> None:
+            show(step, run.training.steps, note(metrics), name=f"train {direction}")
+
+        trained = stages.train(run, report=report)
+    for direction in run.directions:
+        out.print(f"{direction} model: {run.model_folder(direction)}{'' if direction in trained else ' (trained earlier)'}")
+
+
+def _infer(run: RunConfig, *, restart: bool) -> None:
+    from luray.distributed import stages
+
+    with progress("infer") as show:
+        stages.infer(run, restart=restart, report=show)
+    out.print(f"product: {run.product}, {run.inference.years[0]}-{run.inference.years[1]}")
+
+
+def _evaluate(run: RunConfig) -> None:
+    from luray.distributed import stages
+
+    with progress("evaluate") as show:
+        scored = stages.evaluate(run, report=show)
+    out.print(scored.render())
+    out.print(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
+
+
+def main() -> None:
+    """Entry point: errors of the user are one message on stderr and exit code 1, without a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        app()
+    except (ValueError, OSError, RuntimeError) as error:
+        err.print(f"[bold red]error[/]: {escape(str(error))}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

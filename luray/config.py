@@ -1,0 +1,256 @@
+"""The run file: strict TOML that composes the configurations of the components.
+
+Everything is checked before anything runs: an unknown key, a wrong type or an impossible combination is an error that
+names the key, what was expected and what to do.
+"""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from luray.blending import BlendingConfig
+from luray.cube.product import Span
+from luray.grid import Grid
+from luray.model.fit import Recipe
+from luray.model.unet import UNetConfig
+from luray.schema import Config, Direction
+from luray.sources import SourceConfig
+from luray.storage import is_local
+from luray.windows import Tiling, TilingConfig
+
+
+class ConfigError(ValueError):
+    """A run file that cannot be run; every line names a key, what was expected and what to do."""
+
+
+class GridConfig(Config):
+    """The run grid: north and west edges and cell size in degrees, shape in cells (lat, lon)."""
+
+    north: float
+    west: float
+    step: float
+    shape: tuple[int, int]
+
+    @property
+    def grid(self) -> Grid:
+        """The grid as a value."""
+        return Grid(self.north, self.west, self.step, *self.shape)
+
+
+class InferenceConfig(Config):
+    """Which years are made, from which observed years, and by how many workers.
+
+    `observed` are the first and last year whose maps luray may copy and start from; the other years of `years` are
+    predicted, backward and forward from them, even where maps exist.
+    """
+
+    years: tuple[int, int]
+    observed: tuple[int, int]
+    workers: int = 2
+    threads: int = 1
+    batch: int = 4
+    years_in_flight: int = 4
+
+    def model_post_init(self, _: Any) -> None:
+        first, last = self.observed
+        if first > last or not (self.years[0] <= last and first <= self.years[1]):
+            raise ValueError(f"inference.observed {first}-{last} must be ascending years that meet inference.years "
+                             f"{self.years[0]}-{self.years[1]}")
+        for key in ("workers", "threads", "batch", "years_in_flight"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"inference.{key} is {getattr(self, key)}, expected at least 1")
+
+    @property
+    def span(self) -> Span:
+        """Years and observed years as a value."""
+        return Span(*self.years, self.observed)
+
+
+class RolloutTest(Config):
+    """One test: a rollout from the map of `start` to `stop`, backward where `stop` is earlier, scored against the maps."""
+
+    name: str
+    start: int
+    stop: int
+
+    @property
+    def direction(self) -> Direction:
+        """Direction of travel."""
+        return "forward" if self.stop > self.start else "backward"
+
+    @property
+    def span(self) -> Span:
+        """The rollout as a product whose only observed year is the start."""
+        return Span(min(self.start, self.stop), max(self.start, self.stop), (self.start, self.start))
+
+
+class EvaluationConfig(Config):
+    """Rollouts over years that training has not seen."""
+
+    tests: tuple[RolloutTest, ...] = ()
+
+
+class RunConfig(Config):
+    """A whole run. Outputs go to `output`: cube, models, product, report, pictures and STAC."""
+
+    name: str
+    title: str = ""
+    scenario: str = "ssp245"
+    output: str
+    grid: GridConfig
+    sources: tuple[SourceConfig, ...]
+    tiling: TilingConfig = TilingConfig()
+    blending: BlendingConfig = BlendingConfig()
+    model: UNetConfig = UNetConfig()
+    training: Recipe
+    inference: InferenceConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def model_post_init(self, _: Any) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise ValueError(f"name {self.name!r} must be letters, digits, dots, dashes; it names files")
+        if self.tiling.window % 2**self.model.depth:
+            raise ValueError(f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {2**self.model.depth}; "
+                             f"set tiling.window = {-(-self.tiling.window // 2**self.model.depth) * 2**self.model.depth}"
+                             " or a smaller model.depth")
+        _ = self.tiles
+        for test in self.evaluation.tests:
+            low, high = sorted((test.start, test.stop))
+            seen = set(range(self.training.years[0], self.training.years[1] + 1)) & (
+                set(range(low, high + 1)) - {test.start})
+            if test.start == test.stop or seen:
+                raise ValueError(f"evaluation test {test.name!r} scores {low}-{high} but training sees "
+                                 f"{self.training.years[0]}-{self.training.years[1]}; a test starts where training ends "
+                                 "and shares no other year with it")
+
+    @property
+    def tiles(self) -> Tiling:
+        """Windows and tiles over the run grid."""
+        grid = self.grid.grid
+        return Tiling(*grid.shape, self.tiling.window, self.tiling.stride, self.tiling.tile, grid.periodic)
+
+    @property
+    def years(self) -> range:
+        """Every year that the run touches: product, training and tests."""
+        touched = [*self.inference.years, *self.inference.observed, *self.training.years,
+                   *(y for t in self.evaluation.tests for y in (t.start, t.stop))]
+        return range(min(touched), max(touched) + 1)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Directions that the product or a test travels in: a model is trained for each."""
+        used = {*self.inference.span.chains, *(t.direction for t in self.evaluation.tests)}
+        return tuple(d for d in get_args(Direction) if d in used)
+
+    def path(self, *parts: str) -> str:
+        """A place in the output, on an object store or local; absolute, for workers run in folders of their own."""
+        output = str(Path(self.output).resolve()) if is_local(self.output) else self.output.rstrip("/")
+        return "/".join([output, *parts])
+
+    @property
+    def cube(self) -> str:
+        """Predictor cube."""
+        return self.path("cube.zarr")
+
+    @property
+    def product(self) -> str:
+        """The product."""
+        return self.path("product.zarr")
+
+    def model_folder(self, direction: Direction) -> str:
+        """The model of a direction."""
+        return self.path("model", direction)
+
+
+def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a string).
+
+    `${NAME}` in a string is taken from the environment. Raises ConfigError listing every fault.
+    """
+    try:
+        text = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such run file; `catalogs/*/run.toml` are examples") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    for override in overrides:
+        _override(text, override)
+    try:
+        return RunConfig.model_validate_json(json.dumps(_expand(text, where=str(path)), default=str))
+    except ValidationError as error:
+        faults = [f"  {_explain(fault)}" for fault in error.errors()]
+        raise ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults])) from None
+
+
+def _override(text: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: expected a.b=value, such as --set training.steps=100")
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    node: Any = text
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        if not isinstance(node, dict | list):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a table; give the key of a value inside a table")
+    node[int(last) if isinstance(node, list) else last] = parsed
+
+
+def _expand(node: Any, *, where: str) -> Any:
+    if isinstance(node, dict):
+        return {k: _expand(v, where=where) for k, v in node.items()}
+    if isinstance(node, list):
+        return [_expand(v, where=where) for v in node]
+    if not isinstance(node, str):
+        return node
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise ConfigError(f"{where}: {node!r} needs the environment variable {match[1]}, which is not set; "
+                              "set it to the folder that holds the input files (README.md says which and where from)")
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, node)
+
+
+def _explain(fault: Any) -> str:
+    where = ".".join(str(p) for p in fault["loc"]) or "run file"
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(fault["loc"][:-1])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}" if known else "remove it"
+        return f"{where}: unknown key; {hint}"
+    if fault["type"] == "missing":
+        return f"{where}: missing; add it"
+    if fault["type"] == "value_error":
+        return f"{where}: {fault['ctx']['error']}" if fault["loc"] else str(fault["ctx"]["error"])
+    return f"{where}: {fault['msg'].lower()}, got {fault['input']!r}; correct the value"
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    """Keys that the run file knows at a place, from the JSON schema of the configuration."""
+    schema = RunConfig.model_json_schema()
+    definitions: Mapping[str, Any] = schema["$defs"]
+    node: Any = schema
+    for part in loc:
+        if isinstance(part, int):
+            node = node.get("items", {})
+        elif "discriminator" in node:
+            node = definitions[node["discriminator"]["mapping"][part].rsplit("/", 1)[-1]]
+        else:
+            node = node.get("properties", {}).get(part, {})
+        if "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
+    return list(node.get("properties", {}))
+
+

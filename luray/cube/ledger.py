@@ -1,0 +1,84 @@
+"""Receipts: what is done, beside the store, written after the data.
+
+The ledger of `<store>` is the folder `<store>.ledger/<fingerprint>/`, one small JSON a piece of work, named by its
+key ("2001/3.4": year, tile row and column). "The object exists" proves nothing; a receipt says that it was written
+whole, by which run, and with which sha256. Receipts of another fingerprint are another run's.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.storage import filesystem, read_object, write_atomically
+from luray.windows import Tile
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """sha256 over the dtype, shape and bytes of arrays."""
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(f"{array.dtype.str}{array.shape}".encode())
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()
+
+
+def fingerprint_of(*parts: object) -> str:
+    """sha256 of the JSON of everything a result depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def key_of(year: int, tile: Tile) -> str:
+    """Key of a tile-year."""
+    return f"{year}/{tile.row}.{tile.col}"
+
+
+def tile_year_of(key: str) -> tuple[int, Tile]:
+    """The tile-year of a key."""
+    year, _, tile = key.partition("/")
+    row, _, col = tile.partition(".")
+    return int(year), Tile(int(row), int(col))
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The receipts of one run on one store."""
+
+    store: str
+    fingerprint: str
+
+    @property
+    def folder(self) -> str:
+        """Where the receipts lie."""
+        return f"{self.store.rstrip('/')}.ledger/{self.fingerprint[:16]}"
+
+    def record(self, key: str, sha256: str) -> None:
+        """Write a receipt; doing it twice changes nothing."""
+        write_atomically(f"{self.folder}/{key}.json", json.dumps({"key": key, "sha256": sha256}).encode())
+
+    def done(self) -> set[str]:
+        """Keys with a receipt, from one listing."""
+        fs, root = filesystem(self.folder)
+        if not fs.exists(root):
+            return set()
+        return {p[len(root) + 1 : -5] for p in fs.find(root) if p.endswith(".json")}
+
+    def sha256(self, key: str) -> str:
+        """The recorded hash of a key, empty when the receipt is missing or damaged."""
+        try:
+            receipt = json.loads(read_object(f"{self.folder}/{key}.json") or b"{}")
+        except ValueError:
+            return ""
+        found = receipt.get("sha256") if isinstance(receipt, dict) and receipt.get("key") == key else None
+        return found if isinstance(found, str) else ""
+
+    def withdraw(self, keys: Iterable[str]) -> None:
+        """Remove receipts, so that their work is done again."""
+        fs, root = filesystem(self.folder)
+        for key in keys:
+            if fs.exists(f"{root}/{key}.json"):
+                fs.rm_file(f"{root}/{key}.json")

@@ -1,0 +1,154 @@
+"""The product being written: whole shards only, a receipt after each, finished at the end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+
+from luray.cube.create import consolidate, create_product
+from luray.cube.ledger import Ledger, digest, key_of
+from luray.cube.regions import Cube
+from luray.inference import padded_map
+from luray.model.checkpoint import read_card
+from luray.schema import HILDA, U8, Direction
+from luray.storage import remove
+from luray.windows import Box, Tile, Tiling
+
+
+@dataclass(frozen=True)
+class Span:
+    """Years of a product: `first` .. `last`, of which the observed ones are copied; a chain leaves from either end."""
+
+    first: int
+    last: int
+    observed: tuple[int, int]
+
+    @property
+    def years(self) -> range:
+        """Every year of the product, ascending."""
+        return range(self.first, self.last + 1)
+
+    @property
+    def copied(self) -> range:
+        """Observed years within the product."""
+        return range(max(self.first, self.observed[0]), min(self.last, self.observed[1]) + 1)
+
+    @property
+    def chains(self) -> dict[Direction, tuple[int, ...]]:
+        """Years of each chain in its direction, beginning with the observed year it starts from."""
+        backward = tuple(range(self.observed[0], self.first - 1, -1))
+        forward = tuple(range(self.observed[1], self.last + 1))
+        chains: dict[Direction, tuple[int, ...]] = {"backward": backward, "forward": forward}
+        return {direction: years for direction, years in chains.items() if len(years) > 1}
+
+    @property
+    def origins(self) -> list[int]:
+        """Index into `ORIGINS` of each year."""
+        low, high = self.observed
+        return [0 if low <= y <= high else 1 if y < low else 2 for y in self.years]
+
+
+def _fingerprint(folder: str) -> str:
+    card = read_card(folder)
+    return card.fingerprint if card else ""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product store and the run that may write it, known by its fingerprint."""
+
+    url: str
+    span: Span
+    tiling: Tiling
+    fingerprint: str
+
+    @property
+    def ledger(self) -> Ledger:
+        """Receipts of the tile-years."""
+        return Ledger(self.url, self.fingerprint)
+
+    def create(self, cube: Cube, *, title: str, models: Mapping[Direction, str], scenario: str) -> None:
+        """Create the empty store, or find it as an earlier run of the same fingerprint left it.
+
+        Raises ValueError naming both sides when the store belongs to another run.
+        """
+        try:
+            found: Any = zarr.open_group(self.url, mode="r", use_consolidated=False).attrs["luray"]
+        except (FileNotFoundError, KeyError):
+            found = None
+        if found is None:
+            about = {"fingerprint": self.fingerprint, "finished": False,
+                     "models": {d: _fingerprint(folder) for d, folder in models.items()}, "scenario": scenario,
+                     "cube": cube.fingerprint, "tile": self.tiling.tile}
+            create_product(self.url, grid=cube.grid, years=self.span.years, origins=self.span.origins,
+                           tile=self.tiling.tile, attributes={"title": title, "caveats": list(cube.caveats),
+                                                              "luray": about, "grid": asdict(cube.grid)})
+        elif found["fingerprint"] != self.fingerprint:
+            raise ValueError(f"{self.url} belongs to run {found['fingerprint'][:12]}, this is run "
+                             f"{self.fingerprint[:12]} (another cube, model, tiling or span); choose another output, "
+                             "or start over with --restart")
+
+    def remove(self) -> None:
+        """Delete the store and its receipts."""
+        remove(self.url)
+        remove(f"{self.url}.ledger")
+
+    @cached_property
+    def _arrays(self) -> zarr.Group:
+        return zarr.open_group(self.url, mode="r+", use_consolidated=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_arrays"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def write(self, year: int, tile: Tile, classes: U8, confidence: U8) -> None:
+        """Write one tile-year, class indices and percent, both of the tile's shape; then its receipt."""
+        box = self.tiling.tile_box(tile)
+        assert classes.shape == confidence.shape == box.shape, f"{classes.shape} is not the tile {tile} {box}"
+        codes = HILDA.decode(classes)
+        index = (year - self.span.first, *box.slices(origin=self.tiling.everything))
+        self._arrays["land_use"][index] = codes  # type: ignore[index]
+        self._arrays["confidence"][index] = confidence  # type: ignore[index]
+        self.ledger.record(key_of(year, tile), digest(codes, confidence))
+
+    def read(self, year: int, box: Box) -> U8:
+        """Class indices of a year in a box, `OUTSIDE` beyond the grid; longitude wraps."""
+        tiling = self.tiling
+        rows = slice(max(box.row, 0), min(box.row + box.height, tiling.n_lat))
+        crosses = box.col < 0 or box.col + box.width > tiling.n_lon
+        cols = slice(0, tiling.n_lon) if crosses else slice(box.col, box.col + box.width)
+        array: Any = self._arrays["land_use"]
+        part = HILDA.encode(array[year - self.span.first, rows, cols], where=f"{self.url} {year}")
+        at = box._replace(row=box.row - rows.start, col=box.col - cols.start)
+        return padded_map(part, at, periodic=tiling.periodic and crosses)
+
+    def confidence(self, year: int, tile: Tile) -> U8:
+        """Confidence of a tile-year in percent."""
+        array: Any = self._arrays["confidence"]
+        index = (year - self.span.first, *self.tiling.tile_box(tile).slices(origin=self.tiling.everything))
+        return np.asarray(array[index])
+
+    def digest(self, year: int, tile: Tile) -> str:
+        """sha256 of a stored tile-year, as its receipt should have it; "unreadable" when a shard is damaged."""
+        index = (year - self.span.first, *self.tiling.tile_box(tile).slices(origin=self.tiling.everything))
+        try:
+            return digest(*(np.asarray(self._arrays[name][index]) for name in ("land_use", "confidence")))  # type: ignore[index]
+        except Exception as error:
+            return f"unreadable ({type(error).__name__})"
+
+    def damaged(self, keys: Sequence[tuple[int, Tile]]) -> list[tuple[int, Tile]]:
+        """Tile-years whose stored bytes do not match their receipt, or that have none."""
+        return [(year, tile) for year, tile in keys
+                if (self.ledger.sha256(key_of(year, tile)) or "no receipt") != self.digest(year, tile)]
+
+    def finish(self) -> None:
+        """Mark the product as finished and consolidate its metadata: from now on readers may use it."""
+        root = self._arrays
+        root.attrs["luray"] = {**root.attrs["luray"], "finished": True}  # type: ignore[dict-item]
+        consolidate(self.url)
+

@@ -1,0 +1,237 @@
+"""Reading a cube: maps and land of any box, and a `Region` that serves the model's inputs from native arrays.
+
+Nothing forced exists at the fine resolution: a region holds the native cells under its box and gathers them window by
+window, through index maps that belong to the grids, not to the box.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+
+from luray.grid import Grid
+from luray.model.features import Features, scaled
+from luray.model.rollout import Sample
+from luray.model.samples import Draw
+from luray.regrid import AxisMap, Method, gather, grid_map
+from luray.schema import F32, HILDA, OUTSIDE, U8, Bool, Legend, Variable
+from luray.windows import Box, Tiling
+
+
+class Layer(NamedTuple):
+    """One source in the cube: its variables on its native grid, over years or static."""
+
+    path: str
+    grid: Grid
+    variables: tuple[Variable, ...]
+    years: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cube:
+    """An open predictor cube; cheap to send to a worker, which opens the arrays itself."""
+
+    KEPT_BYTES: ClassVar[int] = 2**28
+    """Decoded chunks that a process keeps."""
+
+    url: str
+    grid: Grid
+    legend: Legend
+    years: tuple[int, ...]
+    """Observed years."""
+    forcing: tuple[Layer, ...]
+    static: tuple[Layer, ...]
+    fingerprint: str
+    caveats: tuple[str, ...]
+
+    @classmethod
+    def open(cls, url: str) -> "Cube":
+        """Open a finished cube. Raises FileNotFoundError when there is none, or when it is only half built."""
+        try:
+            about: dict[str, Any] = zarr.open_group(url, mode="r").attrs["luray"]  # type: ignore[assignment]
+        except (FileNotFoundError, KeyError):
+            raise FileNotFoundError(f"{url}: no finished predictor cube; run `luray build` first") from None
+        layers = [(source["role"], _layer(name, source)) for name, source in sorted(about["sources"].items())]
+        state = next(layer for role, layer in layers if role == "state")
+        return cls(url, Grid(**about["grid"]), HILDA, state.years,
+                   tuple(layer for role, layer in layers if role == "forcing"),
+                   tuple(layer for role, layer in layers if role == "static"), about["fingerprint"],
+                   tuple(s["caveat"] for _, s in sorted(about["sources"].items()) if s["caveat"]))
+
+    @cached_property
+    def features(self) -> Features:
+        """Layout of the model input that this cube gives."""
+        return Features(len(self.legend), tuple(v for layer in self.forcing for v in layer.variables),
+                        tuple(v for layer in self.static for v in layer.variables))
+
+    @cached_property
+    def _opened(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
+    def _chunks(self) -> OrderedDict[tuple[str, tuple[int, ...], int, int], NDArray[Any]]:
+        return OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_opened", "_chunks")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def tiling(self, *, window: int, stride: int, tile: int) -> Tiling:
+        """Windows and tiles over the grid of this cube."""
+        return Tiling(*self.grid.shape, window=window, stride=stride, tile=tile, periodic=self.grid.periodic)
+
+    def land(self, box: Box) -> Bool:
+        """Land mask of a box, bool (height, width); False beyond the grid."""
+        land: Bool = self._fine("land", (), box) == 1
+        return land
+
+    def state(self, year: int, box: Box) -> U8:
+        """Class indices of an observed year in a box, uint8 (height, width); `OUTSIDE` off the land mask.
+
+        Raises ValueError for a year that is not in the cube.
+        """
+        if year not in self.years:
+            raise ValueError(f"{self.url} has no map of {year}, only {self.years[0]}-{self.years[-1]}")
+        classes = self.legend.encode(self._fine("land_use", (self.years.index(year),), box), where=f"{self.url} {year}")
+        return np.where(self.land(box), classes, np.uint8(OUTSIDE))
+
+    def region(self, box: Box) -> "Region":
+        """Inputs of the windows inside `box`."""
+        return Region(self, box)
+
+    def sample(self, draws: Sequence[Draw]) -> Sample:
+        """A batch of training samples, read from the store."""
+        maps, forcing, static, area = [], [], [], []
+        for box, years in draws:
+            region = self.region(box)
+            maps.append(np.stack([self.state(year, box) for year in years]))
+            forcing.append(np.stack([region.forcing(year, box) for year in years]))
+            static.append(region.static(box))
+            rows = np.clip(np.arange(box.row, box.row + box.height), 0, self.grid.n_lat - 1)
+            area.append((self.grid.cell_area[rows] / self.grid.cell_area.max()).astype(np.float32))
+        return Sample(*(torch.from_numpy(np.stack(x)) for x in (maps, forcing, static, area)))
+
+    def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        """A rectangle of an array, `lead` being the indices before its last two axes.
+
+        Put together from decoded chunks, which are kept: training reads the same few over and over.
+        """
+        if path not in self._opened:
+            self._opened[path] = zarr.open_array(f"{self.url}/{path}", mode="r")
+        array = self._opened[path]
+        step_row, step_col = array.chunks[-2:]
+        first_row, first_col = rows.start // step_row, cols.start // step_col
+        last_row, last_col = (rows.stop - 1) // step_row, (cols.stop - 1) // step_col
+        whole = np.concatenate([np.concatenate([
+            self._chunk(array, path, lead, r, c) for c in range(first_col, last_col + 1)], axis=-1)
+            for r in range(first_row, last_row + 1)], axis=-2)
+        row, col = rows.start - first_row * step_row, cols.start - first_col * step_col
+        part: NDArray[Any] = whole[..., row : row + rows.stop - rows.start, col : col + cols.stop - cols.start]
+        return part
+
+    def _chunk(self, array: Any, path: str, lead: tuple[int, ...], row: int, col: int) -> NDArray[Any]:
+        key = path, lead, row, col
+        if key in self._chunks:
+            self._chunks.move_to_end(key)
+            return self._chunks[key]
+        high, wide = array.chunks[-2:]
+        values = np.asarray(array[(*lead, ..., slice(row * high, (row + 1) * high), slice(col * wide, (col + 1) * wide))])
+        self._chunks[key] = values
+        while sum(v.nbytes for v in self._chunks.values()) > self.KEPT_BYTES:
+            self._chunks.popitem(last=False)
+        return values
+
+    def _fine(self, name: str, lead: tuple[int, ...], box: Box) -> U8:
+        """A box of a state array, 0 beyond the grid, across the dateline in two pieces."""
+        out = np.zeros(box.shape, np.uint8)
+        top, bottom = max(box.row, 0), min(box.row + box.height, self.grid.n_lat)
+        turns = (-1, 0, 1) if self.grid.periodic else (0,)
+        for turn in turns:
+            shift = turn * self.grid.n_lon
+            left, right = max(box.col, shift), min(box.col + box.width, shift + self.grid.n_lon)
+            if top < bottom and left < right:
+                out[top - box.row : bottom - box.row, left - box.col : right - box.col] = self.read(
+                    f"state/{name}", lead, slice(top, bottom), slice(left - shift, right - shift))
+        return out
+
+
+def _layer(name: str, source: dict[str, Any]) -> Layer:
+    variables = tuple(Variable(**{**v, "categories": tuple(v["categories"])}) for v in source["variables"])
+    return Layer(f"{source['role']}/{name}/values", Grid(**source["grid"]), variables, tuple(source["years"]))
+
+
+@dataclass
+class Region:
+    """The model's inputs inside a box, gathered from native arrays that are read once.
+
+    Satisfies `inference.Fields`. Static channels are kept for the whole box; of the forcing the native cells of the
+    last `KEPT_YEARS` years.
+    """
+
+    KEPT_YEARS = 3
+
+    cube: Cube
+    box: Box
+    _native: OrderedDict[tuple[str, int], F32] = field(default_factory=OrderedDict)
+
+    def forcing(self, year: int, box: Box) -> F32:
+        """Level channels of a year in a window inside the region, float32 (L, height, width)."""
+        return self._gathered(self.cube.forcing, year, box)
+
+    def static(self, box: Box) -> F32:
+        """Static channels in a window inside the region, float32 (S, height, width)."""
+        return self._static[(slice(None), *box.slices(origin=self.box))]
+
+    @cached_property
+    def _static(self) -> F32:
+        return self._gathered(self.cube.static, 0, self.box, keep=False)
+
+    def _gathered(self, layers: tuple[Layer, ...], year: int, box: Box, *, keep: bool = True) -> F32:
+        pieces = []
+        for layer in layers:
+            first = 0
+            native = self._read(layer, year, keep=keep)
+            for variable in layer.variables:
+                rows, cols = self._maps(layer, variable.resampling, box)
+                pieces.append(gather(native[first : first + variable.channels], rows, cols, method=variable.resampling))
+                first += variable.channels
+        return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
+
+    def _maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
+        rows, cols = grid_map(layer.grid, self.cube.grid, method).take(box)
+        native_rows, native_cols = self._pieces[layer.path]
+        return rows.within(native_rows), cols.within(native_cols)
+
+    @cached_property
+    def _pieces(self) -> dict[str, tuple[list[slice], list[slice]]]:
+        """Native rows and columns under the region, by layer; interpolation needs one more on either side."""
+        found = {}
+        for layer in (*self.cube.forcing, *self.cube.static):
+            method: Method = "bilinear" if any(v.resampling == "bilinear" for v in layer.variables) else "nearest"
+            rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
+            found[layer.path] = rows.needed(), cols.needed()
+        return found
+
+    def _read(self, layer: Layer, year: int, *, keep: bool) -> F32:
+        """Native cells under the region as the model sees them, (channels, rows, cols)."""
+        key = layer.path, year
+        if key not in self._native:
+            lead = (layer.years.index(year),) if layer.years else ()
+            rows, cols = self._pieces[layer.path]
+            values = np.concatenate([np.concatenate([self.cube.read(layer.path, lead, r, c) for c in cols], axis=-1)
+                                     for r in rows], axis=-2)
+            seen = np.concatenate([scaled(v, variable) for v, variable in zip(values, layer.variables, strict=True)])
+            if not keep:
+                return seen
+            self._native[key] = seen
+            while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
+                self._native.popitem(last=False)
+        return self._native[key]

@@ -1,0 +1,39 @@
+"""Ray wiring, and the only package that imports ray: it decides where and when functions of the layers below run."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+if "RAY_ADDRESS" not in os.environ:
+    # A cluster of our own gets a token of its own, so that nobody else on the machine can use it. Ray reads this on import.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    # glibc otherwise returns the memory of every batch to the system and faults it in again for the next.
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+
+import ray  # noqa: E402
+
+Report = Callable[[int, int], None]
+"""Called with work done and work in all."""
+
+
+@contextmanager
+def cluster(*, cpus: int) -> Iterator[None]:
+    """A Ray cluster for the duration: the one that RAY_ADDRESS names, or one of `cpus` CPUs on this machine."""
+    if ray.is_initialized():
+        yield
+        return
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(log_to_driver=False)
+    else:
+        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def silent(done: int, total: int) -> None:
+    """A report that nobody reads."""

@@ -1,0 +1,152 @@
+"""The stages of a run file, each resumable and each usable alone: what the commands and the jobs call."""
+
+from collections.abc import Sequence
+
+import luray.distributed.build
+import luray.distributed.evaluate
+import luray.distributed.infer
+import luray.distributed.train
+from luray.config import RunConfig
+from luray.cube.build import BuildPlan, plan_build
+from luray.cube.ledger import fingerprint_of, key_of
+from luray.cube.product import Product, Span
+from luray.cube.regions import Cube
+from luray.cube.tileyear import Geometry, Run
+from luray.distributed import Report, silent
+from luray.distributed.train import Progress, Training, unwatched
+from luray.evaluation.report import Outcome
+from luray.evaluation.report import Report as EvaluationReport
+from luray.model.checkpoint import check_fits, read_card
+from luray.schema import Direction
+from luray.sources import Source, open_source
+from luray.windows import Tile
+
+VERIFIED_AT_ONCE = 64
+"""Tile-years checked between two reports of progress."""
+
+
+def plan_cube(run: RunConfig) -> BuildPlan:
+    """Open every source of a run, which checks its files and years, and plan the cube.
+
+    Raises ValueError naming the file or key at fault.
+    """
+    sources: list[Source] = []
+    state: Source | None = None
+    for config in sorted(run.sources, key=lambda c: c.kind == "aggregated"):
+        source = open_source(config, run_years=run.years, scenario=run.scenario, state=state, grid=run.grid.grid)
+        if source.variables[0].role == "state":
+            state = source
+        sources.append(source)
+    return plan_build(run.cube, grid=run.grid.grid, tiling=run.tiles, sources=sources)
+
+
+def build(run: RunConfig, *, report: Report = silent) -> None:
+    """Build the predictor cube, or what is missing of it."""
+    luray.distributed.build.build(plan_cube(run), report=report)
+
+
+def open_cube(run: RunConfig) -> Cube:
+    """The finished cube of a run. Raises ValueError when it was built on another grid or lacks years of forcing."""
+    cube = Cube.open(run.cube)
+    if cube.grid != run.grid.grid:
+        raise ValueError(f"{run.cube} was built on {cube.grid}, the run file has {run.grid.grid}; run `luray build`")
+    for layer in cube.forcing:
+        lacking = sorted(set(run.years) - set(layer.years))
+        if lacking:
+            raise ValueError(f"{run.cube}: {layer.path} has no values for {lacking[0]}-{lacking[-1]}, which the run "
+                             "needs; run `luray build`")
+    return cube
+
+
+def trainings(run: RunConfig) -> list[Training]:
+    """The training of each direction that the run travels in."""
+    cube = open_cube(run)
+    return [Training(cube, run.tiles, run.model, run.training, d, run.model_folder(d)) for d in run.directions]
+
+
+def train(run: RunConfig, *, report: Progress = unwatched) -> list[Direction]:
+    """Train the model of every direction that is not trained yet; returns those directions."""
+    return luray.distributed.train.train(trainings(run), report=report)
+
+
+def rollout_of(run: RunConfig, span: Span, url: str) -> Run:
+    """The inference of a span of years into `url`.
+
+    Raises FileNotFoundError without a model, ValueError for a model of other inputs.
+    """
+    cube = open_cube(run)
+    cards = {}
+    for direction in span.chains:
+        card = read_card(run.model_folder(direction))
+        if card is None:
+            raise FileNotFoundError(f"{run.model_folder(direction)}: no trained {direction} model; run `luray train`")
+        check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
+        cards[direction] = card.weights_sha256
+    tiling = run.tiles
+    fingerprint = fingerprint_of(cube.fingerprint, cards, tiling.window, tiling.stride, tiling.tile, run.blending.taper,
+                                 span.first, span.last, span.observed, run.scenario)
+    product = Product(url, span, tiling, fingerprint)
+    folders: dict[Direction, str] = {d: run.model_folder(d) for d in cards}
+    return Run(cube, product, Geometry.of(cube, tiling), folders, run.blending.taper, run.inference.batch,
+               run.inference.threads)
+
+
+def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> None:
+    """Compute the product of a run, or what is missing of it; `restart` deletes an earlier one first."""
+    plan = rollout_of(run, run.inference.span, run.product)
+    if restart:
+        plan.product.remove()
+    _roll_out(run, plan, run.title or run.name, report=report)
+
+
+def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
+    """Score every test of a run, rolling out first those that the product does not hold, and write the report.
+
+    Raises ValueError when the run has no tests or a test begins where there is no map.
+    """
+    if not run.evaluation.tests:
+        raise ValueError("the run file has no [[evaluation.tests]]; add one with name, start and stop")
+    outcomes, plan = [], None
+    for test in run.evaluation.tests:
+        span, url = test.span, run.path("evaluation", f"{test.name}.zarr")
+        product = run.inference.span
+        if test.start == product.observed[test.direction == "forward"] and test.stop in product.years:
+            span, url = product, run.product
+        plan = rollout_of(run, span, url)
+        _roll_out(run, plan, f"{run.title or run.name}: test {test.name}", report=report)
+        way = 1 if test.direction == "forward" else -1
+        years = tuple(y for y in range(test.start, test.stop + way, way) if y in plan.cube.years)
+        if years[:1] != (test.start,) or len(years) < 2:
+            raise ValueError(f"evaluation test {test.name!r}: the cube has maps of {plan.cube.years[0]}-"
+                             f"{plan.cube.years[-1]}, expected {test.start} and later years of travel; correct the test")
+        raw, calm = luray.distributed.evaluate.evaluate(plan, years, report=report)
+        outcomes.append(Outcome(test.name, test.direction, test.start, raw, calm))
+    assert plan
+    model = (f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
+             f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps")
+    scored = EvaluationReport(tuple(outcomes), plan.cube.legend, model, plan.cube.caveats)
+    scored.write(run.path("report"))
+    return scored
+
+
+def damaged(run: RunConfig, *, report: Report = silent) -> list[tuple[int, Tile]]:
+    """Tile-years of the product whose bytes do not match their receipt, or that have none."""
+    plan = rollout_of(run, run.inference.span, run.product)
+    keys = [(year, tile) for year in plan.product.span.years for tile in plan.geometry.tiles]
+    found = []
+    for i in range(0, len(keys), VERIFIED_AT_ONCE):
+        report(i, len(keys))
+        found += plan.product.damaged(keys[i : i + VERIFIED_AT_ONCE])
+    report(len(keys), len(keys))
+    return found
+
+
+def withdraw(run: RunConfig, keys: Sequence[tuple[int, Tile]]) -> None:
+    """Withdraw the receipts of tile-years, so that the next inference computes them again."""
+    rollout_of(run, run.inference.span, run.product).product.ledger.withdraw(key_of(y, t) for y, t in keys)
+
+
+def _roll_out(run: RunConfig, plan: Run, title: str, *, report: Report) -> None:
+    plan.product.create(plan.cube, title=title, models=plan.models, scenario=run.scenario)
+    luray.distributed.infer.infer(plan, workers=run.inference.workers, years_in_flight=run.inference.years_in_flight,
+                                  report=report)

@@ -1,0 +1,252 @@
+"""Data-parallel training with Ray Train, fed by Ray Data.
+
+The dataset holds sample numbers only. Every worker walks through all of them in order and reads, in the background, the
+micro-batches that fall to it: which windows those are is a pure function of the number (`model.samples`), so one worker
+or many train on the same batches, and a resumed training goes on where its checkpoint ends.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from ray.data import DataContext
+from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
+from torch import Tensor
+
+from luray.cube.ledger import fingerprint_of
+from luray.cube.regions import Cube
+from luray.model.checkpoint import ModelCard, read_card, restore_training, save_model, save_training
+from luray.model.fit import Recipe, Trainer
+from luray.model.rollout import Sample
+from luray.model.samples import SamplePlan
+from luray.model.unet import UNet, UNetConfig
+from luray.schema import Direction
+from luray.storage import is_local, remove
+from luray.windows import Tiling
+
+Metrics = dict[str, float]
+Progress = Callable[[Direction, int, Metrics], None]
+"""Called with the direction being trained, the steps done and the latest metrics."""
+
+
+def unwatched(direction: Direction, step: int, metrics: Metrics) -> None:
+    """A progress that nobody reads."""
+
+
+def unheard(step: int, metrics: Metrics) -> None:
+    """What a worker that does not lead reports."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training of one model: data, recipe, direction and where it goes."""
+
+    cube: Cube
+    tiling: Tiling
+    unet: UNetConfig
+    recipe: Recipe
+    direction: Direction
+    folder: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything the weights depend on; the number of workers is not among it."""
+        return fingerprint_of(self.cube.fingerprint, self.tiling.window, self.tiling.stride, self.unet.model_dump(),
+                              self.recipe.model_dump(exclude={"workers", "checkpoint_every"}), self.direction)
+
+    @property
+    def finished(self) -> bool:
+        """True when the folder holds this very model."""
+        card = read_card(self.folder)
+        return card is not None and card.fingerprint == self.fingerprint
+
+    @property
+    def checkpoint(self) -> str:
+        """Where an unfinished training is kept."""
+        return f"{self.folder}/training.safetensors"
+
+    def plan(self) -> SamplePlan:
+        """The samples of this training. Raises ValueError when the cube lacks its years."""
+        first, last = self.recipe.years
+        if first < self.cube.years[0] or last > self.cube.years[-1]:
+            raise ValueError(f"training.years {first}-{last} reach outside the observed years {self.cube.years[0]}-"
+                             f"{self.cube.years[-1]} of the cube; narrow them or add maps")
+        everything = self.tiling.everything
+        cores = tuple(self.tiling.active_cores(everything, self.cube.land(everything)))
+        return SamplePlan(self.tiling, cores, first, last, self.recipe.rollout_years, self.direction, self.recipe.seed)
+
+    def micro_batch(self, plan: SamplePlan, first: int) -> Sample:
+        """Micro-batch that begins with sample number `first`."""
+        return self.cube.sample([plan[k] for k in range(first, first + self.recipe.micro_batch)])
+
+    def calibration(self, plan: SamplePlan) -> Iterator[Sample]:
+        """Micro-batches for the batch-norm statistics, from sample numbers no step uses."""
+        after = self.recipe.steps * self.recipe.batch
+        for i in range(self.recipe.calibration_batches):
+            yield self.micro_batch(plan, after + i * self.recipe.micro_batch)
+
+    def trainer(self, total: Callable[[Tensor], Tensor] = lambda t: t, *, device: torch.device | None = None) -> Trainer:
+        """A trainer at step 0, or where its checkpoint ends."""
+        torch.manual_seed(self.recipe.seed)
+        features = self.cube.features
+        model = UNet(features.n_channels, features.n_classes, self.unet).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trainer = Trainer(model, features, self.recipe, total=total)
+        restore_training(trainer, self.fingerprint, self.checkpoint)
+        return trainer
+
+    def save(self, trainer: Trainer, metrics: Metrics) -> None:
+        """Write the finished model and drop the checkpoint."""
+        card = ModelCard(self.direction, self.cube.legend.name, tuple(int(c) for c in self.cube.legend.codes),
+                         trainer.features.names, self.unet,
+                         {"recipe": self.recipe.model_dump(), "cube": self.cube.fingerprint, "caveats": self.cube.caveats,
+                          "forcing": [asdict(v) for v in trainer.features.forcing],
+                          "static": [asdict(v) for v in trainer.features.static], "last_metrics": metrics},
+                         self.fingerprint)
+        save_model(trainer.model, card, self.folder)
+        remove(self.checkpoint)
+
+
+def run_steps(training: Training, trainer: Trainer, batches: Iterable[dict[int, Sample]], *, leads: bool,
+              report: Callable[[int, Metrics], None]) -> Metrics:
+    """Train on `batches` to the end and calibrate; `leads` is true for the one worker that writes checkpoints."""
+    metrics: Metrics = {}
+    for samples in batches:
+        metrics = trainer.step(samples)
+        report(trainer.done, metrics)
+        if leads and trainer.done % training.recipe.checkpoint_every == 0:
+            save_training(trainer, training.fingerprint, training.checkpoint)
+    trainer.calibrate(training.calibration(training.plan()))
+    return metrics
+
+
+@ray.remote
+class Board:
+    """Where the leading worker writes its latest metrics and any worker its error, for the driver to read."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[Direction, int, Metrics] | None = None
+        self._error = ""
+
+    def put(self, direction: Direction, step: int, metrics: Metrics) -> None:
+        """Latest metrics."""
+        self._latest = direction, step, metrics
+
+    def fail(self, error: str) -> None:
+        """What a worker stopped on."""
+        self._error = error
+
+    def read(self) -> tuple[tuple[Direction, int, Metrics] | None, str]:
+        """Latest metrics and error."""
+        return self._latest, self._error
+
+
+def train(trainings: list[Training], *, report: Progress = unwatched) -> list[Direction]:
+    """Train every model that is not finished yet, one after the other; returns the directions that were trained.
+
+    Raises ValueError with the worker's own message when the data or the recipe is at fault; the last checkpoint is kept.
+    """
+    todo = [t for t in trainings if not t.finished]
+    if not todo:
+        return []
+    for training in todo:
+        training.plan()
+    recipe, scratch = todo[0].recipe, f"{todo[0].folder}/ray"
+    n_rows = recipe.steps * recipe.batch
+    DataContext.get_current().enable_progress_bars = False
+    DataContext.get_current().execution_options.preserve_order = True
+    rows = ray.data.range(n_rows, override_num_blocks=max(1, min(64, recipe.steps // 8)))
+    gpu = ray.cluster_resources().get("GPU", 0) >= recipe.workers  # type: ignore[no-untyped-call]
+    board = Board.options(num_cpus=0).remote()  # type: ignore[attr-defined]
+    trainer = ray.train.torch.TorchTrainer(
+        _worker_loop, train_loop_config={"trainings": todo, "board": board}, datasets={"samples": rows},
+        dataset_config=DataConfig(datasets_to_split=[]),
+        scaling_config=ScalingConfig(num_workers=recipe.workers, use_gpu=gpu,
+                                     resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})}),
+        run_config=RunConfig(failure_config=FailureConfig(max_failures=3),
+                             storage_path=str(Path(scratch).resolve()) if is_local(scratch) else scratch))
+    try:
+        with _relayed(board, report):
+            trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        _, message = ray.get(board.read.remote())
+        raise ValueError(message or f"training failed: {error}; the last checkpoint is kept") from error
+    finally:
+        remove(scratch)
+    return [t.direction for t in todo]
+
+
+def _worker_loop(config: dict[str, Any]) -> None:
+    """What every worker runs: its share of each training."""
+    context = ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    device, board = ray.train.torch.get_device(), config["board"]
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+    try:
+        for training in config["trainings"]:
+            if training.finished:
+                continue
+            trainer = training.trainer(_summed if world > 1 else lambda t: t, device=device)
+            put = partial(board.put.remote, training.direction) if rank == 0 else unheard
+            metrics = run_steps(training, trainer, _feed(training, trainer.done, rank, world, device), leads=rank == 0,
+                                report=put)
+            if rank == 0:
+                training.save(trainer, metrics)
+            if world > 1:
+                torch.distributed.barrier()
+    except ValueError as error:
+        ray.get(board.fail.remote(str(error)))
+        raise
+
+
+def _feed(training: Training, done: int, rank: int, world: int, device: torch.device) -> Iterator[dict[int, Sample]]:
+    """This worker's micro-batches of every step from `done` on, read ahead by Ray Data's threads."""
+    plan, recipe = training.plan(), training.recipe
+    mine = range(rank, recipe.pieces, world)
+
+    def read(rows: dict[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
+        first = int(rows["id"][0])
+        if first < done * recipe.batch:
+            return {}
+        batches = {piece: training.micro_batch(plan, first + piece * recipe.micro_batch) for piece in mine}
+        return {f"{piece}.{name}": t for piece, b in batches.items() for name, t in b._asdict().items()}
+
+    shard = ray.train.get_dataset_shard("samples")
+    for tensors in shard.iter_torch_batches(batch_size=recipe.batch, collate_fn=read, prefetch_batches=2, device=device):
+        if tensors:
+            yield {piece: Sample(*(tensors[f"{piece}.{name}"] for name in Sample._fields)) for piece in mine}
+
+
+def _summed(tensor: Tensor) -> Tensor:
+    """Sum over the workers."""
+    torch.distributed.all_reduce(tensor)
+    return tensor
+
+
+@contextmanager
+def _relayed(board: Any, report: Progress) -> Iterator[None]:
+    """Pass the board's news to `report` while the trainer blocks."""
+    stop = threading.Event()
+
+    def relay() -> None:
+        while not stop.wait(0.5):
+            latest, _ = ray.get(board.read.remote())
+            if latest:
+                report(*latest)
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,1 @@
+"""Evaluation: statistics of tiles, merged into tallies, turned into scores and a report. Only `report` writes."""

@@ -1,0 +1,80 @@
+"""What the model sees: the channels of its input and their order.
+
+Shapes: B batch, C input channels, K classes, L level channels of the forcing, S static channels, H W window.
+Channels: prior one-hot (K), land (1), forcing levels (L), forcing changes since the prior year, static (S).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from luray.schema import F32, OUTSIDE, Variable
+
+UNKNOWN = 254
+"""Prior class of a land cell whose class is hidden from the model."""
+
+CHANGE_SCALE = 0.05
+"""Change of a scaled forcing in one year that the model sees as 1."""
+
+
+def scaled(values: NDArray[Any], variable: Variable) -> F32:
+    """One variable as the model sees it, shape (channels, lat, lon) for values (lat, lon); missing (NaN) is 0."""
+    if variable.categories:
+        one_hot: F32 = (values == np.array(variable.categories)[:, None, None]).astype(np.float32)
+        return one_hot
+    seen: F32 = values.astype(np.float32)
+    if variable.transform == "log1p":
+        seen = np.log1p(seen)
+    known: F32 = np.nan_to_num(seen / np.float32(variable.scale), nan=0.0)[None]
+    return known
+
+
+@dataclass(frozen=True)
+class Features:
+    """Layout of the input for K classes and the given forcing and static variables."""
+
+    n_classes: int
+    forcing: tuple[Variable, ...]
+    static: tuple[Variable, ...]
+
+    @cached_property
+    def changing(self) -> NDArray[np.int64]:
+        """Level channels of continuous forcing, which also enter as change since the prior year."""
+        kinds = [not v.categories for v in self.forcing for _ in range(v.channels)]
+        return np.flatnonzero(kinds)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Name of every input channel, in order."""
+
+        def levels(variables: tuple[Variable, ...]) -> list[str]:
+            return [f"{v.name}={c}" if v.categories else v.name for v in variables for c in v.categories or (0,)]
+
+        forcing = levels(self.forcing)
+        prior = [f"prior={k}" for k in range(self.n_classes)]
+        return (*prior, "land", *forcing, *(f"change of {forcing[i]}" for i in self.changing), *levels(self.static))
+
+    @property
+    def n_channels(self) -> int:
+        """C, channels of the model input."""
+        return len(self.names)
+
+    def context(self, now_LHW: F32, prior_LHW: F32, static_SHW: F32) -> F32:
+        """Everything but the prior map, shape (C - K - 1, H, W): levels, changes over one year of travel, static."""
+        change = (now_LHW[self.changing] - prior_LHW[self.changing]) / np.float32(CHANGE_SCALE)
+        return np.concatenate([now_LHW, change, static_SHW])
+
+
+def assemble(prior_BHW: Tensor, context_BCHW: Tensor, *, n_classes: int) -> Tensor:
+    """Model input (B, C, H, W) from the prior class indices (uint8; `UNKNOWN`, `OUTSIDE` allowed) and the context."""
+    table = torch.zeros(256, n_classes + 1)
+    table[:n_classes, :n_classes] = torch.eye(n_classes)
+    table[:n_classes, n_classes] = table[UNKNOWN, n_classes] = 1.0
+    table[OUTSIDE] = 0.0
+    prior_BCHW = table.to(context_BCHW.device)[prior_BHW.long()].permute(0, 3, 1, 2)
+    return torch.cat([prior_BCHW, context_BCHW], dim=1).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,113 @@
+"""Index maps from a native grid into boxes of the fine grid.
+
+Arrays are resampled where they are used: a map holds, for every fine row and column, the native cells and the weight it
+needs. It is computed once for the whole axis, so a value never depends on the box that asked for it.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.grid import Grid
+from luray.schema import F32
+from luray.windows import Box
+
+Method = Literal["nearest", "bilinear"]
+Index = NDArray[np.int64]
+
+GAP = 8
+"""Native cells between two needed ones beyond which they are read in separate pieces."""
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """Fine axis of n cells seen on a native axis: value = (1 - weight) * native[low] + weight * native[high]."""
+
+    low: Index
+    high: Index
+    weight: F32
+
+    def take(self, index: Index) -> "AxisMap":
+        """The map of some fine cells."""
+        return AxisMap(self.low[index], self.high[index], self.weight[index])
+
+    def needed(self) -> list[slice]:
+        """Native ranges that hold every cell used, in ascending order: two where a box crosses the dateline."""
+        cells = np.unique(np.concatenate([self.low, self.high]))
+        breaks = np.flatnonzero(np.diff(cells) > GAP)
+        first = cells[np.concatenate([[0], breaks + 1])]
+        last = cells[np.concatenate([breaks, [cells.size - 1]])]
+        return [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]
+
+    def within(self, pieces: list[slice]) -> "AxisMap":
+        """The same map on an array that holds only `pieces`, joined."""
+        cells = np.concatenate([np.arange(p.start, p.stop) for p in pieces])
+        return AxisMap(np.searchsorted(cells, self.low), np.searchsorted(cells, self.high), self.weight)
+
+
+def axis_map(position: NDArray[np.float64], n: int, *, method: Method, periodic: bool = False) -> AxisMap:
+    """Map of fine cells whose centres lie at `position`, in native cells from the first edge (0 .. n).
+
+    Nearest takes the native cell that holds the centre; bilinear interpolates between native centres. Beyond the native
+    axis the last cell holds, or the first follows when `periodic`.
+    """
+    if method == "nearest":
+        cell = np.floor(position + 1e-9).astype(np.int64)
+        cell = cell % n if periodic else np.clip(cell, 0, n - 1)
+        return AxisMap(cell, cell, np.zeros(cell.size, np.float32))
+    low = np.floor(position - 0.5).astype(np.int64)
+    weight = (position - 0.5 - low).astype(np.float32)
+    if periodic:
+        return AxisMap(low % n, (low + 1) % n, weight)
+    return AxisMap(np.clip(low, 0, n - 1), np.clip(low + 1, 0, n - 1), weight)
+
+
+@dataclass(frozen=True)
+class GridMap:
+    """Index maps of both axes from `native` into `fine`."""
+
+    native: Grid
+    fine: Grid
+    method: Method
+
+    @cached_property
+    def rows(self) -> AxisMap:
+        """Map of the fine rows, shape (n_lat,)."""
+        return axis_map((self.native.north - self.fine.lat) / self.native.step, self.native.n_lat, method=self.method)
+
+    @cached_property
+    def cols(self) -> AxisMap:
+        """Map of the fine columns, shape (n_lon,)."""
+        position = (self.fine.lon - self.native.west) / self.native.step
+        return axis_map(position, self.native.n_lon, method=self.method, periodic=self.native.periodic)
+
+    def take(self, box: Box) -> tuple[AxisMap, AxisMap]:
+        """Maps of a box of fine cells: past the poles and past the edge of a region the last cell holds."""
+        rows, cols = cells_of(box, self.fine)
+        return self.rows.take(rows), self.cols.take(cols)
+
+
+@cache
+def grid_map(native: Grid, fine: Grid, method: Method) -> GridMap:
+    """The one map between two grids, computed once in a process."""
+    return GridMap(native, fine, method)
+
+
+def cells_of(box: Box, grid: Grid) -> tuple[Index, Index]:
+    """Fine row and column indices of a box, shapes (height,) and (width,): rows held at the edge, columns wrapped."""
+    rows = np.clip(np.arange(box.row, box.row + box.height), 0, grid.n_lat - 1)
+    cols = np.arange(box.col, box.col + box.width)
+    return rows, cols % grid.n_lon if grid.periodic else np.clip(cols, 0, grid.n_lon - 1)
+
+
+def gather(native_VHW: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> F32:
+    """Native values of V variables at the mapped cells, shape (V, rows, cols)."""
+    if method == "nearest":
+        return native_VHW[:, rows.low[:, None], cols.low]
+    one = np.float32(1)
+    along = native_VHW[:, rows.low] * (one - rows.weight)[:, None] + native_VHW[:, rows.high] * rows.weight[:, None]
+    mixed: F32 = along[:, :, cols.low] * (one - cols.weight) + along[:, :, cols.high] * cols.weight
+    return mixed

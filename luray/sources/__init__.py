@@ -1,0 +1,41 @@
+"""Input data as their publishers ship them; a new source is one more file here and one line in `SourceConfig`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from luray.grid import Grid
+from luray.sources.aggregated import AggregatedConfig
+from luray.sources.base import About, Crosswalk, InputError, Request, Source
+from luray.sources.categorical import CategoricalConfig
+from luray.sources.gebco import GebcoConfig
+from luray.sources.hilda import HildaConfig
+from luray.sources.isimip import IsimipConfig
+from luray.sources.koppen import KoppenConfig
+from luray.sources.luh2 import Luh2Config
+from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig
+
+SourceConfig = Annotated[
+    Luh2Config
+    | HildaConfig
+    | IsimipConfig
+    | KoppenConfig
+    | GebcoConfig
+    | PnnlTopoConfig
+    | PnnlSoilConfig
+    | CategoricalConfig
+    | AggregatedConfig,
+    Field(discriminator="kind"),
+]
+"""Configuration of one source, told apart by `kind`; each has `about` and `open`."""
+
+__all__ = ["About", "Crosswalk", "InputError", "Request", "Source", "SourceConfig", "open_source"]
+
+
+def open_source(config: SourceConfig, *, run_years: range, scenario: str, state: Source | None = None,
+                grid: Grid | None = None) -> Source:
+    """The source of a config for a run, checked but not read: all files, years and variables are there.
+
+    `state` and `grid` (the run grid) are what a derived source is made of. Raises InputError naming what is lacking.
+    """
+    return config.open(Request(run_years, scenario, state, grid))

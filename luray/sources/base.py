@@ -1,0 +1,182 @@
+"""What every source of input is: its protocol, its description, and the checks that all of them share.
+
+A source serves one group of variables of one role on its native grid, as its publisher ships it. It holds paths, never
+open files, so that it can travel to a worker.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.grid import Grid
+from luray.schema import F32, HILDA, U8, Bool, Legend, Role, Variable
+from luray.windows import Box
+
+
+class InputError(ValueError):
+    """Input data that luray refuses: names the file, what was expected, what was found, and what to do."""
+
+
+@dataclass(frozen=True)
+class About:
+    """Where a source comes from and which files are expected, as its publisher names them."""
+
+    title: str
+    doi: str
+    licence: str
+    url: str
+    files: tuple[str, ...]
+
+
+class Source(Protocol):
+    """One group of input variables of one role, on its native grid (north first, longitudes -180..180)."""
+
+    @property
+    def name(self) -> str:
+        """Group of the cube: luh2, hilda, isimip, koppen, gebco, pnnl_topo, pnnl_soil, aggregated, ..."""
+
+    @property
+    def about(self) -> About:
+        """Title, DOI, licence and where to get it."""
+
+    @property
+    def grid(self) -> Grid:
+        """Native grid."""
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """What `read` returns, in its order; all of one role."""
+
+    @property
+    def role(self) -> Role:
+        """Role of its variables."""
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """Years of the run that it serves, ascending; empty for a static source."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Everything done to the data, in words; complete once the source is open."""
+
+    @property
+    def caveat(self) -> str:
+        """A sentence that every report must repeat, or an empty string."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files or URLs that are read."""
+
+    def read(self, year: int | None, box: Box) -> NDArray[Any]:
+        """Values of one year (None for a static source), shape (variable, height, width), in the stored dtype.
+
+        `box` lies inside `grid`; nothing outside it is read. NaN is missing. A state source returns uint8 codes of the
+        HILDA legend, 0 being ocean and 99 no data. Raises InputError naming file, year and cell for refused values.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """The part of a source that is known once it is open; see `Source`."""
+
+    name: str
+    about: About
+    grid: Grid
+    variables: tuple[Variable, ...]
+    years: tuple[int, ...]
+    rules: tuple[str, ...]
+    files: tuple[str, ...]
+    caveat: str = ""
+
+    @property
+    def role(self) -> Role:
+        """Role of all its variables."""
+        return self.variables[0].role
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run asks of every source: its years, its scenario, and what a derived source is made of."""
+
+    run_years: range
+    scenario: str
+    state: Source | None = None
+    """The state source, for sources that are derived from it."""
+    grid: Grid | None = None
+    """The run grid, likewise."""
+
+
+@dataclass(frozen=True)
+class Crosswalk:
+    """From a forcing's variables (V) to groups of the legend's classes (G): fractions_G = matrix_GV @ fractions_V."""
+
+    groups: tuple[tuple[int, ...], ...]
+    """Published codes of each group; several where the forcing cannot tell them apart."""
+    matrix_GV: F32
+
+
+STATE = Variable(name="land_use", role="state", units="1", long_name="land use class", dtype="uint8",
+                 categories=tuple(int(c) for c in HILDA.codes))
+"""The one variable of a state source."""
+
+
+def legend_table(legend: Legend) -> dict[int, int]:
+    """Code that is kept for each published code of a legend: sub-codes merged, ocean and no data as they are."""
+    table = {code: int(legend.codes[legend.index(code)]) for code in legend.known()
+             if code not in (legend.ocean, legend.nodata)}
+    return {legend.ocean: legend.ocean, legend.nodata: legend.nodata, **table}
+
+
+def recode(raw: NDArray[Any], table: Mapping[int, int], *, where: str, legend: str, nodata: float | None = None,
+           missing: int = HILDA.nodata) -> U8:
+    """Codes of a categorical map after a crosswalk, same shape; the file's own `nodata` becomes `missing`.
+
+    Raises InputError naming `where`, the codes that the table lacks and their cell counts; a code of the table wins
+    over `nodata`.
+    """
+    empty = equals(raw, nodata) if nodata is not None and nodata not in table else np.zeros(raw.shape, np.bool_)
+    codes = raw if raw.dtype == np.uint8 else _whole_codes(raw, empty, where=where, legend=legend)
+    lookup = np.full(256, -1, np.int16)
+    for code, target in table.items():
+        lookup[code] = target
+    found = np.where(empty, np.int16(missing), lookup[codes])
+    if (found < 0).any():
+        unknown, counts = np.unique(codes[found < 0], return_counts=True)
+        listed = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))
+        raise InputError(f"{where}: {listed} not in {legend}, expected {sorted(table)}; correct the file or add the "
+                         "code to the crosswalk")
+    return found.astype(np.uint8)
+
+
+def equals(raw: NDArray[Any], value: float) -> Bool:
+    """Where an array holds a value that a file declares, in the array's own precision; NaN equals NaN."""
+    if np.isnan(value):
+        return np.asarray(np.isnan(raw))
+    return np.asarray(raw == (raw.dtype.type(value) if raw.dtype.kind == "f" else value))
+
+
+def _whole_codes(raw: NDArray[Any], empty: Bool, *, where: str, legend: str) -> U8:
+    whole = empty | (np.isfinite(raw) & (raw >= 0) & (raw <= 255) & (np.floor(raw) == raw))
+    if not whole.all():
+        wrong = raw[~whole]
+        raise InputError(f"{where}: {wrong.size} cells hold values that are no class codes (first {wrong.flat[0]}), "
+                         f"expected whole codes of {legend}; correct the file or declare its no-data value")
+    return np.where(empty, 0, raw).astype(np.uint8)
+
+
+def refuse_cells(bad_HW: Bool, values_HW: NDArray[Any], *, grid: Grid, box: Box, where: str, found: str,
+                 expected: str) -> None:
+    """Raise InputError if any cell of a box is bad, naming the file, the count and the worst cell with its value.
+
+    `values_HW` ranks the bad cells: the largest absolute value is the worst, NaN and infinity before any number.
+    """
+    if not bad_HW.any():
+        return
+    rank = np.where(bad_HW, np.nan_to_num(np.abs(values_HW.astype(np.float64)), nan=np.inf), -1)
+    row, col = np.unravel_index(int(rank.argmax()), bad_HW.shape)
+    lat, lon = grid.lat[box.row + row], grid.lon[box.col + col]
+    raise InputError(f"{where}: {int(bad_HW.sum())} cells {found}, worst {values_HW[row, col]:.6g} at latitude "
+                     f"{lat:.4f}, longitude {lon:.4f}; expected {expected}")

@@ -1,0 +1,295 @@
+"""Finding, opening and reading NetCDF and GeoTIFF files, by box.
+
+Every file is opened here, from a local path or any URL that fsspec knows, and closed again: what a source keeps is a
+`NetcdfFile` or a `RasterFile`, which hold the path and the layout.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import fsspec
+import h5py
+import numpy as np
+import rasterio
+import xarray as xr
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from luray.grid import Grid
+from luray.schema import F32
+from luray.sources.base import InputError, equals
+from luray.sources.layout import Layout, layout_of_axes, make_layout, require_same
+from luray.sources.years import years_of
+from luray.storage import is_local
+from luray.windows import Box
+
+Index = tuple[int | slice, ...]
+
+BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError)
+"""What the NetCDF libraries raise on a damaged file."""
+
+DEPTH = 5
+"""Levels of folders that are searched below the path of a source."""
+
+LAT_NAMES, LON_NAMES, TIME_NAMES = ("lat", "latitude"), ("lon", "longitude"), ("time", "year", "years")
+FILL_ATTRIBUTES = ("fillvalue", "missingvalue")
+"""Names of attributes that declare missing values, in lower case without underscores: LUH2 misspells `_FillValue`."""
+
+
+def list_files(path: str) -> list[str]:
+    """Files at or below a path or URL, sorted. Raises InputError where there is nothing."""
+    fs, root = fsspec.core.url_to_fs(path)
+    if fs.isfile(root):
+        return [path]
+    found = sorted(fs.find(root, maxdepth=DEPTH)) if fs.exists(root) else []
+    if not found:
+        raise InputError(f"{path}: no such file or folder, or it is empty; set `path` to where the files are")
+    return found if is_local(path) else [fs.unstrip_protocol(f) for f in found]
+
+
+def matching(path: str, pattern: str) -> list[tuple[str, re.Match[str]]]:
+    """Files at or below a path whose trailing path matches a regular expression, with the match, sorted."""
+    regex = re.compile(r"(?:^|/)" + pattern + "$")
+    return [(file, match) for file in list_files(path) if (match := regex.search(file.replace("\\", "/")))]
+
+
+def only(files: list[str], *, path: str, expected: str) -> str:
+    """The one file that was found. Raises InputError for none or several."""
+    if not files:
+        raise InputError(f"{path}: found no {expected}; get the file or correct `path`")
+    if len(files) > 1:
+        raise InputError(f"{path}: found {len(files)} files that are {expected} ({', '.join(files)}), expected one; "
+                         "set `path` to the one to use")
+    return files[0]
+
+
+@contextmanager
+def open_netcdf(url: str) -> Iterator[xr.Dataset]:
+    """A NetCDF file (version 3 or 4) without any decoding. Raises InputError where it cannot be read."""
+    with _refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
+        with _refusal(url, "NetCDF", BROKEN):
+            data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
+        with data:
+            yield data
+
+
+@contextmanager
+def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
+    """A function from a variable and an index to undecoded values; for version 4 it costs a tenth of `open_netcdf`."""
+    with _refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
+        if engine == "scipy":
+            with xr.open_dataset(source, engine=engine, decode_cf=False, cache=False) as data:
+                yield lambda name, index: np.asarray(data.variables[name][index])
+        else:
+            with h5py.File(source, "r") as file:
+                yield lambda name, index: np.asarray(file[name][index])
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[tuple[Any, str]]:
+    """What a NetCDF library opens, a local path or a file object, and xarray's name of the library."""
+    fs, path = fsspec.core.url_to_fs(url)
+    with fs.open(path, "rb") as file:
+        magic = file.read(4)
+        engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(magic)
+        if engine is None:
+            raise OSError(f"it begins with {magic!r}")
+        file.seek(0)
+        yield path if is_local(url) else file, engine
+
+
+@contextmanager
+def open_raster(url: str) -> Iterator[Any]:
+    """A GeoTIFF as an open rasterio dataset; no other format is tried. Raises InputError where it cannot be read."""
+    with _refusal(url, "GeoTIFF", (OSError, RasterioError)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        fs, path = fsspec.core.url_to_fs(url)
+        if not fs.exists(path):
+            raise FileNotFoundError(path)
+        opener = {} if is_local(url) else {"opener": fs}
+        with rasterio.open(path, driver="GTiff", **opener) as raster:
+            yield raster
+
+
+@contextmanager
+def _refusal(url: str, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{url}: there is no such file; get it or correct `path`") from error
+    except PermissionError as error:
+        raise InputError(f"{url}: access is denied; check the permissions or credentials") from error
+    except errors as error:
+        raise InputError(f"{url}: cannot be read as {kind} ({error}); it may be truncated: get it again") from error
+
+
+@dataclass(frozen=True)
+class Field:
+    """A variable of a NetCDF file: its dimensions, dtype and undecoded attributes."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    attrs: Mapping[str, Any]
+
+    @property
+    def units(self) -> str:
+        """The `units` attribute, empty where there is none."""
+        return str(self.attrs.get("units", "")).strip()
+
+    @property
+    def fills(self) -> tuple[float, ...]:
+        """Values that the attributes declare missing."""
+        names = [n for n in self.attrs if n.lower().replace("_", "") in FILL_ATTRIBUTES]
+        return tuple(float(v) for n in names for v in np.ravel(self.attrs[n]))
+
+    @property
+    def packing(self) -> tuple[float, float]:
+        """CF `scale_factor` and `add_offset`."""
+        return tuple(float(np.ravel(self.attrs.get(n, d))[0])  # type: ignore[return-value]
+                     for n, d in (("scale_factor", 1), ("add_offset", 0)))
+
+
+@dataclass(frozen=True)
+class NetcdfFile:
+    """A NetCDF file on a longitude-latitude grid: where it is, how it lies, what it holds."""
+
+    url: str
+    layout: Layout
+    axes: tuple[str, str]
+    """Names of its latitude and longitude dimensions."""
+    time_axis: str
+    """Name of its time dimension, empty where there is none."""
+    times: tuple[float, ...]
+    time_attrs: Mapping[str, Any]
+    variables: Mapping[str, Field]
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """Year of each time step. Raises InputError for a time axis that has none."""
+        if not self.time_axis:
+            raise InputError(f"{self.url}: has no time dimension, expected one of {TIME_NAMES}")
+        return years_of(np.array(self.times), units=str(self.time_attrs.get("units", "")),
+                        calendar=str(self.time_attrs.get("calendar", "standard")), where=self.url)
+
+    def require(self, *names: str) -> None:
+        """Raise InputError unless the file has these variables on its grid."""
+        lacking = [n for n in names if n not in self.variables]
+        if lacking:
+            raise InputError(f"{self.url}: has no variable {', '.join(lacking)}, found {', '.join(self.variables)}; "
+                             "check that it is the right file")
+        for name in names:
+            if not set(self.axes) <= set(self.variables[name].dims):
+                raise InputError(f"{self.url}: variable {name} has dimensions {self.variables[name].dims}, expected "
+                                 f"{self.axes} among them")
+
+    def read(self, names: tuple[str, ...], box: Box, **index: int) -> list[NDArray[Any]]:
+        """Undecoded values of variables in a box, each (..., height, width), at one index of the named dimensions."""
+        with open_values(self.url) as values:
+            return [self.layout.read(box, partial(self._fetch, values, name, index)) for name in names]
+
+    def _fetch(self, values: Callable[[str, Index], NDArray[Any]], name: str, index: Mapping[str, int], rows: slice,
+               cols: slice) -> NDArray[Any]:
+        """One rectangle of a variable in the machine's byte order, latitude and longitude last."""
+        lat, lon = self.axes
+        wanted: dict[str, int | slice] = {lat: rows, lon: cols, **index}
+        dims = self.variables[name].dims
+        part = values(name, tuple(wanted.get(d, slice(None)) for d in dims))
+        kept = [d for d in dims if d not in index]
+        ordered = np.moveaxis(part, (kept.index(lat), kept.index(lon)), (-2, -1))
+        return ordered.astype(ordered.dtype.newbyteorder("="), copy=False)
+
+
+def inspect_netcdf(url: str) -> NetcdfFile:
+    """What a NetCDF file holds and how it lies, read from its header and axes only.
+
+    Raises InputError for an unreadable file, one without latitude and longitude axes, or one in another projection.
+    """
+    with open_netcdf(url) as data:
+        sizes = [str(s) for s in data.sizes]
+        lat, lon, time = (_axis(sizes, names) for names in (LAT_NAMES, LON_NAMES, TIME_NAMES))
+        if not lat or not lon or lat not in data.variables or lon not in data.variables:
+            raise InputError(f"{url}: has dimensions {', '.join(sizes)}, expected latitude and longitude with "
+                             "coordinates")
+        for name, variable in data.variables.items():
+            mapping = variable.attrs.get("grid_mapping_name", "latitude_longitude")
+            if mapping != "latitude_longitude":
+                raise InputError(f"{url}: {name} declares the projection {mapping}, expected longitude and latitude "
+                                 "(EPSG:4326); reproject the file")
+        layout = layout_of_axes(data[lat].values.astype(float), data[lon].values.astype(float), where=url)
+        times, time_attrs = ((), {}) if time not in data.variables else (data[time].values.tolist(), data[time].attrs)
+        fields = {str(name): Field(tuple(map(str, variable.dims)), str(variable.dtype), dict(variable.attrs))
+                  for name, variable in data.variables.items()}
+        return NetcdfFile(url, layout, (lat, lon), time, tuple(times), dict(time_attrs), fields)
+
+
+def _axis(sizes: list[str], names: tuple[str, ...]) -> str:
+    return next((s for s in sizes if s.lower() in names), "")
+
+
+def unpack(raw: NDArray[Any], field: Field, *, fills: tuple[float, ...] = ()) -> F32:
+    """Physical values, same shape: declared missing values (and `fills`) are NaN, CF packing undone."""
+    scale, offset = field.packing
+    missing = np.zeros(raw.shape, np.bool_)
+    for fill in (*field.fills, *fills):
+        missing |= equals(raw, fill)
+    values = (raw * scale + offset if (scale, offset) != (1, 0) else raw).astype(np.float32)
+    values[missing] = np.nan
+    return values
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """A GeoTIFF in longitude and latitude: where it is, how it lies, what its bands are."""
+
+    url: str
+    layout: Layout
+    dtypes: tuple[str, ...]
+    nodata: float | None
+    bands: tuple[str, ...]
+    """Description of each band, empty where there is none."""
+
+    def read(self, box: Box, *, band: int = 1) -> NDArray[Any]:
+        """Values of a band (counted from 1) in a box, shape (height, width)."""
+        with open_raster(self.url) as raster:
+            return self.layout.read(box, lambda rows, cols: raster.read(
+                band, window=((rows.start, rows.stop), (cols.start, cols.stop))))
+
+
+def inspect_raster(url: str) -> RasterFile:
+    """What a GeoTIFF holds and how it lies, read from its header only.
+
+    Raises InputError for an unreadable file, another CRS than EPSG:4326, a rotated grid, or scaled bands.
+    """
+    with open_raster(url) as raster:
+        crs = raster.crs
+        if crs is None or crs.to_epsg() != 4326:
+            found = crs.to_string() if crs else "none"
+            raise InputError(f"{url}: coordinate reference system is {found}, expected EPSG:4326; "
+                             + ("reproject the file" if crs else "declare it with gdal_edit -a_srs EPSG:4326"))
+        place = raster.transform
+        if place.b or place.d or place.a <= 0 or place.e == 0:
+            raise InputError(f"{url}: geotransform {tuple(place)[:6]} is rotated or mirrored, expected rows along "
+                             "latitudes from west to east; warp the file")
+        if any(s != 1 for s in raster.scales) or any(o != 0 for o in raster.offsets):
+            raise InputError(f"{url}: bands are scaled by {raster.scales} and offset by {raster.offsets}, expected "
+                             "plain values; apply them with gdal_translate -unscale")
+        south_first = place.e > 0
+        north = place.f + place.e * raster.height if south_first else place.f
+        layout = make_layout(north=north, west=place.c, steps=(abs(place.e), place.a),
+                             shape=(raster.height, raster.width), south_first=south_first, where=url)
+        return RasterFile(url, layout, tuple(map(str, raster.dtypes)), raster.nodata,
+                          tuple(d or "" for d in raster.descriptions))
+
+
+def shared_grid(files: Sequence[RasterFile | NetcdfFile]) -> Grid:
+    """The grid on which all files of a source lie. Raises InputError naming the first file that differs."""
+    for file in files[1:]:
+        require_same(files[0].layout.grid, file.layout.grid, where=files[0].url, other_where=file.url)
+    return files[0].layout.grid

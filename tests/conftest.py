@@ -1,0 +1,24 @@
+"""What every test shares: one Hypothesis profile and the folder of real data."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Tests run beside each other: one thread unless a test asks for more, and threads that wait sleep.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+settings.register_profile("luray", deadline=None, max_examples=40, database=None, derandomize="CI" in os.environ,
+                          print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("luray")
+
+
+@pytest.fixture
+def realdata() -> Path:
+    """Folder of the real rasters, named by the environment variable LURAY_DATA."""
+    folder = os.environ.get("LURAY_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("LURAY_DATA names no folder of real data")
+    return Path(folder)

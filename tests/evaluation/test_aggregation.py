@@ -1,0 +1,58 @@
+import json
+
+import numpy as np
+import pytest
+from cases import WATER, K, maps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luray.evaluation.aggregation import Tally, merge
+from luray.evaluation.statistics import Statistics, tile_statistics
+
+
+@st.composite
+def tallies(draw):
+    years = draw(st.lists(st.integers(2000, 2003), unique=True, max_size=3))
+    made = {}
+    for year in years:
+        *three, confidence, area = draw(maps(max_size=6))
+        made[year] = tile_statistics(*three, cell_area=area, n_classes=K, water=WATER, confidence=confidence)
+    return Tally(made)
+
+
+@settings(max_examples=50)
+@given(tallies(), tallies(), tallies())
+def test_merging_is_associative_and_commutative_to_the_last_bit(a, b, c):
+    assert (a + b) + c == a + (b + c) == merge([c, a, b])
+    assert a + Tally() == a
+    assert set((a + b).years) == set(a.years) | set(b.years)
+
+
+@given(tallies())
+def test_json_gives_back_the_same_sums(tally):
+    assert Tally.from_json(tally.to_json()) == tally
+    assert [int(y) for y in json.loads(tally.to_json())] == sorted(tally.years)
+
+
+def test_a_merge_adds_the_areas_of_a_year():
+    three = np.zeros((3, 2, 2), np.uint8)
+    one = Tally({2001: tile_statistics(*three, cell_area=np.full(2, 10.0), n_classes=K, water=WATER)})
+    other = Tally({2001: tile_statistics(*three, cell_area=np.full(2, 7.0), n_classes=K, water=WATER)})
+    assert (one + other).years[2001].table[0, 0, 0] == 68
+    assert one.years[2001].table[0, 0, 0] == 40, "merging must not change its parts"
+    assert one != other
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{\"2001\": {}}", "{\"x\": 1}", "{\"2001\": {\"table\": [[[1]]]}}"])
+def test_another_text_is_no_tally(text):
+    with pytest.raises(ValueError, match="no tally"):
+        Tally.from_json(text)
+
+
+def test_a_cut_tally_and_another_legend_are_refused():
+    entry = json.loads(Tally({2001: Statistics.zeros(3)}).to_json())
+    entry["2001"]["blocks"].pop()
+    with pytest.raises(ValueError, match="blocks has shape"):
+        Tally.from_json(json.dumps(entry))
+    with pytest.raises(ValueError, match="3 and of 4 classes"):
+        Tally({2001: Statistics.zeros(3)}) + Tally({2001: Statistics.zeros(4)})

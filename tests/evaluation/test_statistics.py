@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from cases import WATER, K, maps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luray.evaluation.metrics import change_parts, figure_of_merit
+from luray.evaluation.statistics import OUTSIDE, block_change, cross_tabulate, deflicker, tile_statistics
+from tests import reference
+
+
+@given(maps())
+def test_cross_table_equals_cell_by_cell_sums(case):
+    initial, truth, predicted, _, area = case
+    table = cross_tabulate(initial, truth, predicted, cell_area=area, n_classes=K)
+    assert table.dtype == np.float64
+    np.testing.assert_array_equal(table, reference.cross_tabulate(initial, truth, predicted, area, K))
+
+
+@given(maps(), st.integers(1, 6))
+def test_block_change_equals_cell_by_cell_sums(case, block):
+    initial, truth, predicted, _, area = case
+    parts, net = block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=block)
+    np.testing.assert_array_equal(parts, reference.block_parts(initial, truth, predicted, area, block))
+    if net[:, 1].sum():
+        error = net[:, 0].sum() / net[:, 1].sum()
+        assert error == pytest.approx(reference.net_change_error(initial, truth, predicted, area, K, block))
+
+
+@given(maps())
+def test_blocks_of_one_cell_are_the_three_map_comparison(case):
+    initial, truth, predicted, _, area = case
+    parts, _ = block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=1)
+    np.testing.assert_array_equal(parts, reference.change_parts(initial, truth, predicted, area))
+
+
+@given(maps(max_size=20))
+def test_figure_of_merit_cannot_fall_from_blocks_to_blocks_of_blocks(case):
+    initial, truth, predicted, _, area = case
+    merits = [figure_of_merit(block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=b)[0])
+              for b in (1, 2, 6, 12)]
+    assert np.isnan(merits).all() or (np.diff(merits) >= 0).all()
+
+
+@given(maps())
+def test_true_water_counts_in_the_table_only(case):
+    initial, truth, predicted, confidence, area = case
+    found = tile_statistics(initial, truth, predicted, cell_area=area, n_classes=K, water=WATER, confidence=confidence)
+    np.testing.assert_array_equal(found.table, reference.cross_tabulate(initial, truth, predicted, area, K))
+    np.testing.assert_array_equal(found.blocks[0], reference.block_parts(initial, truth, predicted, area, 5, WATER))
+    judged = list(reference.judged_cells(initial, truth, predicted, area, WATER))
+    assert found.reliability[:, 0].sum() == sum(a for _, _, a, *_ in judged)
+    assert found.reliability[:, 1].sum() == sum(a for _, _, a, _, t, p in judged if t == p)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32), st.sampled_from([25, 50]), st.integers(30, 60), st.integers(30, 60))
+def test_tiles_of_25_cells_merge_to_the_whole_map_bit_for_bit(seed, tile, n_lat, n_lon):
+    rng = np.random.default_rng(seed)
+    initial, truth, predicted = rng.integers(0, K, (3, n_lat, n_lon)).astype(np.uint8)
+    confidence = rng.integers(0, 101, (n_lat, n_lon)).astype(np.uint8)
+    area = rng.uniform(1e5, 1e6, n_lat)
+
+    def part(rows, cols):
+        cut = [m[rows, cols] for m in (initial, truth, predicted)]
+        return tile_statistics(*cut, cell_area=area[rows], n_classes=K, water=WATER, confidence=confidence[rows, cols])
+
+    whole = part(slice(None), slice(None))
+    parts = [part(slice(r, r + tile), slice(c, c + tile)) for r in range(0, n_lat, tile) for c in range(0, n_lon, tile)]
+    rng.shuffle(parts)
+    merged = sum(parts[1:], parts[0])
+    for name in ("table", "blocks", "net_change", "reliability"):
+        np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name), err_msg=name)
+
+
+def test_a_change_moved_inside_its_block_is_a_hit_there_and_nowhere_else():
+    initial = np.zeros((10, 10), np.uint8)
+    truth, predicted = initial.copy(), initial.copy()
+    truth[0, 0] = predicted[4, 4] = 1
+    area = np.ones(10)
+    cells = cross_tabulate(initial, truth, predicted, cell_area=area, n_classes=2)
+    np.testing.assert_array_equal(change_parts(cells), [0, 0, 1, 1])
+    found = tile_statistics(initial, truth, predicted, cell_area=area, n_classes=2, water=None)
+    np.testing.assert_array_equal(found.blocks, [[1, 0, 0, 0], [1, 0, 0, 0]])
+    predicted[4, 4], predicted[5, 4] = 0, 1
+    found = tile_statistics(initial, truth, predicted, cell_area=area, n_classes=2, water=None)
+    np.testing.assert_array_equal(found.blocks, [[0, 0, 1, 1], [1, 0, 0, 0]])
+
+
+def test_a_class_beyond_the_legend_and_unequal_maps_are_refused():
+    a = np.zeros((2, 3), np.uint8)
+    area = np.ones(2)
+    with pytest.raises(ValueError, match=r"true map has class index 44, the legend has 0\.\.3"):
+        cross_tabulate(a, a + np.uint8(44), a, cell_area=area, n_classes=K)
+    with pytest.raises(ValueError, match="one shape"):
+        cross_tabulate(a, a, a[:, :2], cell_area=area, n_classes=K)
+    with pytest.raises(ValueError, match="one area a row"):
+        cross_tabulate(a, a, a, cell_area=np.ones(3), n_classes=K)
+    with pytest.raises(ValueError, match="maximum 101"):
+        tile_statistics(a, a, a, cell_area=area, n_classes=K, water=None, confidence=a + np.uint8(101))
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, OUTSIDE]), min_size=1, max_size=12), st.integers(1, 4))
+def test_deflicker_equals_its_scan_of_one_cell_and_leaves_no_return(series, within):
+    maps = np.array(series, np.uint8).reshape(-1, 1, 1)
+    calm = deflicker(maps, within=within)
+    assert calm[:, 0, 0].tolist() == reference.deflicker(series, within)
+    assert (calm[0], calm[-1]) == (maps[0], maps[-1])
+    np.testing.assert_array_equal(deflicker(calm, within=within), calm)
+    flat = calm[:, 0, 0].tolist()
+    for year in range(1, len(flat)):
+        if flat[year] != flat[year - 1]:
+            assert flat[year - 1] not in flat[year + 1 : year + within]
+
+
+def test_deflicker_undoes_one_year_and_keeps_two():
+    year = np.array([[1, 1, 1], [2, 2, 2], [1, 2, 3], [1, 1, 3]], np.uint8)[:, None, :]
+    np.testing.assert_array_equal(deflicker(year)[:, 0].T, [[1, 1, 1, 1], [1, 2, 2, 1], [1, 2, 3, 3]])
+    with pytest.raises(ValueError, match="year, lat, lon"):
+        deflicker(year[0])

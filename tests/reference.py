@@ -1,0 +1,238 @@
+"""Slow twins: every fast path of luray again, one cell at a time, as its definition reads."""
+
+import math
+from collections import defaultdict
+from fractions import Fraction
+
+import numpy as np
+
+OUTSIDE = 255
+
+
+# evaluation
+
+
+def judged_cells(initial, truth, predicted, area, water=None):
+    """(row, column, area in whole m2, initial, true, predicted) of every cell known in all maps, without true water."""
+    for row in range(initial.shape[0]):
+        for col in range(initial.shape[1]):
+            i, t, p = int(initial[row, col]), int(truth[row, col]), int(predicted[row, col])
+            if OUTSIDE not in (i, t, p) and t != water:
+                yield row, col, float(round(area[row])), i, t, p
+
+
+def cross_tabulate(initial, truth, predicted, area, n_classes):
+    table = np.zeros((n_classes, n_classes, n_classes))
+    for _, _, a, i, t, p in judged_cells(initial, truth, predicted, area):
+        table[i, t, p] += a
+    return table
+
+
+def change_parts(initial, truth, predicted, area, water=None):
+    """Hits, wrong gain, misses, false alarms: Pontius et al. 2008, one cell at a time."""
+    hits = wrong = misses = alarms = 0.0
+    for _, _, a, i, t, p in judged_cells(initial, truth, predicted, area, water):
+        if t != i and p == t:
+            hits += a
+        elif t != i and p != i:
+            wrong += a
+        elif t != i:
+            misses += a
+        elif p != i:
+            alarms += a
+    return hits, wrong, misses, alarms
+
+
+def block_parts(initial, truth, predicted, area, block, water=None):
+    """The same where, inside a block, change of one initial class may be moved about freely."""
+    seen, told = defaultdict(float), defaultdict(float)
+    for row, col, a, i, t, p in judged_cells(initial, truth, predicted, area, water):
+        where = row // block, col // block
+        if t != i:
+            seen[where, i, t] += a
+        if p != i:
+            told[where, i, p] += a
+    hits = sum(min(a, told[key]) for key, a in list(seen.items()))
+    by_origin = defaultdict(lambda: [0.0, 0.0])
+    for side, sums in enumerate((seen, told)):
+        for (where, i, _), a in sums.items():
+            by_origin[where, i][side] += a
+    both = sum(min(pair) for pair in by_origin.values())
+    misses = sum(max(s - t, 0) for s, t in by_origin.values())
+    alarms = sum(max(t - s, 0) for s, t in by_origin.values())
+    return hits, both - hits, misses, alarms
+
+
+def net_change_error(initial, truth, predicted, area, n_classes, block, water=None):
+    net = defaultdict(lambda: [0.0] * 4)
+    for row, col, a, i, t, p in judged_cells(initial, truth, predicted, area, water):
+        for k in range(n_classes):
+            entry = net[row // block, col // block, k]
+            entry[0] += a * ((t == k) - (i == k))
+            entry[1] += a * ((p == k) - (i == k))
+    observed = sum(abs(o) for o, *_ in net.values())
+    return sum(abs(p - o) for o, p, *_ in net.values()) / observed if observed else math.nan
+
+
+def quality(initial, truth, predicted, area, n_classes, water=None, *, only_changed):
+    """Accuracy, macro F1, weighted F1, mean IoU: precision and recall class by class, from the cells."""
+    cells = [(a, t, p) for _, _, a, i, t, p in judged_cells(initial, truth, predicted, area, water)
+             if t != i or not only_changed]
+    total = sum(a for a, _, _ in cells)
+    if not total:
+        return (math.nan,) * 4
+    f1s, ious, weights = [], [], []
+    for k in (k for k in range(n_classes) if k != water):
+        right = sum(a for a, t, p in cells if t == p == k)
+        true, told = sum(a for a, t, _ in cells if t == k), sum(a for a, _, p in cells if p == k)
+        if not true and not told:
+            continue
+        precision, recall = right / told if told else 0.0, right / true if true else 0.0
+        f1s.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
+        ious.append(right / sum(a for a, t, p in cells if k in (t, p)))
+        weights.append(true)
+    accuracy = sum(a for a, t, p in cells if t == p) / total
+    weighted = sum(f * w for f, w in zip(f1s, weights, strict=True)) / sum(weights)
+    return accuracy, sum(f1s) / len(f1s), weighted, sum(ious) / len(ious)
+
+
+def disagreement(initial, truth, predicted, area, n_classes, water=None):
+    """Quantity and allocation disagreement, Pontius & Millones 2011: class by class, as shares."""
+    cells = list(judged_cells(initial, truth, predicted, area, water))
+    total = sum(a for _, _, a, *_ in cells)
+    if not total:
+        return math.nan, math.nan
+    quantity = allocation = 0.0
+    for k in range(n_classes):
+        missed = sum(a for _, _, a, _, t, p in cells if t == k != p)
+        added = sum(a for _, _, a, _, t, p in cells if p == k != t)
+        quantity += abs(missed - added)
+        allocation += 2 * min(missed, added)
+    return quantity / 2 / total, allocation / 2 / total
+
+
+def brier(initial, truth, predicted, confidence, area, water=None):
+    cells = list(judged_cells(initial, truth, predicted, area, water))
+    total = sum(a for _, _, a, *_ in cells)
+    error = sum(a * (confidence[row, col] / 100 - (t == p)) ** 2 for row, col, a, _, t, p in cells)
+    return error / total if total else math.nan
+
+
+def deflicker(series, within=2):
+    """One cell's classes by year: a return to the class of the year before, within so many years, is undone."""
+    calm = list(series)
+    for year in range(1, len(calm)):
+        if calm[year - 1] in series[year + 1 : year + within]:
+            calm[year] = calm[year - 1]
+    return calm
+
+
+# geometry
+
+
+def cells_seen(tiling, tile):
+    """Every cell of a tile's padded box that lies on the grid but not in the tile itself, as seen from there.
+
+    {(owner, row and column in the padded box, row and column in the owner's box)}; a globe one tile wide sees itself.
+    """
+    found = set()
+    top, left = tile.row * tiling.tile, tile.col * tiling.tile
+    bottom, right = min(top + tiling.tile, tiling.n_lat), min(left + tiling.tile, tiling.n_lon)
+    for row in range(top - tiling.margin, bottom + tiling.margin):
+        for col in range(left - tiling.margin, right + tiling.margin):
+            home = col % tiling.n_lon if tiling.periodic else col
+            own = top <= row < bottom and left <= col < right
+            if own or not (0 <= row < tiling.n_lat and 0 <= home < tiling.n_lon):
+                continue
+            owner = row // tiling.tile, home // tiling.tile
+            found.add((owner, row - (top - tiling.margin), col - (left - tiling.margin),
+                       row % tiling.tile, home % tiling.tile))
+    return found
+
+
+def cores_with_land(tiling, land):
+    """Lattice positions of the cores of the whole grid that hold a land cell."""
+    return {(row // tiling.stride, col // tiling.stride) for row, col in np.argwhere(land).tolist()}
+
+
+# resampling
+
+
+def axis_weights(position, n, method, periodic):
+    """Weight of each of n native cells at an exact position (Fraction, 0 at the first edge, n at the last)."""
+    weights = [Fraction(0)] * n
+    for i in range(-2 * n - 2, 3 * n + 2):
+        if method == "nearest":
+            share = Fraction(i <= position < i + 1)
+        else:
+            share = max(Fraction(0), 1 - abs(position - (i + Fraction(1, 2))))
+        weights[i % n if periodic else min(max(i, 0), n - 1)] += share
+    assert sum(weights) == 1, "the position lies too far off the native grid for this twin"
+    return weights
+
+
+def resample(values, native, fine, row, col, method):
+    """Value of one fine cell from the whole native array (lat, lon); grids are (north, west, step, periodic), exact.
+
+    Beyond the fine grid the last row holds; a column wraps or holds.
+    """
+    north, west, step, periodic = native
+    f_north, f_west, f_step, f_periodic, f_lat, f_lon = fine
+    row = min(max(row, 0), f_lat - 1)
+    col = col % f_lon if f_periodic else min(max(col, 0), f_lon - 1)
+    along = axis_weights((north - (f_north - (row + Fraction(1, 2)) * f_step)) / step, values.shape[0], method, False)
+    across = axis_weights((f_west + (col + Fraction(1, 2)) * f_step - west) / step, values.shape[1], method, periodic)
+    return sum(float(a * b) * float(values[i, j]) for i, a in enumerate(along) for j, b in enumerate(across) if a and b)
+
+
+# blending
+
+
+def blend(tiling, windows, taper):
+    """Overlap average (K, lat, lon) in floats: {core: probabilities (K, window, window)}, a cell at a time; 0 unseen."""
+    n_classes = next(iter(windows.values())).shape[0]
+    sums, totals = np.zeros((n_classes, *tiling.shape)), np.zeros(tiling.shape)
+
+    def weight(i):
+        return 1 if taper == "uniform" else min(i + 1, tiling.window - i, max(1, 2 * tiling.margin))
+
+    for core, p in windows.items():
+        for i in range(tiling.window):
+            for j in range(tiling.window):
+                row, col = core.row * tiling.stride - tiling.margin + i, core.col * tiling.stride - tiling.margin + j
+                if tiling.periodic:
+                    col %= tiling.n_lon
+                if 0 <= row < tiling.n_lat and 0 <= col < tiling.n_lon:
+                    sums[:, row, col] += weight(i) * weight(j) * p[:, i, j]
+                    totals[row, col] += weight(i) * weight(j)
+    return np.divide(sums, totals, out=np.zeros_like(sums), where=totals > 0)
+
+
+def decide(sums, land):
+    """Class and confidence in percent, rounded half up, of integer sums (K, lat, lon), a cell at a time."""
+    classes, confidence = np.full(land.shape, OUTSIDE), np.zeros(land.shape, int)
+    for row, col in np.argwhere(land).tolist():
+        cell = [int(s) for s in sums[:, row, col]]
+        classes[row, col] = cell.index(max(cell))
+        confidence[row, col] = math.floor(Fraction(100 * max(cell), sum(cell)) + Fraction(1, 2))
+    return classes, confidence
+
+
+# training
+
+
+def mixed_loss(steps, area, change_weight):
+    """Training loss of a whole batch: steps of (logits (B, K, H, W), target, previous), area (B, H)."""
+    land = changed = land_area = changed_area = 0.0
+    for logits, target, previous in steps:
+        for b, i, j in np.ndindex(target.shape):
+            t, p = int(target[b, i, j]), int(previous[b, i, j])
+            if OUTSIDE in (t, p):
+                continue
+            cell = [float(x) for x in logits[b, :, i, j]]
+            entropy = math.log(sum(math.exp(x - max(cell)) for x in cell)) + max(cell) - cell[t]
+            land, land_area = land + area[b, i] * entropy, land_area + area[b, i]
+            if t != p:
+                changed, changed_area = changed + area[b, i] * entropy, changed_area + area[b, i]
+    return ((1 - change_weight) * (land / land_area if land_area else 0.0)
+            + change_weight * (changed / changed_area if changed_area else 0.0))

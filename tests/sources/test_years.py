@@ -1,0 +1,56 @@
+"""Years of time axes and of series of files."""
+
+import numpy as np
+import pytest
+
+from luray.sources.base import InputError
+from luray.sources.years import check_series, shared_years, span, years_of
+
+
+@pytest.mark.parametrize(("times", "units", "calendar", "years"), [
+    ([0, 1, 1165], "years since 850-01-01 0:0:0", "noleap", (850, 851, 2015)),
+    ([0, 85], "years since 2015-01-01 0:0:0", "standard", (2015, 2100)),
+    ([1, 2], "years since 1860-1-1 12:00:00", "proleptic_gregorian", (1861, 1862)),
+    ([0, 365, 730, 1166 * 365 - 1], "days since 850-01-01", "noleap", (850, 851, 852, 2015)),
+    ([365.5], "days since 850-01-01", "365_day", (851,)),
+    ([0, 365, 731], "days since 2015-01-01", "standard", (2015, 2016, 2017)),
+    ([91311, 91676], "days since 1601-1-1 00:00:00", "proleptic_gregorian", (1851, 1852)),
+    ([0, 360], "days since 1900-1-1", "360_day", (1900, 1901)),
+    ([1899, 2019], "", "standard", (1899, 2019)),
+    ([1899, 2019], "year", "standard", (1899, 2019)),
+])
+def test_years_of_the_published_axes(times, units, calendar, years):
+    assert years_of(np.array(times, float), units=units, calendar=calendar, where="f.nc") == years
+
+
+@pytest.mark.parametrize(("times", "units"), [([0, 1], ""), ([1900.5], "year"), ([5], "months since 1900-1-1"),
+                                              ([1900], "hPa"), ([np.nan, 1], "years since 850-1-1")])
+def test_other_axes_are_refused(times, units):
+    with pytest.raises(InputError, match=r"f\.nc: (time is|the time axis has gaps)"):
+        years_of(np.array(times, float), units=units, calendar="standard", where="f.nc")
+
+
+@pytest.mark.parametrize(("years", "found"), [
+    ([], "no years found"),
+    ([1900, 1901, 1901, 1902], "years 1901 occur more than once"),
+    ([1900, 1902, 1901], "not in order at 1901"),
+    ([1900, 1901, 1905, 1906], "years 1902-1904 are missing between 1900 and 1906"),
+])
+def test_a_broken_series_is_refused_with_its_years(years, found):
+    with pytest.raises(InputError, match=found):
+        check_series(years, where="maps")
+
+
+def test_a_whole_series_passes():
+    check_series([1899, 1900, 1901], where="maps")
+    check_series([2020], where="maps")
+
+
+def test_years_in_words():
+    assert span([1905, 1899, 1901, 1900]) == "1899-1901, 1905"
+
+
+def test_a_run_without_any_year_of_the_series_is_refused():
+    assert shared_years([1899, 1900], range(1900, 1910), where="maps") == {1900}
+    with pytest.raises(InputError, match="maps: holds years 1899-1900, none of the run's 1950-1951"):
+        shared_years([1899, 1900], range(1950, 1952), where="maps")

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from luray.blending import ONE, add_window, decide, quantise, window_weights
+from luray.schema import OUTSIDE
+from luray.windows import Tiling
+from tests import reference
+
+TAPERS = ["uniform", "linear"]
+
+
+@st.composite
+def tilings(draw):
+    stride = draw(st.sampled_from([2, 3, 4]))
+    n_lat, n_lon = draw(st.integers(1, 11)), stride * draw(st.integers(1, 4))
+    margin = draw(st.integers(0, min(stride, (n_lon - stride) // 2)))
+    return Tiling(n_lat, n_lon, stride + 2 * margin, stride, stride, periodic=draw(st.booleans()))
+
+
+def windows_of(tiling, seed, n_classes=3):
+    """{core: probabilities (K, window, window)} of every core of the grid."""
+    random = np.random.default_rng(seed)
+    p = {core: random.dirichlet(np.full(n_classes, 0.5), (tiling.window, tiling.window)).astype(np.float32)
+         for core in tiling.cores(tiling.everything)}
+    return {core: np.moveaxis(x, -1, 0) for core, x in p.items()}
+
+
+def sums_of(tiling, windows, taper):
+    """Sums over the grid (K, lat, lon) in the order in which the windows come; a wrapped column adds to its home."""
+    weights, padded = window_weights(tiling, taper=taper), tiling.padded(tiling.everything)
+    n_classes, m = next(iter(windows.values())).shape[0], tiling.margin
+    sums = np.zeros((n_classes, *padded.shape), np.int32)
+    for core, p in windows.items():
+        add_window(sums, p, weights, at=tiling.window_box(core).slices(origin=padded))
+    inner = sums[:, m : m + tiling.n_lat]
+    home = inner[:, :, m : m + tiling.n_lon].copy()
+    if tiling.periodic:
+        home[:, :, tiling.n_lon - m :] += inner[:, :, :m]
+        home[:, :, :m] += inner[:, :, m + tiling.n_lon :]
+    return home
+
+
+@pytest.mark.parametrize("taper", TAPERS)
+@given(tiling=tilings(), seed=st.integers(0, 99))
+def test_sums_follow_the_average_in_floats(taper, tiling, seed):
+    windows = windows_of(tiling, seed)
+    sums = sums_of(tiling, windows, taper)
+    share = sums / sums.sum(axis=0)
+    assert np.allclose(share, reference.blend(tiling, windows, taper), atol=2 / ONE)
+
+
+@pytest.mark.parametrize("taper", TAPERS)
+@given(tiling=tilings(), seed=st.integers(0, 99), order=st.randoms(use_true_random=False))
+def test_no_bit_depends_on_the_order_of_arrival(taper, tiling, seed, order):
+    windows = windows_of(tiling, seed)
+    shuffled = list(windows.items())
+    order.shuffle(shuffled)
+    assert np.array_equal(sums_of(tiling, windows, taper), sums_of(tiling, dict(shuffled), taper))
+
+
+@pytest.mark.parametrize("taper", TAPERS)
+@given(tiling=tilings(), p=arrays.arrays(np.float64, 3, elements=st.floats(0, 1)))
+def test_constant_probabilities_stay_constant(taper, tiling, p):
+    p = ((p + 1e-3) / (p + 1e-3).sum()).astype(np.float32)
+    constant = np.broadcast_to(p[:, None, None], (3, tiling.window, tiling.window))
+    sums = sums_of(tiling, dict.fromkeys(tiling.cores(tiling.everything), constant), taper)
+    classes, confidence = decide(sums, np.full(tiling.shape, True))
+    assert len(np.unique(classes)) == len(np.unique(confidence)) == 1
+    q = [int(x) for x in quantise(p)]
+    assert int(classes[0, 0]) == q.index(max(q))
+    assert int(confidence[0, 0]) == (200 * max(q) + sum(q)) // (2 * sum(q))
+
+
+@given(tiling=tilings(), seed=st.integers(0, 99), share=st.sampled_from([0.02, 0.3]))
+def test_every_land_cell_has_weight_from_the_active_windows(tiling, seed, share):
+    land = np.random.default_rng(seed).random(tiling.shape) < share
+    flat = np.full((1, tiling.window, tiling.window), 1, np.float32)
+    active = tiling.active_cores(tiling.everything, land)
+    if active:
+        assert (sums_of(tiling, dict.fromkeys(active, flat), "linear")[0][land] >= ONE).all()
+
+
+def test_the_taper_rises_over_the_overlap():
+    tiling = Tiling(9, 9, 7, 3, 3)
+    assert window_weights(tiling, taper="uniform").tolist() == np.ones((7, 7)).tolist()
+    axis = np.array([1, 2, 3, 4, 3, 2, 1])
+    assert window_weights(tiling, taper="linear").tolist() == np.outer(axis, axis).tolist()
+    flat = window_weights(Tiling(8, 8, 8, 6, 6), taper="linear")[4]
+    assert (flat // flat[0]).tolist() == [1, 2, 2, 2, 2, 2, 2, 1]
+    assert window_weights(Tiling(8, 8, 4, 4, 4), taper="linear").tolist() == np.ones((4, 4)).tolist()
+
+
+def test_weights_that_could_overflow_are_refused():
+    with pytest.raises(ValueError, match="overlap of 128 cells overflow 32 bits; use taper = 'uniform'"):
+        window_weights(Tiling(512, 512, 256, 128, 256), taper="linear")
+    window_weights(Tiling(512, 512, 256, 128, 256), taper="uniform")
+    window_weights(Tiling(18000, 36000, 256, 200, 2000), taper="linear")
+
+
+@given(tiling=tilings(), taper=st.sampled_from(TAPERS))
+def test_certain_windows_do_not_overflow(tiling, taper):
+    certain = np.zeros((2, tiling.window, tiling.window), np.float32)
+    certain[1] = 1
+    sums = sums_of(tiling, dict.fromkeys(tiling.cores(tiling.everything), certain), taper)
+    assert (sums[0] == 0).all()
+    assert (sums[1] > 0).all()
+
+
+def test_the_largest_allowed_overlap_does_not_overflow():
+    tiling = next(t for margin in range(64, 0, -1) if _allowed(t := Tiling(600, 600, 100 + 2 * margin, 100, 100)))
+    certain = np.ones((1, tiling.window, tiling.window), np.float32)
+    assert (sums_of(tiling, dict.fromkeys(tiling.cores(tiling.everything), certain), "linear") > 0).all()
+
+
+def _allowed(tiling):
+    try:
+        return window_weights(tiling, taper="linear") is not None
+    except ValueError:
+        return False
+
+
+@given(p=arrays.arrays(np.float32, 5, elements=st.floats(0, 1, width=32)))
+def test_quantised_probabilities_are_the_nearest_fixed_point(p):
+    fixed = quantise(p)
+    assert fixed.dtype == np.int32
+    assert (np.abs(fixed - p.astype(np.float64) * ONE) <= 0.5 + 1e-2).all()
+    assert quantise(np.array([0, 1], np.float32)).tolist() == [0, ONE]
+
+
+@given(sums=arrays.arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2**31 - 1) | st.integers(0, 3)),
+       land=arrays.arrays(np.bool_, (4, 5)))
+def test_decide_is_the_slow_twin(sums, land):
+    land &= sums.sum(axis=0, dtype=np.int64) > 0
+    classes, confidence = decide(sums, land)
+    expected_classes, expected_confidence = reference.decide(sums, land)
+    assert classes.dtype == confidence.dtype == np.uint8
+    assert np.array_equal(classes, expected_classes)
+    assert np.array_equal(confidence, expected_confidence)
+    assert (classes[~land] == OUTSIDE).all()
+
+
+def test_land_that_no_window_covers_is_a_mistake():
+    with pytest.raises(AssertionError, match="covered by no window"):
+        decide(np.zeros((2, 1, 1), np.int32), np.array([[True]]))

@@ -1,0 +1,77 @@
+"""Small worlds in memory for the core: fields over a grid, and U-Nets that are neither trained nor idle."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from luray.model.features import Features
+from luray.model.unet import UNet, UNetConfig
+from luray.schema import OUTSIDE, Variable
+
+K = 4
+FORCING = (Variable("crop", "forcing", "1", "crop"), Variable("zone", "forcing", "1", "zone", categories=(1, 2)))
+STATIC = (Variable("height", "static", "m", "height"),)
+FEATURES = Features(K, FORCING, STATIC)
+
+
+@dataclass
+class Memory:
+    """Fields held as whole arrays, (year, L, lat, lon) and (S, lat, lon); satisfies `inference.Fields`."""
+
+    first_year: int
+    levels: np.ndarray
+    fixed: np.ndarray
+    periodic: bool
+
+    def forcing(self, year, box):
+        return self._cut(self.levels[year - self.first_year], box)
+
+    def static(self, box):
+        return self._cut(self.fixed, box)
+
+    def _cut(self, array, box):
+        n_lat, n_lon = array.shape[1:]
+        rows = np.clip(np.arange(box.row, box.row + box.height), 0, n_lat - 1)
+        cols = np.arange(box.col, box.col + box.width)
+        cols = cols % n_lon if self.periodic else np.clip(cols, 0, n_lon - 1)
+        return array[:, rows[:, None], cols]
+
+    def rolled(self, columns):
+        """The same world turned to the east."""
+        return Memory(self.first_year, np.roll(self.levels, columns, -1), np.roll(self.fixed, columns, -1), self.periodic)
+
+
+@dataclass
+class World:
+    initial: np.ndarray
+    land: np.ndarray
+    fields: Memory
+
+
+def world(shape, *, periodic, first_year=2000, years=4, seed=0, share=0.6):
+    """A random world: land in lumps, so that some windows have none."""
+    random = np.random.default_rng(seed)
+    lumps = np.kron(random.random((-(-shape[0] // 5), -(-shape[1] // 5))) < share, np.ones((5, 5)))
+    land = lumps[: shape[0], : shape[1]] > 0
+    land[shape[0] // 2, shape[1] // 2] = land[0, 0] = True
+    initial = np.where(land, random.integers(0, K, shape), OUTSIDE).astype(np.uint8)
+    levels = random.random((years, 3, *shape)).astype(np.float32)
+    return World(initial, land, Memory(first_year, levels, random.normal(size=(1, *shape)).astype(np.float32), periodic))
+
+
+def restless(*, seed=0, width=4, depth=2, features=FEATURES, bonus=0.5):
+    """A U-Net with random weights and batch-norm statistics whose maps change from year to year."""
+    generator = torch.Generator().manual_seed(seed)
+    model = UNet(features.n_channels, features.n_classes, UNetConfig(width=width, depth=depth))
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.weight.normal_(0, (2 / module.weight[0].numel()) ** 0.5, generator=generator)
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.3, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.1, generator=generator)
+        model.head.bias[-1] = bonus
+    return model
