@@ -11,15 +11,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
 
 from luray.config import RunConfig, load_run
 from luray.schema import Direction
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
                   help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
-                       "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the run "
-                       "file, does what is still missing and can be repeated or interrupted at any time.")
+                       "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the "
+                       "run file, does what is still missing and can be repeated or interrupted at any time.")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -49,15 +58,16 @@ def progress(what: str) -> Iterator[Callable[..., None]]:
 
             yield show
         return
-    last = 0.0
+    last, complete = 0.0, set[str]()
 
     def say(done: int, total: int, note: str = "", name: str = what) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= PLAIN_SECONDS or done == total:
+        if now - last >= PLAIN_SECONDS or (done == total and name not in complete):
             last = now
-            left = (now - started) / done * (total - done) if done else float("nan")
-            out.print(f"{name}: {done}/{total}, {now - started:.0f} s, about {left:.0f} s left {note}".rstrip())
+            complete.update({name} if done == total else ())
+            left = f", about {(now - started) / done * (total - done):.0f} s left" if 0 < done < total else ""
+            out.print(f"{name}: {done}/{total}, {now - started:.0f} s{left} {note}".rstrip(), soft_wrap=True)
 
     yield say
 
@@ -119,8 +129,8 @@ def publish(file: RunFile, set_: Set = None) -> None:
 
 @app.command()
 def verify(file: RunFile, set_: Set = None,
-           repair: Annotated[bool, typer.Option("--repair", help="Withdraw the receipts of what is damaged, so that the "
-                                                                 "next `luray infer` computes it again.")] = False) -> None:
+           repair: Annotated[bool, typer.Option("--repair", help="Withdraw what is damaged, so that the next "
+                                                "`luray infer` computes it again.")] = False) -> None:
     """Check every tile-year of the product against its receipt; exit code 1 names what is damaged."""
     run = load_run(file, set_ or ())
     from luray.distributed import stages
@@ -134,7 +144,7 @@ def verify(file: RunFile, set_: Set = None,
         err.print(f"damaged: year {year}, tile {tile.row}.{tile.col}")
     if repair:
         stages.withdraw(run, found)
-        err.print("receipts withdrawn: `luray infer` computes these tile-years again")
+        err.print("withdrawn: `luray infer` computes these tile-years again")
     raise typer.Exit(1)
 
 
@@ -146,7 +156,7 @@ def demo(set_: Set = None) -> None:
 
     run = load_run(demo_run(), set_ or ())
     height, width = run.grid.shape
-    config = SandboxConfig(height=height, width=width, scenario=(run.scenario,))
+    config = SandboxConfig(height=height, width=width)
     with progress("sandbox") as show:
         world = write_sandbox(run.path("world"), config, progress=show)
     with session(run):
@@ -182,7 +192,8 @@ def _train(run: RunConfig) -> None:
 
         trained = stages.train(run, report=report)
     for direction in run.directions:
-        out.print(f"{direction} model: {run.model_folder(direction)}{'' if direction in trained else ' (trained earlier)'}")
+        earlier = "" if direction in trained else " (trained earlier)"
+        out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")
 
 
 def _infer(run: RunConfig, *, restart: bool) -> None:
@@ -202,13 +213,52 @@ def _evaluate(run: RunConfig) -> None:
     out.print(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
 
 
+def _plot(run: RunConfig) -> None:
+    import xarray as xr
+
+    from luray.viz.gallery import draw_pictures
+
+    with progress("plot") as show:
+        pictures = draw_pictures(xr.open_zarr(run.product), run.path("pictures"),
+                                 metrics=run.path("report", "metrics.json"), progress=show)
+    out.print(f"pictures: {run.path('pictures')} ({', '.join(sorted(pictures))})")
+
+
+def _publish(run: RunConfig) -> None:
+    from luray.catalog.publish import publish
+    from luray.cube.regions import Cube
+    from luray.storage import exists
+
+    pictures = {key: place for key, place in {
+        "thumbnail": run.path("pictures", f"map_{run.inference.observed[1]}.png"),
+        "overview": run.path("pictures", "overview.png"),
+        "animation": run.path("pictures", "animation.mp4")}.items() if exists(place)}
+    report = run.path("report", "metrics.json")
+    where = publish(run.product, stac_dir=run.path("stac"), name=run.name, title=run.title or run.name,
+                    description=f"Annual land use {run.inference.years[0]}-{run.inference.years[1]}, made by luray",
+                    sources=Cube.open(run.cube).sources, pictures=pictures, report=report if exists(report) else None)
+    out.print(f"STAC catalog: {where}")
+
+
+def _summary(run: RunConfig, world: Path, seconds: float) -> None:
+    table = Table(title=f"{run.title}, in {seconds // 60:.0f} min {seconds % 60:.0f} s", title_justify="left",
+                  show_header=False, box=None, padding=(0, 2, 0, 0))
+    for what, where in (("inputs", str(world)), ("predictor cube", run.cube), ("models", run.path("model")),
+                        ("product", run.product), ("report", run.path("report")), ("pictures", run.path("pictures")),
+                        ("STAC catalog", run.path("stac", "catalog.json"))):
+        table.add_row(what, where)
+    out.print()
+    out.print(table)
+    out.print(f"look at {run.path('pictures', 'overview.png')}, or in Python: xarray.open_zarr({run.product!r})")
+
+
 def main() -> None:
     """Entry point: errors of the user are one message on stderr and exit code 1, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         app()
     except (ValueError, OSError, RuntimeError) as error:
-        err.print(f"[bold red]error[/]: {escape(str(error))}")
+        err.print(f"[bold red]error[/]: {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
 
 

@@ -25,6 +25,9 @@ from luray.sources import SourceConfig
 from luray.storage import is_local
 from luray.windows import Tiling, TilingConfig
 
+VARIABLE = r"\$\{(\w+)\}"
+"""An environment variable in a string of the run file."""
+
 
 class ConfigError(ValueError):
     """A run file that cannot be run; every line names a key, what was expected and what to do."""
@@ -58,7 +61,7 @@ class InferenceConfig(Config):
     batch: int = 4
     years_in_flight: int = 4
 
-    def model_post_init(self, _: Any) -> None:
+    def model_post_init(self, _: Any) -> None:  # noqa: D102
         first, last = self.observed
         if first > last or not (self.years[0] <= last and first <= self.years[1]):
             raise ValueError(f"inference.observed {first}-{last} must be ascending years that meet inference.years "
@@ -74,7 +77,7 @@ class InferenceConfig(Config):
 
 
 class RolloutTest(Config):
-    """One test: a rollout from the map of `start` to `stop`, backward where `stop` is earlier, scored against the maps."""
+    """One test: a rollout from the map of `start` to `stop`, backward where `stop` is earlier."""
 
     name: str
     start: int
@@ -113,13 +116,13 @@ class RunConfig(Config):
     inference: InferenceConfig
     evaluation: EvaluationConfig = EvaluationConfig()
 
-    def model_post_init(self, _: Any) -> None:
+    def model_post_init(self, _: Any) -> None:  # noqa: D102
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name {self.name!r} must be letters, digits, dots, dashes; it names files")
         if self.tiling.window % 2**self.model.depth:
-            raise ValueError(f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {2**self.model.depth}; "
-                             f"set tiling.window = {-(-self.tiling.window // 2**self.model.depth) * 2**self.model.depth}"
-                             " or a smaller model.depth")
+            unit = 2**self.model.depth
+            raise ValueError(f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {unit}; set "
+                             f"tiling.window = {-(-self.tiling.window // unit) * unit} or a smaller model.depth")
         _ = self.tiles
         for test in self.evaluation.tests:
             low, high = sorted((test.start, test.stop))
@@ -127,8 +130,8 @@ class RunConfig(Config):
                 set(range(low, high + 1)) - {test.start})
             if test.start == test.stop or seen:
                 raise ValueError(f"evaluation test {test.name!r} scores {low}-{high} but training sees "
-                                 f"{self.training.years[0]}-{self.training.years[1]}; a test starts where training ends "
-                                 "and shares no other year with it")
+                                 f"{self.training.years[0]}-{self.training.years[1]}; a test starts where training "
+                                 "ends and shares no other year with it")
 
     @property
     def tiles(self) -> Tiling:
@@ -183,10 +186,17 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     for override in overrides:
         _override(text, override)
     try:
-        return RunConfig.model_validate_json(json.dumps(_expand(text, where=str(path)), default=str))
+        run = RunConfig.model_validate_json(json.dumps(text, default=str))
     except ValidationError as error:
         faults = [f"  {_explain(fault)}" for fault in error.errors()]
         raise ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults])) from None
+    unset = {name for s in run.sources for name in re.findall(VARIABLE, s.path if s.kind != "aggregated" else "")
+             if name not in os.environ}
+    if unset:
+        fault = (f"{path}: the environment variable {', '.join(sorted(unset))} is not set; set it to the folder that "
+                 "holds the input files. This run wants:")
+        raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
+    return RunConfig.model_validate_json(json.dumps(_expand(text), default=str))
 
 
 def _override(text: dict[str, Any], override: str) -> None:
@@ -202,25 +212,28 @@ def _override(text: dict[str, Any], override: str) -> None:
     for parent in parents:
         node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
         if not isinstance(node, dict | list):
-            raise ConfigError(f"--set {override}: {parent} is a value, not a table; give the key of a value inside a table")
+            raise ConfigError(f"--set {override}: {parent} is a value, not a table; give the key of a value")
     node[int(last) if isinstance(node, list) else last] = parsed
 
 
-def _expand(node: Any, *, where: str) -> Any:
+def _expand(node: Any) -> Any:
+    """The same tree with `${NAME}` in its strings taken from the environment, empty where it is not set."""
     if isinstance(node, dict):
-        return {k: _expand(v, where=where) for k, v in node.items()}
+        return {k: _expand(v) for k, v in node.items()}
     if isinstance(node, list):
-        return [_expand(v, where=where) for v in node]
-    if not isinstance(node, str):
-        return node
+        return [_expand(v) for v in node]
+    return re.sub(VARIABLE, lambda m: os.environ.get(m[1], ""), node) if isinstance(node, str) else node
 
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise ConfigError(f"{where}: {node!r} needs the environment variable {match[1]}, which is not set; "
-                              "set it to the folder that holds the input files (README.md says which and where from)")
-        return os.environ[match[1]]
 
-    return re.sub(r"\$\{(\w+)\}", value, node)
+def _wants(source: SourceConfig) -> str:
+    """Which files a source needs and where they come from."""
+    if source.kind == "aggregated":
+        return "  aggregated: no files of its own, made from the maps"
+    about, files = source.about, f"{', '.join(source.about.files)} below {source.path}"
+    title, place = about.title, about.url or about.doi
+    if source.kind == "categorical":
+        title, place, files = source.title, source.url or source.doi, f"{source.path}/{source.pattern}"
+    return f"  {source.kind}: {files} ({', '.join(filter(None, (title, place))) or 'your own'})"
 
 
 def _explain(fault: Any) -> str:
@@ -252,5 +265,3 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
         if "$ref" in node:
             node = definitions[node["$ref"].rsplit("/", 1)[-1]]
     return list(node.get("properties", {}))
-
-

@@ -34,6 +34,12 @@ def read_object(url: str) -> bytes | None:
     return data
 
 
+def exists(url: str) -> bool:
+    """True when there is an object of this name."""
+    fs, path = fsspec.core.url_to_fs(url)
+    return bool(fs.exists(path))
+
+
 def remove(url: str) -> None:
     """Delete an object, or a store with everything in it, if it is there."""
     fs, path = filesystem(url)

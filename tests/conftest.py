@@ -1,10 +1,13 @@
 """What every test shares: one Hypothesis profile and the folder of real data."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.s3 import Bucket, serve
 
 # Tests run beside each other: one thread unless a test asks for more, and threads that wait sleep.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,3 +25,10 @@ def realdata() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("LURAY_DATA names no folder of real data")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Bucket]:
+    """An empty bucket of a real S3 server."""
+    with serve("luray-tests") as bucket:
+        yield bucket

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 
@@ -158,6 +159,7 @@ def cores_with_land(tiling, land):
 # resampling
 
 
+@cache
 def axis_weights(position, n, method, periodic):
     """Weight of each of n native cells at an exact position (Fraction, 0 at the first edge, n at the last)."""
     weights = [Fraction(0)] * n
@@ -236,3 +238,18 @@ def mixed_loss(steps, area, change_weight):
                 changed, changed_area = changed + area[b, i] * entropy, changed_area + area[b, i]
     return ((1 - change_weight) * (land / land_area if land_area else 0.0)
             + change_weight * (changed / changed_area if changed_area else 0.0))
+
+
+# viz
+
+
+def mode_blocks(codes, factor, legend):
+    """Most frequent code of each block, the first in the legend of equally frequent ones, cell by cell."""
+    blocks = []
+    for top in range(0, codes.shape[0], factor):
+        row = []
+        for left in range(0, codes.shape[1], factor):
+            cells = codes[top : top + factor, left : left + factor].ravel().tolist()
+            row.append(max(legend, key=cells.count))
+        blocks.append(row)
+    return np.array(blocks, np.uint8)

@@ -4,6 +4,7 @@ A *piece* is one shard of one array: a tile of a year of the state, a year of a 
 The land mask of a tile follows from its finished maps. The cube opens only when everything has a receipt.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import product
@@ -23,6 +24,8 @@ from luray.storage import is_local
 from luray.windows import Box, Tiling
 
 FORMAT = 1
+ORIGIN = Box(0, 0, 0, 0)
+"""The first cell of an array."""
 
 
 class Piece(NamedTuple):
@@ -58,15 +61,19 @@ class BuildPlan(NamedTuple):
     def pieces(self) -> tuple[list[Piece], list[Piece]]:
         """Every piece, in two phases: the values, then the land mask of each tile."""
         state = self.sources[0]
-        tiles = [Box(r, c, min(self.tile, self.grid.n_lat - r), min(self.tile, self.grid.n_lon - c)) for r, c in product(
-            range(0, self.grid.n_lat, self.tile), range(0, self.grid.n_lon, self.tile))]
+        tiles = _blocks(self.grid.shape, self.tile)
         values = [Piece(state.name, year, box) for year in state.years for box in tiles]
         for source in self.sources[1:]:
             shape = cut(source.grid, self.grid)[0].shape
             values += [Piece(source.name, year, Box(0, 0, *shape)) for year in source.years] or [
-                Piece(source.name, None, Box(r, c, min(STATIC_SHARD, shape[0] - r), min(STATIC_SHARD, shape[1] - c)))
-                for r, c in product(range(0, shape[0], STATIC_SHARD), range(0, shape[1], STATIC_SHARD))]
+                Piece(source.name, None, box) for box in _blocks(shape, STATIC_SHARD)]
         return values, [Piece(state.name, None, box, land=True) for box in tiles]
+
+
+def _blocks(shape: tuple[int, int], size: int) -> list[Box]:
+    """Boxes of `size` x `size` cells that cover a shape, cut at its edge."""
+    return [Box(r, c, min(size, shape[0] - r), min(size, shape[1] - c))
+            for r, c in product(range(0, shape[0], size), range(0, shape[1], size))]
 
 
 def role_of(source: Source) -> Role:
@@ -88,24 +95,20 @@ def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source
     if len(set(names)) != len(names):
         raise ValueError(f"source names must be unique, found {names}; set a name in [[sources]]")
     row, col = grid.offset_of(ordered[0].grid)
-    inside = ordered[0].grid
-    if row < 0 or col < 0 or row + inside.n_lat > grid.n_lat or col + inside.n_lon > grid.n_lon:
-        overlap = min(row + inside.n_lat, grid.n_lat) > max(row, 0) and min(col + inside.n_lon, grid.n_lon) > max(col, 0)
-        if not overlap:
-            raise ValueError(f"{ordered[0].name}: the maps do not overlap the run grid {grid}; correct [grid]")
+    maps = ordered[0].grid
+    if not (-maps.n_lat < row < grid.n_lat and -maps.n_lon < col < grid.n_lon):
+        raise ValueError(f"{ordered[0].name}: the maps on {maps} do not overlap the run grid {grid}; correct [grid]")
     for source in ordered[1:]:
         cut(source.grid, grid)
     files = {s.name: {path: identity(path) for path in s.files} for s in ordered}
-    parts = [[s.name, s.years, s.rules, asdict(s.grid), [asdict(v) for v in s.variables], sorted(files[s.name].values())]
-             for s in ordered]
+    parts = [[s.name, s.years, s.rules, asdict(s.grid), [asdict(v) for v in s.variables],
+              sorted(files[s.name].values())] for s in ordered]
     return BuildPlan(url, grid, tiling.tile, ordered, fingerprint_of(FORMAT, asdict(grid), tiling.tile, parts), files)
 
 
 def identity(path: str) -> str:
     """What tells a file from another: sha256 of a local one, ETag (or size and time) of a remote one."""
     if is_local(path):
-        import hashlib
-
         with fsspec.open(path, "rb") as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     fs, name = fsspec.core.url_to_fs(path)
@@ -156,20 +159,24 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
     root = zarr.open_group(plan.url, mode="r+", use_consolidated=False)
     source = next(s for s in plan.sources if s.name == piece.source)
     if piece.land:
-        values, name, index = _land(root, piece.box), "state/land", piece.box.slices(origin=Box(0, 0, 0, 0))
+        values, name, index = _land(root, piece.box), "state/land", piece.box.slices(origin=ORIGIN)
         root[name][index] = values  # type: ignore[index]
     elif role_of(source) == "state":
         assert piece.year is not None
         values = _observed(plan.grid, source, piece.year, piece.box)
         year = source.years.index(piece.year)
-        root["state/land_use"][(year, *piece.box.slices(origin=Box(0, 0, 0, 0)))] = values  # type: ignore[index]
+        at = slice(year, year + 1), *piece.box.slices(origin=ORIGIN)
+        root["state/land_use"][at] = values[None]  # type: ignore[index]
     else:
         _, offset = cut(source.grid, plan.grid)
         box = piece.box._replace(row=piece.box.row + offset.row, col=piece.box.col + offset.col)
         values = source.read(piece.year, box)
-        lead = () if piece.year is None else (source.years.index(piece.year),)
-        index = (*lead, slice(None), *piece.box.slices(origin=Box(0, 0, 0, 0)))
-        root[f"{role_of(source)}/{source.name}/values"][index] = values  # type: ignore[index]
+        array: Any = root[f"{role_of(source)}/{source.name}/values"]
+        if piece.year is None:
+            array[(slice(None), *piece.box.slices(origin=ORIGIN))] = values
+        else:
+            year = source.years.index(piece.year)
+            array[(slice(year, year + 1), slice(None), *piece.box.slices(origin=ORIGIN))] = values[None]
     plan.ledger.record(piece.key, digest(values))
 
 
@@ -180,8 +187,8 @@ def finish(plan: BuildPlan) -> None:
     for s in plan.sources:
         native = s.grid if role_of(s) == "state" else cut(s.grid, plan.grid)[0]
         described[s.name] = {
-            "role": role_of(s), "title": s.about.title, "doi": s.about.doi, "licence": s.about.licence, "rules": s.rules,
-            "caveat": s.caveat, "years": s.years, "grid": asdict(native), "files": plan.files[s.name],
+            "role": role_of(s), "title": s.about.title, "doi": s.about.doi, "licence": s.about.licence,
+            "rules": s.rules, "caveat": s.caveat, "years": s.years, "grid": asdict(native), "files": plan.files[s.name],
             "variables": [asdict(v) for v in s.variables]}
     root.attrs["luray"] = {"format": FORMAT, "grid": asdict(plan.grid), "legend": HILDA.name, "sources": described,
                            "fingerprint": plan.fingerprint}
@@ -189,7 +196,7 @@ def finish(plan: BuildPlan) -> None:
 
 
 def _observed(grid: Grid, source: Source, year: int, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Published codes of a year over a box of the run grid, no data where the maps do not reach; checked by the legend."""
+    """Published codes of a year over a box of the run grid, ocean where the maps do not reach."""
     row, col = grid.offset_of(source.grid)
     out = np.full(box.shape, HILDA.ocean, np.uint8)
     top, bottom = max(box.row, row), min(box.row + box.height, row + source.grid.n_lat)
@@ -206,7 +213,7 @@ def _land(root: Group, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
     maps: Any = root["state/land_use"]
     land = np.full(box.shape, True)
     for year in range(maps.shape[0]):
-        land &= HILDA.encode(maps[(year, *box.slices(origin=Box(0, 0, 0, 0)))]) != OUTSIDE
+        land &= HILDA.encode(maps[(year, *box.slices(origin=ORIGIN))]) != OUTSIDE
     return land.astype(np.uint8)
 
 

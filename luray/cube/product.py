@@ -111,9 +111,10 @@ class Product:
         box = self.tiling.tile_box(tile)
         assert classes.shape == confidence.shape == box.shape, f"{classes.shape} is not the tile {tile} {box}"
         codes = HILDA.decode(classes)
-        index = (year - self.span.first, *box.slices(origin=self.tiling.everything))
-        self._arrays["land_use"][index] = codes  # type: ignore[index]
-        self._arrays["confidence"][index] = confidence  # type: ignore[index]
+        step = year - self.span.first
+        index = (slice(step, step + 1), *box.slices(origin=self.tiling.everything))
+        self._arrays["land_use"][index] = codes[None]  # type: ignore[index]
+        self._arrays["confidence"][index] = confidence[None]  # type: ignore[index]
         self.ledger.record(key_of(year, tile), digest(codes, confidence))
 
     def read(self, year: int, box: Box) -> U8:
@@ -145,6 +146,16 @@ class Product:
         """Tile-years whose stored bytes do not match their receipt, or that have none."""
         return [(year, tile) for year, tile in keys
                 if (self.ledger.sha256(key_of(year, tile)) or "no receipt") != self.digest(year, tile)]
+
+    def withdraw(self, keys: Sequence[tuple[int, Tile]]) -> None:
+        """Remove receipts and shards of tile-years, so that they are computed again.
+
+        The shards go too: Zarr reads the index of an old shard before it writes a new one, and stops at a damaged one.
+        """
+        self.ledger.withdraw(key_of(year, tile) for year, tile in keys)
+        for year, tile in keys:
+            for name in ("land_use", "confidence"):
+                remove(f"{self.url}/{name}/c/{year - self.span.first}/{tile.row}/{tile.col}")
 
     def finish(self) -> None:
         """Mark the product as finished and consolidate its metadata: from now on readers may use it."""

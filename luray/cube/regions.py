@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ from luray.model.samples import Draw
 from luray.regrid import AxisMap, Method, gather, grid_map
 from luray.schema import F32, HILDA, OUTSIDE, U8, Bool, Legend, Variable
 from luray.windows import Box, Tiling
+
+_LOCK = Lock()
+"""Guards the kept chunks: training reads ahead in several threads."""
 
 
 class Layer(NamedTuple):
@@ -48,7 +52,8 @@ class Cube:
     forcing: tuple[Layer, ...]
     static: tuple[Layer, ...]
     fingerprint: str
-    caveats: tuple[str, ...]
+    sources: tuple[dict[str, str], ...]
+    """Title, DOI, licence and caveat of each source."""
 
     @classmethod
     def open(cls, url: str) -> "Cube":
@@ -62,7 +67,13 @@ class Cube:
         return cls(url, Grid(**about["grid"]), HILDA, state.years,
                    tuple(layer for role, layer in layers if role == "forcing"),
                    tuple(layer for role, layer in layers if role == "static"), about["fingerprint"],
-                   tuple(s["caveat"] for _, s in sorted(about["sources"].items()) if s["caveat"]))
+                   tuple({key: source.get(key, "") for key in ("title", "doi", "licence", "caveat")}
+                         for _, source in sorted(about["sources"].items())))
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What every report on this cube must repeat."""
+        return tuple(s["caveat"] for s in self.sources if s["caveat"])
 
     @cached_property
     def features(self) -> Features:
@@ -139,14 +150,17 @@ class Cube:
 
     def _chunk(self, array: Any, path: str, lead: tuple[int, ...], row: int, col: int) -> NDArray[Any]:
         key = path, lead, row, col
-        if key in self._chunks:
-            self._chunks.move_to_end(key)
-            return self._chunks[key]
+        with _LOCK:
+            if key in self._chunks:
+                self._chunks.move_to_end(key)
+                return self._chunks[key]
         high, wide = array.chunks[-2:]
-        values = np.asarray(array[(*lead, ..., slice(row * high, (row + 1) * high), slice(col * wide, (col + 1) * wide))])
-        self._chunks[key] = values
-        while sum(v.nbytes for v in self._chunks.values()) > self.KEPT_BYTES:
-            self._chunks.popitem(last=False)
+        at = slice(row * high, (row + 1) * high), slice(col * wide, (col + 1) * wide)
+        values = np.asarray(array[(*lead, ..., *at)])
+        with _LOCK:
+            self._chunks[key] = values
+            while sum(v.nbytes for v in self._chunks.values()) > self.KEPT_BYTES:
+                self._chunks.popitem(last=False)
         return values
 
     def _fine(self, name: str, lead: tuple[int, ...], box: Box) -> U8:
@@ -223,6 +237,9 @@ class Region:
     def _read(self, layer: Layer, year: int, *, keep: bool) -> F32:
         """Native cells under the region as the model sees them, (channels, rows, cols)."""
         key = layer.path, year
+        if layer.years and year not in layer.years:
+            raise ValueError(f"{self.cube.url}: {layer.path} has no values for {year}, only "
+                             f"{layer.years[0]}-{layer.years[-1]}; run `luray build` with a source that covers it")
         if key not in self._native:
             lead = (layer.years.index(year),) if layer.years else ()
             rows, cols = self._pieces[layer.path]

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 if "RAY_ADDRESS" not in os.environ:
-    # A cluster of our own gets a token of its own, so that nobody else on the machine can use it. Ray reads this on import.
+    # Ray reads this on import: a cluster of our own gets a token of its own, so that nobody else can use it.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     # glibc otherwise returns the memory of every batch to the system and faults it in again for the next.
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
 
-import ray  # noqa: E402
+import ray
 
 Report = Callable[[int, int], None]
 """Called with work done and work in all."""

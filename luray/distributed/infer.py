@@ -1,7 +1,7 @@
 """The engine: a wavefront of tile-years over Ray actors, equal to `inference.serial_rollout` to the bit.
 
-The driver holds one `Wavefront` a direction and decides where and when; what a tile-year is, `cube.tileyear` knows. A tile
-stays with the worker that holds its inputs and its sums. A worker that dies is replaced, its unreduced sums are
+The driver holds one `Wavefront` a direction and decides where and when; what a tile-year is, `cube.tileyear` knows.
+A tile stays with the worker that holds its inputs and its sums. A worker that dies is replaced, its unreduced sums are
 computed again, and everything finished is read from the product.
 """
 
@@ -82,8 +82,8 @@ class Flight:
 def infer(run: Run, *, workers: int, years_in_flight: int, report: Report = silent) -> None:
     """Compute every tile-year of a run that has no receipt yet, then finish the product.
 
-    `report` gets the number of tile-years done and in all. Raises ValueError with the worker's own message when an input
-    or the store is at fault, RuntimeError when a tile-year failed `ATTEMPTS` times because workers died.
+    `report` gets the number of tile-years done and in all. Raises ValueError with the worker's own message when an
+    input or the store is at fault, RuntimeError when a tile-year failed `ATTEMPTS` times because workers died.
     """
     driver = Driver(run, workers=workers, years_in_flight=years_in_flight, report=report)
     driver.go()
@@ -122,7 +122,8 @@ class Driver:
         for worker in self._workers:
             ray.kill(worker)
 
-    def _chain(self, direction: Direction, years: tuple[int, ...], done: set[tuple[int, Tile]], in_flight: int) -> Chain:
+    def _chain(self, direction: Direction, years: tuple[int, ...], done: set[tuple[int, Tile]],
+               in_flight: int) -> Chain:
         step_of = {year: step for step, year in enumerate(years[1:])}
         reduced = [(tile, step_of[year]) for year, tile in done if year in step_of]
         front = Wavefront(self._geometry.tiles, self._geometry.around, steps=len(years) - 1, done=reduced,
@@ -201,10 +202,12 @@ class Driver:
         """Replace a dead worker, and give back what failed together with everything that rested on what is lost."""
         what = (flight.task, flight.chain and flight.chain.direction, flight.copied)
         self._failures[what] += 1
-        log.warning("worker %d: %s failed (%s), attempt %d", flight.worker, what, type(error).__name__, self._failures[what])
+        log.warning("worker %d: %s failed (%s), attempt %d", flight.worker, what, type(error).__name__,
+                    self._failures[what])
         if self._failures[what] == ATTEMPTS:
-            raise RuntimeError(f"{what} failed {ATTEMPTS} times because workers died, last: {error}; what is finished is "
-                               "kept, run `luray infer` again; if memory is short set a smaller tiling.tile") from error
+            raise RuntimeError(f"{what} failed {ATTEMPTS} times because workers died, last: {error}; what is "
+                               "finished is kept, run `luray infer` again; if memory is short, lower tiling.tile"
+                               ) from error
         if isinstance(error, RayActorError) and self._workers[flight.worker] is flight.actor:
             self._workers[flight.worker] = self._hire()
             lost = [tile for tile, home in self._home.items() if home == flight.worker]

@@ -8,7 +8,7 @@ import luray.distributed.infer
 import luray.distributed.train
 from luray.config import RunConfig
 from luray.cube.build import BuildPlan, plan_build
-from luray.cube.ledger import fingerprint_of, key_of
+from luray.cube.ledger import fingerprint_of
 from luray.cube.product import Product, Span
 from luray.cube.regions import Cube
 from luray.cube.tileyear import Geometry, Run
@@ -19,6 +19,7 @@ from luray.evaluation.report import Report as EvaluationReport
 from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction
 from luray.sources import Source, open_source
+from luray.storage import remove
 from luray.windows import Tile
 
 VERIFIED_AT_ONCE = 64
@@ -95,6 +96,7 @@ def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> 
     """Compute the product of a run, or what is missing of it; `restart` deletes an earlier one first."""
     plan = rollout_of(run, run.inference.span, run.product)
     if restart:
+        remove(run.path("stac", "catalog.json"))  # readers lose the catalog before what it points at
         plan.product.remove()
     _roll_out(run, plan, run.title or run.name, report=report)
 
@@ -118,7 +120,7 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
         years = tuple(y for y in range(test.start, test.stop + way, way) if y in plan.cube.years)
         if years[:1] != (test.start,) or len(years) < 2:
             raise ValueError(f"evaluation test {test.name!r}: the cube has maps of {plan.cube.years[0]}-"
-                             f"{plan.cube.years[-1]}, expected {test.start} and later years of travel; correct the test")
+                             f"{plan.cube.years[-1]}, expected {test.start} and the years after it")
         raw, calm = luray.distributed.evaluate.evaluate(plan, years, report=report)
         outcomes.append(Outcome(test.name, test.direction, test.start, raw, calm))
     assert plan
@@ -142,8 +144,8 @@ def damaged(run: RunConfig, *, report: Report = silent) -> list[tuple[int, Tile]
 
 
 def withdraw(run: RunConfig, keys: Sequence[tuple[int, Tile]]) -> None:
-    """Withdraw the receipts of tile-years, so that the next inference computes them again."""
-    rollout_of(run, run.inference.span, run.product).product.ledger.withdraw(key_of(y, t) for y, t in keys)
+    """Withdraw tile-years, so that the next inference computes them again."""
+    rollout_of(run, run.inference.span, run.product).product.withdraw(keys)
 
 
 def _roll_out(run: RunConfig, plan: Run, title: str, *, report: Report) -> None:

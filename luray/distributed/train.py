@@ -95,7 +95,8 @@ class Training:
         for i in range(self.recipe.calibration_batches):
             yield self.micro_batch(plan, after + i * self.recipe.micro_batch)
 
-    def trainer(self, total: Callable[[Tensor], Tensor] = lambda t: t, *, device: torch.device | None = None) -> Trainer:
+    def trainer(self, total: Callable[[Tensor], Tensor] = lambda t: t, *,
+                device: torch.device | None = None) -> Trainer:
         """A trainer at step 0, or where its checkpoint ends."""
         torch.manual_seed(self.recipe.seed)
         features = self.cube.features
@@ -108,7 +109,8 @@ class Training:
         """Write the finished model and drop the checkpoint."""
         card = ModelCard(self.direction, self.cube.legend.name, tuple(int(c) for c in self.cube.legend.codes),
                          trainer.features.names, self.unet,
-                         {"recipe": self.recipe.model_dump(), "cube": self.cube.fingerprint, "caveats": self.cube.caveats,
+                         {"recipe": self.recipe.model_dump(), "cube": self.cube.fingerprint,
+                          "caveats": self.cube.caveats,
                           "forcing": [asdict(v) for v in trainer.features.forcing],
                           "static": [asdict(v) for v in trainer.features.static], "last_metrics": metrics},
                          self.fingerprint)
@@ -153,7 +155,7 @@ class Board:
 def train(trainings: list[Training], *, report: Progress = unwatched) -> list[Direction]:
     """Train every model that is not finished yet, one after the other; returns the directions that were trained.
 
-    Raises ValueError with the worker's own message when the data or the recipe is at fault; the last checkpoint is kept.
+    Raises ValueError with the worker's own message when data or recipe are at fault; the last checkpoint is kept.
     """
     todo = [t for t in trainings if not t.finished]
     if not todo:
@@ -220,8 +222,9 @@ def _feed(training: Training, done: int, rank: int, world: int, device: torch.de
         batches = {piece: training.micro_batch(plan, first + piece * recipe.micro_batch) for piece in mine}
         return {f"{piece}.{name}": t for piece, b in batches.items() for name, t in b._asdict().items()}
 
-    shard = ray.train.get_dataset_shard("samples")
-    for tensors in shard.iter_torch_batches(batch_size=recipe.batch, collate_fn=read, prefetch_batches=2, device=device):
+    batches = ray.train.get_dataset_shard("samples").iter_torch_batches(
+        batch_size=recipe.batch, collate_fn=read, prefetch_batches=2, device=device)
+    for tensors in batches:
         if tensors:
             yield {piece: Sample(*(tensors[f"{piece}.{name}"] for name in Sample._fields)) for piece in mine}
 

@@ -4,7 +4,6 @@ A frame is the map of one year by palette lookup, with a legend and the year bes
 below. Frames are made one at a time and handed to the encoder: memory is bounded by one frame.
 """
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,9 @@ PACE = 12
 ORIGIN_COLOURS = {"observed": ACCENT, "hindcast": "#c98b2b", "forecast": "#8a5aa8"}
 WHITE = "#ffffff"
 
+LEGEND_TOP = 7.0
+"""Lines from the upper edge of the panel to the legend."""
+
 
 def animate(product: xr.Dataset, path: str | Path, *, years: Sequence[int] | None = None,
             max_pixels: int | None = None, progress: Progress | None = None) -> None:
@@ -60,7 +62,7 @@ def animate(product: xr.Dataset, path: str | Path, *, years: Sequence[int] | Non
             _write_mp4(partial, frames, layout.size)
         else:
             _write_gif(partial, frames, view)
-        os.replace(partial, target)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -74,10 +76,15 @@ class Layout:
     max_pixels: int
 
     @cached_property
+    def at_most(self) -> int:
+        """Cells of the map along the longer axis of the grid, so that neither side exceeds `max_pixels` on paper."""
+        n_lat, n_lon = self.view.grid.shape
+        return max(1, int(max(n_lat, n_lon) * min(1, self.max_pixels / max(n_lat * self.view.aspect, n_lon))))
+
+    @cached_property
     def map_size(self) -> tuple[int, int]:
         """Width and height of the map; cells are as high as they are wide on the ground."""
-        factor = -(-max(self.view.grid.shape) // self.max_pixels)
-        height, width = (max(1, n // factor) for n in self.view.grid.shape)
+        height, width = self.view.map(self.years[0], at_most=self.at_most).values.shape
         enlarge = max(1, int(self.max_pixels / max(height * self.view.aspect, width)))
         return width * enlarge, max(1, round(height * enlarge * self.view.aspect))
 
@@ -102,7 +109,7 @@ class Layout:
         """Width and height of a frame, both even as the video format wants them."""
         left, width = self.panel
         rows = len(self.view.palette.names)
-        height = max(self.map_size[1], int((6.2 + 1.35 * rows) * self.unit)) + 2 * self.margin + 3 * self.unit
+        height = max(self.map_size[1], int((LEGEND_TOP + 1.35 * rows) * self.unit)) + 2 * self.margin + 3 * self.unit
         return (left + width + self.margin + 1) // 2 * 2, (height + 1) // 2 * 2
 
     @property
@@ -120,7 +127,8 @@ class Layout:
     def pixel_of(self, row: int, col: int) -> tuple[int, int]:
         """x and y of the middle of a cell of the product's grid."""
         grid, (width, height) = self.view.grid, self.map_size
-        return (self.margin + int((col + 0.5) / grid.n_lon * width), self.margin + int((row + 0.5) / grid.n_lat * height))
+        x, y = int((col + 0.5) / grid.n_lon * width), int((row + 0.5) / grid.n_lat * height)
+        return self.margin + x, self.margin + y
 
     def x_of(self, number: int) -> int:
         """x of the way through the years after so many frames."""
@@ -134,16 +142,16 @@ class Layout:
         draw = ImageDraw.Draw(image)
         left, unit, palette = self.panel[0], self.unit, self.view.palette
         small = self.font(0.8)
-        for k, colour in enumerate(palette.colours):
-            y = self.margin + int((6.2 + 1.35 * k) * unit)
-            draw.rectangle((left, y, left + unit, y + int(0.8 * unit)), fill=colour, outline=RULE)
+        for line, k in enumerate((*palette.land, *(k for k in range(len(palette.names)) if k not in palette.land))):
+            y = self.margin + int((LEGEND_TOP + 1.35 * line) * unit)
+            draw.rectangle((left, y, left + unit, y + int(0.8 * unit)), fill=palette.colours[k], outline=RULE)
             draw.text((left + 1.6 * unit, y + 0.4 * unit), palette.label(k), fill=INK, font=small, anchor="lm")
-        top, bottom = self.bar[1], self.bar[3]
-        for n, year in enumerate(self.years):
-            draw.rectangle((self.x_of(n), top, self.x_of(n + 1), bottom), fill=_pale(self._colour(year)))
-        end = self.size[0] - self.margin
-        for year, x, anchor in ((self.years[0], self.margin, "la"), (self.years[-1], end, "ra")):
-            draw.text((x, bottom + unit * 0.25), str(year), fill=MUTED, font=self.font(0.7), anchor=anchor)
+        self._way(draw, len(self.years), [_pale(self._colour(y)) for y in self.years])
+        tiny, (start, _, end, bottom) = self.font(0.7), self.bar
+        caveats = _cut(" · ".join(self.view.caveats), tiny, end - start - 8 * unit)
+        for text, x, anchor in ((str(self.years[0]), start, "la"), (caveats, (start + end) // 2, "ma"),
+                                (str(self.years[-1]), end, "ra")):
+            draw.text((x, bottom + unit * 0.25), text, fill=MUTED, font=tiny, anchor=anchor)
         draw.text((left, self.margin), _cut(self.view.title, small, self.panel[1]), fill=MUTED, font=small, anchor="la")
         return image
 
@@ -151,18 +159,21 @@ class Layout:
         """The frame of `years[number]`, RGB."""
         year = self.years[number]
         image = self.background.copy()
-        codes = self.view.map(year, at_most=self.max_pixels).values
-        # The palette is applied after enlarging, on one byte a pixel.
-        enlarged = np.asarray(Image.fromarray(codes).resize(self.map_size, Image.Resampling.NEAREST))
-        image.paste(Image.fromarray(self.view.palette.rgb[enlarged]), (self.margin, self.margin))
+        picture = Image.fromarray(self.view.map(year, at_most=self.at_most).values)
+        picture.putpalette(self.view.palette.rgb.ravel().tolist())
+        enlarged = picture.resize(self.map_size, Image.Resampling.NEAREST)
+        image.paste(enlarged.convert("RGB"), (self.margin, self.margin))
         draw = ImageDraw.Draw(image)
-        left, unit, colour = self.panel[0], self.unit, self._colour(year)
+        left, unit, origin = self.panel[0], self.unit, self.view.origins[year]
         draw.text((left, self.margin + 1.5 * unit), str(year), fill=INK, font=self.font(2.6, bold=True), anchor="la")
-        draw.text((left, self.margin + 4.5 * unit), self.view.origins[year], fill=colour, font=self.font(1), anchor="la")
-        for n in range(number + 1):
-            box = (self.x_of(n), self.bar[1], self.x_of(n + 1), self.bar[3])
-            draw.rectangle(box, fill=self._colour(self.years[n]))
+        draw.text((left, self.margin + 4.5 * unit), origin, fill=self._colour(year), font=self.font(1), anchor="la")
+        self._way(draw, number + 1, [self._colour(y) for y in self.years])
         return image
+
+    def _way(self, draw: ImageDraw.ImageDraw, frames: int, colours: Sequence[str]) -> None:
+        _, top, _, bottom = self.bar
+        for n in range(frames):
+            draw.rectangle((self.x_of(n), top, self.x_of(n + 1) - 1, bottom), fill=colours[n])
 
     def _colour(self, year: int) -> str:
         return ORIGIN_COLOURS.get(self.view.origins[year], INK)

@@ -26,6 +26,9 @@ PIXELS = 1200
 WIDE = 0.5
 """Height over width of a map up to which its panel is below it rather than beside it."""
 
+TALLEST = 8.0
+"""Height in inches that no map exceeds."""
+
 PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.45
 """Size of the legend in inches: the width of the panel beside a map, the height of one below it."""
 
@@ -86,7 +89,7 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
     columns = len(years) if ratio > 0.6 else min(2, len(years))
     rows = -(-len(years) // columns)
     page, left, gap, right = 12.0, 0.45, 0.18, 0.3
-    width = (page - left - right - gap * (columns - 1)) / columns
+    width = min((page - left - right - gap * (columns - 1)) / columns, TALLEST / ratio)
     height = width * ratio
     band, chart, foot = 0.42, 2.6, 0.75
     total = foot + chart + 0.5 + rows * (height + band) + 0.55
@@ -103,7 +106,7 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
         text_at(figure, x, y + height + 0.09, str(year), size=13, weight="bold")
         text_at(figure, x + 0.58, y + height + 0.09, view.origins[year], size=9, colour=MUTED)
     scale_bar(axes, view)
-    draw_areas(axes_at(figure, left + 0.55, foot, page - left - right - 2.85, chart), view)
+    draw_areas(axes_at(figure, left + 0.55, foot, page - left - right - 3.0, chart), view)
     footnote(figure, view.caveats, left=left)
     save(figure, path)
 
@@ -146,15 +149,15 @@ def scale_bar(axes: Axes, view: View) -> None:
 
 def round_length(most: float) -> float:
     """Largest of 1, 2 or 5 times a power of ten that does not exceed `most`, which is positive."""
-    power = 10.0 ** np.floor(np.log10(most))
-    return float(max(n * power for n in (1, 2, 5) if n * power <= most))
+    below = 10.0 ** (np.floor(np.log10(most)) - 1)  # a whole power less: the logarithm may be rounded up
+    return float(max(n * below for n in (1, 2, 5, 10, 20, 50) if n * below <= most))
 
 
 def _page(view: View, heading: str, subtitle: str) -> tuple[Figure, Axes, Axes]:
     """A figure with axes for the map, and a panel in units of inches: right of the map, or below a wide one."""
     ratio = _ratio(view)
     wide = ratio <= WIDE
-    width = 10.5 if wide else 8.0 / max(ratio, 1)
+    width = 10.5 if wide else TALLEST / max(ratio, 1)
     height = width * ratio
     left, foot, head = 0.75, 0.62, 0.75
     if wide:

@@ -34,7 +34,8 @@ def draw_areas(axes: Axes, view: View) -> None:
     colours = [view.palette.colours[k] for k in view.palette.land]
     axes.stackplot(years, areas.T, colors=colours, linewidth=0.4, edgecolor="white")
     top = float(areas.sum(axis=1).max()) or 1.0
-    axes.set(xlim=(years[0], years[-1] if len(years) > 1 else years[0] + 1), ylim=(0, top))
+    axes.set(xlim=(years[0], max(years[-1], years[0] + 1)), ylim=(0, top))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.set_ylabel(unit, color=MUTED, fontsize=8)
@@ -91,29 +92,33 @@ def mark_observed(axes: Axes, observed: tuple[int, int] | None, *, filled: bool 
 def confidence_over_time(product: xr.Dataset, path: str | Path) -> None:
     """Mean confidence of the land over the years, weighted by area, with the range of the middle 80 % of its cells."""
     view = View.of(product)
+    figure = new_figure(8, 3.6)
+    draw_confidence(axes_at(figure, 0.8, 0.75, 6.8, 2.2), view)
+    text_at(figure, 0.8, 3.26, "Confidence: averaged probability of the class", size=11, weight="bold")
+    footnote(figure, view.caveats, left=0.8)
+    save(figure, path)
+
+
+def draw_confidence(axes: Axes, view: View) -> None:
+    """The confidence on given axes, 0 to 102 %."""
     years = view.chart_years()
-    mean, low, high = [], [], []
-    for year in years:
+    mean, low, high = np.full((3, len(years)), np.nan)
+    for n, year in enumerate(years):
         codes, area = view.sample(year)
         percent, _ = view.sample(year, name="confidence")
         land = np.isin(codes, [view.palette.codes[k] for k in view.palette.land])
-        weight = np.broadcast_to(area[:, None], codes.shape)[land]
-        known = percent[land] if weight.size else np.array([np.nan])
-        mean.append(float(np.average(known, weights=weight)) if weight.size else np.nan)
-        low.append(float(np.percentile(known, 10)))
-        high.append(float(np.percentile(known, 90)))
-    figure = new_figure(8, 3.6)
-    axes = axes_at(figure, 0.8, 0.75, 6.8, 2.2)
+        if land.any():
+            weights = np.broadcast_to(area[:, None], codes.shape)[land]
+            mean[n] = np.average(percent[land], weights=weights)
+            low[n], high[n] = np.percentile(percent[land], [10, 90])
     axes.fill_between(years, low, high, color=ACCENT, alpha=0.2, linewidth=0, label="middle 80 % of cells")
     axes.plot(years, mean, color=ACCENT, linewidth=1.6, label="mean")
-    axes.set(xlim=(years[0], years[-1]), ylim=(0, 102))
+    axes.set(xlim=(years[0], max(years[-1], years[0] + 1)), ylim=(0, 102))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
     open_spines(axes)
     mark_observed(axes, view.observed)
     axes.legend(frameon=False, fontsize=8, loc="lower left", labelcolor=INK)
-    text_at(figure, 0.8, 3.26, "Confidence: averaged probability of the class", size=11, weight="bold")
-    footnote(figure, view.caveats, left=0.8)
-    save(figure, path)
 
 
 def skill_by_lead_year(metrics: Mapping[str, Any], path: str | Path) -> None:

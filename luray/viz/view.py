@@ -93,8 +93,10 @@ class View:
         """The view of a product opened with `xr.open_zarr`. Raises ValueError for another dataset."""
         palette = Palette.of(product)
         lat, lon = product["lat"].values.astype(float), product["lon"].values.astype(float)
+        if lat.size * lon.size < 2:
+            raise ValueError(f"the product has {lat.size} x {lon.size} cells, expected at least two to tell their size")
         axis = lon if lon.size > 1 else -lat
-        step = float(axis[-1] - axis[0]) / (axis.size - 1) if axis.size > 1 else 0.0
+        step = float(axis[-1] - axis[0]) / (axis.size - 1)
         if step <= 0 or (lat.size > 1 and lat[0] < lat[-1]):
             raise ValueError(f"lat runs {lat[0]}..{lat[-1]} and lon {lon[0]}..{lon[-1]}, expected north first and west "
                              "first; sort the dataset")
@@ -149,17 +151,27 @@ class View:
         "mode" takes the most frequent code of each block (the first in the legend of equal ones), "nearest" the cell in
         its middle, which keeps the share of rare classes.
         """
+        assert name == "land_use" or method == "nearest", "a mode is of codes"
         self.check_year(year)
-        factor = -(-max(self.grid.shape) // at_most)
+        factor = self.factor(at_most)
         array = self.product[name].sel(year=year)
         if method == "nearest" or factor == 1:
-            rows, cols = (slice(min(factor, n) // 2, None, factor) for n in self.grid.shape)
+            rows, cols = self._middles(factor)
             values = array[rows, cols].values
         else:
             values = self._mode(array, factor)
         height, width = (n * factor * self.grid.step for n in values.shape)
         north, west = self.grid.north, self.grid.west
         return Picture(values, (west, west + width, north - height, north))
+
+    def factor(self, at_most: int) -> int:
+        """Cells along a block of a picture of at most `at_most` cells along the longer axis."""
+        return -(-max(self.grid.shape) // at_most)
+
+    def _middles(self, factor: int) -> tuple[slice, slice]:
+        """Rows and columns of the middle cell of each block."""
+        rows, cols = (slice(min(factor, n) // 2, None, factor) for n in self.grid.shape)
+        return rows, cols
 
     def _mode(self, array: xr.DataArray, factor: int) -> U8:
         """Most frequent code in blocks of factor x factor cells, read in bands of whole blocks."""
@@ -182,8 +194,7 @@ class View:
     def sample(self, year: int, *, name: Literal["land_use", "confidence"] = "land_use") -> tuple[U8, F64]:
         """Values of an even sample of cells, shape (H, W), and the area in km2 that each stands for, shape (H,)."""
         values = self.map(year, at_most=SAMPLE, name=name).values
-        factor = -(-max(self.grid.shape) // SAMPLE)
-        area = self.grid.cell_area[min(factor, self.grid.n_lat) // 2 :: factor]
+        area = self.grid.cell_area[self._middles(self.factor(SAMPLE))[0]]
         return values, area * self.grid.cell_area.sum() / area.sum() * self.grid.n_lon / values.shape[1] / 1e6
 
     def areas(self, years: Iterable[int]) -> F64:

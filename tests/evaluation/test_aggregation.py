@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from cases import WATER, K, maps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.statistics import Statistics, tile_statistics
+from tests.evaluation.cases import WATER, K, maps
 
 
 @st.composite

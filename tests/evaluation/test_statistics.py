@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from cases import WATER, K, maps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luray.evaluation.metrics import change_parts, figure_of_merit
 from luray.evaluation.statistics import OUTSIDE, block_change, cross_tabulate, deflicker, tile_statistics
 from tests import reference
+from tests.evaluation.cases import WATER, K, maps
 
 
 @given(maps())

@@ -1,0 +1,206 @@
+"""The collections of `catalogs/` against the sources that read what they describe, and against the real files."""
+
+import json
+import re
+import string
+import tomllib
+from pathlib import Path
+
+import pystac
+import pytest
+import rasterio
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.datacube import DatacubeExtension
+from pystac.extensions.scientific import ScientificExtension
+from pystac.validation import validate_dict
+
+from luray.schema import HILDA
+from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl
+from luray.sources.files import matching
+
+CATALOGS = Path(__file__).parents[2] / "catalogs"
+INPUTS = ("luh2", "hilda", "isimip-population", "koppen-geiger", "gebco", "pnnl")
+REGIONS = ("crete", "brazil")
+SOURCES = {"luh2": luh2, "hilda": hilda, "isimip-population": isimip, "koppen-geiger": koppen, "gebco": gebco}
+EXAMPLE = {"year": "2001", "iam": "MESSAGE", "ssp": "ssp245", "period": "1961_1990"}
+
+
+@pytest.fixture(scope="module")
+def collections() -> dict[str, pystac.Collection]:
+    catalog = pystac.Catalog.from_file(str(CATALOGS / "catalog.json"))
+    return {collection.id: collection for collection in catalog.get_collections()}
+
+
+def files_of(collection: pystac.Collection, *assets: str) -> list[str]:
+    """File name templates of some assets, or of all."""
+    return [name for key, asset in collection.item_assets.items() if not assets or key in assets
+            for name in asset.properties["luray:files"]]
+
+
+def test_the_catalog_links_a_collection_for_each_input_and_region(collections: dict[str, pystac.Collection]) -> None:
+    assert set(collections) == {*INPUTS, *REGIONS}
+    assert {path.parent.name for path in CATALOGS.glob("*/collection.json")} == set(collections)
+
+
+@pytest.mark.parametrize("path", sorted(CATALOGS.rglob("*.json")), ids=lambda path: str(path.relative_to(CATALOGS)))
+def test_core_schemas_and_links_hold(path: Path) -> None:
+    stac = json.loads(path.read_text())
+    validate_dict(stac, extensions=[])
+    for link in stac["links"]:
+        inside = link["rel"] in ("root", "parent", "child")
+        assert (path.parent / link["href"]).is_file() if inside else link["href"].startswith("https://"), link
+
+
+@pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
+def test_every_collection_says_who_made_it_and_how_it_may_be_used(collections: dict[str, pystac.Collection],
+                                                                 name: str) -> None:
+    collection = collections[name]
+    assert any("producer" in provider.roles for provider in collection.providers)
+    assert collection.get_single_link("license").href.startswith("https://")
+    if collection.license != "other":
+        assert collection.get_single_link("license").href == f"https://spdx.org/licenses/{collection.license}.html"
+    assert collection.get_links("via")
+    science = ScientificExtension.ext(collection)
+    dois = [doi for doi in (science.doi, *(p.doi for p in science.publications or ())) if doi]
+    assert dois
+    assert all(re.fullmatch(r"10\.\d{4,9}/\S+", doi) for doi in dois)
+    assert [link.href for link in collection.get_links("cite-as")] == [f"https://doi.org/{doi}" for doi in dois]
+
+
+@pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
+def test_the_data_cube_agrees_with_the_extent(collections: dict[str, pystac.Collection], name: str) -> None:
+    collection = collections[name]
+    cube = DatacubeExtension.ext(collection)
+    spatial = {d.to_dict()["axis"]: d.to_dict() for d in cube.dimensions.values() if d.dim_type == "spatial"}
+    [bbox] = collection.extent.spatial.bboxes
+    assert [spatial["x"]["extent"][0], spatial["y"]["extent"][0], spatial["x"]["extent"][1],
+            spatial["y"]["extent"][1]] == bbox
+    for axis in spatial.values():
+        cells = (axis["extent"][1] - axis["extent"][0]) / abs(axis["step"])
+        assert cells == pytest.approx(round(cells), abs=1e-2)
+    for dimension in cube.dimensions.values():
+        if dimension.dim_type == "temporal":
+            [interval] = collection.to_dict()["extent"]["temporal"]["interval"]
+            assert dimension.to_dict()["extent"] == interval
+    assert cube.variables
+    for variable in cube.variables.values():
+        assert set(variable.dimensions) <= set(cube.dimensions)
+        assert variable.unit
+    for asset in collection.item_assets.values():
+        assert asset.properties["luray:files"]
+        placeholders = {field for template in asset.properties["luray:files"]
+                        for _, field, _, _ in string.Formatter().parse(template) if field}
+        assert placeholders <= set(EXAMPLE)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_doi_of_a_source_is_cited_by_its_collection(collections: dict[str, pystac.Collection], name: str) -> None:
+    science = ScientificExtension.ext(collections[name])
+    assert SOURCES[name].ABOUT.doi in (science.doi, *(p.doi for p in science.publications or ()))
+
+
+def test_pnnl_declares_the_variables_that_the_source_reads(collections: dict[str, pystac.Collection]) -> None:
+    collection = collections["pnnl"]
+    assert ScientificExtension.ext(collection).doi == pnnl.TOPO_ABOUT.doi
+    variables = DatacubeExtension.ext(collection).variables
+    assert set(variables) == {*pnnl.TOPOGRAPHY, *pnnl.SOIL}
+    assert {name for name, variable in variables.items() if "layer" in variable.dimensions} == set(pnnl.SOIL)
+
+
+def test_luh2_declares_the_states_that_the_source_reads(collections: dict[str, pystac.Collection]) -> None:
+    variables = DatacubeExtension.ext(collections["luh2"]).variables
+    assert set(variables) == (set(luh2.STATES) - set(luh2.OPTIONAL)) | {"secma", "secmb", "icwtr", "carea"}
+    [bbox] = collections["luh2"].extent.spatial.bboxes
+    assert bbox == [-180, -90, 180, 90]
+
+
+RECOGNISED: list[tuple[str, str, str, dict[str, str]]] = [
+    ("luh2", "history", luh2.HISTORY, {}),
+    ("luh2", "future", luh2.FUTURE, {}),
+    ("luh2", "static", luh2.STATIC, {}),
+    ("hilda", "states_v1", hilda.SERIES["v1"], {}),
+    ("hilda", "states_v2", hilda.SERIES["v2"], {}),
+    ("hilda", "states_netcdf", hilda.NETCDF, {}),
+    ("isimip-population", "history_2b", isimip.NAMES["2b"], {}),
+    ("isimip-population", "future_2b", isimip.NAMES["2b"], {"ssp": "5"}),
+    ("isimip-population", "history_3b", isimip.NAMES["3b"], {}),
+    ("isimip-population", "future_3b", isimip.NAMES["3b"], {}),
+    ("koppen-geiger", "past", koppen.PATTERN, {}),
+    ("koppen-geiger", "future", koppen.PATTERN, {"period": "2041_2070"}),
+]
+"""Collection, asset, the pattern by which a source finds its files, and what to put into their names."""
+
+
+@pytest.mark.parametrize(("name", "asset", "pattern", "values"), RECOGNISED)
+def test_a_source_recognises_the_files_that_the_collection_names(
+        collections: dict[str, pystac.Collection], tmp_path: Path, name: str, asset: str, pattern: str,
+        values: dict[str, str]) -> None:
+    expected = [template.format_map({**EXAMPLE, **values}) for template in files_of(collections[name], asset)]
+    for file in expected:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert {found for found, _ in matching(str(tmp_path), pattern)} == {str(tmp_path / file) for file in expected}
+
+
+def test_gebco_is_named_as_the_source_expects(collections: dict[str, pystac.Collection]) -> None:
+    assert files_of(collections["gebco"]) == list(gebco.ABOUT.files)
+
+
+def test_hilda_classes_are_those_of_the_legend(collections: dict[str, pystac.Collection]) -> None:
+    colours = {c.code: c.colour for c in HILDA.classes}
+    for asset in collections["hilda"].item_assets.values():
+        classes = ClassificationExtension.ext(asset).classes
+        assert [c.value for c in classes] == HILDA.known()
+        assert [c.value for c in classes if c.nodata] == [HILDA.nodata]
+        for c in classes:
+            if c.value not in (HILDA.ocean, HILDA.nodata):
+                assert f"#{c.color_hint.lower()}" == colours[int(HILDA.codes[HILDA.index(c.value)])]
+    crete = ClassificationExtension.ext(collections["crete"].item_assets["states"]).classes
+    assert [c.value for c in crete] == [0, 11, 22, 33, 44, 55, 66, 77]
+
+
+def test_koppen_zones_are_numbered_from_af_to_ef(collections: dict[str, pystac.Collection]) -> None:
+    for asset in collections["koppen-geiger"].item_assets.values():
+        names = {c.value: c.name for c in ClassificationExtension.ext(asset).classes}
+        assert sorted(names) == list(range(31))
+        assert sorted(names) == sorted(koppen.GROUPS)
+        groups = {letter: index for index, letter in enumerate("ABCDE", start=1)}
+        assert {zone: groups[name[0]] for zone, name in names.items() if zone} == {
+            zone: group for zone, group in koppen.GROUPS.items() if zone}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_the_run_file_reads_files_that_its_collection_names(collections: dict[str, pystac.Collection],
+                                                            name: str) -> None:
+    run = tomllib.loads((CATALOGS / name / "run.toml").read_text())
+    named = files_of(collections[name])
+    for source in run["sources"]:
+        if "path" in source:
+            folder, pattern = source["path"].removeprefix("${LURAY_DATA}/"), source.get("pattern", ".tif")
+            assert any(file.startswith(f"{folder}/") and file.endswith(pattern) for file in named), source
+    observed = collections[name].extent.temporal.intervals[0]
+    assert run["inference"]["years"] == [moment.year for moment in observed]
+
+
+def test_mapbiomas_classes_are_those_of_the_crosswalk(collections: dict[str, pystac.Collection]) -> None:
+    run = tomllib.loads((CATALOGS / "brazil/run.toml").read_text())
+    [state] = [source for source in run["sources"] if "crosswalk" in source]
+    classes = ClassificationExtension.ext(collections["brazil"].item_assets["states"]).classes
+    assert {str(c.value) for c in classes if not c.nodata} == set(state["crosswalk"])
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_the_real_files_are_where_and_when_the_collection_says(collections: dict[str, pystac.Collection],
+                                                               realdata: Path, name: str) -> None:
+    collection = collections[name]
+    first, last = (moment.year for moment in collection.extent.temporal.intervals[0])
+    [template] = files_of(collection, "states")
+    series = [realdata / template.format(year=year) for year in range(first, last + 1)]
+    assert all(path.is_file() for path in series)
+    assert len(list(series[0].parent.glob(Path(template).name.format(year="[0-9]*")))) == len(series)
+    for file in files_of(collection):
+        assert "{" in file or (realdata / file).is_file(), file
+    with rasterio.open(series[0]) as raster:
+        assert list(raster.bounds) == pytest.approx(collection.extent.spatial.bboxes[0], abs=1e-4)
+        known = {c.value for c in ClassificationExtension.ext(collection.item_assets["states"]).classes}
+        assert set(raster.read(1).ravel().tolist()) <= known

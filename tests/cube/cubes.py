@@ -1,0 +1,78 @@
+"""Tiny predictor cubes on disk, and the arrays that were put into them."""
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+import numpy as np
+import zarr
+
+from luray.cube.create import consolidate, create_native, create_state
+from luray.cube.regions import Cube
+from luray.grid import Grid
+from luray.schema import HILDA, Variable
+
+YEARS = (2001, 2002, 2003)
+CODES = [0, *(int(c) for c in HILDA.codes)]
+
+GLOBE = Grid(90, -180, 9, 20, 40)
+REGION = Grid(52, 4, 0.5, 13, 17)
+
+COARSE = (Variable("urban", "forcing", "1", "urban", resampling="bilinear", scale=0.5),
+          Variable("people", "forcing", "km-2", "people", transform="log1p", scale=10.0))
+ZONES = (Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),)
+RELIEF = (Variable("elevation", "static", "m", "elevation", dtype="int16", scale=1000.0),
+          Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0))
+
+NATIVE = {
+    "globe": {"luh2": Grid(90, -180, 22.5, 8, 16), "koppen": Grid(90, -180, 10, 18, 36), "gebco": Grid(90, -180, 4, 45, 90)},
+    "region": {"luh2": Grid(52.5, 3.75, 1.25, 7, 8), "koppen": Grid(53, 4, 0.75, 10, 12), "gebco": Grid(52.3, 3.9, 0.3, 24, 30)},
+}
+"""Native grids under each run grid; none is a whole multiple of it in every direction."""
+
+
+@dataclass
+class Made:
+    """A cube, and what it was made of: codes (year, lat, lon), land, native values by source."""
+
+    cube: Cube
+    codes: np.ndarray
+    land: np.ndarray
+    values: dict[str, np.ndarray]
+    native: dict[str, Grid]
+
+
+def describe(role, grid, variables, years, *, caveat=""):
+    return {"role": role, "title": "t", "doi": "", "licence": "", "rules": [], "caveat": caveat, "years": years,
+            "grid": asdict(grid), "files": {}, "variables": [asdict(v) for v in variables]}
+
+
+def make_cube(url, kind, *, seed=0, tile=8):
+    """A cube on the `globe` or a `region`, with a forcing of two kinds and one static source."""
+    random, grid, native = np.random.default_rng(seed), GLOBE if kind == "globe" else REGION, NATIVE[kind]
+    codes = random.choice(np.array(CODES, np.uint8), (len(YEARS), *grid.shape))
+    land = (codes != 0).all(axis=0)
+    values = {"luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
+              "koppen": random.integers(0, 4, (len(YEARS), 1, *native["koppen"].shape)).astype(np.uint8),
+              "gebco": random.integers(-50, 4000, (2, *native["gebco"].shape)).astype(np.int16)}
+    values["luh2"][random.random(values["luh2"].shape) < 0.1] = np.nan
+    root = zarr.open_group(url, mode="w", zarr_format=3)
+    create_state(root, grid=grid, years=YEARS, tile=tile)
+    create_native(root, "luh2", role="forcing", grid=native["luh2"], variables=COARSE, years=YEARS)
+    create_native(root, "koppen", role="forcing", grid=native["koppen"], variables=ZONES, years=YEARS)
+    create_native(root, "gebco", role="static", grid=native["gebco"], variables=RELIEF, years=None)
+    root["state/land_use"][:], root["state/land"][:] = codes, land
+    for path, name in (("forcing", "luh2"), ("forcing", "koppen"), ("static", "gebco")):
+        root[f"{path}/{name}/values"][:] = values[name]
+    state = (Variable("land_use", "state", "1", "land use", dtype="uint8"),)
+    root.attrs["luray"] = {"grid": asdict(grid), "legend": HILDA.name, "fingerprint": "f" * 64, "sources": {
+        "hilda": describe("state", grid, state, YEARS), "gebco": describe("static", native["gebco"], RELIEF, ()),
+        "luh2": describe("forcing", native["luh2"], COARSE, YEARS, caveat="made up"),
+        "koppen": describe("forcing", native["koppen"], ZONES, YEARS)}}
+    consolidate(url)
+    return Made(Cube.open(url), codes, land, values, native)
+
+
+def exact(grid):
+    """A grid for `reference.resample`: (north, west, step, periodic, n_lat, n_lon) in fractions."""
+    north, west, step = (Fraction(str(x)) for x in (grid.north, grid.west, grid.step))
+    return north, west, step, step * grid.n_lon == 360, grid.n_lat, grid.n_lon

@@ -1,0 +1,184 @@
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luray.cube.create import create_state
+from luray.cube.regions import Cube
+from luray.model.samples import Draw
+from luray.schema import HILDA, OUTSIDE
+from luray.windows import Box, Tiling
+from tests import reference
+from tests.cube.cubes import COARSE, GLOBE, REGION, RELIEF, YEARS, ZONES, exact, make_cube
+
+BOXES = st.builds(Box, st.integers(-6, 22), st.integers(-15, 45), st.integers(1, 7), st.integers(1, 9))
+
+
+@pytest.fixture(scope="module", params=["globe", "region"])
+def made(request, tmp_path_factory):
+    return make_cube(str(tmp_path_factory.mktemp("cube") / "cube.zarr"), request.param)
+
+
+def naive_state(made, year, box):
+    """(class indices, land) of a box, a cell at a time."""
+    classes, land = np.full(box.shape, OUTSIDE, np.uint8), np.full(box.shape, False)
+    for i, j in np.ndindex(*box.shape):
+        row, col = box.row + i, box.col + j
+        if made.cube.grid.periodic:
+            col %= made.cube.grid.n_lon
+        if 0 <= row < made.cube.grid.n_lat and 0 <= col < made.cube.grid.n_lon:
+            land[i, j] = made.land[row, col]
+            if land[i, j]:
+                classes[i, j] = HILDA.codes.tolist().index(made.codes[YEARS.index(year), row, col])
+    return classes, land
+
+
+def seen(values, variable):
+    """Native values as the model sees them, one array a channel."""
+    if variable.categories:
+        return [np.where(values == c, 1.0, 0.0) for c in variable.categories]
+    values = values.astype(np.float64)
+    values = np.log(values + 1) if variable.transform == "log1p" else values
+    return [np.where(np.isnan(values), 0, values / variable.scale)]
+
+
+def naive_channels(made, names, year, box):
+    """Channels of a box, a cell at a time, from the whole native arrays."""
+    fine, found = exact(made.cube.grid), []
+    for name, variables in names:
+        values = made.values[name] if year is None else made.values[name][YEARS.index(year)]
+        for layer, variable in zip(values, variables, strict=True):
+            for channel in seen(layer, variable):
+                found.append([[reference.resample(channel, exact(made.native[name])[:4], fine, row, col, variable.resampling)
+                               for col in range(box.col, box.col + box.width)]
+                              for row in range(box.row, box.row + box.height)])
+    return np.array(found)
+
+
+@given(box=BOXES, year=st.sampled_from(YEARS))
+def test_state_and_land_of_any_box(made, box, year):
+    classes, land = naive_state(made, year, box)
+    assert np.array_equal(made.cube.state(year, box), classes)
+    assert np.array_equal(made.cube.land(box), land)
+
+
+@settings(max_examples=10)
+@given(box=BOXES, year=st.sampled_from(YEARS))
+def test_forcing_and_static_of_any_box(made, box, year):
+    region = made.cube.region(box)
+    forcing, static = region.forcing(year, box), region.static(box)
+    assert forcing.dtype == static.dtype == np.float32
+    assert np.allclose(forcing, naive_channels(made, [("koppen", ZONES), ("luh2", COARSE)], year, box), atol=1e-5)
+    assert np.allclose(static, naive_channels(made, [("gebco", RELIEF)], None, box), atol=1e-5)
+
+
+@settings(max_examples=15)
+@given(region=BOXES, data=st.data())
+def test_a_window_holds_the_same_bits_whichever_region_serves_it(made, region, data):
+    top, left = data.draw(st.integers(0, region.height - 1)), data.draw(st.integers(0, region.width - 1))
+    box = Box(region.row + top, region.col + left, data.draw(st.integers(1, region.height - top)),
+              data.draw(st.integers(1, region.width - left)))
+    large, small = made.cube.region(region), made.cube.region(box)
+    for year in (*YEARS, *YEARS):
+        assert np.array_equal(large.forcing(year, box), small.forcing(year, box))
+    assert np.array_equal(large.static(box), small.static(box))
+
+
+def test_channels_come_in_the_order_that_features_names(made):
+    assert made.cube.features.names[8:] == ("zone=1", "zone=2", "zone=3", "urban", "people", "change of urban",
+                                            "change of people", "elevation", "slope")
+    region = made.cube.region(Box(0, 0, 4, 4))
+    assert region.forcing(2001, Box(0, 0, 4, 4)).shape[0] == 5
+    assert set(np.unique(region.forcing(2001, Box(0, 0, 4, 4))[:3])) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_a_sample_is_its_windows_stacked(made, direction):
+    draws = [Draw(Box(-2, -3, 8, 8), YEARS[::direction]), Draw(Box(9, 35, 8, 8), YEARS[::direction])]
+    sample = made.cube.sample(draws)
+    for b, (box, years) in enumerate(draws):
+        region = made.cube.region(box)
+        for t, year in enumerate(years):
+            assert np.array_equal(sample.maps_BTHW[b, t].numpy(), made.cube.state(year, box))
+            assert np.array_equal(sample.forcing_BTLHW[b, t].numpy(), region.forcing(year, box))
+        assert np.array_equal(sample.static_BSHW[b].numpy(), region.static(box))
+        rows = np.clip(np.arange(box.row, box.row + 8), 0, made.cube.grid.n_lat - 1)
+        area = made.cube.grid.cell_area[rows] / made.cube.grid.cell_area.max()
+        assert np.allclose(sample.area_BH[b].numpy(), area)
+
+
+@pytest.fixture
+def hectic():
+    """Threads that change places all the time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("kept", [0, 1500, 2**28])
+def test_kept_chunks_and_threads_change_nothing(made, kept, monkeypatch, hectic):
+    draws = [[Draw(Box(row, col, 9, 9), YEARS)] for row in (-4, 5) for col in (-6, 4)]
+    expected = [made.cube.sample(d) for d in draws]
+    monkeypatch.setattr(Cube, "KEPT_BYTES", kept)
+    cube = Cube.open(made.cube.url)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(cube.sample, draws * 3))
+    for i, sample in enumerate(found):
+        for a, b in zip(sample, expected[i % len(draws)], strict=True):
+            assert np.array_equal(a.numpy(), b.numpy())
+
+
+def test_ocean_codes_and_cells_off_the_mask_are_outside(made):
+    whole = Box(0, 0, *made.cube.grid.shape)
+    for year in YEARS:
+        assert np.array_equal(made.cube.state(year, whole) == OUTSIDE, ~made.land)
+    assert (made.codes[0][~made.land] != 0).any(), "land of one year only is no land"
+
+
+def test_a_cube_travels_to_a_worker_without_its_arrays(made):
+    box = Box(0, 0, 5, 5)
+    before = made.cube.state(2002, box)
+    data = pickle.dumps(made.cube)
+    assert len(data) < 10_000
+    copy = pickle.loads(data)
+    assert copy == made.cube
+    assert np.array_equal(copy.state(2002, box), before)
+
+
+def test_what_the_cube_says_about_itself(made):
+    cube = made.cube
+    assert cube.grid in (GLOBE, REGION)
+    assert cube.years == YEARS
+    assert cube.caveats == ("made up",)
+    assert cube.tiling(window=8, stride=8, tile=8) == Tiling(*cube.grid.shape, 8, 8, 8, cube.grid.periodic)
+
+
+def test_a_year_without_a_map_is_named(made):
+    with pytest.raises(ValueError, match=r"has no map of 1999, only 2001-2003"):
+        made.cube.state(1999, Box(0, 0, 2, 2))
+    with pytest.raises(ValueError, match=r"koppen.* 1999.*2001-2003"):
+        made.cube.region(Box(0, 0, 2, 2)).forcing(1999, Box(0, 0, 2, 2))
+
+
+def test_a_cube_that_is_missing_or_half_built_does_not_open(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished predictor cube; run `luray build` first"):
+        Cube.open(str(tmp_path / "none.zarr"))
+    root = zarr.open_group(str(tmp_path / "half.zarr"), mode="w", zarr_format=3)
+    create_state(root, grid=REGION, years=YEARS, tile=8)
+    root.attrs["building"] = asdict(REGION)
+    with pytest.raises(FileNotFoundError, match="half.zarr: no finished predictor cube"):
+        Cube.open(str(tmp_path / "half.zarr"))
+
+
+def test_a_code_outside_the_legend_in_the_store_is_never_ocean(tmp_path):
+    made = make_cube(str(tmp_path / "cube.zarr"), "region")
+    zarr.open_group(made.cube.url, mode="r+")["state/land_use"][1, 2, 3] = 12
+    with pytest.raises(ValueError, match=r"cube\.zarr 2002: code 12 \(1 cells\)"):
+        Cube.open(made.cube.url).state(2002, Box(0, 0, 5, 5))

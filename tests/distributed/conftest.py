@@ -1,0 +1,69 @@
+"""A small world through every stage, shared by the tests of the engine."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from luray.config import RunConfig, load_run
+from luray.cube.regions import Cube
+from luray.distributed import cluster, stages
+from luray.model.checkpoint import ModelCard, save_model
+from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+from tests.worlds import restless
+
+SETTINGS = ("grid.shape=[100, 150]", "tiling.window=64", "tiling.stride=50", "tiling.tile=50", "model.width=4",
+            "model.depth=2", "training.years=[2000, 2003]", "training.steps=6", "training.batch=4",
+            "training.micro_batch=2", "training.calibration_batches=2", "training.checkpoint_every=2",
+            "inference.years=[1996, 2008]", "inference.observed=[2000, 2004]",
+            'evaluation.tests=[{name="forecast", start=2004, stop=2006}]')
+
+
+@dataclass(frozen=True)
+class Place:
+    """A sandbox with a cube, and where a test may put its own outputs."""
+
+    world: Path
+    cube: str
+
+    def run(self, output: Path, *settings: str) -> RunConfig:
+        """The run file of the small world with outputs of its own, but the shared cube."""
+        output.mkdir(parents=True, exist_ok=True)
+        if not (output / "cube.zarr").exists():
+            (output / "cube.zarr").symlink_to(self.cube)
+        return small_run(self.world, output, *settings)
+
+
+def small_run(world: Path, output: Path, *settings: str) -> RunConfig:
+    names = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")
+    paths = [f"sources.{i}.path={world / name}" for i, name in enumerate(names)]
+    return load_run(demo_run(), [*SETTINGS, *paths, f"output={output}", *settings])
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A cluster of two CPUs on this machine."""
+    assert "RAY_ADDRESS" not in os.environ, "the tests start their own cluster"
+    with cluster(cpus=4):
+        yield
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Place:
+    root = tmp_path_factory.mktemp("place")
+    config = SandboxConfig(height=100, width=150, first_map=1994, last_map=2009)
+    world = write_sandbox(root / "world", config)
+    run = small_run(world, root / "shared")
+    stages.build(run)
+    return Place(world, run.cube)
+
+
+def give_models(run: RunConfig) -> None:
+    """Random models, whose maps change from year to year, for both directions."""
+    cube = Cube.open(run.cube)
+    for seed, direction in enumerate(("forward", "backward")):
+        model = restless(seed=seed, width=4, depth=2, features=cube.features)
+        codes = tuple(int(c) for c in cube.legend.codes)
+        save_model(model, ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed}"),
+                   run.model_folder(direction))

@@ -1,0 +1,193 @@
+"""The engine against the serial rollout, to the bit, however it ran."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from luray.blending import window_weights
+from luray.cube.ledger import key_of
+from luray.cube.regions import Cube
+from luray.distributed import stages
+from luray.inference import Predictor, serial_rollout
+from luray.model.checkpoint import load_model
+from luray.model.unet import frozen
+from luray.schema import OUTSIDE
+from tests.distributed.conftest import give_models
+
+
+def serial(run):
+    """Codes and confidence of every year by `inference.serial_rollout`, {year: (lat, lon) pair}."""
+    cube = Cube.open(run.cube)
+    tiling = run.tiles
+    everything = tiling.everything
+    fields = cube.region(tiling.padded(everything))
+    found = {}
+    for year in run.inference.span.copied:
+        classes = cube.state(year, everything)
+        found[year] = cube.legend.decode(classes), np.where(classes == OUTSIDE, 0, 100)
+    for direction, years in run.inference.span.chains.items():
+        model, _ = load_model(run.model_folder(direction))
+        predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=run.blending.taper), 5)
+        start = cube.state(years[0], everything)
+        for year, classes, confidence in serial_rollout(start, cube.land(everything), years, fields, predictor):
+            found[year] = cube.legend.decode(classes), confidence
+    return found
+
+
+def assert_equals_serial(run, expected):
+    product = xr.open_zarr(run.product)
+    assert product.year.values.tolist() == sorted(expected)
+    for year, (codes, confidence) in expected.items():
+        assert np.array_equal(product.land_use.sel(year=year).values, codes), year
+        assert np.array_equal(product.confidence.sel(year=year).values, confidence), year
+
+
+@pytest.fixture(scope="module")
+def expected(place, tmp_path_factory):
+    run = place.run(tmp_path_factory.mktemp("serial"))
+    give_models(run)
+    found = serial(run)
+    land = found[2004][0] > 0
+    assert (found[2005][0] != found[2004][0])[land].mean() > 0.02, "a rollout that changes nothing proves nothing"
+    assert (found[2008][0] != found[2005][0])[land].any()
+    return found
+
+
+@pytest.mark.parametrize("settings", [
+    ("inference.workers=1",), ("inference.workers=2",),
+    ("inference.workers=2", "tiling.tile=100", "inference.batch=3", "inference.years_in_flight=1"),
+    ("inference.workers=1", "tiling.tile=150"),
+])
+def test_the_engine_equals_the_serial_rollout(place, tmp_path, expected, settings):
+    run = place.run(tmp_path / "out", *settings)
+    give_models(run)
+    stages.infer(run)
+    assert_equals_serial(run, expected)
+
+
+def test_the_product_is_what_readers_expect(place, tmp_path, expected):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    stages.infer(run)
+    product = xr.open_zarr(run.product)
+    assert product.land_use.dtype == np.uint8
+    assert product.land_use.dims == ("year", "lat", "lon")
+    assert product.origin.values.tolist() == [1] * 4 + [0] * 5 + [2] * 4
+    assert product.land_use.attrs["flag_meanings"].split()[:2] == ["ocean", "urban"]
+    assert zarr.open_array(f"{run.product}/land_use").shards == (1, 50, 50)
+    assert "consolidated_metadata" in (tmp_path / "out/product.zarr/zarr.json").read_text()
+
+
+def test_a_second_inference_computes_nothing(place, tmp_path, expected):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    stages.infer(run)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/product.zarr").rglob("c/*/*/*")}
+    reports = []
+    stages.infer(run, report=lambda done, total: reports.append((done, total)))
+    assert reports[0][0] == reports[0][1]
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_another_model_is_refused_and_both_runs_are_named(place, tmp_path, expected):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    stages.infer(run)
+    other = place.run(tmp_path / "out", "blending.taper=uniform")
+    with pytest.raises(ValueError, match=r"belongs to run \w{12}, this is run \w{12}.*--restart"):
+        stages.infer(other)
+    stages.infer(other, restart=True)
+
+
+def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
+    run = place.run(tmp_path / "out", "inference.workers=2")
+    give_models(run)
+    killed = threading.Event()
+
+    def report(done: int, total: int) -> None:
+        if done > total // 3 and not killed.is_set():
+            os.kill(workers()[0], signal.SIGKILL)
+            killed.set()
+
+    stages.infer(run, report=report)
+    assert killed.is_set()
+    assert_equals_serial(run, expected)
+
+
+def workers() -> list[int]:
+    """Process ids of the engine's actors on this machine."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                if entry.isdigit() and file.read().startswith(b"ray::Worker"):
+                    found.append(int(entry))
+        except OSError:
+            continue
+    return found
+
+
+def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+
+    class Stop(Exception):
+        pass
+
+    def report(done: int, total: int) -> None:
+        if done > total // 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        stages.infer(run, report=report)
+    with pytest.raises((ValueError, KeyError, FileNotFoundError)):
+        xr.open_zarr(run.product, consolidated=True)
+    first = []
+    stages.infer(run, report=lambda done, total: first.append(done))
+    assert first[0] > 0
+    assert_equals_serial(run, expected)
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "delete", "receipt"])
+def test_verify_names_what_is_damaged_and_only_that_is_computed_again(place, tmp_path, expected, harm):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    stages.infer(run)
+    assert stages.damaged(run) == []
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    year, tile = 2006, plan.geometry.tiles[0]
+    shard = tmp_path / f"out/product.zarr/land_use/c/{year - 1996}/{tile.row}/{tile.col}"
+    data = bytearray(shard.read_bytes())
+    if harm == "flip":
+        data[len(data) // 3] ^= 0xFF
+        shard.write_bytes(data)
+    elif harm == "cut":
+        shard.write_bytes(data[: len(data) // 2])
+    elif harm == "delete":
+        shard.unlink()
+    else:
+        (next((tmp_path / "out").glob("product.zarr.ledger/*")) / f"{key_of(year, tile)}.json").write_text("{")
+    assert stages.damaged(run) == [(year, tile)]
+    stages.withdraw(run, [(year, tile)])
+    reports = []
+    stages.infer(run, report=lambda done, total: reports.append((done, total)))
+    assert reports[0][1] - reports[0][0] == 1
+    assert stages.damaged(run) == []
+    assert_equals_serial(run, expected)
+
+
+def test_a_damaged_input_is_an_error_that_says_where(place, tmp_path, expected):
+    run = place.run(tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="luray train"):
+        stages.infer(run)
+    give_models(run)
+    weights = tmp_path / "out/model/forward/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match=r"weights.safetensors: sha256"):
+        stages.infer(run)
+

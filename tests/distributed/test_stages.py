@@ -1,0 +1,121 @@
+"""Build, evaluate, plot and publish through the functions and the command line."""
+
+import json
+import shutil
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+import xarray as xr
+from typer.testing import CliRunner
+
+from luray.cli import app
+from luray.cube.regions import Cube
+from luray.distributed import stages
+from luray.evaluation.metrics import score
+from luray.evaluation.statistics import tile_statistics
+from luray.sandbox import demo_run
+from luray.schema import HILDA
+from tests.distributed.conftest import SETTINGS, give_models, small_run
+
+
+def test_the_cube_opens_as_a_tree_and_keeps_native_grids(place):
+    tree = xr.open_datatree(place.cube, engine="zarr")
+    sizes = dict(tree["forcing/luh2"]["values"].sizes)
+    assert (sizes["lat"], sizes["lon"], sizes["variable"]) == (4, 6, 12)
+    assert dict(tree["state"]["land_use"].sizes) == {"year": 16, "lat": 100, "lon": 150}
+    stored = sum(v.nbytes for v in tree["forcing/luh2"].data_vars.values())
+    assert stored < 0.02 * sizes["year"] * 12 * 100 * 150 * 4, "forcing is not stored at the fine resolution"
+
+
+def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):
+    run = small_run(place.world, tmp_path / "out", "inference.years=[2000, 2004]", "evaluation.tests=[]")
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, total):
+        if 0 < done < total:
+            raise Stop
+
+    with pytest.raises(Stop):
+        stages.build(run, report=stop)
+    with pytest.raises(FileNotFoundError, match="luray build"):
+        Cube.open(run.cube)
+    first = []
+    stages.build(run, report=lambda done, total: first.append(done / total))
+    assert 0 < first[0] < 1
+    everything = run.tiles.everything
+    assert np.array_equal(Cube.open(run.cube).state(2002, everything), Cube.open(place.cube).state(2002, everything))
+    again = []
+    stages.build(run, report=lambda done, total: again.append(done / total))
+    assert set(again) == {1.0}
+
+
+def test_a_code_outside_the_legend_leaves_no_cube(place, tmp_path):
+    world = tmp_path / "world"
+    shutil.copytree(place.world, world)
+    victim = next(world.rglob("hilda_plus_2001_states*.tif"))
+    with rasterio.open(victim, "r+") as file:
+        codes = file.read(1)
+        codes[60:63, 60] = 88
+        file.write(codes, 1)
+    run = small_run(world, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"hilda_plus_2001.*code 88 \(\d+ cells?\)"):
+        stages.build(run)
+    with pytest.raises(FileNotFoundError):
+        Cube.open(run.cube)
+
+
+def test_a_year_missing_in_the_middle_is_named_before_anything_is_written(place, tmp_path):
+    world = tmp_path / "world"
+    shutil.copytree(place.world, world)
+    next(world.rglob("hilda_plus_2001_states*.tif")).unlink()
+    run = small_run(world, tmp_path / "out")
+    with pytest.raises(ValueError, match="2001"):
+        stages.build(run)
+    assert not (tmp_path / "out/cube.zarr").exists()
+
+
+def test_evaluation_equals_a_direct_computation(place, tmp_path):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    report = stages.evaluate(run)
+    cube, everything = Cube.open(run.cube), run.tiles.everything
+    codes = xr.open_zarr(run.product).land_use.sel(year=2006).values
+    direct = score(tile_statistics(cube.state(2004, everything), cube.state(2006, everything),
+                                   HILDA.encode(codes), cell_area=cube.grid.cell_area, n_classes=7,
+                                   water=HILDA.index(77)), water=HILDA.index(77))
+    skill = report.skills["forecast", "raw"]
+    assert skill.years == (2005, 2006)
+    assert skill.by_year["model"][1].accuracy == pytest.approx(direct.accuracy, rel=1e-12)
+    assert skill.by_year["model"][1].figure_of_merit == pytest.approx(direct.figure_of_merit, rel=1e-12)
+    written = json.loads((tmp_path / "out/report/metrics.json").read_text())
+    assert written["tests"]
+
+
+def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(demo_run().read_text())
+    settings = [*SETTINGS, f"output={tmp_path / 'out'}"] + [
+        f"sources.{i}.path={place.world / name}"
+        for i, name in enumerate(("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl"))]
+    options = [part for s in settings for part in ("--set", s)]
+    runner = CliRunner()
+    said = {}
+    for verb in ("build", "train", "infer", "evaluate", "plot", "publish", "verify"):
+        result = runner.invoke(app, [verb, str(file), *options], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        said[verb] = result.output
+    assert "persistence" in said["evaluate"]
+    catalog = pystac.Catalog.from_file(str(tmp_path / "out/stac/catalog.json"))
+    item = next(catalog.get_items(recursive=True))
+    with xr.open_zarr(item.assets["data"].get_absolute_href()) as product:
+        assert product.year.size == 13
+    assert (tmp_path / "out/pictures/overview.png").stat().st_size > 10_000
+    shard = next((tmp_path / "out/product.zarr/confidence/c/12").rglob("0"))
+    shard.write_bytes(b"damaged")
+    result = runner.invoke(app, ["verify", str(file), *options])
+    assert result.exit_code == 1
+    assert "damaged: year 2008" in result.stderr

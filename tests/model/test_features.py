@@ -1,0 +1,64 @@
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from luray.model.features import CHANGE_SCALE, UNKNOWN, Features, assemble, scaled
+from luray.schema import OUTSIDE, Variable
+
+FLOATS = st.floats(-5, 1e6, width=32) | st.just(float("nan"))
+LEVEL = Variable("people", "forcing", "km-2", "people", scale=4.0)
+ZONE = Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(3, 1))
+
+
+@given(values=arrays.arrays(np.float32, (2, 3), elements=FLOATS))
+def test_a_continuous_variable_is_scaled_and_missing_is_zero(values):
+    found = scaled(values, LEVEL)
+    assert found.shape == (1, 2, 3)
+    assert found.dtype == np.float32
+    for value, seen in zip(values.ravel(), found.ravel(), strict=True):
+        assert seen == (0 if np.isnan(value) else value / np.float32(4))
+
+
+def test_a_logarithm_comes_before_the_scale():
+    variable = Variable("people", "forcing", "km-2", "people", transform="log1p", scale=2.0)
+    assert np.allclose(scaled(np.array([[0, np.e - 1, np.nan]]), variable), [[[0, 0.5, 0]]])
+
+
+@given(values=arrays.arrays(np.uint8, (2, 3), elements=st.integers(0, 4) | st.just(255)))
+def test_a_category_is_one_hot_in_the_declared_order(values):
+    found = scaled(values, ZONE)
+    assert found.tolist() == [(values == 3).astype(float).tolist(), (values == 1).astype(float).tolist()]
+
+
+def test_names_count_every_channel_in_order():
+    features = Features(2, (ZONE, LEVEL), (Variable("height", "static", "m", "height"), ZONE))
+    assert features.names == ("prior=0", "prior=1", "land", "zone=3", "zone=1", "people", "change of people", "height",
+                              "zone=3", "zone=1")
+    assert features.n_channels == 10
+    assert features.changing.tolist() == [2], "a change of category is no difference"
+    assert Features(2, (), ()).names == ("prior=0", "prior=1", "land")
+
+
+def test_context_is_levels_then_yearly_change_then_static():
+    features = Features(2, (ZONE, LEVEL), (Variable("height", "static", "m", "height"),))
+    now, prior = np.arange(12, dtype=np.float32).reshape(3, 2, 2), np.ones((3, 2, 2), np.float32)
+    static = np.full((1, 2, 2), 7, np.float32)
+    found = features.context(now, prior, static)
+    assert found.dtype == np.float32
+    assert np.array_equal(found[:3], now)
+    assert np.allclose(found[3], (now[2] - 1) / CHANGE_SCALE)
+    assert np.array_equal(found[4:], static)
+
+
+@given(prior=arrays.arrays(np.uint8, (2, 3, 4), elements=st.sampled_from([0, 1, 2, UNKNOWN, OUTSIDE])))
+def test_the_prior_is_one_hot_with_a_land_channel(prior):
+    context = torch.rand(2, 5, 3, 4)
+    found = assemble(torch.from_numpy(prior), context, n_classes=3)
+    assert found.shape == (2, 9, 3, 4)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for b, i, j in np.ndindex(prior.shape):
+        k = int(prior[b, i, j])
+        assert found[b, :4, i, j].tolist() == [float(k == 0), float(k == 1), float(k == 2), float(k != OUTSIDE)]
+    assert torch.equal(found[:, 4:], context)

@@ -1,0 +1,194 @@
+import math
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luray.model.fit import Recipe
+from luray.model.noise import NoiseConfig
+from luray.schema import OUTSIDE
+from tests import reference
+from tests.model.toys import pieces_of, recipe_of, sample_of, trainer_of
+
+
+class Workers:
+    """Sums over workers that are threads of this process, as an all-reduce would."""
+
+    def __init__(self, n):
+        self.barrier, self.parts = Barrier(n, timeout=60), [None] * n
+
+    def total(self, rank):
+        def summed(tensor):
+            self.parts[rank] = tensor
+            self.barrier.wait()
+            together = torch.stack(self.parts).sum(dim=0)
+            self.barrier.wait()
+            return together
+        return summed
+
+
+def train_together(n, recipe, steps):
+    """[(trainer, metrics of each step)] of n workers."""
+    workers = Workers(n)
+    trainers = [trainer_of(recipe, total=workers.total(rank)) for rank in range(n)]
+
+    def work(rank):
+        metrics = [trainers[rank].step(pieces_of(step, recipe, rank=rank, world=n)) for step in range(steps)]
+        trainers[rank].calibrate(sample_of(-1 - i) for i in range(3))
+        return trainers[rank], metrics
+
+    with ThreadPoolExecutor(n) as pool:
+        return list(pool.map(work, range(n)))
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_workers_together_are_one_worker(n):
+    recipe = recipe_of()
+    [(alone, alone_metrics)] = train_together(1, recipe, 3)
+    shared = train_together(n, recipe, 3)
+    for trainer, metrics in shared:
+        for found, expected in zip(metrics, alone_metrics, strict=True):
+            assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        for (name, a), b in zip(trainer.model.state_dict().items(), alone.model.state_dict().values(), strict=True):
+            assert torch.allclose(a, b, rtol=1e-2, atol=2e-4), name
+    first = shared[0][0].model.state_dict()
+    assert all(torch.equal(v, first[k]) for t, _ in shared for k, v in t.model.state_dict().items()), \
+        "workers that drift apart are not one model"
+
+
+def test_the_gradient_of_a_split_batch_is_that_of_the_whole():
+    recipe, gradients = recipe_of(clip=1e9), []
+    for n in (1, 2):
+        trainer, _ = train_together(n, recipe, 1)[0]
+        gradients.append([p.grad for p in trainer.model.parameters()])
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(*gradients, strict=True))
+    assert max(float(g.abs().max()) for g in gradients[0]) > 1e-3
+
+
+def test_metrics_are_those_of_the_batch():
+    recipe = recipe_of(noise=NoiseConfig(share=0.0))
+    pieces = pieces_of(0, recipe)
+    found = trainer_of(recipe).step(pieces)
+    steps, hits, same, cells = [], 0, 0, 0
+    maps = torch.cat([s.maps_BTHW for s in pieces.values()])
+    area = torch.cat([s.area_BH for s in pieces.values()])
+    for year in (1, 2):
+        target, previous, first = maps[:, year], maps[:, year - 1], maps[:, 0]
+        land = target != OUTSIDE
+        bonus = math.log1p(math.exp(5))
+        shown = torch.nn.functional.one_hot(first.long().clamp(max=4), 5)[..., :4].permute(0, 3, 1, 2) * bonus
+        steps.append((shown.numpy(), target.numpy(), previous.numpy()))
+        hits += int(((first == target) & land).sum())
+        same += int(((previous == target) & land).sum())
+        cells += int(land.sum())
+    assert found["loss"] == pytest.approx(reference.mixed_loss(steps, area.numpy(), 0.2), rel=1e-4)
+    assert found["accuracy"] == pytest.approx(hits / cells)
+    assert found["persistence"] == pytest.approx(same / cells)
+    assert found["observed_change"] == pytest.approx(1 - same / cells)
+
+
+def test_the_loss_falls_where_there_is_something_to_learn():
+    recipe = recipe_of(steps=120, learning_rate=1e-2, batch=4, rollout_years=1)
+    trainer = trainer_of(recipe)
+    metrics = [trainer.step({p: sample_of(step * 10 + p, years=2) for p in range(recipe.pieces)}) for step in range(120)]
+    first, last = metrics[:10], metrics[-10:]
+    assert sum(m["loss"] for m in last) < 0.5 * sum(m["loss"] for m in first)
+    assert all(m["accuracy"] > m["persistence"] + 0.05 for m in last)
+    assert sum(m["predicted_change"] for m in first) < 0.1 * sum(m["observed_change"] for m in first)
+
+
+def test_a_step_is_a_function_of_its_number_and_samples():
+    recipe = recipe_of()
+    twins = [trainer_of(recipe), trainer_of(recipe)]
+    for step in range(2):
+        a, b = (t.step(pieces_of(step, recipe)) for t in twins)
+        assert a == b
+    assert twins[0].done == 2
+    different = trainer_of(recipe_of(seed=4))
+    assert different.step(pieces_of(0, recipe))["loss"] != trainer_of(recipe).step(pieces_of(0, recipe))["loss"]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e25, 3e38])
+def test_a_step_that_cannot_be_trusted_leaves_the_weights_alone(bad):
+    recipe = recipe_of()
+    trainer = trainer_of(recipe)
+    trainer.step(pieces_of(0, recipe))
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    poisoned = pieces_of(1, recipe)
+    poisoned[2].forcing_BTLHW[0, 1, 0, :3] = bad
+    try:
+        trainer.step(poisoned)
+    except ValueError as error:
+        assert "training step 1: " in str(error)
+        assert "lower training.learning_rate or check the forcing" in str(error)
+        assert trainer.done == 1
+        assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+    else:
+        assert all(p.isfinite().all() for p in trainer.model.parameters())
+        assert math.isfinite(bad)
+
+
+@given(steps=st.integers(1, 400), warmup=st.floats(0, 1))
+def test_the_learning_rate_rises_then_falls_to_zero(steps, warmup):
+    recipe = recipe_of(steps=steps, warmup=warmup, learning_rate=0.01)
+    trainer = trainer_of(recipe)
+    rates = [trainer.learning_rate(step) for step in range(steps)]
+    n = max(1, round(warmup * steps))
+    assert rates[: n] == pytest.approx([0.01 * (i + 1) / n for i in range(n)])
+    assert all(a >= b for a, b in zip(rates[n:], rates[n + 1 :], strict=False))
+    assert all(0 < r <= 0.01 for r in rates)
+    assert trainer.learning_rate(steps) == pytest.approx(0, abs=1e-9) or n == steps
+
+
+def test_clipping_bounds_the_gradient():
+    recipe = recipe_of(clip=0.01)
+    trainer = trainer_of(recipe)
+    norm = trainer.step(pieces_of(0, recipe))["gradient_norm"]
+    left = math.sqrt(sum(float(p.grad.square().sum()) for p in trainer.model.parameters()))
+    assert norm > 0.01
+    assert left == pytest.approx(0.01, rel=1e-3)
+
+
+def statistics(trainer):
+    return {k: v.clone() for k, v in trainer.model.state_dict().items() if "running" in k}
+
+
+def test_calibration_is_the_plain_average_and_forgets_what_was_before():
+    recipe = recipe_of(noise=NoiseConfig(share=0.0), rollout_years=1)
+    trainer = trainer_of(recipe)
+    trainer.step({p: sample_of(p, years=2) for p in range(recipe.pieces)})
+    shown = []
+    norm = trainer.model.down[0][1]
+    hook = norm.register_forward_hook(lambda module, args, out: shown.append(args[0].detach()))
+    trainer.calibrate(sample_of(100 + i, years=2) for i in range(4))
+    hook.remove()
+    assert len(shown) == 4
+    assert torch.allclose(norm.running_mean, torch.stack([x.mean(dim=(0, 2, 3)) for x in shown]).mean(dim=0), atol=1e-6)
+    assert torch.allclose(norm.running_var, torch.stack([x.var(dim=(0, 2, 3)) for x in shown]).mean(dim=0), rtol=1e-4)
+
+
+def test_calibration_is_deterministic_and_changes_no_weight():
+    recipe = recipe_of()
+    trainer = trainer_of(recipe)
+    trainer.step(pieces_of(0, recipe))
+    weights = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer.calibrate(sample_of(100 + i) for i in range(4))
+    once = statistics(trainer)
+    trainer.calibrate(sample_of(200 + i) for i in range(2))
+    assert any(not torch.equal(v, once[k]) for k, v in statistics(trainer).items())
+    trainer.calibrate(sample_of(100 + i) for i in range(4))
+    assert all(torch.equal(v, once[k]) for k, v in statistics(trainer).items())
+    assert all(torch.equal(a, b) for a, b in zip(weights, trainer.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"batch": 6, "micro_batch": 4}, "training.batch 6 must be a multiple of training.micro_batch 4"),
+    ({"batch": 6, "micro_batch": 2, "workers": 2}, "2 workers cannot share 3 micro-batches evenly"),
+    ({"change_weight": 1.5}, "must lie between 0 and 1"), ({"noise": NoiseConfig(share=1.0)}, "between 0 and 1"),
+    ({"rollout_years": 0}, "must be at least 1"), ({"steps": 0}, "must be at least 1")])
+def test_recipes_that_cannot_be_trained_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        Recipe(years=(2000, 2010), **options)

@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch import Generator
+
+from luray.model.features import CHANGE_SCALE, UNKNOWN
+from luray.model.noise import NoiseConfig
+from luray.model.rollout import Sample, rollout
+from luray.schema import OUTSIDE
+from tests.worlds import FEATURES, K
+
+B, T, N = 2, 4, 8
+
+
+@pytest.fixture
+def sample():
+    random = Generator().manual_seed(0)
+    maps = torch.randint(K, (B, T, N, N), generator=random, dtype=torch.uint8)
+    ocean = torch.rand(B, 1, N, N, generator=random) < 0.2
+    return Sample(torch.where(ocean, OUTSIDE, maps), torch.rand(B, T, 3, N, N, generator=random),
+                  torch.rand(B, 1, N, N, generator=random), torch.ones(B, N))
+
+
+class Turning:
+    """Predicts the class after the one it is shown; keeps what it was shown."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, inputs):
+        self.seen.append(inputs)
+        return torch.roll(inputs[:, :K], 1, dims=1) * 9 + 0 * inputs[:, :1]
+
+
+def shown(inputs):
+    """Class maps in the prior channels, OUTSIDE where no land is."""
+    known = inputs[:, :K].sum(dim=1) > 0
+    classes = torch.where(known, inputs[:, :K].argmax(dim=1), UNKNOWN)
+    return torch.where(inputs[:, K] > 0, classes, OUTSIDE)
+
+
+def test_a_rollout_feeds_its_own_predictions_and_is_judged_by_the_true_maps(sample):
+    model = Turning()
+    steps = list(rollout(model, sample, FEATURES, NoiseConfig(share=0), generator=Generator()))
+    assert len(steps) == T - 1
+    first = sample.maps_BTHW[:, 0].long()
+    for year, (inputs, step) in enumerate(zip(model.seen, steps, strict=True), start=1):
+        expected = torch.where(first == OUTSIDE, OUTSIDE, (first + year - 1) % K)
+        assert torch.equal(shown(inputs), expected)
+        assert torch.equal(step.target_BHW, sample.maps_BTHW[:, year])
+        assert torch.equal(step.previous_BHW, sample.maps_BTHW[:, year - 1])
+        now, before = sample.forcing_BTLHW[:, year], sample.forcing_BTLHW[:, year - 1]
+        assert torch.equal(inputs[:, K + 1 : K + 4], now)
+        assert torch.allclose(inputs[:, K + 4], (now - before)[:, 0] / CHANGE_SCALE)
+        assert torch.equal(inputs[:, K + 5 :], sample.static_BSHW)
+
+
+def test_only_the_first_prior_is_corrupted(sample):
+    model = Turning()
+    list(rollout(model, sample, FEATURES, NoiseConfig(share=0.5), generator=Generator().manual_seed(3)))
+    hidden = [int((shown(inputs) == UNKNOWN).sum()) for inputs in model.seen]
+    land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
+    assert 0.3 * land < hidden[0] < 0.7 * land
+    assert hidden[1:] == [0, 0]
+    assert torch.equal(shown(model.seen[0]) == OUTSIDE, sample.maps_BTHW[:, 0] == OUTSIDE)
+
+
+def test_no_gradient_flows_through_the_prior(sample):
+    weight = torch.ones(1, requires_grad=True)
+    steps = list(rollout(lambda x: torch.roll(x[:, :K], 1, 1) * weight, sample, FEATURES, NoiseConfig(share=0),
+                         generator=Generator()))
+    (alone,) = torch.autograd.grad(steps[-1].logits_BKHW.sum(), weight, retain_graph=True)
+    land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
+    assert float(alone) == land, "each land cell shows one class, so the last year's logits sum to the weight a cell"

@@ -1,0 +1,119 @@
+import re
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from luray.viz.animation import ORIGIN_COLOURS, Layout, animate
+from luray.viz.view import View, rgb
+from tests.viz.pictures import COLOURS, GRID, YEARS, painted
+
+PIXELS = 320
+
+
+def frames_of_mp4(path):
+    """What ffmpeg says of the video stream, and all its frames, shape (n, height, width, 3)."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    read = subprocess.run(command, capture_output=True, check=True)
+    about = re.search(r"Video: (.*)", read.stderr.decode()).group(1)
+    width, height = (int(n) for n in re.search(r", (\d+)x(\d+)", about).groups())
+    return about, (width, height), np.frombuffer(read.stdout, np.uint8).reshape(-1, height, width, 3)
+
+
+def cells(layout, frame):
+    """Colours at the centres of all cells of the grid, shape (lat, lon, 3)."""
+    at = np.array([[layout.pixel_of(r, c) for c in range(GRID.n_lon)] for r in range(GRID.n_lat)])
+    return frame[at[..., 1], at[..., 0]]
+
+
+def reached(layout, frame):
+    """Share of the way through the years that is in full colours."""
+    left, top, right, bottom = layout.bar
+    row = frame[(top + bottom) // 2, left : right + 1].astype(int)
+    full = np.zeros(len(row), bool)
+    for colour in ORIGIN_COLOURS.values():
+        full |= abs(row - rgb(colour)).max(axis=1) < 24
+    return full.mean()
+
+
+@pytest.fixture(scope="module")
+def layout(product):
+    return Layout(View.of(product), YEARS, PIXELS)
+
+
+def test_mp4_has_a_frame_a_year_with_every_cell_in_its_colour(product, codes, layout, tmp_path):
+    calls = []
+    animate(product, tmp_path / "a.mp4", max_pixels=PIXELS, progress=lambda done, of: calls.append((done, of)))
+    about, size, frames = frames_of_mp4(tmp_path / "a.mp4")
+    assert about.startswith("h264")
+    assert "yuv420p(tv, bt709" in about
+    assert size == layout.size
+    assert all(n % 2 == 0 for n in size)
+    assert len(frames) == len(YEARS)
+    for number, frame in enumerate(frames):
+        error = abs(cells(layout, frame).astype(int) - painted(codes[number]))
+        assert error.max() < 24, f"frame {number} is not the map of {YEARS[number]}"
+        assert reached(layout, frame) == pytest.approx((number + 1) / len(YEARS), abs=0.03)
+    assert calls == [(n + 1, len(YEARS)) for n in range(len(YEARS))]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_gif_has_the_legends_colours_exactly(product, codes, tmp_path):
+    animate(product, tmp_path / "a.gif", years=YEARS[1:4], max_pixels=PIXELS)
+    layout = Layout(View.of(product), YEARS[1:4], PIXELS)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert (gif.n_frames, gif.size) == (3, layout.size)
+        for number in range(3):
+            gif.seek(number)
+            frame = np.asarray(gif.convert("RGB"))
+            np.testing.assert_array_equal(cells(layout, frame), painted(codes[number + 1]))
+            assert reached(layout, frame) == pytest.approx((number + 1) / 3, abs=0.03)
+
+
+def test_a_frame_names_its_year_and_origin_beside_the_map(layout):
+    first, second = (np.asarray(layout.frame(n)).astype(int) for n in (0, 1))
+    left = layout.panel[0]
+    lines = slice(layout.margin, layout.margin + 6 * layout.unit)
+    assert abs(first[lines, left:] - second[lines, left:]).max() > 100, "the year is written"
+    for frame, origin, other in ((first, "hindcast", "observed"), (second, "observed", "hindcast")):
+        written = frame[lines, left:]
+        assert (written == rgb(ORIGIN_COLOURS[origin])).all(axis=-1).any()
+        assert not (written == rgb(ORIGIN_COLOURS[other])).all(axis=-1).any()
+    legend = first[layout.margin + 6 * layout.unit :, left:]
+    for code, colour in COLOURS.items():
+        assert (legend == colour).all(axis=-1).sum() > 30, f"code {code} is in the legend"
+
+
+def test_a_large_grid_is_thinned_and_a_small_one_enlarged_by_whole_factors(product):
+    view = View.of(product)
+    for pixels in (5, 8, 17, 18, 100, PIXELS):
+        width, height = Layout(view, YEARS, pixels).map_size
+        assert pixels / 2 < max(width, height) <= pixels
+        assert pixels < 18 or width % GRID.n_lon == 0
+    width, height = Layout(view, YEARS, PIXELS).map_size
+    assert height / width == pytest.approx(GRID.n_lat / GRID.n_lon / np.cos(np.radians(47)), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_a_failure_on_the_way_leaves_the_earlier_file_and_nothing_else(product, tmp_path, name):
+    (tmp_path / name).write_bytes(b"an earlier animation")
+
+    def fail(done, of):
+        if done == 2:
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        animate(product, tmp_path / name, max_pixels=PIXELS, progress=fail)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"an earlier animation")]
+
+
+def test_other_formats_and_years_are_refused_before_anything_is_written(product, tmp_path):
+    with pytest.raises(ValueError, match=r"'\.avi', expected one of \.mp4, \.gif"):
+        animate(product, tmp_path / "a.avi")
+    with pytest.raises(ValueError, match="year 1900"):
+        animate(product, tmp_path / "a.mp4", years=[1998, 1900])
+    with pytest.raises(ValueError, match="no year"):
+        animate(product, tmp_path / "a.gif", years=[])
+    assert list(tmp_path.iterdir()) == []

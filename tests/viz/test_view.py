@@ -1,0 +1,121 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luray.grid import Grid
+from luray.schema import HILDA
+from luray.viz import view as module
+from luray.viz.view import View, shares
+from tests import reference
+from tests.viz.pictures import COLOURS, GRID, YEARS, random_codes, write_product
+
+
+def in_memory(codes, *, grid=GRID):
+    """A product that was never stored: enough for reading."""
+    return xr.Dataset({"land_use": (("year", "lat", "lon"), codes, HILDA.cf_attributes()),
+                       "origin": ("year", np.zeros(len(codes), np.uint8),
+                                  {"flag_values": [0, 1, 2], "flag_meanings": "observed hindcast forecast"})},
+                      {"year": np.arange(2000, 2000 + len(codes)), "lat": grid.lat, "lon": grid.lon})
+
+
+def test_palette_grid_years_and_origins_are_read_from_the_attributes(product):
+    view = View.of(product)
+    assert view.grid == GRID
+    assert view.years == YEARS
+    assert view.observed == (1999, 2001)
+    assert view.origins[1998] == "hindcast"
+    assert view.origins[2002] == "forecast"
+    assert (view.title, view.caveats) == ("a small world", ("forcing: aggregated target",))
+    for code, colour in COLOURS.items():
+        assert tuple(view.palette.rgb[code]) == colour
+    assert [view.palette.label(k) for k in view.palette.land] == [c.name.replace("_", " ") for c in HILDA.classes]
+    assert COLOURS[0] != (255, 255, 255), "the ocean is not white paper"
+    assert tuple(view.palette.rgb[99]) not in COLOURS.values(), "an unknown code does not pass for a class"
+
+
+def test_another_dataset_is_refused(product):
+    with pytest.raises(ValueError, match="no land_use with flag_values"):
+        View.of(xr.Dataset())
+    bare = product.copy()
+    bare["land_use"].attrs = {k: v for k, v in product["land_use"].attrs.items() if k != "flag_colors"}
+    with pytest.raises(ValueError, match="no land_use with flag_colors"):
+        View.of(bare)
+    bare["land_use"].attrs = {**product["land_use"].attrs, "flag_colors": "#000000"}
+    with pytest.raises(ValueError, match="1 flag_colors"):
+        View.of(bare)
+    with pytest.raises(ValueError, match="north first"):
+        View.of(product.isel(lat=slice(None, None, -1)))
+    with pytest.raises(ValueError, match="1 x 1 cells"):
+        View.of(product.isel(lat=[0], lon=[0]))
+    with pytest.raises(ValueError, match=r"year 1900 .* has 1998-2002"):
+        View.of(product).map(1900, at_most=100)
+
+
+@given(st.integers(1, 14), st.integers(2, 14), st.integers(1, 15), st.integers(0, 999), st.sampled_from([4, 60, 9999]))
+def test_a_mode_is_the_most_frequent_code_of_each_block_in_any_band(n_lat, n_lon, at_most, seed, band):
+    codes = random_codes(seed, years=1, shape=(n_lat, n_lon))
+    view = View.of(in_memory(codes, grid=Grid(50, 10, 0.5, n_lat, n_lon)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BAND_BYTES", band)
+        found, extent = view.map(2000, at_most=at_most, method="mode")
+    factor = -(-max(n_lat, n_lon) // at_most)
+    np.testing.assert_array_equal(found, reference.mode_blocks(codes[0], factor, view.palette.codes))
+    assert max(found.shape) <= at_most
+    assert extent == (10, 10 + found.shape[1] * factor * 0.5, 50 - found.shape[0] * factor * 0.5, 50)
+
+
+def test_nearest_takes_the_cell_in_the_middle_of_each_block(product, codes):
+    found, extent = View.of(product).map(1999, at_most=6)
+    np.testing.assert_array_equal(found, codes[1][1::3, 1::3])
+    assert extent == (10, 10 + 5 * 1.5, 50 - 4 * 1.5, 50)
+    np.testing.assert_array_equal(View.of(product).map(2002, at_most=100).values, codes[4])
+
+
+def test_areas_are_the_sums_of_cell_areas_in_km2(product, codes):
+    areas = View.of(product).areas([1998, 2002])
+    for n, year in ((0, 0), (1, 4)):
+        for k, code in enumerate(HILDA.codes):
+            expected = sum(GRID.cell_area[row] for row, col in np.argwhere(codes[year] == code)) / 1e6
+            assert areas[n, k] == pytest.approx(expected)
+
+
+def test_sampled_areas_keep_the_total_area_of_the_grid(product, monkeypatch):
+    view = View.of(product)
+    monkeypatch.setattr(module, "SAMPLE", 5)
+    values, area = view.sample(2000)
+    assert values.shape == (3, 4)
+    assert area.sum() * values.shape[1] == pytest.approx(GRID.cell_area.sum() * GRID.n_lon / 1e6)
+    assert area[0] < area[-1], "cells are smaller in the north"
+
+
+def test_charts_over_time_read_fewer_years_of_a_huge_product_but_never_lose_the_ends():
+    assert View.of(in_memory(random_codes(years=9))).chart_years() == tuple(range(2000, 2009))
+    huge = View.of(in_memory(random_codes(years=251)))
+    object.__setattr__(huge, "grid", Grid(90, -180, 0.01, 18000, 36000))
+    years = huge.chart_years()
+    assert len(years) < 60
+    assert (years[0], years[-1]) == (2000, 2250)
+
+
+def test_reading_a_thinned_year_needs_a_part_of_its_memory(tmp_path):
+    size = 3000
+    land_use = np.broadcast_to(np.uint8(44), (2, size, size))
+    opened = write_product(tmp_path / "p.zarr", land_use, grid=Grid(60, 0, 0.01, size, size), years=(2000, 2001),
+                           origins=(0, 0), tile=500)
+    view = View.of(opened)
+    view.map(2000, at_most=10)
+    tracemalloc.start()
+    nearest = view.map(2001, at_most=100).values
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert nearest.shape == (100, 100)
+    assert (nearest == 44).all()
+    assert peak < size * size / 2, "a year of 9 MB was read whole"
+
+
+def test_shares_of_nothing_are_zero():
+    np.testing.assert_array_equal(shares(np.array([[1.0, 3.0], [0.0, 0.0]])), [[0.25, 0.75], [0, 0]])
