@@ -40,16 +40,17 @@ class Predictor:
     tiling: Tiling
     weights_HW: I32
     batch: int
-    """Windows of one forward pass; the last batch is padded, so that every pass has the same shape."""
+    """Windows of one forward pass, at least 2 (see `unet.frozen`); the last is padded, so that all have one shape."""
 
     def windows(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
                 origin: Box) -> Iterator[tuple[Core, F32]]:
         """Class probabilities (K, H, W) of each window; `prior` holds the cells of `origin`, which contains them."""
         size, n_context = self.tiling.window, self.features.n_channels - self.features.n_classes - 1
-        for first in range(0, len(cores), self.batch):
-            some = cores[first : first + self.batch]
-            maps = np.full((self.batch, size, size), OUTSIDE, np.uint8)
-            context = np.zeros((self.batch, n_context, size, size), np.float32)
+        batch = max(2, self.batch)
+        for first in range(0, len(cores), batch):
+            some = cores[first : first + batch]
+            maps = np.full((batch, size, size), OUTSIDE, np.uint8)
+            context = np.zeros((batch, n_context, size, size), np.float32)
             for i, core in enumerate(some):
                 box = self.tiling.window_box(core)
                 maps[i] = prior[box.slices(origin=origin)]
@@ -57,8 +58,8 @@ class Predictor:
                                                    fields.static(box))
             with torch.inference_mode():
                 inputs = assemble(torch.from_numpy(maps), torch.from_numpy(context), n_classes=self.features.n_classes)
-                probabilities = self.model(inputs).softmax(dim=1).numpy()
-            yield from zip(some, probabilities, strict=False)
+                logits = self.model(inputs).numpy()
+            yield from zip(some, softmax(logits), strict=False)
 
     def predict(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int, box: Box) -> I32:
         """Weighted sums of the windows of one box over `Tiling.padded` of it: (K, height, width), int32.
@@ -71,6 +72,14 @@ class Predictor:
             window = self.tiling.window_box(core)
             add_window(sums, p_KHW, self.weights_HW, at=window.slices(origin=padded))
         return sums
+
+
+def softmax(logits_BKHW: F32) -> F32:
+    """Class probabilities, same shape; in NumPy, as the last bits of torch's depend on the number of threads."""
+    logits = np.ascontiguousarray(logits_BKHW)
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: F32 = shares / shares.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:

@@ -191,7 +191,7 @@ def resample(values, native, fine, row, col, method):
 
 
 def blend(tiling, windows, taper):
-    """Overlap average (K, lat, lon) in floats: {core: probabilities (K, window, window)}, a cell at a time; 0 unseen."""
+    """Overlap average (K, lat, lon) in floats of {core: probabilities (K, window, window)}, cell by cell; 0 unseen."""
     n_classes = next(iter(windows.values())).shape[0]
     sums, totals = np.zeros((n_classes, *tiling.shape)), np.zeros(tiling.shape)
 

@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from luray.blending import decide, window_weights
-from luray.inference import Predictor, padded_map, serial_rollout
+from luray.inference import Predictor, padded_map, serial_rollout, softmax
 from luray.model.features import CHANGE_SCALE
 from luray.model.unet import UNet, UNetConfig, frozen
 from luray.schema import OUTSIDE
@@ -34,7 +35,7 @@ def tiled(w, predictor, years=YEARS):
     """The same, tile by tile: own sums and strips that travel along the exchanges, in no particular order."""
     tiling, classes = predictor.tiling, w.initial
     tiles = [t for t in tiling.tiles() if w.land[tiling.tile_box(t).slices(origin=tiling.everything)].any()]
-    for prior_year, year in zip(years, years[1:], strict=False):
+    for prior_year, year in pairwise(years):
         sums, strips = {}, []
         for tile in reversed(tiles):
             box = tiling.tile_box(tile)
@@ -61,7 +62,8 @@ def assert_same(found, expected):
         assert all(np.array_equal(a, b) for a, b in zip(maps, others, strict=True))
 
 
-@pytest.mark.parametrize(("shape", "periodic"), [((24, 48), False), ((24, 48), True), ((21, 45), False), ((19, 48), True)])
+@pytest.mark.parametrize(("shape", "periodic"),
+                         [((24, 48), False), ((24, 48), True), ((21, 45), False), ((19, 48), True)])
 def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
     w, model = world(shape, periodic=periodic), restless()
     expected = serial(w, predictor_of(model, shape, tile=48, batch=1, periodic=periodic))
@@ -73,22 +75,35 @@ def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
         assert_same(serial(w, predictor), expected)
 
 
-def test_no_bit_depends_on_the_number_of_threads():
-    shape, before = (24, 48), torch.get_num_threads()
-    w, predictor = world(shape, periodic=True), predictor_of(restless(width=8), shape, periodic=True, batch=16)
-    maps = {}
-    for threads in (1, 2):
+@pytest.mark.parametrize(("window", "stride", "width"), [(12, 8, 4), (40, 32, 8), (100, 64, 16)])
+def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, stride, width):
+    shape, before = (stride, stride * 5), torch.get_num_threads()
+    w, model, box = world(shape, periodic=False, share=1.0), restless(width=width), Box(0, 0, *shape)
+    sums = {}
+    for threads, batch in ((1, 2), (1, 1), (1, 5), (2, 2), (2, 5), (3, 4)):
+        predictor = predictor_of(model, shape, tile=stride * 5, batch=batch, window=window, stride=stride)
+        padded = predictor.tiling.padded(box)
         torch.set_num_threads(threads)
         try:
-            maps[threads] = serial(w, predictor)
+            sums[threads, batch] = predictor.predict(
+                predictor.tiling.active_cores(box, w.land), padded_map(w.initial, padded, periodic=False), w.fields,
+                year=2001, prior_year=2000, box=box)
         finally:
             torch.set_num_threads(before)
-    assert_same(maps[2], maps[1])
+    assert [how for how, found in sums.items() if not np.array_equal(found, sums[1, 2])] == []
+
+
+@given(logits=arrays.arrays(np.float32, (2, 3, 4, 5), elements=st.floats(-90, 90, width=32)))
+def test_softmax_is_the_definition(logits):
+    exact = np.exp(logits.astype(np.float64))
+    assert np.allclose(softmax(logits), exact / exact.sum(axis=1, keepdims=True), atol=1e-6)
+    turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(logits, 1, -1)), -1, 1)
+    assert np.array_equal(softmax(turned), softmax(logits)), "memory order must not matter"
 
 
 @settings(max_examples=15)
-@given(n_lat=st.integers(1, 30), n_lon=st.integers(1, 40), share=st.sampled_from([0.1, 0.5, 1.0]), seed=st.integers(0, 99),
-       tile=st.sampled_from([8, 16]), taper=st.sampled_from(["linear", "uniform"]))
+@given(n_lat=st.integers(1, 30), n_lon=st.integers(1, 40), share=st.sampled_from([0.1, 0.5, 1.0]),
+       seed=st.integers(0, 99), tile=st.sampled_from([8, 16]), taper=st.sampled_from(["linear", "uniform"]))
 def test_tiles_equal_the_serial_rollout_on_any_region(n_lat, n_lon, share, seed, tile, taper):
     w = world((n_lat, n_lon), periodic=False, seed=seed, share=share)
     predictor = predictor_of(restless(seed=seed), (n_lat, n_lon), tile=tile, taper=taper)
@@ -184,8 +199,8 @@ def test_a_window_shows_prior_land_levels_changes_and_static_in_this_order(year,
             inside = 0 <= row < 24 and 0 <= col < 40
             k = int(w.initial[row, col]) if inside else OUTSIDE
             now, then = (w.fields.forcing(y, Box(row, col, 1, 1))[:, 0, 0] for y in (year, prior_year))
-            expected = [*(float(k == c) for c in range(K)), float(k != OUTSIDE), *now, (now[0] - then[0]) / CHANGE_SCALE,
-                        w.fields.static(Box(row, col, 1, 1))[0, 0, 0]]
+            expected = [*(float(k == c) for c in range(K)), float(k != OUTSIDE), *now,
+                        (now[0] - then[0]) / CHANGE_SCALE, w.fields.static(Box(row, col, 1, 1))[0, 0, 0]]
             assert np.allclose(inputs[:, i, j], expected, atol=1e-6)
     assert FEATURES.names == ("prior=0", "prior=1", "prior=2", "prior=3", "land", "crop", "zone=1", "zone=2",
                               "change of crop", STATIC[0].name)

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from luray.schema import HILDA, OUTSIDE, Config, LandClass, Legend, Variable
 
-MERGED = {11: 11, 22: 22, 23: 22, 24: 22, 33: 33, **dict.fromkeys(range(40, 46), 44), 55: 55, 66: 66, 77: 77, 0: 0, 99: 0}
-"""What each code of a HILDA+ file is in luray, DOMAIN of the product; no data is stored as ocean."""
+MERGED = {11: 11, 22: 22, 23: 22, 24: 22, 33: 33, **dict.fromkeys(range(40, 46), 44), 55: 55, 66: 66, 77: 77,
+          0: 0, 99: 0}
+"""What each code of a HILDA+ file becomes in luray; no data is stored as ocean."""
 
 
 def test_every_published_code_goes_to_its_class_and_back():

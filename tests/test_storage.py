@@ -32,7 +32,8 @@ def test_an_object_that_another_process_wrote_or_replaced_is_seen_on_s3(s3):
     s3.put("seen/a", b"longer than before")
     assert (read_object(f"{s3.url}/seen/a"), read_object(f"{s3.url}/seen/b")) == (b"longer than before", b"b")
     remove(f"{s3.url}/seen")
-    assert not [k for k in s3.keys() if k.startswith("seen/")]
+    stored = s3.keys()
+    assert not [key for key in stored if key.startswith("seen/")]
 
 
 def test_a_local_write_leaves_the_old_object_until_the_new_one_is_whole(tmp_path, monkeypatch):

@@ -124,14 +124,14 @@ def test_the_remedy_that_an_error_names_is_one(window, stride, tile):
         try:
             Tiling(1000, 1000, **numbers)
         except ValueError as error:
-            remedy = re.search(r"set (window|tile) = (\d+)", str(error))
-            if not remedy:
-                assert "set a larger tile or a smaller window" in str(error)
-                return
-            assert numbers[remedy[1]] != int(remedy[2])
-            numbers[remedy[1]] = int(remedy[2])
+            message = str(error)
         else:
             return
+        if "set a larger tile or a smaller window" in message:
+            return
+        name, value = re.search(r"set (window|tile) = (\d+)", message).groups()
+        assert numbers[name] != int(value)
+        numbers[name] = int(value)
     pytest.fail(f"still refused: {numbers}")
 
 

@@ -39,7 +39,8 @@ class Memory:
 
     def rolled(self, columns):
         """The same world turned to the east."""
-        return Memory(self.first_year, np.roll(self.levels, columns, -1), np.roll(self.fixed, columns, -1), self.periodic)
+        levels, fixed = (np.roll(array, columns, -1) for array in (self.levels, self.fixed))
+        return Memory(self.first_year, levels, fixed, self.periodic)
 
 
 @dataclass
@@ -57,7 +58,8 @@ def world(shape, *, periodic, first_year=2000, years=4, seed=0, share=0.6):
     land[shape[0] // 2, shape[1] // 2] = land[0, 0] = True
     initial = np.where(land, random.integers(0, K, shape), OUTSIDE).astype(np.uint8)
     levels = random.random((years, 3, *shape)).astype(np.float32)
-    return World(initial, land, Memory(first_year, levels, random.normal(size=(1, *shape)).astype(np.float32), periodic))
+    fixed = random.normal(size=(1, *shape)).astype(np.float32)
+    return World(initial, land, Memory(first_year, levels, fixed, periodic))
 
 
 def restless(*, seed=0, width=4, depth=2, features=FEATURES, bonus=0.5):

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from luray.model.features import Features
@@ -62,7 +63,11 @@ def load_model(folder: str) -> tuple[UNet, ModelCard]:
         raise ValueError(f"{folder}/weights.safetensors: sha256 {found[:12]}.. but card.json says "
                          f"{card.weights_sha256[:12]}..; the file was changed or cut, run `luray train` again")
     model = UNet(len(card.channels), len(card.classes), card.unet)
-    model.load_state_dict(load(weights))
+    try:
+        model.load_state_dict(load(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{folder}/weights.safetensors is not a model as {folder}/card.json describes it ({error}); "
+                         "run `luray train` again") from error
     return model.eval(), card
 
 
@@ -102,10 +107,13 @@ def restore_training(trainer: Trainer, fingerprint: str, path: str) -> bool:
     data = read_object(path)
     if data is None:
         return False
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    try:
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint ({error}); delete it to train from the start") from error
     if header["fingerprint"] != fingerprint:
         return False
-    tensors = load(data)
     trainer.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():

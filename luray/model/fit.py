@@ -81,7 +81,7 @@ class Trainer:
     def step(self, samples: dict[int, Sample]) -> dict[str, float]:
         """One update from this worker's micro-batches, by their number in the effective batch; returns live metrics.
 
-        Raises ValueError when the loss is not finite; the weights are then those of the step before.
+        Raises ValueError when the loss or its gradient is not finite; the weights are then those of the step before.
         """
         self.model.train()
         for group in self.optimiser.param_groups:
@@ -92,20 +92,21 @@ class Trainer:
         counts = self._total(sum(self._accumulate(sample, self._noise(piece), totals)
                                  for piece, sample in samples.items()))  # type: ignore[arg-type]
         loss, hits, persistent, changed, cells = counts.tolist()
-        if not math.isfinite(loss):
-            raise ValueError(f"training step {self.done}: the loss is {loss}; lower training.learning_rate or check "
-                             "the forcing for extreme values; the last checkpoint is kept")
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         together = self._total(torch.cat([g.reshape(-1) for g in gradients]))
         for gradient, part in zip(gradients, torch.split(together, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view(gradient.shape))
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise ValueError(f"training step {self.done}: the loss is {loss}, the norm of its gradient {norm}; lower "
+                             "training.learning_rate or check the forcing for extreme values; the last checkpoint is "
+                             "kept")
         self.optimiser.step()
         self.done += 1
         cells = max(cells, 1.0)
         return {"loss": loss, "accuracy": hits / cells, "persistence": persistent / cells,
                 "predicted_change": changed / cells, "observed_change": 1 - persistent / cells,
-                "gradient_norm": float(norm)}
+                "gradient_norm": norm}
 
     def calibrate(self, samples: Iterable[Sample]) -> None:
         """Batch-norm statistics as the plain average over fixed micro-batches, the same on every worker."""

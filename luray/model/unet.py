@@ -9,7 +9,7 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, softplus
+from torch.nn.functional import interpolate, pad, softplus
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from luray.schema import Config
@@ -65,12 +65,16 @@ class UNet(nn.Module):
 
 
 def frozen(model: UNet) -> UNet:
-    """A copy for inference, batch norm folded into the convolutions.
+    """A copy for inference, batch norm folded into the convolutions and the head's kernel filled up to 3 x 3.
 
-    Folded, a window's logits do not depend on the batch it is in nor on the number of threads.
+    So a window's logits do not depend on the number of threads, nor on the batch it is in if that has two windows or
+    more: on a CPU the sums of a 1 x 1 convolution follow the threads, and a batch of one takes other algorithms.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
     for block in [*copy.down, *copy.up]:
         for i in (0, 3):
             block[i], block[i + 1] = fuse_conv_bn_eval(block[i], block[i + 1]), nn.Identity()
+    head = nn.Conv2d(copy.head.in_channels, copy.head.out_channels, 3, padding=1).requires_grad_(False)
+    head.weight.copy_(pad(copy.head.weight, (1, 1, 1, 1)))
+    copy.head, head.bias = head, copy.head.bias
     return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

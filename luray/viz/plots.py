@@ -35,7 +35,7 @@ def draw_areas(axes: Axes, view: View) -> None:
     axes.stackplot(years, areas.T, colors=colours, linewidth=0.4, edgecolor="white")
     top = float(areas.sum(axis=1).max()) or 1.0
     axes.set(xlim=(years[0], max(years[-1], years[0] + 1)), ylim=(0, top))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.spines[["top", "right"]].set_visible(False)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.set_ylabel(unit, color=MUTED, fontsize=8)
@@ -114,7 +114,7 @@ def draw_confidence(axes: Axes, view: View) -> None:
     axes.fill_between(years, low, high, color=ACCENT, alpha=0.2, linewidth=0, label="middle 80 % of cells")
     axes.plot(years, mean, color=ACCENT, linewidth=1.6, label="mean")
     axes.set(xlim=(years[0], max(years[-1], years[0] + 1)), ylim=(0, 102))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
     open_spines(axes)
     mark_observed(axes, view.observed)

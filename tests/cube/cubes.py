@@ -24,8 +24,10 @@ RELIEF = (Variable("elevation", "static", "m", "elevation", dtype="int16", scale
           Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0))
 
 NATIVE = {
-    "globe": {"luh2": Grid(90, -180, 22.5, 8, 16), "koppen": Grid(90, -180, 10, 18, 36), "gebco": Grid(90, -180, 4, 45, 90)},
-    "region": {"luh2": Grid(52.5, 3.75, 1.25, 7, 8), "koppen": Grid(53, 4, 0.75, 10, 12), "gebco": Grid(52.3, 3.9, 0.3, 24, 30)},
+    "globe": {"luh2": Grid(90, -180, 22.5, 8, 16), "koppen": Grid(90, -180, 10, 18, 36),
+              "gebco": Grid(90, -180, 4, 45, 90)},
+    "region": {"luh2": Grid(52.5, 3.75, 1.25, 7, 8), "koppen": Grid(53, 4, 0.75, 10, 12),
+               "gebco": Grid(52.3, 3.9, 0.3, 24, 30)},
 }
 """Native grids under each run grid; none is a whole multiple of it in every direction."""
 

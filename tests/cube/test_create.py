@@ -21,7 +21,8 @@ def product(tmp_path):
     return url
 
 
-@pytest.mark.parametrize(("tile", "chunk"), [(2000, 250), (256, 256), (100, 100), (300, 150), (1, 1), (257, 1), (512, 256)])
+@pytest.mark.parametrize(("tile", "chunk"),
+                         [(2000, 250), (256, 256), (100, 100), (300, 150), (1, 1), (257, 1), (512, 256)])
 def test_chunks_divide_the_tile(tile, chunk):
     assert chunk_of(tile) == chunk
 

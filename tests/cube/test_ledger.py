@@ -13,7 +13,8 @@ from luray.storage import read_object
 from luray.windows import Tile
 
 RUNS = ["a" * 64, "b" * 64]
-KEYS = [key_of(year, Tile(row, 10)) for year in (-3, 1850, 2100) for row in (0, 1)] + ["hilda/land/0.2000", "gebco/static/0.0"]
+KEYS = [*(key_of(year, Tile(row, 10)) for year in (-3, 1850, 2100) for row in (0, 1)),
+        "hilda/land/0.2000", "gebco/static/0.0"]
 HASHES = [digest(np.full(3, i)) for i in range(3)]
 
 damage = st.one_of(
@@ -128,7 +129,8 @@ def test_a_digest_depends_on_every_byte_and_on_shape_and_type(values, at, by):
 
 def test_a_fingerprint_depends_on_content_and_not_on_the_order_of_keys():
     assert fingerprint_of({"a": 1, "b": 2}, "x") == fingerprint_of({"b": 2, "a": 1}, "x")
-    others = [fingerprint_of({"a": 1, "b": 3}, "x"), fingerprint_of({"a": 1, "b": 2}), fingerprint_of("x", {"a": 1, "b": 2})]
+    others = [fingerprint_of({"a": 1, "b": 3}, "x"), fingerprint_of({"a": 1, "b": 2}),
+              fingerprint_of("x", {"a": 1, "b": 2})]
     assert len({fingerprint_of({"a": 1, "b": 2}, "x"), *others}) == 4
     assert len(others[0]) == 64
 

@@ -54,10 +54,9 @@ def naive_channels(made, names, year, box):
     for name, variables in names:
         values = made.values[name] if year is None else made.values[name][YEARS.index(year)]
         for layer, variable in zip(values, variables, strict=True):
-            for channel in seen(layer, variable):
-                found.append([[reference.resample(channel, exact(made.native[name])[:4], fine, row, col, variable.resampling)
-                               for col in range(box.col, box.col + box.width)]
-                              for row in range(box.row, box.row + box.height)])
+            found += [[[reference.resample(channel, exact(made.native[name])[:4], fine, row, col, variable.resampling)
+                        for col in range(box.col, box.col + box.width)]
+                       for row in range(box.row, box.row + box.height)] for channel in seen(layer, variable)]
     return np.array(found)
 
 
@@ -173,7 +172,7 @@ def test_a_cube_that_is_missing_or_half_built_does_not_open(tmp_path):
     root = zarr.open_group(str(tmp_path / "half.zarr"), mode="w", zarr_format=3)
     create_state(root, grid=REGION, years=YEARS, tile=8)
     root.attrs["building"] = asdict(REGION)
-    with pytest.raises(FileNotFoundError, match="half.zarr: no finished predictor cube"):
+    with pytest.raises(FileNotFoundError, match=r"half\.zarr: no finished predictor cube"):
         Cube.open(str(tmp_path / "half.zarr"))
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.schema import OUTSIDE
 from tests.distributed.conftest import give_models
+from tests.distributed.processes import named
 
 
 def serial(run):
@@ -107,29 +107,16 @@ def test_another_model_is_refused_and_both_runs_are_named(place, tmp_path, expec
 def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
     run = place.run(tmp_path / "out", "inference.workers=2")
     give_models(run)
-    killed = threading.Event()
+    killed = []
 
     def report(done: int, total: int) -> None:
-        if done > total // 3 and not killed.is_set():
-            os.kill(workers()[0], signal.SIGKILL)
-            killed.set()
+        if done > total // 3 and not killed:
+            os.kill(named("ray::Worker")[0], signal.SIGKILL)
+            killed.append(done)
 
     stages.infer(run, report=report)
-    assert killed.is_set()
+    assert killed
     assert_equals_serial(run, expected)
-
-
-def workers() -> list[int]:
-    """Process ids of the engine's actors on this machine."""
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                if entry.isdigit() and file.read().startswith(b"ray::Worker"):
-                    found.append(int(entry))
-        except OSError:
-            continue
-    return found
 
 
 def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):

@@ -24,7 +24,7 @@ def test_the_cube_opens_as_a_tree_and_keeps_native_grids(place):
     tree = xr.open_datatree(place.cube, engine="zarr")
     sizes = dict(tree["forcing/luh2"]["values"].sizes)
     assert (sizes["lat"], sizes["lon"], sizes["variable"]) == (4, 6, 12)
-    assert dict(tree["state"]["land_use"].sizes) == {"year": 16, "lat": 100, "lon": 150}
+    assert dict(tree["state"]["land_use"].sizes) == {"year": 13, "lat": 100, "lon": 150}
     stored = sum(v.nbytes for v in tree["forcing/luh2"].data_vars.values())
     assert stored < 0.02 * sizes["year"] * 12 * 100 * 150 * 4, "forcing is not stored at the fine resolution"
 
@@ -114,7 +114,7 @@ def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     with xr.open_zarr(item.assets["data"].get_absolute_href()) as product:
         assert product.year.size == 13
     assert (tmp_path / "out/pictures/overview.png").stat().st_size > 10_000
-    shard = next((tmp_path / "out/product.zarr/confidence/c/12").rglob("0"))
+    shard = next(p for p in (tmp_path / "out/product.zarr/confidence/c/12").rglob("*") if p.is_file())
     shard.write_bytes(b"damaged")
     result = runner.invoke(app, ["verify", str(file), *options])
     assert result.exit_code == 1

@@ -62,7 +62,7 @@ def test_changed_weights_are_refused(folder, at):
     data = bytearray(weights.read_bytes())
     data[at] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ValueError, match=r"weights\.safetensors: sha256 .* but card\.json says .*run `luray train` again"):
+    with pytest.raises(ValueError, match=r"weights\.safetensors: sha256 .* but card\.json says .*run `luray train`"):
         load_model(str(folder))
 
 

@@ -91,13 +91,15 @@ def test_metrics_are_those_of_the_batch():
 
 
 def test_the_loss_falls_where_there_is_something_to_learn():
-    recipe = recipe_of(steps=120, learning_rate=1e-2, batch=4, rollout_years=1)
+    recipe = recipe_of(steps=120, learning_rate=1e-2, batch=4, rollout_years=1, noise=NoiseConfig(share=0))
     trainer = trainer_of(recipe)
-    metrics = [trainer.step({p: sample_of(step * 10 + p, years=2) for p in range(recipe.pieces)}) for step in range(120)]
+    metrics = [trainer.step({p: sample_of(step * 10 + p, years=2) for p in range(recipe.pieces)})
+               for step in range(120)]
     first, last = metrics[:10], metrics[-10:]
     assert sum(m["loss"] for m in last) < 0.5 * sum(m["loss"] for m in first)
-    assert all(m["accuracy"] > m["persistence"] + 0.05 for m in last)
-    assert sum(m["predicted_change"] for m in first) < 0.1 * sum(m["observed_change"] for m in first)
+    accuracy, persistence = (sum(m[name] for m in last) / 10 for name in ("accuracy", "persistence"))
+    assert accuracy > persistence + 0.05
+    assert first[0]["predicted_change"] == 0, "an untrained model says that nothing changes"
 
 
 def test_a_step_is_a_function_of_its_number_and_samples():
@@ -111,7 +113,7 @@ def test_a_step_is_a_function_of_its_number_and_samples():
     assert different.step(pieces_of(0, recipe))["loss"] != trainer_of(recipe).step(pieces_of(0, recipe))["loss"]
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e25, 3e38])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e38])
 def test_a_step_that_cannot_be_trusted_leaves_the_weights_alone(bad):
     recipe = recipe_of()
     trainer = trainer_of(recipe)
@@ -119,16 +121,19 @@ def test_a_step_that_cannot_be_trusted_leaves_the_weights_alone(bad):
     before = [p.detach().clone() for p in trainer.model.parameters()]
     poisoned = pieces_of(1, recipe)
     poisoned[2].forcing_BTLHW[0, 1, 0, :3] = bad
-    try:
+    with pytest.raises(ValueError, match=r"training step 1: .*lower training\.learning_rate or check the forcing"):
         trainer.step(poisoned)
-    except ValueError as error:
-        assert "training step 1: " in str(error)
-        assert "lower training.learning_rate or check the forcing" in str(error)
-        assert trainer.done == 1
-        assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
-    else:
-        assert all(p.isfinite().all() for p in trainer.model.parameters())
-        assert math.isfinite(bad)
+    assert trainer.done == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_a_gradient_that_overflows_between_the_workers_is_refused_too():
+    recipe = recipe_of()
+    trainer = trainer_of(recipe, total=lambda t: t * math.inf if t.numel() > 100 else t)
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    with pytest.raises(ValueError, match=r"training step 0: the loss is 1\..*, the norm of its gradient (inf|nan)"):
+        trainer.step(pieces_of(0, recipe))
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
 
 
 @given(steps=st.integers(1, 400), warmup=st.floats(0, 1))

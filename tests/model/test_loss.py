@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.model.loss import Weights, mixed_loss, weights_of
+from luray.model.loss import mixed_loss, weights_of
 from luray.schema import OUTSIDE
 from tests import reference
 
@@ -65,5 +65,5 @@ def test_cells_outside_have_no_gradient_and_no_land_is_no_loss():
     assert (logits.grad[0, :, 0, 1:] == 0).all()
     assert (logits.grad[0, :, 0, 0] != 0).all()
     nothing = torch.full((1, 2, 1, 3), OUTSIDE, dtype=torch.uint8)
-    loss = mixed_loss(logits, nothing[:, 1], nothing[:, 0], area, change_weight=0.5, totals=Weights(*weights_of(nothing, area)))
+    loss = mixed_loss(logits, nothing[:, 1], nothing[:, 0], area, change_weight=0.5, totals=weights_of(nothing, area))
     assert float(loss.detach()) == 0

@@ -14,9 +14,10 @@ SIZE = 16
 
 
 def sample_of(k, *, n=2, years=3):
-    """Micro-batch k: where the forcing `crop` rises above one half, the cell becomes class 1 in that year."""
+    """Micro-batch k: where the forcing `crop` rises above 0.8, the cell becomes class 1 in that year."""
     random = Generator().manual_seed(k)
-    forcing = torch.rand(n, years, 3, SIZE // 4, SIZE // 4, generator=random).repeat_interleave(4, -1).repeat_interleave(4, -2)
+    coarse = torch.rand(n, years, 3, SIZE // 4, SIZE // 4, generator=random)
+    forcing = coarse.repeat_interleave(4, -1).repeat_interleave(4, -2)
     maps = [torch.randint(K, (n, SIZE, SIZE), generator=random, dtype=torch.uint8)]
     maps += [torch.where(forcing[:, year, 0] > 0.8, 1, maps[0]) for year in range(1, years)]
     ocean = (torch.rand(n, SIZE, SIZE, generator=random) < 0.1)[:, None]
