@@ -97,8 +97,20 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
 def test_softmax_is_the_definition(logits):
     exact = np.exp(logits.astype(np.float64))
     assert np.allclose(softmax(logits), exact / exact.sum(axis=1, keepdims=True), atol=1e-6)
+    bits = softmax(logits)
     turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(logits, 1, -1)), -1, 1)
-    assert np.array_equal(softmax(turned), softmax(logits)), "memory order must not matter"
+    assert np.array_equal(softmax(turned), bits), "memory order must not matter"
+
+
+def test_no_bit_of_softmax_depends_on_threads():
+    logits, before = np.random.default_rng(0).normal(0, 3, (4, 7, 100, 100)).astype(np.float32), torch.get_num_threads()
+    expected = softmax(logits)
+    for threads in (2, 3, 4):
+        torch.set_num_threads(threads)
+        try:
+            assert np.array_equal(softmax(logits), expected)
+        finally:
+            torch.set_num_threads(before)
 
 
 @settings(max_examples=15)

@@ -33,11 +33,11 @@ def fronts(draw):
     """(wavefront, twin, tiles, steps, in_flight) after an earlier run that may have finished anything it pleased."""
     rows, cols = draw(st.integers(1, 3)), draw(st.integers(1, 4))
     tiling = Tiling(rows * 2, cols * 2, 4, 2, 2, periodic=cols > 1 and draw(st.booleans()))
-    everything = list(tiling.tiles())
-    tiles = draw(st.lists(st.sampled_from(everything), unique=True, min_size=1))
+    everything, chance = list(tiling.tiles()), draw(st.randoms(use_true_random=False))
+    ocean, before = draw(st.sampled_from([0, 0, 0.3])), draw(st.sampled_from([0, 0.1, 0.5, 0.9]))
+    tiles = [t for t in everything if chance.random() >= ocean] or everything
     steps, in_flight = draw(st.integers(0, 5)), draw(st.integers(1, 4))
-    years = [(t, s) for t in everything for s in range(steps + 1)]
-    done = draw(st.lists(st.sampled_from(years), unique=True))
+    done = [(t, s) for t in everything for s in range(steps + 1) if chance.random() < before]
     front = Wavefront(tiles, tiling.neighbours, steps=steps, done=done, in_flight=in_flight)
     return front, Twin(tiles, tiling, done), tiles, steps, in_flight
 
@@ -137,6 +137,10 @@ def test_a_prediction_that_nobody_needs_is_not_made():
 
 
 def test_no_more_years_in_flight_than_asked():
+    front = row_of(5, steps=9, in_flight=2, done=[(Tile(0, c), s) for c in range(4) for s in range(2)])
+    assert Task("predict", Tile(0, 0), 2) not in front.ready()
+    wider = row_of(5, steps=9, in_flight=3, done=[(Tile(0, c), s) for c in range(4) for s in range(2)])
+    assert Task("predict", Tile(0, 0), 2) in wider.ready()
     front = row_of(1, steps=9, in_flight=1)
     for step in range(9):
         assert {t.step for t in front.ready()} == {step}

@@ -31,7 +31,7 @@ class Recipe(Config):
     warmup: float = 0.05
     weight_decay: float = 1e-4
     clip: float = 1.0
-    change_weight: float = 0.1
+    change_weight: float = 0.03
     noise: NoiseConfig = NoiseConfig()
     calibration_batches: int = 16
     checkpoint_every: int = 100

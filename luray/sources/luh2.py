@@ -55,7 +55,7 @@ STATIC = r"(?:staticData_quarterdeg\.nc|multiple-(?:static|fixed)_input4MIPs_lan
 ABOUT = About(
     title="LUH2: Harmonization of global land use change and management, 850-2100",
     doi="10.22033/ESGF/input4MIPs.10454",
-    licence="CC-BY-4.0",
+    licence="CC-BY-SA-4.0",
     url="https://luh.umd.edu/data.shtml",
     files=("states.nc", "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{IAM}-{ssp}-2-1-f_gn_2015-2100.nc",
            "staticData_quarterdeg.nc"),

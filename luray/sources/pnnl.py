@@ -82,7 +82,7 @@ LAYERS_CM: Mapping[int, tuple[float, ...]] = {
 TOPO_ABOUT = About(
     title="PNNL global 1 km land surface parameters: topography",
     doi="10.25584/PNNLDH/1986308",
-    licence="CC-BY-4.0",
+    licence="other",
     url="https://doi.org/10.25584/PNNLDH/1986308",
     files=("any NetCDF with " + " ".join(TOPOGRAPHY),),
 )

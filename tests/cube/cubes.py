@@ -19,7 +19,8 @@ REGION = Grid(52, 4, 0.5, 13, 17)
 
 COARSE = (Variable("urban", "forcing", "1", "urban", resampling="bilinear", scale=0.5),
           Variable("people", "forcing", "km-2", "people", transform="log1p", scale=10.0))
-ZONES = (Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),)
+ZONES = (Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),
+         Variable("months", "forcing", "1", "dry months", dtype="uint8", scale=3.0))
 RELIEF = (Variable("elevation", "static", "m", "elevation", dtype="int16", scale=1000.0),
           Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0))
 
@@ -54,7 +55,7 @@ def make_cube(url, kind, *, seed=0, tile=8):
     codes = random.choice(np.array(CODES, np.uint8), (len(YEARS), *grid.shape))
     land = (codes != 0).all(axis=0)
     values = {"luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
-              "koppen": random.integers(0, 4, (len(YEARS), 1, *native["koppen"].shape)).astype(np.uint8),
+              "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
               "gebco": random.integers(-50, 4000, (2, *native["gebco"].shape)).astype(np.int16)}
     values["luh2"][random.random(values["luh2"].shape) < 0.1] = np.nan
     root = zarr.open_group(url, mode="w", zarr_format=3)

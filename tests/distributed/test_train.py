@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,7 +43,7 @@ def test_ray_trains_the_weights_of_the_plain_loop(place, tmp_path, workers):
         torch.testing.assert_close(value, weights[name], rtol=2e-3, atol=2e-4, msg=lambda text, n=name: f"{n}: {text}")
     assert card.training["last_metrics"]["loss"] == pytest.approx(losses[-1], rel=1e-3)
     assert all(seen[step] == pytest.approx(losses[step - 1], rel=1e-3) for step in seen)
-    assert not os.path.exists(trainings[0].checkpoint)
+    assert not Path(trainings[0].checkpoint).exists()
     assert train(trainings) == [], "a finished model is not trained again"
 
 

@@ -113,6 +113,17 @@ def test_a_step_is_a_function_of_its_number_and_samples():
     assert different.step(pieces_of(0, recipe))["loss"] != trainer_of(recipe).step(pieces_of(0, recipe))["loss"]
 
 
+def test_noise_differs_between_micro_batches_steps_and_seeds():
+    shown = []
+    for seed in (3, 4):
+        trainer = trainer_of(recipe_of(seed=seed, batch=4, rollout_years=1, noise=NoiseConfig(share=0.5)))
+        trainer.model.register_forward_pre_hook(lambda module, args: shown.append(args[0][:, :4].clone()))
+        for _ in range(2):
+            trainer.step(dict.fromkeys(range(2), sample_of(0, years=2)))
+    assert len(shown) == 8
+    assert not [(i, j) for i in range(8) for j in range(i) if torch.equal(shown[i], shown[j])]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e38])
 def test_a_step_that_cannot_be_trusted_leaves_the_weights_alone(bad):
     recipe = recipe_of()
@@ -142,9 +153,9 @@ def test_the_learning_rate_rises_then_falls_to_zero(steps, warmup):
     trainer = trainer_of(recipe)
     rates = [trainer.learning_rate(step) for step in range(steps)]
     n = max(1, round(warmup * steps))
-    assert rates[: n] == pytest.approx([0.01 * (i + 1) / n for i in range(n)])
+    assert rates[:n] == pytest.approx([0.01 * (i + 1) / n for i in range(n)])
     assert all(a >= b for a, b in zip(rates[n:], rates[n + 1 :], strict=False))
-    assert all(0 < r <= 0.01 for r in rates)
+    assert all(0 < r < 0.01 + 1e-12 for r in rates)
     assert trainer.learning_rate(steps) == pytest.approx(0, abs=1e-9) or n == steps
 
 

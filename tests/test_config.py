@@ -1,0 +1,90 @@
+"""A run file that cannot be run is an error that names the key, what was expected and what to do."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from luray.config import ConfigError, load_run
+from luray.sandbox import demo_run
+
+RUN = demo_run()
+CATALOGS = Path(__file__).parents[1] / "catalogs"
+
+
+def fault(*overrides):
+    with pytest.raises(ConfigError) as caught:
+        load_run(RUN, overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("override", "said"), [
+    ("training.stepz=3", r"training.stepz: unknown key; did you mean 'steps'\?"),
+    ("nonsense.x=3", "nonsense: unknown key"),
+    ("sources.1.colour=red", "colour: unknown key"),
+    ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
+    ("model.width=1.5", "model.width: "),
+    ("sources.0.kind=landsat", "landsat"),
+    ("training.years=[1960]", "training.years"),
+    ("grid.shape=[400, -1]", "must be positive"),
+    ("grid.north=96.0", r"spans latitudes 92.0000..96.0000, expected within -90..90"),
+    ("tiling.tile=150", "tile 150 must be a multiple of the stride 100; set tile = 200"),
+    ("tiling.stride=125", "window 128 must exceed the stride 125 by an even number of cells"),
+    ("tiling.window=116", r"tiling.window 116 must be a multiple of 2\^depth = 8; set tiling.window = 120"),
+    ("training.micro_batch=3", "training.batch 8 must be a multiple of training.micro_batch 3"),
+    ("training.workers=3", "3 workers cannot share 2 micro-batches evenly"),
+    ("training.noise.share=1.5", "must lie between 0 and 1"),
+    ("training.noise.kind=blur", "training.noise.kind"),
+    ("inference.observed=[2019, 1899]", "inference.observed 2019-1899 must be ascending"),
+    ("inference.workers=0", "inference.workers is 0, expected at least 1"),
+    ("evaluation.tests.0.start=1990", "test 'forecast' scores 1990-2015 but training sees 1960-2000"),
+    ("name=../up", "it names files"),
+    ("tiling", "expected a.b=value"),
+])
+def test_a_fault_names_its_key(override, said):
+    assert re.search(said, fault(override)), fault(override)
+
+
+def test_every_fault_is_listed_at_once():
+    text = fault("training.stepz=3", "model.width=wide")
+    assert "2 fault(s)" in text
+    assert "stepz" in text
+    assert "model.width" in text
+
+
+def test_overrides_reach_tables_lists_and_bare_words():
+    run = load_run(RUN, ["training.steps=7", "scenario=ssp585", "sources.0.path=/elsewhere", "blending.taper=uniform"])
+    assert (run.training.steps, run.scenario, run.blending.taper) == (7, "ssp585", "uniform")
+    assert run.sources[0].path == "/elsewhere"
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    file = tmp_path / "bad.toml"
+    file.write_text("name = ")
+    with pytest.raises(ConfigError, match=r"bad\.toml: not valid TOML"):
+        load_run(file)
+    with pytest.raises(ConfigError, match="no such run file"):
+        load_run(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", ["crete", "brazil"])
+def test_the_shipped_run_files_parse_and_say_what_they_want(name, monkeypatch, tmp_path):
+    file = CATALOGS / name / "run.toml"
+    monkeypatch.delenv("LURAY_DATA", raising=False)
+    with pytest.raises(ConfigError, match=r"LURAY_DATA is not set.*This run wants:\n.*(hilda|mapbiomas)") as caught:
+        load_run(file)
+    assert "https://" in str(caught.value)
+    monkeypatch.setenv("LURAY_DATA", str(tmp_path))
+    run = load_run(file)
+    assert str(tmp_path) in run.sources[0].path
+    assert run.directions == (("forward", "backward") if name == "crete" else ("forward",))
+
+
+def test_the_command_line_prints_errors_without_a_traceback():
+    result = subprocess.run([sys.executable, "-m", "luray.cli", "build", str(RUN), "--set", "model.depth=deep"],
+                            capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "model.depth" in result.stderr
+    assert "Traceback" not in result.stderr
