@@ -75,21 +75,25 @@ class Product:
 
         Raises ValueError naming both sides when the store belongs to another run.
         """
-        try:
-            found: Any = zarr.open_group(self.url, mode="r", use_consolidated=False).attrs["luray"]
-        except (FileNotFoundError, KeyError):
-            found = None
-        if found is None:
+        owner = self.owner()
+        if not owner:
             about = {"fingerprint": self.fingerprint, "finished": False,
                      "models": {d: _fingerprint(folder) for d, folder in models.items()}, "scenario": scenario,
                      "cube": cube.fingerprint, "tile": self.tiling.tile}
             create_product(self.url, grid=cube.grid, years=self.span.years, origins=self.span.origins,
                            tile=self.tiling.tile, attributes={"title": title, "caveats": list(cube.caveats),
                                                               "luray": about, "grid": asdict(cube.grid)})
-        elif found["fingerprint"] != self.fingerprint:
-            raise ValueError(f"{self.url} belongs to run {found['fingerprint'][:12]}, this is run "
-                             f"{self.fingerprint[:12]} (another cube, model, tiling or span); choose another output, "
-                             "or start over with --restart")
+        elif owner != self.fingerprint:
+            raise ValueError(f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} (another "
+                             "cube, model, tiling or span); choose another output, or start over with --restart")
+
+    def owner(self) -> str:
+        """Fingerprint of the run that the store belongs to, empty when there is none."""
+        try:
+            about: Any = zarr.open_group(self.url, mode="r", use_consolidated=False).attrs["luray"]
+        except (FileNotFoundError, KeyError):
+            return ""
+        return str(about["fingerprint"])
 
     def remove(self) -> None:
         """Delete the store and its receipts."""

@@ -115,6 +115,8 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
         if test.start == product.observed[test.direction == "forward"] and test.stop in product.years:
             span, url = product, run.product
         plan = rollout_of(run, span, url)
+        if url != run.product and plan.product.owner() != plan.product.fingerprint:
+            plan.product.remove()  # a rollout of an earlier model is nobody's result
         _roll_out(run, plan, f"{run.title or run.name}: test {test.name}", report=report)
         way = 1 if test.direction == "forward" else -1
         years = tuple(y for y in range(test.start, test.stop + way, way) if y in plan.cube.years)

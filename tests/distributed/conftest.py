@@ -59,11 +59,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Place:
     return Place(world, run.cube)
 
 
-def give_models(run: RunConfig) -> None:
+def give_models(run: RunConfig, *, seed: int = 0) -> None:
     """Random models, whose maps change from year to year, for both directions."""
     cube = Cube.open(run.cube)
-    for seed, direction in enumerate(("forward", "backward")):
-        model = restless(seed=seed, width=4, depth=2, features=cube.features)
+    for i, direction in enumerate(("forward", "backward")):
+        model = restless(seed=seed + i, width=4, depth=2, features=cube.features)
         codes = tuple(int(c) for c in cube.legend.codes)
-        save_model(model, ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed}"),
-                   run.model_folder(direction))
+        card = ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed + i}")
+        save_model(model, card, run.model_folder(direction))

@@ -91,6 +91,10 @@ def test_evaluation_equals_a_direct_computation(place, tmp_path):
     assert skill.years == (2005, 2006)
     assert skill.by_year["model"][1].accuracy == pytest.approx(direct.accuracy, rel=1e-12)
     assert skill.by_year["model"][1].figure_of_merit == pytest.approx(direct.figure_of_merit, rel=1e-12)
+    aside = place.run(tmp_path / "out", 'evaluation.tests=[{name="aside", start=2003, stop=2005}]')
+    assert stages.evaluate(aside).skills["aside", "raw"].years == (2004, 2005)
+    give_models(aside, seed=5)
+    assert stages.evaluate(aside).skills["aside", "raw"].years == (2004, 2005), "an earlier model's rollout is replaced"
     written = json.loads((tmp_path / "out/report/metrics.json").read_text())
     assert written["tests"]
 
