@@ -152,6 +152,7 @@ def verify(file: RunFile, set_: Set = None,
 def demo(set_: Set = None) -> None:
     """The main job on a simulated world: every stage on 251 years, in a few minutes."""
     started = time.monotonic()
+    from luray.distributed import stages
     from luray.sandbox import SandboxConfig, demo_run, write_sandbox
 
     run = load_run(demo_run(), set_ or ())
@@ -162,7 +163,7 @@ def demo(set_: Set = None) -> None:
     with session(run):
         _build(run)
         _train(run)
-        _infer(run, restart=False)
+        _infer(run, restart=stages.is_of_another_run(run))
         _evaluate(run)
     _plot(run)
     _publish(run)

@@ -101,6 +101,12 @@ def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> 
     _roll_out(run, plan, run.title or run.name, report=report)
 
 
+def is_of_another_run(run: RunConfig) -> bool:
+    """True when the product at the run's place was made by another model, cube or span."""
+    product = rollout_of(run, run.inference.span, run.product).product
+    return product.owner() not in ("", product.fingerprint)
+
+
 def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     """Score every test of a run, rolling out first those that the product does not hold, and write the report.
 
