@@ -87,6 +87,11 @@ class Product:
             raise ValueError(f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} (another "
                              "cube, model, tiling or span); choose another output, or start over with --restart")
 
+    @property
+    def is_of_another_run(self) -> bool:
+        """True when the store was made by another model, cube or span."""
+        return self.owner() not in ("", self.fingerprint)
+
     def owner(self) -> str:
         """Fingerprint of the run that the store belongs to, empty when there is none."""
         try:

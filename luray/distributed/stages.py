@@ -103,8 +103,7 @@ def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> 
 
 def is_of_another_run(run: RunConfig) -> bool:
     """True when the product at the run's place was made by another model, cube or span."""
-    product = rollout_of(run, run.inference.span, run.product).product
-    return product.owner() not in ("", product.fingerprint)
+    return rollout_of(run, run.inference.span, run.product).product.is_of_another_run
 
 
 def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
@@ -121,7 +120,7 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
         if test.start == product.observed[test.direction == "forward"] and test.stop in product.years:
             span, url = product, run.product
         plan = rollout_of(run, span, url)
-        if url != run.product and plan.product.owner() != plan.product.fingerprint:
+        if url != run.product and plan.product.is_of_another_run:
             plan.product.remove()  # a rollout of an earlier model is nobody's result
         _roll_out(run, plan, f"{run.title or run.name}: test {test.name}", report=report)
         way = 1 if test.direction == "forward" else -1
