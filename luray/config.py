@@ -16,13 +16,14 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from luray.blending import BlendingConfig
+from luray.catalog.read import CatalogConfig
 from luray.cube.product import Span
 from luray.grid import Grid
 from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
 from luray.schema import Config, Direction
 from luray.sources import SourceConfig
-from luray.storage import is_local
+from luray.storage import StorageConfig, configure, is_local
 from luray.windows import Tiling, TilingConfig
 
 VARIABLE = r"\$\{(\w+)\}"
@@ -101,12 +102,14 @@ class EvaluationConfig(Config):
 
 
 class RunConfig(Config):
-    """A whole run. Outputs go to `output`: cube, models, product, report, pictures and STAC."""
+    """A whole run. Outputs go to `output`, local, s3:// or gs://: cube, models, product, report, pictures and STAC."""
 
     name: str
     title: str = ""
     scenario: str = "ssp245"
     output: str
+    storage: StorageConfig = StorageConfig()
+    catalog: CatalogConfig | None = None
     grid: GridConfig
     sources: tuple[SourceConfig, ...]
     tiling: TilingConfig = TilingConfig()
@@ -119,6 +122,10 @@ class RunConfig(Config):
     def model_post_init(self, _: Any) -> None:  # noqa: D102
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name {self.name!r} must be letters, digits, dots, dashes; it names files")
+        for i, source in enumerate(self.sources):
+            if source.kind != "aggregated" and source.collection and self.catalog is None:
+                raise ValueError(f"sources.{i} names collection {source.collection!r} but the run has no [catalog]; "
+                                 "add one with its url, or give the source a path")
         if self.tiling.window % 2**self.model.depth:
             unit = 2**self.model.depth
             raise ValueError(f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {unit}; set "
@@ -175,7 +182,8 @@ class RunConfig(Config):
 def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a string).
 
-    `${NAME}` in a string is taken from the environment. Raises ConfigError listing every fault.
+    `${NAME}` in a string is taken from the environment. The storage options of the run are those of this process from
+    here on. Raises ConfigError listing every fault.
     """
     try:
         text = tomllib.loads(path.read_text())
@@ -190,13 +198,14 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except ValidationError as error:
         faults = [f"  {_explain(fault)}" for fault in error.errors()]
         raise ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults])) from None
-    unset = {name for s in run.sources for name in re.findall(VARIABLE, s.path if s.kind != "aggregated" else "")
-             if name not in os.environ}
+    unset = {name for name in re.findall(VARIABLE, json.dumps(text, default=str)) if name not in os.environ}
     if unset:
-        fault = (f"{path}: the environment variable {', '.join(sorted(unset))} is not set; set it to the folder that "
-                 "holds the input files. This run wants:")
+        fault = (f"{path}: the environment variable {', '.join(sorted(unset))} is not set; set it to the place that "
+                 "the run file means. This run wants:")
         raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
-    return RunConfig.model_validate_json(json.dumps(_expand(text), default=str))
+    run = RunConfig.model_validate_json(json.dumps(_expand(text), default=str))
+    configure(run.storage)
+    return run
 
 
 def _override(text: dict[str, Any], override: str) -> None:
@@ -229,10 +238,10 @@ def _wants(source: SourceConfig) -> str:
     """Which files a source needs and where they come from."""
     if source.kind == "aggregated":
         return "  aggregated: no files of its own, made from the maps"
-    about, files = source.about, f"{', '.join(source.about.files)} below {source.path}"
+    about, files = source.about, f"{', '.join(source.about.files)} in {source.where}"
     title, place = about.title, about.url or about.doi
     if source.kind == "categorical":
-        title, place, files = source.title, source.url or source.doi, f"{source.path}/{source.pattern}"
+        title, place, files = source.title, source.url or source.doi, f"{source.where}/{source.pattern}"
     return f"  {source.kind}: {files} ({', '.join(filter(None, (title, place))) or 'your own'})"
 
 

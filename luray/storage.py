@@ -1,9 +1,128 @@
-"""Whole objects on any store: local paths, s3://, gs://. Credentials come from the environment only."""
+"""Whole objects on any store: local paths, s3://, gs://, https://. Credentials come from the environment only.
 
+Options of the stores are the process's, not the caller's: `configure` sets them for everything that opens a URL through
+fsspec (Zarr included), and workers find them in the environment.
+"""
+
+import os
+import posixpath
+import re
 import uuid
-from typing import Any
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Annotated, Any
+from urllib.parse import unquote, urljoin, urlsplit
 
+import aiohttp
 import fsspec
+from fsspec.config import conf
+from pydantic import Field
+
+from luray.schema import Config
+
+ENVIRONMENT = "LURAY_STORAGE"
+"""Environment variable by which the options reach a worker, as JSON."""
+
+
+class RefusedError(ValueError):
+    """A place that luray was led to and does not open: says which, by what, and what to allow."""
+
+
+class S3Options(Config):
+    """Options of s3://; an empty endpoint is AWS's own, or that of AWS_ENDPOINT_URL."""
+
+    endpoint_url: str = ""
+    anonymous: bool = False
+    requester_pays: bool = False
+
+
+class GcsOptions(Config):
+    """Options of gs://; an empty endpoint is Google's own, or that of STORAGE_EMULATOR_HOST."""
+
+    endpoint_url: str = ""
+    anonymous: bool = False
+    project: str = ""
+
+
+class StorageConfig(Config):
+    """Options of the object stores, and the roots that catalogs, references and redirects may lead to.
+
+    There is no place for credentials: s3fs and gcsfs take them from the environment or the workload's identity.
+    """
+
+    s3: S3Options = S3Options()
+    gs: GcsOptions = GcsOptions()
+    allow: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Places, such as s3://bucket/inputs/ or https://host/, below which what a catalog names may lie."""
+
+
+def configure(options: StorageConfig) -> None:
+    """Use these options from now on, in this process and in those that it starts."""
+    os.environ[ENVIRONMENT] = options.model_dump_json(exclude_defaults=True)
+    s3 = {"endpoint_url": options.s3.endpoint_url, "anon": options.s3.anonymous,
+          "requester_pays": options.s3.requester_pays}
+    gs = {"endpoint_url": options.gs.endpoint_url, "token": "anon" if options.gs.anonymous else "",
+          "project": options.gs.project}
+    conf["s3"] = {key: value for key, value in s3.items() if value}
+    conf["gs"] = {key: value for key, value in gs.items() if value}
+    conf["http"] = conf["https"] = {"get_client": _guarded_client}
+
+
+def configured() -> StorageConfig:
+    """The options in use."""
+    return StorageConfig.model_validate_json(os.environ.get(ENVIRONMENT) or "{}")
+
+
+def environment() -> dict[str, str]:
+    """What a worker on another machine needs in its environment."""
+    return {ENVIRONMENT: os.environ.get(ENVIRONMENT, "{}")}
+
+
+def require_within(url: str, roots: Iterable[str], *, led_by: str) -> str:
+    """The URL, if it lies below one of `roots` or of the roots that the run file allows.
+
+    Raises RefusedError for any other place, naming it and `led_by`, the document that names it: a catalog cannot make
+    luray read a local file, a loopback or link-local address, or anything else that the user has not pointed it at.
+    """
+    if any(_below(url, root) for root in (*roots, *configured().allow)):
+        return url
+    root = url.rsplit("/", 1)[0] + "/"
+    raise RefusedError(f"{led_by} leads to {public(url)}, which is below neither its own root nor one of storage.allow "
+                       f'in the run file; if you trust it, add it there: allow = ["{public(root)}"]')
+
+
+def public(url: str) -> str:
+    """A URL without credentials, query and fragment, which may hold secrets; a local path as it is."""
+    return url if is_local(url) else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
+
+
+def _place(url: str) -> tuple[str, str, str]:
+    """Scheme, host or bucket, and normalised path of a URL; local paths absolute, links followed."""
+    parts = urlsplit(url)
+    if is_local(url):
+        return "file", "", os.path.realpath(unquote(parts.path) if parts.scheme else url)
+    path = posixpath.normpath("/" + unquote(parts.path).replace("\\", "/").lstrip("/"))
+    return {"gcs": "gs", "s3a": "s3"}.get(parts.scheme, parts.scheme), parts.netloc, path
+
+
+def _below(url: str, root: str) -> bool:
+    scheme, host, path = _place(url)
+    root_scheme, root_host, root_path = _place(root)
+    inside = path == root_path or path.startswith(root_path.rstrip("/") + "/")
+    return (scheme, host) == (root_scheme, root_host) and inside
+
+
+async def _guarded_client(**options: Any) -> aiohttp.ClientSession:
+    """An HTTP session that is led to another host only where the run file allows it."""
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_check_redirect)
+    return aiohttp.ClientSession(trace_configs=[trace], **options)
+
+
+async def _check_redirect(_: aiohttp.ClientSession, __: SimpleNamespace, redirect: Any) -> None:
+    start = str(redirect.url)
+    target = urljoin(start, redirect.response.headers.get("Location", ""))
+    require_within(target, [urljoin(start, "/")], led_by=f"a redirect of {public(start)}")
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -36,7 +155,7 @@ def read_object(url: str) -> bytes | None:
 
 def exists(url: str) -> bool:
     """True when there is an object of this name."""
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = filesystem(url)
     return bool(fs.exists(path))
 
 
@@ -50,3 +169,6 @@ def remove(url: str) -> None:
 def is_local(url: str) -> bool:
     """True for a path on this machine."""
     return "://" not in url or url.startswith("file://")
+
+
+configure(configured())

@@ -23,7 +23,7 @@ from pystac.extensions.xarray_assets import AssetXarrayAssetsExtension, XarrayAs
 from pystac.utils import make_relative_href
 
 from luray.grid import Grid
-from luray.storage import is_local, read_object, write_atomically
+from luray.storage import is_local, public, read_object, write_atomically
 
 VARIABLES = ("land_use", "confidence", "origin")
 """The arrays that make a store a product of luray."""
@@ -187,11 +187,6 @@ def read_finished(url: str) -> Finished:
     store: Any = zarr.open_group(url, mode="r", use_consolidated=True)
     lat, lon, years = (np.asarray(store[axis][:]) for axis in ("lat", "lon", "year"))
     return Finished(url, attributes, arrays, _grid(lat, lon, where=shown), tuple(int(year) for year in years))
-
-
-def public(url: str) -> str:
-    """A URL without credentials, query and fragment; a local path as it is."""
-    return url if "://" not in url else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
 
 
 def _grid(lat: Any, lon: Any, *, where: str) -> Grid:

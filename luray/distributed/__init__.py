@@ -15,6 +15,8 @@ if "RAY_ADDRESS" not in os.environ:
 
 import ray
 
+from luray.storage import environment
+
 Report = Callable[[int, int], None]
 """Called with work done and work in all."""
 
@@ -25,10 +27,12 @@ def cluster(*, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    workers = {"env_vars": environment()}
     if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, runtime_env=workers)
     else:
-        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
+                 runtime_env=workers)
     try:
         yield
     finally:

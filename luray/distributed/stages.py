@@ -6,6 +6,7 @@ import luray.distributed.build
 import luray.distributed.evaluate
 import luray.distributed.infer
 import luray.distributed.train
+from luray.catalog.read import find_assets
 from luray.config import RunConfig
 from luray.cube.build import BuildPlan, plan_build
 from luray.cube.ledger import fingerprint_of
@@ -34,6 +35,10 @@ def plan_cube(run: RunConfig) -> BuildPlan:
     sources: list[Source] = []
     state: Source | None = None
     for config in sorted(run.sources, key=lambda c: c.kind == "aggregated"):
+        if config.kind != "aggregated" and config.collection and run.catalog:
+            years = None if config.holds else run.years
+            assets = find_assets(run.catalog, config.collection, years=years)
+            config = config.model_copy(update={"assets": assets})
         source = open_source(config, run_years=run.years, scenario=run.scenario, state=state, grid=run.grid.grid)
         if source.variables[0].role == "state":
             state = source

@@ -5,14 +5,15 @@ open files, so that it can travel to a worker.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from luray.grid import Grid
-from luray.schema import F32, HILDA, U8, Bool, Legend, Role, Variable
+from luray.schema import F32, HILDA, U8, Bool, Config, Legend, Role, Variable
 from luray.windows import Box
 
 
@@ -29,6 +30,41 @@ class About:
     licence: str
     url: str
     files: tuple[str, ...]
+
+
+class Asset(Config):
+    """One input file: the name that its publisher gives it, folders included where they matter, and where it is."""
+
+    name: str
+    href: str
+    """A local path or URL of a NetCDF or GeoTIFF file, a Zarr store, or kerchunk references."""
+
+
+class FilesConfig(Config):
+    """Where the files of a source are: a folder or file, or a collection of the run's STAC catalog.
+
+    `assets` lists files one by one; `luray.catalog.read` fills it in for a collection.
+    """
+
+    about: ClassVar[About]
+    holds: ClassVar[bool] = False
+    """True where files of other years than the run's serve it, so that a catalog is not filtered by year."""
+
+    path: str = ""
+    collection: str = ""
+    assets: Annotated[tuple[Asset, ...], Field(strict=False)] = ()
+
+    @property
+    def where(self) -> str:
+        """The place in words, for messages."""
+        return self.path or (f"collection {self.collection}" if self.collection else "assets")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if bool(self.path) + bool(self.collection or self.assets) != 1:
+            raise ValueError("expected either `path`, a folder or file, or `collection`, a collection of the run's "
+                             "[catalog]; give one of them")
+        return self
 
 
 class Source(Protocol):
@@ -57,6 +93,10 @@ class Source(Protocol):
     @property
     def years(self) -> tuple[int, ...]:
         """Years of the run that it serves, ascending; empty for a static source."""
+
+    @property
+    def held(self) -> Mapping[int, int]:
+        """Years that read the values of an earlier year of the run, with that year: stored once; see `held_years`."""
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -89,12 +129,19 @@ class Described:
     years: tuple[int, ...]
     rules: tuple[str, ...]
     files: tuple[str, ...]
+    held: Mapping[int, int] = field(default_factory=dict)
     caveat: str = ""
 
     @property
     def role(self) -> Role:
         """Role of all its variables."""
         return self.variables[0].role
+
+
+def held_years(places: Mapping[int, object]) -> dict[int, int]:
+    """Years that read the same place (file and time index) as an earlier one, with the first that reads it."""
+    first: dict[object, int] = {}
+    return {year: kept for year, place in sorted(places.items()) if (kept := first.setdefault(place, year)) != year}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from luray.schema import HILDA, Config, Variable
-from luray.sources.base import STATE, About, Described, InputError, Request, Source, equals, recode
+from luray.sources.base import STATE, About, Described, FilesConfig, InputError, Request, Source, equals, recode
 from luray.sources.files import RasterFile, inspect_raster, matching, only, shared_grid
 from luray.sources.years import check_series, shared_years
 from luray.windows import Box
@@ -79,14 +79,13 @@ class Band(Config):
         return self
 
 
-class CategoricalConfig(Config):
+class CategoricalConfig(FilesConfig):
     """A series of categorical maps (`crosswalk`) or a static raster (`bands`), and where it comes from."""
 
     about: ClassVar[About] = ABOUT
     kind: Literal["categorical"]
     name: str
     """Group of the cube."""
-    path: str
     pattern: str
     """File name below `path`; `{year}` stands for four digits."""
     role: Literal["state", "static"] = "state"
@@ -178,15 +177,15 @@ def open_categorical(config: CategoricalConfig, *, run_years: range) -> Source:
     """
     about = About(config.title or config.name, config.doi, config.licence, config.url, (config.pattern,))
     pattern = re.escape(config.pattern).replace(re.escape("{year}"), r"(\d{4})")
-    found = matching(config.path, pattern)
+    found = matching(config, pattern)
     if config.role == "static":
-        return _open_static(config, about, only([f for f, _ in found], path=config.path, expected=config.pattern))
+        return _open_static(config, about, only([f for f, _ in found], path=config.where, expected=config.pattern))
     if not found:
-        raise InputError(f"{config.path}: no file is named {config.pattern}; get the files or correct `path` or "
+        raise InputError(f"{config.where}: no file is named {config.pattern}; get the files or correct `path` or "
                          "`pattern`")
     series = sorted((int(m[1]), file) for file, m in found)
-    check_series([year for year, _ in series], where=f"{config.path} ({config.pattern})")
-    shared = shared_years([year for year, _ in series], run_years, where=config.path)
+    check_series([year for year, _ in series], where=f"{config.where} ({config.pattern})")
+    shared = shared_years([year for year, _ in series], run_years, where=config.where)
     maps = {year: inspect_raster(file) for year, file in series if year in shared}
     files = list(maps.values())
     rules = ("codes read as HILDA+: " + ", ".join(f"{a} as {b}" for a, b in sorted(config.table.items())),

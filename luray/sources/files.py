@@ -22,10 +22,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from luray.grid import Grid
 from luray.schema import F32
-from luray.sources.base import InputError, equals
+from luray.sources.base import Asset, FilesConfig, InputError, equals
 from luray.sources.layout import Layout, layout_of_axes, make_layout, require_same
 from luray.sources.years import years_of
-from luray.storage import is_local
+from luray.storage import filesystem, is_local, public
 from luray.windows import Box
 
 Index = tuple[int | slice, ...]
@@ -41,21 +41,34 @@ FILL_ATTRIBUTES = ("fillvalue", "missingvalue")
 """Names of attributes that declare missing values, in lower case without underscores: LUH2 misspells `_FillValue`."""
 
 
+STORES = re.compile(r"(.*?\.(?:zarr|parquet|parq))(?:/|$)")
+"""Folders that are one file to a source: Zarr stores and kerchunk references in Parquet."""
+STANDS_FOR = re.compile(r"\.(?:json|parquet|parq|zarr)$")
+"""End that references and copies in Zarr add to the name of the file they stand for."""
+
+
 def list_files(path: str) -> list[str]:
-    """Files at or below a path or URL, sorted. Raises InputError where there is nothing."""
-    fs, root = fsspec.core.url_to_fs(path)
-    if fs.isfile(root):
+    """Files at or below a path or URL, sorted; a Zarr store counts as one. Raises InputError where there is nothing."""
+    fs, root = filesystem(path)
+    if fs.isfile(root) or STORES.fullmatch(root.rstrip("/")):
         return [path]
-    found = sorted(fs.find(root, maxdepth=DEPTH)) if fs.exists(root) else []
+    below = fs.find(root, maxdepth=DEPTH) if fs.exists(root) else []
+    found = sorted({m[1] if (m := STORES.match(f)) else f for f in below})
     if not found:
-        raise InputError(f"{path}: no such file or folder, or it is empty; set `path` to where the files are")
+        raise InputError(f"{public(path)}: no such file or folder, or it is empty; set `path` to where the files are")
     return found if is_local(path) else [fs.unstrip_protocol(f) for f in found]
 
 
-def matching(path: str, pattern: str) -> list[tuple[str, re.Match[str]]]:
-    """Files at or below a path whose trailing path matches a regular expression, with the match, sorted."""
+def published_name(href: str) -> str:
+    """Name of the file at a place, or of the file that references or a Zarr copy at this place stand for."""
+    return STANDS_FOR.sub("", public(href).replace("\\", "/").rstrip("/"))
+
+
+def matching(files: FilesConfig, pattern: str) -> list[tuple[str, re.Match[str]]]:
+    """Places of a source's files whose trailing name matches a regular expression, with the match, sorted by name."""
+    assets = files.assets or tuple(Asset(name=published_name(f), href=f) for f in list_files(files.path))
     regex = re.compile(r"(?:^|/)" + pattern + "$")
-    return [(file, match) for file in list_files(path) if (match := regex.search(file.replace("\\", "/")))]
+    return [(a.href, match) for a in sorted(assets, key=lambda a: a.name) if (match := regex.search(a.name))]
 
 
 def only(files: list[str], *, path: str, expected: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.schema import Config, Variable
-from luray.sources.base import About, Described, InputError, Request, Source, refuse_cells
+from luray.schema import Variable
+from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only
 from luray.sources.layout import require_lattice
 from luray.windows import Box
@@ -27,12 +27,12 @@ ABOUT = About(
 )
 
 
-class GebcoConfig(Config):
+class GebcoConfig(FilesConfig):
     """Where the GEBCO file is."""
 
     about: ClassVar[About] = ABOUT
+    holds: ClassVar[bool] = True
     kind: Literal["gebco"]
-    path: str
 
     def open(self, request: Request) -> Source:
         """The source; see `open_gebco`."""
@@ -56,7 +56,7 @@ class Gebco(Described):
 
 def open_gebco(config: GebcoConfig) -> Source:
     """GEBCO elevation. Raises InputError for no file or several, another dtype, unit or lattice."""
-    url = only([f for f, _ in matching(config.path, r"GEBCO_\d{4}[^/]*\.nc")], path=config.path,
+    url = only([f for f, _ in matching(config, r"GEBCO_\d{4}[^/]*\.nc")], path=config.where,
                expected="GEBCO file (GEBCO_{year}.nc)")
     file = inspect_netcdf(url)
     file.require("elevation")

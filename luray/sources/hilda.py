@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 from numpy.typing import NDArray
 
 from luray.grid import Grid
-from luray.schema import HILDA, U8, Config
-from luray.sources.base import STATE, About, Described, InputError, Request, Source, legend_table, recode
+from luray.schema import HILDA, U8
+from luray.sources.base import STATE, About, Described, FilesConfig, InputError, Request, Source, legend_table, recode
 from luray.sources.files import NetcdfFile, RasterFile, inspect_netcdf, inspect_raster, matching, shared_grid
 from luray.sources.layout import require_lattice
 from luray.sources.years import check_series, shared_years
@@ -35,12 +35,11 @@ ABOUT = About(
 )
 
 
-class HildaConfig(Config):
+class HildaConfig(FilesConfig):
     """Where the HILDA+ files are: a folder (searched with its subfolders) or one NetCDF file."""
 
     about: ClassVar[About] = ABOUT
     kind: Literal["hilda"]
-    path: str
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_hilda`."""
@@ -76,18 +75,18 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
     Raises InputError where files are lacking, of two versions, unreadable, on different grids, not in EPSG:4326, or
     where a year is missing in the middle or there twice.
     """
-    found = {version: matching(config.path, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()}
+    found = {version: matching(config, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()}
     kinds = [kind for kind, files in found.items() if files]
     if len(kinds) != 1 or len(found["nc"]) > 1:
         some = [files[0][0] for files in found.values() if files] + [file for file, _ in found["nc"][1:]]
-        raise InputError(f"{config.path}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
+        raise InputError(f"{config.where}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
                          f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` to one "
                          "of them")
     [kind] = kinds
     if kind == "nc":
         steps = _netcdf_steps(found["nc"][0][0], run_years)
     else:
-        steps = _raster_steps(config.path, sorted((int(m[1]), f) for f, m in found[kind]), run_years)
+        steps = _raster_steps(config.where, sorted((int(m[1]), f) for f, m in found[kind]), run_years)
     used = list({file.url: file for file, _ in steps.values()}.values())
     grid = shared_grid(used)
     return Hilda(name="hilda", about=ABOUT, grid=grid, variables=(STATE,), years=tuple(steps), steps=steps,

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.schema import Config, Variable
-from luray.sources.base import About, Described, InputError, Request, Source, refuse_cells
+from luray.schema import Variable
+from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, held_years, refuse_cells
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, shared_grid, unpack
 from luray.sources.layout import require_lattice
 from luray.sources.years import check_series, span
@@ -42,12 +42,12 @@ ABOUT = About(
 )
 
 
-class IsimipConfig(Config):
+class IsimipConfig(FilesConfig):
     """Where the population files are; `ssp` overrides the scenario's own (3b has only SSP 2)."""
 
     about: ClassVar[About] = ABOUT
+    holds: ClassVar[bool] = True
     kind: Literal["isimip"]
-    path: str
     ssp: int | None = None
 
     def open(self, request: Request) -> Source:
@@ -81,28 +81,30 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
 
     Raises InputError where files are lacking or of both rounds, a year of the run is missing, or the unit is no count.
     """
-    found = {r: matching(config.path, pattern) for r, pattern in NAMES.items()}
+    found = {r: matching(config, pattern) for r, pattern in NAMES.items()}
     rounds = [r for r, files in found.items() if files]
     if len(rounds) != 1:
-        raise InputError(f"{config.path}: found files of {'rounds 2b and 3b' if rounds else 'neither round'}, expected "
-                         f"one of them ({', '.join(ABOUT.files)}); set `path` to its folder")
+        found_rounds = "rounds 2b and 3b" if rounds else "neither round"
+        raise InputError(f"{config.where}: found files of {found_rounds}, expected one of them "
+                         f"({', '.join(ABOUT.files)}); set `path` to its folder")
     [round_] = rounds
     ssp = str(config.ssp) if config.ssp is not None else _ssp_of(scenario)
     files = [inspect_netcdf(file) for file, m in found[round_]
              if m[1] is None or (m[1] == ssp and int(m[2]) < run_years.stop)]
-    steps = _steps(files, path=config.path)
+    steps = _steps(files, path=config.where)
     first = min(steps, default=run_years.stop)
     lacking = {y for y in run_years if y > first} - set(steps)
     if lacking or not steps:
         held = sorted({m[1] for _, m in found[round_] if m[1]})
-        raise InputError(f"{config.path}: round {round_} has no population for years {span(lacking or run_years)} with "
-                         f"SSP {ssp or 'none'} (SSPs there: {held or 'none'}); get the file or set `ssp` to one of "
-                         "them")
+        raise InputError(f"{config.where}: round {round_} has no population for years {span(lacking or run_years)} "
+                         f"with SSP {ssp or 'none'} (SSPs there: {held or 'none'}); get the file or set `ssp` to one "
+                         "of them")
     years = {y: steps[max(y, first)] for y in run_years}
     used = list({id(f): f for f, _ in years.values()}.values())
     grid = shared_grid(used)
     require_lattice(grid, where=used[0].url, step=STEP)
     return Isimip(name="isimip", about=ABOUT, grid=grid, variables=(POPULATION,), years=tuple(run_years), steps=years,
+                  held=held_years({y: (file.url, i) for y, (file, i) in years.items()}),
                   rules=_rules(used, round_, ssp, scenario, run_years, first), files=tuple(f.url for f in used))
 
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
-from luray.schema import Config, Variable
-from luray.sources.base import About, Described, InputError, Request, Source, recode
+from luray.schema import Variable
+from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, held_years, recode
 from luray.sources.files import RasterFile, inspect_raster, matching, shared_grid
 from luray.sources.layout import require_lattice
 from luray.sources.years import span
@@ -41,12 +41,12 @@ ABOUT = About(
 )
 
 
-class KoppenConfig(Config):
+class KoppenConfig(FilesConfig):
     """Where the folders of the periods are; of several resolutions the finest is taken."""
 
     about: ClassVar[About] = ABOUT
+    holds: ClassVar[bool] = True
     kind: Literal["koppen"]
-    path: str
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_koppen`."""
@@ -76,7 +76,7 @@ def period_of(year: int) -> tuple[int, int]:
 def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Source:
     """Climate zones for a run. Raises InputError naming the periods and scenarios whose maps are lacking."""
     found: dict[tuple[int, int, str], dict[str, str]] = {}
-    for file, m in matching(config.path, PATTERN):
+    for file, m in matching(config, PATTERN):
         found.setdefault((int(m[1]), int(m[2]), m[3] or ""), {})[m[4]] = file
     needed = {p: found.get((*p, scenario if p[0] >= FIRST_FUTURE else ""), {}) for p in
               sorted({period_of(y) for y in run_years})}
@@ -84,11 +84,11 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
                for (a, b), files in needed.items() if not files]
     if lacking:
         there = ", ".join(f"{a}_{b}" + (f"/{s}" if s else "") for a, b, s in sorted(found)) or "none"
-        raise InputError(f"{config.path}: no Koeppen-Geiger map (koppen_geiger_0p01.tif) for {', '.join(lacking)}; "
+        raise InputError(f"{config.where}: no Koeppen-Geiger map (koppen_geiger_0p01.tif) for {', '.join(lacking)}; "
                          f"maps there: {there}; get them or correct the scenario")
     common = set.intersection(*(set(files) for files in needed.values()))
     if not common:
-        raise InputError(f"{config.path}: the maps of {len(needed)} periods have no resolution in common; get one for "
+        raise InputError(f"{config.where}: the maps of {len(needed)} periods have no resolution in common; get one for "
                          "all")
     finest = min(common, key=lambda name: float(name.replace("p", ".")))
     maps = {period: inspect_raster(files[finest]) for period, files in needed.items()}
@@ -97,6 +97,7 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
     require_lattice(grid, where=used[0].url)
     return Koppen(name="koppen", about=ABOUT, grid=grid, variables=(CLIMATE,), years=tuple(run_years),
                   rules=_rules(run_years, used), files=tuple(f.url for f in used),
+                  held=held_years({y: period_of(y) for y in run_years}),
                   steps={y: maps[period_of(y)] for y in run_years})
 
 

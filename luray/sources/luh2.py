@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.schema import F32, Config, Variable
-from luray.sources.base import About, Crosswalk, Described, InputError, Request, Source, refuse_cells
+from luray.schema import F32, Variable
+from luray.sources.base import About, Crosswalk, Described, FilesConfig, InputError, Request, Source, refuse_cells
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only, shared_grid, unpack
 from luray.sources.layout import require_lattice
 from luray.sources.years import check_series, span
@@ -62,12 +62,11 @@ ABOUT = About(
 )
 
 
-class Luh2Config(Config):
+class Luh2Config(FilesConfig):
     """Where the LUH2 files are, and how far the states of a cell may miss 1 - icwtr before it is refused."""
 
     about: ClassVar[About] = ABOUT
     kind: Literal["luh2"]
-    path: str
     closure_tolerance: float = 1e-3
 
     def open(self, request: Request) -> Source:
@@ -147,10 +146,10 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
     """
     late = [y for y in run_years if y >= JOIN]
     needs_future = late != [] and late != [JOIN]
-    history = inspect_netcdf(_history(config.path)) if run_years.start < JOIN or not needs_future else None
-    future = inspect_netcdf(_future(config.path, scenario)) if needs_future else None
+    history = inspect_netcdf(_history(config)) if run_years.start < JOIN or not needs_future else None
+    future = inspect_netcdf(_future(config, scenario)) if needs_future else None
     parts = [p for p in (history, future) if p is not None]
-    static = inspect_netcdf(only([f for f, _ in matching(config.path, STATIC)], path=config.path,
+    static = inspect_netcdf(only([f for f, _ in matching(config, STATIC)], path=config.where,
                                  expected="LUH2 static file (staticData_quarterdeg.nc, for icwtr)"))
     static.require("icwtr")
     states = _states(parts)
@@ -162,14 +161,14 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
                 tolerance=config.closure_tolerance)
 
 
-def _history(path: str) -> str:
-    return only([f for f, _ in matching(path, HISTORY)], path=path, expected="LUH2 v2h file (states.nc)")
+def _history(config: Luh2Config) -> str:
+    return only([f for f, _ in matching(config, HISTORY)], path=config.where, expected="LUH2 v2h file (states.nc)")
 
 
-def _future(path: str, scenario: str) -> str:
-    found = matching(path, FUTURE)
+def _future(config: Luh2Config, scenario: str) -> str:
+    found = matching(config, FUTURE)
     held = sorted({m[1] for _, m in found})
-    return only([f for f, m in found if m[1] == scenario], path=path,
+    return only([f for f, m in found if m[1] == scenario], path=config.where,
                 expected=f"LUH2 v2f file of scenario {scenario!r} ({ABOUT.files[1]}; scenarios there: "
                          f"{held or 'none'})")
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field as Setting
 
-from luray.schema import F32, Config, Variable
-from luray.sources.base import About, Described, InputError, Request, Source, refuse_cells
+from luray.schema import F32, Variable
+from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
 from luray.sources.files import Field, NetcdfFile, inspect_netcdf, matching, open_netcdf, shared_grid, unpack
 from luray.sources.layout import require_lattice
 from luray.windows import Box
@@ -90,24 +90,24 @@ SOIL_ABOUT = replace(TOPO_ABOUT, title="PNNL global 1 km land surface parameters
                      files=("any NetCDF with " + " ".join(SOIL) + " (layer, lat, lon)",))
 
 
-class PnnlTopoConfig(Config):
+class PnnlTopoConfig(FilesConfig):
     """Where PNNL's topography is: a folder or a file."""
 
     about: ClassVar[About] = TOPO_ABOUT
+    holds: ClassVar[bool] = True
     kind: Literal["pnnl_topo"]
-    path: str
 
     def open(self, request: Request) -> Source:
         """The source; see `open_pnnl_topo`."""
         return open_pnnl_topo(self)
 
 
-class PnnlSoilConfig(Config):
+class PnnlSoilConfig(FilesConfig):
     """Where PNNL's soil is; `layer_bottoms_cm` gives the depths of the layers, over what the file says."""
 
     about: ClassVar[About] = SOIL_ABOUT
+    holds: ClassVar[bool] = True
     kind: Literal["pnnl_soil"]
-    path: str
     layer_bottoms_cm: Annotated[tuple[float, ...], Setting(strict=False)] = ()
 
     def open(self, request: Request) -> Source:
@@ -178,7 +178,7 @@ def depth_mean(values_ZHW: F32, edges_cm: tuple[float, ...], *, top: float, bott
 
 def open_pnnl_topo(config: PnnlTopoConfig) -> Source:
     """PNNL topography. Raises InputError for variables that are lacking, there twice, in other units or off lattice."""
-    holders = _holders(config.path, TOPOGRAPHY)
+    holders = _holders(config, TOPOGRAPHY)
     for name, file in holders.items():
         _require_dims(file, name, 2)
     return PnnlTopo(name="pnnl_topo", about=TOPO_ABOUT, variables=TOPO_VARIABLES, parameters=TOPOGRAPHY,
@@ -187,20 +187,20 @@ def open_pnnl_topo(config: PnnlTopoConfig) -> Source:
 
 def open_pnnl_soil(config: PnnlSoilConfig) -> Source:
     """PNNL soil. Raises InputError as `open_pnnl_topo`, and where the depths of the layers cannot be told."""
-    holders = _holders(config.path, SOIL)
+    holders = _holders(config, SOIL)
     layers = {(_require_dims(file, name, 3), _edges(file, name, config)) for name, file in holders.items()}
     if len(layers) != 1:
-        raise InputError(f"{config.path}: {', '.join(SOIL)} have different layers, expected the same for all")
+        raise InputError(f"{config.where}: {', '.join(SOIL)} have different layers, expected the same for all")
     [(_, (edges_cm, origin))] = layers
     rule = f"{len(edges_cm) - 1} layers ({origin}) reduced to depth-weighted 0-30 cm and 30-100 cm"
     return PnnlSoil(name="pnnl_soil", about=SOIL_ABOUT, variables=SOIL_VARIABLES, parameters=SOIL, edges_cm=edges_cm,
                     **_common(holders, (rule, *_unit_rules(holders, SOIL))))
 
 
-def _holders(path: str, wanted: Mapping[str, Parameter]) -> dict[str, NetcdfFile]:
+def _holders(config: FilesConfig, wanted: Mapping[str, Parameter]) -> dict[str, NetcdfFile]:
     """The file that holds each variable."""
     holders: dict[str, NetcdfFile] = {}
-    for url, _ in matching(path, r"[^/]+\.nc4?"):
+    for url, _ in matching(config, r"[^/]+\.nc4?"):
         with open_netcdf(url) as data:
             held = [name for name in wanted if name in data.variables]
         if not held:
@@ -209,13 +209,13 @@ def _holders(path: str, wanted: Mapping[str, Parameter]) -> dict[str, NetcdfFile
         file.require(*held)
         for name in held:
             if name in holders:
-                raise InputError(f"{path}: {name} is in {holders[name].url} and in {url}, expected one of them; set "
-                                 "`path` to the one to use")
+                raise InputError(f"{config.where}: {name} is in {holders[name].url} and in {url}, expected one of "
+                                 "them; set `path` to the one to use")
             holders[name] = file
     lacking = [name for name in wanted if name not in holders]
     if lacking:
-        raise InputError(f"{path}: no NetCDF file holds {', '.join(lacking)}, expected {', '.join(wanted)} (PNNL land "
-                         "surface parameters); get the files or correct `path`")
+        raise InputError(f"{config.where}: no NetCDF file holds {', '.join(lacking)}, expected {', '.join(wanted)} "
+                         "(PNNL land surface parameters); get the files or correct `path`")
     for name, file in holders.items():
         units = file.variables[name].units
         if units and units.lower() not in wanted[name].units:

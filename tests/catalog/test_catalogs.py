@@ -16,6 +16,7 @@ from pystac.validation import validate_dict
 
 from luray.schema import HILDA
 from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl
+from luray.sources.base import FilesConfig
 from luray.sources.files import matching
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
@@ -139,7 +140,7 @@ def test_a_source_recognises_the_files_that_the_collection_names(
     for file in expected:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
-    assert {found for found, _ in matching(str(tmp_path), pattern)} == {str(tmp_path / file) for file in expected}
+    assert {found for found, _ in matching(FilesConfig(path=str(tmp_path)), pattern)} == {str(tmp_path / file) for file in expected}
 
 
 def test_gebco_is_named_as_the_source_expects(collections: dict[str, pystac.Collection]) -> None:

@@ -9,7 +9,7 @@ import rasterio
 from scipy.io import netcdf_file
 
 from luray.grid import Grid
-from luray.sources.base import InputError
+from luray.sources.base import FilesConfig, InputError
 from luray.sources.files import inspect_netcdf, inspect_raster, list_files, matching, only, unpack
 from luray.windows import Box
 from tests.sources.writers import axes, write_nc, write_tif
@@ -25,8 +25,8 @@ def test_files_are_found_below_a_folder_and_no_deeper_than_said(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     assert list_files(str(tmp_path)) == [str(tmp_path / "b.nc"), str(tmp_path / "x/y/a.nc")]
     assert list_files(str(tmp_path / "b.nc")) == [str(tmp_path / "b.nc")]
-    assert [f for f, _ in matching(str(tmp_path), r"a\.nc")] == [str(tmp_path / "x/y/a.nc")]
-    assert matching(str(tmp_path), r"\.nc") == []
+    assert [f for f, _ in matching(FilesConfig(path=str(tmp_path)), r"a\.nc")] == [str(tmp_path / "x/y/a.nc")]
+    assert matching(FilesConfig(path=str(tmp_path)), r"\.nc") == []
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])

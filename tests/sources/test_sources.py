@@ -58,7 +58,8 @@ def test_every_kind_says_where_it_comes_from():
 
 @pytest.mark.parametrize(("config", "found"), [
     ({"kind": "luh3", "path": "x"}, "does not match any of the expected tags"),
-    ({"kind": "luh2"}, "Field required"),
+    ({"kind": "luh2"}, "either `path`"),
+    ({"kind": "luh2", "path": "x", "collection": "luh2"}, "either `path`"),
     ({"kind": "luh2", "path": "x", "tolerance": 1}, "Extra inputs are not permitted"),
     ({"kind": "luh2", "path": 3}, "valid string"),
     ({"kind": "isimip", "path": "x", "ssp": "2"}, "valid integer"),
