@@ -14,16 +14,25 @@ from pystac.extensions.datacube import DatacubeExtension
 from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 
+from luray.catalog.read import CatalogConfig
+from luray.config import RunConfig, load_run
 from luray.schema import HILDA
 from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl
 from luray.sources.base import FilesConfig
 from luray.sources.files import matching
+from luray.windows import Tiling
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
 INPUTS = ("luh2", "hilda", "isimip-population", "koppen-geiger", "gebco", "pnnl")
 REGIONS = ("crete", "brazil")
 SOURCES = {"luh2": luh2, "hilda": hilda, "isimip-population": isimip, "koppen-geiger": koppen, "gebco": gebco}
-EXAMPLE = {"year": "2001", "iam": "MESSAGE", "ssp": "ssp245", "period": "1961_1990"}
+EXAMPLE = {"year": "2001", "ssp": "ssp245", "period": "1961_1990"}
+SCENARIOS = ("ssp126", "ssp245", "ssp370", "ssp585")
+IAMS = {"ssp119": "IMAGE", "ssp126": "IMAGE", "ssp245": "MESSAGE", "ssp370": "AIM", "ssp434": "GCAM", "ssp460": "GCAM",
+        "ssp534": "MAGPIE", "ssp585": "MAGPIE"}
+"""Scenarios of LUH2 v2f, with the integrated assessment model of each."""
+RUN_FILES = sorted(CATALOGS.rglob("*.toml"))
+MEDIA_TYPES = {".nc": "application/netcdf", ".nc4": "application/netcdf", ".tif": "image/tiff; application=geotiff"}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +97,9 @@ def test_the_data_cube_agrees_with_the_extent(collections: dict[str, pystac.Coll
         assert set(variable.dimensions) <= set(cube.dimensions)
         assert variable.unit
     for asset in collection.item_assets.values():
+        assert asset.to_dict()["roles"] == [CatalogConfig(url="unused").role]
         assert asset.properties["luray:files"]
+        assert {MEDIA_TYPES[Path(name).suffix] for name in asset.properties["luray:files"]} == {asset.media_type}
         placeholders = {field for template in asset.properties["luray:files"]
                         for _, field, _, _ in string.Formatter().parse(template) if field}
         assert placeholders <= set(EXAMPLE)
@@ -123,7 +134,7 @@ RECOGNISED: list[tuple[str, str, str, dict[str, str]]] = [
     ("hilda", "states_v2", hilda.SERIES["v2"], {}),
     ("hilda", "states_netcdf", hilda.NETCDF, {}),
     ("isimip-population", "history_2b", isimip.NAMES["2b"], {}),
-    ("isimip-population", "future_2b", isimip.NAMES["2b"], {"ssp": "5"}),
+    ("isimip-population", "future_2b", isimip.NAMES["2b"], {}),
     ("isimip-population", "history_3b", isimip.NAMES["3b"], {}),
     ("isimip-population", "future_3b", isimip.NAMES["3b"], {}),
     ("koppen-geiger", "past", koppen.PATTERN, {}),
@@ -140,7 +151,8 @@ def test_a_source_recognises_the_files_that_the_collection_names(
     for file in expected:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
-    assert {found for found, _ in matching(FilesConfig(path=str(tmp_path)), pattern)} == {str(tmp_path / file) for file in expected}
+    found = {path for path, _ in matching(FilesConfig(path=str(tmp_path)), pattern)}
+    assert found == {str(tmp_path / file) for file in expected}
 
 
 def test_gebco_is_named_as_the_source_expects(collections: dict[str, pystac.Collection]) -> None:
@@ -205,3 +217,85 @@ def test_the_real_files_are_where_and_when_the_collection_says(collections: dict
         assert list(raster.bounds) == pytest.approx(collection.extent.spatial.bboxes[0], abs=1e-4)
         known = {c.value for c in ClassificationExtension.ext(collection.item_assets["states"]).classes}
         assert set(raster.read(1).ravel().tolist()) <= known
+
+
+@pytest.fixture(params=SCENARIOS)
+def mission(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunConfig:
+    """The global run of a scenario."""
+    for name in ("LURAY_INPUTS", "LURAY_CATALOG", "LURAY_OUTPUT"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    return load_run(CATALOGS / "global" / f"{request.param}.toml")
+
+
+def test_there_is_a_global_run_for_each_scenario_and_nothing_else_differs() -> None:
+    files = {path.stem: path.read_text() for path in (CATALOGS / "global").glob("*.toml")}
+    assert set(files) == set(SCENARIOS)
+    assert len({text.replace(scenario, "SCENARIO") for scenario, text in files.items()}) == 1
+
+
+def test_a_global_run_is_the_whole_mission(mission: RunConfig) -> None:
+    assert mission.scenario in SCENARIOS
+    assert mission.name == f"global-{mission.scenario}"
+    assert mission.output.endswith(f"/{mission.name}")
+    assert mission.tiles == Tiling(18000, 36000, 256, 200, 2000, periodic=True)
+    assert (mission.grid.grid.north, mission.grid.grid.west, mission.grid.grid.step) == (90, -180, 0.01)
+    assert mission.inference.years == (1850, 2100)
+    assert mission.years == range(1850, 2101)
+    assert mission.directions == ("forward", "backward")
+    assert [source.kind for source in mission.sources] == ["hilda", "luh2", "isimip", "koppen", "gebco", "pnnl_topo",
+                                                           "pnnl_soil"]
+    assert {source.collection for source in mission.sources if source.kind != "aggregated"} == set(INPUTS)
+    [forecast, _] = mission.evaluation.tests
+    assert (mission.training.years, forecast.start, forecast.stop) == ((1960, 2000), 2000, 2015)
+
+
+@pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: str(path.relative_to(CATALOGS)))
+def test_a_run_file_names_collections_that_are_there(collections: dict[str, pystac.Collection], path: Path) -> None:
+    run = tomllib.loads(path.read_text())
+    assert {source["collection"] for source in run["sources"] if "collection" in source} <= set(collections)
+
+
+def test_the_named_files_serve_every_year_of_a_global_run(collections: dict[str, pystac.Collection],
+                                                          mission: RunConfig) -> None:
+    scenario, years = mission.scenario, mission.years
+    [luh2_future] = [name for name in files_of(collections["luh2"], "future")
+                     if (m := re.fullmatch(luh2.FUTURE, name)) and m[1] == scenario]
+    assert f"-{IAMS[scenario]}-{scenario}-" in luh2_future
+
+    population = [re.fullmatch(isimip.NAMES["2b"], name)
+                  for name in files_of(collections["isimip-population"], "history_2b", "future_2b")]
+    served = {year for m in population if m and m[1] in (None, scenario[3])
+              for year in range(int(m[2]), int(m[3]) + 1)}
+    assert set(years) - served == set(range(1850, 1861))
+
+    zones = collections["koppen-geiger"]
+    summaries = zones.to_dict()["summaries"]
+    assert scenario in summaries["luray:scenarios"]
+    periods = [*summaries["luray:past"], *summaries["luray:future"]]
+    assert zones.to_dict()["cube:dimensions"]["period"]["values"] == periods
+    for year in years:
+        first, last = koppen.period_of(year)
+        asset = "future" if first >= koppen.FIRST_FUTURE else "past"
+        assert f"{first}_{last}" in summaries[f"luray:{asset}"]
+        for template in files_of(zones, asset):
+            match = re.fullmatch(koppen.PATTERN, template.format(period=f"{first}_{last}", ssp=scenario))
+            assert match
+            assert match[3] == (scenario if asset == "future" else None)
+
+    for name in files_of(collections["hilda"], "states_netcdf"):
+        assert re.fullmatch(hilda.NETCDF, name)
+    observed = collections["hilda"].extent.temporal.intervals[0]
+    assert all(observed[0].year <= year <= observed[1].year for year in mission.inference.observed)
+
+
+def test_the_four_scenarios_are_those_of_every_forcing(collections: dict[str, pystac.Collection]) -> None:
+    found = {m[1] for name in files_of(collections["luh2"], "future") if (m := re.fullmatch(luh2.FUTURE, name))}
+    assert found == set(IAMS)
+    assert set(collections["koppen-geiger"].to_dict()["summaries"]["luray:scenarios"]) <= found
+
+
+def test_the_guide_covers_every_input() -> None:
+    guide = (CATALOGS / "README.md").read_text()
+    for name in INPUTS:
+        assert f"| `{name}` |" in guide
+        assert re.search(rf"for name in [a-z0-9 -]*\b{name}\b", guide)
