@@ -1,13 +1,15 @@
 """Building a predictor cube: source files to whole shards, each piece of work once, resumable.
 
-A *piece* is one shard of one array: a tile of a year of the state, a year of a forcing source, a block of a static one.
-The land mask of a tile follows from its finished maps. The cube opens only when everything has a receipt.
+A *piece* is one shard of one array: a tile of a year of the state, a block of a year of a forcing source, a block of a
+static one. A year that holds the values of another is not stored again. The land mask of a tile follows from its
+finished maps. The cube opens only when everything has a receipt.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from itertools import product
+from itertools import groupby, product
 from typing import Any, NamedTuple
 
 import fsspec
@@ -15,17 +17,19 @@ import numpy as np
 import zarr
 from zarr.core.group import Group
 
-from luray.cube.create import STATIC_SHARD, consolidate, create_native, create_state
+from luray.cube.create import NativeLayout, consolidate, create_native, create_state, native_layout
 from luray.cube.ledger import Ledger, digest, fingerprint_of
 from luray.grid import Grid
 from luray.schema import HILDA, OUTSIDE, Role
 from luray.sources import Source
-from luray.storage import is_local
+from luray.storage import filesystem, is_local, public
 from luray.windows import Box, Tiling
 
-FORMAT = 1
+FORMAT = 2
 ORIGIN = Box(0, 0, 0, 0)
 """The first cell of an array."""
+PIECES_AT_ONCE = 8
+"""Pieces that one task writes, or more where they lie in the same rows of the same year of a source."""
 
 
 class Piece(NamedTuple):
@@ -43,42 +47,94 @@ class Piece(NamedTuple):
         return f"{self.source}/{what}/{self.box.row}.{self.box.col}"
 
 
+class File(NamedTuple):
+    """An input file: what tells it from another, and its size in bytes."""
+
+    identity: str
+    size: int
+
+
 class BuildPlan(NamedTuple):
     """What a build reads and writes, decided before it starts."""
 
     url: str
     grid: Grid
-    tile: int
+    tiling: Tiling
     sources: tuple[Source, ...]
+    """The state first."""
     fingerprint: str
-    files: dict[str, dict[str, str]]
+    files: dict[str, dict[str, File]]
+    """Files of each source by their place."""
 
     @property
     def ledger(self) -> Ledger:
         """Receipts of this build."""
         return Ledger(self.url, self.fingerprint)
 
+    @property
+    def state(self) -> Source:
+        """The source of the maps."""
+        return self.sources[0]
+
+    def source(self, piece: Piece) -> Source:
+        """The source of a piece."""
+        return next(s for s in self.sources if s.name == piece.source)
+
+    def layout(self, source: Source) -> NativeLayout:
+        """Chunks and shards of a forcing or static source."""
+        return native_layout(cut(source.grid, self.grid)[0], source.variables,
+                             window=self.tiling.window * self.grid.step)
+
+    def values(self, source: Source) -> list[Piece]:
+        """The pieces of a source's values."""
+        if source is self.state:
+            boxes = _blocks(self.grid.shape, (self.tiling.tile, self.tiling.tile))
+        else:
+            boxes = _blocks(cut(source.grid, self.grid)[0].shape, self.layout(source).shard)
+        return [Piece(source.name, year, box) for year in stored_years(source) or (None,) for box in boxes]
+
+    def land(self) -> list[Piece]:
+        """The pieces of the land mask, which need all maps."""
+        boxes = _blocks(self.grid.shape, (self.tiling.tile, self.tiling.tile))
+        return [Piece(self.state.name, None, box, land=True) for box in boxes]
+
     def pieces(self) -> tuple[list[Piece], list[Piece]]:
         """Every piece, in two phases: the values, then the land mask of each tile."""
-        state = self.sources[0]
-        tiles = _blocks(self.grid.shape, self.tile)
-        values = [Piece(state.name, year, box) for year in state.years for box in tiles]
-        for source in self.sources[1:]:
-            shape = cut(source.grid, self.grid)[0].shape
-            values += [Piece(source.name, year, Box(0, 0, *shape)) for year in source.years] or [
-                Piece(source.name, None, box) for box in _blocks(shape, STATIC_SHARD)]
-        return values, [Piece(state.name, None, box, land=True) for box in tiles]
+        return [piece for source in self.sources for piece in self.values(source)], self.land()
 
 
-def _blocks(shape: tuple[int, int], size: int) -> list[Box]:
-    """Boxes of `size` x `size` cells that cover a shape, cut at its edge."""
-    return [Box(r, c, min(size, shape[0] - r), min(size, shape[1] - c))
-            for r, c in product(range(0, shape[0], size), range(0, shape[1], size))]
+def batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """Pieces that one task writes: those in the same rows of a year together, since files are stored row by row."""
+    batch: list[Piece] = []
+    for _, band in groupby(pieces, key=lambda p: (p.source, p.year, p.box.row, p.land)):
+        batch += band
+        if len(batch) >= PIECES_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def stored_years(source: Source) -> tuple[int, ...]:
+    """Years whose values are stored, ascending: all but those that hold the values of another."""
+    return tuple(year for year in source.years if year not in source.held)
+
+
+def _blocks(shape: tuple[int, int], size: tuple[int, int]) -> list[Box]:
+    """Boxes of at most `size` cells that cover a shape, cut at its edge, row by row."""
+    return [Box(r, c, min(size[0], shape[0] - r), min(size[1], shape[1] - c))
+            for r, c in product(range(0, shape[0], size[0]), range(0, shape[1], size[1]))]
 
 
 def role_of(source: Source) -> Role:
     """The role of a source's variables."""
     return source.variables[0].role
+
+
+def group_of(source: Source) -> str:
+    """Group of the cube that holds a source."""
+    role = role_of(source)
+    return "state" if role == "state" else f"{role}/{source.name}"
 
 
 def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source]) -> BuildPlan:
@@ -100,20 +156,30 @@ def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source
         raise ValueError(f"{ordered[0].name}: the maps on {maps} do not overlap the run grid {grid}; correct [grid]")
     for source in ordered[1:]:
         cut(source.grid, grid)
-    files = {s.name: {path: identity(path) for path in s.files} for s in ordered}
-    parts = [[s.name, s.years, s.rules, asdict(s.grid), [asdict(v) for v in s.variables],
-              sorted(files[s.name].values())] for s in ordered]
-    return BuildPlan(url, grid, tiling.tile, ordered, fingerprint_of(FORMAT, asdict(grid), tiling.tile, parts), files)
+    files = _identified(ordered)
+    parts = [[s.name, s.years, sorted(s.held.items()), s.rules, asdict(s.grid), [asdict(v) for v in s.variables],
+              sorted(file.identity for file in files[s.name].values())] for s in ordered]
+    fingerprint = fingerprint_of(FORMAT, asdict(grid), tiling.tile, tiling.window, parts)
+    return BuildPlan(url, grid, tiling, ordered, fingerprint, files)
 
 
-def identity(path: str) -> str:
-    """What tells a file from another: sha256 of a local one, ETag (or size and time) of a remote one."""
-    if is_local(path):
-        with fsspec.open(path, "rb") as file:
-            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    fs, name = fsspec.core.url_to_fs(path)
+def _identified(sources: Sequence[Source]) -> dict[str, dict[str, File]]:
+    """Every file of every source, each looked at once; hashing is disk and processor, so several at a time."""
+    places = list(dict.fromkeys(place for s in sources for place in s.files))
+    with ThreadPoolExecutor() as pool:
+        known = dict(zip(places, pool.map(identify, places), strict=True))
+    return {s.name: {place: known[place] for place in s.files} for s in sources}
+
+
+def identify(place: str) -> File:
+    """What tells a file from another: sha256 of a local one, ETag (or size and time) of a remote one; and its size."""
+    fs, name = filesystem(place)
     info = fs.info(name)
-    return str(info.get("ETag") or info.get("etag") or f"{info.get('size')}:{info.get('mtime')}")
+    size = int(info.get("size") or 0)
+    if is_local(place):
+        with fsspec.open(place, "rb") as file:
+            return File("sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), size)
+    return File(str(info.get("ETag") or info.get("etag") or f"{size}:{info.get('mtime')}"), size)
 
 
 def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
@@ -143,11 +209,11 @@ def create(plan: BuildPlan) -> None:
     except FileNotFoundError:
         pass
     root = zarr.open_group(plan.url, mode="w", zarr_format=3)
-    create_state(root, grid=plan.grid, years=plan.sources[0].years, tile=plan.tile)
+    create_state(root, grid=plan.grid, years=plan.state.years, tile=plan.tiling.tile)
     for source in plan.sources[1:]:
         native, _ = cut(source.grid, plan.grid)
         create_native(root, source.name, role=role_of(source), grid=native, variables=source.variables,
-                      years=source.years or None)
+                      years=stored_years(source) or None, layout=plan.layout(source))
     root.attrs["building"] = plan.fingerprint
 
 
@@ -157,40 +223,44 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
     Raises what the source raises: ValueError naming the file and what is wrong with it.
     """
     root = zarr.open_group(plan.url, mode="r+", use_consolidated=False)
-    source = next(s for s in plan.sources if s.name == piece.source)
-    if piece.land:
-        values, name, index = _land(root, piece.box), "state/land", piece.box.slices(origin=ORIGIN)
-        root[name][index] = values  # type: ignore[index]
-    elif role_of(source) == "state":
-        assert piece.year is not None
-        values = _observed(plan.grid, source, piece.year, piece.box)
-        year = source.years.index(piece.year)
-        at = slice(year, year + 1), *piece.box.slices(origin=ORIGIN)
-        root["state/land_use"][at] = values[None]  # type: ignore[index]
-    else:
-        _, offset = cut(source.grid, plan.grid)
-        box = piece.box._replace(row=piece.box.row + offset.row, col=piece.box.col + offset.col)
-        values = source.read(piece.year, box)
-        array: Any = root[f"{role_of(source)}/{source.name}/values"]
-        if piece.year is None:
-            array[(slice(None), *piece.box.slices(origin=ORIGIN))] = values
-        else:
-            year = source.years.index(piece.year)
-            array[(slice(year, year + 1), slice(None), *piece.box.slices(origin=ORIGIN))] = values[None]
+    source = plan.source(piece)
+    values = _land(root, piece.box) if piece.land else read_piece(plan, piece)
+    name = "land" if piece.land else "land_use" if source is plan.state else "values"
+    index = (*(slice(0, n) for n in values.shape[:-2]), *piece.box.slices(origin=ORIGIN))
+    if piece.year is not None:
+        step = stored_years(source).index(piece.year)
+        values, index = values[None], (slice(step, step + 1), *index)
+    root[f"{group_of(source)}/{name}"][index] = values  # type: ignore[index]
     plan.ledger.record(piece.key, digest(values))
 
 
+def read_piece(plan: BuildPlan, piece: Piece) -> np.ndarray[Any, Any]:
+    """Values of a piece as they are stored: codes (height, width) of a map, (variable, height, width) of the others.
+
+    Raises InputError naming the file and what is wrong with it.
+    """
+    source = plan.source(piece)
+    if source is plan.state:
+        assert piece.year is not None
+        return _observed(plan.grid, source, piece.year, piece.box)
+    _, offset = cut(source.grid, plan.grid)
+    return source.read(piece.year, piece.box._replace(row=piece.box.row + offset.row, col=piece.box.col + offset.col))
+
+
 def finish(plan: BuildPlan) -> None:
-    """Describe the sources in the cube's attributes and consolidate: from here on it opens."""
+    """Describe the sources in the attributes of their groups and consolidate: from here on the cube opens."""
     root = zarr.open_group(plan.url, mode="r+", use_consolidated=False)
-    described: dict[str, Any] = {}
+    groups = {}
     for s in plan.sources:
-        native = s.grid if role_of(s) == "state" else cut(s.grid, plan.grid)[0]
-        described[s.name] = {
-            "role": role_of(s), "title": s.about.title, "doi": s.about.doi, "licence": s.about.licence,
-            "rules": s.rules, "caveat": s.caveat, "years": s.years, "grid": asdict(native), "files": plan.files[s.name],
-            "variables": [asdict(v) for v in s.variables]}
-    root.attrs["luray"] = {"format": FORMAT, "grid": asdict(plan.grid), "legend": HILDA.name, "sources": described,
+        groups[s.name] = path = group_of(s)
+        native = s.grid if s is plan.state else cut(s.grid, plan.grid)[0]
+        root[path].attrs.update({
+            "title": s.about.title, "doi": s.about.doi, "licence": s.about.licence, "caveat": s.caveat,
+            "rules": list(s.rules), "files": {public(f): file.identity for f, file in plan.files[s.name].items()},
+            "luray": {"role": role_of(s), "grid": asdict(native), "years": list(s.years),
+                      "held": [list(pair) for pair in sorted(s.held.items())],
+                      "variables": [asdict(v) for v in s.variables]}})
+    root.attrs["luray"] = {"format": FORMAT, "grid": asdict(plan.grid), "legend": HILDA.name, "groups": groups,
                            "fingerprint": plan.fingerprint}
     consolidate(plan.url)
 

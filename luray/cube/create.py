@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -17,15 +17,43 @@ ORIGINS = ("observed", "hindcast", "forecast")
 COMPRESSORS: CompressorsLike = (BloscCodec(cname="zstd", clevel=5, shuffle="noshuffle"), Crc32cCodec())
 """The checksum is inside: the shard's own covers only its index."""
 
-FORCING_CHUNK = 128
-STATIC_CHUNK = 256
-STATIC_SHARD = 2048
-"""Native cells of a chunk, and of a static shard, along each axis."""
+CHUNK = (64, 1024)
+"""Fewest and most native cells along a side of a chunk."""
+SHARD_BYTES = 2**26
+"""Decoded bytes of a native shard: what a task that writes one holds."""
 
 
 def chunk_of(tile: int) -> int:
     """Largest divisor of a tile of at most 256 cells: the inner chunk of a shard."""
     return max(d for d in range(1, min(tile, 256) + 1) if tile % d == 0)
+
+
+def whole_shards(shard: tuple[int, ...]) -> Any:
+    """A shard whose index comes first: readers find it by a range from 0, which every object store serves."""
+    return {"shape": shard, "index_location": "start"}
+
+
+class NativeLayout(NamedTuple):
+    """Cells (lat, lon) of a chunk and of a shard of one native grid."""
+
+    chunk: tuple[int, int]
+    shard: tuple[int, int]
+
+
+def native_layout(native: Grid, variables: Sequence[Variable], *, window: float) -> NativeLayout:
+    """Chunks about the size of a model window (`window` degrees on a side), so that reading one touches few of them.
+
+    The shard is the whole grid where that fits into `SHARD_BYTES`, else a square of whole chunks: memory is bounded by
+    it, not by the grid.
+    """
+    side = min(max(-(-round(window / native.step) // 32) * 32, CHUNK[0]), CHUNK[1])
+    chunk = min(side, native.n_lat), min(side, native.n_lon)
+    height, width = (-(-n // c) * c for n, c in zip(native.shape, chunk, strict=True))
+    cell = len(variables) * np.dtype(variables[0].dtype).itemsize
+    if height * width * cell > SHARD_BYTES:
+        most = max(side, int((SHARD_BYTES / cell) ** 0.5) // side * side)
+        height, width = min(height, most), min(width, most)
+    return NativeLayout(chunk, (height, width))
 
 
 def tile_array(group: zarr.Group, name: str, *, years: int | None, grid: Grid, tile: int,
@@ -34,8 +62,8 @@ def tile_array(group: zarr.Group, name: str, *, years: int | None, grid: Grid, t
     chunk = chunk_of(tile)
     lead = () if years is None else (1,)
     group.create_array(name, shape=(*(() if years is None else (years,)), *grid.shape), dtype="uint8",
-                       shards=(*lead, tile, tile), chunks=(*lead, chunk, chunk), fill_value=0, compressors=COMPRESSORS,
-                       dimension_names=(*(() if years is None else ("year",)), "lat", "lon"),
+                       shards=whole_shards((*lead, tile, tile)), chunks=(*lead, chunk, chunk), fill_value=0,
+                       compressors=COMPRESSORS, dimension_names=(*(() if years is None else ("year",)), "lat", "lon"),
                        attributes=dict(attributes))
 
 
@@ -64,25 +92,22 @@ def create_state(root: zarr.Group, *, grid: Grid, years: Sequence[int], tile: in
 
 
 def create_native(root: zarr.Group, name: str, *, role: Role, grid: Grid, variables: Sequence[Variable],
-                  years: Sequence[int] | None) -> None:
-    """Group `<role>/<name>`: the values of one source on its native grid, all variables in one chunk."""
+                  years: Sequence[int] | None, layout: NativeLayout) -> None:
+    """Group `<role>/<name>`: the values of one source on its native grid, all variables in one chunk.
+
+    `years` are those stored, None for a static source.
+    """
     group = root.require_group(role).create_group(name, overwrite=True)
     n, dtype = len(variables), variables[0].dtype
     fill = np.nan if np.dtype(dtype).kind == "f" else OUTSIDE if dtype == "uint8" else 0
-    shape: tuple[int, ...]
-    shards: tuple[int, ...]
-    chunks: tuple[int, ...]
-    if years is None:
-        shard = [min(STATIC_SHARD, -(-k // STATIC_CHUNK) * STATIC_CHUNK) for k in grid.shape]
-        shape, shards, chunks = (n, *grid.shape), (n, *shard), (n, STATIC_CHUNK, STATIC_CHUNK)
-    else:
-        chunk = [min(FORCING_CHUNK, k) for k in grid.shape]
-        shard = [-(-k // c) * c for k, c in zip(grid.shape, chunk, strict=True)]
-        shape, shards, chunks = (len(years), n, *grid.shape), (1, n, *shard), (1, n, *chunk)
-    group.create_array("values", shape=shape, dtype=dtype, shards=shards, chunks=chunks, fill_value=fill,
-                       compressors=COMPRESSORS,
+    length, lead, dims = ((), (), ()) if years is None else ((len(years),), (1,), ("year",))
+    group.create_array("values", shape=(*length, n, *grid.shape), dtype=dtype, fill_value=fill, compressors=COMPRESSORS,
+                       shards=whole_shards((*lead, n, *layout.shard)), chunks=(*lead, n, *layout.chunk),
                        attributes={"variables": [v.name for v in variables], "units": [v.units for v in variables]},
-                       dimension_names=(*(() if years is None else ("year",)), "variable", "lat", "lon"))
+                       dimension_names=(*dims, "variable", "lat", "lon"))
+    group.create_array("variable", data=np.arange(n, dtype=np.uint8), chunks=(n,), dimension_names=("variable",),
+                       attributes={"long_name": "variable of the source", "flag_values": list(range(n)),
+                                   "flag_meanings": " ".join(v.name for v in variables)})
     coordinates(group, grid, years)
 
 

@@ -5,7 +5,7 @@ window, through index maps that belong to the grids, not to the box.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -34,7 +34,8 @@ class Layer(NamedTuple):
     path: str
     grid: Grid
     variables: tuple[Variable, ...]
-    years: tuple[int, ...]
+    steps: Mapping[int, int]
+    """Index of the stored values of each year; years that hold another's share its index. Empty for a static source."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,17 @@ class Cube:
     def open(cls, url: str) -> "Cube":
         """Open a finished cube. Raises FileNotFoundError when there is none, or when it is only half built."""
         try:
-            about: dict[str, Any] = zarr.open_group(url, mode="r").attrs["luray"]  # type: ignore[assignment]
+            root = zarr.open_group(url, mode="r")
+            about: dict[str, Any] = root.attrs["luray"]  # type: ignore[assignment]
         except (FileNotFoundError, KeyError):
             raise FileNotFoundError(f"{url}: no finished predictor cube; run `luray build` first") from None
-        layers = [(source["role"], _layer(name, source)) for name, source in sorted(about["sources"].items())]
+        groups: list[tuple[str, Any]] = [(path, root[path].attrs) for _, path in sorted(about["groups"].items())]
+        layers = [(said["luray"]["role"], _layer(path, said["luray"])) for path, said in groups]
         state = next(layer for role, layer in layers if role == "state")
-        return cls(url, Grid(**about["grid"]), HILDA, state.years,
+        return cls(url, Grid(**about["grid"]), HILDA, tuple(state.steps),
                    tuple(layer for role, layer in layers if role == "forcing"),
                    tuple(layer for role, layer in layers if role == "static"), about["fingerprint"],
-                   tuple({key: source.get(key, "") for key in ("title", "doi", "licence", "caveat")}
-                         for _, source in sorted(about["sources"].items())))
+                   tuple({key: said[key] for key in ("title", "doi", "licence", "caveat")} for _, said in groups))
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -177,9 +179,12 @@ class Cube:
         return out
 
 
-def _layer(name: str, source: dict[str, Any]) -> Layer:
-    variables = tuple(Variable(**{**v, "categories": tuple(v["categories"])}) for v in source["variables"])
-    return Layer(f"{source['role']}/{name}/values", Grid(**source["grid"]), variables, tuple(source["years"]))
+def _layer(path: str, said: dict[str, Any]) -> Layer:
+    variables = tuple(Variable(**{**v, "categories": tuple(v["categories"])}) for v in said["variables"])
+    held = {year: stored for year, stored in said["held"]}
+    position = {year: i for i, year in enumerate(y for y in said["years"] if y not in held)}
+    steps = {year: position[held.get(year, year)] for year in said["years"]}
+    return Layer(f"{path}/values", Grid(**said["grid"]), variables, steps)
 
 
 @dataclass
@@ -194,7 +199,7 @@ class Region:
 
     cube: Cube
     box: Box
-    _native: OrderedDict[tuple[str, int], F32] = field(default_factory=OrderedDict)
+    _native: OrderedDict[tuple[str | int, ...], F32] = field(default_factory=OrderedDict)
 
     def forcing(self, year: int, box: Box) -> F32:
         """Level channels of a year in a window inside the region, float32 (L, height, width)."""
@@ -236,12 +241,12 @@ class Region:
 
     def _read(self, layer: Layer, year: int, *, keep: bool) -> F32:
         """Native cells under the region as the model sees them, (channels, rows, cols)."""
-        key = layer.path, year
-        if layer.years and year not in layer.years:
-            raise ValueError(f"{self.cube.url}: {layer.path} has no values for {year}, only "
-                             f"{layer.years[0]}-{layer.years[-1]}; run `luray build` with a source that covers it")
+        if layer.steps and year not in layer.steps:
+            raise ValueError(f"{self.cube.url}: {layer.path} has no values for {year}, only {min(layer.steps)}-"
+                             f"{max(layer.steps)}; run `luray build` with a source that covers it")
+        lead = (layer.steps[year],) if layer.steps else ()
+        key = layer.path, *lead
         if key not in self._native:
-            lead = (layer.years.index(year),) if layer.years else ()
             rows, cols = self._pieces[layer.path]
             values = np.concatenate([np.concatenate([self.cube.read(layer.path, lead, r, c) for c in cols], axis=-1)
                                      for r in rows], axis=-2)

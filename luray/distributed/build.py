@@ -6,10 +6,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from luray.cube.build import BuildPlan, Piece, create, finish, remaining, write_piece
+from luray.cube.build import BuildPlan, Piece, batches, create, finish, remaining, write_piece
 from luray.distributed import Report, silent
-
-PIECES_PER_TASK = 8
 
 
 @ray.remote(max_retries=3)
@@ -30,9 +28,7 @@ def build(plan: BuildPlan, *, report: Report = silent) -> None:
     done = total - sum(len(remaining(plan, pieces)) for pieces in phases)
     shared = ray.put(plan)
     for pieces in phases:
-        todo = remaining(plan, pieces)
-        tasks: list[Any] = [_write.remote(shared, todo[i : i + PIECES_PER_TASK])
-                            for i in range(0, len(todo), PIECES_PER_TASK)]
+        tasks: list[Any] = [_write.remote(shared, batch) for batch in batches(remaining(plan, pieces))]
         while tasks:
             report(done, total)
             (finished,), tasks = ray.wait(tasks, num_returns=1)

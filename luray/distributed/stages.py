@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import luray.distributed.build
+import luray.distributed.check
 import luray.distributed.evaluate
 import luray.distributed.infer
 import luray.distributed.train
 from luray.catalog.read import find_assets
 from luray.config import RunConfig
 from luray.cube.build import BuildPlan, plan_build
+from luray.cube.check import REFUSALS, CheckReport, Opened
 from luray.cube.ledger import fingerprint_of
 from luray.cube.product import Product, Span
 from luray.cube.regions import Cube
@@ -19,7 +21,7 @@ from luray.evaluation.report import Outcome
 from luray.evaluation.report import Report as EvaluationReport
 from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction
-from luray.sources import Source, open_source
+from luray.sources import Source, SourceConfig, open_source
 from luray.storage import remove
 from luray.windows import Tile
 
@@ -33,17 +35,49 @@ def plan_cube(run: RunConfig) -> BuildPlan:
     Raises ValueError naming the file or key at fault.
     """
     sources: list[Source] = []
-    state: Source | None = None
-    for config in sorted(run.sources, key=lambda c: c.kind == "aggregated"):
-        if config.kind != "aggregated" and config.collection and run.catalog:
-            years = None if config.holds else run.years
-            assets = find_assets(run.catalog, config.collection, years=years)
-            config = config.model_copy(update={"assets": assets})
-        source = open_source(config, run_years=run.years, scenario=run.scenario, state=state, grid=run.grid.grid)
-        if source.variables[0].role == "state":
-            state = source
-        sources.append(source)
+    for config in _derived_last(run):
+        sources.append(_open(run, config, sources))
     return plan_build(run.cube, grid=run.grid.grid, tiling=run.tiles, sources=sources)
+
+
+def opened_sources(run: RunConfig) -> list[Opened]:
+    """Every source of a run, open or with the reason why it was refused, which does not keep the others from opening."""
+    opened: list[Opened] = []
+    for config in _derived_last(run):
+        try:
+            source = _open(run, config, [one.source for one in opened if one.source is not None])
+        except REFUSALS as error:
+            opened.append(Opened(config, fault=str(error)))
+        else:
+            opened.append(Opened(config, source))
+    return opened
+
+
+def _derived_last(run: RunConfig) -> list[SourceConfig]:
+    """Sources in the order in which they are opened: those that are derived from the state after it."""
+    return sorted(run.sources, key=lambda c: c.kind == "aggregated")
+
+
+def _open(run: RunConfig, config: SourceConfig, earlier: Sequence[Source]) -> Source:
+    if config.kind != "aggregated" and config.collection and run.catalog:
+        years = None if config.holds else run.years
+        assets = find_assets(run.catalog, config.collection, years=years)
+        config = config.model_copy(update={"assets": assets})
+    state = next((s for s in earlier if s.role == "state"), None)
+    return open_source(config, run_years=run.years, scenario=run.scenario, state=state, grid=run.grid.grid)
+
+
+def check(run: RunConfig, *, report: Report = silent) -> CheckReport:
+    """Read every value of every source once and judge each variable; nothing is written.
+
+    Raises ValueError where the run has not exactly one state source.
+    """
+    states = [c.kind for c in run.sources if c.declared[0].role == "state"]
+    if len(states) != 1:
+        raise ValueError(f"a run needs exactly one state source, found {states or 'none'}; correct [[sources]]")
+    sources = luray.distributed.check.check(opened_sources(run), grid=run.grid.grid, run_years=run.years,
+                                            report=report)
+    return CheckReport(run.name, sources)
 
 
 def build(run: RunConfig, *, report: Report = silent) -> None:
@@ -57,7 +91,7 @@ def open_cube(run: RunConfig) -> Cube:
     if cube.grid != run.grid.grid:
         raise ValueError(f"{run.cube} was built on {cube.grid}, the run file has {run.grid.grid}; run `luray build`")
     for layer in cube.forcing:
-        lacking = sorted(set(run.years) - set(layer.years))
+        lacking = sorted(set(run.years) - set(layer.steps))
         if lacking:
             raise ValueError(f"{run.cube}: {layer.path} has no values for {lacking[0]}-{lacking[-1]}, which the run "
                              "needs; run `luray build`")

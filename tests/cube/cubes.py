@@ -6,12 +6,15 @@ from fractions import Fraction
 import numpy as np
 import zarr
 
-from luray.cube.create import consolidate, create_native, create_state
+from luray.cube.create import NativeLayout, consolidate, create_native, create_state
 from luray.cube.regions import Cube
 from luray.grid import Grid
 from luray.schema import HILDA, Variable
 
 YEARS = (2001, 2002, 2003)
+HELD = ((2002, 2001),)
+"""The climate of 2002 is that of 2001, stored once."""
+LAYOUT = NativeLayout((7, 6), (14, 12))
 CODES = [0, *(int(c) for c in HILDA.codes)]
 
 GLOBE = Grid(90, -180, 9, 20, 40)
@@ -44,9 +47,10 @@ class Made:
     native: dict[str, Grid]
 
 
-def describe(role, grid, variables, years, *, caveat=""):
-    return {"role": role, "title": "t", "doi": "", "licence": "", "rules": [], "caveat": caveat, "years": years,
-            "grid": asdict(grid), "files": {}, "variables": [asdict(v) for v in variables]}
+def describe(role, grid, variables, years, *, caveat="", held=()):
+    return {"title": "t", "doi": "", "licence": "", "rules": [], "caveat": caveat, "files": {},
+            "luray": {"role": role, "years": years, "held": held, "grid": asdict(grid),
+                      "variables": [asdict(v) for v in variables]}}
 
 
 def make_cube(url, kind, *, seed=0, tile=8):
@@ -57,20 +61,24 @@ def make_cube(url, kind, *, seed=0, tile=8):
     values = {"luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
               "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
               "gebco": random.integers(-50, 4000, (2, *native["gebco"].shape)).astype(np.int16)}
+    for year, kept in HELD:
+        values["koppen"][YEARS.index(year)] = values["koppen"][YEARS.index(kept)]
     values["luh2"][random.random(values["luh2"].shape) < 0.1] = np.nan
     root = zarr.open_group(url, mode="w", zarr_format=3)
     create_state(root, grid=grid, years=YEARS, tile=tile)
-    create_native(root, "luh2", role="forcing", grid=native["luh2"], variables=COARSE, years=YEARS)
-    create_native(root, "koppen", role="forcing", grid=native["koppen"], variables=ZONES, years=YEARS)
-    create_native(root, "gebco", role="static", grid=native["gebco"], variables=RELIEF, years=None)
     root["state/land_use"][:], root["state/land"][:] = codes, land
-    for path, name in (("forcing", "luh2"), ("forcing", "koppen"), ("static", "gebco")):
-        root[f"{path}/{name}/values"][:] = values[name]
     state = (Variable("land_use", "state", "1", "land use", dtype="uint8"),)
-    root.attrs["luray"] = {"grid": asdict(grid), "legend": HILDA.name, "fingerprint": "f" * 64, "sources": {
-        "hilda": describe("state", grid, state, YEARS), "gebco": describe("static", native["gebco"], RELIEF, ()),
-        "luh2": describe("forcing", native["luh2"], COARSE, YEARS, caveat="made up"),
-        "koppen": describe("forcing", native["koppen"], ZONES, YEARS)}}
+    root["state"].attrs.update(describe("state", grid, state, YEARS))
+    for name, variables, held in (("luh2", COARSE, ()), ("koppen", ZONES, HELD), ("gebco", RELIEF, ())):
+        role = variables[0].role
+        stored = [y for y in YEARS if y not in dict(held)] if role == "forcing" else None
+        create_native(root, name, role=role, grid=native[name], variables=variables, years=stored, layout=LAYOUT)
+        group = root[f"{role}/{name}"]
+        group["values"][:] = values[name] if stored is None else values[name][[YEARS.index(y) for y in stored]]
+        group.attrs.update(describe(role, native[name], variables, YEARS if stored else (), held=held,
+                                    caveat="made up" if name == "luh2" else ""))
+    groups = {"hilda": "state", "luh2": "forcing/luh2", "koppen": "forcing/koppen", "gebco": "static/gebco"}
+    root.attrs["luray"] = {"grid": asdict(grid), "legend": HILDA.name, "fingerprint": "f" * 64, "groups": groups}
     consolidate(url)
     return Made(Cube.open(url), codes, land, values, native)
 

@@ -1,3 +1,4 @@
+import json
 import warnings
 
 import numpy as np
@@ -6,7 +7,18 @@ import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from luray.cube.create import ORIGINS, chunk_of, consolidate, create_native, create_product, create_state
+from luray.cube.create import (
+    CHUNK,
+    ORIGINS,
+    SHARD_BYTES,
+    NativeLayout,
+    chunk_of,
+    consolidate,
+    create_native,
+    create_product,
+    create_state,
+    native_layout,
+)
 from luray.grid import Grid
 from luray.schema import HILDA, Variable
 
@@ -81,9 +93,11 @@ def test_state_and_sources_lie_where_the_cube_looks_for_them(tmp_path):
     root = zarr.open_group(str(tmp_path / "cube.zarr"), mode="w", zarr_format=3)
     create_state(root, grid=GRID, years=[1990, 1991], tile=8)
     levels = [Variable("a", "forcing", "1", "a"), Variable("b", "forcing", "m", "b")]
-    create_native(root, "luh2", role="forcing", grid=Grid(50, -10, 0.25, 300, 10), variables=levels, years=[1990, 1991])
+    create_native(root, "luh2", role="forcing", grid=Grid(50, -10, 0.25, 300, 10), variables=levels, years=[1990, 1991],
+                  layout=NativeLayout((128, 10), (384, 10)))
     create_native(root, "zone", role="static", grid=Grid(50, -10, 0.01, 300, 400), years=None,
-                  variables=[Variable("z", "static", "1", "z", dtype="uint8", categories=(1,))])
+                  variables=[Variable("z", "static", "1", "z", dtype="uint8", categories=(1,))],
+                  layout=NativeLayout((256, 256), (512, 512)))
     consolidate(str(tmp_path / "cube.zarr"))
     cube = zarr.open_group(str(tmp_path / "cube.zarr"), mode="r")
     use, land = cube["state/land_use"], cube["state/land"]
@@ -94,12 +108,32 @@ def test_state_and_sources_lie_where_the_cube_looks_for_them(tmp_path):
     assert (static.shape, static.chunks, static.shards) == ((1, 300, 400), (1, 256, 256), (1, 512, 512))
     assert forcing.metadata.dimension_names == ("year", "variable", "lat", "lon")
     assert static.metadata.dimension_names == ("variable", "lat", "lon")
+    assert all(json.loads((tmp_path / "cube.zarr" / path / "zarr.json").read_text())["codecs"][0]["configuration"][
+        "index_location"] == "start" for path in ("state/land_use", "state/land", "forcing/luh2/values"))
     assert forcing.attrs["variables"] == ["a", "b"]
     assert forcing.attrs["units"] == ["1", "m"]
     assert np.isnan(forcing[:]).all(), "what was never written is missing, not zero"
     assert (static[:] == 255).all()
     with xr.open_zarr(str(tmp_path / "cube.zarr"), group="forcing/luh2") as ds:
         assert ds["values"].sel(year=1991).shape == (2, 300, 10)
+        assert ds["variable"].attrs["flag_meanings"] == "a b"
+
+
+@pytest.mark.parametrize(("native", "n", "dtype", "chunk", "shard"), [
+    (Grid(90, -180, 0.25, 720, 1440), 12, "float32", (64, 64), (768, 1472)),
+    (Grid(90, -180, 0.5, 360, 720), 1, "float32", (64, 64), (384, 768)),
+    (Grid(90, -180, 0.01, 18000, 36000), 1, "uint8", (256, 256), (8192, 8192)),
+    (Grid(90, -180, 1 / 240, 43200, 86400), 1, "int16", (640, 640), (5760, 5760)),
+    (Grid(90, -180, 0.00025, 100000, 100000), 7, "float32", (1024, 1024), (1024, 1024)),
+    (Grid(50, 0, 0.01, 100, 150), 1, "uint8", (100, 150), (100, 150)),
+])
+def test_a_chunk_is_about_a_window_and_a_shard_bounded(native, n, dtype, chunk, shard):
+    layout = native_layout(native, [Variable("v", "static", "1", "v", dtype=dtype)] * n, window=2.56)
+    assert layout == (chunk, shard)
+    assert all(s % c == 0 for s, c in zip(layout.shard, layout.chunk, strict=True))
+    window = min(2.56 / native.step, *native.shape, CHUNK[1])
+    assert min(layout.chunk) >= window * 0.99
+    assert layout.shard == layout.chunk or np.prod(layout.shard) * n * np.dtype(dtype).itemsize <= 1.1 * SHARD_BYTES
 
 
 def test_only_the_known_warning_of_zarr_is_silenced(product):

@@ -1,0 +1,263 @@
+"""Checking the inputs of a run: every value is read once, nothing is written, and each variable gets a verdict.
+
+A *share* is a band of whole rows of one source and year, the unit of work. What a share gives, `Findings`, can be added
+to that of another in any order, so that the shares may be read anywhere. Shapes: V variables, H W box.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.cube.build import cut
+from luray.grid import Grid
+from luray.schema import Variable
+from luray.sources import Source, SourceConfig, about_of
+from luray.sources.base import Stored
+from luray.sources.layout import describe
+from luray.sources.years import span
+from luray.windows import Box
+
+REFUSALS = (ValueError, OSError, RuntimeError)
+"""What a source raises on input that it refuses or cannot read."""
+
+REFUSED = "refused"
+
+SHARE_VALUES = 2**24
+"""Most values of a share, unless a single row has more."""
+
+MESSAGES = 4
+"""Most refusals of a source that are kept word for word; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source of the run file, open, or why it was refused."""
+
+    config: SourceConfig
+    source: Source | None = None
+    fault: str = ""
+
+    @property
+    def name(self) -> str:
+        """Group of the cube, as far as the configuration tells."""
+        if self.source is not None:
+            return self.source.name
+        return self.config.name if self.config.kind == "categorical" else self.config.kind
+
+    @property
+    def where(self) -> str:
+        """The place that the run file names, empty for a source that is made from another."""
+        return "" if self.config.kind == "aggregated" else self.config.where
+
+
+class Share(NamedTuple):
+    """A year (None for a static source) and whole rows of a source's part under the run grid."""
+
+    year: int | None
+    box: Box
+
+
+@dataclass(frozen=True)
+class Values:
+    """What was read of one variable: cells, those without a value, and the range or the classes of the others."""
+
+    cells: int = 0
+    missing: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    classes: frozenset[int] = frozenset()
+
+    def __add__(self, other: "Values") -> "Values":
+        return Values(self.cells + other.cells, self.missing + other.missing, min(self.low, other.low),
+                      max(self.high, other.high), self.classes | other.classes)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What shares of one source gave: `values` a variable, and the refusals, numbered by the share."""
+
+    values: tuple[Values, ...]
+    shares: int = 0
+    refused: int = 0
+    messages: tuple[tuple[int, str], ...] = ()
+    """The first `MESSAGES` different refusals, each with the number of its share, in the order of the shares."""
+
+    def __add__(self, other: "Findings") -> "Findings":
+        said: dict[str, int] = {}
+        for number, message in sorted((*self.messages, *other.messages)):
+            said.setdefault(message, number)
+        return Findings(tuple(a + b for a, b in zip(self.values, other.values, strict=True)),
+                        self.shares + other.shares, self.refused + other.refused,
+                        tuple((number, message) for message, number in said.items())[:MESSAGES])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variable: what was found, what was expected, and the verdict, in words."""
+
+    source: str
+    variable: str
+    found: str
+    expected: str
+    verdict: str
+
+    @property
+    def refused(self) -> bool:
+        """True when the build would stop at it."""
+        return self.verdict.startswith(REFUSED)
+
+
+@dataclass(frozen=True)
+class SourceCheck:
+    """One source: what its files are, everything done to them, a row a variable, and every refusal in full."""
+
+    name: str
+    found: str
+    expected: str
+    rules: tuple[str, ...]
+    rows: tuple[Row, ...]
+    refusals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The verdict on the inputs of a run."""
+
+    run: str
+    sources: tuple[SourceCheck, ...]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """One row a variable, in the order of the sources."""
+        return tuple(row for source in self.sources for row in source.rows)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Names of the sources that are refused."""
+        return tuple(source.name for source in self.sources if source.refusals)
+
+
+def shares_of(source: Source, run: Grid) -> list[Share]:
+    """The shares of a source: every cell and year that a build reads, once; held years are those they hold.
+
+    Raises ValueError where the source does not lie over the run grid, or its maps are not on the run's lattice.
+    """
+    part = _under(source.grid, run) if source.role == "state" else cut(source.grid, run)[1]
+    rows = max(1, SHARE_VALUES // (part.width * len(source.variables)))
+    bands = [Box(part.row + r, part.col, min(rows, part.height - r), part.width) for r in range(0, part.height, rows)]
+    years: Sequence[int | None] = [y for y in source.years if y not in source.held] or [None]
+    return [Share(year, box) for year in years for box in bands]
+
+
+def _under(maps: Grid, run: Grid) -> Box:
+    """The part of the fine maps within the run grid, in their own cells."""
+    row, col = run.offset_of(maps)
+    top, bottom = max(0, -row), min(maps.n_lat, run.n_lat - row)
+    left, right = max(0, -col), min(maps.n_lon, run.n_lon - col)
+    if bottom <= top or right <= left:
+        raise ValueError(f"the maps lie on {describe(maps)} and do not overlap the run grid of {describe(run)}; "
+                         "correct [grid]")
+    return Box(top, left, bottom - top, right - left)
+
+
+def examine(source: Source, shares: Iterable[tuple[int, Share]]) -> Findings:
+    """Read numbered shares of a source; what it refuses is a finding, not an error."""
+    found = Findings((Values(),) * len(source.variables))
+    for number, share in shares:
+        try:
+            values_VHW = source.read(share.year, share.box)
+        except REFUSALS as error:
+            found += Findings((Values(),) * len(source.variables), 1, 1, ((number, str(error)),))
+        else:
+            found += Findings(tuple(map(summarise, values_VHW, source.variables)), 1)
+    return found
+
+
+def summarise(values_HW: NDArray[Any], variable: Variable) -> Values:
+    """Cells, missing cells, and the range of a continuous variable or the categories of another; NaN is missing."""
+    if variable.categories:
+        counts = np.bincount(values_HW.astype(np.uint8).ravel(), minlength=256)
+        present = frozenset(c for c in variable.categories if counts[c])
+        return Values(values_HW.size, values_HW.size - int(sum(counts[c] for c in present)), classes=present)
+    known = values_HW[np.isfinite(values_HW)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
+    return Values(values_HW.size, values_HW.size - known.size, low, high)
+
+
+def judge(opened: Opened, findings: Findings | None, *, run_years: range) -> SourceCheck:
+    """The rows of a source from what was found in its files; `findings` are None for a source that did not open."""
+    source = opened.source
+    expected = _sentence(_wanted(opened, run_years), about_of(opened.config).values)
+    if source is None or findings is None:
+        rows = tuple(Row(opened.name, v.name, "-", _allowed(v), f"{REFUSED}: {opened.fault}")
+                     for v in opened.config.declared)
+        return SourceCheck(opened.name, "not opened", expected, (), rows, (opened.fault,))
+    refusals = [message for _, message in findings.messages]
+    if findings.refused > len(refusals):
+        refusals.append(f"and more: {findings.refused} of {findings.shares} pieces of {source.name} are refused")
+    lacking = set(run_years) - set(source.years) if source.role == "forcing" else set()
+    if lacking:
+        refusals.append(f"{source.name} has no values for years {span(lacking)}, which the run needs; get their files "
+                        "or shorten the run's years")
+    rows = tuple(_row(source, i, findings.values[i], refusals) for i in range(len(source.variables)))
+    return SourceCheck(source.name, files_of(source), expected, source.rules, rows, tuple(refusals))
+
+
+def _row(source: Source, i: int, values: Values, refusals: Sequence[str]) -> Row:
+    variable = source.variables[i]
+    stored = source.stored[i] if source.stored else None
+    verdict = "ok"
+    if refusals:
+        verdict = f"{REFUSED}: {refusals[0]}"
+    elif stored is not None and stored.turned:
+        verdict = f"ok, normalised: {'; '.join(stored.turned)}"
+    return Row(source.name, variable.name, _sentence(_stored(stored), _read(values, variable)), _allowed(variable),
+               verdict)
+
+
+def files_of(source: Source) -> str:
+    """Files, years, grid and its orientation in words."""
+    years = f"years {span(source.years)}" if source.years else "no years (static)"
+    lies = " and ".join(dict.fromkeys(s.orientation for s in source.stored))
+    return _sentence(f"{len(source.files)} file{'s' if len(source.files) > 1 else ''}", years, describe(source.grid),
+                     lies)
+
+
+def _stored(stored: Stored | None) -> str:
+    if stored is None:
+        return ""
+    fills = f"fill {', '.join(f'{f:g}' for f in stored.fills)}" if stored.fills else "no fill value"
+    return f"{stored.name} {stored.dtype}, unit {stored.units!r}, {fills}"
+
+
+def _read(values: Values, variable: Variable) -> str:
+    """The values as read: range or classes, and the share of cells without one."""
+    if not values.cells:
+        return "nothing read"
+    missing = f"missing {values.missing / values.cells:.1%}"
+    if values.missing == values.cells:
+        return f"no cell has a value, {missing}"
+    if variable.categories:
+        return f"read as classes {' '.join(map(str, sorted(values.classes)))}, {missing}"
+    unit = "" if variable.units == "1" else f" {variable.units}"
+    return f"read as {values.low:.4g}..{values.high:.4g}{unit}, {missing}"
+
+
+def _allowed(variable: Variable) -> str:
+    if variable.categories:
+        return f"classes {' '.join(map(str, variable.categories))}"
+    return "numbers without unit" if variable.units == "1" else f"numbers in {variable.units}"
+
+
+def _wanted(opened: Opened, run_years: range) -> str:
+    """Years that the run wants of a source."""
+    role = opened.source.role if opened.source is not None else opened.config.declared[0].role
+    return {"state": f"maps of any years of {span(run_years)}", "forcing": f"years {span(run_years)}",
+            "static": ""}[role]
+
+
+def _sentence(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
