@@ -83,11 +83,30 @@ def session(run: RunConfig) -> Iterator[None]:
 
 
 @app.command()
-def build(file: RunFile, set_: Set = None) -> None:
+def sources(file: Annotated[Path | None, typer.Argument(metavar="[RUN.toml]", show_default=False, help="A run file: "
+                            "list its sources, and what is found where it says.")] = None,
+            set_: Set = None) -> None:
+    """List the inputs: what each is, its DOI and licence, where to get it, and the files expected.
+
+    Files are read as their publishers ship them, from a folder, a URL or a STAC catalog: nothing is converted by hand.
+    With a run file the list is that of the run, with what was found in each place (files, years, grid) or why it is
+    refused; only the headers of the files are read. `luray build RUN.toml --check` then reads every value.
+    """
+    _sources(None if file is None else load_run(file, set_ or ()))
+
+
+@app.command()
+def build(file: RunFile, set_: Set = None,
+          check: Annotated[bool, typer.Option("--check", help="Write nothing: read every value of every input once, "
+                                              "and say for each variable what was found, what was expected, and the "
+                                              "verdict. Exit code 1 if any is refused.")] = False) -> None:
     """Build the predictor cube from the source files, each variable on its native grid."""
     run = load_run(file, set_ or ())
     with session(run):
-        _build(run)
+        if check:
+            _check(run)
+        else:
+            _build(run)
 
 
 @app.command()
@@ -168,6 +187,47 @@ def demo(set_: Set = None) -> None:
     _plot(run)
     _publish(run)
     _summary(run, world, time.monotonic() - started)
+
+
+def _sources(run: RunConfig | None) -> None:
+    from luray.sources import about_of, kinds
+    from luray.viz.tables import Listed, sources_lines, sources_table
+
+    if run is None:
+        listed = [Listed(kind, about) for kind, about in kinds().items()]
+    else:
+        from luray.cube.check import files_of
+        from luray.distributed import stages
+
+        listed = [Listed(one.name, about_of(one.config), one.where,
+                         files_of(one.source) if one.source else "", one.fault)
+                  for one in stages.opened_sources(run)]
+    _show(sources_table(listed), sources_lines(listed))
+    if any(one.refused for one in listed):
+        raise typer.Exit(1)
+
+
+def _show(table: Table, lines: str) -> None:
+    """A table on a terminal, plain lines that are not wrapped in a pipe or a log."""
+    if out.is_terminal:
+        out.print(table)
+    else:
+        out.print(escape(lines), soft_wrap=True)
+
+
+def _check(run: RunConfig) -> None:
+    from luray.distributed import stages
+    from luray.viz.tables import check_lines, check_table, refusals_of, rules_of
+
+    with progress("check") as show:
+        report = stages.check(run, report=show)
+    _show(check_table(report), check_lines(report))
+    for name, rule in rules_of(report):
+        out.print(f"{name}: {escape(rule)}", soft_wrap=True)
+    for source, message in refusals_of(report):
+        err.print(f"[bold red]refused[/]: {source.name}: {escape(message)}", soft_wrap=True)
+    if report.refused:
+        raise typer.Exit(1)
 
 
 def _build(run: RunConfig) -> None:

@@ -41,7 +41,7 @@ def plan_cube(run: RunConfig) -> BuildPlan:
 
 
 def opened_sources(run: RunConfig) -> list[Opened]:
-    """Every source of a run, open or with the reason why it was refused, which does not keep the others from opening."""
+    """Every source of a run, open or with the reason why it was refused; that does not keep others from opening."""
     opened: list[Opened] = []
     for config in _derived_last(run):
         try:

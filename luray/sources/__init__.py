@@ -1,6 +1,6 @@
 """Input data as their publishers ship them; a new source is one more file here and one line in `SourceConfig`."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -29,7 +29,18 @@ SourceConfig = Annotated[
 ]
 """Configuration of one source, told apart by `kind`; each has `about` and `open`."""
 
-__all__ = ["About", "Crosswalk", "InputError", "Request", "Source", "SourceConfig", "open_source"]
+__all__ = ["About", "Crosswalk", "InputError", "Request", "Source", "SourceConfig", "about_of", "kinds", "open_source"]
+
+
+def kinds() -> dict[str, About]:
+    """Every kind of source that a run file may name, with its description."""
+    members = get_args(get_args(SourceConfig)[0])
+    return {get_args(member.model_fields["kind"].annotation)[0]: member.about for member in members}
+
+
+def about_of(config: SourceConfig) -> About:
+    """Where the data of a source come from: its publisher's, or what the run file says."""
+    return config.described if config.kind == "categorical" else config.about
 
 
 def open_source(config: SourceConfig, *, run_years: range, scenario: str, state: Source | None = None,

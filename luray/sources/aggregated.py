@@ -25,6 +25,7 @@ ABOUT = About(
     licence="as the state source",
     url="",
     files=("those of the state source",),
+    values="no files of its own",
 )
 
 VARIABLES = tuple(Variable(name=c.name, role="forcing", units="1", long_name=f"fraction of the block's land: {c.name}")
@@ -37,6 +38,11 @@ class AggregatedConfig(Config):
     about: ClassVar[About] = ABOUT
     kind: Literal["aggregated"]
     block: int = Field(ge=2)
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """A fraction a class."""
+        return VARIABLES
 
     def open(self, request: Request) -> Source:
         """The source; see `open_aggregated`. Raises ValueError where the request lacks the state source or the grid."""

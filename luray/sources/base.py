@@ -30,6 +30,25 @@ class About:
     licence: str
     url: str
     files: tuple[str, ...]
+    values: str = ""
+    """What the files must hold to be read: cell size, unit and range, or codes."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a variable is in its file, before anything is done to it."""
+
+    name: str
+    """Name in the file, or the band."""
+    dtype: str
+    units: str
+    """Units that the file declares, empty where it declares none."""
+    fills: tuple[float, ...]
+    """Values that the file declares missing."""
+    orientation: str
+    """Which row is first, and the convention of longitudes."""
+    turned: tuple[str, ...]
+    """What is done to bring it onto luray's grids, in words."""
 
 
 class Asset(Config):
@@ -110,6 +129,10 @@ class Source(Protocol):
     def files(self) -> tuple[str, ...]:
         """Files or URLs that are read."""
 
+    @property
+    def stored(self) -> tuple[Stored, ...]:
+        """How each of `variables` is in its files; empty for a source without files of its own."""
+
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Values of one year (None for a static source), shape (variable, height, width), in the stored dtype.
 
@@ -129,6 +152,7 @@ class Described:
     years: tuple[int, ...]
     rules: tuple[str, ...]
     files: tuple[str, ...]
+    stored: tuple[Stored, ...] = ()
     held: Mapping[int, int] = field(default_factory=dict)
     caveat: str = ""
 

@@ -30,6 +30,7 @@ from pydantic import Field, model_validator
 from luray.schema import HILDA, Config, Variable
 from luray.sources.base import STATE, About, Described, FilesConfig, InputError, Request, Source, equals, recode
 from luray.sources.files import RasterFile, inspect_raster, matching, only, shared_grid
+from luray.sources.stored import stored_raster, turned
 from luray.sources.years import check_series, shared_years
 from luray.windows import Box
 
@@ -45,6 +46,7 @@ ABOUT = About(
     licence="",
     url="",
     files=("GeoTIFFs named by `pattern`, one a year for a state",),
+    values="codes of the crosswalk, or numbers or categories of the bands",
 )
 
 
@@ -101,6 +103,18 @@ class CategoricalConfig(FilesConfig):
     def table(self) -> dict[int, int]:
         """The crosswalk with numbers for keys."""
         return {int(code): target for code, target in self.crosswalk.items()}
+
+    @property
+    def described(self) -> About:
+        """Where the data come from, as the run file says."""
+        values = "codes " + ", ".join(self.crosswalk) if self.role == "state" else "; ".join(
+            f"{b.name}: {' '.join(map(str, b.categories)) or 'numbers'}" for b in self.bands)
+        return About(self.title or self.name, self.doi, self.licence, self.url, (self.pattern,), values)
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The map of a state, or the bands; the stored dtype of a band is known once the file is open."""
+        return (STATE,) if self.role == "state" else tuple(band.variable("float32") for band in self.bands)
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_categorical`."""
@@ -175,7 +189,7 @@ def open_categorical(config: CategoricalConfig, *, run_years: range) -> Source:
     Raises InputError where no file matches, a year is missing in the middle or there twice, a band is not in the file,
     or the files differ in grid or are not in EPSG:4326.
     """
-    about = About(config.title or config.name, config.doi, config.licence, config.url, (config.pattern,))
+    about = config.described
     pattern = re.escape(config.pattern).replace(re.escape("{year}"), r"(\d{4})")
     found = matching(config, pattern)
     if config.role == "static":
@@ -189,9 +203,10 @@ def open_categorical(config: CategoricalConfig, *, run_years: range) -> Source:
     maps = {year: inspect_raster(file) for year, file in series if year in shared}
     files = list(maps.values())
     rules = ("codes read as HILDA+: " + ", ".join(f"{a} as {b}" for a, b in sorted(config.table.items())),
-             *_nodata_rule(files[0], config.table, str(HILDA.nodata)), *files[0].layout.rules)
+             *_nodata_rule(files[0], config.table, str(HILDA.nodata)), *turned(files))
     return MapSeries(name=config.name, about=about, grid=shared_grid(files), variables=(STATE,), years=tuple(maps),
-                     rules=rules, files=tuple(f.url for f in files), maps=maps, table=config.table)
+                     rules=rules, files=tuple(f.url for f in files), maps=maps, table=config.table,
+                     stored=(stored_raster(files),))
 
 
 def _open_static(config: CategoricalConfig, about: About, url: str) -> Source:
@@ -204,7 +219,8 @@ def _open_static(config: CategoricalConfig, about: About, url: str) -> Source:
         rules += [f"{band.name}: {rule}" for rule in _nodata_rule(file, kept, "missing")]
     variables = tuple(band.variable(_stored(file, [b for _, b in bands])) for _, band in bands)
     return StaticRaster(name=config.name, about=about, grid=file.layout.grid, variables=variables, years=(),
-                        rules=tuple(rules), files=(url,), file=file, bands=bands)
+                        rules=tuple(rules), files=(url,), file=file, bands=bands,
+                        stored=tuple(stored_raster([file], band=number) for number, _ in bands))
 
 
 def _number(file: RasterFile, band: Band) -> int:

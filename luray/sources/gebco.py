@@ -10,6 +10,7 @@ from luray.schema import Variable
 from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only
 from luray.sources.layout import require_lattice
+from luray.sources.stored import stored_netcdf
 from luray.windows import Box
 
 LOWEST, HIGHEST = -12000, 9000
@@ -24,6 +25,7 @@ ABOUT = About(
     licence="public domain",
     url="https://www.gebco.net/data_and_products/gridded_bathymetry_data/",
     files=("GEBCO_{year}.nc",),
+    values=f"15 arcsec; elevation in metres {LOWEST}..{HIGHEST}, int16, depths negative",
 )
 
 
@@ -33,6 +35,11 @@ class GebcoConfig(FilesConfig):
     about: ClassVar[About] = ABOUT
     holds: ClassVar[bool] = True
     kind: Literal["gebco"]
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """Elevation."""
+        return (ELEVATION,)
 
     def open(self, request: Request) -> Source:
         """The source; see `open_gebco`."""
@@ -69,4 +76,5 @@ def open_gebco(config: GebcoConfig) -> Source:
                          "file")
     require_lattice(file.layout.grid, where=url)
     return Gebco(name="gebco", about=ABOUT, grid=file.layout.grid, variables=(ELEVATION,), years=(),
-                 rules=(*file.layout.rules, "depths below sea level kept"), files=(url,), file=file)
+                 rules=(*file.layout.rules, "depths below sea level kept"), files=(url,), file=file,
+                 stored=(stored_netcdf("elevation", [file]),))

@@ -1,16 +1,28 @@
 """HILDA+ land-use states, v1 and v2, as a series of GeoTIFFs or one NetCDF: the fine map."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
 from luray.grid import Grid
-from luray.schema import HILDA, U8
-from luray.sources.base import STATE, About, Described, FilesConfig, InputError, Request, Source, legend_table, recode
+from luray.schema import HILDA, U8, Variable
+from luray.sources.base import (
+    STATE,
+    About,
+    Described,
+    FilesConfig,
+    InputError,
+    Request,
+    Source,
+    Stored,
+    legend_table,
+    recode,
+)
 from luray.sources.files import NetcdfFile, RasterFile, inspect_netcdf, inspect_raster, matching, shared_grid
 from luray.sources.layout import require_lattice
+from luray.sources.stored import stored_netcdf, stored_raster, turned
 from luray.sources.years import check_series, shared_years
 from luray.windows import Box
 
@@ -32,6 +44,7 @@ ABOUT = About(
     url="https://doi.pangaea.de/10.1594/PANGAEA.974335 (v2), https://doi.pangaea.de/10.1594/PANGAEA.921846 (v1)",
     files=("hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif", "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
            "hildaplus_vGLOB-1.0-f_states.nc", "hildaplus_GLOB-2-0_states.nc"),
+    values="0.01 degrees; codes " + " ".join(str(c) for c in HILDA.known()) + "; a map a year without gaps",
 )
 
 
@@ -40,6 +53,11 @@ class HildaConfig(FilesConfig):
 
     about: ClassVar[About] = ABOUT
     kind: Literal["hilda"]
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The map."""
+        return (STATE,)
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_hilda`."""
@@ -90,7 +108,7 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
     used = list({file.url: file for file, _ in steps.values()}.values())
     grid = shared_grid(used)
     return Hilda(name="hilda", about=ABOUT, grid=grid, variables=(STATE,), years=tuple(steps), steps=steps,
-                 rules=_rules(used[0], grid), files=tuple(f.url for f in used))
+                 rules=_rules(used, grid), files=tuple(f.url for f in used), stored=(_stored(used),))
 
 
 def _raster_steps(path: str, found: list[tuple[int, str]],
@@ -112,12 +130,17 @@ def _netcdf_steps(url: str, run_years: range) -> dict[int, tuple[RasterFile | Ne
     return {year: (file, i) for i, year in enumerate(held) if year in shared}
 
 
-def _rules(file: RasterFile | NetcdfFile, grid: Grid) -> tuple[str, ...]:
-    rules = ["codes 40-45 read as 44 forest, 23 and 24 as 22 cropland", *file.layout.rules]
-    fills = file.variables[VARIABLE].fills if isinstance(file, NetcdfFile) else (file.nodata,)
-    rules += [f"the file's no-data value {f:g} read as 99" for f in fills if f is not None and f not in HILDA.known()]
+def _stored(files: Sequence[RasterFile | NetcdfFile]) -> Stored:
+    rasters = [f for f in files if isinstance(f, RasterFile)]
+    return stored_raster(rasters) if rasters else stored_netcdf(VARIABLE, [f for f in files
+                                                                           if isinstance(f, NetcdfFile)])
+
+
+def _rules(files: Sequence[RasterFile | NetcdfFile], grid: Grid) -> tuple[str, ...]:
+    rules = ["codes 40-45 read as 44 forest, 23 and 24 as 22 cropland", *turned(files)]
+    rules += [f"the file's no-data value {f:g} read as 99" for f in _stored(files).fills if f not in HILDA.known()]
     if abs(grid.step / STEP - 1) < 1e-4:
-        require_lattice(grid, where=file.url)
+        require_lattice(grid, where=files[0].url)
     else:
         rules.append(f"cell size {grid.step:.8f} degrees as in the file, not {STEP}")
     return tuple(rules)

@@ -15,12 +15,16 @@ from luray.schema import Variable
 from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, held_years, refuse_cells
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, shared_grid, unpack
 from luray.sources.layout import require_lattice
+from luray.sources.stored import stored_netcdf, turned
 from luray.sources.years import check_series, span
 from luray.windows import Box
 
 STEP = 0.5
 COUNTS = {"2b": "number_of_people", "3b": "total-population"}
 """Variable of each round."""
+
+MOST = 1e9
+"""Most people in a cell of 0.5 degrees: a larger number is no count but a fill value that the file does not declare."""
 
 NAMES = {
     "2b": r"population_(?:histsoc|ssp(\d)soc)_0p5deg_annual_(\d{4})-(\d{4})\.nc4?",
@@ -39,6 +43,7 @@ ABOUT = About(
     files=("population_histsoc_0p5deg_annual_1861-2005.nc4", "population_ssp{1-5}soc_0p5deg_annual_2006-2100.nc4",
            "population_histsoc_30arcmin_annual_{1850_1900,1901_2014}.nc",
            "population_ssp2_30arcmin_annual_2015_2100.nc"),
+    values="0.5 degrees; a count of people a cell in number_of_people (2b) or total-population (3b), from 0 up",
 )
 
 
@@ -49,6 +54,11 @@ class IsimipConfig(FilesConfig):
     holds: ClassVar[bool] = True
     kind: Literal["isimip"]
     ssp: int | None = None
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """Population density."""
+        return (POPULATION,)
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_isimip`."""
@@ -69,9 +79,9 @@ class Isimip(Described):
         name = _counts(file)
         [raw] = file.read((name,), box, **{file.time_axis: index})
         counts_HW = np.nan_to_num(unpack(raw, file.variables[name]), nan=0.0, posinf=np.inf, neginf=-np.inf)
-        refuse_cells(~np.isfinite(counts_HW) | (counts_HW < 0), counts_HW, grid=self.grid, box=box,
+        refuse_cells(~np.isfinite(counts_HW) | (counts_HW < 0) | (counts_HW > MOST), counts_HW, grid=self.grid, box=box,
                      where=f"{file.url}, year {year}", found="are no counts of people",
-                     expected="finite numbers from 0 up; get the file again")
+                     expected=f"numbers from 0 to {MOST:g}, or a declared missing value; get the file again")
         area_km2 = self.grid.cell_area[box.row : box.row + box.height, None] / 1e6
         return (counts_HW / area_km2).astype(np.float32)[None]
 
@@ -101,11 +111,15 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
                          "of them")
     years = {y: steps[max(y, first)] for y in run_years}
     used = list({id(f): f for f, _ in years.values()}.values())
+    future = {file for file, m in found[round_] if m[1]}
+    foreign = ssp != _ssp_of(scenario) and any(f.url in future for f in used)
     grid = shared_grid(used)
     require_lattice(grid, where=used[0].url, step=STEP)
     return Isimip(name="isimip", about=ABOUT, grid=grid, variables=(POPULATION,), years=tuple(run_years), steps=years,
+                  stored=(stored_netcdf(_counts(used[0]), [f for f in used if _counts(f) == _counts(used[0])]),),
                   held=held_years({y: (file.url, i) for y, (file, i) in years.items()}),
-                  rules=_rules(used, round_, ssp, scenario, run_years, first), files=tuple(f.url for f in used))
+                  rules=(*_rules(round_, run_years, first, ssp if foreign else "", scenario), *turned(used)),
+                  files=tuple(f.url for f in used))
 
 
 def _ssp_of(scenario: str) -> str:
@@ -136,14 +150,11 @@ def _steps(files: list[NetcdfFile], *, path: str) -> dict[int, tuple[NetcdfFile,
     return steps
 
 
-def _rules(used: list[NetcdfFile], round_: str, ssp: str, scenario: str, run_years: range,
-           first: int) -> tuple[str, ...]:
+def _rules(round_: str, run_years: range, first: int, foreign_ssp: str, scenario: str) -> tuple[str, ...]:
     held = [y for y in run_years if y < first]
-    other = ssp and ssp != _ssp_of(scenario) and any("ssp" in f.url.rsplit("/", 1)[-1] for f in used)
     return (
         f"round {round_}: counts divided by the cell's area in km2",
         "missing (sea) read as 0 persons",
         *([f"years {span(held)} hold {first}"] if held else []),
-        *([f"population of SSP {ssp} used for scenario {scenario}"] if other else []),
-        *dict.fromkeys(rule for file in used for rule in file.layout.rules),
+        *([f"population of SSP {foreign_ssp} used for scenario {scenario}"] if foreign_ssp else []),
     )

@@ -13,6 +13,7 @@ from luray.schema import Variable
 from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, held_years, recode
 from luray.sources.files import RasterFile, inspect_raster, matching, shared_grid
 from luray.sources.layout import require_lattice
+from luray.sources.stored import stored_raster, turned
 from luray.sources.years import span
 from luray.windows import Box
 
@@ -38,6 +39,7 @@ ABOUT = About(
     url="https://www.gloh2o.org/koppen/",
     files=("{period}/koppen_geiger_0p01.tif for 1901_1930 1931_1960 1961_1990 1991_2020",
            "{period}/{ssp}/koppen_geiger_0p01.tif for 2041_2070 2071_2099"),
+    values="zones 1-30, 0 no data, one map a period; years between the periods hold the map before them",
 )
 
 
@@ -47,6 +49,11 @@ class KoppenConfig(FilesConfig):
     about: ClassVar[About] = ABOUT
     holds: ClassVar[bool] = True
     kind: Literal["koppen"]
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The main group."""
+        return (CLIMATE,)
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_koppen`."""
@@ -75,9 +82,7 @@ def period_of(year: int) -> tuple[int, int]:
 
 def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Source:
     """Climate zones for a run. Raises InputError naming the periods and scenarios whose maps are lacking."""
-    found: dict[tuple[int, int, str], dict[str, str]] = {}
-    for file, m in matching(config, PATTERN):
-        found.setdefault((int(m[1]), int(m[2]), m[3] or ""), {})[m[4]] = file
+    found = _maps(config)
     needed = {p: found.get((*p, scenario if p[0] >= FIRST_FUTURE else ""), {}) for p in
               sorted({period_of(y) for y in run_years})}
     lacking = [f"{a}_{b}" + (f"/{scenario}" if a >= FIRST_FUTURE else "")
@@ -97,8 +102,20 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
     require_lattice(grid, where=used[0].url)
     return Koppen(name="koppen", about=ABOUT, grid=grid, variables=(CLIMATE,), years=tuple(run_years),
                   rules=_rules(run_years, used), files=tuple(f.url for f in used),
-                  held=held_years({y: period_of(y) for y in run_years}),
+                  stored=(stored_raster(used),), held=held_years({y: period_of(y) for y in run_years}),
                   steps={y: maps[period_of(y)] for y in run_years})
+
+
+def _maps(config: KoppenConfig) -> dict[tuple[int, int, str], dict[str, str]]:
+    """Files by first year, last year and scenario (empty in the past), then by resolution. Raises for a map twice."""
+    found: dict[tuple[int, int, str], dict[str, str]] = {}
+    for file, m in matching(config, PATTERN):
+        there = found.setdefault((int(m[1]), int(m[2]), m[3] or ""), {})
+        if m[4] in there:
+            raise InputError(f"{config.where}: {there[m[4]]} and {file} are maps of one period, expected one; set "
+                             "`path` to the folder of one edition")
+        there[m[4]] = file
+    return found
 
 
 def _rules(run_years: range, used: list[RasterFile]) -> tuple[str, ...]:
@@ -110,5 +127,5 @@ def _rules(run_years: range, used: list[RasterFile]) -> tuple[str, ...]:
     return (
         "zones 1-30 read as main groups: A 1, B 2, C 3, D 4, E 5",
         *(f"years {span(years)} hold the map of {first}-{last}" for (first, last), years in held.items()),
-        *dict.fromkeys(rule for file in used for rule in file.layout.rules),
+        *turned(used),
     )

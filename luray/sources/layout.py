@@ -17,6 +17,9 @@ from luray.windows import Box
 F64 = NDArray[np.float64]
 Fetch = Callable[[slice, slice], NDArray[Any]]
 
+SOUTH_FIRST = "rows stored south first, read north first"
+TURNED = "longitudes 0..360 turned to -180..180"
+
 SNAP = 1e-3
 """Offset that is rounding of coordinates stored in single precision, in cells."""
 
@@ -33,6 +36,12 @@ class Layout:
     roll: int = 0
     """File column of the grid's first column."""
     rules: tuple[str, ...] = ()
+
+    @property
+    def orientation(self) -> str:
+        """How the file's rows and columns lie, in words."""
+        return (f"{'south' if self.south_first else 'north'} first, longitudes "
+                f"{'0..360' if TURNED in self.rules else '-180..180'}")
 
     def read(self, box: Box, fetch: Fetch) -> NDArray[Any]:
         """Cells of a box inside the grid, shape (..., height, width), north first.
@@ -89,7 +98,7 @@ def make_layout(*, north: float, west: float, steps: tuple[float, float], shape:
         raise InputError(f"{where}: cells of {steps[0]:.8f} x {steps[1]:.8f} degrees, expected squares; resample the "
                          "file")
     step = _nice_step(steps[1], max(shape))
-    rules = ["rows stored south first, read north first"] if south_first else []
+    rules = [SOUTH_FIRST] if south_first else []
     over_north, over_south = (north - 90) / step, (rows * step - north - 90) / step
     skip, drop = (int(abs(over - 0.5) < ALIGNMENT) for over in (over_north, over_south))
     if skip or drop:
@@ -115,9 +124,9 @@ def _turn(west: float, step: float, n_lon: int, *, where: str) -> tuple[float, i
                          "check that the file is in EPSG:4326")
     if abs(n_lon * step - 360) < tolerance:
         roll = int(np.ceil((180 - west) / step - 0.5 - ALIGNMENT)) % n_lon
-        return (west + roll * step - 360, roll, "longitudes 0..360 turned to -180..180") if roll else (west, 0, "")
+        return (west + roll * step - 360, roll, TURNED) if roll else (west, 0, "")
     if west >= 180 - tolerance:
-        return west - 360, 0, "longitudes 0..360 turned to -180..180"
+        return west - 360, 0, TURNED
     if east > 180 + tolerance or west < -180 - tolerance:
         raise InputError(f"{where}: longitudes {west:.4f}..{east:.4f} cross the dateline, expected a region on one "
                          "side of it or the whole globe; cut the file at 180")

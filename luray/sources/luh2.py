@@ -4,9 +4,8 @@ Shapes: S states, G groups of classes, H W box. Fractions are of the whole cell;
 sum to 1.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from luray.schema import F32, Variable
 from luray.sources.base import About, Crosswalk, Described, FilesConfig, InputError, Request, Source, refuse_cells
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only, shared_grid, unpack
 from luray.sources.layout import require_lattice
+from luray.sources.stored import stored_netcdf, turned
 from luray.sources.years import check_series, span
 from luray.windows import Box
 
@@ -59,6 +59,7 @@ ABOUT = About(
     url="https://luh.umd.edu/data.shtml",
     files=("states.nc", "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{IAM}-{ssp}-2-1-f_gn_2015-2100.nc",
            "staticData_quarterdeg.nc"),
+    values="0.25 degrees; fractions 0..1 of the cell, 1e20 missing; the 12 states and icwtr sum to 1",
 )
 
 
@@ -68,6 +69,11 @@ class Luh2Config(FilesConfig):
     about: ClassVar[About] = ABOUT
     kind: Literal["luh2"]
     closure_tolerance: float = 1e-3
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The twelve states; LUH3's are known once a file is open."""
+        return _variables(tuple(s for s in STATES if s not in OPTIONAL))
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_luh2`."""
@@ -156,8 +162,10 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
     grid = shared_grid([*parts, static])
     require_lattice(grid, where=parts[0].url, step=STEP)
     return Luh2(name="luh2", about=ABOUT, grid=grid, variables=_variables(states), years=tuple(run_years),
-                rules=_rules(parts, history, future, states, config.closure_tolerance), static=static,
-                files=(*(p.url for p in parts), static.url), steps=_steps(history, future, run_years),
+                rules=(_join(history, future, scenario), *turned([*parts, static]),
+                       *_rules(states, config.closure_tolerance)),
+                stored=tuple(replace(stored_netcdf(s, parts), turned=turned([*parts, static])) for s in states),
+                static=static, files=(*(p.url for p in parts), static.url), steps=_steps(history, future, run_years),
                 tolerance=config.closure_tolerance)
 
 
@@ -205,18 +213,15 @@ def _steps(history: NetcdfFile | None, future: NetcdfFile | None,
     return steps
 
 
-def _rules(parts: list[NetcdfFile], history: NetcdfFile | None, future: NetcdfFile | None, states: tuple[str, ...],
-           tolerance: float) -> tuple[str, ...]:
+def _join(history: NetcdfFile | None, future: NetcdfFile | None, scenario: str) -> str:
+    """Which file serves which years, in words."""
     if future is None:
-        join = "all years from v2h (states.nc)"
-    else:
-        scenario = re.search(FUTURE, future.url)
-        assert scenario is not None
-        join = f"v2f {scenario[1]} from {JOIN}"
-        join = f"v2h up to {JOIN - 1}, {join}" if history else join
+        return "all years from v2h (states.nc)"
+    return f"v2h up to {JOIN - 1}, v2f {scenario} from {JOIN}" if history else f"v2f {scenario} from {JOIN}"
+
+
+def _rules(states: tuple[str, ...], tolerance: float) -> tuple[str, ...]:
     return (
-        join,
-        *dict.fromkeys(rule for part in parts for rule in part.layout.rules),
         "missing (1e20) is 0 over water, missing over land",
         f"states scaled to sum to 1 - icwtr where they miss it by at most {tolerance:g}; refused beyond",
         "secma and secmb left out: they are no areas",

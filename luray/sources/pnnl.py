@@ -3,7 +3,7 @@
 Files are found by the variables in them, because their names differ between the releases. Shapes: Z layers, H W box.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field as Setting
 
 from luray.schema import F32, Variable
-from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
+from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, Stored, refuse_cells
 from luray.sources.files import Field, NetcdfFile, inspect_netcdf, matching, open_netcdf, shared_grid, unpack
 from luray.sources.layout import require_lattice
+from luray.sources.stored import stored_netcdf, turned
 from luray.windows import Box
 
 F64 = NDArray[np.float64]
@@ -54,6 +55,9 @@ SOIL: Mapping[str, Parameter] = {
     "ORGANIC": Parameter(("kg/m3", "kg m-3", "kg m^-3", "kg/m^3"), 0, 1000),
 }
 
+TOPO_FIELDS = ("ELEVATION", "STDEV_ELEV", "SLOPE", "ASPECT", "ASPECT", "SKY_VIEW_FACTOR", "TERRAIN_CONFIG")
+"""Published variable of each of `TOPO_VARIABLES`."""
+
 TOPO_VARIABLES = (
     _static("mean_elevation", "m", "mean elevation of the 1 km cell", 1000.0),
     _static("elevation_spread", "m", "standard deviation of elevation in the 1 km cell", 100.0),
@@ -73,11 +77,21 @@ SOIL_VARIABLES = tuple(
                                           ("organic", "kg m-3", "organic matter", 50.0))
     for top, bottom in DEPTHS_CM)
 
+SOIL_FIELDS = tuple(name for name in SOIL for _ in DEPTHS_CM)
+"""Published variable of each of `SOIL_VARIABLES`."""
+
 LAYERS_CM: Mapping[int, tuple[float, ...]] = {
     10: (1.75, 4.51, 9.06, 16.55, 28.91, 49.29, 82.89, 138.28, 229.61, 343.31),
     6: (5, 15, 30, 60, 100, 200),
 }
 """Lower edges of the layers by their number, where the file does not say: 10 of ELM and CLM, 6 of SoilGrids."""
+
+
+
+def _ranges(parameters: Mapping[str, Parameter]) -> str:
+    return ", ".join(f"{name} {p.low:g}..{p.high:g}" + (f" {p.units[0]}" if p.units is not NO_UNIT else "")
+                     for name, p in parameters.items())
+
 
 TOPO_ABOUT = About(
     title="PNNL global 1 km land surface parameters: topography",
@@ -85,9 +99,11 @@ TOPO_ABOUT = About(
     licence="other",
     url="https://doi.org/10.25584/PNNLDH/1986308",
     files=("any NetCDF with " + " ".join(TOPOGRAPHY),),
+    values="1/120 degrees; " + _ranges(TOPOGRAPHY),
 )
 SOIL_ABOUT = replace(TOPO_ABOUT, title="PNNL global 1 km land surface parameters: soil",
-                     files=("any NetCDF with " + " ".join(SOIL) + " (layer, lat, lon)",))
+                     files=("any NetCDF with " + " ".join(SOIL) + " (layer, lat, lon)",),
+                     values="1/120 degrees, layers from the surface down past 30 cm; " + _ranges(SOIL))
 
 
 class PnnlTopoConfig(FilesConfig):
@@ -96,6 +112,11 @@ class PnnlTopoConfig(FilesConfig):
     about: ClassVar[About] = TOPO_ABOUT
     holds: ClassVar[bool] = True
     kind: Literal["pnnl_topo"]
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """Topography."""
+        return TOPO_VARIABLES
 
     def open(self, request: Request) -> Source:
         """The source; see `open_pnnl_topo`."""
@@ -109,6 +130,11 @@ class PnnlSoilConfig(FilesConfig):
     holds: ClassVar[bool] = True
     kind: Literal["pnnl_soil"]
     layer_bottoms_cm: Annotated[tuple[float, ...], Setting(strict=False)] = ()
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """Soil."""
+        return SOIL_VARIABLES
 
     def open(self, request: Request) -> Source:
         """The source; see `open_pnnl_soil`."""
@@ -182,6 +208,7 @@ def open_pnnl_topo(config: PnnlTopoConfig) -> Source:
     for name, file in holders.items():
         _require_dims(file, name, 2)
     return PnnlTopo(name="pnnl_topo", about=TOPO_ABOUT, variables=TOPO_VARIABLES, parameters=TOPOGRAPHY,
+                    stored=_stored(holders, TOPO_FIELDS),
                     **_common(holders, ("aspect turned to its sine and cosine", *_unit_rules(holders, TOPOGRAPHY))))
 
 
@@ -194,7 +221,7 @@ def open_pnnl_soil(config: PnnlSoilConfig) -> Source:
     [(_, (edges_cm, origin))] = layers
     rule = f"{len(edges_cm) - 1} layers ({origin}) reduced to depth-weighted 0-30 cm and 30-100 cm"
     return PnnlSoil(name="pnnl_soil", about=SOIL_ABOUT, variables=SOIL_VARIABLES, parameters=SOIL, edges_cm=edges_cm,
-                    **_common(holders, (rule, *_unit_rules(holders, SOIL))))
+                    stored=_stored(holders, SOIL_FIELDS), **_common(holders, (rule, *_unit_rules(holders, SOIL))))
 
 
 def _holders(config: FilesConfig, wanted: Mapping[str, Parameter]) -> dict[str, NetcdfFile]:
@@ -270,10 +297,14 @@ def _unit_rules(holders: Mapping[str, NetcdfFile], wanted: Mapping[str, Paramete
             *([f"{', '.join(turned)} turned from radians to degrees"] if turned else []))
 
 
+def _stored(holders: Mapping[str, NetcdfFile], names: Sequence[str]) -> tuple[Stored, ...]:
+    """How the published variable of each variable is in its file."""
+    return tuple(stored_netcdf(name, [holders[name]]) for name in names)
+
+
 def _common(holders: Mapping[str, NetcdfFile], rules: tuple[str, ...]) -> dict[str, Any]:
     used = list({file.url: file for file in holders.values()}.values())
     grid = shared_grid(used)
     require_lattice(grid, where=used[0].url)
-    turned = dict.fromkeys(rule for file in used for rule in file.layout.rules)
     files = tuple(f.url for f in used)
-    return {"grid": grid, "years": (), "rules": (*rules, *turned), "files": files, "holders": holders}
+    return {"grid": grid, "years": (), "rules": (*rules, *turned(used)), "files": files, "holders": holders}

@@ -1,0 +1,53 @@
+"""Checking the inputs of a run with Ray tasks that read and write nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from luray.cube.check import REFUSALS, Findings, Opened, Share, SourceCheck, Values, examine, judge, shares_of
+from luray.distributed import Report, silent
+from luray.grid import Grid
+from luray.sources import Source
+
+SHARES_PER_TASK = 8
+
+
+@ray.remote(max_retries=3)
+def _examine(source: Source, shares: Sequence[tuple[int, Share]]) -> Findings:
+    return examine(source, shares)
+
+
+def check(opened: Sequence[Opened], *, grid: Grid, run_years: range,
+          report: Report = silent) -> tuple[SourceCheck, ...]:
+    """Read every value of every source that is open, and judge each: one that is refused does not stop the others."""
+    placed = [_place(one, grid) for one in opened]
+    total = sum(len(shares) for _, shares in placed)
+    found = {i: Findings((Values(),) * len(one.source.variables)) for i, (one, _) in enumerate(placed) if one.source}
+    tasks: dict[Any, int] = {}
+    for i, (one, shares) in enumerate(placed):
+        source: Any = ray.put(one.source)
+        numbered = list(enumerate(shares))
+        tasks |= {_examine.remote(source, numbered[k : k + SHARES_PER_TASK]): i
+                  for k in range(0, len(numbered), SHARES_PER_TASK)}
+    while tasks:
+        report(sum(f.shares for f in found.values()), total)
+        (finished,), _ = ray.wait(list(tasks), num_returns=1)
+        try:
+            found[tasks.pop(finished)] += ray.get(finished)
+        except RayTaskError as error:
+            raise error.cause from None
+    report(total, total)
+    return tuple(judge(one, found.get(i), run_years=run_years) for i, (one, _) in enumerate(placed))
+
+
+def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[Share]]:
+    """A source with its shares; refused, without any, where it does not lie over the run grid."""
+    if opened.source is None:
+        return opened, []
+    try:
+        return opened, shares_of(opened.source, grid)
+    except REFUSALS as error:
+        return replace(opened, source=None, fault=f"{opened.name}: {error}"), []
