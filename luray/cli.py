@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -207,7 +207,7 @@ def _sources(run: RunConfig | None) -> None:
         raise typer.Exit(1)
 
 
-def _show(table: Table, lines: str) -> None:
+def _show(table: RenderableType, lines: str) -> None:
     """A table on a terminal, plain lines that are not wrapped in a pipe or a log."""
     if out.is_terminal:
         out.print(table)
@@ -217,15 +217,13 @@ def _show(table: Table, lines: str) -> None:
 
 def _check(run: RunConfig) -> None:
     from luray.distributed import stages
-    from luray.viz.tables import check_lines, check_table, refusals_of, rules_of
+    from luray.viz.tables import check_lines, check_table, refusals_of
 
     with progress("check") as show:
         report = stages.check(run, report=show)
-    _show(check_table(report), check_lines(report))
-    for name, rule in rules_of(report):
-        out.print(f"{name}: {escape(rule)}", soft_wrap=True)
+    _show(check_table(report, width=out.width), check_lines(report))
     for source, message in refusals_of(report):
-        err.print(f"[bold red]refused[/]: {source.name}: {escape(message)}", soft_wrap=True)
+        err.print(f"[bold red]refused[/]: {source}: {escape(message)}", soft_wrap=True)
     if report.refused:
         raise typer.Exit(1)
 

@@ -4,7 +4,7 @@ A *share* is a band of whole rows of one source and year, the unit of work. What
 to that of another in any order, so that the shares may be read anywhere. Shapes: V variables, H W box.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,17 +13,22 @@ from numpy.typing import NDArray
 
 from luray.cube.build import cut
 from luray.grid import Grid
-from luray.schema import Variable
-from luray.sources import Source, SourceConfig, about_of
+from luray.schema import Role, Variable
+from luray.sources import About, Source, SourceConfig, about_of
 from luray.sources.base import Stored
 from luray.sources.layout import describe
 from luray.sources.years import span
+from luray.storage import public
 from luray.windows import Box
 
 REFUSALS = (ValueError, OSError, RuntimeError)
 """What a source raises on input that it refuses or cannot read."""
 
 REFUSED = "refused"
+
+WANTED_BY: Mapping[Role, str] = {"state": "inference.observed, training.years and the tests", "static": "nothing",
+                                 "forcing": "inference.years, training.years and the tests"}
+"""Keys of the run file that say which years a source must have."""
 
 SHARE_VALUES = 2**24
 """Most values of a share, unless a single row has more."""
@@ -50,7 +55,7 @@ class Opened:
     @property
     def where(self) -> str:
         """The place that the run file names, empty for a source that is made from another."""
-        return "" if self.config.kind == "aggregated" else self.config.where
+        return "" if self.config.kind == "aggregated" else public(self.config.where)
 
 
 class Share(NamedTuple):
@@ -100,9 +105,15 @@ class Row:
 
     source: str
     variable: str
-    found: str
+    stored: str
+    """How it is in the file: name, dtype, unit, fill value."""
+    values: str
+    """Range or classes as read."""
+    missing: str
+    """Share of the cells without a value."""
     expected: str
     verdict: str
+    """`ok`, `ok, normalised: ...` or `refused: ...` with what is wrong and what to do."""
 
     @property
     def refused(self) -> bool:
@@ -187,26 +198,30 @@ def summarise(values_HW: NDArray[Any], variable: Variable) -> Values:
     return Values(values_HW.size, values_HW.size - known.size, low, high)
 
 
-def judge(opened: Opened, findings: Findings | None, *, run_years: range) -> SourceCheck:
-    """The rows of a source from what was found in its files; `findings` are None for a source that did not open."""
+def judge(opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Collection[int]]) -> SourceCheck:
+    """The rows of a source from what was found in its files; `findings` are None for a source that did not open.
+
+    `wanted` are the years that a source of a role must have, for the run to work.
+    """
     source = opened.source
-    expected = _sentence(_wanted(opened, run_years), about_of(opened.config).values)
+    about = about_of(opened.config)
+    expected = _sentence(_years(opened.config.declared[0].role, wanted), about.values)
     if source is None or findings is None:
-        rows = tuple(Row(opened.name, v.name, "-", _allowed(v), f"{REFUSED}: {opened.fault}")
+        rows = tuple(Row(opened.name, v.name, "", "", "", _allowed(v, about), f"{REFUSED}: {opened.fault}")
                      for v in opened.config.declared)
         return SourceCheck(opened.name, "not opened", expected, (), rows, (opened.fault,))
     refusals = [message for _, message in findings.messages]
     if findings.refused > len(refusals):
         refusals.append(f"and more: {findings.refused} of {findings.shares} pieces of {source.name} are refused")
-    lacking = set(run_years) - set(source.years) if source.role == "forcing" else set()
+    lacking = set(wanted[source.role]) - set(source.years) if source.years else set()
     if lacking:
-        refusals.append(f"{source.name} has no values for years {span(lacking)}, which the run needs; get their files "
-                        "or shorten the run's years")
-    rows = tuple(_row(source, i, findings.values[i], refusals) for i in range(len(source.variables)))
+        refusals.append(f"{source.name} has nothing for years {span(lacking)}, expected {span(wanted[source.role])} by "
+                        f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years")
+    rows = tuple(_row(source, i, findings.values[i], about, refusals) for i in range(len(source.variables)))
     return SourceCheck(source.name, files_of(source), expected, source.rules, rows, tuple(refusals))
 
 
-def _row(source: Source, i: int, values: Values, refusals: Sequence[str]) -> Row:
+def _row(source: Source, i: int, values: Values, about: About, refusals: Sequence[str]) -> Row:
     variable = source.variables[i]
     stored = source.stored[i] if source.stored else None
     verdict = "ok"
@@ -214,49 +229,53 @@ def _row(source: Source, i: int, values: Values, refusals: Sequence[str]) -> Row
         verdict = f"{REFUSED}: {refusals[0]}"
     elif stored is not None and stored.turned:
         verdict = f"ok, normalised: {'; '.join(stored.turned)}"
-    return Row(source.name, variable.name, _sentence(_stored(stored), _read(values, variable)), _allowed(variable),
-               verdict)
+    missing = f"{values.missing / values.cells:.1%}" if values.cells else ""
+    return Row(source.name, variable.name, _stored(stored, variable.name), _read(values, variable), missing,
+               _allowed(variable, about), verdict)
 
 
 def files_of(source: Source) -> str:
     """Files, years, grid and its orientation in words."""
-    years = f"years {span(source.years)}" if source.years else "no years (static)"
+    years = f"years {span(source.years)}" if source.years else ""
     lies = " and ".join(dict.fromkeys(s.orientation for s in source.stored))
     return _sentence(f"{len(source.files)} file{'s' if len(source.files) > 1 else ''}", years, describe(source.grid),
                      lies)
 
 
-def _stored(stored: Stored | None) -> str:
+def _stored(stored: Stored | None, name: str) -> str:
     if stored is None:
         return ""
-    fills = f"fill {', '.join(f'{f:g}' for f in stored.fills)}" if stored.fills else "no fill value"
-    return f"{stored.name} {stored.dtype}, unit {stored.units!r}, {fills}"
+    unit = "" if stored.units == "1" else stored.units
+    fills = f"fill {', '.join(f'{f:g}' for f in stored.fills)}" if stored.fills else ""
+    called = f"{stored.name} " if stored.name != name else ""
+    return ", ".join(filter(None, (called + stored.dtype, unit, fills)))
 
 
 def _read(values: Values, variable: Variable) -> str:
-    """The values as read: range or classes, and the share of cells without one."""
-    if not values.cells:
-        return "nothing read"
-    missing = f"missing {values.missing / values.cells:.1%}"
+    """The values as read: the range, or the classes that are there."""
     if values.missing == values.cells:
-        return f"no cell has a value, {missing}"
+        return "no value"
     if variable.categories:
-        return f"read as classes {' '.join(map(str, sorted(values.classes)))}, {missing}"
-    unit = "" if variable.units == "1" else f" {variable.units}"
-    return f"read as {values.low:.4g}..{values.high:.4g}{unit}, {missing}"
+        return " ".join(map(str, sorted(values.classes)))
+    return f"{_number(values.low)}..{_number(values.high)}{_unit(variable)}"
 
 
-def _allowed(variable: Variable) -> str:
+def _number(value: float) -> str:
+    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def _allowed(variable: Variable, about: About) -> str:
     if variable.categories:
-        return f"classes {' '.join(map(str, variable.categories))}"
-    return "numbers without unit" if variable.units == "1" else f"numbers in {variable.units}"
+        return " ".join(map(str, variable.categories))
+    return about.ranges.get(variable.name) or about.ranges.get("") or f"numbers{_unit(variable)}"
 
 
-def _wanted(opened: Opened, run_years: range) -> str:
-    """Years that the run wants of a source."""
-    role = opened.source.role if opened.source is not None else opened.config.declared[0].role
-    return {"state": f"maps of any years of {span(run_years)}", "forcing": f"years {span(run_years)}",
-            "static": ""}[role]
+def _unit(variable: Variable) -> str:
+    return "" if variable.units == "1" else f" {variable.units}"
+
+
+def _years(role: Role, wanted: Mapping[Role, Collection[int]]) -> str:
+    return f"years {span(wanted[role])}" if wanted[role] else ""
 
 
 def _sentence(*parts: str) -> str:

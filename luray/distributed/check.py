@@ -1,6 +1,6 @@
 """Checking the inputs of a run with Ray tasks that read and write nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from ray.exceptions import RayTaskError
 from luray.cube.check import REFUSALS, Findings, Opened, Share, SourceCheck, Values, examine, judge, shares_of
 from luray.distributed import Report, silent
 from luray.grid import Grid
+from luray.schema import Role
 from luray.sources import Source
 
 SHARES_PER_TASK = 8
@@ -20,9 +21,12 @@ def _examine(source: Source, shares: Sequence[tuple[int, Share]]) -> Findings:
     return examine(source, shares)
 
 
-def check(opened: Sequence[Opened], *, grid: Grid, run_years: range,
+def check(opened: Sequence[Opened], *, grid: Grid, wanted: Mapping[Role, Collection[int]],
           report: Report = silent) -> tuple[SourceCheck, ...]:
-    """Read every value of every source that is open, and judge each: one that is refused does not stop the others."""
+    """Read every value of every source that is open, and judge each: one that is refused does not stop the others.
+
+    `wanted` are the years that a source of a role must have.
+    """
     placed = [_place(one, grid) for one in opened]
     total = sum(len(shares) for _, shares in placed)
     found = {i: Findings((Values(),) * len(one.source.variables)) for i, (one, _) in enumerate(placed) if one.source}
@@ -40,7 +44,7 @@ def check(opened: Sequence[Opened], *, grid: Grid, run_years: range,
         except RayTaskError as error:
             raise error.cause from None
     report(total, total)
-    return tuple(judge(one, found.get(i), run_years=run_years) for i, (one, _) in enumerate(placed))
+    return tuple(judge(one, found.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
 
 
 def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[Share]]:

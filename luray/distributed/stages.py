@@ -20,7 +20,7 @@ from luray.distributed.train import Progress, Training, unwatched
 from luray.evaluation.report import Outcome
 from luray.evaluation.report import Report as EvaluationReport
 from luray.model.checkpoint import check_fits, read_card
-from luray.schema import Direction
+from luray.schema import Direction, Role
 from luray.sources import Source, SourceConfig, open_source
 from luray.storage import remove
 from luray.windows import Tile
@@ -75,9 +75,11 @@ def check(run: RunConfig, *, report: Report = silent) -> CheckReport:
     states = [c.kind for c in run.sources if c.declared[0].role == "state"]
     if len(states) != 1:
         raise ValueError(f"a run needs exactly one state source, found {states or 'none'}; correct [[sources]]")
-    sources = luray.distributed.check.check(opened_sources(run), grid=run.grid.grid, run_years=run.years,
-                                            report=report)
-    return CheckReport(run.name, sources)
+    first, last = run.training.years
+    maps = {*run.inference.span.copied, *range(first, last + 1), *(test.start for test in run.evaluation.tests)}
+    wanted: dict[Role, set[int]] = {"state": maps, "forcing": set(run.years), "static": set()}
+    return CheckReport(run.name, luray.distributed.check.check(opened_sources(run), grid=run.grid.grid, wanted=wanted,
+                                                               report=report))
 
 
 def build(run: RunConfig, *, report: Report = silent) -> None:

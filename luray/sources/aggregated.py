@@ -26,6 +26,7 @@ ABOUT = About(
     url="",
     files=("those of the state source",),
     values="no files of its own",
+    ranges={"": "0..1"},
 )
 
 VARIABLES = tuple(Variable(name=c.name, role="forcing", units="1", long_name=f"fraction of the block's land: {c.name}")

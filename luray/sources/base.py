@@ -31,7 +31,9 @@ class About:
     url: str
     files: tuple[str, ...]
     values: str = ""
-    """What the files must hold to be read: cell size, unit and range, or codes."""
+    """What the files must hold to be read: cell size and units, or codes."""
+    ranges: Mapping[str, str] = field(default_factory=dict)
+    """Range of each variable by its name, in words; under an empty name that of all others."""
 
 
 @dataclass(frozen=True)

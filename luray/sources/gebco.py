@@ -25,7 +25,8 @@ ABOUT = About(
     licence="public domain",
     url="https://www.gebco.net/data_and_products/gridded_bathymetry_data/",
     files=("GEBCO_{year}.nc",),
-    values=f"15 arcsec; elevation in metres {LOWEST}..{HIGHEST}, int16, depths negative",
+    values="15 arcsec; elevation in metres as int16, depths negative",
+    ranges={"": f"{LOWEST}..{HIGHEST} m"},
 )
 
 

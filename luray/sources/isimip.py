@@ -43,7 +43,8 @@ ABOUT = About(
     files=("population_histsoc_0p5deg_annual_1861-2005.nc4", "population_ssp{1-5}soc_0p5deg_annual_2006-2100.nc4",
            "population_histsoc_30arcmin_annual_{1850_1900,1901_2014}.nc",
            "population_ssp2_30arcmin_annual_2015_2100.nc"),
-    values="0.5 degrees; a count of people a cell in number_of_people (2b) or total-population (3b), from 0 up",
+    values="0.5 degrees; a count of people a cell in number_of_people (2b) or total-population (3b)",
+    ranges={"": "from 0 km-2 up"},
 )
 
 

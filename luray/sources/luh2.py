@@ -60,6 +60,7 @@ ABOUT = About(
     files=("states.nc", "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{IAM}-{ssp}-2-1-f_gn_2015-2100.nc",
            "staticData_quarterdeg.nc"),
     values="0.25 degrees; fractions 0..1 of the cell, 1e20 missing; the 12 states and icwtr sum to 1",
+    ranges={"": "0..1"},
 )
 
 

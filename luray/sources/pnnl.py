@@ -88,9 +88,10 @@ LAYERS_CM: Mapping[int, tuple[float, ...]] = {
 
 
 
-def _ranges(parameters: Mapping[str, Parameter]) -> str:
-    return ", ".join(f"{name} {p.low:g}..{p.high:g}" + (f" {p.units[0]}" if p.units is not NO_UNIT else "")
-                     for name, p in parameters.items())
+def _ranges(variables: Sequence[Variable], fields: Sequence[str], published: Mapping[str, Parameter]) -> dict[str, str]:
+    """Range of each variable, that of the published variable which it is made of."""
+    parts = {v.name: published[field] for v, field in zip(variables, fields, strict=True)}
+    return {name: f"{p.low:g}..{p.high:g}{'' if p.units is NO_UNIT else f' {p.units[0]}'}" for name, p in parts.items()}
 
 
 TOPO_ABOUT = About(
@@ -99,11 +100,13 @@ TOPO_ABOUT = About(
     licence="other",
     url="https://doi.org/10.25584/PNNLDH/1986308",
     files=("any NetCDF with " + " ".join(TOPOGRAPHY),),
-    values="1/120 degrees; " + _ranges(TOPOGRAPHY),
+    values="1/120 degrees; missing values declared",
+    ranges=_ranges(TOPO_VARIABLES, TOPO_FIELDS, TOPOGRAPHY) | {"aspect_sin": "-1..1", "aspect_cos": "-1..1"},
 )
 SOIL_ABOUT = replace(TOPO_ABOUT, title="PNNL global 1 km land surface parameters: soil",
                      files=("any NetCDF with " + " ".join(SOIL) + " (layer, lat, lon)",),
-                     values="1/120 degrees, layers from the surface down past 30 cm; " + _ranges(SOIL))
+                     values="1/120 degrees; layers from the surface down past 30 cm; missing values declared",
+                     ranges=_ranges(SOIL_VARIABLES, SOIL_FIELDS, SOIL))
 
 
 class PnnlTopoConfig(FilesConfig):

@@ -3,17 +3,26 @@
 Each comes as a rich table for a terminal and as plain lines, never wrapped, for a pipe or a log.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from luray.cube.check import CheckReport, Row, SourceCheck
+from luray.cube.check import CheckReport, Row
 from luray.sources import About
 
 OK, BAD, QUIET = "green", "bold red", "dim"
+
+HEADS = ("  variable", "in the file", "values as read", "missing", "expected", "verdict")
+PARTS = (0.28, 0.25, 0.23, 0.24)
+"""Shares of the width for the file, the values, what is expected, and the verdict."""
+MISSING = 7
+"""Width of the share of missing cells."""
+WIDEST = 170
+"""Columns beyond which a table only gets harder to read."""
 
 
 @dataclass(frozen=True)
@@ -57,40 +66,46 @@ def sources_lines(sources: Iterable[Listed]) -> str:
     return "\n\n".join(blocks)
 
 
-def check_table(report: CheckReport) -> Table:
-    """A row a variable below a row of its source: found, expected, verdict; refusals in full are `refusals`."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"inputs of {report.run}", title_justify="left")
-    table.add_column("variable", no_wrap=True)
-    table.add_column("found", ratio=5, overflow="fold")
-    table.add_column("expected", ratio=3, overflow="fold")
-    table.add_column("verdict", ratio=2)
+def check_table(report: CheckReport, *, width: int) -> Group:
+    """Every source with a row a variable, in `width` columns: found, expected, verdict, and the rules below it."""
+    names = max((len(row.variable) for row in report.rows), default=0) + 2
+    rest = max(40, min(width, WIDEST) - names - MISSING - 2 * len(HEADS))
+    widths = (names, *(int(rest * part) for part in PARTS[:2]), MISSING, *(int(rest * part) for part in PARTS[2:]))
+    parts: list[RenderableType] = [_section(widths, [[Text(head, QUIET) for head in HEADS]])]
     for source in report.sources:
-        table.add_row(Text(source.name, "bold"), Text(source.found, "bold"), Text(source.expected, "bold"), "")
-        for row in source.rows:
-            table.add_row(Text(f"  {row.variable}"), Text(row.found), Text(row.expected), _verdict(row))
-        table.add_section()
+        parts += [Text(), Text(f"{source.name}: {source.found}", "bold"), Text(f"expected: {source.expected}", QUIET),
+                  *(Text(f"rule: {rule}", QUIET) for rule in source.rules),
+                  _section(widths, [_cells(row) for row in source.rows])]
+    return Group(*parts)
+
+
+def _section(widths: Sequence[int], rows: Iterable[Sequence[Text]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for width in widths:
+        table.add_column(width=width, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _verdict(row: Row) -> Text:
-    return Text("refused, see below", BAD) if row.refused else Text(row.verdict, OK)
+def _cells(row: Row) -> list[Text]:
+    verdict = Text("refused, see below", BAD) if row.refused else Text(row.verdict, OK)
+    return [Text(f"  {row.variable}"), Text(row.stored), Text(row.values), Text(row.missing), Text(row.expected),
+            verdict]
 
 
 def check_lines(report: CheckReport) -> str:
-    """The same as plain text: a line a source and a line a variable, the verdict first."""
+    """The same as plain text, the verdict first: a line a variable, below the lines of its source."""
     lines = []
     for source in report.sources:
-        lines.append(f"{source.name}: found {source.found}; expected {source.expected}")
-        lines += [f"  {'refused' if row.refused else row.verdict}: {row.source}.{row.variable}: found {row.found}; "
-                  f"expected {row.expected}" for row in source.rows]
+        lines += [f"{source.name}: {source.found}", f"{source.name}: expected {source.expected}",
+                  *(f"{source.name}: rule: {rule}" for rule in source.rules)]
+        lines += [f"  {'refused' if row.refused else row.verdict}: {row.source}.{row.variable}: found "
+                  f"{row.stored or 'nothing'}; values {row.values or '-'}, missing {row.missing or '-'}; expected "
+                  f"{row.expected}" for row in source.rows]
     return "\n".join(lines)
 
 
-def rules_of(report: CheckReport) -> Iterator[tuple[str, str]]:
-    """Source and rule, for everything that is done to the files when they are read."""
-    return ((source.name, rule) for source in report.sources for rule in source.rules)
-
-
-def refusals_of(report: CheckReport) -> Iterator[tuple[SourceCheck, str]]:
+def refusals_of(report: CheckReport) -> Iterator[tuple[str, str]]:
     """Source and message, in full, for everything that is refused."""
-    return ((source, message) for source in report.sources for message in source.refusals)
+    return ((source.name, message) for source in report.sources for message in source.refusals)
