@@ -1,5 +1,6 @@
 """The command line: one verb a stage, each resumable and each usable alone."""
 
+import json
 import logging
 import sys
 import time
@@ -93,6 +94,26 @@ def sources(file: Annotated[Path | None, typer.Argument(metavar="[RUN.toml]", sh
     refused; only the headers of the files are read. `luray build RUN.toml --check` then reads every value.
     """
     _sources(None if file is None else load_run(file, set_ or ()))
+
+
+@app.command()
+def virtualize(urls: Annotated[list[str], typer.Argument(metavar="URL...", help="NetCDF and GeoTIFF files, or folders "
+                                                         "of them: local, s3://, gs:// or https://.")],
+               collection: Annotated[str, typer.Option(help="What they are: a STAC collection, such as "
+                                                            "catalogs/luh2/collection.json.")],
+               output: Annotated[str, typer.Option(help="Folder of the catalog, made or extended: local, s3:// or "
+                                                        "gs://.")],
+               format_: Annotated[str, typer.Option("--format", metavar="parquet|json",
+                                                    help="How references are written.")] = "parquet") -> None:
+    """Catalogue files where they lie in STAC, with references by which NetCDF is read chunk by chunk."""
+    from luray.catalog.virtual import places, virtualize
+
+    with progress("virtualize") as show:
+        where = virtualize(urls, collection=collection, output=output, format=format_, progress=show)
+    out.print(f"STAC catalog: {where}", soft_wrap=True)
+    for line in ("in the run file:", "[catalog]", f'url = "{where}"', "[storage]",
+                 f"allow = {json.dumps(places(urls, output=output))}"):
+        out.print(escape(line), soft_wrap=True)
 
 
 @app.command()

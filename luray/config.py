@@ -165,6 +165,12 @@ class RunConfig(Config):
         return "/".join([output, *parts])
 
     @property
+    def reach(self) -> StorageConfig:
+        """Options of the stores; what lies below the run's own catalog may be led to, by references too."""
+        allow = (*self.storage.allow, *([self.catalog.root] if self.catalog else []))
+        return self.storage.model_copy(update={"allow": allow})
+
+    @property
     def cube(self) -> str:
         """Predictor cube."""
         return self.path("cube.zarr")
@@ -204,7 +210,7 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
                  "the run file means. This run wants:")
         raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
     run = RunConfig.model_validate_json(json.dumps(_expand(text), default=str))
-    configure(run.storage)
+    configure(run.reach)
     return run
 
 

@@ -5,23 +5,31 @@ fsspec (Zarr included), and workers find them in the environment.
 """
 
 import os
-import posixpath
 import re
 import uuid
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Annotated, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin
 
 import aiohttp
 import fsspec
 from fsspec.config import conf
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field
 
 from luray.schema import Config
 
 ENVIRONMENT = "LURAY_STORAGE"
 """Environment variable by which the options reach a worker, as JSON."""
+
+ALIASES = {"gcs": "gs", "s3a": "s3"}
+PORTS = {"http": ":80", "https": ":443"}
+"""Schemes with servers that decode paths, and the port that goes without saying."""
+
+LONGEST = 4096
+UNCLEAR = r"[\x00-\x1f\x7f\\]|::|^\s|^[A-Za-z][\w+.-]*:(?!//)"
+"""What readers of a URL disagree about: control characters, backslashes, fsspec's chains, schemes without slashes."""
 
 
 class RefusedError(ValueError):
@@ -96,20 +104,39 @@ def public(url: str) -> str:
     return url if is_local(url) else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
 
 
-def _place(url: str) -> tuple[str, str, str]:
-    """Scheme, host or bucket, and normalised path of a URL; local paths absolute, links followed."""
-    parts = urlsplit(url)
+def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
+    """Scheme, host or bucket, and path of a URL as its store reads it; None where two readers could differ about it.
+
+    Local links are followed. Object stores take a key letter by letter, HTTP servers decode it: so must this.
+    """
+    if len(url) > LONGEST or re.search(UNCLEAR, url):
+        return None
     if is_local(url):
-        return "file", "", os.path.realpath(unquote(parts.path) if parts.scheme else url)
-    path = posixpath.normpath("/" + unquote(parts.path).replace("\\", "/").lstrip("/"))
-    return {"gcs": "gs", "s3a": "s3"}.get(parts.scheme, parts.scheme), parts.netloc, path
+        return "file", "", tuple(os.path.realpath(LocalFileSystem._strip_protocol(url)).split("/"))
+    scheme, _, rest = url.partition("://")
+    scheme = ALIASES.get(scheme.lower(), scheme.lower())
+    if scheme in PORTS:
+        host, _, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+        host, segments = host.lower().removesuffix(PORTS[scheme]), tuple(unquote(s) for s in path.split("/"))
+    else:
+        host, _, path = rest.partition("/")
+        segments = tuple(path.split("/"))
+    return None if _climbs(path) else (scheme, host, segments)
+
+
+def _climbs(path: str) -> bool:
+    """True for a path with a step `.` or `..`, however often it is encoded."""
+    while (decoded := unquote(path)) != path:
+        path = decoded
+    return bool({".", ".."} & set(path.split("/")))
 
 
 def _below(url: str, root: str) -> bool:
-    scheme, host, path = _place(url)
-    root_scheme, root_host, root_path = _place(root)
-    inside = path == root_path or path.startswith(root_path.rstrip("/") + "/")
-    return (scheme, host) == (root_scheme, root_host) and inside
+    place, above = _place(url), _place(root.rstrip("/") or "/") if root else None
+    if place is None or above is None or place[:2] != above[:2]:
+        return False
+    steps = above[2] if above[2][-1] else above[2][:-1]
+    return place[2][: len(steps)] == steps
 
 
 async def _guarded_client(**options: Any) -> aiohttp.ClientSession:
@@ -121,7 +148,8 @@ async def _guarded_client(**options: Any) -> aiohttp.ClientSession:
 
 async def _check_redirect(_: aiohttp.ClientSession, __: SimpleNamespace, redirect: Any) -> None:
     start = str(redirect.url)
-    target = urljoin(start, redirect.response.headers.get("Location", ""))
+    headers = redirect.response.headers
+    target = urljoin(start, headers.get("Location") or headers.get("URI") or "")
     require_within(target, [urljoin(start, "/")], led_by=f"a redirect of {public(start)}")
 
 

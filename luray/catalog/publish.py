@@ -155,7 +155,7 @@ def publish(product_url: str, *, stac_dir: str, name: str, title: str, descripti
     collection.add_item(item)
     places = {f"{name}/{name}.json": item, f"{name}/collection.json": collection, "catalog.json": catalog}
     for place, stac in places.items():
-        stac.set_self_href(f"{_anchor(root)}/{place}")
+        stac.set_self_href(f"{anchor(root)}/{place}")
     for place, stac in places.items():
         stac.save_object(include_self_link=False, dest_href=f"{root}/{place}", stac_io=StoreIO())
     return f"{public(root)}/catalog.json"
@@ -225,14 +225,14 @@ def _suffix(path: str) -> str:
     return PurePosixPath(public(path)).suffix.lower()
 
 
-def _anchor(path: str) -> str:
+def anchor(path: str) -> str:
     """A place that hrefs can be relative to: an absolute local path, or a URL without credentials."""
     return str(fsspec.core.url_to_fs(path)[1]) if is_local(path) else public(path)
 
 
-def _href(target: str, *, folder: str) -> str:
+def relative_href(target: str, *, folder: str) -> str:
     """A place as seen from a folder: relative on one store, otherwise a URL."""
-    return make_relative_href(_anchor(target), _anchor(folder), start_is_dir=True)
+    return make_relative_href(anchor(target), anchor(folder), start_is_dir=True)
 
 
 def _file(path: str, *, key: str, role: str, folder: str) -> pystac.Asset:
@@ -242,7 +242,7 @@ def _file(path: str, *, key: str, role: str, folder: str) -> pystac.Asset:
         write_atomically(copy, read_object(path) or b"")
         path = copy
     title = key.replace("_", " ").capitalize()
-    return pystac.Asset(_href(path, folder=folder), title, media_type=MEDIA[_suffix(path)], roles=[role])
+    return pystac.Asset(relative_href(path, folder=folder), title, media_type=MEDIA[_suffix(path)], roles=[role])
 
 
 def _item(product: Finished, *, name: str, title: str) -> pystac.Item:
@@ -258,7 +258,7 @@ def _item(product: Finished, *, name: str, title: str) -> pystac.Item:
 
 def _add_data(item: pystac.Item, product: Finished, *, folder: str) -> None:
     """The store itself, ready for xarray, and its metadata."""
-    href = _href(product.url.rstrip("/"), folder=folder)
+    href = relative_href(product.url.rstrip("/"), folder=folder)
     data = pystac.Asset(href, title="Land use by year", media_type=ZARR, roles=["data"],
                         description="Zarr v3 group: " + ", ".join(VARIABLES) + ". The classes are those of land_use.")
     item.add_asset("data", data)

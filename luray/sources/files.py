@@ -1,4 +1,4 @@
-"""Finding, opening and reading NetCDF and GeoTIFF files, by box.
+"""Finding, opening and reading NetCDF and GeoTIFF files, Zarr stores and kerchunk references, by box.
 
 Every file is opened here, from a local path or any URL that fsspec knows, and closed again: what a source keeps is a
 `NetcdfFile` or a `RasterFile`, which hold the path and the layout.
@@ -6,12 +6,14 @@ Every file is opened here, from a local path or any URL that fsspec knows, and c
 
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import aiohttp
 import fsspec
 import h5py
 import numpy as np
@@ -24,14 +26,15 @@ from luray.grid import Grid
 from luray.schema import F32
 from luray.sources.base import Asset, FilesConfig, InputError, equals
 from luray.sources.layout import Layout, layout_of_axes, make_layout, require_same
+from luray.sources.stores import is_store, open_dataset, open_group, values_of
 from luray.sources.years import years_of
-from luray.storage import filesystem, is_local, public
+from luray.storage import RefusedError, filesystem, is_local, public
 from luray.windows import Box
 
 Index = tuple[int | slice, ...]
 
-BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError)
-"""What the NetCDF libraries raise on a damaged file."""
+BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, aiohttp.ClientError)
+"""What the libraries of NetCDF and Zarr raise on a damaged file."""
 
 DEPTH = 5
 """Levels of folders that are searched below the path of a source."""
@@ -83,7 +86,14 @@ def only(files: list[str], *, path: str, expected: str) -> str:
 
 @contextmanager
 def open_netcdf(url: str) -> Iterator[xr.Dataset]:
-    """A NetCDF file (version 3 or 4) without any decoding. Raises InputError where it cannot be read."""
+    """A NetCDF file (version 3 or 4), Zarr store or references, without any decoding.
+
+    Raises InputError where it cannot be read.
+    """
+    if is_store(url):
+        with _refusal(url, "Zarr", BROKEN), open_dataset(url) as data:
+            yield data
+        return
     with _refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
         with _refusal(url, "NetCDF", BROKEN):
             data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
@@ -94,6 +104,10 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
 @contextmanager
 def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
     """A function from a variable and an index to undecoded values; for version 4 it costs a tenth of `open_netcdf`."""
+    if is_store(url):
+        with _refusal(url, "Zarr", BROKEN):
+            yield partial(values_of, open_group(url))
+        return
     with _refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
         if engine == "scipy":
             with xr.open_dataset(source, engine=engine, decode_cf=False, cache=False) as data:
@@ -131,16 +145,17 @@ def open_raster(url: str) -> Iterator[Any]:
 
 @contextmanager
 def _refusal(url: str, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    shown = public(url)
     try:
         yield
-    except InputError:
+    except (InputError, RefusedError):
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{url}: there is no such file; get it or correct `path`") from error
+        raise InputError(f"{shown}: there is no such file; get it or correct `path`") from error
     except PermissionError as error:
-        raise InputError(f"{url}: access is denied; check the permissions or credentials") from error
+        raise InputError(f"{shown}: access is denied; check the permissions or credentials") from error
     except errors as error:
-        raise InputError(f"{url}: cannot be read as {kind} ({error}); it may be truncated: get it again") from error
+        raise InputError(f"{shown}: cannot be read as {kind} ({error}); it may be truncated: get it again") from error
 
 
 @dataclass(frozen=True)
