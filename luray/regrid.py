@@ -105,8 +105,10 @@ def cells_of(box: Box, grid: Grid) -> tuple[Index, Index]:
 
 def gather(native_VHW: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> F32:
     """Native values of V variables at the mapped cells, shape (V, rows, cols)."""
-    if method == "nearest":
-        return native_VHW[:, rows.low[:, None], cols.low]
+    if method == "nearest":  # whole rows are copied fastest, so the axis that grows more goes last
+        if native_VHW.shape[1] < rows.low.size:
+            return native_VHW.take(cols.low, axis=2).take(rows.low, axis=1)
+        return native_VHW.take(rows.low, axis=1).take(cols.low, axis=2)
     one = np.float32(1)
     along = native_VHW[:, rows.low] * (one - rows.weight)[:, None] + native_VHW[:, rows.high] * rows.weight[:, None]
     mixed: F32 = along[:, :, cols.low] * (one - cols.weight) + along[:, :, cols.high] * cols.weight

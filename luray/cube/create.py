@@ -15,7 +15,9 @@ from luray.schema import HILDA, OUTSIDE, Legend, Role, Variable
 
 ORIGINS = ("observed", "hindcast", "forecast")
 COMPRESSORS: CompressorsLike = (BloscCodec(cname="zstd", clevel=5, shuffle="noshuffle"), Crc32cCodec())
-"""The checksum is inside: the shard's own covers only its index."""
+"""For codes in one byte. The checksum is inside: the shard's own covers only its index."""
+FAST_COMPRESSORS: CompressorsLike = (BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec())
+"""For numbers, read with every window: a sixth larger than zstd, decoded in 0.6 of the time."""
 
 CHUNK = (64, 1024)
 """Fewest and most native cells along a side of a chunk."""
@@ -101,7 +103,8 @@ def create_native(root: zarr.Group, name: str, *, role: Role, grid: Grid, variab
     n, dtype = len(variables), variables[0].dtype
     fill = np.nan if np.dtype(dtype).kind == "f" else OUTSIDE if dtype == "uint8" else 0
     length, lead, dims = ((), (), ()) if years is None else ((len(years),), (1,), ("year",))
-    group.create_array("values", shape=(*length, n, *grid.shape), dtype=dtype, fill_value=fill, compressors=COMPRESSORS,
+    group.create_array("values", shape=(*length, n, *grid.shape), dtype=dtype, fill_value=fill,
+                       compressors=COMPRESSORS if np.dtype(dtype).itemsize == 1 else FAST_COMPRESSORS,
                        shards=whole_shards((*lead, n, *layout.shard)), chunks=(*lead, n, *layout.chunk),
                        attributes={"variables": [v.name for v in variables], "units": [v.units for v in variables]},
                        dimension_names=(*dims, "variable", "lat", "lon"))

@@ -8,14 +8,14 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from threading import Lock
+from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 import zarr
-from numpy.typing import NDArray
 
+from luray.cube.chunks import Chunks
 from luray.grid import Grid
 from luray.model.features import Features, scaled
 from luray.model.rollout import Sample
@@ -23,9 +23,6 @@ from luray.model.samples import Draw
 from luray.regrid import AxisMap, Method, gather, grid_map
 from luray.schema import F32, HILDA, OUTSIDE, U8, Bool, Legend, Variable
 from luray.windows import Box, Tiling
-
-_LOCK = Lock()
-"""Guards the kept chunks: training reads ahead in several threads."""
 
 
 class Layer(NamedTuple):
@@ -84,15 +81,12 @@ class Cube:
                         tuple(v for layer in self.static for v in layer.variables))
 
     @cached_property
-    def _opened(self) -> dict[str, Any]:
-        return {}
-
-    @cached_property
-    def _chunks(self) -> OrderedDict[tuple[str, tuple[int, ...], int, int], NDArray[Any]]:
-        return OrderedDict()
+    def chunks(self) -> Chunks:
+        """What reads the arrays in this process."""
+        return Chunks(self.url, most_bytes=self.KEPT_BYTES)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_opened", "_chunks")}
+        return {k: v for k, v in self.__dict__.items() if k != "chunks"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -132,39 +126,6 @@ class Cube:
             area.append((self.grid.cell_area[rows] / self.grid.cell_area.max()).astype(np.float32))
         return Sample(*(torch.from_numpy(np.stack(x)) for x in (maps, forcing, static, area)))
 
-    def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        """A rectangle of an array, `lead` being the indices before its last two axes.
-
-        Put together from decoded chunks, which are kept: training reads the same few over and over.
-        """
-        if path not in self._opened:
-            self._opened[path] = zarr.open_array(f"{self.url}/{path}", mode="r")
-        array = self._opened[path]
-        step_row, step_col = array.chunks[-2:]
-        first_row, first_col = rows.start // step_row, cols.start // step_col
-        last_row, last_col = (rows.stop - 1) // step_row, (cols.stop - 1) // step_col
-        whole = np.concatenate([np.concatenate([
-            self._chunk(array, path, lead, r, c) for c in range(first_col, last_col + 1)], axis=-1)
-            for r in range(first_row, last_row + 1)], axis=-2)
-        row, col = rows.start - first_row * step_row, cols.start - first_col * step_col
-        part: NDArray[Any] = whole[..., row : row + rows.stop - rows.start, col : col + cols.stop - cols.start]
-        return part
-
-    def _chunk(self, array: Any, path: str, lead: tuple[int, ...], row: int, col: int) -> NDArray[Any]:
-        key = path, lead, row, col
-        with _LOCK:
-            if key in self._chunks:
-                self._chunks.move_to_end(key)
-                return self._chunks[key]
-        high, wide = array.chunks[-2:]
-        at = slice(row * high, (row + 1) * high), slice(col * wide, (col + 1) * wide)
-        values = np.asarray(array[(*lead, ..., *at)])
-        with _LOCK:
-            self._chunks[key] = values
-            while sum(v.nbytes for v in self._chunks.values()) > self.KEPT_BYTES:
-                self._chunks.popitem(last=False)
-        return values
-
     def _fine(self, name: str, lead: tuple[int, ...], box: Box) -> U8:
         """A box of a state array, 0 beyond the grid, across the dateline in two pieces."""
         out = np.zeros(box.shape, np.uint8)
@@ -174,7 +135,7 @@ class Cube:
             shift = turn * self.grid.n_lon
             left, right = max(box.col, shift), min(box.col + box.width, shift + self.grid.n_lon)
             if top < bottom and left < right:
-                out[top - box.row : bottom - box.row, left - box.col : right - box.col] = self.read(
+                out[top - box.row : bottom - box.row, left - box.col : right - box.col] = self.chunks.read(
                     f"state/{name}", lead, slice(top, bottom), slice(left - shift, right - shift))
         return out
 
@@ -218,10 +179,11 @@ class Region:
         for layer in layers:
             first = 0
             native = self._read(layer, year, keep=keep)
-            for variable in layer.variables:
-                rows, cols = self._maps(layer, variable.resampling, box)
-                pieces.append(gather(native[first : first + variable.channels], rows, cols, method=variable.resampling))
-                first += variable.channels
+            for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
+                last = first + sum(v.channels for v in alike)
+                rows, cols = self._maps(layer, method, box)
+                pieces.append(gather(native[first:last], rows, cols, method=method))
+                first = last
         return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
 
     def _maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
@@ -248,7 +210,8 @@ class Region:
         key = layer.path, *lead
         if key not in self._native:
             rows, cols = self._pieces[layer.path]
-            values = np.concatenate([np.concatenate([self.cube.read(layer.path, lead, r, c) for c in cols], axis=-1)
+            read = self.cube.chunks.read
+            values = np.concatenate([np.concatenate([read(layer.path, lead, r, c) for c in cols], axis=-1)
                                      for r in rows], axis=-2)
             seen = np.concatenate([scaled(v, variable) for v, variable in zip(values, layer.variables, strict=True)])
             if not keep:

@@ -25,13 +25,14 @@ CHANGE_SCALE = 0.05
 def scaled(values: NDArray[Any], variable: Variable) -> F32:
     """One variable as the model sees it, shape (channels, lat, lon) for values (lat, lon); missing (NaN) is 0."""
     if variable.categories:
-        one_hot: F32 = (values == np.array(variable.categories)[:, None, None]).astype(np.float32)
+        one_hot: F32 = (values == np.array(variable.categories, values.dtype)[:, None, None]).astype(np.float32)
         return one_hot
     seen: F32 = values.astype(np.float32)
     if variable.transform == "log1p":
-        seen = np.log1p(seen)
-    known: F32 = np.nan_to_num(seen / np.float32(variable.scale), nan=0.0)[None]
-    return known
+        np.log1p(seen, out=seen)
+    seen /= np.float32(variable.scale)
+    seen[np.isnan(seen)] = 0
+    return seen[None]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""Rectangles of Zarr arrays put together from decoded chunks, of which the latest are kept.
+
+Training reads the same chunks over and over, in several threads; inference reads each once, in large pieces.
+"""
+
+from collections import OrderedDict
+from itertools import product
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+Key = tuple[Any, ...]
+
+
+class Chunks:
+    """Reads the arrays below `url`, keeping at most `most_bytes` of decoded chunks. Threads may share it."""
+
+    def __init__(self, url: str, *, most_bytes: int) -> None:
+        self._url, self._most, self._bytes = url, most_bytes, 0
+        self._arrays: dict[str, Any] = {}
+        self._kept: OrderedDict[Key, NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
+        """A rectangle (..., rows, cols) of an array, `lead` being the indices of its first axes."""
+        if path not in self._arrays:
+            self._arrays[path] = zarr.open_array(f"{self._url}/{path}", mode="r")
+        array = self._arrays[path]
+        high, wide = array.chunks[-2:]
+        out = np.empty((*array.shape[len(lead) : -2], rows.stop - rows.start, cols.stop - cols.start), array.dtype)
+        places = list(product(range(rows.start // high, -(-rows.stop // high)),
+                              range(cols.start // wide, -(-cols.stop // wide))))
+        for (r, c), chunk in self._decoded(array, (path, *lead), lead, places).items():
+            top, left = max(rows.start, r * high), max(cols.start, c * wide)
+            bottom, right = min(rows.stop, (r + 1) * high), min(cols.stop, (c + 1) * wide)
+            out[..., top - rows.start : bottom - rows.start, left - cols.start : right - cols.start] = chunk[
+                ..., top - r * high : bottom - r * high, left - c * wide : right - c * wide]
+        return out
+
+    def _decoded(self, array: Any, name: Key, lead: tuple[int, ...],
+                 places: list[tuple[int, int]]) -> dict[tuple[int, int], NDArray[Any]]:
+        """Chunks by row and column: kept ones, and those that are missing from one read of the box around them."""
+        found, missing = {}, []
+        for place in places:
+            chunk = self._get((*name, *place))
+            if chunk is None:
+                missing.append(place)
+            else:
+                found[place] = chunk
+        if missing:
+            high, wide = array.chunks[-2:]
+            (top, bottom), (left, right) = ((min(i), max(i) + 1) for i in zip(*missing, strict=True))
+            block = np.asarray(array[(*lead, ..., slice(top * high, bottom * high), slice(left * wide, right * wide))])
+            for r, c in missing:
+                row, col = (r - top) * high, (c - left) * wide
+                found[r, c] = block[..., row : row + high, col : col + wide]
+                self._keep((*name, r, c), found[r, c])
+        return found
+
+    def _get(self, key: Key) -> NDArray[Any] | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def _keep(self, key: Key, chunk: NDArray[Any]) -> None:
+        if chunk.nbytes > self._most:
+            return
+        chunk = chunk.copy()  # a view would keep the block that it was read in
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = chunk
+                self._bytes += chunk.nbytes
+            while self._bytes > self._most:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
