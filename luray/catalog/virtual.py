@@ -267,7 +267,7 @@ class _Files:
     async def get_range_async(self, path: str, *, start: int, end: int) -> bytes:
         """Bytes `start` to `end`."""
         fs, inner = filesystem(self.base + path)
-        return bytes(await asyncio.to_thread(fs.cat_file, inner, start, end))
+        return bytes(await asyncio.to_thread(fs.cat_file, inner, start=start, end=end))
 
 
 def _open_in(files: Any, path: str) -> Any:
@@ -297,7 +297,7 @@ def virtual_references(url: str) -> dict[str, Any]:
 
 def _magic(url: str) -> bytes:
     fs, path = filesystem(url)
-    return bytes(fs.cat_file(path, 0, 4))
+    return bytes(fs.cat_file(path, start=0, end=4))
 
 
 def _declare_fill(refs: dict[str, Any], name: str) -> None:
