@@ -267,7 +267,7 @@ def _number(value: float) -> str:
 def _allowed(variable: Variable, about: About) -> str:
     if variable.categories:
         return " ".join(map(str, variable.categories))
-    return about.ranges.get(variable.name) or about.ranges.get("") or f"numbers{_unit(variable)}"
+    return about.ranges.get(variable.name) or about.ranges.get("") or f"numbers in {variable.units}"
 
 
 def _unit(variable: Variable) -> str:

@@ -37,6 +37,8 @@ from luray.windows import Box
 MISSING = 255
 """Stored value of a missing category; the model sees no category there."""
 
+FLOATS = ("float32", "float64")
+
 TARGETS = (HILDA.ocean, *(int(c) for c in HILDA.codes), HILDA.nodata)
 """What a crosswalk may lead to: 0 outside, the seven classes, 99 no data."""
 
@@ -216,6 +218,7 @@ def _open_static(config: CategoricalConfig, about: About, url: str) -> Source:
     for _, band in bands:
         kept = {c: c for c in band.categories} | {m: m for m in band.missing}
         rules += [f"{band.name}: {', '.join(map(str, band.missing))} read as missing"] if band.missing else []
+        rules += [f"{band.name}: NaN read as missing"] if not band.categories and file.dtypes[0] in FLOATS else []
         rules += [f"{band.name}: {rule}" for rule in _nodata_rule(file, kept, "missing")]
     variables = tuple(band.variable(_stored(file, [b for _, b in bands])) for _, band in bands)
     return StaticRaster(name=config.name, about=about, grid=file.layout.grid, variables=variables, years=(),

@@ -23,6 +23,9 @@ STEP = 0.5
 COUNTS = {"2b": "number_of_people", "3b": "total-population"}
 """Variable of each round."""
 
+NO_COUNT = r"m\s*(?:\^|\*\*)?-?2|/\s*k?m|thousand|million|1000|1e|10\^"
+"""Units of a density or of a multiple of persons."""
+
 MOST = 1e9
 """Most people in a cell of 0.5 degrees: a larger number is no count but a fill value that the file does not declare."""
 
@@ -135,11 +138,11 @@ def _counts(file: NetcdfFile) -> str:
 
 
 def _steps(files: list[NetcdfFile], *, path: str) -> dict[int, tuple[NetcdfFile, int]]:
-    """File and time index of each year held. Raises InputError for repeated years and units of density."""
+    """File and time index of each year held. Raises InputError for repeated years and units that are no persons."""
     steps: dict[int, tuple[NetcdfFile, int]] = {}
     for file in files:
         units = file.variables[_counts(file)].units
-        if re.search(r"m\s*(?:\^|\*\*)?-?2|/\s*k?m", units):
+        if re.search(NO_COUNT, units, re.IGNORECASE):
             raise InputError(f"{file.url}: {_counts(file)} is in {units!r}, expected a count of people per cell; use "
                              "the files of counts")
         check_series(file.years, where=file.url)

@@ -310,4 +310,5 @@ def _common(holders: Mapping[str, NetcdfFile], rules: tuple[str, ...]) -> dict[s
     grid = shared_grid(used)
     require_lattice(grid, where=used[0].url)
     files = tuple(f.url for f in used)
-    return {"grid": grid, "years": (), "rules": (*rules, *turned(used)), "files": files, "holders": holders}
+    return {"grid": grid, "years": (), "files": files, "holders": holders,
+            "rules": (*rules, "NaN read as missing, as declared values are", *turned(used))}

