@@ -89,9 +89,12 @@ def sources(file: Annotated[Path | None, typer.Argument(metavar="[RUN.toml]", sh
             set_: Set = None) -> None:
     """List the inputs: what each is, its DOI and licence, where to get it, and the files expected.
 
-    Files are read as their publishers ship them, from a folder, a URL or a STAC catalog: nothing is converted by hand.
-    With a run file the list is that of the run, with what was found in each place (files, years, grid) or why it is
-    refused; only the headers of the files are read. `luray build RUN.toml --check` then reads every value.
+    Files are read as their publishers ship them, from a folder, a URL or a
+    STAC catalog; nothing is converted by hand.
+
+    With a run file: its own sources, and what was found of each (files,
+    years, grid) or why it is refused. Only the headers of the files are
+    read; `luray build RUN.toml --check` reads every value.
     """
     _sources(None if file is None else load_run(file, set_ or ()))
 
@@ -121,7 +124,11 @@ def build(file: RunFile, set_: Set = None,
           check: Annotated[bool, typer.Option("--check", help="Write nothing: read every value of every input once, "
                                               "and say for each variable what was found, what was expected, and the "
                                               "verdict. Exit code 1 if any is refused.")] = False) -> None:
-    """Build the predictor cube from the source files, each variable on its native grid."""
+    """Build the predictor cube from the source files, each variable on its native grid.
+
+    On new files run it with --check first: it names what is wrong, in which
+    file, and what to do, before anything is written.
+    """
     run = load_run(file, set_ or ())
     with session(run):
         if check:

@@ -36,6 +36,9 @@ Index = tuple[int | slice, ...]
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, aiohttp.ClientError)
 """What the libraries of NetCDF and Zarr raise on a damaged file."""
 
+WGS84 = {"proj": "longlat", "datum": "WGS84", "no_defs": True}
+"""What PROJ makes of OGC:CRS84, which is EPSG:4326 with its axes in the order in which rasters have them."""
+
 DEPTH = 5
 """Levels of folders that are searched below the path of a source."""
 
@@ -245,16 +248,29 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         if not lat or not lon or lat not in data.variables or lon not in data.variables:
             raise InputError(f"{url}: has dimensions {', '.join(sizes)}, expected latitude and longitude with "
                              "coordinates")
-        for name, variable in data.variables.items():
-            mapping = variable.attrs.get("grid_mapping_name", "latitude_longitude")
-            if mapping != "latitude_longitude":
-                raise InputError(f"{url}: {name} declares the projection {mapping}, expected longitude and latitude "
-                                 "(EPSG:4326); reproject the file")
+        _require_degrees(data, (lat, lon), where=url)
         layout = layout_of_axes(data[lat].values.astype(float), data[lon].values.astype(float), where=url)
         times, time_attrs = ((), {}) if time not in data.variables else (data[time].values.tolist(), data[time].attrs)
         fields = {str(name): Field(tuple(map(str, variable.dims)), str(variable.dtype), dict(variable.attrs))
                   for name, variable in data.variables.items()}
         return NetcdfFile(url, layout, (lat, lon), time, tuple(times), dict(time_attrs), fields)
+
+
+def _require_degrees(data: xr.Dataset, axes: tuple[str, str], *, where: str) -> None:
+    """Raise InputError unless coordinates are degrees from Greenwich in no projection."""
+    for name, variable in data.variables.items():
+        mapping = variable.attrs.get("grid_mapping_name", "latitude_longitude")
+        if mapping != "latitude_longitude":
+            raise InputError(f"{where}: {name} declares the projection {mapping}, expected longitude and latitude "
+                             "(EPSG:4326); reproject the file")
+        meridian = float(np.ravel(variable.attrs.get("longitude_of_prime_meridian", 0))[0])
+        if meridian != 0:
+            raise InputError(f"{where}: {name} counts longitudes from {meridian:g} degrees, expected from Greenwich; "
+                             "add them to the longitudes and correct the attribute")
+    for name in axes:
+        units = str(data[name].attrs.get("units", "")).strip()
+        if units and not units.lower().startswith(("deg", "°")):
+            raise InputError(f"{where}: {name} is in {units!r}, expected degrees; convert the coordinates")
 
 
 def _axis(sizes: list[str], names: tuple[str, ...]) -> str:
@@ -297,7 +313,7 @@ def inspect_raster(url: str) -> RasterFile:
     """
     with open_raster(url) as raster:
         crs = raster.crs
-        if crs is None or crs.to_epsg() != 4326:
+        if crs is None or (crs.to_epsg() != 4326 and crs.to_dict() != WGS84):
             found = crs.to_string() if crs else "none"
             raise InputError(f"{url}: coordinate reference system is {found}, expected EPSG:4326; "
                              + ("reproject the file" if crs else "declare it with gdal_edit -a_srs EPSG:4326"))

@@ -133,6 +133,44 @@ def test_a_file_in_another_projection_is_refused(tmp_path):
         inspect_raster(str(bare))
 
 
+def test_coordinates_that_are_no_degrees_from_greenwich_are_refused(tmp_path):
+    variables = {**axes(GRID), "v": (DIMS, FIELD, {})}
+    radians = (("lat",), np.radians(GRID.lat), {"units": "radians"})
+    path = write_nc(tmp_path / "f.nc", {**variables, "lat": radians})
+    with pytest.raises(InputError, match=r"f\.nc: lat is in 'radians', expected degrees"):
+        inspect_netcdf(str(path))
+    mapping = {"grid_mapping_name": "latitude_longitude", "longitude_of_prime_meridian": 2.337229}
+    path = write_nc(tmp_path / "f.nc", {**variables, "crs": ((), np.int32(0), mapping)})
+    with pytest.raises(InputError, match=r"f\.nc: crs counts longitudes from 2\.33723 degrees, expected from Gr"):
+        inspect_netcdf(str(path))
+    path = write_nc(tmp_path / "f.nc", {**variables, "crs": ((), np.int32(0), {**mapping,
+                                                                              "longitude_of_prime_meridian": 0.0})})
+    assert inspect_netcdf(str(path)).layout.grid == GRID
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "OGC:CRS84", "+proj=longlat +datum=WGS84"])
+def test_longitude_and_latitude_under_any_name_of_the_system(tmp_path, crs):
+    path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1, crs=crs)
+    assert inspect_raster(str(path)).layout.grid == GRID
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4258", "+proj=longlat +ellps=clrk66", "+proj=longlat +datum=WGS84 +pm=paris"])
+def test_other_meridians_and_data_are_refused(tmp_path, crs):
+    path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1, crs=crs)
+    with pytest.raises(InputError, match=r"f\.tif: coordinate reference system is .*, expected EPSG:4326"):
+        inspect_raster(str(path))
+
+
+def test_a_raster_whose_pixels_are_points_lies_half_a_pixel_off_its_tie_point(tmp_path):
+    """GDAL says where the pixel's corner is, whichever convention the file follows: never half a cell off."""
+    path = tmp_path / "point.tif"
+    with rasterio.open(path, "w", driver="GTiff", dtype="float32", count=1, height=4, width=6, crs="EPSG:4326",
+                       transform=rasterio.Affine(1, 0, 10, 0, -1, 50)) as out:
+        out.update_tags(AREA_OR_POINT="Point")
+        out.write(FIELD, 1)
+    assert inspect_raster(str(path)).layout.grid == GRID
+
+
 def test_a_rotated_or_scaled_geotiff_is_refused(tmp_path):
     path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1)
     with rasterio.open(path, "r+") as out:
