@@ -1,6 +1,6 @@
 """GEBCO elevation and depth, 15 arcsec."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,11 +19,18 @@ LOWEST, HIGHEST = -12000, 9000
 ELEVATION = Variable(name="elevation", role="static", units="m", long_name="elevation above sea level, negative below",
                      dtype="int16", resampling="bilinear", scale=1000.0)
 
+EDITIONS = {
+    2020: "10.5285/a29c5465-b138-234d-e053-6c86abc040b9", 2023: "10.5285/f98b053b-0cbc-6c23-e053-6c86abc0af7b",
+    2024: "10.5285/1c44ce99-0a0d-5f4f-e063-7086abc0ea0f", 2025: "10.5285/37c52e96-24ea-67ce-e063-7086abc05f29",
+    2026: "10.5285/4f68d5c7-45eb-f999-e063-7086abc036fa",
+}
+"""DOI of each edition; those of the others could not be confirmed."""
+
 ABOUT = About(
     title="GEBCO gridded bathymetry and land elevation",
-    doi="10.5285/f98b053b-0cbc-6c23-e053-6c86abc0af7b",
+    doi=EDITIONS[max(EDITIONS)],
     licence="public domain",
-    url="https://www.gebco.net/data_and_products/gridded_bathymetry_data/",
+    url="https://www.gebco.net/data-products/gridded-bathymetry-data",
     files=("GEBCO_{year}.nc",),
     values="15 arcsec; elevation in metres as int16, depths negative",
     ranges={"": f"{LOWEST}..{HIGHEST} m"},
@@ -64,8 +71,9 @@ class Gebco(Described):
 
 def open_gebco(config: GebcoConfig) -> Source:
     """GEBCO elevation. Raises InputError for no file or several, another dtype, unit or lattice."""
-    url = only([f for f, _ in matching(config, r"GEBCO_\d{4}[^/]*\.nc")], path=config.where,
-               expected="GEBCO file (GEBCO_{year}.nc)")
+    found = {file: int(m[1]) for file, m in matching(config, r"GEBCO_(\d{4})[^/]*\.nc")}
+    url = only(list(found), path=config.where, expected="GEBCO file (GEBCO_{year}.nc)")
+    about = replace(ABOUT, title=f"{ABOUT.title}, {found[url]}", doi=EDITIONS.get(found[url], ""))
     file = inspect_netcdf(url)
     file.require("elevation")
     field = file.variables["elevation"]
@@ -76,6 +84,6 @@ def open_gebco(config: GebcoConfig) -> Source:
         raise InputError(f"{url}: elevation is in {field.units!r}, expected metres; correct the units attribute or the "
                          "file")
     require_lattice(file.layout.grid, where=url)
-    return Gebco(name="gebco", about=ABOUT, grid=file.layout.grid, variables=(ELEVATION,), years=(),
+    return Gebco(name="gebco", about=about, grid=file.layout.grid, variables=(ELEVATION,), years=(),
                  rules=(*file.layout.rules, "depths below sea level kept"), files=(url,), file=file,
                  stored=(stored_netcdf("elevation", [file]),))

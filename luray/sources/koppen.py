@@ -34,9 +34,9 @@ CLIMATE = Variable(name="climate_group", role="forcing", units="1", long_name="K
 
 ABOUT = About(
     title="Koeppen-Geiger climate classification maps, 1901-2099",
-    doi="10.1038/s41597-023-02549-6",
+    doi="10.6084/m9.figshare.21789074",
     licence="CC-BY-4.0",
-    url="https://www.gloh2o.org/koppen/",
+    url="https://www.gloh2o.org/koppen/ (Beck et al. 2023: https://doi.org/10.1038/s41597-023-02549-6)",
     files=("{period}/koppen_geiger_0p01.tif for 1901_1930 1931_1960 1961_1990 1991_2020",
            "{period}/{ssp}/koppen_geiger_0p01.tif for 2041_2070 2071_2099"),
     values="zones 1-30, 0 no data, one map a period; years between the periods hold the map before them",

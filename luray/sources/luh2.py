@@ -56,7 +56,7 @@ ABOUT = About(
     title="LUH2: Harmonization of global land use change and management, 850-2100",
     doi="10.22033/ESGF/input4MIPs.10454",
     licence="CC-BY-SA-4.0",
-    url="https://luh.umd.edu/data.shtml",
+    url="https://luh.umd.edu/data.shtml (v2f: https://doi.org/10.22033/ESGF/input4MIPs.10468)",
     files=("states.nc", "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{IAM}-{ssp}-2-1-f_gn_2015-2100.nc",
            "staticData_quarterdeg.nc"),
     values="0.25 degrees; fractions 0..1 of the cell, 1e20 missing; the 12 states and icwtr sum to 1",

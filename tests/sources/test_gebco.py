@@ -50,6 +50,25 @@ def test_two_editions_or_none_are_refused(tmp_path):
     assert open_(tmp_path / "GEBCO_2023.nc").files == (str(tmp_path / "GEBCO_2023.nc"),)
 
 
+@pytest.mark.parametrize(("edition", "doi"), [(2023, "10.5285/f98b053b-0cbc-6c23-e053-6c86abc0af7b"),
+                                              (2024, "10.5285/1c44ce99-0a0d-5f4f-e063-7086abc0ea0f"), (2019, "")])
+def test_the_doi_is_that_of_the_edition(tmp_path, edition, doi):
+    write(tmp_path, f"GEBCO_{edition}.nc")
+    about = open_(tmp_path).about
+    assert (about.doi, about.title) == (doi, f"GEBCO gridded bathymetry and land elevation, {edition}")
+
+
+def test_what_is_in_the_file_is_told_and_0_to_360_is_turned(tmp_path):
+    write(tmp_path, grid=Grid(35, 200, 1 / 240, 4, 6))
+    source = open_(tmp_path)
+    assert source.grid == Grid(35, -160, 1 / 240, 4, 6)
+    np.testing.assert_array_equal(source.read(None, Box(0, 0, 4, 6))[0], HEIGHT)
+    [stored] = source.stored
+    assert (stored.name, stored.dtype, stored.units, stored.fills) == ("elevation", "int16", "m", ())
+    assert stored.orientation == "south first, longitudes 0..360"
+    assert stored.turned == ("rows stored south first, read north first", "longitudes 0..360 turned to -180..180")
+
+
 @pytest.mark.parametrize(("change", "found"), [
     ({"height": HEIGHT.astype(np.float32)}, "elevation is float32"),
     ({"scale_factor": 0.1}, r"with scale and offset \(0\.1, 0\.0\), expected plain int16"),

@@ -84,6 +84,36 @@ def test_radians_are_turned_and_bare_units_are_said(tmp_path):
     assert "units not declared, taken as: ASPECT in degrees" in source.rules
 
 
+def test_every_variable_is_told_by_the_field_it_is_made_of(tmp_path):
+    write_topo(tmp_path / "TOPO.nc", topography(), ascending=True)
+    source = topo(tmp_path)
+    told = {v.name: s.name for v, s in zip(source.variables, source.stored, strict=True)}
+    assert told == {"mean_elevation": "ELEVATION", "elevation_spread": "STDEV_ELEV", "slope": "SLOPE",
+                    "aspect_sin": "ASPECT", "aspect_cos": "ASPECT", "sky_view": "SKY_VIEW_FACTOR",
+                    "terrain_configuration": "TERRAIN_CONFIG"}
+    assert {(s.fills, s.turned) for s in source.stored} == {((-9999,), ("rows stored south first, read north first",))}
+    assert source.about.ranges["slope"] == "0..90 degrees"
+    write_nc(tmp_path / "SOIL.nc", layers(6))
+    ground = soil(tmp_path)
+    assert [s.name for s in ground.stored] == ["PCT_SAND", "PCT_SAND", "PCT_CLAY", "PCT_CLAY", "ORGANIC", "ORGANIC"]
+    assert ground.about.ranges["organic_30_100cm"] == "0..1000 kg/m3"
+    assert set(ground.about.ranges) == {v.name for v in ground.variables}
+
+
+def test_nan_is_missing_and_said_and_an_undeclared_fill_value_is_refused(tmp_path):
+    fields = topography()
+    for values in fields.values():
+        values[0, 1] = np.nan
+    write_topo(tmp_path / "TOPO.nc", fields)
+    source = topo(tmp_path)
+    assert np.isnan(source.read(None, Box(0, 1, 1, 1))).all()
+    assert "NaN read as missing, as declared values are" in source.rules
+    bare = {n: (("lat", "lon"), v, {"units": UNITS[n]}) for n, v in fields.items()}
+    write_nc(tmp_path / "TOPO.nc", {**axes(GRID), **bare})
+    with pytest.raises(InputError, match=r"TOPO\.nc, STDEV_ELEV: 1 cells are out of range, worst -9999 .* or a decl"):
+        topo(tmp_path).read(None, EVERYTHING)
+
+
 def test_lacking_doubled_or_foreign_variables_are_refused(tmp_path):
     fields = topography()
     write_topo(tmp_path / "a.nc", {n: v for n, v in fields.items() if n not in ("SLOPE", "ASPECT")})
