@@ -13,6 +13,7 @@ from luray.cli import app
 from luray.cube.check import CheckReport
 from luray.distributed import stages
 from luray.sandbox import demo_run
+from luray.sources.aggregated import AggregatedConfig
 from tests.distributed.conftest import SETTINGS, Place, small_run
 
 NAMES = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")
@@ -105,6 +106,23 @@ def test_the_list_of_sources_of_a_run_says_what_was_found(spoiled: Path, tmp_pat
     assert re.search(r"found +13 files; years 1996-2008; 100 x 150 cells of 0\.010000 degrees", blocks["hilda"])
     assert re.search(r"refused +\S+GEBCO_2024\.nc: cannot be read as NetCDF", blocks["gebco"])
     assert "refused" not in blocks["luh2"], "only headers are read here"
+
+
+def test_maps_between_the_cells_of_the_run_are_refused_and_what_is_made_of_maps_that_are_not_there(place, tmp_path):
+    run = small_run(place.world, tmp_path / "out", "grid.north=48.005", "grid.shape=[50, 100]")
+    report = stages.check(run)
+    assert report.refused == ("hilda",)
+    [row] = (r for r in report.rows if r.source == "hilda")
+    assert re.match(r"refused: hilda: cells are shifted by 0\.500 of a cell against the run grid .*correct the georef",
+                    row.verdict)
+    gone = run.sources[0].model_copy(update={"path": str(tmp_path / "nowhere")})
+    blocks = AggregatedConfig(kind="aggregated", block=25)
+    report = stages.check(run.model_copy(update={"sources": (blocks, gone, run.sources[4])}))
+    assert report.refused == ("hilda", "aggregated")
+    assert [len(source.rows) for source in report.sources] == [1, 1, 7]
+    assert {r.verdict for r in report.rows if r.source == "aggregated"} == {
+        "refused: source aggregated is made from the maps of the state source on the run grid, which are not open; "
+        "correct the state source first"}
 
 
 def test_a_run_without_maps_is_refused_before_anything_is_read(place: Place, tmp_path: Path):
