@@ -1,13 +1,16 @@
 """What every test shares: one Hypothesis profile and the folder of real data."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from luray.storage import StorageConfig, configure, configured
+from tests.gcs import GcsBucket, serve_gcs
 from tests.s3 import Bucket, serve
+from tests.web import Site, serve_site
 
 # Tests run beside each other: one thread unless a test asks for more, and threads that wait sleep.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,3 +35,29 @@ def s3() -> Iterator[Bucket]:
     """An empty bucket of a real S3 server."""
     with serve("luray-tests") as bucket:
         yield bucket
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[GcsBucket]:
+    """An empty bucket of a real server of Google's storage API."""
+    with serve_gcs("luray-tests") as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """An empty folder on a real web server that answers ranges and can redirect."""
+    with serve_site(tmp_path / "site") as found:
+        yield found
+
+
+@pytest.fixture
+def allow() -> Iterator[Callable[..., None]]:
+    """A function that allows roots, as `storage.allow` of a run file does; undone after the test."""
+    before = configured()
+
+    def call(*roots: str) -> None:
+        configure(StorageConfig(allow=roots))
+
+    yield call
+    configure(before)

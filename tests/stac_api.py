@@ -27,8 +27,9 @@ def serve_stac(folder: Path, items: Iterable[dict[str, Any]], collections: Itera
         files.append(folder / f"{collection['id']}.collection.json")
         files[-1].write_text(json.dumps(collection))
     address = f"127.0.0.1:{free_port()}"
-    server = subprocess.Popen([str(Path(sys.executable).with_name("rustac")), "serve", "--addr", address, *map(str, files)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    program = Path(sys.executable).with_name("rustac")
+    server = subprocess.Popen([str(program), "serve", "--addr", address, *map(str, files)], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
             try:

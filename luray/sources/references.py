@@ -4,32 +4,25 @@ References come from strangers. They are read as plain data into one table, and 
 before every file behind them is known to lie where the run may read.
 """
 
+import asyncio
 import base64
 import binascii
 import io
 import json
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any
 
-import fsspec
 import pyarrow
 import pyarrow.parquet
-from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
-from zarr.abc.store import (
-    ByteRequest,
-    OffsetByteRequest,
-    RangeByteRequest,
-    Store,
-    SuffixByteRequest,
-)
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from luray.sources.base import InputError
-from luray.storage import configured, filesystem, is_local, public, require_within
+from luray.storage import configured, filesystem, public, require_within
 
 Part = bytes | tuple[str, int | None, int | None]
 """A value of the store: its bytes, or a target with offset and length (None for the whole file)."""
@@ -200,7 +193,6 @@ class ReferenceStore(Store):
     """Read-only Zarr store over references; a byte range that is not there is an error, never a missing chunk."""
 
     references: References
-    _systems: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__(read_only=True)
@@ -221,24 +213,17 @@ class ReferenceStore(Store):
         return prototype.buffer.from_bytes(data[_slice(byte_range, len(data))])
 
     async def _fetch(self, key: str, target: str, offset: int | None, length: int | None) -> bytes:
-        start, stop = (None, None) if offset is None or length is None else (offset, offset + length)
+        start, end = (None, None) if offset is None or length is None else (offset, offset + length)
+        fs, path = filesystem(target)
         where = f"{public(self.references.url)}: {key} is in {public(target)}"
         try:
-            data: bytes = await self._system(target)._cat_file(target, start=start, end=stop)
+            data: bytes = await asyncio.to_thread(fs.cat_file, path, start=start, end=end)
         except FileNotFoundError as error:
             raise InputError(f"{where}, which is not there; get it or write the references again") from error
         if length is not None and len(data) != length:
             raise InputError(f"{where}, which gives {len(data)} bytes at {offset}, expected {length}; the file was cut "
                              "or replaced: write the references again")
         return data
-
-    def _system(self, target: str) -> Any:
-        protocol = "file" if is_local(target) else target.split("://", 1)[0]
-        if protocol not in self._systems:
-            kind = fsspec.get_filesystem_class(protocol)
-            self._systems[protocol] = (kind(asynchronous=True, use_listings_cache=False) if kind.async_impl
-                                       else AsyncFileSystemWrapper(kind(), asynchronous=True))
-        return self._systems[protocol]
 
     async def get_partial_values(self, prototype: BufferPrototype,
                                  key_ranges: Iterable[tuple[str, ByteRequest | None]]) -> list[Buffer | None]:

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from xarray.backends.zarr import FillValueCoder
 from zarr.core.group import Group
 from zarr.core.metadata.v2 import ArrayV2Metadata
 from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
+from zarr.storage import FsspecStore
 
 from luray.sources.base import InputError
 from luray.sources.references import ReferenceStore, is_references, load_references
-from luray.storage import exists, public
+from luray.storage import exists, filesystem, is_local, public
 
 CODECS = frozenset((
     "bytes", "transpose", "sharding_indexed", "crc32c", "vlen-utf8", "vlen-bytes", "blosc", "zlib", "gzip", "bz2",
@@ -50,10 +52,18 @@ def open_group(url: str) -> Group:
             store = ReferenceStore(load_references(url))
             group: Group = zarr.open_group(store, mode="r", zarr_format=2, use_consolidated=False)
         else:
-            group = zarr.open_group(url, mode="r")
+            group = zarr.open_group(_store(url), mode="r")
         for name, array in group.arrays():
             _require_plain(array, where=f"{public(url)}: {name}")
     return group
+
+
+def _store(url: str) -> Any:
+    """A store over the file system that everything else reads through; zarr's own would leave its sessions open."""
+    if is_local(url):
+        return url
+    fs, path = filesystem(url)
+    return FsspecStore(AsyncFileSystemWrapper(fs, asynchronous=True), read_only=True, path=path.rstrip("/"))
 
 
 @contextmanager

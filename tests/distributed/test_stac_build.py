@@ -19,8 +19,8 @@ from tests.s3 import Bucket
 from tests.stac_api import serve_stac
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
-COLLECTIONS = {"hilda": "hilda", "luh2": "luh2", "isimip": "isimip-population", "koppen": "koppen-geiger", "gebco": "gebco",
-               "pnnl": "pnnl"}
+COLLECTIONS = {"hilda": "hilda", "luh2": "luh2", "isimip": "isimip-population", "koppen": "koppen-geiger",
+               "gebco": "gebco", "pnnl": "pnnl"}
 """Folder of the sandbox, and the collection that describes it."""
 
 
@@ -74,7 +74,8 @@ def spoil_other_years(s3: Bucket) -> None:
 
 def catalogued(s3: Bucket) -> tuple[list[dict], list[dict]]:
     """Items and collections of the static catalog on S3, as an API would hold them: with absolute addresses."""
-    keys = [key for key in s3.keys() if key.startswith("stac/") and key.endswith(".json") and "catalog.json" not in key]
+    stored = s3.keys()
+    keys = [key for key in stored if key.startswith("stac/") and key.endswith(".json") and "catalog.json" not in key]
     documents = {key: json.loads(read_object(f"{s3.url}/{key}")) for key in keys}
     collections = [d for d in documents.values() if d["type"] == "Collection"]
     items = [d for d in documents.values() if d["type"] == "Feature"]

@@ -1,0 +1,45 @@
+"""A real server of Google's storage API on this machine, in memory; it keeps no credentials."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# gcsfs otherwise asks every bucket for a minute whether it is of the hierarchical kind, which the emulator is not
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
+import fsspec
+import pytest
+
+from tests.stac_api import free_port
+
+
+class GcsBucket:
+    """A bucket, filled through a file system object that the program does not share."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        self.name, self.url, self.endpoint = name, f"gs://{name}", endpoint
+        self.files = fsspec.filesystem("gs", token="anon", endpoint_url=endpoint, skip_instance_cache=True)
+
+    def put(self, key: str, data: bytes) -> None:
+        self.files.pipe_file(f"{self.name}/{key}", data)
+
+    def get(self, key: str) -> bytes:
+        return self.files.cat_file(f"{self.name}/{key}")
+
+
+@contextmanager
+def serve_gcs(name: str) -> Iterator[GcsBucket]:
+    """A bucket on a server of its own; the endpoint comes from the environment, as everywhere."""
+    from gcp_storage_emulator.server import create_server
+
+    port = free_port()
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket=name)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        fsspec.get_filesystem_class("gs").clear_instance_cache()
+        try:
+            yield GcsBucket(f"http://127.0.0.1:{port}", name)
+        finally:
+            fsspec.get_filesystem_class("gs").clear_instance_cache()
+            server.stop()
