@@ -48,8 +48,8 @@ class AggregatedConfig(Config):
     def open(self, request: Request) -> Source:
         """The source; see `open_aggregated`. Raises ValueError where the request lacks the state source or the grid."""
         if request.state is None or request.grid is None:
-            raise ValueError("source aggregated is made from the maps of the state source on the run grid, which are not "
-                             "open; correct the state source first")
+            raise ValueError("source aggregated is made from the maps of the state source on the run grid, which are "
+                             "not open; correct the state source first")
         return open_aggregated(self, state=request.state, grid=request.grid)
 
 

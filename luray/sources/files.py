@@ -36,9 +36,6 @@ Index = tuple[int | slice, ...]
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, aiohttp.ClientError)
 """What the libraries of NetCDF and Zarr raise on a damaged file."""
 
-WGS84 = {"proj": "longlat", "datum": "WGS84", "no_defs": True}
-"""What PROJ makes of OGC:CRS84, which is EPSG:4326 with its axes in the order in which rasters have them."""
-
 DEPTH = 5
 """Levels of folders that are searched below the path of a source."""
 
@@ -313,7 +310,7 @@ def inspect_raster(url: str) -> RasterFile:
     """
     with open_raster(url) as raster:
         crs = raster.crs
-        if crs is None or (crs.to_epsg() != 4326 and crs.to_dict() != WGS84):
+        if crs is None or crs.to_epsg() != 4326:
             found = crs.to_string() if crs else "none"
             raise InputError(f"{url}: coordinate reference system is {found}, expected EPSG:4326; "
                              + ("reproject the file" if crs else "declare it with gdal_edit -a_srs EPSG:4326"))
