@@ -88,7 +88,7 @@ def find_assets(catalog: CatalogConfig, collection: str, *, years: range | None 
     """
     with _reading(catalog):
         reader = _Reader(catalog)
-        with warnings.catch_warnings():
+        with reader.session, warnings.catch_warnings():
             warnings.simplefilter("ignore", PystacClientWarning)
             client = Client.open(catalog.place, stac_io=reader)
             search = client.conforms_to(ConformanceClasses.ITEM_SEARCH)
@@ -137,8 +137,11 @@ class _Reader(StacApiIO):
 
     def _check_redirect(self, response: requests.Response, *_: Any, **__: Any) -> None:
         target = self.session.get_redirect_target(response)
-        if target:
-            self._require(urljoin(response.url, target), "a redirect")
+        try:
+            self._require(urljoin(response.url, target or ""), "a redirect")
+        except RefusedError:
+            response.close()
+            raise
 
 
 @contextmanager
