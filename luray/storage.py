@@ -94,9 +94,13 @@ def require_within(url: str, roots: Iterable[str], *, led_by: str) -> str:
     """
     if any(_below(url, root) for root in (*roots, *configured().allow)):
         return url
-    root = url.rsplit("/", 1)[0] + "/"
-    raise RefusedError(f"{led_by} leads to {public(url)}, which is below neither its own root nor one of storage.allow "
-                       f'in the run file; if you trust it, add it there: allow = ["{public(root)}"]')
+    shown = re.sub(r"[\x00-\x1f\x7f]", "?", public(url))[:LONGEST]
+    if _place(url) is None:
+        raise RefusedError(f"{led_by} leads to {shown}, which two readers could take for different places; expected a "
+                           "plain path or URL: correct it there")
+    root = shown.rsplit("/", 1)[0] + "/"
+    raise RefusedError(f"{led_by} leads to {shown}, which is below neither its own root nor one of storage.allow in "
+                       f'the run file; if you trust it, add it there: allow = ["{root}"]')
 
 
 def public(url: str) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 
 class Site:
-    """A folder at an address; `asked` are the paths of requests, `redirects` paths that lead elsewhere."""
+    """A folder at an address; `asked` are the paths of requests, `redirects` paths that lead elsewhere by `header`."""
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder, self.url = folder, address
         self.asked: list[str] = []
         self.redirects: dict[str, str] = {}
+        self.header = "Location"
 
     def put(self, name: str, data: bytes) -> str:
         path = self.folder / name
@@ -42,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
         file = site.folder / path.lstrip("/")
         if path in site.redirects:
             self.send_response(302)
-            self.send_header("Location", site.redirects[path])
+            self.send_header(site.header, site.redirects[path])
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

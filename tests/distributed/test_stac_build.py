@@ -28,10 +28,10 @@ def test_a_cube_of_references_on_s3_found_in_an_api_is_that_of_local_files(
         place: Place, s3: Bucket, tmp_path: Path) -> None:
     for path in sorted(place.world.rglob("*")):
         if path.is_file() and path.relative_to(place.world).parts[0] in COLLECTIONS:
-            s3.put(f"inputs/{path.relative_to(place.world)}", path.read_bytes())
+            s3.put(f"cube/inputs/{path.relative_to(place.world)}", path.read_bytes())
     for folder, name in COLLECTIONS.items():
-        virtualize([f"{s3.url}/inputs/{folder}"], collection=str(CATALOGS / name / "collection.json"),
-                   output=f"{s3.url}/stac")
+        virtualize([f"{s3.url}/cube/inputs/{folder}"], collection=str(CATALOGS / name / "collection.json"),
+                   output=f"{s3.url}/cube/stac")
     spoil_other_years(s3)
     items, collections = catalogued(s3)
     with serve_stac(tmp_path, items, collections) as api:
@@ -54,12 +54,12 @@ def spoil_other_years(s3: Bucket) -> None:
     """Overwrite on S3 every chunk of LUH2 before the run's years, and the variables that are no area: who reads more
     than the run needs cannot decode what it reads."""
     before = configured()
-    configure(StorageConfig(allow=(f"{s3.url}/inputs/",)))
+    configure(StorageConfig(allow=(f"{s3.url}/cube/inputs/",)))
     try:
-        parts = load_references(f"{s3.url}/stac/luh2/states/states.nc.parquet").parts
+        parts = load_references(f"{s3.url}/cube/stac/luh2/states/states.nc.parquet").parts
     finally:
         configure(before)
-    data, spoilt = bytearray(s3.get("inputs/luh2/states.nc")), 0
+    data, spoilt = bytearray(s3.get("cube/inputs/luh2/states.nc")), 0
     for key, part in parts.items():
         name, _, index = key.rpartition("/")
         if isinstance(part, bytes) or index.count(".") != 2:
@@ -69,14 +69,14 @@ def spoil_other_years(s3: Bucket) -> None:
             data[offset : offset + length] = b"\xff" * length
             spoilt += 1
     assert spoilt > 12 * 1100
-    s3.put("inputs/luh2/states.nc", bytes(data))
+    s3.put("cube/inputs/luh2/states.nc", bytes(data))
 
 
 def catalogued(s3: Bucket) -> tuple[list[dict], list[dict]]:
     """Items and collections of the static catalog on S3, as an API would hold them: with absolute addresses."""
     stored = s3.keys()
-    keys = [key for key in stored if key.startswith("stac/") and key.endswith(".json") and "catalog.json" not in key]
-    documents = {key: json.loads(read_object(f"{s3.url}/{key}")) for key in keys}
+    keys = [key for key in stored if key.startswith("cube/stac/") and key.endswith(".json")]
+    documents = {key: json.loads(read_object(f"{s3.url}/{key}")) for key in keys if not key.endswith("catalog.json")}
     collections = [d for d in documents.values() if d["type"] == "Collection"]
     items = [d for d in documents.values() if d["type"] == "Feature"]
     for key, item in documents.items():
