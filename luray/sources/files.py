@@ -1,14 +1,16 @@
 """Finding, opening and reading NetCDF and GeoTIFF files, Zarr stores and kerchunk references, by box.
 
-Every file is opened here, from a local path or any URL that fsspec knows, and closed again: what a source keeps is a
-`NetcdfFile` or a `RasterFile`, which hold the path and the layout.
+Every file is opened here, from a local path or any URL that fsspec knows: what a source keeps is a `NetcdfFile` or a
+`RasterFile`, which hold the path and the layout.
 """
 
+import os
 import re
+import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,6 +37,9 @@ Index = tuple[int | slice, ...]
 
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, aiohttp.ClientError)
 """What the libraries of NetCDF and Zarr raise on a damaged file."""
+
+os.environ.setdefault("GDAL_CACHEMAX", "128")  # MB: a band of 2000 rows around the globe, not a share of the machine
+_KEPT = threading.local()
 
 DEPTH = 5
 """Levels of folders that are searched below the path of a source."""
@@ -141,6 +146,27 @@ def open_raster(url: str) -> Iterator[Any]:
         opener = {} if is_local(url) else {"opener": fs}
         with rasterio.open(path, driver="GTiff", **opener) as raster:
             yield raster
+
+
+@contextmanager
+def _kept_raster(url: str) -> Iterator[Any]:
+    """Like `open_raster`, but the raster that a thread reads stays open until it reads another or the file changes.
+
+    A build reads a band of rows tile by tile: GDAL then decodes (and fetches) rows as wide as the globe once.
+    """
+    with _refusal(url, "GeoTIFF", (OSError, RasterioError)):
+        fs, path = filesystem(url)
+        key = url, fs.ukey(path)
+        if getattr(_KEPT, "key", None) != key:
+            _KEPT.key, held = None, ExitStack()
+            getattr(_KEPT, "held", held).close()
+            _KEPT.raster, _KEPT.held = held.enter_context(open_raster(url)), held
+            _KEPT.key = key
+        try:
+            yield _KEPT.raster
+        except BaseException:
+            _KEPT.key = None
+            raise
 
 
 @contextmanager
@@ -298,7 +324,7 @@ class RasterFile:
 
     def read(self, box: Box, *, band: int = 1) -> NDArray[Any]:
         """Values of a band (counted from 1) in a box, shape (height, width)."""
-        with open_raster(self.url) as raster:
+        with _kept_raster(self.url) as raster:
             return self.layout.read(box, lambda rows, cols: raster.read(
                 band, window=((rows.start, rows.stop), (cols.start, cols.stop))))
 

@@ -1,0 +1,30 @@
+"""Run the benchmarks, or those named on the command line; print a table and write `build/bench.json`."""
+
+import importlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+BENCHMARKS = ("windows", "build")
+OUT = Path("build/bench.json")
+
+
+def main(names: list[str]) -> None:
+    table = Table("benchmark", "ratio", "goal", "", "measured", box=None, padding=(0, 2, 0, 0))
+    found = []
+    for name in names or BENCHMARKS:
+        for ratio in importlib.import_module(f"tests.benchmarks.{name}").measure():
+            found.append(ratio)
+            reached = "reached" if ratio.reached else "missed"
+            table.add_row(ratio.name, f"{ratio.ratio:.3g}", f"{ratio.goal:g}", reached, ratio.detail)
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps([asdict(ratio) for ratio in found], indent=1))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
