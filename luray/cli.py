@@ -30,7 +30,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
                   help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
                        "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the "
                        "run file, does what is still missing and can be repeated or interrupted at any time.")
-out = Console(highlight=False)
+LOG_WIDTH = 160
+"""Columns of what is printed where there is no terminal."""
+out = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")]
@@ -258,9 +260,12 @@ def _check(run: RunConfig) -> None:
 
 def _build(run: RunConfig) -> None:
     from luray.distributed import stages
+    from luray.viz.tables import plan_table
 
+    plan = stages.plan_cube(run)
+    out.print(plan_table(plan))
     with progress("build") as show:
-        stages.build(run, report=show)
+        stages.build(plan, report=show)
     out.print(f"predictor cube: {run.cube}")
 
 

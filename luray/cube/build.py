@@ -6,13 +6,12 @@ finished maps. The cube opens only when everything has a receipt.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import groupby, product
 from typing import Any, NamedTuple
 
-import fsspec
 import numpy as np
 import zarr
 from zarr.core.group import Group
@@ -22,6 +21,8 @@ from luray.cube.ledger import Ledger, digest, fingerprint_of
 from luray.grid import Grid
 from luray.schema import HILDA, OUTSIDE, Role
 from luray.sources import Source
+from luray.sources.references import is_references, targets
+from luray.sources.stores import is_store
 from luray.storage import filesystem, is_local, public
 from luray.windows import Box, Tiling
 
@@ -172,14 +173,37 @@ def _identified(sources: Sequence[Source]) -> dict[str, dict[str, File]]:
 
 
 def identify(place: str) -> File:
-    """What tells a file from another: sha256 of a local one, ETag (or size and time) of a remote one; and its size."""
+    """What tells a file from another: sha256 of a local one, ETag (or size and time) of a remote one; and its size.
+
+    References are known by themselves and the files behind them, a Zarr store by all of its objects.
+    """
+    if is_references(place):
+        return _together([_below(place), *map(identify, targets(place))])
+    if is_store(place):
+        return _below(place)
     fs, name = filesystem(place)
-    info = fs.info(name)
+    return _identity(fs, name, fs.info(name), local=is_local(place))
+
+
+def _below(place: str) -> File:
+    """Every object below a place as one, or the object at it."""
+    fs, name = filesystem(place)
+    return _together(_identity(fs, path, info, local=is_local(place))
+                     for path, info in sorted(fs.find(name, detail=True).items()))
+
+
+def _identity(fs: Any, path: str, info: Mapping[str, Any], *, local: bool) -> File:
     size = int(info.get("size") or 0)
-    if is_local(place):
-        with fsspec.open(place, "rb") as file:
+    if local:
+        with fs.open(path, "rb") as file:
             return File("sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), size)
     return File(str(info.get("ETag") or info.get("etag") or f"{size}:{info.get('mtime')}"), size)
+
+
+def _together(files: Iterable[File]) -> File:
+    held = list(files)
+    return File(f"of {len(held)} objects: {fingerprint_of([file.identity for file in held])}",
+                sum(file.size for file in held))
 
 
 def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:

@@ -82,9 +82,9 @@ def check(run: RunConfig, *, report: Report = silent) -> CheckReport:
                                                                report=report))
 
 
-def build(run: RunConfig, *, report: Report = silent) -> None:
-    """Build the predictor cube, or what is missing of it."""
-    luray.distributed.build.build(plan_cube(run), report=report)
+def build(plan: BuildPlan, *, report: Report = silent) -> None:
+    """Build the predictor cube of `plan_cube`, or what is missing of it."""
+    luray.distributed.build.build(plan, report=report)
 
 
 def open_cube(run: RunConfig) -> Cube:

@@ -11,7 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from luray.cube.build import BuildPlan
 from luray.cube.check import CheckReport, Row
+from luray.cube.costs import costs, objects, worker_memory
 from luray.sources import About
 
 OK, BAD, QUIET = "green", "bold red", "dim"
@@ -64,6 +66,29 @@ def sources_lines(sources: Iterable[Listed]) -> str:
         facts = [f"  {label:<10}{value.replace(chr(10), chr(10) + ' ' * 12)}" for label, value in source.facts()]
         blocks.append("\n".join([source.name, *facts]))
     return "\n\n".join(blocks)
+
+
+def size(n: float) -> str:
+    """Bytes in words, three digits."""
+    units = ("B", "KB", "MB", "GB", "TB", "PB")
+    power = next((i for i in range(len(units)) if n < 999.5 * 1000**i), len(units) - 1)
+    return f"{n / 1000**power:.3g} {units[power]}"
+
+
+def plan_table(plan: BuildPlan) -> Group:
+    """What a build reads and writes, source by source, and what it needs."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style=QUIET)
+    for head in ("group", "stored", "files", "to read", "to write", "shards"):
+        table.add_column(head, justify="left" if head in ("group", "stored") else "right", no_wrap=True)
+    found = costs(plan)
+    for cost in found:
+        years = f"{cost.years} years of " if cost.years else ""
+        variables = f"{cost.variables} variables, " if cost.variables > 1 else ""
+        table.add_row(cost.group, f"{variables}{years}{cost.grid.n_lat} x {cost.grid.n_lon} at {cost.grid.step:.4g}°",
+                      str(cost.files), size(cost.read_bytes), size(cost.write_bytes), str(cost.shards))
+    read, write = (sum(getattr(cost, key) for cost in found) for key in ("read_bytes", "write_bytes"))
+    return Group(table, Text(f"in all: at most {size(read)} to read, {size(write)} to write before compression, "
+                             f"{objects(plan)} objects, {size(worker_memory(plan))} of memory a worker"))
 
 
 def check_table(report: CheckReport, *, width: int) -> Group:

@@ -55,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Place:
     config = SandboxConfig(height=100, width=150, first_map=1994, last_map=2009)
     world = write_sandbox(root / "world", config)
     run = small_run(world, root / "shared")
-    stages.build(run)
+    stages.build(stages.plan_cube(run))
     return Place(world, run.cube)
 
 

@@ -40,16 +40,16 @@ def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        stages.build(run, report=stop)
+        stages.build(stages.plan_cube(run), report=stop)
     with pytest.raises(FileNotFoundError, match="luray build"):
         Cube.open(run.cube)
     first = []
-    stages.build(run, report=lambda done, total: first.append(done / total))
+    stages.build(stages.plan_cube(run), report=lambda done, total: first.append(done / total))
     assert 0 < first[0] < 1
     everything = run.tiles.everything
     assert np.array_equal(Cube.open(run.cube).state(2002, everything), Cube.open(place.cube).state(2002, everything))
     again = []
-    stages.build(run, report=lambda done, total: again.append(done / total))
+    stages.build(stages.plan_cube(run), report=lambda done, total: again.append(done / total))
     assert set(again) == {1.0}
 
 
@@ -63,7 +63,7 @@ def test_a_code_outside_the_legend_leaves_no_cube(place, tmp_path):
         file.write(codes, 1)
     run = small_run(world, tmp_path / "out")
     with pytest.raises(ValueError, match=r"hilda_plus_2001.*code 88 \(\d+ cells?\)"):
-        stages.build(run)
+        stages.build(stages.plan_cube(run))
     with pytest.raises(FileNotFoundError):
         Cube.open(run.cube)
 
@@ -74,7 +74,7 @@ def test_a_year_missing_in_the_middle_is_named_before_anything_is_written(place,
     next(world.rglob("hilda_plus_2001_states*.tif")).unlink()
     run = small_run(world, tmp_path / "out")
     with pytest.raises(ValueError, match="2001"):
-        stages.build(run)
+        stages.build(stages.plan_cube(run))
     assert not (tmp_path / "out/cube.zarr").exists()
 
 

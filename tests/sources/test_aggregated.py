@@ -79,7 +79,7 @@ def test_blocks_without_land_are_zero():
 def test_a_state_on_another_lattice_or_none_is_refused(state):
     with pytest.raises(ValueError, match=r"shifted by 0\.500 of a cell"):
         open_aggregated(AggregatedConfig(kind="aggregated", block=5), state=state, grid=Grid(36.005, 23, 0.01, 5, 5))
-    with pytest.raises(ValueError, match="made from the maps of the state source .* not open"):
+    with pytest.raises(ValueError, match=r"made from the maps of the state source .* not open"):
         open_source(AggregatedConfig(kind="aggregated", block=5), run_years=range(2000, 2002), scenario="")
     with pytest.raises(ValueError, match="greater than or equal to 2"):
         AggregatedConfig(kind="aggregated", block=1)
