@@ -25,6 +25,7 @@ from rich.table import Table
 
 from luray.config import RunConfig, load_run
 from luray.schema import Direction
+from luray.storage import without_secrets
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
                   help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
@@ -350,7 +351,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError, RuntimeError) as error:
-        err.print(f"[bold red]error[/]: {escape(str(error))}", soft_wrap=True)
+        err.print(f"[bold red]error[/]: {escape(without_secrets(str(error)))}", soft_wrap=True)
         sys.exit(1)
 
 

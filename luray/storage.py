@@ -108,6 +108,11 @@ def public(url: str) -> str:
     return url if is_local(url) else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
 
 
+def without_secrets(text: str) -> str:
+    """A message with every URL in it as `public` shows it."""
+    return re.sub(r"(\w+://)(?:[^/\s@]*@)?([^\s?#]*)(?:[?#][^\s'\"<>]*)?", r"\1\2", text)
+
+
 def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
     """Scheme, host or bucket, and path of a URL as its store reads it; None where two readers could differ about it.
 

@@ -3,6 +3,7 @@ import os
 import fsspec
 import pytest
 
+from luray.sources.base import InputError
 from luray.storage import (
     RefusedError,
     is_local,
@@ -10,6 +11,7 @@ from luray.storage import (
     read_object,
     remove,
     require_within,
+    without_secrets,
     write_atomically,
 )
 
@@ -70,6 +72,18 @@ def test_a_removed_store_takes_everything_inside_with_it(tmp_path):
     write_atomically(f"{tmp_path}/p.zarr.ledger/a.json", b"x")
     remove(f"{tmp_path}/p.zarr")
     assert [p.name for p in tmp_path.iterdir()] == ["p.zarr.ledger"]
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("s3://bucket/a.nc, year 2001: bad", "s3://bucket/a.nc, year 2001: bad"),
+    ("https://me:word@host:8/a.nc?X-Signature=abc%2F&y=1: cannot", "https://host:8/a.nc cannot"),
+    ("led by https://host/c.json#key, see 'https://b/x?t=1' and /local/a?b", "led by https://host/c.json see "
+     "'https://b/x' and /local/a?b"),
+    ("mail a@b.org, no url", "mail a@b.org, no url"),
+])
+def test_a_message_loses_what_may_be_secret(text, shown):
+    assert without_secrets(text) == shown
+    assert str(InputError(text)) == shown
 
 
 @pytest.mark.parametrize(("url", "local"), [("/a/b", True), ("b", True), ("file:///a", True), ("s3://b/a", False),

@@ -14,11 +14,18 @@ from pydantic import Field, model_validator
 
 from luray.grid import Grid
 from luray.schema import F32, HILDA, U8, Bool, Config, Legend, Role, Variable
+from luray.storage import without_secrets
 from luray.windows import Box
 
 
 class InputError(ValueError):
-    """Input data that luray refuses: names the file, what was expected, what was found, and what to do."""
+    """Input data that luray refuses: names the file, what was expected, what was found, and what to do.
+
+    The signature of a signed URL is left out of the message.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_secrets(message))
 
 
 @dataclass(frozen=True)

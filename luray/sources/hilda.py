@@ -31,7 +31,7 @@ VARIABLE = "LULC_states"
 
 SERIES = {
     "v1": r"hilda_plus_(\d{4})_states_GLOB-v1-\d_wgs84(?:-nn)?\.tif",
-    "v2": r"hilda_plus_states_(\d{4})_GLOB-v2(?:-\d)?_wgs84\.tif",
+    "v2": r"hilda_plus_states_(\d{4})_GLOB-v2[\w-]*_wgs84\.tif",
 }
 """Names of the yearly GeoTIFFs of each version."""
 

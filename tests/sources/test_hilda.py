@@ -16,6 +16,7 @@ CODES = np.array([0, 11, 22, 23, 24, 33, 40, 41, 42, 43, 44, 45, 55, 66, 77, 99]
 MERGED = np.array([0, 11, 22, 22, 22, 33, 44, 44, 44, 44, 44, 44, 55, 66, 77, 99], np.uint8)
 V1 = "hildap_vGLOB-1.0_geotiff_wgs84/hildap_GLOB-v1.0_lulc-states/hilda_plus_{}_states_GLOB-v1-0_wgs84-nn.tif"
 V2 = "hilda_plus_states_{}_GLOB-v2_wgs84.tif"
+V2_1 = "hilda_plus_states_{}_GLOB-v2_forest-crop_near_wgs84.tif"
 EVERYTHING = Box(0, 0, 5, 8)
 
 
@@ -34,7 +35,7 @@ def open_(path, years=range(1850, 2101)):
 
 
 @pytest.mark.parametrize(("name", "dtype", "south_up"), [(V1, np.uint8, False), (V1, np.float32, False),
-                                                         (V2, np.int16, True)])
+                                                         (V2, np.int16, True), (V2_1, np.uint8, False)])
 def test_a_geotiff_series_with_every_code(tmp_path, name, dtype, south_up):
     write_series(tmp_path, range(1899, 1903), name, dtype, south_up=south_up)
     source = pickle.loads(pickle.dumps(open_(tmp_path)))
