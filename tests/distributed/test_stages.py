@@ -1,22 +1,28 @@
 """Build, evaluate, plot and publish through the functions and the command line."""
 
+import io
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pystac
 import pytest
 import rasterio
 import xarray as xr
+from rich.console import Console
 from typer.testing import CliRunner
 
 from luray.cli import app
+from luray.cube.costs import costs, objects, worker_memory
 from luray.cube.regions import Cube
 from luray.distributed import stages
 from luray.evaluation.metrics import score
 from luray.evaluation.statistics import tile_statistics
 from luray.sandbox import demo_run
 from luray.schema import HILDA
+from luray.viz.tables import plan_table
 from tests.distributed.conftest import SETTINGS, give_models, small_run
 
 
@@ -27,6 +33,38 @@ def test_the_cube_opens_as_a_tree_and_keeps_native_grids(place):
     assert dict(tree["state"]["land_use"].sizes) == {"year": 13, "lat": 100, "lon": 150}
     stored = sum(v.nbytes for v in tree["forcing/luh2"].data_vars.values())
     assert stored < 0.02 * sizes["year"] * 12 * 100 * 150 * 4, "forcing is not stored at the fine resolution"
+
+
+def test_a_plan_counts_what_the_build_wrote(place, tmp_path):
+    run = place.run(tmp_path / "out")
+    plan = stages.plan_cube(run)
+    found = {cost.group: cost for cost in costs(plan)}
+    receipts = list(Path(f"{place.cube}.ledger").rglob("*.json"))
+    shards = [p for name in ("land_use", "land", "values") for p in Path(place.cube).rglob(f"{name}/c/**/*")
+              if p.is_file()]
+    assert objects(plan) == 2 * len(receipts)
+    assert sum(cost.shards for cost in found.values()) == len(receipts) == len(shards)
+    tree = xr.open_datatree(place.cube, engine="zarr")
+    for group, cost in found.items():
+        if group != "state":
+            stored = tree[group]["values"]
+            assert (stored.sizes["variable"], stored.sizes.get("year", 0)) == (cost.variables, cost.years)
+            assert stored.nbytes == cost.write_bytes
+            assert cost.grid.shape == (stored.sizes["lat"], stored.sizes["lon"])
+    assert tree["state"]["land_use"].nbytes + tree["state"]["land"].nbytes == found["state"].write_bytes
+    needed = [place.world / "luh2" / name for name in ("states.nc", "staticData_quarterdeg.nc")]
+    assert found["forcing/luh2"].read_bytes == sum(file.stat().st_size for file in needed), "no year of a scenario"
+    assert (found["forcing/koppen"].years, found["forcing/isimip"].years) == (1, 13), "one climate map, held"
+    assert worker_memory(plan) > max(cost.piece_bytes for cost in found.values())
+    told = re.sub(r"\s+", " ", printed(plan_table(plan)))
+    assert f"12 variables, 13 years of 4 x 6 at 0.25° {found['forcing/luh2'].files} " in told
+    assert f"{objects(plan)} objects" in told
+
+
+def printed(table):
+    with (console := Console(width=160, file=io.StringIO())).capture() as held:
+        console.print(table)
+    return held.get()
 
 
 def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):

@@ -216,3 +216,22 @@ def test_fill_values_are_found_under_any_spelling(tmp_path, attribute):
     file = inspect_netcdf(str(path))
     [raw] = file.read(("v",), Box(0, 0, 2, 2))
     np.testing.assert_array_equal(unpack(raw, file.variables["v"]), [[np.nan, 4], [6, 8]])
+
+
+def test_a_raster_stays_open_between_reads_until_the_file_changes(tmp_path, monkeypatch):
+    path, other = tmp_path / "f.tif", tmp_path / "g.tif"
+    write_tif(path, FIELD, north=50, west=10, step=1)
+    write_tif(other, FIELD + 100, north=50, west=10, step=1)
+    file, second = inspect_raster(str(path)), inspect_raster(str(other))
+    opened, plainly = [], rasterio.open
+    monkeypatch.setattr("rasterio.open", lambda at, *args, **kw: opened.append(at) or plainly(at, *args, **kw))
+    for col in range(4):
+        np.testing.assert_array_equal(file.read(Box(0, col, 4, 2)), FIELD[:, col : col + 2])
+    assert opened == [str(path)]
+    np.testing.assert_array_equal(second.read(Box(0, 0, 4, 6)), FIELD + 100)
+    write_tif(path, FIELD * 2, north=50, west=10, step=1)
+    np.testing.assert_array_equal(file.read(Box(0, 0, 4, 6)), FIELD * 2)
+    path.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        file.read(Box(0, 0, 4, 6))
+    assert [str(other), str(path)] == [at for at in opened[1:] if isinstance(at, str)]
