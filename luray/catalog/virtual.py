@@ -52,7 +52,7 @@ RECORDS = 100_000
 
 
 @dataclass(frozen=True)
-class Source:
+class Entry:
     """A file to catalogue: where it is, and its name from the folder that was given."""
 
     url: str
@@ -130,9 +130,9 @@ def _description(place: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _sources(urls: Sequence[str], *, output: str) -> list[Source]:
+def _sources(urls: Sequence[str], *, output: str) -> list[Entry]:
     """The NetCDF and GeoTIFF files at the given places, without those of the catalog itself. Raises ValueError."""
-    found: dict[str, Source] = {}
+    found: dict[str, Entry] = {}
     for url in urls:
         if "://" in url and public(url) != url:
             raise ValueError(f"{public(url)}: the URL holds credentials or a signature, which references would give "
@@ -145,7 +145,7 @@ def _sources(urls: Sequence[str], *, output: str) -> list[Source]:
         for file, name in files:
             if _is_folder(file) or anchor(file).startswith(anchor(output).rstrip("/") + "/"):
                 continue
-            source = Source(str(Path(file).resolve()) if is_local(file) else file, name)
+            source = Entry(str(Path(file).resolve()) if is_local(file) else file, name)
             if found.setdefault(source.id, source).url != source.url:
                 raise ValueError(f"{found[source.id].url} and {source.url} would both be item {source.id!r}; give them "
                                  "different names or catalogue them as two collections")
@@ -155,7 +155,7 @@ def _sources(urls: Sequence[str], *, output: str) -> list[Source]:
     return [found[key] for key in sorted(found)]
 
 
-def _catalogue(source: Source, described: dict[str, Any], *, folder: str, format: str) -> None:
+def _catalogue(source: Entry, described: dict[str, Any], *, folder: str, format: str) -> None:
     """References and item of one file, unless they are there for this very file."""
     place, version = f"{folder}/{source.id}.json", source.version
     references = f"{folder}/{PurePosixPath(source.name).name}.{format}"
@@ -185,7 +185,7 @@ def _catalogue(source: Source, described: dict[str, Any], *, folder: str, format
     _write(place, {**item.to_dict(include_self_link=False), "links": links})
 
 
-def _item(source: Source, described: dict[str, Any]) -> pystac.Item:
+def _item(source: Entry, described: dict[str, Any]) -> pystac.Item:
     """The item of a file, without assets: where it lies on the globe, and which years it holds."""
     if source.kind == "netcdf":
         file = inspect_netcdf(source.url)
@@ -281,8 +281,7 @@ def virtual_references(url: str) -> dict[str, Any]:
     base = f"{scheme}://{host}/" if host else "/"
     registry: Any = ObjectStoreRegistry({f"{scheme}://{host}": _Files(base)})
     try:
-        parser = (HDFParser(reader_factory=_open_in)
-                  if _magic(url) == b"\x89HDF" else NetCDF3Parser())
+        parser = HDFParser(reader_factory=_open_in) if _magic(url) == b"\x89HDF" else NetCDF3Parser()
         with quiet():
             data = parser(place, registry).to_virtual_dataset(loadable_variables=[], decode_times=False)
             refs: dict[str, Any] = data.vz.to_kerchunk(None, format="dict")["refs"]
