@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from luray.model.calibration import (
+    Calibration,
+    Cells,
+    calibrate,
+    cross_entropy,
+    observed_change,
+    scores,
+    share_of_change,
+)
+
+K = 5
+
+
+def drawn(n=60_000, *, temperature=1.0, bias=0.0, seed=0):
+    """Cells whose truth is drawn from known probabilities, and logits that a model distorts: P = calibrated(logits)."""
+    random = np.random.default_rng(seed)
+    prior = random.integers(0, K, n)
+    true = random.normal(size=(n, K)) * 1.2
+    true[np.arange(n), prior] += 2.5
+    p = softmax(true, axis=1)
+    truth = (p.cumsum(axis=1) > random.random((n, 1))).argmax(axis=1)
+    logits = true.copy()
+    logits[np.arange(n), prior] -= bias
+    return Cells((logits * temperature).astype(np.float32), prior, truth, random.uniform(0.5, 1, n)), p
+
+
+@pytest.mark.parametrize(("temperature", "bias"), [(1.0, 0.0), (2.5, 0.0), (0.6, -1.5), (1.7, 2.0)])
+def test_a_distortion_is_found_and_undone(temperature, bias):
+    cells, p = drawn(temperature=temperature, bias=bias)
+    found = calibrate(cells)["cautious"]
+    assert found.temperature == pytest.approx(temperature, rel=0.05)
+    assert found.bias == pytest.approx(bias, abs=0.06)
+    assert np.abs(softmax(scores(cells, found), axis=1) - p).mean() < 0.01
+    assert cross_entropy(cells, found) <= min(cross_entropy(cells, Calibration()), cross_entropy(
+        cells, found._replace(bias=found.bias + 0.1)), cross_entropy(cells, found._replace(temperature=found[0] * 1.1)))
+
+
+def test_unbiased_predicts_the_observed_amount_and_cautious_less():
+    cells, _ = drawn(temperature=1.5, bias=-1)
+    points = calibrate(cells)
+    assert share_of_change(cells, points["unbiased"]) == pytest.approx(observed_change(cells), rel=0.01)
+    assert share_of_change(cells, points["cautious"]) < observed_change(cells)
+    assert points["unbiased"].bias < points["cautious"].bias
+    assert points["unbiased"].temperature == points["cautious"].temperature
+    truth = cells.truth_N
+    right = {name: np.average(scores(cells, point).argmax(axis=1) == truth, weights=cells.weight_N)
+             for name, point in points.items()}
+    assert right["cautious"] > right["unbiased"]
+    assert right["cautious"] >= 1 - observed_change(cells), "change is predicted only where it pays"
+
+
+def test_area_weighs():
+    cells, _ = drawn()
+    half = cells.weight_N * (cells.prior_N == 0)
+    only = Cells(*(x[cells.prior_N == 0] for x in cells[:3]), cells.weight_N[cells.prior_N == 0])
+    some = calibrate(Cells(*cells[:3], half))["cautious"]
+    assert some == pytest.approx(calibrate(only)["cautious"], abs=1e-3)
+
+
+def test_too_few_changed_cells_are_named():
+    cells, _ = drawn(n=500)
+    still = Cells(cells.logits_NK, cells.prior_N, cells.prior_N, cells.weight_N)
+    with pytest.raises(ValueError, match=r"0 of 500 validation cells change, expected at least 100"):
+        calibrate(still)
