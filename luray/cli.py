@@ -309,8 +309,10 @@ def _evaluate(run: RunConfig) -> None:
 def _plot(run: RunConfig) -> None:
     import xarray as xr
 
+    from luray.catalog.publish import read_finished
     from luray.viz.gallery import draw_pictures
 
+    read_finished(run.product)  # pictures of half a product would look like those of a whole one
     with progress("plot") as show:
         pictures = draw_pictures(xr.open_zarr(run.product), run.path("pictures"),
                                  metrics=run.path("report", "metrics.json"), progress=show)
@@ -348,6 +350,7 @@ def _summary(run: RunConfig, world: Path, seconds: float) -> None:
 def main() -> None:
     """Entry point: errors of the user are one message on stderr and exit code 1, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs, with a traceback, what it raises as well
     try:
         app()
     except (ValueError, OSError, RuntimeError) as error:

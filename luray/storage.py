@@ -7,7 +7,8 @@ fsspec (Zarr included), and workers find them in the environment.
 import os
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Annotated, Any
 from urllib.parse import unquote, urljoin
@@ -30,6 +31,12 @@ PORTS = {"http": ":80", "https": ":443"}
 LONGEST = 4096
 UNCLEAR = r"[\x00-\x1f\x7f\\]|::|^\s|^[A-Za-z][\w+.-]*:(?!//)"
 """What readers of a URL disagree about: control characters, backslashes, fsspec's chains, schemes without slashes."""
+
+
+LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google")
+"""Packages behind the stores, whose errors are of their own types."""
+DENIED = "forbidden|denied|credential|unauthori[sz]ed"
+"""What they say where the trouble is who asks."""
 
 
 class RefusedError(ValueError):
@@ -168,11 +175,34 @@ def filesystem(url: str) -> tuple[Any, str]:
     return fs, path
 
 
+@contextmanager
+def accessing(url: str) -> Iterator[None]:
+    """What a remote store refuses inside is said with the URL, without secrets, and what to do; disks name their files.
+
+    Raises PermissionError, FileNotFoundError or OSError, which unlike the libraries' own errors travel between
+    processes and are not worth another try: s3fs and gcsfs have tried what may pass.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_local(url) or not (isinstance(error, OSError) or type(error).__module__.split(".")[0] in LIBRARIES):
+            raise
+        said = f"{public(url)}: {without_secrets(' '.join(str(error).split())) or type(error).__name__}"
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(f"{said}; create the bucket, or correct the place in the run file") from error
+        if isinstance(error, PermissionError) or re.search(DENIED, str(error), re.IGNORECASE):
+            raise PermissionError(f"{said}; credentials come from the environment or the workload's identity: renew "
+                                  "them, or let them use this place") from error
+        raise OSError(f"{said}; if the place and [storage] in the run file are right, run the command again: what is "
+                      "finished is kept") from error
+
+
 def write_atomically(url: str, data: bytes) -> None:
     """Write a whole object or none: on a local disk through a temporary name, on an object store as one put."""
     fs, path = filesystem(url)
     if not is_local(url):
-        fs.pipe_file(path, data)
+        with accessing(url):
+            fs.pipe_file(path, data)
         return
     fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     temporary = f"{path}.{uuid.uuid4().hex[:8]}.partial"
@@ -183,24 +213,27 @@ def write_atomically(url: str, data: bytes) -> None:
 def read_object(url: str) -> bytes | None:
     """The bytes of an object, None when it is not there."""
     fs, path = filesystem(url)
-    try:
-        data: bytes = fs.cat_file(path)
-    except FileNotFoundError:
-        return None
+    with accessing(url):
+        try:
+            data: bytes = fs.cat_file(path)
+        except FileNotFoundError:
+            return None
     return data
 
 
 def exists(url: str) -> bool:
     """True when there is an object of this name."""
     fs, path = filesystem(url)
-    return bool(fs.exists(path))
+    with accessing(url):
+        return bool(fs.exists(path))
 
 
 def remove(url: str) -> None:
     """Delete an object, or a store with everything in it, if it is there."""
     fs, path = filesystem(url)
-    if fs.exists(path):
-        fs.rm(path, recursive=True)
+    with accessing(url):
+        if fs.exists(path):
+            fs.rm(path, recursive=True)
 
 
 def is_local(url: str) -> bool:

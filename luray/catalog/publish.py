@@ -184,7 +184,7 @@ def read_finished(url: str) -> Finished:
     if missing:
         raise ValueError(f"{shown}: expected the arrays of a product, found no {', '.join(missing)}; give the "
                          "product, not the predictor cube")
-    store: Any = zarr.open_group(url, mode="r", use_consolidated=True)
+    store: Any = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=True)
     lat, lon, years = (np.asarray(store[axis][:]) for axis in ("lat", "lon", "year"))
     return Finished(url, attributes, arrays, _grid(lat, lon, where=shown), tuple(int(year) for year in years))
 

@@ -23,7 +23,7 @@ from luray.schema import HILDA, OUTSIDE, Role
 from luray.sources import Source
 from luray.sources.references import is_references, targets
 from luray.sources.stores import is_store
-from luray.storage import filesystem, is_local, public
+from luray.storage import accessing, filesystem, is_local, public
 from luray.windows import Box, Tiling
 
 FORMAT = 2
@@ -227,11 +227,21 @@ def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
 
 def create(plan: BuildPlan) -> None:
     """Create the arrays of a cube, empty, unless this very build has begun already."""
+    with accessing(plan.url):
+        if _building(plan.url) != plan.fingerprint:
+            plan.ledger.forget()
+            _create(plan)
+
+
+def _building(url: str) -> Any:
+    """Fingerprint of the build that a store belongs to, None where there is none or its creation was interrupted."""
     try:
-        if zarr.open_group(plan.url, mode="r").attrs.get("building") == plan.fingerprint:
-            return
+        return _opened(url).attrs.get("building")
     except FileNotFoundError:
-        pass
+        return None
+
+
+def _create(plan: BuildPlan) -> None:
     root = zarr.open_group(plan.url, mode="w", zarr_format=3)
     create_state(root, grid=plan.grid, years=plan.state.years, tile=plan.tiling.tile)
     for source in plan.sources[1:]:
@@ -246,15 +256,15 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
 
     Raises what the source raises: ValueError naming the file and what is wrong with it.
     """
-    root = zarr.open_group(plan.url, mode="r+", use_consolidated=False)
     source = plan.source(piece)
-    values = _land(root, piece.box) if piece.land else read_piece(plan, piece)
+    values = _land(plan.url, piece.box) if piece.land else read_piece(plan, piece)
     name = "land" if piece.land else "land_use" if source is plan.state else "values"
     index = (*(slice(0, n) for n in values.shape[:-2]), *piece.box.slices(origin=ORIGIN))
     if piece.year is not None:
         step = stored_years(source).index(piece.year)
         values, index = values[None], (slice(step, step + 1), *index)
-    root[f"{group_of(source)}/{name}"][index] = values  # type: ignore[index]
+    with accessing(plan.url):
+        _opened(plan.url)[f"{group_of(source)}/{name}"][index] = values  # type: ignore[index]
     plan.ledger.record(piece.key, digest(values))
 
 
@@ -273,7 +283,12 @@ def read_piece(plan: BuildPlan, piece: Piece) -> np.ndarray[Any, Any]:
 
 def finish(plan: BuildPlan) -> None:
     """Describe the sources in the attributes of their groups and consolidate: from here on the cube opens."""
-    root = zarr.open_group(plan.url, mode="r+", use_consolidated=False)
+    with accessing(plan.url):
+        _describe(plan, _opened(plan.url))
+        consolidate(plan.url)
+
+
+def _describe(plan: BuildPlan, root: Group) -> None:
     groups = {}
     for s in plan.sources:
         groups[s.name] = path = group_of(s)
@@ -286,7 +301,6 @@ def finish(plan: BuildPlan) -> None:
                       "variables": [asdict(v) for v in s.variables]}})
     root.attrs["luray"] = {"format": FORMAT, "grid": asdict(plan.grid), "legend": HILDA.name, "groups": groups,
                            "fingerprint": plan.fingerprint}
-    consolidate(plan.url)
 
 
 def _observed(grid: Grid, source: Source, year: int, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -302,13 +316,18 @@ def _observed(grid: Grid, source: Source, year: int, box: Box) -> np.ndarray[Any
     return out
 
 
-def _land(root: Group, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _land(url: str, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Cells with a class in every year, year by year, so that memory holds two maps of a tile."""
-    maps: Any = root["state/land_use"]
     land = np.full(box.shape, True)
-    for year in range(maps.shape[0]):
-        land &= HILDA.encode(maps[(year, *box.slices(origin=ORIGIN))]) != OUTSIDE
+    with accessing(url):
+        maps: Any = _opened(url)["state/land_use"]
+        for year in range(maps.shape[0]):
+            land &= HILDA.encode(maps[(year, *box.slices(origin=ORIGIN))]) != OUTSIDE
     return land.astype(np.uint8)
+
+
+def _opened(url: str) -> Group:
+    return zarr.open_group(url, mode="r+", zarr_format=3, use_consolidated=False)
 
 
 def remaining(plan: BuildPlan, pieces: Sequence[Piece]) -> list[Piece]:

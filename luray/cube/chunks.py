@@ -12,6 +12,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from luray.storage import accessing
+
 Key = tuple[Any, ...]
 
 
@@ -27,7 +29,8 @@ class Chunks:
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         """A rectangle (..., rows, cols) of an array, `lead` being the indices of its first axes."""
         if path not in self._arrays:
-            self._arrays[path] = zarr.open_array(f"{self._url}/{path}", mode="r")
+            with accessing(self._url):
+                self._arrays[path] = zarr.open_array(f"{self._url}/{path}", mode="r", zarr_format=3)
         array = self._arrays[path]
         high, wide = array.chunks[-2:]
         out = np.empty((*array.shape[len(lead) : -2], rows.stop - rows.start, cols.stop - cols.start), array.dtype)
@@ -53,7 +56,9 @@ class Chunks:
         if missing:
             high, wide = array.chunks[-2:]
             (top, bottom), (left, right) = ((min(i), max(i) + 1) for i in zip(*missing, strict=True))
-            block = np.asarray(array[(*lead, ..., slice(top * high, bottom * high), slice(left * wide, right * wide))])
+            box = slice(top * high, bottom * high), slice(left * wide, right * wide)
+            with accessing(self._url):
+                block = np.asarray(array[(*lead, ..., *box)])
             for r, c in missing:
                 row, col = (r - top) * high, (c - left) * wide
                 found[r, c] = block[..., row : row + high, col : col + wide]

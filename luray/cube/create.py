@@ -121,8 +121,11 @@ def create_native(root: zarr.Group, name: str, *, role: Role, grid: Grid, variab
 
 def create_product(url: str, *, grid: Grid, years: Sequence[int], origins: Sequence[int], tile: int,
                    attributes: Mapping[str, Any], legend: Legend = HILDA) -> None:
-    """The product: `land_use`, `confidence`, `origin`, with CF attributes; one shard a tile and year, no data yet."""
-    root = zarr.open_group(url, mode="w", zarr_format=3, attributes={"Conventions": "CF-1.11", **attributes})
+    """The product: `land_use`, `confidence`, `origin`, with CF attributes; one shard a tile and year, no data yet.
+
+    `attributes` are written last: a store without them is half created.
+    """
+    root = zarr.open_group(url, mode="w", zarr_format=3)
     tile_array(root, "land_use", years=len(years), grid=grid, tile=tile,
                attributes={"long_name": "land use", "units": "1", **legend.cf_attributes()})
     tile_array(root, "confidence", years=len(years), grid=grid, tile=tile,
@@ -133,10 +136,11 @@ def create_product(url: str, *, grid: Grid, years: Sequence[int], origins: Seque
     array.attrs.update({"long_name": "where the map of a year comes from", "flag_values": [0, 1, 2],
                         "flag_meanings": " ".join(ORIGINS)})
     coordinates(root, grid, years)
+    root.attrs.update({"Conventions": "CF-1.11", **attributes})
 
 
 def consolidate(url: str) -> None:
     """Write the consolidated metadata of a finished store: the mark by which readers know it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", ZarrUserWarning)
-        zarr.consolidate_metadata(url)
+        zarr.consolidate_metadata(url, zarr_format=3)

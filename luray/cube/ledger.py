@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.storage import filesystem, read_object, write_atomically
+from luray.storage import accessing, filesystem, read_object, remove, write_atomically
 from luray.windows import Tile
 
 
@@ -63,9 +63,10 @@ class Ledger:
     def done(self) -> set[str]:
         """Keys with a receipt, from one listing."""
         fs, root = filesystem(self.folder)
-        if not fs.exists(root):
-            return set()
-        return {p[len(root) + 1 : -5] for p in fs.find(root) if p.endswith(".json")}
+        with accessing(self.folder):
+            if not fs.exists(root):
+                return set()
+            return {p[len(root) + 1 : -5] for p in fs.find(root) if p.endswith(".json")}
 
     def sha256(self, key: str) -> str:
         """The recorded hash of a key, empty when the receipt is missing or damaged."""
@@ -78,7 +79,9 @@ class Ledger:
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Remove receipts, so that their work is done again."""
-        fs, root = filesystem(self.folder)
         for key in keys:
-            if fs.exists(f"{root}/{key}.json"):
-                fs.rm_file(f"{root}/{key}.json")
+            remove(f"{self.folder}/{key}.json")
+
+    def forget(self) -> None:
+        """Remove the receipts of every run on the store, before it is deleted or created: their shards go, too."""
+        remove(f"{self.store.rstrip('/')}.ledger")

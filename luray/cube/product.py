@@ -14,7 +14,7 @@ from luray.cube.regions import Cube
 from luray.inference import padded_map
 from luray.model.checkpoint import read_card
 from luray.schema import HILDA, U8, Direction
-from luray.storage import remove
+from luray.storage import accessing, remove
 from luray.windows import Box, Tile, Tiling
 
 
@@ -80,9 +80,11 @@ class Product:
             about = {"fingerprint": self.fingerprint, "finished": False,
                      "models": {d: _fingerprint(folder) for d, folder in models.items()}, "scenario": scenario,
                      "cube": cube.fingerprint, "tile": self.tiling.tile}
-            create_product(self.url, grid=cube.grid, years=self.span.years, origins=self.span.origins,
-                           tile=self.tiling.tile, attributes={"title": title, "caveats": list(cube.caveats),
-                                                              "luray": about, "grid": asdict(cube.grid)})
+            self.ledger.forget()
+            attributes = {"title": title, "caveats": list(cube.caveats), "luray": about, "grid": asdict(cube.grid)}
+            with accessing(self.url):
+                create_product(self.url, grid=cube.grid, years=self.span.years, origins=self.span.origins,
+                               tile=self.tiling.tile, attributes=attributes)
         elif owner != self.fingerprint:
             raise ValueError(f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} (another "
                              "cube, model, tiling or span); choose another output, or start over with --restart")
@@ -95,19 +97,21 @@ class Product:
     def owner(self) -> str:
         """Fingerprint of the run that the store belongs to, empty when there is none."""
         try:
-            about: Any = zarr.open_group(self.url, mode="r", use_consolidated=False).attrs["luray"]
+            with accessing(self.url):
+                root = zarr.open_group(self.url, mode="r", zarr_format=3, use_consolidated=False)
+            about: Any = root.attrs["luray"]
         except (FileNotFoundError, KeyError):
             return ""
         return str(about["fingerprint"])
 
     def remove(self) -> None:
-        """Delete the store and its receipts."""
+        """Delete the receipts and then the store: interrupted, there is no receipt without its shard."""
+        self.ledger.forget()
         remove(self.url)
-        remove(f"{self.url}.ledger")
 
     @cached_property
     def _arrays(self) -> zarr.Group:
-        return zarr.open_group(self.url, mode="r+", use_consolidated=False)
+        return zarr.open_group(self.url, mode="r+", zarr_format=3, use_consolidated=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_arrays"}
@@ -122,8 +126,9 @@ class Product:
         codes = HILDA.decode(classes)
         step = year - self.span.first
         index = (slice(step, step + 1), *box.slices(origin=self.tiling.everything))
-        self._arrays["land_use"][index] = codes[None]  # type: ignore[index]
-        self._arrays["confidence"][index] = confidence[None]  # type: ignore[index]
+        with accessing(self.url):
+            self._arrays["land_use"][index] = codes[None]  # type: ignore[index]
+            self._arrays["confidence"][index] = confidence[None]  # type: ignore[index]
         self.ledger.record(key_of(year, tile), digest(codes, confidence))
 
     def read(self, year: int, box: Box) -> U8:
@@ -132,22 +137,31 @@ class Product:
         rows = slice(max(box.row, 0), min(box.row + box.height, tiling.n_lat))
         crosses = box.col < 0 or box.col + box.width > tiling.n_lon
         cols = slice(0, tiling.n_lon) if crosses else slice(box.col, box.col + box.width)
-        array: Any = self._arrays["land_use"]
-        part = HILDA.encode(array[year - self.span.first, rows, cols], where=f"{self.url} {year}")
+        with accessing(self.url):
+            array: Any = self._arrays["land_use"]
+            codes = array[year - self.span.first, rows, cols]
+        part = HILDA.encode(codes, where=f"{self.url} {year}")
         at = box._replace(row=box.row - rows.start, col=box.col - cols.start)
         return padded_map(part, at, periodic=tiling.periodic and crosses)
 
     def confidence(self, year: int, tile: Tile) -> U8:
         """Confidence of a tile-year in percent."""
-        array: Any = self._arrays["confidence"]
         index = (year - self.span.first, *self.tiling.tile_box(tile).slices(origin=self.tiling.everything))
-        return np.asarray(array[index])
+        with accessing(self.url):
+            array: Any = self._arrays["confidence"]
+            return np.asarray(array[index])
 
     def digest(self, year: int, tile: Tile) -> str:
-        """sha256 of a stored tile-year, as its receipt should have it; "unreadable" when a shard is damaged."""
+        """sha256 of a stored tile-year, as its receipt should have it; "unreadable" when a shard is damaged.
+
+        Raises OSError when the store is out of reach: that is no damage, and a repair would delete what is sound.
+        """
         index = (year - self.span.first, *self.tiling.tile_box(tile).slices(origin=self.tiling.everything))
         try:
-            return digest(*(np.asarray(self._arrays[name][index]) for name in ("land_use", "confidence")))  # type: ignore[index]
+            with accessing(self.url):
+                return digest(*(np.asarray(self._arrays[name][index]) for name in ("land_use", "confidence")))  # type: ignore[index]
+        except OSError:
+            raise
         except Exception as error:
             return f"unreadable ({type(error).__name__})"
 
@@ -168,7 +182,8 @@ class Product:
 
     def finish(self) -> None:
         """Mark the product as finished and consolidate its metadata: from now on readers may use it."""
-        root = self._arrays
-        root.attrs["luray"] = {**root.attrs["luray"], "finished": True}  # type: ignore[dict-item]
-        consolidate(self.url)
+        with accessing(self.url):
+            root = self._arrays
+            root.attrs["luray"] = {**root.attrs["luray"], "finished": True}  # type: ignore[dict-item]
+            consolidate(self.url)
 

@@ -22,7 +22,7 @@ from luray.evaluation.report import Report as EvaluationReport
 from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction, Role
 from luray.sources import Source, SourceConfig, open_source
-from luray.storage import remove
+from luray.storage import exists, remove
 from luray.windows import Tile
 
 VERIFIED_AT_ONCE = 64
@@ -32,8 +32,9 @@ VERIFIED_AT_ONCE = 64
 def plan_cube(run: RunConfig) -> BuildPlan:
     """Open every source of a run, which checks its files and years, and plan the cube.
 
-    Raises ValueError naming the file or key at fault.
+    Raises ValueError naming the file or key at fault, OSError when inputs or output are out of reach.
     """
+    exists(run.cube)  # where nothing can be written, no input is read
     sources: list[Source] = []
     for config in _derived_last(run):
         sources.append(_open(run, config, sources))
