@@ -22,6 +22,7 @@ from luray.model.rollout import Sample
 from luray.model.samples import Draw
 from luray.regrid import AxisMap, Method, gather, grid_map
 from luray.schema import F32, HILDA, OUTSIDE, U8, Bool, Legend, Variable
+from luray.storage import accessing
 from luray.windows import Box, Tiling
 
 
@@ -57,7 +58,8 @@ class Cube:
     def open(cls, url: str) -> "Cube":
         """Open a finished cube. Raises FileNotFoundError when there is none, or when it is only half built."""
         try:
-            root = zarr.open_group(url, mode="r")
+            with accessing(url):
+                root = zarr.open_group(url, mode="r", zarr_format=3)
             about: dict[str, Any] = root.attrs["luray"]  # type: ignore[assignment]
         except (FileNotFoundError, KeyError):
             raise FileNotFoundError(f"{url}: no finished predictor cube; run `luray build` first") from None

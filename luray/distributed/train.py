@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.data import DataContext
 from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
 from torch import Tensor
@@ -31,7 +31,7 @@ from luray.model.rollout import Sample
 from luray.model.samples import SamplePlan
 from luray.model.unet import UNet, UNetConfig
 from luray.schema import Direction
-from luray.storage import is_local, remove
+from luray.storage import filesystem, is_local, remove
 from luray.windows import Tiling
 
 Metrics = dict[str, float]
@@ -174,8 +174,7 @@ def train(trainings: list[Training], *, report: Progress = unwatched) -> list[Di
         dataset_config=DataConfig(datasets_to_split=[]),
         scaling_config=ScalingConfig(num_workers=recipe.workers, use_gpu=gpu,
                                      resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})}),
-        run_config=RunConfig(failure_config=FailureConfig(max_failures=3),
-                             storage_path=str(Path(scratch).resolve()) if is_local(scratch) else scratch))
+        run_config=RunConfig(failure_config=FailureConfig(max_failures=3), **_storage(scratch)))
     try:
         with _relayed(board, report):
             trainer.fit()
@@ -185,6 +184,16 @@ def train(trainings: list[Training], *, report: Progress = unwatched) -> list[Di
     finally:
         remove(scratch)
     return [t.direction for t in todo]
+
+
+def _storage(url: str) -> dict[str, Any]:
+    """Where Ray Train keeps its own state, as its RunConfig takes it.
+
+    Left to itself Ray opens URLs through pyarrow, which knows neither the run's endpoints nor how gcsfs logs in.
+    """
+    fs, path = filesystem(url)
+    return {"storage_path": path} if is_local(url) else {
+        "storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(fs))}
 
 
 def _worker_loop(config: dict[str, Any]) -> None:
