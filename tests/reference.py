@@ -223,7 +223,7 @@ def decide(sums, land):
 # training
 
 
-def mixed_loss(steps, area, change_weight):
+def mixed_loss(steps, area, change_weight, class_weights=None):
     """Training loss of a whole batch: steps of (logits (B, K, H, W), target, previous), area (B, H)."""
     land = changed = land_area = changed_area = 0.0
     for logits, target, previous in steps:
@@ -233,9 +233,10 @@ def mixed_loss(steps, area, change_weight):
                 continue
             cell = [float(x) for x in logits[b, :, i, j]]
             entropy = math.log(sum(math.exp(x - max(cell)) for x in cell)) + max(cell) - cell[t]
-            land, land_area = land + area[b, i] * entropy, land_area + area[b, i]
+            weight = area[b, i] * (1 if class_weights is None else class_weights[t])
+            land, land_area = land + weight * entropy, land_area + weight
             if t != p:
-                changed, changed_area = changed + area[b, i] * entropy, changed_area + area[b, i]
+                changed, changed_area = changed + weight * entropy, changed_area + weight
     return ((1 - change_weight) * (land / land_area if land_area else 0.0)
             + change_weight * (changed / changed_area if changed_area else 0.0))
 

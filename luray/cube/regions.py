@@ -5,7 +5,7 @@ window, through index maps that belong to the grids, not to the box.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 import zarr
+from numpy.typing import NDArray
 
 from luray.cube.chunks import Chunks
 from luray.grid import Grid
@@ -34,6 +35,24 @@ class Layer(NamedTuple):
     variables: tuple[Variable, ...]
     steps: Mapping[int, int]
     """Index of the stored values of each year; years that hold another's share its index. Empty for a static source."""
+
+    def lead(self, year: int) -> tuple[int, ...]:
+        """Index of the first axis of the values of a year, none for a static source. Raises ValueError without them."""
+        if self.steps and year not in self.steps:
+            raise ValueError(f"{self.path} has no values for {year}, only {min(self.steps)}-{max(self.steps)}; run "
+                             "`luray build` with a source that covers it")
+        return (self.steps[year],) if self.steps else ()
+
+
+Pieces = tuple[list[slice], list[slice]]
+"""Native rows and native columns, each in one piece or several."""
+Given = Mapping[tuple[str | int, ...], NDArray[Any]]
+"""Native values that were read elsewhere: maps by ("state", year), those of a layer by its path and `Layer.lead`."""
+
+
+def everywhere(box: Box) -> Bool:
+    """All cells of a box."""
+    return np.ones(box.shape, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -116,17 +135,46 @@ class Cube:
         """Inputs of the windows inside `box`."""
         return Region(self, box)
 
-    def sample(self, draws: Sequence[Draw]) -> Sample:
-        """A batch of training samples, read from the store."""
-        maps, forcing, static, area = [], [], [], []
-        for box, years in draws:
-            region = self.region(box)
-            maps.append(np.stack([self.state(year, box) for year in years]))
-            forcing.append(np.stack([region.forcing(year, box) for year in years]))
-            static.append(region.static(box))
-            rows = np.clip(np.arange(box.row, box.row + box.height), 0, self.grid.n_lat - 1)
-            area.append((self.grid.cell_area[rows] / self.grid.cell_area.max()).astype(np.float32))
-        return Sample(*(torch.from_numpy(np.stack(x)) for x in (maps, forcing, static, area)))
+    def native(self, layer: Layer, lead: tuple[int, ...], pieces: Pieces) -> NDArray[Any]:
+        """Stored values of a source in native rows and columns, (variable, rows, cols), in its own dtype."""
+        rows, cols = pieces
+        return np.concatenate([np.concatenate([self.chunks.read(layer.path, lead, r, c) for c in cols], axis=-1)
+                               for r in rows], axis=-2)
+
+    def categories(self, name: str, year: int, box: Box) -> tuple[Variable, NDArray[Any]]:
+        """A categorical variable and its codes of a year in a box, in its own dtype, (height, width).
+
+        Raises ValueError when the cube has no such variable.
+        """
+        named = {v.name: (layer, i) for layer in (*self.forcing, *self.static)
+                 for i, v in enumerate(layer.variables) if v.categories}
+        if name not in named:
+            raise ValueError(f"{self.url} has no categorical variable {name!r}, expected one of {sorted(named)}; "
+                             "correct training.sampling.zone")
+        layer, i = named[name]
+        rows, cols = grid_map(layer.grid, self.grid, "nearest").take(box)
+        pieces = rows.needed(), cols.needed()
+        values = self.native(layer, layer.lead(year), pieces)[i : i + 1]
+        return layer.variables[i], gather(values, rows.within(pieces[0]), cols.within(pieces[1]), method="nearest")[0]
+
+    def sample(self, draws: Sequence[Draw], *, counted: Callable[[Box], Bool] = everywhere,
+               given: Sequence[Given] = ()) -> Sample:
+        """A batch of training samples, read from the store, or from what is `given` for each draw.
+
+        `counted` says which cells of a box count in the loss.
+        """
+        parts = [self._sampled(draw, counted(draw.box), values)
+                 for draw, values in zip(draws, given or [{}] * len(draws), strict=True)]
+        return Sample(*(torch.from_numpy(np.stack(x)) for x in zip(*parts, strict=True)))
+
+    def _sampled(self, draw: Draw, counted: Bool, given: Given) -> tuple[NDArray[Any], ...]:
+        box, years = draw
+        region = Region(self, box, given)
+        maps = np.stack([given["state", year] if given else self.state(year, box) for year in years])
+        forcing = np.stack([region.forcing(year, box) for year in years])
+        rows = np.clip(np.arange(box.row, box.row + box.height), 0, self.grid.n_lat - 1)
+        area = (self.grid.cell_area[rows] / self.grid.cell_area.max()).astype(np.float32)
+        return maps, forcing, region.static(box), area, counted
 
     def _fine(self, name: str, lead: tuple[int, ...], box: Box) -> U8:
         """A box of a state array, 0 beyond the grid, across the dateline in two pieces."""
@@ -162,6 +210,7 @@ class Region:
 
     cube: Cube
     box: Box
+    given: Given = field(default_factory=dict)
     _native: OrderedDict[tuple[str | int, ...], F32] = field(default_factory=OrderedDict)
 
     def forcing(self, year: int, box: Box) -> F32:
@@ -190,11 +239,11 @@ class Region:
 
     def _maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
         rows, cols = grid_map(layer.grid, self.cube.grid, method).take(box)
-        native_rows, native_cols = self._pieces[layer.path]
+        native_rows, native_cols = self.pieces[layer.path]
         return rows.within(native_rows), cols.within(native_cols)
 
     @cached_property
-    def _pieces(self) -> dict[str, tuple[list[slice], list[slice]]]:
+    def pieces(self) -> dict[str, Pieces]:
         """Native rows and columns under the region, by layer; interpolation needs one more on either side."""
         found = {}
         for layer in (*self.cube.forcing, *self.cube.static):
@@ -205,16 +254,12 @@ class Region:
 
     def _read(self, layer: Layer, year: int, *, keep: bool) -> F32:
         """Native cells under the region as the model sees them, (channels, rows, cols)."""
-        if layer.steps and year not in layer.steps:
-            raise ValueError(f"{self.cube.url}: {layer.path} has no values for {year}, only {min(layer.steps)}-"
-                             f"{max(layer.steps)}; run `luray build` with a source that covers it")
-        lead = (layer.steps[year],) if layer.steps else ()
-        key = layer.path, *lead
+        lead = layer.lead(year)
+        key: tuple[str | int, ...] = (layer.path, *lead)
         if key not in self._native:
-            rows, cols = self._pieces[layer.path]
-            read = self.cube.chunks.read
-            values = np.concatenate([np.concatenate([read(layer.path, lead, r, c) for c in cols], axis=-1)
-                                     for r in rows], axis=-2)
+            values = self.given.get(key)
+            if values is None:
+                values = self.cube.native(layer, lead, self.pieces[layer.path])
             seen = np.concatenate([scaled(v, variable) for v, variable in zip(values, layer.variables, strict=True)])
             if not keep:
                 return seen

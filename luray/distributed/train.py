@@ -25,10 +25,12 @@ from torch import Tensor
 
 from luray.cube.ledger import fingerprint_of
 from luray.cube.regions import Cube
+from luray.cube.survey import surveyed
+from luray.distributed.survey import survey
 from luray.model.checkpoint import ModelCard, read_card, restore_training, save_model, save_training
 from luray.model.fit import Recipe, Trainer
 from luray.model.rollout import Sample
-from luray.model.samples import SamplePlan
+from luray.model.samples import SamplePlan, Use, class_weights, require_classes
 from luray.model.unet import UNet, UNetConfig
 from luray.schema import Direction
 from luray.storage import filesystem, is_local, remove
@@ -75,19 +77,25 @@ class Training:
         """Where an unfinished training is kept."""
         return f"{self.folder}/training.safetensors"
 
-    def plan(self) -> SamplePlan:
-        """The samples of this training. Raises ValueError when the cube lacks its years."""
-        first, last = self.recipe.years
+    def plan(self, use: Use = "training") -> SamplePlan:
+        """The samples of this training, or of its validation.
+
+        Raises ValueError when the cube lacks its years, or too little of them can be learned from.
+        """
+        recipe, (first, last) = self.recipe, self.recipe.years
         if first < self.cube.years[0] or last > self.cube.years[-1]:
             raise ValueError(f"training.years {first}-{last} reach outside the observed years {self.cube.years[0]}-"
                              f"{self.cube.years[-1]} of the cube; narrow them or add maps")
-        everything = self.tiling.everything
-        cores = tuple(self.tiling.active_cores(everything, self.cube.land(everything)))
-        return SamplePlan(self.tiling, cores, first, last, self.recipe.rollout_years, self.direction, self.recipe.seed)
+        found = surveyed(self.cube, self.tiling, recipe.sampling)
+        if recipe.sampling.absent_classes == "refuse":
+            require_classes(found, self.cube.legend, years=recipe.years)
+        return SamplePlan(self.tiling, found, first, last, recipe.rollout_years, self.direction, recipe.sampling,
+                          recipe.seed, use)
 
     def micro_batch(self, plan: SamplePlan, first: int) -> Sample:
         """Micro-batch that begins with sample number `first`."""
-        return self.cube.sample([plan[k] for k in range(first, first + self.recipe.micro_batch)])
+        draws = [plan[k] for k in range(first, first + self.recipe.micro_batch)]
+        return self.cube.sample(draws, counted=plan.counted)
 
     def calibration(self, plan: SamplePlan) -> Iterator[Sample]:
         """Micro-batches for the batch-norm statistics, from sample numbers no step uses."""
@@ -101,9 +109,16 @@ class Training:
         torch.manual_seed(self.recipe.seed)
         features = self.cube.features
         model = UNet(features.n_channels, features.n_classes, self.unet).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        trainer = Trainer(model, features, self.recipe, total=total)
+        trainer = Trainer(model, features, self.recipe, total=total, class_weights_K=self._class_weights(device))
         restore_training(trainer, self.fingerprint, self.checkpoint)
         return trainer
+
+    def _class_weights(self, device: torch.device | None) -> Tensor | None:
+        balance = self.recipe.class_balance
+        if not balance:
+            return None
+        cells = surveyed(self.cube, self.tiling, self.recipe.sampling).cells_in(*self.recipe.years)
+        return torch.from_numpy(class_weights(cells, balance=balance)).to(device)
 
     def save(self, trainer: Trainer, metrics: Metrics) -> None:
         """Write the finished model and drop the checkpoint."""
@@ -161,6 +176,7 @@ def train(trainings: list[Training], *, report: Progress = unwatched) -> list[Di
     if not todo:
         return []
     for training in todo:
+        survey(training.cube, training.tiling, training.recipe.sampling)
         training.plan()
     recipe, scratch = todo[0].recipe, f"{todo[0].folder}/ray"
     n_rows = recipe.steps * recipe.batch

@@ -6,7 +6,7 @@ distribution. 1 worker accumulates them all, N workers share them; the gradient 
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,6 +15,7 @@ from luray.model.features import Features
 from luray.model.loss import Weights, mixed_loss, weights_of
 from luray.model.noise import NoiseConfig
 from luray.model.rollout import Sample, Step, rollout
+from luray.model.samples import SamplingConfig
 from luray.model.unet import UNet
 from luray.schema import OUTSIDE, Config
 
@@ -23,6 +24,7 @@ class Recipe(Config):
     """How a model is trained; the years are the maps it may see, both ends included."""
 
     years: tuple[int, int]
+    sampling: SamplingConfig = SamplingConfig()
     steps: int = 600
     batch: int = 8
     micro_batch: int = 4
@@ -32,6 +34,10 @@ class Recipe(Config):
     weight_decay: float = 1e-4
     clip: float = 1.0
     change_weight: float = 0.03
+    class_balance: float = 0.0
+    """Power of a class's rarity that weighs its cells in the loss: 0 all alike, 1 all classes alike."""
+    precision: Literal["float32", "mixed"] = "mixed"
+    """mixed: the forward pass in bfloat16 on GPUs that have it; CPUs train in float32."""
     noise: NoiseConfig = NoiseConfig()
     calibration_batches: int = 16
     checkpoint_every: int = 100
@@ -48,6 +54,8 @@ class Recipe(Config):
                              "evenly; set training.workers to a divisor of batch / micro_batch")
         if not 0 <= self.change_weight <= 1 or not 0 <= self.noise.share < 1:
             raise ValueError("training.change_weight and training.noise.share must lie between 0 and 1")
+        if not 0 <= self.class_balance <= 1:
+            raise ValueError(f"training.class_balance is {self.class_balance}, expected 0 to 1")
         if self.rollout_years < 1 or self.steps < 1:
             raise ValueError("training.rollout_years and training.steps must be at least 1")
 
@@ -60,12 +68,16 @@ class Recipe(Config):
 class Trainer:
     """A model, its optimiser and its schedule; `step` is one update.
 
-    `total` sums a tensor over the workers, in place of which one worker has the identity.
+    `total` sums a tensor over the workers, in place of which one worker has the identity; `class_weights_K` weighs the
+    cells of each class in the loss.
     """
 
     def __init__(self, model: UNet, features: Features, recipe: Recipe, *,
-                 total: Callable[[Tensor], Tensor] = lambda t: t) -> None:
+                 total: Callable[[Tensor], Tensor] = lambda t: t, class_weights_K: Tensor | None = None) -> None:
         self.model, self.features, self.recipe, self._total = model, features, recipe, total
+        self._class_weights_K = class_weights_K
+        device = next(model.parameters()).device.type
+        self._mixed = recipe.precision == "mixed" and device == "cuda" and torch.cuda.is_bf16_supported()
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate,
                                            weight_decay=recipe.weight_decay)
         self.done = 0
@@ -87,7 +99,8 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate(self.done)
         self.optimiser.zero_grad(set_to_none=False)
-        areas = torch.stack([torch.stack(weights_of(s.maps_BTHW, s.area_BH)) for s in samples.values()])
+        areas = torch.stack([torch.stack(weights_of(s.judged_BTHW, s.area_BH, class_weights_K=self._class_weights_K))
+                             for s in samples.values()])
         totals = Weights(*self._total(areas.sum(dim=0)))
         counts = self._total(sum(self._accumulate(sample, self._noise(piece), totals)
                                  for piece, sample in samples.items()))  # type: ignore[arg-type]
@@ -121,7 +134,13 @@ class Trainer:
                     pass
 
     def _rollout(self, sample: Sample, generator: Generator) -> Iterator[Step]:
-        return rollout(self.model, sample, self.features, self.recipe.noise, generator=generator)
+        return rollout(self._logits, sample, self.features, self.recipe.noise, generator=generator)
+
+    def _logits(self, inputs_BCHW: Tensor) -> Tensor:
+        """Logits (B, K, H, W) in float32, whatever the precision of the forward pass."""
+        with torch.autocast("cuda", torch.bfloat16, enabled=self._mixed):
+            logits: Tensor = self.model(inputs_BCHW)
+        return logits.float()
 
     def _noise(self, piece: int) -> Generator:
         return Generator().manual_seed(((self.recipe.seed * 1_000_003 + self.done) * 1_009 + piece) % 2**63)
@@ -131,7 +150,8 @@ class Trainer:
         counts = torch.zeros(5, dtype=torch.float64, device=sample.maps_BTHW.device)
         loss = torch.zeros((), device=counts.device)
         for step in self._rollout(sample, generator):
-            loss = loss + mixed_loss(*step, sample.area_BH, change_weight=self.recipe.change_weight, totals=totals)
+            loss = loss + mixed_loss(*step, sample.area_BH, change_weight=self.recipe.change_weight, totals=totals,
+                                     class_weights_K=self._class_weights_K)
             predicted = step.logits_BKHW.detach().argmax(dim=1)
             land = step.target_BHW != OUTSIDE
             counts[1] += ((predicted == step.target_BHW) & land).sum()

@@ -1,7 +1,8 @@
 """The training loss: all land cells and changed cells, mixed.
 
-(1 - a) * mean over land + a * mean over changed cells of the cross-entropy, both weighted by cell area. The means are
-sums over denominators that span the whole effective batch, so that the loss does not depend on how the batch is split.
+(1 - a) * mean over land + a * mean over changed cells of the cross-entropy, both weighted by cell area and, if wanted,
+by class. The means are sums over denominators that span the whole effective batch, so that the loss does not depend on
+how the batch is split.
 """
 
 from typing import NamedTuple
@@ -14,25 +15,32 @@ from luray.schema import OUTSIDE
 
 
 class Weights(NamedTuple):
-    """Area of the land cells and of the changed cells of a batch, in the unit of `area_BH`."""
+    """Weight of the land cells and of the changed cells of a batch, in the unit of `area_BH`."""
 
     land: Tensor
     changed: Tensor
 
 
-def weights_of(maps_BTHW: Tensor, area_BH: Tensor) -> Weights:
-    """Area of land and of change summed over the targets of a batch of consecutive maps, the first the prior."""
+def weights_of(maps_BTHW: Tensor, area_BH: Tensor, *, class_weights_K: Tensor | None = None) -> Weights:
+    """Weight of land and of change summed over the targets of a batch of consecutive maps, the first the prior."""
     target, previous = maps_BTHW[:, 1:], maps_BTHW[:, :-1]
-    land = (target != OUTSIDE) & (previous != OUTSIDE)
-    area = area_BH[:, None, :, None]
-    return Weights((land * area).sum(), ((land & (target != previous)) * area).sum())
+    weights = _cell_weights(target, previous, area_BH[:, None, :, None], class_weights_K)
+    return Weights(weights.sum(), (weights * (target != previous)).sum())
 
 
 def mixed_loss(logits_BKHW: Tensor, target_BHW: Tensor, previous_BHW: Tensor, area_BH: Tensor, *,
-               change_weight: float, totals: Weights) -> Tensor:
+               change_weight: float, totals: Weights, class_weights_K: Tensor | None = None) -> Tensor:
     """Contribution of one step of one (micro-)batch to the loss; contributions add up to that of the whole batch."""
-    land = (target_BHW != OUTSIDE) & (previous_BHW != OUTSIDE)
-    target = torch.where(land, target_BHW, 0).long()
-    entropy = cross_entropy(logits_BKHW, target, reduction="none") * land * area_BH[:, :, None]
+    weights = _cell_weights(target_BHW, previous_BHW, area_BH[:, :, None], class_weights_K)
+    target = torch.where(target_BHW != OUTSIDE, target_BHW, 0).long()
+    entropy = cross_entropy(logits_BKHW, target, reduction="none") * weights
     changed = (entropy * (target_BHW != previous_BHW)).sum() / totals.changed.clamp(min=1e-12)
     return (1 - change_weight) * entropy.sum() / totals.land.clamp(min=1e-12) + change_weight * changed
+
+
+def _cell_weights(target: Tensor, previous: Tensor, area: Tensor, class_weights_K: Tensor | None) -> Tensor:
+    """Area, times the weight of the target's class, of cells that are land in both years, else 0."""
+    weights = ((target != OUTSIDE) & (previous != OUTSIDE)) * area
+    if class_weights_K is None:
+        return weights
+    return weights * class_weights_K[torch.where(target != OUTSIDE, target, 0).long()]

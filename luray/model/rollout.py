@@ -24,6 +24,13 @@ class Sample(NamedTuple):
     static_BSHW: Tensor
     area_BH: Tensor
     """Cell area of each row, relative to the equator's."""
+    counted_BHW: Tensor
+    """True where a cell counts in the loss; the model sees the others, but is not judged by them."""
+
+    @property
+    def judged_BTHW(self) -> Tensor:
+        """The maps, `OUTSIDE` where a cell does not count."""
+        return torch.where(self.counted_BHW[:, None], self.maps_BTHW, OUTSIDE)
 
 
 class Step(NamedTuple):
@@ -31,6 +38,7 @@ class Step(NamedTuple):
 
     logits_BKHW: Tensor
     target_BHW: Tensor
+    """The true map of the year, `OUTSIDE` where a cell does not count."""
     previous_BHW: Tensor
     """The true map of the year before."""
 
@@ -38,13 +46,13 @@ class Step(NamedTuple):
 def rollout(model: Callable[[Tensor], Tensor], sample: Sample, features: Features, noise: NoiseConfig, *,
             generator: Generator) -> Iterator[Step]:
     """The steps of a rollout; the first prior is the true map, corrupted, later ones the model's own predictions."""
-    maps, forcing = sample.maps_BTHW, sample.forcing_BTLHW
+    maps, judged, forcing = sample.maps_BTHW, sample.judged_BTHW, sample.forcing_BTLHW
     prior = corrupt(maps[:, 0], noise, n_classes=features.n_classes, generator=generator)
     changing = torch.as_tensor(features.changing, device=forcing.device)
     for year in range(1, maps.shape[1]):
         change = (forcing[:, year].index_select(1, changing) - forcing[:, year - 1].index_select(1, changing))
         context = torch.cat([forcing[:, year], change / CHANGE_SCALE, sample.static_BSHW], dim=1)
         logits = model(assemble(prior, context, n_classes=features.n_classes))
-        yield Step(logits, maps[:, year], maps[:, year - 1])
+        yield Step(logits, judged[:, year], maps[:, year - 1])
         predicted = logits.detach().argmax(dim=1).to(torch.uint8)
         prior = torch.where(maps[:, year] == OUTSIDE, OUTSIDE, predicted)

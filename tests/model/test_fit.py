@@ -74,9 +74,10 @@ def test_metrics_are_those_of_the_batch():
     found = trainer_of(recipe).step(pieces)
     steps, hits, same, cells = [], 0, 0, 0
     maps = torch.cat([s.maps_BTHW for s in pieces.values()])
+    judged = torch.cat([torch.where(s.counted_BHW[:, None], s.maps_BTHW, OUTSIDE) for s in pieces.values()])
     area = torch.cat([s.area_BH for s in pieces.values()])
     for year in (1, 2):
-        target, previous, first = maps[:, year], maps[:, year - 1], maps[:, 0]
+        target, previous, first = judged[:, year], maps[:, year - 1], maps[:, 0]
         land = target != OUTSIDE
         bonus = math.log1p(math.exp(5))
         shown = torch.nn.functional.one_hot(first.long().clamp(max=4), 5)[..., :4].permute(0, 3, 1, 2) * bonus
@@ -200,7 +201,29 @@ def test_calibration_is_deterministic_and_changes_no_weight():
     assert all(torch.equal(a, b) for a, b in zip(weights, trainer.model.parameters(), strict=True))
 
 
+def test_cells_that_do_not_count_teach_nothing():
+    recipe, metrics, weights = recipe_of(), [], []
+    for scrambled in (False, True):
+        trainer, pieces = trainer_of(recipe), pieces_of(0, recipe)
+        for sample in pieces.values() if scrambled else ():
+            hidden = ~sample.counted_BHW[:, None] & (sample.maps_BTHW[:, 1:] != OUTSIDE)
+            sample.maps_BTHW[:, 1:][hidden] = 3 - sample.maps_BTHW[:, 1:][hidden]
+        metrics.append(trainer.step(pieces))
+        weights.append(trainer.model.state_dict())
+    assert metrics[0] == metrics[1]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    pieces = {i: s._replace(counted_BHW=torch.ones_like(s.counted_BHW)) for i, s in pieces.items()}
+    assert trainer_of(recipe).step(pieces) != metrics[0], "the scrambled cells would be seen if they counted"
+
+
+def test_mixed_precision_leaves_the_cpu_in_float32():
+    trainers = [trainer_of(recipe_of(precision=precision)) for precision in ("float32", "mixed")]
+    a, b = (t.step(pieces_of(0, t.recipe)) for t in trainers)
+    assert a == b
+
+
 @pytest.mark.parametrize(("options", "words"), [
+    ({"class_balance": 2.0}, "training.class_balance is 2.0, expected 0 to 1"),
     ({"batch": 6, "micro_batch": 4}, "training.batch 6 must be a multiple of training.micro_batch 4"),
     ({"batch": 6, "micro_batch": 2, "workers": 2}, "2 workers cannot share 3 micro-batches evenly"),
     ({"change_weight": 1.5}, "must lie between 0 and 1"), ({"noise": NoiseConfig(share=1.0)}, "between 0 and 1"),

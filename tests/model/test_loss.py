@@ -24,17 +24,19 @@ def batches(draw):
     return torch.from_numpy(maps), torch.from_numpy(random.uniform(0.2, 1, (b, n)).astype(np.float32)), logits
 
 
-def whole(maps, area, logits, change_weight, totals, rows=slice(None)):
+def whole(maps, area, logits, change_weight, totals, rows=slice(None), weights=None):
     return sum(mixed_loss(step[rows], maps[rows, t + 1], maps[rows, t], area[rows], change_weight=change_weight,
-                          totals=totals) for t, step in enumerate(logits))
+                          totals=totals, class_weights_K=weights) for t, step in enumerate(logits))
 
 
-@given(batch=batches(), change_weight=st.sampled_from([0.0, 0.1, 1.0]))
-def test_the_loss_is_the_slow_twin(batch, change_weight):
+@given(batch=batches(), change_weight=st.sampled_from([0.0, 0.1, 1.0]), weights=st.sampled_from([None, [3, 1, 0.2]]))
+def test_the_loss_is_the_slow_twin(batch, change_weight, weights):
     maps, area, logits = batch
     steps = [(step, maps[:, t + 1].numpy(), maps[:, t].numpy()) for t, step in enumerate(logits)]
-    expected = reference.mixed_loss(steps, area.numpy(), change_weight)
-    found = whole(maps, area, torch.from_numpy(logits), change_weight, weights_of(maps, area))
+    expected = reference.mixed_loss(steps, area.numpy(), change_weight, weights)
+    by_class = None if weights is None else torch.tensor(weights)
+    totals = weights_of(maps, area, class_weights_K=by_class)
+    found = whole(maps, area, torch.from_numpy(logits), change_weight, totals, weights=by_class)
     assert float(found) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 

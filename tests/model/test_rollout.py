@@ -17,7 +17,8 @@ def sample():
     maps = torch.randint(K, (B, T, N, N), generator=random, dtype=torch.uint8)
     ocean = torch.rand(B, 1, N, N, generator=random) < 0.2
     return Sample(torch.where(ocean, OUTSIDE, maps), torch.rand(B, T, 3, N, N, generator=random),
-                  torch.rand(B, 1, N, N, generator=random), torch.ones(B, N))
+                  torch.rand(B, 1, N, N, generator=random), torch.ones(B, N),
+                  torch.rand(B, N, N, generator=random) < 0.7)
 
 
 class Turning:
@@ -46,7 +47,9 @@ def test_a_rollout_feeds_its_own_predictions_and_is_judged_by_the_true_maps(samp
     for year, (inputs, step) in enumerate(zip(model.seen, steps, strict=True), start=1):
         expected = torch.where(first == OUTSIDE, OUTSIDE, (first + year - 1) % K)
         assert torch.equal(shown(inputs), expected)
-        assert torch.equal(step.target_BHW, sample.maps_BTHW[:, year])
+        counted = sample.counted_BHW
+        assert torch.equal(step.target_BHW[counted], sample.maps_BTHW[:, year][counted])
+        assert (step.target_BHW[~counted] == OUTSIDE).all()
         assert torch.equal(step.previous_BHW, sample.maps_BTHW[:, year - 1])
         now, before = sample.forcing_BTLHW[:, year], sample.forcing_BTLHW[:, year - 1]
         assert torch.equal(inputs[:, K + 1 : K + 4], now)

@@ -1,0 +1,40 @@
+"""Surveying a cube with one Ray task a tile, merged in any order."""
+
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from luray.cube.regions import Cube
+from luray.cube.survey import read_survey, survey_tile, write_survey
+from luray.distributed import Report, silent
+from luray.model.samples import SamplingConfig
+from luray.model.survey import Counts, Survey
+from luray.windows import Tile, Tiling
+
+
+@ray.remote(max_retries=3)
+def _survey(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) -> Counts | None:
+    return survey_tile(cube, tiling, tile, sampling)
+
+
+def survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Report = silent) -> Survey:
+    """The survey of a cube: the stored one, else counted by the cluster, and stored.
+
+    Raises ValueError when `sampling.zone` is no categorical variable of the cube.
+    """
+    found = read_survey(cube, tiling, sampling)
+    if found:
+        return found
+    shared = ray.put(cube)
+    tasks: list[Any] = [_survey.remote(shared, tiling, tile, sampling) for tile in tiling.tiles()]
+    total, parts = len(tasks), []
+    while tasks:
+        report(total - len(tasks), total)
+        (finished,), tasks = ray.wait(tasks, num_returns=1)
+        try:
+            parts.append(ray.get(finished))
+        except RayTaskError as error:
+            raise error.cause from None
+    report(total, total)
+    return write_survey(cube, tiling, sampling, parts)
