@@ -61,6 +61,11 @@ def decide(sums_KHW: I32, land: Bool) -> tuple[U8, U8]:
     total = sums_KHW.sum(axis=0, dtype=np.int64)
     assert (total[land] > 0).all(), "a land cell was covered by no window"
     winner = sums_KHW.argmax(axis=0).astype(np.uint8)
-    largest: NDArray[np.int64] = sums_KHW.max(axis=0).astype(np.int64)
-    confidence = (200 * largest + total) // np.maximum(2 * total, 1)
-    return np.where(land, winner, np.uint8(OUTSIDE)), np.where(land, confidence, 0).astype(np.uint8)
+    confidence = percent(sums_KHW.max(axis=0), total)
+    return np.where(land, winner, np.uint8(OUTSIDE)), np.where(land, confidence, np.uint8(0))
+
+
+def percent(part: I32, total: NDArray[np.int64]) -> U8:
+    """Share of the total in percent, rounded half up, same shape; 0 of nothing."""
+    share: NDArray[np.int64] = (200 * part.astype(np.int64) + total) // np.maximum(2 * total, 1)
+    return share.astype(np.uint8)

@@ -4,8 +4,10 @@ import math
 from collections import defaultdict
 from fractions import Fraction
 from functools import cache
+from itertools import product
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 OUTSIDE = 255
 
@@ -218,6 +220,51 @@ def decide(sums, land):
         classes[row, col] = cell.index(max(cell))
         confidence[row, col] = math.floor(Fraction(100 * max(cell), sum(cell)) + Fraction(1, 2))
     return classes, confidence
+
+
+# demand
+
+
+def demanded_counts(prior, settled, land, change):
+    """Cells of each group that one block should have, exact; see `luray.demand.demanded_counts`."""
+    cells, play = [land * Fraction(float(c)) for c in change], sum(settled)
+    flux = [s - n for s, n in zip(settled, prior, strict=True)]
+    part = min(max(1 - sum(cells) / Fraction(sum(flux)), 0), 1) if sum(flux) else 0
+    base = [n + part * f for n, f in zip(prior, flux, strict=True)]
+    gain, loss = [max(c, 0) for c in cells], [min(max(-c, 0), b) for c, b in zip(cells, base, strict=True)]
+    excess = sum(base) + sum(gain) - sum(loss) - play
+    if excess > 0 and sum(gain):
+        gain = [g * (1 - min(excess / sum(gain), 1)) for g in gain]
+    if excess < 0 and sum(loss):
+        loss = [x * (1 - min(-excess / sum(loss), 1)) for x in loss]
+    level = [b + g - x for b, g, x in zip(base, gain, loss, strict=True)]
+    return [x * play / sum(level) if sum(level) else x for x in level]
+
+
+def largest_remainder(counts, total):
+    """Whole numbers that sum to the total: one at a time to the group that lacks most, the first where equal."""
+    whole = [math.floor(c) for c in counts]
+    while sum(whole) < total:
+        lacking = [c - w for c, w in zip(counts, whole, strict=True)]
+        whole[lacking.index(max(lacking))] += 1
+    return whole
+
+
+def every_assignment(scores, targets):
+    """Fewest cells missed, then largest total of `scores` (cells, groups), over every map of a few cells to groups."""
+    best = None
+    for homes in product(range(len(targets)), repeat=len(scores)):
+        total = sum(scores[c][g] for c, g in enumerate(homes))
+        missed = sum(max(homes.count(g) - t, 0) for g, t in enumerate(targets))
+        if total > -math.inf and (best is None or (-missed, total) > best):
+            best = -missed, total
+    return -best[0], best[1]
+
+
+def assignment(scores, targets):
+    """Largest total of finite `scores` (cells, groups) with the target counts: a column for each place in a group."""
+    places = np.repeat(np.arange(len(targets)), targets)
+    return scores[:, places][linear_sum_assignment(scores[:, places], maximize=True)].sum()
 
 
 # training

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("windows", "build")
+BENCHMARKS = ("windows", "build", "demand")
 OUT = Path("build/bench.json")
 
 

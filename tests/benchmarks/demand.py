@@ -1,0 +1,59 @@
+"""The demand imposed on a tile, against what the tile's map costs without it: the forward passes of its windows.
+
+A tile of 2000 x 2000 cells on land, 100 windows of 256 x 256, 6400 blocks of 25 x 25 cells; one thread.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from luray.blending import ONE, decide
+from luray.demand import Shortfall, constrain
+from luray.model.unet import UNet, UNetConfig, frozen
+from luray.schema import F32, HILDA, I32, U8
+from tests.benchmarks.ratio import Ratio, in_turn, seconds
+
+SIDE, BLOCK = 2000, 25
+WINDOWS, BATCH, CHANNELS = 100, 2, 48
+GROUPS = ((0,), (1,), (2,), (3,), (4, 5))
+"""Class indices of the groups that LUH2 can tell apart; water is in none."""
+
+
+def measure() -> Iterator[Ratio]:
+    """Forward passes over what the demand adds to the decision; the decision alone over a tile without any demand."""
+    prior, sums = world()
+    land, change = np.full(prior.shape, True), some_change()
+    torch.set_num_threads(1)
+    model = frozen(UNet(CHANNELS, len(HILDA), UNetConfig()))
+    inputs = torch.zeros(BATCH, CHANNELS, 256, 256)
+
+    def impose(change_GYX: F32) -> tuple[U8, U8, Shortfall]:
+        return constrain(sums, prior, land, change_GYX, block=BLOCK, groups=GROUPS, strength=1.0)
+
+    compiling = seconds(lambda: impose(change))
+    with torch.inference_mode():
+        plain, imposed, idle, forward = in_turn(lambda: decide(sums, land), lambda: impose(change),
+                                                lambda: impose(np.full_like(change, np.nan)), lambda: model(inputs))
+    moved = (impose(change)[0] != decide(sums, land)[0]).sum() / change[0].size
+    passes = forward * WINDOWS / BATCH
+    yield Ratio("demand of a tile, forward passes over it", passes / (imposed - plain), 20,
+                f"{imposed - plain:.2f} s more than the decision's {plain:.2f} s, {passes:.1f} s of forward passes, "
+                f"{moved:.1f} cells moved a block, first call {compiling:.1f} s")
+    yield Ratio("demand of nothing, decision over it", plain / idle, 0.6, f"{idle:.2f} s with, {plain:.2f} s without")
+
+
+def world() -> tuple[U8, I32]:
+    """A patchy prior map and sums that keep 99 of 100 cells of it."""
+    random, k = np.random.default_rng(0), len(HILDA)
+    prior = np.stack([gaussian_filter(random.normal(size=(SIDE, SIDE)), 20) for _ in range(k)]).argmax(axis=0)
+    logits = random.normal(size=(k, SIDE, SIDE)) + 4 * (np.arange(k)[:, None, None] == prior)
+    p = np.exp(logits)
+    return prior.astype(np.uint8), np.rint(p / p.sum(axis=0) * ONE * 64).astype(np.int32)
+
+
+def some_change() -> F32:
+    """Changes that sum to nothing: net, 3 to 4 % of each block, more than HILDA+ has anywhere in a year."""
+    change = np.random.default_rng(1).normal(size=(len(GROUPS), SIDE // BLOCK, SIDE // BLOCK)) * 0.02
+    return (change - change.mean(axis=0)).astype(np.float32)
