@@ -1,11 +1,16 @@
 import os
+import time
 
 import fsspec
 import pytest
+from gcsfs.retry import validate_response
 
+from luray.cube.ledger import Ledger
 from luray.sources.base import InputError
 from luray.storage import (
     RefusedError,
+    accessing,
+    exists,
     is_local,
     public,
     read_object,
@@ -16,10 +21,10 @@ from luray.storage import (
 )
 
 
-@pytest.fixture(params=["path", "file://", "s3"])
+@pytest.fixture(params=["path", "file://", "s3", "gcs"])
 def root(request, tmp_path):
-    if request.param == "s3":
-        return f"{request.getfixturevalue('s3').url}/{tmp_path.name}"
+    if request.param in ("s3", "gcs"):
+        return f"{request.getfixturevalue(request.param).url}/{tmp_path.name}"
     return f"{request.param if request.param == 'file://' else ''}{tmp_path}/a folder"
 
 
@@ -167,3 +172,35 @@ def test_a_redirect_to_another_host_is_refused(site, allow, header):
     with pytest.raises(RefusedError, match=r"a redirect of .*/far leads to http://localhost"):
         read(f"{site.url}/far")
     assert site.asked == ["/far"]
+
+
+ACTIONS = {"read": read_object, "write": lambda url: write_atomically(url, b"x"), "exists": exists, "remove": remove,
+           "list": lambda url: Ledger(url, "f").done()}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_who_is_not_let_in_is_told_so_at_once_with_the_place_and_no_secret(s3, action):
+    started = time.monotonic()
+    with s3.locked(), pytest.raises(PermissionError, match=rf"^{s3.url}/in/p\S*: .*; credentials come from the env"):
+        ACTIONS[action](f"{s3.url}/in/p")
+    assert time.monotonic() - started < 4, "no retries"
+
+
+@pytest.mark.parametrize("store", ["s3", "gcs"])
+def test_a_bucket_that_is_not_there_is_named(request, store):
+    scheme = request.getfixturevalue(store).url.split("://")[0]
+    url = f"{scheme}://no-such-bucket/a/x.json"
+    assert read_object(url) is None
+    with pytest.raises(FileNotFoundError, match=rf"^{url}: .*create the bucket, or correct the place"):
+        write_atomically(url, b"x")
+
+
+def test_errors_of_google_and_of_the_network_are_told_apart_and_ours_pass():
+    with pytest.raises(PermissionError, match=r"^gs://b/x: Forbidden: http://h/o no access; credentials"), accessing("gs://b/x"):
+        validate_response(403, b'{"error": {"message": "no access"}}', "http://h/o")
+    with pytest.raises(OSError, match=r"^gs://b/x: busy, 503; .*run the command again"), accessing("gs://b/x"):
+        validate_response(503, b'{"error": {"message": "busy"}}', "http://h/o?token=1")
+    with pytest.raises(ValueError, match=r"^ours$"), accessing("gs://b/x"):
+        raise ValueError("ours")
+    with pytest.raises(OSError, match=r"^disk full$"), accessing("/b/x"):
+        raise OSError("disk full")

@@ -15,6 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from luray.cli import app
+from luray.cube.build import create, remaining, write_piece
 from luray.cube.costs import costs, objects, worker_memory
 from luray.cube.regions import Cube
 from luray.distributed import stages
@@ -89,6 +90,19 @@ def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):
     again = []
     stages.build(stages.plan_cube(run), report=lambda done, total: again.append(done / total))
     assert set(again) == {1.0}
+
+
+def test_a_cube_that_is_begun_anew_has_no_receipts_of_the_shards_that_went(place, tmp_path):
+    wide = stages.plan_cube(small_run(place.world, tmp_path / "out"))
+    create(wide)
+    pieces, _ = wide.pieces()
+    write_piece(wide, pieces[0])
+    create(wide)
+    assert len(remaining(wide, pieces)) == len(pieces) - 1, "the same build goes on"
+    create(stages.plan_cube(small_run(place.world, tmp_path / "out", "inference.years=[2000, 2004]",
+                                      "evaluation.tests=[]")))
+    create(wide)
+    assert remaining(wide, pieces) == pieces
 
 
 def test_a_code_outside_the_legend_leaves_no_cube(place, tmp_path):
