@@ -5,7 +5,7 @@ window, through index maps that belong to the grids, not to the box.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -223,13 +223,29 @@ class Region:
 
     @cached_property
     def _static(self) -> F32:
-        return self._gathered(self.cube.static, 0, self.box, keep=False)
+        pieces = [piece for layer in self.cube.static for piece in self._fixed(layer)]
+        return np.concatenate(pieces) if pieces else np.zeros((0, *self.box.shape), np.float32)
 
-    def _gathered(self, layers: tuple[Layer, ...], year: int, box: Box, *, keep: bool = True) -> F32:
+    def _fixed(self, layer: Layer) -> Iterator[F32]:
+        """Channels of a static source in the region. Nearest cells of a finer grid are gathered before they are scaled
+        and spread over categories: that is the same, and less.
+        """
+        values, first = self._values(layer, ()), 0
+        for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
+            variables = list(alike)
+            part, (rows, cols) = values[first : first + len(variables)], self._maps(layer, method, self.box)
+            first += len(variables)
+            if method == "nearest" and part.shape[1] > self.box.height:
+                part = gather(part, rows, cols, method=method)
+                yield from map(scaled, part, variables)
+            else:
+                yield gather(np.concatenate(list(map(scaled, part, variables))), rows, cols, method=method)
+
+    def _gathered(self, layers: tuple[Layer, ...], year: int, box: Box) -> F32:
         pieces = []
         for layer in layers:
             first = 0
-            native = self._read(layer, year, keep=keep)
+            native = self._read(layer, year)
             for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
                 last = first + sum(v.channels for v in alike)
                 rows, cols = self._maps(layer, method, box)
@@ -252,18 +268,17 @@ class Region:
             found[layer.path] = rows.needed(), cols.needed()
         return found
 
-    def _read(self, layer: Layer, year: int, *, keep: bool) -> F32:
+    def _read(self, layer: Layer, year: int) -> F32:
         """Native cells under the region as the model sees them, (channels, rows, cols)."""
         lead = layer.lead(year)
         key: tuple[str | int, ...] = (layer.path, *lead)
         if key not in self._native:
-            values = self.given.get(key)
-            if values is None:
-                values = self.cube.native(layer, lead, self.pieces[layer.path])
-            seen = np.concatenate([scaled(v, variable) for v, variable in zip(values, layer.variables, strict=True)])
-            if not keep:
-                return seen
-            self._native[key] = seen
+            self._native[key] = np.concatenate(list(map(scaled, self._values(layer, lead), layer.variables)))
             while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
                 self._native.popitem(last=False)
         return self._native[key]
+
+    def _values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
+        """Native cells under the region as they are stored."""
+        values = self.given.get((layer.path, *lead))
+        return self.cube.native(layer, lead, self.pieces[layer.path]) if values is None else values

@@ -1,8 +1,8 @@
 """Data-parallel training with Ray Train, fed by Ray Data.
 
-The dataset holds sample numbers only. Every worker walks through all of them in order and reads, in the background, the
-micro-batches that fall to it: which windows those are is a pure function of the number (`model.samples`), so one worker
-or many train on the same batches, and a resumed training goes on where its checkpoint ends.
+Every worker has a dataset of its own: the windows of its micro-batches, step after step (`data.Share`). Which windows
+those are is a pure function of their number (`model.samples`), so one worker or many train on the same batches, and a
+resumed training goes on where its checkpoint ends.
 """
 
 import os
@@ -13,19 +13,19 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import ray
 import ray.train
 import ray.train.torch
 import torch
 from pyarrow.fs import FSSpecHandler, PyFileSystem
-from ray.data import DataContext
+from ray.data import DataContext, Dataset
 from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
 from torch import Tensor
 
 from luray.cube.ledger import fingerprint_of
 from luray.cube.regions import Cube
 from luray.cube.survey import surveyed
+from luray.distributed.data import Share, WindowReader, micro_batches, read_windows
 from luray.distributed.survey import survey
 from luray.model.checkpoint import ModelCard, read_card, restore_training, save_model, save_training
 from luray.model.fit import Recipe, Trainer
@@ -64,7 +64,8 @@ class Training:
     def fingerprint(self) -> str:
         """Of everything the weights depend on; the number of workers is not among it."""
         return fingerprint_of(self.cube.fingerprint, self.tiling.window, self.tiling.stride, self.unet.model_dump(),
-                              self.recipe.model_dump(exclude={"workers", "checkpoint_every"}), self.direction)
+                              self.recipe.model_dump(exclude={"workers", "checkpoint_every", "read", "readers"}),
+                              self.direction)
 
     @property
     def finished(self) -> bool:
@@ -91,6 +92,11 @@ class Training:
             require_classes(found, self.cube.legend, years=recipe.years)
         return SamplePlan(self.tiling, found, first, last, recipe.rollout_years, self.direction, recipe.sampling,
                           recipe.seed, use)
+
+    def share(self, rank: int, *, done: int) -> Share:
+        """The samples of a worker from step `done` on."""
+        recipe = self.recipe
+        return Share(self.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, recipe.workers)
 
     def micro_batch(self, plan: SamplePlan, first: int) -> Sample:
         """Micro-batch that begins with sample number `first`."""
@@ -179,14 +185,14 @@ def train(trainings: list[Training], *, report: Progress = unwatched) -> list[Di
         survey(training.cube, training.tiling, training.recipe.sampling)
         training.plan()
     recipe, scratch = todo[0].recipe, f"{todo[0].folder}/ray"
-    n_rows = recipe.steps * recipe.batch
     DataContext.get_current().enable_progress_bars = False
     DataContext.get_current().execution_options.preserve_order = True
-    rows = ray.data.range(n_rows, override_num_blocks=max(1, min(64, recipe.steps // 8)))
+    datasets: dict[str, Dataset | Callable[[], Dataset]] = {
+        f"{t.direction}.{rank}": partial(_windows, t, rank) for t in todo for rank in range(recipe.workers)}
     gpu = ray.cluster_resources().get("GPU", 0) >= recipe.workers  # type: ignore[no-untyped-call]
     board = Board.options(num_cpus=0).remote()  # type: ignore[attr-defined]
     trainer = ray.train.torch.TorchTrainer(
-        _worker_loop, train_loop_config={"trainings": todo, "board": board}, datasets={"samples": rows},
+        _worker_loop, train_loop_config={"trainings": todo, "board": board}, datasets=datasets,
         dataset_config=DataConfig(datasets_to_split=[]),
         scaling_config=ScalingConfig(num_workers=recipe.workers, use_gpu=gpu,
                                      resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})}),
@@ -224,7 +230,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
                 continue
             trainer = training.trainer(_summed if world > 1 else lambda t: t, device=device)
             put = partial(board.put.remote, training.direction) if rank == 0 else unheard
-            metrics = run_steps(training, trainer, _feed(training, trainer.done, rank, world, device), leads=rank == 0,
+            metrics = run_steps(training, trainer, _feed(training, trainer.done, rank, device), leads=rank == 0,
                                 report=put)
             if rank == 0:
                 training.save(trainer, metrics)
@@ -235,23 +241,20 @@ def _worker_loop(config: dict[str, Any]) -> None:
         raise
 
 
-def _feed(training: Training, done: int, rank: int, world: int, device: torch.device) -> Iterator[dict[int, Sample]]:
-    """This worker's micro-batches of every step from `done` on, read ahead by Ray Data's threads."""
-    plan, recipe = training.plan(), training.recipe
-    mine = range(rank, recipe.pieces, world)
+def _windows(training: Training, rank: int) -> Dataset:
+    """Windows that a worker still has to train on, worked out whenever the workers start."""
+    DataContext.get_current().enable_progress_bars = False
+    recipe = training.recipe
+    return read_windows(training.cube, training.tiling, range(recipe.years[0], recipe.years[1] + 1),
+                        windows=training.share(rank, done=training.trainer().done), arrays=recipe.read,
+                        readers=recipe.readers)
 
-    def read(rows: dict[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
-        first = int(rows["id"][0])
-        if first < done * recipe.batch:
-            return {}
-        batches = {piece: training.micro_batch(plan, first + piece * recipe.micro_batch) for piece in mine}
-        return {f"{piece}.{name}": t for piece, b in batches.items() for name, t in b._asdict().items()}
 
-    batches = ray.train.get_dataset_shard("samples").iter_torch_batches(
-        batch_size=recipe.batch, collate_fn=read, prefetch_batches=2, device=device)
-    for tensors in batches:
-        if tensors:
-            yield {piece: Sample(*(tensors[f"{piece}.{name}"] for name in Sample._fields)) for piece in mine}
+def _feed(training: Training, done: int, rank: int, device: torch.device) -> Iterator[dict[int, Sample]]:
+    """This worker's micro-batches of every step from `done` on."""
+    share = training.share(rank, done=done)
+    rows = ray.train.get_dataset_shard(f"{training.direction}.{rank}")
+    return micro_batches(rows, share, WindowReader(training.cube, training.tiling, share.plan.counted), device=device)
 
 
 def _summed(tensor: Tensor) -> Tensor:

@@ -42,6 +42,10 @@ class Recipe(Config):
     calibration_batches: int = 16
     checkpoint_every: int = 100
     workers: int = 1
+    read: Literal["late", "ahead"] = "late"
+    """late: a trainer's own threads read its windows; ahead: CPU workers do, on other nodes if there are any."""
+    readers: int = 2
+    """CPU workers that read ahead, at most, for each trainer."""
     seed: int = 0
 
     def model_post_init(self, _: Any) -> None:
@@ -56,8 +60,8 @@ class Recipe(Config):
             raise ValueError("training.change_weight and training.noise.share must lie between 0 and 1")
         if not 0 <= self.class_balance <= 1:
             raise ValueError(f"training.class_balance is {self.class_balance}, expected 0 to 1")
-        if self.rollout_years < 1 or self.steps < 1:
-            raise ValueError("training.rollout_years and training.steps must be at least 1")
+        if min(self.rollout_years, self.steps, self.readers) < 1:
+            raise ValueError("training.rollout_years, training.steps and training.readers must be at least 1")
 
     @property
     def pieces(self) -> int:

@@ -1,0 +1,247 @@
+"""Windows of a cube as a Ray Data dataset: what training reads, and what a pipeline of one's own can read.
+
+A row of the dataset names a window and its years, a few bytes. The arrays are read where they are used, by a
+`WindowReader` that collates a batch or maps one; or ahead of that by CPU workers, and then travel packed as the cube
+stores them (see `cube.packing`), never as float stacks at the fine resolution.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import ray.data
+import torch
+from numpy.typing import NDArray
+from ray.data import DataIterator, Dataset
+from ray.data.collate_fn import NumpyBatchCollateFn
+from torch import Tensor
+
+from luray.cube.packing import pack, unpack
+from luray.cube.regions import Cube, everywhere
+from luray.model.rollout import Sample
+from luray.model.samples import Draw, SamplePlan
+from luray.schema import Bool
+from luray.windows import Box, Tiling
+
+Rows = Mapping[str, NDArray[Any]]
+Arrays = Literal["late", "ahead"]
+"""Where arrays are read: late, where they are used; ahead, by CPU workers."""
+
+PREFETCHED = 2
+"""Batches that are read while one is used."""
+READ_AT_ONCE = 4
+"""Windows that a worker reads ahead in one go."""
+MOST_BLOCKS = 64
+
+
+class Windows(Protocol):
+    """Windows in the order in which they are read, in numbered groups that are worked out where they are read."""
+
+    @property
+    def groups(self) -> range:
+        """Numbers of the groups."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Years of a window."""
+        ...
+
+    def draws(self, group: int) -> Iterator[Draw]:
+        """The windows of a group."""
+        ...
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Every window with land of the lattice, in every run of `length` of the `years`; a group is a tile."""
+
+    cube: Cube
+    tiling: Tiling
+    years: tuple[int, ...]
+    length: int
+
+    @property
+    def groups(self) -> range:
+        """One for each tile, row by row."""
+        return range(sum(1 for _ in self.tiling.tiles()))
+
+    def draws(self, group: int) -> Iterator[Draw]:
+        """The windows of a tile, year after year; its land mask is read for it, so nobody holds that of the globe."""
+        box = self.tiling.tile_box(next(islice(self.tiling.tiles(), group, None)))
+        cores = self.tiling.active_cores(box, self.cube.land(box))
+        for first in range(len(self.years) - self.length + 1):
+            for core in cores:
+                yield Draw(self.tiling.window_box(core), self.years[first : first + self.length])
+
+
+@dataclass(frozen=True)
+class Share:
+    """One worker's samples of a training, step after step: a group is a step, from `done` to `steps`.
+
+    Step s has the samples s * batch .. (s + 1) * batch - 1 of the plan, in micro-batches of which every worker takes
+    each `world`-th; so one worker or many, and a resumed training, read the same batches.
+    """
+
+    plan: SamplePlan
+    batch: int
+    micro_batch: int
+    steps: int
+    done: int = 0
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def groups(self) -> range:
+        """The steps that are left."""
+        return range(self.done, self.steps)
+
+    @property
+    def length(self) -> int:
+        """Maps of a sample: the prior of a rollout and its targets."""
+        return self.plan.rollout_years + 1
+
+    @property
+    def pieces(self) -> range:
+        """Numbers of this worker's micro-batches in an effective batch."""
+        return range(self.rank, self.batch // self.micro_batch, self.world)
+
+    @property
+    def windows(self) -> int:
+        """Windows of a step that this worker reads."""
+        return len(self.pieces) * self.micro_batch
+
+    def draws(self, group: int) -> Iterator[Draw]:
+        """This worker's windows of a step."""
+        for piece in self.pieces:
+            first = group * self.batch + piece * self.micro_batch
+            yield from (self.plan[k] for k in range(first, first + self.micro_batch))
+
+
+def read_windows(cube: Cube, tiling: Tiling, years: tuple[int, ...] | range, *, length: int = 1,
+                 windows: Windows | None = None, arrays: Arrays = "late", readers: int = 2) -> Dataset:
+    """Overlapping windows of the global grid, for any cube on local disk, s3:// or gs://.
+
+    Each row is a window of `tiling.window` cells around a core with land and `length` consecutive entries of `years`,
+    which descend for travel backward: columns `group`, `row` and `col` (int64, first cell of the window, which may lie
+    past the grid), `years` (int64, (length,)) and, where `arrays` are read ahead by up to `readers` CPU workers,
+    `packed` (bytes). A `WindowReader` turns rows into arrays. `windows` replaces those of the whole lattice, as
+    training does. Ray Data shards, shuffles and streams the rows, like those of any dataset::
+
+        >>> from luray.cube.regions import Cube
+        >>> from luray.distributed.data import WindowReader, read_windows
+        >>> cube = Cube.open(url)
+        >>> tiling = cube.tiling(window=64, stride=50, tile=50)
+        >>> windows = read_windows(cube, tiling, range(2000, 2004), length=2).random_shuffle(seed=0)
+        >>> def changed(batch):
+        ...     before, after = batch["maps"][:, 0], batch["maps"][:, 1]
+        ...     return {"year": batch["years"][:, 1], "changed": (before != after).sum(axis=(1, 2))}
+        >>> table = windows.map_batches(WindowReader(cube, tiling), batch_size=8).map_batches(changed)
+        >>> sorted(table.unique("year"))
+        [2001, 2002, 2003]
+
+    For a PyTorch loop the same reader collates, in the background::
+
+        >>> from luray.distributed.data import Collate
+        >>> batches = windows.iter_torch_batches(batch_size=4, collate_fn=Collate(WindowReader(cube, tiling)))
+        >>> next(iter(batches))["maps_BTHW"].shape
+        torch.Size([4, 2, 64, 64])
+
+    Raises ValueError for fewer years than `length`.
+    """
+    if windows is None:
+        if not 1 <= length <= len(years):
+            raise ValueError(f"windows of {length} years cannot be read from {len(years)} years; give more years or a "
+                             "smaller length")
+        windows = Lattice(cube, tiling, tuple(years), length)
+    n = len(windows.groups)
+    groups = ray.data.range(n, override_num_blocks=max(1, min(MOST_BLOCKS, n // 8)))
+    rows = groups.map_batches(partial(_rows, windows=windows), batch_size=None)
+    if arrays == "late":
+        return rows
+    return rows.map_batches(_Packer, fn_constructor_args=(cube, tiling), batch_size=READ_AT_ONCE,
+                            concurrency=(1, readers), num_cpus=1)
+
+
+def _rows(groups: Rows, *, windows: Windows) -> dict[str, NDArray[Any]]:
+    """A row for each window of some groups."""
+    found = [(group, draw) for i in groups["id"].tolist() for group in (windows.groups[i],)
+             for draw in windows.draws(group)]
+    return {"group": np.array([group for group, _ in found], np.int64),
+            "row": np.array([draw.box.row for _, draw in found], np.int64),
+            "col": np.array([draw.box.col for _, draw in found], np.int64),
+            "years": np.array([draw.years for _, draw in found], np.int64).reshape(-1, windows.length)}
+
+
+def _draws(rows: Rows, tiling: Tiling) -> list[Draw]:
+    return [Draw(Box(row, col, tiling.window, tiling.window), tuple(years)) for row, col, years in
+            zip(rows["row"].tolist(), rows["col"].tolist(), np.stack(list(rows["years"])).tolist(), strict=True)]
+
+
+class _Packer:
+    """A worker that reads windows ahead, and keeps the chunks that it has read."""
+
+    def __init__(self, cube: Cube, tiling: Tiling) -> None:
+        self._cube, self._tiling = cube, tiling
+
+    def __call__(self, rows: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        packed = np.empty(len(rows["row"]), object)
+        packed[:] = [pack(self._cube, draw) for draw in _draws(rows, self._tiling)]
+        return {**rows, "packed": packed}
+
+
+@dataclass(frozen=True)
+class WindowReader:
+    """Turns rows of `read_windows` into arrays, in `map_batches`; see `Collate` for tensors."""
+
+    cube: Cube
+    tiling: Tiling
+    counted: Callable[[Box], Bool] = everywhere
+    """Cells of a box that count in a loss."""
+
+    def __call__(self, rows: Rows) -> dict[str, NDArray[Any]]:
+        """The rows with arrays: `maps` (uint8, (B, years, H, W), 255 outside land), `forcing` and `static` as the
+        model sees them (float32, (B, years, L, H, W) and (B, S, H, W)), `area` (float32, (B, H)), `counted`.
+        """
+        sample = {name.rpartition("_")[0]: t.numpy() for name, t in self.sample(rows)._asdict().items()}
+        return {**{k: v for k, v in rows.items() if k != "packed"}, **sample}
+
+    def sample(self, rows: Rows) -> Sample:
+        """The rows as a batch of samples."""
+        draws = _draws(rows, self.tiling)
+        packed = [unpack(self.cube, draw, data) for draw, data in zip(draws, rows.get("packed", ()), strict=False)]
+        return self.cube.sample(draws, counted=self.counted, given=packed)
+
+
+class Collate(NumpyBatchCollateFn):
+    """A collate function of `iter_torch_batches`: the fields of a `Sample` by name, and `group` (int64, (B,))."""
+
+    def __init__(self, reader: WindowReader) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, Tensor]:  # type: ignore[override]
+        """A batch of rows."""
+        return {**self._reader.sample(batch)._asdict(), "group": torch.from_numpy(np.array(batch["group"]))}
+
+
+def micro_batches(rows: DataIterator, share: Share, reader: WindowReader, *,
+                  device: torch.device | str = "cpu") -> Iterator[dict[int, Sample]]:
+    """A worker's micro-batches of every step of its share, by their number, read in the background.
+
+    `rows` are those of the share or of one that began earlier, in order.
+    """
+    expected = iter(share.groups)
+    for tensors in rows.iter_torch_batches(batch_size=share.windows, collate_fn=Collate(reader),
+                                           prefetch_batches=PREFETCHED, device=device):
+        groups = tensors.pop("group")
+        if int(groups[0]) < share.done:
+            continue
+        step = next(expected)
+        assert (groups == step).all(), f"windows of steps {groups.tolist()} came where those of step {step} belong"
+        fields = [tensors[name].split(share.micro_batch) for name in Sample._fields]
+        yield {piece: Sample(*parts) for piece, parts in zip(share.pieces, zip(*fields, strict=True), strict=True)}
+    assert next(expected, None) is None, "the windows ended before the training"
