@@ -272,6 +272,7 @@ def _build(run: RunConfig) -> None:
 
 def _train(run: RunConfig) -> None:
     from luray.distributed import stages
+    from luray.model.checkpoint import read_card
 
     def note(metrics: dict[str, float]) -> str:
         if not metrics:
@@ -287,13 +288,21 @@ def _train(run: RunConfig) -> None:
     for direction in run.directions:
         earlier = "" if direction in trained else " (trained earlier)"
         out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")
+        card = read_card(run.model_folder(direction))
+        for point, scored in (card.training["validation"].items() if card else ()):
+            out.print(f"  {point} on held-out blocks, one year: accuracy {scored['accuracy']:.4f} (persistence "
+                      f"{scored['persistence']:.4f}), Figure of Merit {scored['figure_of_merit']:.3f}, change "
+                      f"predicted / observed {scored['predicted_over_observed']:.2f}")
 
 
 def _infer(run: RunConfig, *, restart: bool) -> None:
     from luray.distributed import stages
 
     with progress("infer") as show:
-        stages.infer(run, restart=restart, report=show)
+        missed = stages.infer(run, restart=restart, report=show)
+    if missed.blocks:
+        out.print(f"demand: in {missed.blocks} coarse cell-years the scenario asks for more than can change: "
+                  f"{missed.cut + missed.missed} fine cells short")
     out.print(f"product: {run.product}, {run.inference.years[0]}-{run.inference.years[1]}")
 
 

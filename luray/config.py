@@ -18,7 +18,9 @@ from pydantic import ValidationError
 from luray.blending import BlendingConfig
 from luray.catalog.read import CatalogConfig
 from luray.cube.product import Span
+from luray.demand import DemandConfig
 from luray.grid import Grid
+from luray.model.calibration import OperatingPoint
 from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
 from luray.schema import Config, Direction
@@ -57,6 +59,8 @@ class InferenceConfig(Config):
 
     years: tuple[int, int]
     observed: tuple[int, int]
+    operating_point: OperatingPoint = "cautious"
+    """How much change the model is let predict, see `model.calibration`."""
     workers: int = 2
     threads: int = 1
     batch: int = 4
@@ -114,6 +118,7 @@ class RunConfig(Config):
     sources: tuple[SourceConfig, ...]
     tiling: TilingConfig = TilingConfig()
     blending: BlendingConfig = BlendingConfig()
+    demand: DemandConfig = DemandConfig()
     model: UNetConfig = UNetConfig()
     training: Recipe
     inference: InferenceConfig

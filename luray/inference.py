@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from luray.blending import add_window, decide, quantise
+from luray.model.calibration import PLAIN, Calibration, calibrated
 from luray.model.features import Features, assemble
 from luray.model.unet import UNet
 from luray.schema import F32, I32, OUTSIDE, U8, Bool
@@ -41,6 +42,7 @@ class Predictor:
     weights_HW: I32
     batch: int
     """Windows of one forward pass, at least 2 (see `unet.frozen`); the last is padded, so that all have one shape."""
+    calibration: Calibration = PLAIN
 
     def windows(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
                 origin: Box) -> Iterator[tuple[Core, F32]]:
@@ -59,6 +61,7 @@ class Predictor:
             with torch.inference_mode():
                 inputs = assemble(torch.from_numpy(maps), torch.from_numpy(context), n_classes=self.features.n_classes)
                 logits = self.model(inputs).numpy()
+            logits = calibrated(logits, inputs[:, : self.features.n_classes].numpy(), self.calibration)
             yield from zip(some, softmax(logits), strict=False)
 
     def predict(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int, box: Box) -> I32:
@@ -91,8 +94,21 @@ def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:
     return np.where(in_rows[:, None] & in_cols, cut, np.uint8(OUTSIDE))
 
 
-def serial_rollout(initial: U8, land: Bool, years: Sequence[int], fields: Fields,
-                   predictor: Predictor) -> Iterator[tuple[int, U8, U8]]:
+class Settle(Protocol):
+    """What makes a map of sums: `decide`, or `demand.constrain` with what the scenario demands of the year."""
+
+    def __call__(self, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int) -> tuple[U8, U8]:
+        """Class indices and confidence in percent, uint8 (lat, lon)."""
+        ...
+
+
+def freely(sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int) -> tuple[U8, U8]:
+    """The likeliest class everywhere, whatever the scenario demands."""
+    return decide(sums_KHW, land_HW)
+
+
+def serial_rollout(initial: U8, land: Bool, years: Sequence[int], fields: Fields, predictor: Predictor, *,
+                   settle: Settle = freely) -> Iterator[tuple[int, U8, U8]]:
     """The reference engine: yields (year, class indices, confidence) of the whole grid, uint8 (lat, lon).
 
     `initial` is the map of `years[0]`; each later year follows from the map before it, over the whole grid at once.
@@ -111,5 +127,5 @@ def serial_rollout(initial: U8, land: Bool, years: Sequence[int], fields: Fields
             in_cols = (cols >= 0) & (cols < tiling.n_lon) | tiling.periodic
             weighted = quantise(p_KHW) * predictor.weights_HW
             sums[:, rows[in_rows][:, None], cols[in_cols] % tiling.n_lon] += weighted[:, in_rows][:, :, in_cols]
-        classes, confidence = decide(sums, land)
+        classes, confidence = settle(sums, classes, land, year=year, prior_year=prior_year)
         yield year, classes, confidence

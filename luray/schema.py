@@ -156,6 +156,10 @@ class Variable:
     scale: float = 1.0
     categories: tuple[int, ...] = ()
     """Values of a categorical variable; empty for a continuous one."""
+    classes: tuple[int, ...] = ()
+    """Published codes of the group of land-use classes whose share this is, or is part of; empty for what is none."""
+    share_of: Literal["cell", "land"] = "cell"
+    """What that share is of: the whole native cell, or its land."""
 
     def __post_init__(self) -> None:
         if self.categories and self.resampling != "nearest":

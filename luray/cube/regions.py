@@ -191,7 +191,8 @@ class Cube:
 
 
 def _layer(path: str, said: dict[str, Any]) -> Layer:
-    variables = tuple(Variable(**{**v, "categories": tuple(v["categories"])}) for v in said["variables"])
+    variables = tuple(Variable(**{**v, "categories": tuple(v["categories"]), "classes": tuple(v["classes"])})
+                      for v in said["variables"])
     held = {year: stored for year, stored in said["held"]}
     position = {year: i for i, year in enumerate(y for y in said["years"] if y not in held)}
     steps = {year: position[held.get(year, year)] for year in said["years"]}

@@ -14,11 +14,14 @@ import torch
 from luray.blending import Taper, decide, window_weights
 from luray.cube.product import Product
 from luray.cube.regions import Cube, Region
+from luray.cube.scenario import Scenario
+from luray.demand import Shortfall, constrain
 from luray.inference import Predictor
+from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
 from luray.schema import I32, OUTSIDE, U8, Bool, Direction
-from luray.windows import Exchange, Tile, Tiling
+from luray.windows import Box, Exchange, Tile, Tiling
 
 Edges = tuple[U8, ...]
 """Cells of a finished tile that its neighbours' windows see, in the order of `Geometry.inbound`."""
@@ -80,6 +83,21 @@ class Run:
     taper: Taper
     batch: int
     threads: int
+    point: OperatingPoint = "cautious"
+    scenario: Scenario | None = None
+    """What demands a change of the maps; None where nothing does."""
+    strength: float = 0.0
+    """How far it is imposed."""
+
+
+def settle(run: Run, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int,
+           box: Box) -> tuple[U8, U8, Shortfall]:
+    """Class indices and confidence of a box from its sums, its change what the scenario demands where it is imposed."""
+    if run.scenario is None:
+        return *decide(sums_KHW, land_HW), Shortfall()
+    change_GYX = run.scenario.change(year, prior_year, box, land_HW)
+    return constrain(sums_KHW, prior_HW, land_HW, change_GYX, block=run.scenario.block, groups=run.scenario.groups,
+                     strength=run.strength)
 
 
 class TileYears:
@@ -91,7 +109,7 @@ class TileYears:
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._predictors: dict[Direction, Predictor] = {}
         self._regions: dict[Tile, tuple[Region, Bool]] = {}
-        self._sums: dict[tuple[Tile, int], I32] = {}
+        self._sums: dict[tuple[Tile, int], tuple[I32, U8]] = {}
         self._maps: dict[tuple[Tile, Direction], tuple[int, U8]] = {}
 
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
@@ -110,25 +128,28 @@ class TileYears:
         prior = self._prior(tile, direction, prior_year, edges)
         cores = self.tiling.active_cores(box, land)
         sums = self._predictor(direction).predict(cores, prior, region, year=year, prior_year=prior_year, box=box)
-        margin = self.tiling.margin
-        self._sums[tile, year] = sums[:, margin : margin + box.height, margin : margin + box.width].copy()
+        own = box.slices(origin=self.tiling.padded(box))
+        self._sums[tile, year] = sums[(slice(None), *own)].copy(), prior[own].copy()
         return [sums[(slice(None), *e.padded)].copy() for e in self.geometry.outbound(tile)]
 
-    def reduce(self, tile: Tile, direction: Direction, year: int, *strips: I32) -> Edges:
-        """Add the strips of `Geometry.inbound`, decide the map, write shard and receipt; returns the tile's edges.
+    def reduce(self, tile: Tile, direction: Direction, year: int, *strips: I32) -> tuple[Edges, Shortfall]:
+        """Add the strips of `Geometry.inbound`, settle the map, write shard and receipt.
 
-        Raises SumsLost when this worker has not predicted the tile-year.
+        Returns the tile's edges, and by how much the map misses what the scenario demands. Raises SumsLost when this
+        worker has not predicted the tile-year.
         """
         if (tile, year) not in self._sums:
             raise SumsLost(f"tile {tile} year {year} was not predicted here")
-        sums = self._sums.pop((tile, year))
+        sums, prior = self._sums.pop((tile, year))
         inbound = self.geometry.inbound(tile)
         for arrival, strip in zip(inbound, strips, strict=True):
             sums[(slice(None), *arrival.own)] += strip
-        classes, confidence = decide(sums, self._region(tile)[1])
+        prior_year = year - 1 if direction == "forward" else year + 1
+        classes, confidence, shortfall = settle(self.run, sums, prior, self._region(tile)[1], year=year,
+                                                prior_year=prior_year, box=self.tiling.tile_box(tile))
         self.run.product.write(year, tile, classes, confidence)
         self._maps[tile, direction] = year, classes
-        return tuple(classes[arrival.own] for arrival in inbound)
+        return tuple(classes[arrival.own] for arrival in inbound), shortfall
 
     def _prior(self, tile: Tile, direction: Direction, year: int, edges: Sequence[Edges | None]) -> U8:
         """Class indices of the prior year over a tile and its margin."""
@@ -159,5 +180,5 @@ class TileYears:
             model, card = load_model(self.run.models[direction])
             check_fits(card, self.run.cube.features, legend=self.run.cube.legend.name, direction=direction)
             self._predictors[direction] = Predictor(frozen(model), self.run.cube.features, self.tiling, self._weights,
-                                                    self.run.batch)
+                                                    self.run.batch, card.points[self.run.point])
         return self._predictors[direction]

@@ -17,6 +17,7 @@ from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from luray.cube.ledger import tile_year_of
 from luray.cube.tileyear import Run, SumsLost, TileYears
+from luray.demand import Shortfall
 from luray.distributed import Report, silent
 from luray.schema import Direction
 from luray.wavefront import Task, Wavefront
@@ -49,8 +50,9 @@ class Worker:
         return (None, *strips) if strips else None
 
     def reduce(self, *args: Any) -> Any:
-        """See `TileYears.reduce`; returns a marker and the edges."""
-        return None, self._tiles.reduce(*args)
+        """See `TileYears.reduce`; returns the shortfall, which is the marker, and the edges."""
+        edges, shortfall = self._tiles.reduce(*args)
+        return shortfall, edges
 
 
 @dataclass
@@ -79,8 +81,9 @@ class Flight:
     copied: tuple[Tile, tuple[int, ...]] | None = None
 
 
-def infer(run: Run, *, workers: int, years_in_flight: int, report: Report = silent) -> None:
-    """Compute every tile-year of a run that has no receipt yet, then finish the product.
+def infer(run: Run, *, workers: int, years_in_flight: int, report: Report = silent) -> Shortfall:
+    """Compute every tile-year of a run that has no receipt yet, then finish the product; returns what it misses of the
+    scenario's demand in the tile-years that were computed.
 
     `report` gets the number of tile-years done and in all. Raises ValueError with the worker's own message when an
     input or the store is at fault, RuntimeError when a tile-year failed `ATTEMPTS` times because workers died.
@@ -88,6 +91,7 @@ def infer(run: Run, *, workers: int, years_in_flight: int, report: Report = sile
     driver = Driver(run, workers=workers, years_in_flight=years_in_flight, report=report)
     driver.go()
     run.product.finish()
+    return driver.shortfall
 
 
 class Driver:
@@ -108,6 +112,7 @@ class Driver:
         self._home: dict[Tile, int] = {}
         self._flights: dict[Any, Flight] = {}
         self._failures: Counter[Any] = Counter()
+        self.shortfall = Shortfall()
 
     def go(self) -> None:
         """Run to the end."""
@@ -184,7 +189,7 @@ class Driver:
         flight = self._flights.pop(marker)
         self._load[flight.worker] -= 1
         try:
-            ray.get(marker)
+            told = ray.get(marker)
         except (RayActorError, ObjectLostError, SumsLost) as error:
             self._recover(flight, error)
             return
@@ -193,6 +198,7 @@ class Driver:
         if flight.copied:
             self._left -= len(flight.copied[1])
         elif flight.chain and flight.task:
+            self.shortfall += told or Shortfall()
             before = flight.chain.front.remaining
             flight.chain.front.finish(flight.task)
             self._left -= before - flight.chain.front.remaining

@@ -14,7 +14,9 @@ from luray.cube.check import REFUSALS, CheckReport, Opened
 from luray.cube.ledger import fingerprint_of
 from luray.cube.product import Product, Span
 from luray.cube.regions import Cube
+from luray.cube.scenario import Scenario
 from luray.cube.tileyear import Geometry, Run
+from luray.demand import Shortfall
 from luray.distributed import Report, silent
 from luray.distributed.train import Progress, Training, unwatched
 from luray.evaluation.report import Outcome
@@ -124,23 +126,27 @@ def rollout_of(run: RunConfig, span: Span, url: str) -> Run:
         if card is None:
             raise FileNotFoundError(f"{run.model_folder(direction)}: no trained {direction} model; run `luray train`")
         check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
-        cards[direction] = card.weights_sha256
-    tiling = run.tiles
+        cards[direction] = card.weights_sha256, card.points[run.inference.operating_point]
+    tiling, strength = run.tiles, run.demand.strength
+    scenario = Scenario.of(cube, tile=tiling.tile) if strength else None
     fingerprint = fingerprint_of(cube.fingerprint, cards, tiling.window, tiling.stride, tiling.tile, run.blending.taper,
-                                 span.first, span.last, span.observed, run.scenario)
+                                 span.first, span.last, span.observed, run.scenario, strength)
     product = Product(url, span, tiling, fingerprint)
     folders: dict[Direction, str] = {d: run.model_folder(d) for d in cards}
     return Run(cube, product, Geometry.of(cube, tiling), folders, run.blending.taper, run.inference.batch,
-               run.inference.threads)
+               run.inference.threads, run.inference.operating_point, scenario, strength)
 
 
-def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> None:
-    """Compute the product of a run, or what is missing of it; `restart` deletes an earlier one first."""
+def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> Shortfall:
+    """Compute the product of a run, or what is missing of it; `restart` deletes an earlier one first.
+
+    Returns what the computed maps miss of the scenario's demand.
+    """
     plan = rollout_of(run, run.inference.span, run.product)
     if restart:
         remove(run.path("stac", "catalog.json"))  # readers lose the catalog before what it points at
         plan.product.remove()
-    _roll_out(run, plan, run.title or run.name, report=report)
+    return _roll_out(run, plan, run.title or run.name, report=report)
 
 
 def is_of_another_run(run: RunConfig) -> bool:
@@ -197,7 +203,7 @@ def withdraw(run: RunConfig, keys: Sequence[tuple[int, Tile]]) -> None:
     rollout_of(run, run.inference.span, run.product).product.withdraw(keys)
 
 
-def _roll_out(run: RunConfig, plan: Run, title: str, *, report: Report) -> None:
+def _roll_out(run: RunConfig, plan: Run, title: str, *, report: Report) -> Shortfall:
     plan.product.create(plan.cube, title=title, models=plan.models, scenario=run.scenario)
-    luray.distributed.infer.infer(plan, workers=run.inference.workers, years_in_flight=run.inference.years_in_flight,
-                                  report=report)
+    return luray.distributed.infer.infer(plan, workers=run.inference.workers,
+                                         years_in_flight=run.inference.years_in_flight, report=report)

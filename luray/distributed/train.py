@@ -5,6 +5,7 @@ those are is a pure function of their number (`model.samples`), so one worker or
 resumed training goes on where its checkpoint ends.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import ray
 import ray.train
 import ray.train.torch
@@ -27,7 +29,15 @@ from luray.cube.regions import Cube
 from luray.cube.survey import surveyed
 from luray.distributed.data import Share, WindowReader, micro_batches, read_windows
 from luray.distributed.survey import survey
-from luray.model.checkpoint import ModelCard, read_card, restore_training, save_model, save_training
+from luray.model.calibration import Calibration, Cells, OperatingPoint, calibrate, judged
+from luray.model.checkpoint import (
+    ModelCard,
+    read_card,
+    restore_training,
+    save_model,
+    save_training,
+    uncalibrated,
+)
 from luray.model.fit import Recipe, Trainer
 from luray.model.rollout import Sample
 from luray.model.samples import SamplePlan, Use, class_weights, require_classes
@@ -35,6 +45,8 @@ from luray.model.unet import UNet, UNetConfig
 from luray.schema import Direction
 from luray.storage import filesystem, is_local, remove
 from luray.windows import Tiling
+
+log = logging.getLogger(__name__)
 
 Metrics = dict[str, float]
 Progress = Callable[[Direction, int, Metrics], None]
@@ -126,15 +138,39 @@ class Training:
         cells = surveyed(self.cube, self.tiling, self.recipe.sampling).cells_in(*self.recipe.years)
         return torch.from_numpy(class_weights(cells, balance=balance)).to(device)
 
+    def held_out(self, trainer: Trainer) -> Cells:
+        """What a finished model says of validation cells."""
+        plan, recipe = self.plan("validation"), self.recipe
+        found = [trainer.held_out(self.micro_batch(plan, i * recipe.micro_batch))
+                 for i in range(recipe.validation_batches)]
+        return Cells(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+    def judge(self, trainer: Trainer) -> tuple[dict[OperatingPoint, Calibration], dict[str, Metrics]]:
+        """The operating points of a finished model, and its scores at each on held-out cells.
+
+        Where nothing can be held out, or too little changes there, the points are the weights as they are.
+        """
+        if not self.recipe.sampling.validation_share:
+            return uncalibrated(), {}
+        try:
+            cells = self.held_out(trainer)
+            points = calibrate(cells)
+        except ValueError as error:
+            log.warning("operating points are not calibrated: %s", error)
+            return uncalibrated(), {}
+        return points, {point: judged(cells, calibration) for point, calibration in points.items()}
+
     def save(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Write the finished model and drop the checkpoint."""
+        """Write the finished model with its operating points and validation, and drop the checkpoint."""
+        points, validation = self.judge(trainer)
         card = ModelCard(self.direction, self.cube.legend.name, tuple(int(c) for c in self.cube.legend.codes),
                          trainer.features.names, self.unet,
                          {"recipe": self.recipe.model_dump(), "cube": self.cube.fingerprint,
                           "caveats": self.cube.caveats,
                           "forcing": [asdict(v) for v in trainer.features.forcing],
-                          "static": [asdict(v) for v in trainer.features.static], "last_metrics": metrics},
-                         self.fingerprint)
+                          "static": [asdict(v) for v in trainer.features.static], "last_metrics": metrics,
+                          "validation": validation},
+                         self.fingerprint, points=points)
         save_model(trainer.model, card, self.folder)
         remove(self.checkpoint)
 

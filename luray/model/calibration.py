@@ -33,6 +33,17 @@ class Calibration(NamedTuple):
     bias: float = 0.0
 
 
+PLAIN = Calibration()
+"""The weights as they are."""
+
+
+def calibrated(logits_BKHW: F32, prior_BKHW: F32, calibration: Calibration) -> F32:
+    """Logits at an operating point, same shape; `prior_BKHW` is the one-hot prior."""
+    if calibration == PLAIN:
+        return logits_BKHW
+    return logits_BKHW / np.float32(calibration.temperature) + prior_BKHW * np.float32(calibration.bias)
+
+
 class Cells(NamedTuple):
     """Held-out land cells: logits of the model, class of the prior and of the truth, and area as weight."""
 
@@ -65,6 +76,23 @@ def calibrate(cells: Cells) -> dict[OperatingPoint, Calibration]:
 
     bias = float(brentq(excess, -SPAN, SPAN, xtol=1e-4)) if excess(-SPAN) > 0 > excess(SPAN) else cautious.bias
     return {"cautious": cautious, "unbiased": cautious._replace(bias=bias)}
+
+
+def judged(cells: Cells, calibration: Calibration) -> dict[str, float]:
+    """Scores at an operating point on held-out cells, one year ahead, by area.
+
+    Accuracy beside persistence; Figure of Merit (hits / (hits + wrong gains + misses + false alarms)); predicted over
+    observed change; Brier score of P(change).
+    """
+    out, (_, prior, truth, weight) = scores(cells, calibration), cells
+    told, changes = out.argmax(axis=1), prior != truth
+    p_change = 1 - np.exp(out[np.arange(prior.size), prior] - logsumexp(out, axis=1))
+    hits = weight[changes & (told == truth)].sum()
+    return {"accuracy": float(np.average(told == truth, weights=weight)),
+            "persistence": float(np.average(~changes, weights=weight)),
+            "figure_of_merit": float(hits / max(weight[changes | (told != prior)].sum(), 1e-12)),
+            "predicted_over_observed": float(weight[told != prior].sum() / max(weight[changes].sum(), 1e-12)),
+            "brier": float(np.average((p_change - changes) ** 2, weights=weight))}
 
 
 def scores(cells: Cells, calibration: Calibration) -> F64:

@@ -6,20 +6,27 @@ folder without a fitting card is no model. `training.safetensors` holds what a r
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from luray.model.calibration import PLAIN, Calibration, OperatingPoint
 from luray.model.features import Features
 from luray.model.fit import Trainer
 from luray.model.unet import UNet, UNetConfig
 from luray.schema import Direction
 from luray.storage import read_object, write_atomically
 
-FORMAT = 1
+FORMAT = 2
+
+
+def uncalibrated() -> dict[OperatingPoint, Calibration]:
+    """Every operating point as the weights give it."""
+    return dict.fromkeys(get_args(OperatingPoint), PLAIN)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class ModelCard:
     """Recipe, sources and final metrics of the training."""
     fingerprint: str
     """Of everything the training depends on; another one means another model."""
+    points: Mapping[OperatingPoint, Calibration] = field(default_factory=uncalibrated)
+    """Calibration of each operating point."""
     weights_sha256: str = ""
 
 
@@ -81,6 +90,7 @@ def read_card(folder: str) -> ModelCard | None:
         raise ValueError(f"{folder}/card.json: not a model card of format {FORMAT}; train the model with this version")
     text["unet"] = UNetConfig(**text["unet"])
     text["classes"], text["channels"] = tuple(text["classes"]), tuple(text["channels"])
+    text["points"] = {point: Calibration(*values) for point, values in text["points"].items()}
     return ModelCard(**text)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor, nn
 
+from luray.model.calibration import Cells
 from luray.model.features import Features
 from luray.model.loss import Weights, mixed_loss, weights_of
 from luray.model.noise import NoiseConfig
@@ -18,6 +19,9 @@ from luray.model.rollout import Sample, Step, rollout
 from luray.model.samples import SamplingConfig
 from luray.model.unet import UNet
 from luray.schema import OUTSIDE, Config
+
+UNTOUCHED = NoiseConfig(share=0.0)
+"""A prior as it is."""
 
 
 class Recipe(Config):
@@ -40,6 +44,8 @@ class Recipe(Config):
     """mixed: the forward pass in bfloat16 on GPUs that have it; CPUs train in float32."""
     noise: NoiseConfig = NoiseConfig()
     calibration_batches: int = 16
+    validation_batches: int = 64
+    """Micro-batches of held-out cells on which the operating points are fitted and the finished model is judged."""
     checkpoint_every: int = 100
     workers: int = 1
     read: Literal["late", "ahead"] = "late"
@@ -136,6 +142,17 @@ class Trainer:
             for i, sample in enumerate(samples):
                 for _ in self._rollout(sample, self._noise(-1 - i)):
                     pass
+
+    def held_out(self, sample: Sample) -> Cells:
+        """What the model says of the counted land cells of a sample's first year, its prior the true map."""
+        self.model.eval()
+        with torch.no_grad():
+            step = next(rollout(self._logits, sample, self.features, UNTOUCHED, generator=Generator()))
+        counted = (step.target_BHW != OUTSIDE) & (step.previous_BHW != OUTSIDE)
+        logits_NK = step.logits_BKHW.permute(0, 2, 3, 1)[counted]
+        area_BHW = sample.area_BH[:, :, None].expand(counted.shape)
+        return Cells(logits_NK.cpu().numpy(), step.previous_BHW[counted].long().cpu().numpy(),
+                     step.target_BHW[counted].long().cpu().numpy(), area_BHW[counted].double().cpu().numpy())
 
     def _rollout(self, sample: Sample, generator: Generator) -> Iterator[Step]:
         return rollout(self._logits, sample, self.features, self.recipe.noise, generator=generator)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from luray.grid import Grid
 from luray.sources.aggregated import AggregatedConfig
-from luray.sources.base import About, Crosswalk, InputError, Request, Source
+from luray.sources.base import About, InputError, Request, Source
 from luray.sources.categorical import CategoricalConfig
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
@@ -29,7 +29,7 @@ SourceConfig = Annotated[
 ]
 """Configuration of one source, told apart by `kind`; each has `about` and `open`."""
 
-__all__ = ["About", "Crosswalk", "InputError", "Request", "Source", "SourceConfig", "about_of", "kinds", "open_source"]
+__all__ = ["About", "InputError", "Request", "Source", "SourceConfig", "about_of", "kinds", "open_source"]
 
 
 def kinds() -> dict[str, About]:

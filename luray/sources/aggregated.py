@@ -13,8 +13,8 @@ from pydantic import Field
 
 from luray.grid import Grid
 from luray.schema import F32, HILDA, OUTSIDE, U8, Config, Variable
-from luray.sources.base import About, Crosswalk, Described, Request, Source
-from luray.sources.luh2 import GROUPS
+from luray.sources.base import About, Described, Request, Source
+from luray.sources.luh2 import STATES
 from luray.windows import Box
 
 CAVEAT = "forcing: class fractions aggregated from the target maps, an upper bound"
@@ -29,8 +29,11 @@ ABOUT = About(
     ranges={"": "0..1"},
 )
 
-VARIABLES = tuple(Variable(name=c.name, role="forcing", units="1", long_name=f"fraction of the block's land: {c.name}")
-                  for c in HILDA.classes)
+GROUP_OF = {code: codes for _, codes in STATES.values() for code in codes}
+"""Group of each code that LUH2 can tell apart, so that both forcings demand the same; water is in none."""
+
+VARIABLES = tuple(Variable(name=c.name, role="forcing", units="1", long_name=f"fraction of the block's land: {c.name}",
+                           classes=GROUP_OF.get(c.code, ()), share_of="land") for c in HILDA.classes)
 
 
 class AggregatedConfig(Config):
@@ -51,16 +54,6 @@ class AggregatedConfig(Config):
             raise ValueError("source aggregated is made from the maps of the state source on the run grid, which are "
                              "not open; correct the state source first")
         return open_aggregated(self, state=request.state, grid=request.grid)
-
-
-def crosswalk(names: tuple[str, ...]) -> Crosswalk:
-    """Groups of HILDA+ classes from the fractions of single classes (in the order of a source's variables).
-
-    The groups are LUH2's, so that both forcings make the same demand; water belongs to none.
-    """
-    codes = {c.name: c.code for c in HILDA.classes}
-    matrix_GV = np.array([[codes[name] in group for name in names] for group in GROUPS], np.float32)
-    return Crosswalk(GROUPS, matrix_GV)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from luray.grid import Grid
-from luray.schema import F32, HILDA, U8, Bool, Config, Legend, Role, Variable
+from luray.schema import HILDA, U8, Bool, Config, Legend, Role, Variable
 from luray.storage import without_secrets
 from luray.windows import Box
 
@@ -187,15 +187,6 @@ class Request:
     """The state source, for sources that are derived from it."""
     grid: Grid | None = None
     """The run grid, likewise."""
-
-
-@dataclass(frozen=True)
-class Crosswalk:
-    """From a forcing's variables (V) to groups of the legend's classes (G): fractions_G = matrix_GV @ fractions_V."""
-
-    groups: tuple[tuple[int, ...], ...]
-    """Published codes of each group; several where the forcing cannot tell them apart."""
-    matrix_GV: F32
 
 
 STATE = Variable(name="land_use", role="state", units="1", long_name="land use class", dtype="uint8",

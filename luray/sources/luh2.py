@@ -1,6 +1,6 @@
 """LUH2 land-use states: v2h (850-2015, `states.nc`) and v2f (2015-2100, one file a scenario), joined at 2015.
 
-Shapes: S states, G groups of classes, H W box. Fractions are of the whole cell; with `icwtr` (ice and water) they
+Shapes: S states, H W box. Fractions are of the whole cell; with `icwtr` (ice and water) they
 sum to 1.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.schema import F32, Variable
-from luray.sources.base import About, Crosswalk, Described, FilesConfig, InputError, Request, Source, refuse_cells
+from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only, shared_grid, unpack
 from luray.sources.layout import require_lattice
 from luray.sources.stored import stored_netcdf, turned
@@ -40,13 +40,14 @@ STATES: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "c3nfx": ("C3 nitrogen-fixing crops", (22,)),
     "pltns": ("plantations (LUH3)", (44,)),
 }
-"""The area states, with their meaning and the HILDA+ codes that they become."""
+"""The area states, with their meaning and the HILDA+ codes that they become: no bare ground beside grass and shrub.
+
+Ice and water (icwtr) is HILDA+'s ocean and water and no state. LUH2's forest is potential forest and its rangeland
+blurs with unmanaged grass: compare changes, not levels.
+"""
 
 OPTIONAL = ("pltns",)
 """States that only LUH3 has."""
-
-GROUPS: tuple[tuple[int, ...], ...] = ((11,), (22,), (33,), (44,), (55, 66))
-"""Groups of HILDA+ codes that LUH2 can tell apart: it has no bare ground beside grass and shrub."""
 
 HISTORY = r"(?:states\.nc|multiple-states_input4MIPs_landState_CMIP_[^/]*\.nc)"
 FUTURE = r"multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-[A-Za-z]+-(ssp\d+)-[^/]*_gn_2015-2100\.nc"
@@ -79,19 +80,6 @@ class Luh2Config(FilesConfig):
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_luh2`."""
         return open_luh2(self, run_years=request.run_years, scenario=request.scenario)
-
-
-def crosswalk(states: tuple[str, ...]) -> Crosswalk:
-    """Groups of HILDA+ classes from LUH2 states (in the order of a source's variables): a matrix (G, S) of 0 and 1.
-
-    Ice and water (icwtr) is HILDA+'s ocean and water and no state. LUH2's forest is potential forest and its rangeland
-    blurs with unmanaged grass: compare changes, not levels. Raises ValueError for a name that is no LUH2 state.
-    """
-    unknown = [s for s in states if s not in STATES]
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)}: no LUH2 state, expected some of {', '.join(STATES)}")
-    matrix_GS = np.array([[STATES[s][1] == group for s in states] for group in GROUPS], np.float32)
-    return Crosswalk(GROUPS, matrix_GS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +182,8 @@ def _states(parts: list[NetcdfFile]) -> tuple[str, ...]:
 
 
 def _variables(states: tuple[str, ...]) -> tuple[Variable, ...]:
-    return tuple(Variable(name=s, role="forcing", units="1", long_name=f"fraction of {STATES[s][0]}") for s in states)
+    return tuple(Variable(name=s, role="forcing", units="1", long_name=f"fraction of {STATES[s][0]}",
+                          classes=STATES[s][1]) for s in states)
 
 
 def _steps(history: NetcdfFile | None, future: NetcdfFile | None,

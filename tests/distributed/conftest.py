@@ -9,6 +9,7 @@ import pytest
 from luray.config import RunConfig, load_run
 from luray.cube.regions import Cube
 from luray.distributed import cluster, stages
+from luray.model.calibration import PLAIN, Calibration
 from luray.model.checkpoint import ModelCard, save_model
 from luray.sandbox import SandboxConfig, demo_run, write_sandbox
 from tests.worlds import restless
@@ -65,5 +66,6 @@ def give_models(run: RunConfig, *, seed: int = 0) -> None:
     for i, direction in enumerate(("forward", "backward")):
         model = restless(seed=seed + i, width=4, depth=2, features=cube.features)
         codes = tuple(int(c) for c in cube.legend.codes)
-        card = ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed + i}")
+        card = ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed + i}",
+                         points={"cautious": PLAIN, "unbiased": Calibration(1.3, -0.4)})
         save_model(model, card, run.model_folder(direction))

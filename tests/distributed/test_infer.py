@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import zarr
 from luray.blending import window_weights
 from luray.cube.ledger import key_of
 from luray.cube.regions import Cube
+from luray.cube.scenario import Scenario
+from luray.cube.tileyear import settle
 from luray.distributed import stages
-from luray.inference import Predictor, serial_rollout
+from luray.inference import Predictor, freely, serial_rollout
 from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.schema import OUTSIDE
@@ -31,12 +34,26 @@ def serial(run):
         classes = cube.state(year, everything)
         found[year] = cube.legend.decode(classes), np.where(classes == OUTSIDE, 0, 100)
     for direction, years in run.inference.span.chains.items():
-        model, _ = load_model(run.model_folder(direction))
-        predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=run.blending.taper), 5)
+        model, card = load_model(run.model_folder(direction))
+        predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=run.blending.taper), 5,
+                              card.points[run.inference.operating_point])
         start = cube.state(years[0], everything)
-        for year, classes, confidence in serial_rollout(start, cube.land(everything), years, fields, predictor):
+        for year, classes, confidence in serial_rollout(start, cube.land(everything), years, fields, predictor,
+                                                        settle=settler(run)):
             found[year] = cube.legend.decode(classes), confidence
     return found
+
+
+def settler(run):
+    """What makes the maps of the whole grid at once, with the demand of the run."""
+    if not run.demand.strength:
+        return freely
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+
+    def settle_all(sums, prior, land, *, year, prior_year):
+        return settle(plan, sums, prior, land, year=year, prior_year=prior_year, box=run.tiles.everything)[:2]
+
+    return settle_all
 
 
 def assert_equals_serial(run, expected):
@@ -56,6 +73,45 @@ def expected(place, tmp_path_factory):
     assert (found[2005][0] != found[2004][0])[land].mean() > 0.02, "a rollout that changes nothing proves nothing"
     assert (found[2008][0] != found[2005][0])[land].any()
     return found
+
+
+DEMANDED = "demand.strength=1.0", "inference.operating_point=unbiased"
+
+
+@pytest.fixture(scope="module")
+def demanded(place, tmp_path_factory, expected):
+    run = place.run(tmp_path_factory.mktemp("demanded"), *DEMANDED)
+    give_models(run)
+    found = serial(run)
+    assert (found[2006][0] != expected[2006][0]).mean() > 0.01, "a demand that changes nothing proves nothing"
+    return found
+
+
+@pytest.mark.parametrize("settings", [("inference.workers=2",), ("inference.workers=1", "tiling.tile=100")])
+def test_the_engine_meets_a_demand_as_the_serial_rollout_does(place, tmp_path, demanded, settings):
+    run = place.run(tmp_path / "out", *DEMANDED, *settings)
+    give_models(run)
+    stages.infer(run)
+    assert_equals_serial(run, demanded)
+
+
+def test_maps_change_by_what_the_scenario_demands(place, demanded, expected):
+    run = place.run(Path(place.cube).parent, *DEMANDED)
+    cube, everything = Cube.open(place.cube), run.tiles.everything
+    scenario, land = Scenario.of(cube, tile=50), cube.land(everything)
+
+    def counts(codes, group):
+        found = np.isin(codes, cube.legend.codes[list(group)])
+        return np.array([[found[r : r + 25, c : c + 25].sum() for c in range(0, 150, 25)] for r in range(0, 100, 25)])
+
+    missed = {"free": 0.0, "demanded": 0.0}
+    for year, prior in ((2005, 2004), (2006, 2005), (1999, 2000)):
+        change = scenario.change(year, prior, everything, land)
+        for name, maps in (("free", expected), ("demanded", demanded)):
+            for g, group in enumerate(scenario.groups):
+                made = counts(maps[year][0], group) - counts(maps[prior][0], group)
+                missed[name] += np.abs(made - change[g] * counts(expected[2000][0], range(7))).sum()
+    assert missed["demanded"] < missed["free"] / 4
 
 
 @pytest.mark.parametrize("settings", [

@@ -7,6 +7,7 @@ from luray.model.calibration import (
     Cells,
     calibrate,
     cross_entropy,
+    judged,
     observed_change,
     scores,
     share_of_change,
@@ -66,3 +67,14 @@ def test_too_few_changed_cells_are_named():
     still = Cells(cells.logits_NK, cells.prior_N, cells.prior_N, cells.weight_N)
     with pytest.raises(ValueError, match=r"0 of 500 validation cells change, expected at least 100"):
         calibrate(still)
+
+
+def test_scores_of_a_point_are_those_of_its_cells():
+    cells = Cells(np.log(np.array([[.6, .4], [.3, .7], [.2, .8], [.9, .1]], np.float32)), np.array([0, 0, 1, 0]),
+                  np.array([0, 1, 1, 1]), np.array([1.0, 2.0, 3.0, 4.0]))
+    found = judged(cells, Calibration())
+    assert found["accuracy"] == pytest.approx(6 / 10)  # the last cell changes and is told not to
+    assert found["persistence"] == pytest.approx(4 / 10)
+    assert found["figure_of_merit"] == pytest.approx(2 / 6)
+    assert found["predicted_over_observed"] == pytest.approx(2 / 6)
+    assert found["brier"] == pytest.approx((1 * .4**2 + 2 * .3**2 + 3 * .2**2 + 4 * .9**2) / 10)

@@ -105,7 +105,7 @@ def test_weights_of_another_architecture_are_refused(folder):
 
 def test_a_card_of_another_format_is_refused(folder):
     rewrite_card(folder, format=99)
-    with pytest.raises(ValueError, match=r"card\.json: not a model card of format 1"):
+    with pytest.raises(ValueError, match=r"card\.json: not a model card of format 2"):
         read_card(str(folder))
 
 

@@ -11,7 +11,7 @@ from luray.model.fit import Recipe
 from luray.model.noise import NoiseConfig
 from luray.schema import OUTSIDE
 from tests import reference
-from tests.model.toys import pieces_of, recipe_of, sample_of, trainer_of
+from tests.model.toys import SIZE, pieces_of, recipe_of, sample_of, trainer_of
 
 
 class Workers:
@@ -231,3 +231,20 @@ def test_mixed_precision_leaves_the_cpu_in_float32():
 def test_recipes_that_cannot_be_trained_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Recipe(years=(2000, 2010), **options)
+
+
+def test_held_out_cells_are_the_counted_land_of_the_first_year_before_a_true_prior():
+    trainer, sample = trainer_of(recipe_of(noise=NoiseConfig(share=0.5))), sample_of(5)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    cells = trainer.held_out(sample)
+    again = trainer.held_out(sample)
+    places = [(b, i, j) for b in range(2) for i in range(SIZE) for j in range(SIZE)
+              if sample.counted_BHW[b, i, j] and sample.maps_BTHW[b, 0, i, j] != OUTSIDE
+              and sample.maps_BTHW[b, 1, i, j] != OUTSIDE]
+    assert cells.prior_N.tolist() == [int(sample.maps_BTHW[b, 0, i, j]) for b, i, j in places]
+    assert cells.truth_N.tolist() == [int(sample.maps_BTHW[b, 1, i, j]) for b, i, j in places]
+    assert cells.weight_N.tolist() == pytest.approx([float(sample.area_BH[b, i]) for b, i, _ in places])
+    assert (cells.logits_NK == again.logits_NK).all(), "no noise on the prior, no batch statistics"
+    assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
+    unseen = sample._replace(maps_BTHW=torch.cat([sample.maps_BTHW[:, :2], 1 - sample.maps_BTHW[:, 2:]], dim=1))
+    assert (trainer.held_out(unseen).logits_NK == cells.logits_NK).all()

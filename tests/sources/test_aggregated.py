@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from luray.grid import Grid
 from luray.schema import HILDA, OUTSIDE
 from luray.sources import open_source
-from luray.sources.aggregated import CAVEAT, AggregatedConfig, block_fractions, crosswalk, open_aggregated
+from luray.sources.aggregated import CAVEAT, VARIABLES, AggregatedConfig, block_fractions, open_aggregated
 from luray.sources.hilda import HildaConfig, open_hilda
-from luray.sources.luh2 import GROUPS
 from luray.windows import Box
 from tests.sources.writers import write_tif
 
@@ -85,12 +84,10 @@ def test_a_state_on_another_lattice_or_none_is_refused(state):
         AggregatedConfig(kind="aggregated", block=1)
 
 
-def test_the_crosswalk_has_the_groups_of_luh2():
-    names = tuple(c.name for c in HILDA.classes)
-    walk = crosswalk(names)
-    assert walk.groups == GROUPS
-    fractions = [0.1, 0.2, 0.3, 0.15, 0.05, 0.1, 0.1]
-    np.testing.assert_allclose(walk.matrix_GV @ fractions, [0.1, 0.2, 0.3, 0.15, 0.15], atol=1e-6)
+def test_fractions_say_which_classes_they_are_the_share_of():
+    assert [(v.classes, v.share_of) for v in VARIABLES] == [
+        ((11,), "land"), ((22,), "land"), ((33,), "land"), ((44,), "land"), ((55, 66), "land"), ((55, 66), "land"),
+        ((), "land")]
 
 
 def test_the_real_maps_of_crete_keep_their_class_areas():

@@ -7,7 +7,7 @@ import pytest
 
 from luray.grid import Grid
 from luray.sources import InputError
-from luray.sources.luh2 import STATES, Luh2Config, crosswalk, open_luh2
+from luray.sources.luh2 import STATES, Luh2Config, open_luh2
 from luray.windows import Box
 from tests.sources.writers import axes, write_nc
 
@@ -342,16 +342,14 @@ def test_broken_time_axes_are_refused(tmp_path, years, found):
         open_(tmp_path, range(850, 852))
 
 
-def test_the_crosswalk_joins_what_luh2_cannot_tell_apart():
-    walk = crosswalk(TWELVE)
-    assert walk.groups == ((11,), (22,), (33,), (44,), (55, 66))
-    fractions = dict.fromkeys(TWELVE, 0.0) | {"urban": 0.1, "c3ann": 0.2, "c3nfx": 0.05, "pastr": 0.1, "range": 0.15,
-                                              "primf": 0.2, "secdf": 0.1, "primn": 0.04, "secdn": 0.06}
-    np.testing.assert_allclose(walk.matrix_GV @ [fractions[n] for n in TWELVE], [0.1, 0.25, 0.25, 0.3, 0.1], atol=1e-6)
-    assert (walk.matrix_GV.sum(axis=0) == 1).all()
-    np.testing.assert_array_equal(crosswalk(("pltns", "urban")).matrix_GV[:, 0], [0, 0, 0, 1, 0])
-    with pytest.raises(ValueError, match="secma: no LUH2 state"):
-        crosswalk(("urban", "secma"))
+def test_states_say_which_classes_they_are_the_share_of(tmp_path):
+    write_states(tmp_path / "states.nc", states(2, 1))
+    write_static(tmp_path / "staticData_quarterdeg.nc")
+    groups = {v.name: v.classes for v in open_(tmp_path, range(850, 852)).variables}
+    crops = dict.fromkeys(("c3ann", "c3per", "c4ann", "c4per", "c3nfx"), (22,))
+    assert groups == {"primf": (44,), "secdf": (44,), "primn": (55, 66), "secdn": (55, 66), "pastr": (33,),
+                      "range": (33,), "urban": (11,), **crops}
+
 
 
 def test_a_year_of_a_long_file_is_read_without_the_rest(tmp_path, monkeypatch):
