@@ -1,0 +1,93 @@
+"""Every stage of several run files in one process and one cluster: python -m tests.distributed.all_stages WORLD RUN...
+
+The inputs are copied from the folder WORLD to where the run files expect them, `world` beside the output. On a store,
+unlike the disk, training is interrupted after its first checkpoint, and three shards of the product are spoilt. A line
+`== <output> <verb> exit <code>, <seconds> s` follows what each command printed.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from luray.cli import app
+from luray.config import RunConfig, load_run
+from luray.distributed import cluster, stages
+from luray.distributed.train import Metrics, run_steps
+from luray.model.rollout import Sample
+from luray.storage import filesystem, is_local
+from tests.distributed.conftest import SETTINGS
+
+FEW = (*SETTINGS, "tiling.tile=100", "inference.years=[2000, 2006]", "training.steps=4",
+       'evaluation.tests=[{name="forecast", start=2004, stop=2006}]')
+OPTIONS = [part for setting in FEW for part in ("--set", setting)]
+
+
+class Interrupted(Exception):
+    """The training stops here."""
+
+
+def main(world: str, files: list[str]) -> None:
+    """Run all stages of each file."""
+    runs = {file: load_run(Path(file), FEW) for file in files}
+    with cluster(cpus=4):
+        for file, run in runs.items():
+            fs, output = filesystem(run.output)
+            fs.put(world, f"{output.rpartition('/')[0]}/world", recursive=True)
+            command(file, run, "build")
+            if not is_local(run.output):
+                interrupt_training(run)
+            for verb in ("train", "infer", "infer", "evaluate", "plot", "publish", "verify"):
+                command(file, run, verb)
+            if is_local(run.output):
+                continue
+            spoil(run)
+            for verb in ("verify", "verify --repair", "infer", "verify"):
+                command(file, run, verb)
+
+
+def command(file: str, run: RunConfig, verb: str) -> None:
+    """One command of the command line."""
+    started = time.monotonic()
+    name, *flags = verb.split()
+    code = app([name, file, *flags, *OPTIONS], standalone_mode=False) or 0
+    print(f"== {run.output} {verb} exit {code}, {time.monotonic() - started:.1f} s", flush=True)
+
+
+def interrupt_training(run: RunConfig) -> None:
+    """Train in this process until the first checkpoint is on the store."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    [training] = stages.trainings(run)
+    trainer, plan, recipe = training.trainer(), training.plan(), training.recipe
+
+    def batches() -> Iterator[dict[int, Sample]]:
+        for first in range(0, recipe.steps * recipe.batch, recipe.batch):
+            yield {i: training.micro_batch(plan, first + i * recipe.micro_batch) for i in range(recipe.pieces)}
+
+    def report(step: int, _: Metrics) -> None:
+        if step > recipe.checkpoint_every:
+            raise Interrupted
+
+    try:
+        run_steps(training, trainer, batches(), leads=True, report=report)
+    except Interrupted:
+        resumed = training.trainer().done
+        print(f"== {run.output} interrupted, goes on after step {resumed}", flush=True)
+
+
+def spoil(run: RunConfig) -> None:
+    """Flip a byte of one shard, cut another and delete a third, in different years."""
+    fs, product = filesystem(run.product)
+    flipped, cut, deleted = (f"{product}/confidence/c/{step}/0/0" for step in (1, 3, 5))
+    data = bytearray(fs.cat_file(flipped))
+    data[-1] ^= 1
+    fs.pipe_file(flipped, bytes(data))
+    fs.pipe_file(cut, fs.cat_file(cut)[:-40])
+    fs.rm_file(deleted)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
