@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
+from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from luray.schema import F32
@@ -18,12 +18,10 @@ F64 = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 OperatingPoint = Literal["cautious", "unbiased"]
-"""Cautious: change is predicted where it is likelier than not. Unbiased: in the amount that is observed."""
+"""Cautious: change is predicted as far as it does not cost accuracy. Unbiased: in the amount that is observed."""
 
 FEWEST = 100
 """Changed cells below which nothing can be fitted."""
-SPAN = 20.0
-"""Largest bias of either sign."""
 
 
 class Calibration(NamedTuple):
@@ -56,9 +54,10 @@ class Cells(NamedTuple):
 def calibrate(cells: Cells) -> dict[OperatingPoint, Calibration]:
     """Both operating points from held-out cells.
 
-    Cautious has the temperature and bias of least cross-entropy, so that P(change) is what happens; unbiased the same
-    temperature, and the bias at which as much area is predicted to change as did. Raises ValueError for fewer than
-    `FEWEST` changed cells.
+    Both have the temperature of least cross-entropy (with a bias of its own). The bias then says how far down the list
+    of cells, those most likely to change first, change is predicted: unbiased, as much area as was observed to change;
+    cautious, as much as still keeps half of the accuracy over persistence that the best point of the list has, or none
+    where no point has any. Raises ValueError for fewer than `FEWEST` changed cells.
     """
     changed = int((cells.prior_N != cells.truth_N).sum())
     if changed < FEWEST:
@@ -69,13 +68,27 @@ def calibrate(cells: Cells) -> dict[OperatingPoint, Calibration]:
         return cross_entropy(cells, Calibration(float(np.exp(x[0])), float(x[1])))
 
     best = minimize(entropy, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}).x
-    cautious = Calibration(float(np.exp(best[0])), float(best[1]))
+    temperature = float(np.exp(best[0]))
+    margin_N, gain_N = _by_likelihood_of_change(cells, temperature)
+    weight_N = cells.weight_N[(order := np.argsort(-margin_N, kind="stable"))]
+    margin_N, gained_N, area_N = margin_N[order], gain_N[order].cumsum(), weight_N.cumsum()
+    observed = cells.weight_N[cells.prior_N != cells.truth_N].sum()
+    unbiased = int(np.searchsorted(area_N, observed))
+    paying = np.flatnonzero(gained_N >= gained_N.max() / 2)
+    cautious = int(paying[-1]) if gained_N.max() > 0 else 0
+    nothing = max(0.0, float(margin_N[0]) + 1)
+    return {"cautious": Calibration(temperature, float(margin_N[cautious]) if gained_N.max() > 0 else nothing),
+            "unbiased": Calibration(temperature, float(margin_N[min(unbiased, margin_N.size - 1)]))}
 
-    def excess(bias: float) -> float:
-        return share_of_change(cells, cautious._replace(bias=bias)) - observed_change(cells)
 
-    bias = float(brentq(excess, -SPAN, SPAN, xtol=1e-4)) if excess(-SPAN) > 0 > excess(SPAN) else cautious.bias
-    return {"cautious": cautious, "unbiased": cautious._replace(bias=bias)}
+def _by_likelihood_of_change(cells: Cells, temperature: float) -> tuple[F64, F64]:
+    """Bias below which change is predicted in each cell, and the area that is then right (or, negative, wrong)."""
+    out, rows = scores(cells, Calibration(temperature)), np.arange(cells.prior_N.size)
+    stay = out[rows, cells.prior_N]
+    out[rows, cells.prior_N] = -np.inf
+    other = out.argmax(axis=1)
+    gain = (other == cells.truth_N).astype(np.float64) - (cells.prior_N == cells.truth_N)
+    return out[rows, other] - stay, cells.weight_N * gain
 
 
 def judged(cells: Cells, calibration: Calibration) -> dict[str, float]:
