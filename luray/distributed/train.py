@@ -29,7 +29,7 @@ from luray.cube.regions import Cube
 from luray.cube.survey import surveyed
 from luray.distributed.data import Share, WindowReader, micro_batches, read_windows
 from luray.distributed.survey import survey
-from luray.model.calibration import Calibration, Cells, OperatingPoint, calibrate, judged
+from luray.model.calibration import Calibration, Cells, OperatingPoint, calibrate, judged, thinned
 from luray.model.checkpoint import (
     ModelCard,
     read_card,
@@ -48,6 +48,8 @@ from luray.windows import Tiling
 
 log = logging.getLogger(__name__)
 
+HELD_OUT = 300_000
+"""Cells on which a finished model is calibrated and judged."""
 Metrics = dict[str, float]
 Progress = Callable[[Direction, int, Metrics], None]
 """Called with the direction being trained, the steps done and the latest metrics."""
@@ -139,9 +141,10 @@ class Training:
         return torch.from_numpy(class_weights(cells, balance=balance)).to(device)
 
     def held_out(self, trainer: Trainer) -> Cells:
-        """What a finished model says of validation cells."""
+        """What a finished model says of validation cells, `HELD_OUT` of them at most."""
         plan, recipe = self.plan("validation"), self.recipe
-        found = [trainer.held_out(self.micro_batch(plan, i * recipe.micro_batch))
+        most = max(1, HELD_OUT // recipe.validation_batches)
+        found = [thinned(trainer.held_out(self.micro_batch(plan, i * recipe.micro_batch)), most=most)
                  for i in range(recipe.validation_batches)]
         return Cells(*(np.concatenate(part) for part in zip(*found, strict=True)))
 

@@ -81,6 +81,13 @@ def calibrate(cells: Cells) -> dict[OperatingPoint, Calibration]:
             "unbiased": Calibration(temperature, float(margin_N[min(unbiased, margin_N.size - 1)]))}
 
 
+def thinned(cells: Cells, *, most: int) -> Cells:
+    """Every n-th cell, so that at most `most` are left, with n times the weight."""
+    step = max(1, -(-cells.prior_N.size // most))
+    logits_NK, prior_N, truth_N, weight_N = (part[::step] for part in cells)
+    return Cells(logits_NK, prior_N, truth_N, weight_N * step)
+
+
 def _by_likelihood_of_change(cells: Cells, temperature: float) -> tuple[F64, F64]:
     """Bias below which change is predicted in each cell, and the area that is then right (or, negative, wrong)."""
     out, rows = scores(cells, Calibration(temperature)), np.arange(cells.prior_N.size)

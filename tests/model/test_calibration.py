@@ -11,6 +11,7 @@ from luray.model.calibration import (
     observed_change,
     scores,
     share_of_change,
+    thinned,
 )
 
 K = 5
@@ -56,6 +57,15 @@ def test_unbiased_predicts_the_observed_amount_and_cautious_less():
     cautious = points["cautious"].bias
     assert gain(cautious) == pytest.approx(best / 2, rel=0.05), "half of what can be won is kept, the rest is spent"
     assert all(gain(cautious - more) < best / 2 for more in (0.05, 0.3, 1)), "on the most change that it buys"
+
+
+@pytest.mark.parametrize(("most", "left"), [(10, 10), (9, 5), (3, 3), (1, 1), (99, 10)])
+def test_thinned_cells_keep_their_weight(most, left):
+    cells = Cells(np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10), np.arange(10), np.ones(10))
+    found = thinned(cells, most=most)
+    assert found.prior_N.size == left <= most
+    assert found.weight_N.sum() == pytest.approx(10, abs=left)
+    assert (found.logits_NK[:, 0] == 2 * found.prior_N).all()
 
 
 def test_where_no_change_pays_none_is_predicted():
