@@ -84,8 +84,7 @@ def calibrate(cells: Cells) -> dict[OperatingPoint, Calibration]:
 def thinned(cells: Cells, *, most: int) -> Cells:
     """Every n-th cell, so that at most `most` are left, with n times the weight."""
     step = max(1, -(-cells.prior_N.size // most))
-    logits_NK, prior_N, truth_N, weight_N = (part[::step] for part in cells)
-    return Cells(logits_NK, prior_N, truth_N, weight_N * step)
+    return Cells(cells.logits_NK[::step], cells.prior_N[::step], cells.truth_N[::step], cells.weight_N[::step] * step)
 
 
 def _by_likelihood_of_change(cells: Cells, temperature: float) -> tuple[F64, F64]:
