@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 if "RAY_ADDRESS" not in os.environ:
     # Ray reads this on import: a cluster of our own gets a token of its own, so that nobody else can use it.
@@ -14,6 +15,7 @@ if "RAY_ADDRESS" not in os.environ:
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
 
 import ray
+from ray.exceptions import RayTaskError
 
 from luray.storage import environment
 
@@ -37,6 +39,20 @@ def cluster(*, cpus: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def collected(tasks: list[Any], *, report: Report) -> list[Any]:
+    """Results of tasks in the order in which they finish. Raises what a task raised."""
+    total, results = len(tasks), []
+    while tasks:
+        report(total - len(tasks), total)
+        (finished,), tasks = ray.wait(tasks, num_returns=1)
+        try:
+            results.append(ray.get(finished))
+        except RayTaskError as error:
+            raise error.cause from None
+    report(total, total)
+    return results
 
 
 def silent(done: int, total: int) -> None:

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayTaskError
 
 from luray.cube.tileyear import Run
-from luray.distributed import Report, silent
+from luray.distributed import Report, collected, silent
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.statistics import deflicker, tile_statistics
 from luray.windows import Tile
@@ -40,14 +39,6 @@ def evaluate(run: Run, years: tuple[int, ...], *, report: Report = silent) -> Pa
     """Tallies of a finished rollout over all tiles; `years` begin with its start."""
     shared = ray.put(run)
     tasks: list[Any] = [_tally.remote(shared, tile, years) for tile in run.geometry.tiles]
-    total, pairs = len(tasks), []
-    while tasks:
-        report(total - len(tasks), total)
-        (finished,), tasks = ray.wait(tasks, num_returns=1)
-        try:
-            pairs.append(ray.get(finished))
-        except RayTaskError as error:
-            raise error.cause from None
-    report(total, total)
+    pairs = collected(tasks, report=report)
     return merge(p[0] for p in pairs), merge(p[1] for p in pairs)
 

@@ -3,11 +3,10 @@
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
 
 from luray.cube.regions import Cube
 from luray.cube.survey import read_survey, survey_tile, write_survey
-from luray.distributed import Report, silent
+from luray.distributed import Report, collected, silent
 from luray.model.samples import SamplingConfig
 from luray.model.survey import Counts, Survey
 from luray.windows import Tile, Tiling
@@ -28,13 +27,4 @@ def survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Repo
         return found
     shared = ray.put(cube)
     tasks: list[Any] = [_survey.remote(shared, tiling, tile, sampling) for tile in tiling.tiles()]
-    total, parts = len(tasks), []
-    while tasks:
-        report(total - len(tasks), total)
-        (finished,), tasks = ray.wait(tasks, num_returns=1)
-        try:
-            parts.append(ray.get(finished))
-        except RayTaskError as error:
-            raise error.cause from None
-    report(total, total)
-    return write_survey(cube, tiling, sampling, parts)
+    return write_survey(cube, tiling, sampling, collected(tasks, report=report))

@@ -75,9 +75,8 @@ def calibrate(cells: Cells) -> dict[OperatingPoint, Calibration]:
     observed = cells.weight_N[cells.prior_N != cells.truth_N].sum()
     unbiased = int(np.searchsorted(area_N, observed))
     paying = np.flatnonzero(gained_N >= gained_N.max() / 2)
-    cautious = int(paying[-1]) if gained_N.max() > 0 else 0
-    nothing = max(0.0, float(margin_N[0]) + 1)
-    return {"cautious": Calibration(temperature, float(margin_N[cautious]) if gained_N.max() > 0 else nothing),
+    cautious = margin_N[paying[-1]] if gained_N.max() > 0 else max(0.0, margin_N[0] + 1)  # else above every cell
+    return {"cautious": Calibration(temperature, float(cautious)),
             "unbiased": Calibration(temperature, float(margin_N[min(unbiased, margin_N.size - 1)]))}
 
 
