@@ -81,7 +81,7 @@ def session(run: RunConfig) -> Iterator[None]:
     """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least 2."""
     from luray.distributed import cluster  # Ray takes seconds to import; `--help` and a bad run file do not wait for it
 
-    wanted = max(2, run.inference.workers * run.inference.threads, run.training.workers)
+    wanted = max(2, run.inference.workers * run.inference.threads, run.training.workers.max)
     with cluster(cpus=wanted):
         yield
 
@@ -141,11 +141,17 @@ def build(file: RunFile, set_: Set = None,
 
 
 @app.command()
-def train(file: RunFile, set_: Set = None) -> None:
-    """Train a U-Net for every direction of travel that the run needs."""
+def train(file: RunFile, set_: Set = None,
+          restart: Annotated[bool, typer.Option("--restart", help="Discard models and checkpoints of other trainings "
+                                                "first.")] = False) -> None:
+    """Train a U-Net for every direction of travel that the run needs.
+
+    One line an epoch: loss, scores beside the null model, Figure of Merit,
+    time left. For curves: tensorboard --logdir OUTPUT/model
+    """
     run = load_run(file, set_ or ())
     with session(run):
-        _train(run)
+        _train(run, restart=restart)
 
 
 @app.command()
@@ -212,7 +218,7 @@ def demo(set_: Set = None) -> None:
         world = write_sandbox(run.path("world"), config, progress=show)
     with session(run):
         _build(run)
-        _train(run)
+        _train(run, restart=True)
         _infer(run, restart=stages.is_of_another_run(run))
         _evaluate(run)
     _plot(run)
@@ -270,21 +276,25 @@ def _build(run: RunConfig) -> None:
     out.print(f"predictor cube: {run.cube}")
 
 
-def _train(run: RunConfig) -> None:
+def _train(run: RunConfig, *, restart: bool) -> None:
     from luray.distributed import stages
+    from luray.distributed.train import News
     from luray.model.checkpoint import read_card
+    from luray.viz.tables import training_head, training_line
 
-    def note(metrics: dict[str, float]) -> str:
-        if not metrics:
-            return ""
-        return (f"loss {metrics['loss']:.4f}, accuracy {metrics['accuracy']:.4f} "
-                f"(persistence {metrics['persistence']:.4f})")
-
+    recipe, headed = run.training, set[Direction]()
     with progress("train") as show:
-        def report(direction: Direction, step: int, metrics: dict[str, float]) -> None:
-            show(step, run.training.steps, note(metrics), name=f"train {direction}")
+        def report(news: News) -> None:
+            left = (recipe.steps - news.step) * recipe.batch / news.metrics["samples_per_second"]
+            if news.epoch:
+                if news.direction not in headed:
+                    out.print(f"{news.direction} model\n{training_head()}", soft_wrap=True)
+                headed.add(news.direction)
+                out.print(training_line(news.metrics, news.held_out, epoch=news.epoch, step=news.step,
+                                        seconds_left=left), soft_wrap=True)
+            show(news.step, recipe.steps, f"loss {news.metrics['loss']:.4f}", name=f"train {news.direction}")
 
-        trained = stages.train(run, report=report)
+        trained = stages.train(run, restart=restart, report=report)
     for direction in run.directions:
         earlier = "" if direction in trained else " (trained earlier)"
         out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -29,6 +29,23 @@ class Config(BaseModel):
     """Base of every component's configuration: frozen, strict, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Workers(Config):
+    """How many workers: between `min` and `max`, as the cluster has room; in a run file, one number or both."""
+
+    min: int
+    max: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fixed(cls, value: Any) -> Any:
+        return {"min": value, "max": value} if isinstance(value, int) else value
+
+    def model_post_init(self, _: Any) -> None:
+        """Raise ValueError unless 1 <= min <= max."""
+        if not 1 <= self.min <= self.max:
+            raise ValueError(f"workers between {self.min} and {self.max}, expected 1 <= min <= max")
 
 
 @dataclass(frozen=True)

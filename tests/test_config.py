@@ -34,7 +34,7 @@ def fault(*overrides):
     ("tiling.stride=125", "window 128 must exceed the stride 125 by an even number of cells"),
     ("tiling.window=116", r"tiling.window 116 must be a multiple of 2\^depth = 8; set tiling.window = 120"),
     ("training.micro_batch=3", "training.batch 8 must be a multiple of training.micro_batch 3"),
-    ("training.workers=3", "3 workers cannot share 2 micro-batches evenly"),
+    ("training.workers=3", "3 workers cannot share 2 micro-batches"),
     ("training.noise.share=1.5", "must lie between 0 and 1"),
     ("training.noise.kind=blur", "training.noise.kind"),
     ("inference.observed=[2019, 1899]", "inference.observed 2019-1899 must be ascending"),

@@ -15,7 +15,7 @@ import numpy as np
 import ray.data
 import torch
 from numpy.typing import NDArray
-from ray.data import DataIterator, Dataset
+from ray.data import Dataset
 from ray.data.collate_fn import NumpyBatchCollateFn
 from torch import Tensor
 
@@ -228,7 +228,7 @@ class Collate(NumpyBatchCollateFn):
         return {**self._reader.sample(batch)._asdict(), "group": torch.from_numpy(np.array(batch["group"]))}
 
 
-def micro_batches(rows: DataIterator, share: Share, reader: WindowReader, *,
+def micro_batches(rows: Dataset, share: Share, reader: WindowReader, *,
                   device: torch.device | str = "cpu") -> Iterator[dict[int, Sample]]:
     """A worker's micro-batches of every step of its share, by their number, read in the background.
 

@@ -109,9 +109,12 @@ def trainings(run: RunConfig) -> list[Training]:
     return [Training(cube, run.tiles, run.model, run.training, d, run.model_folder(d)) for d in run.directions]
 
 
-def train(run: RunConfig, *, report: Progress = unwatched) -> list[Direction]:
-    """Train the model of every direction that is not trained yet; returns those directions."""
-    return luray.distributed.train.train(trainings(run), report=report)
+def train(run: RunConfig, *, restart: bool = False, report: Progress = unwatched) -> list[Direction]:
+    """Train the model of every direction that is not trained yet; returns those directions.
+
+    `restart` discards models and checkpoints of other trainings first, without it they are refused.
+    """
+    return luray.distributed.train.train(trainings(run), restart=restart, report=report)
 
 
 def rollout_of(run: RunConfig, span: Span, url: str) -> Run:

@@ -1,18 +1,20 @@
 """Data-parallel training with Ray Train, fed by Ray Data.
 
 Every worker has a dataset of its own: the windows of its micro-batches, step after step (`data.Share`). Which windows
-those are is a pure function of their number (`model.samples`), so one worker or many train on the same batches, and a
-resumed training goes on where its checkpoint ends.
+those are is a pure function of their number (`model.samples`), so one worker or many, or a number that changes, train
+on the same batches, and a resumed training goes on where its checkpoint ends.
 """
 
+import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import ray
@@ -20,8 +22,8 @@ import ray.train
 import ray.train.torch
 import torch
 from pyarrow.fs import FSSpecHandler, PyFileSystem
-from ray.data import DataContext, Dataset
-from ray.train import DataConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.data import DataContext
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from torch import Tensor
 
 from luray.cube.ledger import fingerprint_of
@@ -29,16 +31,19 @@ from luray.cube.regions import Cube
 from luray.cube.survey import surveyed
 from luray.distributed.data import Share, WindowReader, micro_batches, read_windows
 from luray.distributed.survey import survey
-from luray.model.calibration import Calibration, Cells, OperatingPoint, calibrate, judged, thinned
-from luray.model.checkpoint import (
-    ModelCard,
-    read_card,
-    restore_training,
-    save_model,
-    save_training,
-    uncalibrated,
+from luray.model.calibration import (
+    PLAIN,
+    Calibration,
+    Cells,
+    OperatingPoint,
+    calibrate,
+    cross_entropy,
+    judged,
+    thinned,
 )
-from luray.model.fit import Recipe, Trainer
+from luray.model.checkpoint import Checkpoint, ModelCard, read_card, require_same, save_model, uncalibrated
+from luray.model.events import Row, write_events
+from luray.model.fit import Metrics, Recipe, Trainer, summary
 from luray.model.rollout import Sample
 from luray.model.samples import SamplePlan, Use, class_weights, require_classes
 from luray.model.unet import UNet, UNetConfig
@@ -50,17 +55,33 @@ log = logging.getLogger(__name__)
 
 HELD_OUT = 300_000
 """Cells on which a finished model is calibrated and judged."""
-Metrics = dict[str, float]
-Progress = Callable[[Direction, int, Metrics], None]
-"""Called with the direction being trained, the steps done and the latest metrics."""
+TOLD_EVERY = 10
+"""Steps between two rows of metrics."""
+TRIES = 100
+"""Times that workers may die before a training gives up; a fault of data or recipe stops it at once."""
 
 
-def unwatched(direction: Direction, step: int, metrics: Metrics) -> None:
+class News(NamedTuple):
+    """How a training goes: means over the last steps, and at the end of an epoch the scores on held-out cells."""
+
+    direction: Direction
+    step: int
+    metrics: Metrics
+    held_out: Metrics
+    """Empty inside an epoch, and where no block is held out."""
+    epoch: int = 0
+    """Number of the epoch that ends here, from 1; 0 inside one."""
+
+
+Progress = Callable[[News], None]
+
+
+def unwatched(news: News) -> None:
     """A progress that nobody reads."""
 
 
-def unheard(step: int, metrics: Metrics) -> None:
-    """What a worker that does not lead reports."""
+def unheard(trainer: Trainer, metrics: Metrics) -> None:
+    """What a worker that does not lead does after a step."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +95,43 @@ class Training:
     direction: Direction
     folder: str
 
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything the weights depend on; the number of workers is not among it."""
+        how = {"workers", "device", "checkpoint_every", "epochs", "read", "readers"}
+        found = {"direction": self.direction, "legend": self.cube.legend.name, "grid": asdict(self.cube.grid),
+                 "cube": self.cube.fingerprint,
+                 "tiling": {"window": self.tiling.window, "stride": self.tiling.stride},
+                 "model": self.unet.model_dump(), "training": self.recipe.model_dump(exclude=how)}
+        plain: dict[str, Any] = json.loads(json.dumps(found))
+        return plain
+
     @property
     def fingerprint(self) -> str:
-        """Of everything the weights depend on; the number of workers is not among it."""
-        return fingerprint_of(self.cube.fingerprint, self.tiling.window, self.tiling.stride, self.unet.model_dump(),
-                              self.recipe.model_dump(exclude={"workers", "checkpoint_every", "read", "readers"}),
-                              self.direction)
+        """Of the identity."""
+        return fingerprint_of(self.identity)
 
     @property
     def finished(self) -> bool:
-        """True when the folder holds this very model."""
+        """True when the folder holds this very model. Raises ValueError, naming what differs, when it holds another."""
         card = read_card(self.folder)
-        return card is not None and card.fingerprint == self.fingerprint
+        if card:
+            require_same(card.identity, self.identity, what=f"{self.folder} holds")
+        return card is not None
 
     @property
-    def checkpoint(self) -> str:
-        """Where an unfinished training is kept."""
-        return f"{self.folder}/training.safetensors"
+    def checkpoint(self) -> Checkpoint:
+        """Where the unfinished training is kept."""
+        return Checkpoint(f"{self.folder}/training.safetensors", self.identity)
+
+    def discard_another(self) -> None:
+        """Delete what the folder holds of another training."""
+        try:
+            if not self.finished:
+                self.checkpoint.restore(self._fresh())
+        except ValueError as error:
+            log.warning("discarded: %s", error)
+            remove(self.folder)
 
     def plan(self, use: Use = "training") -> SamplePlan:
         """The samples of this training, or of its validation.
@@ -104,13 +145,13 @@ class Training:
         found = surveyed(self.cube, self.tiling, recipe.sampling)
         if recipe.sampling.absent_classes == "refuse":
             require_classes(found, self.cube.legend, years=recipe.years)
-        return SamplePlan(self.tiling, found, first, last, recipe.rollout_years, self.direction, recipe.sampling,
+        return SamplePlan(self.tiling, found, first, last, recipe.longest, self.direction, recipe.sampling,
                           recipe.seed, use)
 
-    def share(self, rank: int, *, done: int) -> Share:
-        """The samples of a worker from step `done` on."""
+    def share(self, *, done: int = 0, rank: int = 0, world: int = 1) -> Share:
+        """The samples of one of `world` workers from step `done` on."""
         recipe = self.recipe
-        return Share(self.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, recipe.workers)
+        return Share(self.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, world)
 
     def micro_batch(self, plan: SamplePlan, first: int) -> Sample:
         """Micro-batch that begins with sample number `first`."""
@@ -125,13 +166,16 @@ class Training:
 
     def trainer(self, total: Callable[[Tensor], Tensor] = lambda t: t, *,
                 device: torch.device | None = None) -> Trainer:
-        """A trainer at step 0, or where its checkpoint ends."""
+        """A trainer at step 0, or where its checkpoint ends. Raises ValueError for a checkpoint of another training."""
+        trainer = self._fresh(total, device)
+        self.checkpoint.restore(trainer)
+        return trainer
+
+    def _fresh(self, total: Callable[[Tensor], Tensor] = lambda t: t, device: torch.device | None = None) -> Trainer:
         torch.manual_seed(self.recipe.seed)
         features = self.cube.features
         model = UNet(features.n_channels, features.n_classes, self.unet).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        trainer = Trainer(model, features, self.recipe, total=total, class_weights_K=self._class_weights(device))
-        restore_training(trainer, self.fingerprint, self.checkpoint)
-        return trainer
+        return Trainer(model, features, self.recipe, total=total, class_weights_K=self._class_weights(device))
 
     def _class_weights(self, device: torch.device | None) -> Tensor | None:
         balance = self.recipe.class_balance
@@ -140,12 +184,26 @@ class Training:
         cells = surveyed(self.cube, self.tiling, self.recipe.sampling).cells_in(*self.recipe.years)
         return torch.from_numpy(class_weights(cells, balance=balance)).to(device)
 
-    def held_out(self, trainer: Trainer) -> Cells:
-        """What a finished model says of validation cells, `HELD_OUT` of them at most."""
-        plan, recipe = self.plan("validation"), self.recipe
-        most = max(1, HELD_OUT // recipe.validation_batches)
+    @cached_property
+    def validation(self) -> SamplePlan | None:
+        """The samples of held-out blocks; None where nothing is held out."""
+        if not self.recipe.sampling.validation_share:
+            return None
+        try:
+            return self.plan("validation")
+        except ValueError as error:
+            log.warning("nothing is held out: %s", error)
+            return None
+
+    def held_out(self, trainer: Trainer, *, share: float = 1.0) -> Cells | None:
+        """What a model says of validation cells, `HELD_OUT` of them at most; of a share of them for a quick look."""
+        if (plan := self.validation) is None:
+            return None
+        recipe = self.recipe
+        batches = max(1, round(share * recipe.validation_batches))
+        most = max(1, HELD_OUT // batches)
         found = [thinned(trainer.held_out(self.micro_batch(plan, i * recipe.micro_batch)), most=most)
-                 for i in range(recipe.validation_batches)]
+                 for i in range(batches)]
         return Cells(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
     def judge(self, trainer: Trainer) -> tuple[dict[OperatingPoint, Calibration], dict[str, Metrics]]:
@@ -153,10 +211,10 @@ class Training:
 
         Where nothing can be held out, or too little changes there, the points are the weights as they are.
         """
-        if not self.recipe.sampling.validation_share:
+        cells = self.held_out(trainer)
+        if cells is None:
             return uncalibrated(), {}
         try:
-            cells = self.held_out(trainer)
             points = calibrate(cells)
         except ValueError as error:
             log.warning("operating points are not calibrated: %s", error)
@@ -168,83 +226,132 @@ class Training:
         points, validation = self.judge(trainer)
         card = ModelCard(self.direction, self.cube.legend.name, tuple(int(c) for c in self.cube.legend.codes),
                          trainer.features.names, self.unet,
-                         {"recipe": self.recipe.model_dump(), "cube": self.cube.fingerprint,
-                          "caveats": self.cube.caveats,
+                         {"sources": self.cube.sources, "caveats": self.cube.caveats,
                           "forcing": [asdict(v) for v in trainer.features.forcing],
                           "static": [asdict(v) for v in trainer.features.static], "last_metrics": metrics,
                           "validation": validation},
-                         self.fingerprint, points=points)
+                         self.fingerprint, self.identity, points=points)
         save_model(trainer.model, card, self.folder)
-        remove(self.checkpoint)
+        remove(self.checkpoint.path)
 
 
-def run_steps(training: Training, trainer: Trainer, batches: Iterable[dict[int, Sample]], *, leads: bool,
-              report: Callable[[int, Metrics], None]) -> Metrics:
-    """Train on `batches` to the end and calibrate; `leads` is true for the one worker that writes checkpoints."""
-    metrics: Metrics = {}
+class Diary:
+    """What the leading worker does after each step: metrics to whoever watches, event files, checkpoints."""
+
+    QUICK = 0.25
+    """Share of the validation that is scored after an epoch."""
+
+    def __init__(self, training: Training, tell: Progress) -> None:
+        self._training, self._tell = training, tell
+        self._steps: list[Metrics] = []
+        self._rows: list[Row] = []
+        self._since = time.monotonic()
+        self.last: Metrics = {}
+
+    def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
+        """After the step that gave `metrics`."""
+        recipe, done = self._training.recipe, trainer.done
+        self._steps.append(metrics)
+        epoch = recipe.epoch_ended(done)
+        saves = epoch or done % recipe.checkpoint_every == 0
+        if saves or done % TOLD_EVERY == 0:
+            self._row(trainer, epoch)
+        if saves:  # events first: what is written twice is the same
+            write_events(f"{self._training.folder}/events", self._rows)
+            self._rows.clear()
+            self._training.checkpoint.save(trainer)
+
+    def _row(self, trainer: Trainer, epoch: int) -> None:
+        recipe, now = self._training.recipe, time.monotonic()
+        rate = len(self._steps) * recipe.batch / max(now - self._since, 1e-9)
+        self.last = summary(self._steps) | {"samples_per_second": rate}
+        self._steps.clear()
+        held_out = self._held_out(trainer) if epoch else {}
+        self._rows.append(Row(trainer.done, time.time(), {
+            **{f"training/{k}": v for k, v in self.last.items()}, **{f"held_out/{k}": v for k, v in held_out.items()}}))
+        self._tell(News(self._training.direction, trainer.done, self.last, held_out, epoch))
+        self._since = time.monotonic()
+
+    def _held_out(self, trainer: Trainer) -> Metrics:
+        cells = self._training.held_out(trainer, share=self.QUICK)
+        return {} if cells is None else judged(cells, PLAIN) | {"cross_entropy": cross_entropy(cells, PLAIN)}
+
+
+def run_steps(training: Training, trainer: Trainer, batches: Iterable[dict[int, Sample]], *,
+              after: Callable[[Trainer, Metrics], None] = unheard) -> None:
+    """Train on `batches` to the end and calibrate; `after` is called after each step."""
     for samples in batches:
-        metrics = trainer.step(samples)
-        report(trainer.done, metrics)
-        if leads and trainer.done % training.recipe.checkpoint_every == 0:
-            save_training(trainer, training.fingerprint, training.checkpoint)
+        after(trainer, trainer.step(samples))
     trainer.calibrate(training.calibration(training.plan()))
-    return metrics
 
 
 @ray.remote
 class Board:
-    """Where the leading worker writes its latest metrics and any worker its error, for the driver to read."""
+    """Where the leading worker pins its news and any worker the error it stopped on, for the driver to read."""
 
     def __init__(self) -> None:
-        self._latest: tuple[Direction, int, Metrics] | None = None
+        self._news: list[News] = []
         self._error = ""
 
-    def put(self, direction: Direction, step: int, metrics: Metrics) -> None:
-        """Latest metrics."""
-        self._latest = direction, step, metrics
+    def put(self, news: News) -> None:
+        """One more."""
+        self._news.append(news)
 
     def fail(self, error: str) -> None:
         """What a worker stopped on."""
         self._error = error
 
-    def read(self) -> tuple[tuple[Direction, int, Metrics] | None, str]:
-        """Latest metrics and error."""
-        return self._latest, self._error
+    def read(self, since: int) -> list[News]:
+        """News from number `since` on."""
+        return self._news[since:]
+
+    def error(self) -> str:
+        """What a worker stopped on, empty if none did."""
+        return self._error
 
 
-def train(trainings: list[Training], *, report: Progress = unwatched) -> list[Direction]:
+def train(trainings: list[Training], *, restart: bool = False, report: Progress = unwatched) -> list[Direction]:
     """Train every model that is not finished yet, one after the other; returns the directions that were trained.
 
-    Raises ValueError with the worker's own message when data or recipe are at fault; the last checkpoint is kept.
+    `restart` discards models and checkpoints of other trainings first. Raises ValueError with the worker's own message
+    when data or recipe are at fault, and, naming what differs, for a model or checkpoint of another training; the last
+    checkpoint is kept.
     """
+    if restart:
+        for training in trainings:
+            training.discard_another()
     todo = [t for t in trainings if not t.finished]
     if not todo:
         return []
     for training in todo:
         survey(training.cube, training.tiling, training.recipe.sampling)
+        training.trainer()
         training.plan()
     recipe, scratch = todo[0].recipe, f"{todo[0].folder}/ray"
-    DataContext.get_current().enable_progress_bars = False
-    DataContext.get_current().execution_options.preserve_order = True
-    datasets: dict[str, Dataset | Callable[[], Dataset]] = {
-        f"{t.direction}.{rank}": partial(_windows, t, rank) for t in todo for rank in range(recipe.workers)}
-    gpu = ray.cluster_resources().get("GPU", 0) >= recipe.workers  # type: ignore[no-untyped-call]
     board = Board.options(num_cpus=0).remote()  # type: ignore[attr-defined]
     trainer = ray.train.torch.TorchTrainer(
-        _worker_loop, train_loop_config={"trainings": todo, "board": board}, datasets=datasets,
-        dataset_config=DataConfig(datasets_to_split=[]),
-        scaling_config=ScalingConfig(num_workers=recipe.workers, use_gpu=gpu,
-                                     resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})}),
-        run_config=RunConfig(failure_config=FailureConfig(max_failures=3), **_storage(scratch)))
+        _worker_loop, train_loop_config={"trainings": todo, "board": board}, scaling_config=_scaling(recipe),
+        run_config=RunConfig(failure_config=FailureConfig(max_failures=TRIES), **_storage(scratch)))
     try:
         with _relayed(board, report):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
-        _, message = ray.get(board.read.remote())
-        raise ValueError(message or f"training failed: {error}; the last checkpoint is kept") from error
+        raise ValueError(f"training failed: {error}; the last checkpoint is kept") from error
     finally:
         remove(scratch)
+    if message := ray.get(board.error.remote()):
+        raise ValueError(message)
     return [t.direction for t in todo]
+
+
+def _scaling(recipe: Recipe) -> ScalingConfig:
+    """Workers and what each of them holds; half a CPU, so that some are left for Ray Data."""
+    low, high = recipe.workers.min, recipe.workers.max
+    gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
+    gpu = recipe.device == "gpu" or (recipe.device == "auto" and gpus >= low)
+    workers: Any = low if low == high else (low, high)
+    return ScalingConfig(num_workers=workers, use_gpu=gpu,
+                         resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})})
 
 
 def _storage(url: str) -> dict[str, Any]:
@@ -262,17 +369,19 @@ def _worker_loop(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     device, board = ray.train.torch.get_device(), config["board"]
+    if ray.get(board.error.remote()):
+        return  # a fault that another try does not mend; the driver raises it
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     try:
         for training in config["trainings"]:
             if training.finished:
                 continue
             trainer = training.trainer(_summed if world > 1 else lambda t: t, device=device)
-            put = partial(board.put.remote, training.direction) if rank == 0 else unheard
-            metrics = run_steps(training, trainer, _feed(training, trainer.done, rank, device), leads=rank == 0,
-                                report=put)
-            if rank == 0:
-                training.save(trainer, metrics)
+            share = training.share(done=trainer.done, rank=rank, world=world)
+            diary = Diary(training, board.put.remote) if rank == 0 else None
+            run_steps(training, trainer, _feed(training, share, device), after=diary or unheard)
+            if diary:
+                training.save(trainer, diary.last)
             if world > 1:
                 torch.distributed.barrier()
     except ValueError as error:
@@ -280,19 +389,13 @@ def _worker_loop(config: dict[str, Any]) -> None:
         raise
 
 
-def _windows(training: Training, rank: int) -> Dataset:
-    """Windows that a worker still has to train on, worked out whenever the workers start."""
+def _feed(training: Training, share: Share, device: torch.device) -> Iterator[dict[int, Sample]]:
+    """This worker's micro-batches of every step of its share, from a dataset of its own."""
     DataContext.get_current().enable_progress_bars = False
+    DataContext.get_current().execution_options.preserve_order = True
     recipe = training.recipe
-    return read_windows(training.cube, training.tiling, range(recipe.years[0], recipe.years[1] + 1),
-                        windows=training.share(rank, done=training.trainer().done), arrays=recipe.read,
-                        readers=recipe.readers)
-
-
-def _feed(training: Training, done: int, rank: int, device: torch.device) -> Iterator[dict[int, Sample]]:
-    """This worker's micro-batches of every step from `done` on."""
-    share = training.share(rank, done=done)
-    rows = ray.train.get_dataset_shard(f"{training.direction}.{rank}")
+    rows = read_windows(training.cube, training.tiling, range(recipe.years[0], recipe.years[1] + 1), windows=share,
+                        arrays=recipe.read, readers=recipe.readers)
     return micro_batches(rows, share, WindowReader(training.cube, training.tiling, share.plan.counted), device=device)
 
 
@@ -308,10 +411,12 @@ def _relayed(board: Any, report: Progress) -> Iterator[None]:
     stop = threading.Event()
 
     def relay() -> None:
-        while not stop.wait(0.5):
-            latest, _ = ray.get(board.read.remote())
-            if latest:
-                report(*latest)
+        seen, over = 0, False
+        while not over:
+            over = stop.wait(0.5)  # and once more after the end
+            for news in (found := ray.get(board.read.remote(seen))):
+                report(news)
+            seen += len(found)
 
     thread = threading.Thread(target=relay, daemon=True)
     thread.start()

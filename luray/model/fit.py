@@ -5,7 +5,7 @@ distribution. 1 worker accumulates them all, N workers share them; the gradient 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -13,15 +13,15 @@ from torch import Generator, Tensor, nn
 
 from luray.model.calibration import Cells
 from luray.model.features import Features
-from luray.model.loss import Weights, mixed_loss, weights_of
+from luray.model.loss import Loss, Weights, loss_of, weights_of
 from luray.model.noise import NoiseConfig
-from luray.model.rollout import Sample, Step, rollout
+from luray.model.rollout import Feeding, Sample, rollout
 from luray.model.samples import SamplingConfig
+from luray.model.schedule import Ramp, constant, cosine
 from luray.model.unet import UNet
-from luray.schema import OUTSIDE, Config
+from luray.schema import OUTSIDE, Config, Workers
 
-UNTOUCHED = NoiseConfig(share=0.0)
-"""A prior as it is."""
+Metrics = dict[str, float]
 
 
 class Recipe(Config):
@@ -30,9 +30,14 @@ class Recipe(Config):
     years: tuple[int, int]
     sampling: SamplingConfig = SamplingConfig()
     steps: int = 600
+    epochs: int = 8
+    """Parts of the training that each end with a checkpoint and scores on held-out blocks."""
     batch: int = 8
     micro_batch: int = 4
-    rollout_years: int = 2
+    rollout_years: Ramp = constant(2)
+    """Years that the model predicts in a row; `{ first = 2, last = 4 }` begins with two and ends with four."""
+    teacher_forcing: Ramp = constant(0)
+    """Share of samples that are shown the true map in the later years of a rollout, not the model's own."""
     learning_rate: float = 2e-3
     warmup: float = 0.05
     weight_decay: float = 1e-4
@@ -47,7 +52,11 @@ class Recipe(Config):
     validation_batches: int = 64
     """Micro-batches of held-out cells on which the operating points are fitted and the finished model is judged."""
     checkpoint_every: int = 100
-    workers: int = 1
+    """Steps between checkpoints inside an epoch."""
+    workers: Workers = Workers(min=1, max=1)
+    """Workers, or `{ min = 1, max = 4 }`: as many as the cluster has room for at the moment."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto: GPUs if the cluster has one for each worker; gpu: ask for them, so that an autoscaler brings them."""
     read: Literal["late", "ahead"] = "late"
     """late: a trainer's own threads read its windows; ahead: CPU workers do, on other nodes if there are any."""
     readers: int = 2
@@ -59,20 +68,43 @@ class Recipe(Config):
         if self.batch % self.micro_batch:
             raise ValueError(f"training.batch {self.batch} must be a multiple of training.micro_batch "
                              f"{self.micro_batch}")
-        if (self.batch // self.micro_batch) % self.workers:
-            raise ValueError(f"{self.workers} workers cannot share {self.batch // self.micro_batch} micro-batches "
-                             "evenly; set training.workers to a divisor of batch / micro_batch")
-        if not 0 <= self.change_weight <= 1 or not 0 <= self.noise.share < 1:
+        if self.workers.max > self.pieces:
+            raise ValueError(f"{self.workers.max} workers cannot share {self.pieces} micro-batches; set "
+                             f"training.workers to at most batch / micro_batch = {self.pieces}")
+        if not (0 <= self.noise.share.least <= self.noise.share.most < 1 and 0 <= self.change_weight <= 1):
             raise ValueError("training.change_weight and training.noise.share must lie between 0 and 1")
+        if not 0 <= self.teacher_forcing.least <= self.teacher_forcing.most <= 1:
+            raise ValueError("training.teacher_forcing must lie between 0 and 1")
         if not 0 <= self.class_balance <= 1:
             raise ValueError(f"training.class_balance is {self.class_balance}, expected 0 to 1")
-        if min(self.rollout_years, self.steps, self.readers) < 1:
-            raise ValueError("training.rollout_years, training.steps and training.readers must be at least 1")
+        counts = {key: getattr(self, key) for key in ("steps", "epochs", "readers", "checkpoint_every")}
+        low = [f"training.{k}" for k, n in {**counts, "rollout_years": self.rollout_years.least}.items() if n < 1]
+        if low:
+            raise ValueError(f"{', '.join(low)} must be at least 1")
 
     @property
     def pieces(self) -> int:
         """Micro-batches of an effective batch."""
         return self.batch // self.micro_batch
+
+    @property
+    def longest(self) -> int:
+        """Years of the longest rollout."""
+        return round(self.rollout_years.most)
+
+    def progress(self, step: int) -> float:
+        """How far a step is between the first (0) and the last (1)."""
+        return min(1.0, step / max(1, self.steps - 1))
+
+    def feeding(self, step: int) -> Feeding:
+        """What the model is shown as prior at a step."""
+        progress = self.progress(step)
+        return Feeding(self.noise.share.at(progress), self.noise.kind, self.teacher_forcing.at(progress))
+
+    def epoch_ended(self, done: int) -> int:
+        """Number of the epoch that ends when so many steps are done, from 1; 0 inside one."""
+        epoch = done * self.epochs // self.steps
+        return epoch if epoch > (done - 1) * self.epochs // self.steps else 0
 
 
 class Trainer:
@@ -93,69 +125,71 @@ class Trainer:
         self.done = 0
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine to zero."""
-        warmup = max(1, round(self.recipe.warmup * self.recipe.steps))
-        if step < warmup:
-            return self.recipe.learning_rate * (step + 1) / warmup
-        progress = (step - warmup) / max(1, self.recipe.steps - warmup)
-        return self.recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        """Learning rate of a step: linear warm-up, then a cosine to zero."""
+        recipe = self.recipe
+        return recipe.learning_rate * cosine(step, steps=recipe.steps, warmup=recipe.warmup)
 
-    def step(self, samples: dict[int, Sample]) -> dict[str, float]:
+    def step(self, samples: dict[int, Sample]) -> Metrics:
         """One update from this worker's micro-batches, by their number in the effective batch; returns live metrics.
 
         Raises ValueError when the loss or its gradient is not finite; the weights are then those of the step before.
         """
+        recipe, rate = self.recipe, self.learning_rate(self.done)
+        years = round(recipe.rollout_years.at(recipe.progress(self.done)))
+        samples = {piece: sample.first(years) for piece, sample in samples.items()}
         self.model.train()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate(self.done)
+            group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=False)
         areas = torch.stack([torch.stack(weights_of(s.judged_BTHW, s.area_BH, class_weights_K=self._class_weights_K))
                              for s in samples.values()])
         totals = Weights(*self._total(areas.sum(dim=0)))
         counts = self._total(sum(self._accumulate(sample, self._noise(piece), totals)
                                  for piece, sample in samples.items()))  # type: ignore[arg-type]
-        loss, hits, persistent, changed, cells = counts.tolist()
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        together = self._total(torch.cat([g.reshape(-1) for g in gradients]))
-        for gradient, part in zip(gradients, torch.split(together, [g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view(gradient.shape))
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip))
+        on_land, on_change, hits, persistent, predicted, change_hits, either, cells = counts.tolist()
+        loss = float(Loss(*counts[:2]).mixed(recipe.change_weight))
+        norm = self._share_gradient()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise ValueError(f"training step {self.done}: the loss is {loss}, the norm of its gradient {norm}; lower "
                              "training.learning_rate or check the forcing for extreme values; the last checkpoint is "
                              "kept")
         self.optimiser.step()
         self.done += 1
-        cells = max(cells, 1.0)
-        return {"loss": loss, "accuracy": hits / cells, "persistence": persistent / cells,
-                "predicted_change": changed / cells, "observed_change": 1 - persistent / cells,
-                "gradient_norm": norm}
+        shares = {"accuracy": hits, "persistence": persistent, "predicted_change": predicted,
+                  "observed_change": cells - persistent, "change_hits": change_hits, "change_either": either}
+        return {"loss": loss, "loss_land": on_land, "loss_changed": on_change, "gradient_norm": norm,
+                "learning_rate": rate} | {name: n / max(cells, 1.0) for name, n in shares.items()}
+
+    def _share_gradient(self) -> float:
+        """Sum the gradient over the workers and clip it; returns its norm before that."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        together = self._total(torch.cat([g.reshape(-1) for g in gradients]))
+        for gradient, part in zip(gradients, torch.split(together, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view(gradient.shape))
+        return float(nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip))
 
     def calibrate(self, samples: Iterable[Sample]) -> None:
-        """Batch-norm statistics as the plain average over fixed micro-batches, the same on every worker."""
+        """Batch-norm statistics as the plain average over fixed micro-batches, fed as in use, alike on all workers."""
         norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None
         self.model.train()
         with torch.no_grad():
-            for i, sample in enumerate(samples):
-                for _ in self._rollout(sample, self._noise(-1 - i)):
+            for sample in samples:
+                for _ in rollout(self._logits, sample, self.features):
                     pass
 
     def held_out(self, sample: Sample) -> Cells:
         """What the model says of the counted land cells of a sample's first year, its prior the true map."""
         self.model.eval()
         with torch.no_grad():
-            step = next(rollout(self._logits, sample, self.features, UNTOUCHED, generator=Generator()))
+            step = next(rollout(self._logits, sample, self.features))
         counted = (step.target_BHW != OUTSIDE) & (step.previous_BHW != OUTSIDE)
         logits_NK = step.logits_BKHW.permute(0, 2, 3, 1)[counted]
         area_BHW = sample.area_BH[:, :, None].expand(counted.shape)
         return Cells(logits_NK.cpu().numpy(), step.previous_BHW[counted].long().cpu().numpy(),
                      step.target_BHW[counted].long().cpu().numpy(), area_BHW[counted].double().cpu().numpy())
-
-    def _rollout(self, sample: Sample, generator: Generator) -> Iterator[Step]:
-        return rollout(self._logits, sample, self.features, self.recipe.noise, generator=generator)
 
     def _logits(self, inputs_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) in float32, whatever the precision of the forward pass."""
@@ -167,18 +201,28 @@ class Trainer:
         return Generator().manual_seed(((self.recipe.seed * 1_000_003 + self.done) * 1_009 + piece) % 2**63)
 
     def _accumulate(self, sample: Sample, generator: Generator, totals: Weights) -> Tensor:
-        """Gradient of a micro-batch; returns loss, hits, persistent, predicted changes and cells, float64 (5,)."""
-        counts = torch.zeros(5, dtype=torch.float64, device=sample.maps_BTHW.device)
+        """Gradient of a micro-batch; returns both parts of its loss, then counts of cells: hits, persistent, predicted
+        to change, changed as predicted, changed or predicted to, all; float64 (8,).
+        """
+        counts = torch.zeros(8, dtype=torch.float64, device=sample.maps_BTHW.device)
         loss = torch.zeros((), device=counts.device)
-        for step in self._rollout(sample, generator):
-            loss = loss + mixed_loss(*step, sample.area_BH, change_weight=self.recipe.change_weight, totals=totals,
-                                     class_weights_K=self._class_weights_K)
-            predicted = step.logits_BKHW.detach().argmax(dim=1)
-            land = step.target_BHW != OUTSIDE
-            counts[1] += ((predicted == step.target_BHW) & land).sum()
-            counts[2] += ((step.previous_BHW == step.target_BHW) & land).sum()
-            counts[3] += ((predicted != step.previous_BHW) & land).sum()
-            counts[4] += land.sum()
+        for step in rollout(self._logits, sample, self.features, self.recipe.feeding(self.done), generator=generator):
+            part = loss_of(*step, sample.area_BH, totals=totals, class_weights_K=self._class_weights_K)
+            loss = loss + part.mixed(self.recipe.change_weight)
+            predicted, land = step.logits_BKHW.detach().argmax(dim=1), step.target_BHW != OUTSIDE
+            hits, moves = predicted == step.target_BHW, predicted != step.previous_BHW
+            changes = step.target_BHW != step.previous_BHW
+            cells = torch.stack([hits, ~changes, moves, changes & hits, changes | moves, land]) & land
+            counts += torch.cat([torch.stack(part).detach().double(), cells.sum(dim=(1, 2, 3)).double()])
         loss.backward()  # type: ignore[no-untyped-call]
-        counts[0] = loss.detach()
         return counts
+
+
+def summary(steps: Sequence[Metrics]) -> Metrics:
+    """Means of the metrics of some steps, with the Figure of Merit and predicted over observed change of all their
+    cells; each year of a rollout is compared with the true map of the year before.
+    """
+    mean = {name: sum(m[name] for m in steps) / len(steps) for name in steps[0]}
+    hits, either = mean.pop("change_hits"), mean.pop("change_either")
+    return mean | {"figure_of_merit": hits / max(either, 1e-12), "learning_rate": steps[-1]["learning_rate"],
+                   "predicted_over_observed": mean["predicted_change"] / max(mean["observed_change"], 1e-12)}

@@ -21,6 +21,17 @@ class Weights(NamedTuple):
     changed: Tensor
 
 
+class Loss(NamedTuple):
+    """Parts of the loss: the mean over land and the mean over changed cells, or what a piece contributes to them."""
+
+    land: Tensor
+    changed: Tensor
+
+    def mixed(self, change_weight: float) -> Tensor:
+        """The loss, with weight `change_weight` on changed cells."""
+        return (1 - change_weight) * self.land + change_weight * self.changed
+
+
 def weights_of(maps_BTHW: Tensor, area_BH: Tensor, *, class_weights_K: Tensor | None = None) -> Weights:
     """Weight of land and of change summed over the targets of a batch of consecutive maps, the first the prior."""
     target, previous = maps_BTHW[:, 1:], maps_BTHW[:, :-1]
@@ -28,14 +39,14 @@ def weights_of(maps_BTHW: Tensor, area_BH: Tensor, *, class_weights_K: Tensor | 
     return Weights(weights.sum(), (weights * (target != previous)).sum())
 
 
-def mixed_loss(logits_BKHW: Tensor, target_BHW: Tensor, previous_BHW: Tensor, area_BH: Tensor, *,
-               change_weight: float, totals: Weights, class_weights_K: Tensor | None = None) -> Tensor:
+def loss_of(logits_BKHW: Tensor, target_BHW: Tensor, previous_BHW: Tensor, area_BH: Tensor, *, totals: Weights,
+            class_weights_K: Tensor | None = None) -> Loss:
     """Contribution of one step of one (micro-)batch to the loss; contributions add up to that of the whole batch."""
     weights = _cell_weights(target_BHW, previous_BHW, area_BH[:, :, None], class_weights_K)
     target = torch.where(target_BHW != OUTSIDE, target_BHW, 0).long()
     entropy = cross_entropy(logits_BKHW, target, reduction="none") * weights
-    changed = (entropy * (target_BHW != previous_BHW)).sum() / totals.changed.clamp(min=1e-12)
-    return (1 - change_weight) * entropy.sum() / totals.land.clamp(min=1e-12) + change_weight * changed
+    changed = (entropy * (target_BHW != previous_BHW)).sum()
+    return Loss(entropy.sum() / totals.land.clamp(min=1e-12), changed / totals.changed.clamp(min=1e-12))
 
 
 def _cell_weights(target: Tensor, previous: Tensor, area: Tensor, class_weights_K: Tensor | None) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from luray.model.features import CHANGE_SCALE, Features, assemble
-from luray.model.noise import NoiseConfig, corrupt
+from luray.model.noise import Kind, corrupt
 from luray.schema import OUTSIDE
 
 
@@ -33,6 +33,25 @@ class Sample(NamedTuple):
         return torch.where(self.counted_BHW[:, None], self.maps_BTHW, OUTSIDE)
 
 
+    def first(self, years: int) -> "Sample":
+        """The same for a rollout of only so many years."""
+        return self._replace(maps_BTHW=self.maps_BTHW[:, : years + 1], forcing_BTLHW=self.forcing_BTLHW[:, : years + 1])
+
+
+class Feeding(NamedTuple):
+    """What a model is shown as the prior of a year."""
+
+    noise: float = 0.0
+    """Share of land cells whose class is corrupted in the first year's."""
+    kind: Kind = "mask"
+    truth: float = 0.0
+    """Share of samples that are shown the true map in a later year (teacher forcing), not the model's own."""
+
+
+CLEAN = Feeding()
+"""The true map in the first year, the model's own in later ones."""
+
+
 class Step(NamedTuple):
     """One predicted year of a rollout."""
 
@@ -43,16 +62,21 @@ class Step(NamedTuple):
     """The true map of the year before."""
 
 
-def rollout(model: Callable[[Tensor], Tensor], sample: Sample, features: Features, noise: NoiseConfig, *,
-            generator: Generator) -> Iterator[Step]:
-    """The steps of a rollout; the first prior is the true map, corrupted, later ones the model's own predictions."""
+def rollout(model: Callable[[Tensor], Tensor], sample: Sample, features: Features, feeding: Feeding = CLEAN, *,
+            generator: Generator | None = None) -> Iterator[Step]:
+    """The steps of a rollout; the first prior is the true map, later ones the model's own predictions, see `Feeding`.
+
+    `generator`, without which the random numbers are those of a new one, is on the CPU.
+    """
     maps, judged, forcing = sample.maps_BTHW, sample.judged_BTHW, sample.forcing_BTLHW
-    prior = corrupt(maps[:, 0], noise, n_classes=features.n_classes, generator=generator)
+    random = generator or Generator()
+    prior = corrupt(maps[:, 0], share=feeding.noise, kind=feeding.kind, n_classes=features.n_classes, generator=random)
     changing = torch.as_tensor(features.changing, device=forcing.device)
     for year in range(1, maps.shape[1]):
         change = (forcing[:, year].index_select(1, changing) - forcing[:, year - 1].index_select(1, changing))
         context = torch.cat([forcing[:, year], change / CHANGE_SCALE, sample.static_BSHW], dim=1)
         logits = model(assemble(prior, context, n_classes=features.n_classes))
         yield Step(logits, judged[:, year], maps[:, year - 1])
-        predicted = logits.detach().argmax(dim=1).to(torch.uint8)
+        taught = (torch.rand(maps.shape[0], 1, 1, generator=random) < feeding.truth).to(maps.device)
+        predicted = torch.where(taught, maps[:, year], logits.detach().argmax(dim=1).to(torch.uint8))
         prior = torch.where(maps[:, year] == OUTSIDE, OUTSIDE, predicted)

@@ -1,9 +1,10 @@
 """Tables of the command line: the sources that luray knows or a run names, and the verdict on the inputs of a run.
 
-Each comes as a rich table for a terminal and as plain lines, never wrapped, for a pipe or a log.
+Each comes as a rich table for a terminal and as plain lines, never wrapped, for a pipe or a log. That of a training
+grows by a line an epoch and is plain in both.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -134,3 +135,27 @@ def check_lines(report: CheckReport) -> str:
 def refusals_of(report: CheckReport) -> Iterator[tuple[str, str]]:
     """Source and message, in full, for everything that is refused."""
     return ((source.name, message) for source in report.sources for message in source.refusals)
+
+
+TRAINING_COLUMNS = (("epoch", 5), ("step", 6), ("loss", 7), ("on land", 8), ("on change", 10), ("accuracy", 10),
+                    ("null", 7), ("FoM", 6), ("pred/obs", 9), ("held out", 10), ("null", 7), ("FoM", 6),
+                    ("pred/obs", 9), ("rate", 9), ("samples/s", 10), ("left", 9))
+"""Columns of a training and their widths: null is the accuracy of persistence, FoM the Figure of Merit, pred/obs
+predicted over observed change; first on the batches of the epoch, their priors corrupted, then on held-out blocks."""
+
+
+def training_head() -> str:
+    """Headings over `training_line`."""
+    return "".join(f"{name:>{width}}" for name, width in TRAINING_COLUMNS)
+
+
+def training_line(metrics: Mapping[str, float], held_out: Mapping[str, float], *, epoch: int, step: int,
+                  seconds_left: float) -> str:
+    """One epoch of a training; columns without a value have a dash."""
+    scores = {"accuracy": 4, "persistence": 4, "figure_of_merit": 3, "predicted_over_observed": 2}
+    texts = [str(epoch), str(step), *(f"{metrics[name]:.4f}" for name in ("loss", "loss_land", "loss_changed"))]
+    for found in (metrics, held_out):
+        texts += [f"{found[name]:.{places}f}" if found else "-" for name, places in scores.items()]
+    minutes, seconds = divmod(round(seconds_left), 60)
+    texts += [f"{metrics['learning_rate']:.5f}", f"{metrics['samples_per_second']:.1f}", f"{minutes}:{seconds:02d}"]
+    return "".join(f"{text:>{width}}" for text, (_, width) in zip(texts, TRAINING_COLUMNS, strict=True))

@@ -16,7 +16,8 @@ import torch
 from luray.cli import app
 from luray.config import RunConfig, load_run
 from luray.distributed import cluster, stages
-from luray.distributed.train import Metrics, run_steps
+from luray.distributed.train import Diary, run_steps, unwatched
+from luray.model.fit import Metrics, Trainer
 from luray.model.rollout import Sample
 from luray.storage import filesystem, is_local
 from tests.distributed.conftest import SETTINGS
@@ -67,12 +68,15 @@ def interrupt_training(run: RunConfig) -> None:
         for first in range(0, recipe.steps * recipe.batch, recipe.batch):
             yield {i: training.micro_batch(plan, first + i * recipe.micro_batch) for i in range(recipe.pieces)}
 
-    def report(step: int, _: Metrics) -> None:
-        if step > recipe.checkpoint_every:
+    diary = Diary(training, unwatched)
+
+    def after(trainer: Trainer, metrics: Metrics) -> None:
+        diary(trainer, metrics)
+        if trainer.done > recipe.checkpoint_every:
             raise Interrupted
 
     try:
-        run_steps(training, trainer, batches(), leads=True, report=report)
+        run_steps(training, trainer, batches(), after=after)
     except Interrupted:
         resumed = training.trainer().done
         print(f"== {run.output} interrupted, goes on after step {resumed}", flush=True)

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from luray.model.checkpoint import (
+    Checkpoint,
     ModelCard,
     check_fits,
     load_model,
     read_card,
-    restore_training,
+    require_same,
     save_model,
-    save_training,
 )
 from luray.model.features import Features
 from luray.model.unet import UNetConfig
@@ -22,7 +22,7 @@ from tests.model.toys import pieces_of, recipe_of, sample_of, trainer_of
 from tests.worlds import FEATURES, K, restless
 
 CARD = ModelCard("forward", "HILDA+", (11, 22, 33, 44), FEATURES.names, UNetConfig(width=4, depth=2),
-                 {"steps": 3, "loss": 0.25}, "f" * 64)
+                 {"loss": 0.25}, "f" * 64, {"legend": "HILDA+", "training": {"steps": 3}})
 
 
 class Payload:
@@ -105,7 +105,7 @@ def test_weights_of_another_architecture_are_refused(folder):
 
 def test_a_card_of_another_format_is_refused(folder):
     rewrite_card(folder, format=99)
-    with pytest.raises(ValueError, match=r"card\.json: not a model card of format 2"):
+    with pytest.raises(ValueError, match=r"card\.json: not a model card of format 3"):
         read_card(str(folder))
 
 
@@ -127,18 +127,23 @@ def bits(trainer):
     return model | {f"{i}.{k}": torch.as_tensor(v).clone() for i, s in states.items() for k, v in s.items()}
 
 
+def checkpoint_in(folder, **changes):
+    return Checkpoint(str(folder / "training.safetensors"),
+                      {"legend": "HILDA+", "grid": {"step": 0.01}, "training": {"steps": 4, "seed": 3} | changes})
+
+
 @pytest.mark.parametrize("stop", [1, 2])
 def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stop):
-    recipe, path = recipe_of(steps=4), str(tmp_path / "model" / "training.safetensors")
+    recipe, checkpoint = recipe_of(steps=4), checkpoint_in(tmp_path)
     whole = trainer_of(recipe)
     metrics = [whole.step(pieces_of(step, recipe)) for step in range(4)]
     before = trainer_of(recipe)
     for step in range(stop):
         before.step(pieces_of(step, recipe))
-    save_training(before, "f" * 64, path)
+    checkpoint.save(before)
     after = trainer_of(recipe)
     after.step(pieces_of(50, recipe))
-    assert restore_training(after, "f" * 64, path)
+    assert checkpoint.restore(after)
     assert after.done == stop
     assert bits(after).keys() == bits(before).keys()
     assert all(torch.equal(v, bits(before)[k]) for k, v in bits(after).items())
@@ -148,23 +153,42 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stop):
     assert all(torch.equal(v, bits(whole)[k]) for k, v in bits(after).items())
 
 
-def test_a_checkpoint_before_the_first_step_or_of_another_training(tmp_path):
-    recipe, path = recipe_of(), str(tmp_path / "training.safetensors")
+def test_a_checkpoint_before_the_first_step(tmp_path):
+    recipe, checkpoint = recipe_of(), checkpoint_in(tmp_path)
     trainer = trainer_of(recipe)
-    assert not restore_training(trainer, "f" * 64, path)
-    save_training(trainer, "f" * 64, path)
+    assert not checkpoint.restore(trainer)
+    checkpoint.save(trainer)
     trainer.step(pieces_of(0, recipe))
-    before = bits(trainer)
-    assert not restore_training(trainer, "e" * 64, path)
-    assert trainer.done == 1
-    assert all(torch.equal(v, before[k]) for k, v in bits(trainer).items())
-    assert restore_training(trainer, "f" * 64, path)
+    assert checkpoint.restore(trainer)
     assert trainer.done == 0
 
 
+def test_a_checkpoint_of_another_training_is_refused_naming_both_sides_and_kept(tmp_path):
+    recipe, checkpoint = recipe_of(), checkpoint_in(tmp_path)
+    trainer = trainer_of(recipe)
+    checkpoint.save(trainer)
+    kept = Path(checkpoint.path).read_bytes()
+    trainer.step(pieces_of(0, recipe))
+    before = bits(trainer)
+    other = Checkpoint(checkpoint.path, {"legend": "MapBiomas", "training": {"steps": 4, "seed": 5}})
+    words = (r"training\.safetensors is a checkpoint of another training \(grid\.step 0\.01 there, absent here; "
+             r"legend HILDA\+ there, MapBiomas here; training\.seed 3 there, 5 here\): `luray train --restart`")
+    with pytest.raises(ValueError, match=words):
+        other.restore(trainer)
+    assert trainer.done == 1
+    assert all(torch.equal(v, before[k]) for k, v in bits(trainer).items())
+    assert Path(checkpoint.path).read_bytes() == kept
+
+
+def test_the_same_identity_in_another_order_is_the_same():
+    require_same({"a": 1, "b": {"c": 2, "d": []}}, {"b": {"d": [], "c": 2}, "a": 1}, what="x")
+    with pytest.raises(ValueError, match=r"x another training \(b\.c 2 there, 3 here\)"):
+        require_same({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}, what="x")
+
+
 def test_a_pickle_given_as_a_checkpoint_is_refused_and_not_run(tmp_path):
-    target, path = tmp_path / "executed", tmp_path / "training.safetensors"
-    path.write_bytes(pickle.dumps(Payload(target)))
+    target, checkpoint = tmp_path / "executed", checkpoint_in(tmp_path)
+    Path(checkpoint.path).write_bytes(pickle.dumps(Payload(target)))
     with pytest.raises(ValueError, match=r"training\.safetensors"):
-        restore_training(trainer_of(recipe_of()), "f" * 64, str(path))
+        checkpoint.restore(trainer_of(recipe_of()))
     assert not target.exists()

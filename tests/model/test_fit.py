@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.model.fit import Recipe
+from luray.model.fit import Recipe, summary
 from luray.model.noise import NoiseConfig
 from luray.schema import OUTSIDE
 from tests import reference
@@ -89,6 +89,62 @@ def test_metrics_are_those_of_the_batch():
     assert found["accuracy"] == pytest.approx(hits / cells)
     assert found["persistence"] == pytest.approx(same / cells)
     assert found["observed_change"] == pytest.approx(1 - same / cells)
+    parts = [reference.mixed_loss(steps, area.numpy(), weight) for weight in (0, 1)]
+    assert [found["loss_land"], found["loss_changed"]] == pytest.approx(parts, rel=1e-4)
+    assert found["learning_rate"] == trainer_of(recipe).learning_rate(0)
+
+
+def test_a_summary_has_the_figure_of_merit_of_all_its_cells():
+    recipe = recipe_of(learning_rate=1e-2, noise=NoiseConfig(share=0.0), steps=60)
+    trainer = trainer_of(recipe)
+    hits = either = predicted = observed = 0
+    rows = []
+    for step in range(40):
+        pieces = pieces_of(step, recipe)
+        seen = []
+        hook = trainer.model.register_forward_hook(lambda module, args, out, seen=seen: seen.append(out.argmax(dim=1)))
+        rows.append(trainer.step(pieces))
+        hook.remove()
+        for i, sample in enumerate(pieces.values()):
+            for year in (1, 2):
+                target, before = sample.judged_BTHW[:, year], sample.maps_BTHW[:, year - 1]
+                told, land = seen[2 * i + year - 1], target != OUTSIDE
+                changes, moves = (target != before) & land, (told != before) & land
+                hits += int((changes & (told == target)).sum())
+                either += int((changes | moves).sum())
+                predicted, observed = predicted + int(moves.sum()), observed + int(changes.sum())
+    found = summary(rows)
+    assert hits > 0
+    assert found["figure_of_merit"] == pytest.approx(hits / either, rel=0.02), "batches of nearly the same land"
+    assert found["predicted_over_observed"] == pytest.approx(predicted / observed, rel=0.02)
+    assert found["loss"] == pytest.approx(sum(m["loss"] for m in rows) / 40)
+    assert found["learning_rate"] == rows[-1]["learning_rate"]
+
+
+def test_the_rollout_grows_and_the_noise_falls_with_the_steps():
+    recipe = recipe_of(steps=5, batch=2, rollout_years={"first": 1, "last": 3}, teacher_forcing={"first": 1, "last": 0},
+                       noise=NoiseConfig(share={"first": 0.4, "last": 0}))
+    trainer, seen = trainer_of(recipe), []
+    trainer.model.register_forward_pre_hook(lambda module, args: seen.append(args[0][:, :5].clone()))
+    lengths, hidden = [], []
+    for step in range(5):
+        trainer.step({0: sample_of(step, years=4)})
+        lengths.append(len(seen))
+        hidden.append(float(((seen[0][:, :4].sum(dim=1) == 0) & (seen[0][:, 4] == 1)).double().mean()))
+        seen.clear()
+    assert lengths == [1, 2, 2, 2, 3], "1, 1.5, 2, 2.5, 3 years, rounded to the even number"
+    assert hidden == pytest.approx([0.9 * share for share in (0.4, 0.3, 0.2, 0.1, 0)], abs=0.05)
+    assert [recipe.feeding(step).truth for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]
+    assert recipe.longest == 3
+
+
+@given(steps=st.integers(1, 200), epochs=st.integers(1, 20))
+def test_every_step_belongs_to_an_epoch_and_the_last_ends_with_the_training(steps, epochs):
+    recipe = recipe_of(steps=steps, epochs=epochs)
+    ends = [epoch for done in range(1, steps + 1) if (epoch := recipe.epoch_ended(done))]
+    assert recipe.epoch_ended(steps) == epochs == ends[-1]
+    assert ends == sorted(set(ends))
+    assert len(ends) == min(steps, epochs)
 
 
 def test_the_loss_falls_where_there_is_something_to_learn():
@@ -225,9 +281,13 @@ def test_mixed_precision_leaves_the_cpu_in_float32():
 @pytest.mark.parametrize(("options", "words"), [
     ({"class_balance": 2.0}, "training.class_balance is 2.0, expected 0 to 1"),
     ({"batch": 6, "micro_batch": 4}, "training.batch 6 must be a multiple of training.micro_batch 4"),
-    ({"batch": 6, "micro_batch": 2, "workers": 2}, "2 workers cannot share 3 micro-batches evenly"),
+    ({"batch": 6, "micro_batch": 2, "workers": 4}, r"4 workers cannot share 3 micro-batches; .* micro_batch = 3"),
     ({"change_weight": 1.5}, "must lie between 0 and 1"), ({"noise": NoiseConfig(share=1.0)}, "between 0 and 1"),
-    ({"rollout_years": 0}, "must be at least 1"), ({"steps": 0}, "must be at least 1")])
+    ({"noise": NoiseConfig(share={"first": 0.1, "last": -0.1})}, "between 0 and 1"),
+    ({"teacher_forcing": {"first": 1.5, "last": 0}}, "training.teacher_forcing must lie between 0 and 1"),
+    ({"workers": {"min": 2, "max": 1}}, "workers between 2 and 1, expected 1 <= min <= max"),
+    ({"rollout_years": {"first": 2, "last": 0}}, "training.rollout_years must be at least 1"),
+    ({"steps": 0, "epochs": 0}, "training.steps, training.epochs must be at least 1")])
 def test_recipes_that_cannot_be_trained_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Recipe(years=(2000, 2010), **options)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.model.loss import mixed_loss, weights_of
+from luray.model.loss import loss_of, weights_of
 from luray.schema import OUTSIDE
 from tests import reference
 
@@ -25,8 +25,8 @@ def batches(draw):
 
 
 def whole(maps, area, logits, change_weight, totals, rows=slice(None), weights=None):
-    return sum(mixed_loss(step[rows], maps[rows, t + 1], maps[rows, t], area[rows], change_weight=change_weight,
-                          totals=totals, class_weights_K=weights) for t, step in enumerate(logits))
+    return sum(loss_of(step[rows], maps[rows, t + 1], maps[rows, t], area[rows], totals=totals,
+                       class_weights_K=weights).mixed(change_weight) for t, step in enumerate(logits))
 
 
 @given(batch=batches(), change_weight=st.sampled_from([0.0, 0.1, 1.0]), weights=st.sampled_from([None, [3, 1, 0.2]]))
@@ -63,9 +63,9 @@ def test_cells_outside_have_no_gradient_and_no_land_is_no_loss():
     logits, area = torch.zeros(1, K, 1, 3, requires_grad=True), torch.ones(1, 1)
     totals = weights_of(maps, area)
     assert [float(x) for x in totals] == [1, 1]
-    mixed_loss(logits, maps[:, 1], maps[:, 0], area, change_weight=0.5, totals=totals).backward()
+    loss_of(logits, maps[:, 1], maps[:, 0], area, totals=totals).mixed(0.5).backward()
     assert (logits.grad[0, :, 0, 1:] == 0).all()
     assert (logits.grad[0, :, 0, 0] != 0).all()
     nothing = torch.full((1, 2, 1, 3), OUTSIDE, dtype=torch.uint8)
-    loss = mixed_loss(logits, nothing[:, 1], nothing[:, 0], area, change_weight=0.5, totals=weights_of(nothing, area))
-    assert float(loss.detach()) == 0
+    loss = loss_of(logits, nothing[:, 1], nothing[:, 0], area, totals=weights_of(nothing, area))
+    assert [float(part.detach()) for part in loss] == [0, 0]

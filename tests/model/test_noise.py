@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Generator
 
 from luray.model.features import UNKNOWN
-from luray.model.noise import NoiseConfig, corrupt
+from luray.model.noise import corrupt
 from luray.schema import OUTSIDE
 
 K = 5
@@ -22,7 +22,7 @@ def prior_of(seed=0, size=100):
 def test_the_share_of_land_cells_is_corrupted_and_nothing_outside(kind, share):
     prior = prior_of()
     before, land = prior.clone(), prior != OUTSIDE
-    found = corrupt(prior, NoiseConfig(share=share, kind=kind), n_classes=K, generator=Generator().manual_seed(1))
+    found = corrupt(prior, share=share, kind=kind, n_classes=K, generator=Generator().manual_seed(1))
     assert torch.equal(prior, before), "the true map stays as it is"
     assert found.dtype == torch.uint8
     assert torch.equal(found == OUTSIDE, ~land)
@@ -38,10 +38,10 @@ def test_the_share_of_land_cells_is_corrupted_and_nothing_outside(kind, share):
 
 @given(seed=st.integers(0, 2**32), kind=st.sampled_from(["mask", "replace"]))
 def test_noise_is_a_function_of_the_generator(seed, kind):
-    prior, config = prior_of(size=8), NoiseConfig(share=0.3, kind=kind)
+    prior = prior_of(size=8)
 
     def draw(n):
-        return corrupt(prior, config, n_classes=K, generator=Generator().manual_seed(n))
+        return corrupt(prior, share=0.3, kind=kind, n_classes=K, generator=Generator().manual_seed(n))
 
     assert torch.equal(draw(seed), draw(seed))
     assert not torch.equal(draw(seed), draw(seed + 1))

@@ -3,8 +3,7 @@ import torch
 from torch import Generator
 
 from luray.model.features import CHANGE_SCALE, UNKNOWN
-from luray.model.noise import NoiseConfig
-from luray.model.rollout import Sample, rollout
+from luray.model.rollout import Feeding, Sample, rollout
 from luray.schema import OUTSIDE
 from tests.worlds import FEATURES, K
 
@@ -41,7 +40,7 @@ def shown(inputs):
 
 def test_a_rollout_feeds_its_own_predictions_and_is_judged_by_the_true_maps(sample):
     model = Turning()
-    steps = list(rollout(model, sample, FEATURES, NoiseConfig(share=0), generator=Generator()))
+    steps = list(rollout(model, sample, FEATURES))
     assert len(steps) == T - 1
     first = sample.maps_BTHW[:, 0].long()
     for year, (inputs, step) in enumerate(zip(model.seen, steps, strict=True), start=1):
@@ -59,7 +58,7 @@ def test_a_rollout_feeds_its_own_predictions_and_is_judged_by_the_true_maps(samp
 
 def test_only_the_first_prior_is_corrupted(sample):
     model = Turning()
-    list(rollout(model, sample, FEATURES, NoiseConfig(share=0.5), generator=Generator().manual_seed(3)))
+    list(rollout(model, sample, FEATURES, Feeding(noise=0.5), generator=Generator().manual_seed(3)))
     hidden = [int((shown(inputs) == UNKNOWN).sum()) for inputs in model.seen]
     land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
     assert 0.3 * land < hidden[0] < 0.7 * land
@@ -67,10 +66,33 @@ def test_only_the_first_prior_is_corrupted(sample):
     assert torch.equal(shown(model.seen[0]) == OUTSIDE, sample.maps_BTHW[:, 0] == OUTSIDE)
 
 
+@pytest.mark.parametrize("truth", [0.0, 0.5, 1.0])
+def test_teacher_forcing_shows_the_true_map_to_a_share_of_the_samples(sample, truth):
+    many = Sample(*(field.repeat(50, *[1] * (field.dim() - 1)) for field in sample))
+    model = Turning()
+    list(rollout(model, many, FEATURES, Feeding(truth=truth), generator=Generator().manual_seed(1)))
+    priors = [shown(inputs) for inputs in model.seen]
+    for year, found in enumerate(priors[1:], start=1):
+        land = many.maps_BTHW[:, year] != OUTSIDE
+        true = ((found == many.maps_BTHW[:, year]) | ~land).flatten(1).all(dim=1)
+        own = ((found == (priors[year - 1] + 1) % K) | ~land).flatten(1).all(dim=1)
+        assert (true | own).all(), "a whole sample is shown one or the other"
+        assert abs(true.double().mean() - truth) < 0.2
+        assert true.all() or truth < 1
+        assert own.all() or truth > 0
+
+
+def test_a_shorter_rollout_is_the_beginning_of_a_longer_one(sample):
+    steps = list(rollout(Turning(), sample, FEATURES))
+    short = list(rollout(Turning(), sample.first(2), FEATURES))
+    assert len(short) == 2
+    for one, other in zip(short, steps, strict=False):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_no_gradient_flows_through_the_prior(sample):
     weight = torch.ones(1, requires_grad=True)
-    steps = list(rollout(lambda x: torch.roll(x[:, :K], 1, 1) * weight, sample, FEATURES, NoiseConfig(share=0),
-                         generator=Generator()))
+    steps = list(rollout(lambda x: torch.roll(x[:, :K], 1, 1) * weight, sample, FEATURES))
     (alone,) = torch.autograd.grad(steps[-1].logits_BKHW.sum(), weight, retain_graph=True)
     land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
     assert float(alone) == land, "each land cell shows one class, so the last year's logits sum to the weight a cell"
