@@ -271,7 +271,7 @@ def assignment(scores, targets):
 
 
 def mixed_loss(steps, area, change_weight, class_weights=None):
-    """Training loss of a whole batch: steps of (logits (B, K, H, W), target, previous), area (B, H)."""
+    """Training loss of a whole batch: steps of (logits (B, K, H, W), target, previous), area (B, H, W)."""
     land = changed = land_area = changed_area = 0.0
     for logits, target, previous in steps:
         for b, i, j in np.ndindex(target.shape):
@@ -280,7 +280,7 @@ def mixed_loss(steps, area, change_weight, class_weights=None):
                 continue
             cell = [float(x) for x in logits[b, :, i, j]]
             entropy = math.log(sum(math.exp(x - max(cell)) for x in cell)) + max(cell) - cell[t]
-            weight = area[b, i] * (1 if class_weights is None else class_weights[t])
+            weight = area[b, i, j] * (1 if class_weights is None else class_weights[t])
             land, land_area = land + weight * entropy, land_area + weight
             if t != p:
                 changed, changed_area = changed + weight * entropy, changed_area + weight

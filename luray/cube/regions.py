@@ -50,6 +50,12 @@ Given = Mapping[tuple[str | int, ...], NDArray[Any]]
 """Native values that were read elsewhere: maps by ("state", year), those of a layer by its path and `Layer.lead`."""
 
 
+def turned(field: NDArray[Any], symmetry: int) -> NDArray[Any]:
+    """A field (..., n, n) turned by `symmetry` % 4 quarters, and mirrored left to right if that is 4 or more."""
+    quarters = np.rot90(field, symmetry % 4, axes=(-2, -1))
+    return quarters if symmetry < 4 else quarters[..., ::-1]
+
+
 def everywhere(box: Box) -> Bool:
     """All cells of a box."""
     return np.ones(box.shape, np.bool_)
@@ -168,13 +174,14 @@ class Cube:
         return Sample(*(torch.from_numpy(np.stack(x)) for x in zip(*parts, strict=True)))
 
     def _sampled(self, draw: Draw, counted: Bool, given: Given) -> tuple[NDArray[Any], ...]:
-        box, years = draw
+        box, years, symmetry = draw
         region = Region(self, box, given)
         maps = np.stack([given["state", year] if given else self.state(year, box) for year in years])
         forcing = np.stack([region.forcing(year, box) for year in years])
         rows = np.clip(np.arange(box.row, box.row + box.height), 0, self.grid.n_lat - 1)
         area = (self.grid.cell_area[rows] / self.grid.cell_area.max()).astype(np.float32)
-        return maps, forcing, region.static(box), area, counted
+        fields = maps, forcing, region.static(box), np.broadcast_to(area[:, None], box.shape), counted
+        return tuple(turned(field, symmetry) for field in fields)
 
     def _fine(self, name: str, lead: tuple[int, ...], box: Box) -> U8:
         """A box of a state array, 0 beyond the grid, across the dateline in two pieces."""

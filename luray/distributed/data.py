@@ -127,9 +127,9 @@ def read_windows(cube: Cube, tiling: Tiling, years: tuple[int, ...] | range, *, 
 
     Each row is a window of `tiling.window` cells around a core with land and `length` consecutive entries of `years`,
     which descend for travel backward: columns `group`, `row` and `col` (int64, first cell of the window, which may lie
-    past the grid), `years` (int64, (length,)) and, where `arrays` are read ahead by up to `readers` CPU workers,
-    `packed` (bytes). A `WindowReader` turns rows into arrays. `windows` replaces those of the whole lattice, as
-    training does. Ray Data shards, shuffles and streams the rows, like those of any dataset::
+    past the grid), `years` (int64, (length,)), `symmetry` (int64, see `model.samples.Draw`) and, where `arrays` are
+    read ahead by up to `readers` CPU workers, `packed` (bytes). A `WindowReader` turns rows into arrays. `windows`
+    replaces those of the whole lattice, as training does. Ray Data shards, shuffles and streams the rows, like those of any dataset::
 
         >>> from luray.cube.regions import Cube
         >>> from luray.distributed.data import WindowReader, read_windows
@@ -173,12 +173,14 @@ def _rows(groups: Rows, *, windows: Windows) -> dict[str, NDArray[Any]]:
     return {"group": np.array([group for group, _ in found], np.int64),
             "row": np.array([draw.box.row for _, draw in found], np.int64),
             "col": np.array([draw.box.col for _, draw in found], np.int64),
-            "years": np.array([draw.years for _, draw in found], np.int64).reshape(-1, windows.length)}
+            "years": np.array([draw.years for _, draw in found], np.int64).reshape(-1, windows.length),
+            "symmetry": np.array([draw.symmetry for _, draw in found], np.int64)}
 
 
 def _draws(rows: Rows, tiling: Tiling) -> list[Draw]:
-    return [Draw(Box(row, col, tiling.window, tiling.window), tuple(years)) for row, col, years in
-            zip(rows["row"].tolist(), rows["col"].tolist(), np.stack(list(rows["years"])).tolist(), strict=True)]
+    columns = (rows["row"], rows["col"], np.stack(list(rows["years"])), rows["symmetry"])
+    return [Draw(Box(row, col, tiling.window, tiling.window), tuple(years), symmetry)
+            for row, col, years, symmetry in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 class _Packer:
@@ -204,7 +206,7 @@ class WindowReader:
 
     def __call__(self, rows: Rows) -> dict[str, NDArray[Any]]:
         """The rows with arrays: `maps` (uint8, (B, years, H, W), 255 outside land), `forcing` and `static` as the
-        model sees them (float32, (B, years, L, H, W) and (B, S, H, W)), `area` (float32, (B, H)), `counted`.
+        model sees them (float32, (B, years, L, H, W) and (B, S, H, W)), `area` (float32, (B, H, W)), `counted`.
         """
         sample = {name.rpartition("_")[0]: t.numpy() for name, t in self.sample(rows)._asdict().items()}
         return {**{k: v for k, v in rows.items() if k != "packed"}, **sample}

@@ -1,11 +1,13 @@
 """What the model sees: the channels of its input and their order.
 
-Shapes: B batch, C input channels, K classes, L level channels of the forcing, S static channels, H W window.
-Channels: prior one-hot (K), land (1), forcing levels (L), forcing changes since the prior year, static (S).
+Shapes: B batch, C input channels, K classes, L level channels of the forcing, D of them continuous, S static channels,
+H W window. Channels: prior one-hot (K), land (1), forcing levels (L), their changes since the prior year (D), the same
+relative to the larger of both levels (D), static (S).
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,10 @@ UNKNOWN = 254
 """Prior class of a land cell whose class is hidden from the model."""
 
 CHANGE_SCALE = 0.05
-"""Change of a scaled forcing in one year that the model sees as 1."""
+"""Change of a scaled forcing in one year that the model sees as a half; it sees no change, however large, as 1."""
+
+NOTHING = 1e-6
+"""Added to the level that a relative change is divided by."""
 
 
 def scaled(values: NDArray[Any], variable: Variable) -> F32:
@@ -58,7 +63,8 @@ class Features:
 
         forcing = levels(self.forcing)
         prior = [f"prior={k}" for k in range(self.n_classes)]
-        return (*prior, "land", *forcing, *(f"change of {forcing[i]}" for i in self.changing), *levels(self.static))
+        changes = (f"{kind} of {forcing[i]}" for kind in ("change", "relative change") for i in self.changing)
+        return (*prior, "land", *forcing, *changes, *levels(self.static))
 
     @property
     def n_channels(self) -> int:
@@ -67,8 +73,19 @@ class Features:
 
     def context(self, now_LHW: F32, prior_LHW: F32, static_SHW: F32) -> F32:
         """Everything but the prior map, shape (C - K - 1, H, W): levels, changes over one year of travel, static."""
-        change = (now_LHW[self.changing] - prior_LHW[self.changing]) / np.float32(CHANGE_SCALE)
-        return np.concatenate([now_LHW, change, static_SHW])
+        return np.concatenate([now_LHW, *changes(now_LHW[self.changing], prior_LHW[self.changing], np), static_SHW])
+
+
+def changes(now: Any, prior: Any, xp: ModuleType) -> tuple[Any, Any]:
+    """Change from the prior level, and change relative to the larger of both; arrays of `xp`, same shape.
+
+    The change x is seen as x / (|x| + `CHANGE_SCALE`), between -1 and 1: a model is not led astray by changes larger
+    than those that it was trained on. Of a share that falls the relative change is the part that is lost, of one that
+    rises the part that is new.
+    """
+    change = now - prior
+    return (change / (xp.abs(change) + CHANGE_SCALE),
+            change / (xp.maximum(xp.abs(now), xp.abs(prior)) + NOTHING))
 
 
 def assemble(prior_BHW: Tensor, context_BCHW: Tensor, *, n_classes: int) -> Tensor:

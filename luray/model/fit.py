@@ -141,7 +141,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=False)
-        areas = torch.stack([torch.stack(weights_of(s.judged_BTHW, s.area_BH, class_weights_K=self._class_weights_K))
+        areas = torch.stack([torch.stack(weights_of(s.judged_BTHW, s.area_BHW, class_weights_K=self._class_weights_K))
                              for s in samples.values()])
         totals = Weights(*self._total(areas.sum(dim=0)))
         counts = self._total(sum(self._accumulate(sample, self._noise(piece), totals)
@@ -187,9 +187,8 @@ class Trainer:
             step = next(rollout(self._logits, sample, self.features))
         counted = (step.target_BHW != OUTSIDE) & (step.previous_BHW != OUTSIDE)
         logits_NK = step.logits_BKHW.permute(0, 2, 3, 1)[counted]
-        area_BHW = sample.area_BH[:, :, None].expand(counted.shape)
         return Cells(logits_NK.cpu().numpy(), step.previous_BHW[counted].long().cpu().numpy(),
-                     step.target_BHW[counted].long().cpu().numpy(), area_BHW[counted].double().cpu().numpy())
+                     step.target_BHW[counted].long().cpu().numpy(), sample.area_BHW[counted].double().cpu().numpy())
 
     def _logits(self, inputs_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) in float32, whatever the precision of the forward pass."""
@@ -207,7 +206,7 @@ class Trainer:
         counts = torch.zeros(8, dtype=torch.float64, device=sample.maps_BTHW.device)
         loss = torch.zeros((), device=counts.device)
         for step in rollout(self._logits, sample, self.features, self.recipe.feeding(self.done), generator=generator):
-            part = loss_of(*step, sample.area_BH, totals=totals, class_weights_K=self._class_weights_K)
+            part = loss_of(*step, sample.area_BHW, totals=totals, class_weights_K=self._class_weights_K)
             loss = loss + part.mixed(self.recipe.change_weight)
             predicted, land = step.logits_BKHW.detach().argmax(dim=1), step.target_BHW != OUTSIDE
             hits, moves = predicted == step.target_BHW, predicted != step.previous_BHW

@@ -15,7 +15,7 @@ from luray.schema import OUTSIDE
 
 
 class Weights(NamedTuple):
-    """Weight of the land cells and of the changed cells of a batch, in the unit of `area_BH`."""
+    """Weight of the land cells and of the changed cells of a batch, in the unit of `area_BHW`."""
 
     land: Tensor
     changed: Tensor
@@ -32,17 +32,17 @@ class Loss(NamedTuple):
         return (1 - change_weight) * self.land + change_weight * self.changed
 
 
-def weights_of(maps_BTHW: Tensor, area_BH: Tensor, *, class_weights_K: Tensor | None = None) -> Weights:
+def weights_of(maps_BTHW: Tensor, area_BHW: Tensor, *, class_weights_K: Tensor | None = None) -> Weights:
     """Weight of land and of change summed over the targets of a batch of consecutive maps, the first the prior."""
     target, previous = maps_BTHW[:, 1:], maps_BTHW[:, :-1]
-    weights = _cell_weights(target, previous, area_BH[:, None, :, None], class_weights_K)
+    weights = _cell_weights(target, previous, area_BHW[:, None], class_weights_K)
     return Weights(weights.sum(), (weights * (target != previous)).sum())
 
 
-def loss_of(logits_BKHW: Tensor, target_BHW: Tensor, previous_BHW: Tensor, area_BH: Tensor, *, totals: Weights,
+def loss_of(logits_BKHW: Tensor, target_BHW: Tensor, previous_BHW: Tensor, area_BHW: Tensor, *, totals: Weights,
             class_weights_K: Tensor | None = None) -> Loss:
     """Contribution of one step of one (micro-)batch to the loss; contributions add up to that of the whole batch."""
-    weights = _cell_weights(target_BHW, previous_BHW, area_BH[:, :, None], class_weights_K)
+    weights = _cell_weights(target_BHW, previous_BHW, area_BHW, class_weights_K)
     target = torch.where(target_BHW != OUTSIDE, target_BHW, 0).long()
     entropy = cross_entropy(logits_BKHW, target, reduction="none") * weights
     changed = (entropy * (target_BHW != previous_BHW)).sum()

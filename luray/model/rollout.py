@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from luray.model.features import CHANGE_SCALE, Features, assemble
+from luray.model.features import Features, assemble, changes
 from luray.model.noise import Kind, corrupt
 from luray.schema import OUTSIDE
 
@@ -22,8 +22,8 @@ class Sample(NamedTuple):
     """Class indices (uint8), first the prior of the first year."""
     forcing_BTLHW: Tensor
     static_BSHW: Tensor
-    area_BH: Tensor
-    """Cell area of each row, relative to the equator's."""
+    area_BHW: Tensor
+    """Cell area, relative to the largest of the grid."""
     counted_BHW: Tensor
     """True where a cell counts in the loss; the model sees the others, but is not judged by them."""
 
@@ -73,8 +73,8 @@ def rollout(model: Callable[[Tensor], Tensor], sample: Sample, features: Feature
     prior = corrupt(maps[:, 0], share=feeding.noise, kind=feeding.kind, n_classes=features.n_classes, generator=random)
     changing = torch.as_tensor(features.changing, device=forcing.device)
     for year in range(1, maps.shape[1]):
-        change = (forcing[:, year].index_select(1, changing) - forcing[:, year - 1].index_select(1, changing))
-        context = torch.cat([forcing[:, year], change / CHANGE_SCALE, sample.static_BSHW], dim=1)
+        now, before = (forcing[:, y].index_select(1, changing) for y in (year, year - 1))
+        context = torch.cat([forcing[:, year], *changes(now, before, torch), sample.static_BSHW], dim=1)
         logits = model(assemble(prior, context, n_classes=features.n_classes))
         yield Step(logits, judged[:, year], maps[:, year - 1])
         taught = (torch.rand(maps.shape[0], 1, 1, generator=random) < feeding.truth).to(maps.device)

@@ -28,6 +28,8 @@ class Draw(NamedTuple):
 
     box: Box
     years: tuple[int, ...]
+    symmetry: int = 0
+    """Which of the eight symmetries of a square the window is seen in, 0 as it lies (see `cube.regions.turned`)."""
 
 
 class SamplingConfig(Config):
@@ -47,6 +49,8 @@ class SamplingConfig(Config):
     blocks: tuple[int, int] = (30, 30)
     validation_share: float = 0.1
     """Share of the land that is held out for validation, in whole blocks."""
+    orientation: Literal["any", "fixed"] = "any"
+    """any: samples are turned and mirrored at random."""
     least_change: int = 100
     """Fewest changed cells that a model can be trained on."""
     absent_classes: Literal["refuse", "accept"] = "refuse"
@@ -70,7 +74,7 @@ DEFAULT = SamplingConfig()
 class SamplePlan:
     """Samples of `first_year` .. `last_year`, for training or, from the held-out blocks alone, for validation.
 
-    Windows of training are shifted off the lattice by up to half a stride, those of validation lie on it.
+    Windows of training are shifted off the lattice by up to half a stride and turned, those of validation lie on it.
 
     Raises ValueError when there is no land, there are fewer years than a rollout needs, fewer cells change than
     `least_change`, or the validation has no block.
@@ -107,14 +111,15 @@ class SamplePlan:
         random = np.random.Generator(np.random.Philox(key=self.seed, counter=k))
         start, row, col = self._drawn(random)
         plots = self.tiling.stride // self.survey.plot
-        box = self.tiling.window_box(Core(row // plots, col // plots))
+        box, symmetry = self.tiling.window_box(Core(row // plots, col // plots)), 0
         if self.use == "training":
             half = self.tiling.stride // 2
             down, right = (int(i) for i in random.integers(-half, half + 1, size=2))
             box = box._replace(row=box.row + down, col=box.col + right)
+            symmetry = int(random.integers(8)) if self.sampling.orientation == "any" else 0
         first = self.first_year + start
         years = tuple(range(first, first + self.rollout_years + 1))
-        return Draw(box, years if self.direction == "forward" else years[::-1])
+        return Draw(box, years if self.direction == "forward" else years[::-1], symmetry)
 
     def counted(self, box: Box) -> Bool:
         """Cells of a box that count in the loss, bool (height, width): those of the plan's own part of the blocks."""

@@ -103,7 +103,8 @@ def test_a_window_holds_the_same_bits_whichever_region_serves_it(made, region, d
 def test_channels_come_in_the_order_that_features_names(made):
     assert made.cube.features.names[8:] == (
         "zone=1", "zone=2", "zone=3", "months", "urban", "people", "change of months", "change of urban",
-        "change of people", "elevation", "slope")
+        "change of people", "relative change of months", "relative change of urban", "relative change of people",
+        "elevation", "slope")
     region = made.cube.region(Box(0, 0, 4, 4))
     assert region.forcing(2001, Box(0, 0, 4, 4)).shape[0] == 6
     assert set(np.unique(region.forcing(2001, Box(0, 0, 4, 4))[:3])) <= {0.0, 1.0}
@@ -113,7 +114,7 @@ def test_channels_come_in_the_order_that_features_names(made):
 def test_a_sample_is_its_windows_stacked(made, direction):
     draws = [Draw(Box(-2, -3, 8, 8), YEARS[::direction]), Draw(Box(9, 35, 8, 8), YEARS[::direction])]
     sample = made.cube.sample(draws)
-    for b, (box, years) in enumerate(draws):
+    for b, (box, years, _) in enumerate(draws):
         region = made.cube.region(box)
         for t, year in enumerate(years):
             assert np.array_equal(sample.maps_BTHW[b, t].numpy(), made.cube.state(year, box))
@@ -121,7 +122,26 @@ def test_a_sample_is_its_windows_stacked(made, direction):
         assert np.array_equal(sample.static_BSHW[b].numpy(), region.static(box))
         rows = np.clip(np.arange(box.row, box.row + 8), 0, made.cube.grid.n_lat - 1)
         area = made.cube.grid.cell_area[rows] / made.cube.grid.cell_area.max()
-        assert np.allclose(sample.area_BH[b].numpy(), area)
+        assert np.allclose(sample.area_BHW[b].numpy(), area[:, None])
+
+
+def test_a_symmetry_turns_every_field_of_a_sample_alike(made):
+    box = Box(-2, -3, 8, 8)
+    lying, seen = made.cube.sample([Draw(box, YEARS)]), set()
+    for symmetry in range(8):
+        sample = made.cube.sample([Draw(box, YEARS, symmetry)], counted=lambda b: np.arange(64).reshape(8, 8) % 5 < 2)
+        order = sample.counted_BHW[0].numpy().tobytes()
+        seen.add(order)
+        place = np.arange(64).reshape(8, 8)
+        for _ in range(symmetry % 4):
+            place = place.T[::-1]  # a quarter to the left
+        place = place[:, ::-1] if symmetry >= 4 else place
+        assert np.array_equal(sample.counted_BHW[0].numpy(), place % 5 < 2)
+        for name in ("maps_BTHW", "forcing_BTLHW", "static_BSHW", "area_BHW"):
+            field = getattr(lying, name).numpy()
+            flat = field.reshape(*field.shape[:-2], 64)
+            assert np.array_equal(getattr(sample, name).numpy(), flat[..., place]), name
+    assert len(seen) == 8
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from luray.model.features import CHANGE_SCALE, UNKNOWN, Features, assemble, scaled
+from luray.model.features import CHANGE_SCALE, UNKNOWN, Features, assemble, changes, scaled
 from luray.schema import OUTSIDE, Variable
 
 FLOATS = st.floats(-5, 1e6, width=32) | st.just(float("nan"))
@@ -34,22 +34,41 @@ def test_a_category_is_one_hot_in_the_declared_order(values):
 
 def test_names_count_every_channel_in_order():
     features = Features(2, (ZONE, LEVEL), (Variable("height", "static", "m", "height"), ZONE))
-    assert features.names == ("prior=0", "prior=1", "land", "zone=3", "zone=1", "people", "change of people", "height",
-                              "zone=3", "zone=1")
-    assert features.n_channels == 10
+    assert features.names == ("prior=0", "prior=1", "land", "zone=3", "zone=1", "people", "change of people",
+                              "relative change of people", "height", "zone=3", "zone=1")
+    assert features.n_channels == 11
     assert features.changing.tolist() == [2], "a change of category is no difference"
     assert Features(2, (), ()).names == ("prior=0", "prior=1", "land")
 
 
-def test_context_is_levels_then_yearly_change_then_static():
+def test_context_is_levels_then_yearly_changes_then_static():
     features = Features(2, (ZONE, LEVEL), (Variable("height", "static", "m", "height"),))
     now, prior = np.arange(12, dtype=np.float32).reshape(3, 2, 2), np.ones((3, 2, 2), np.float32)
     static = np.full((1, 2, 2), 7, np.float32)
     found = features.context(now, prior, static)
     assert found.dtype == np.float32
     assert np.array_equal(found[:3], now)
-    assert np.allclose(found[3], (now[2] - 1) / CHANGE_SCALE)
-    assert np.array_equal(found[4:], static)
+    assert np.allclose(found[3], (now[2] - 1) / (np.abs(now[2] - 1) + CHANGE_SCALE))
+    assert np.allclose(found[4], (now[2] - 1) / np.maximum(now[2], 1))
+    assert np.array_equal(found[5:], static)
+
+
+LEVELS = arrays.arrays(np.float32, (2, 3), elements=st.sampled_from([0, 0.25, 0.5, 1]))
+
+
+@given(now=LEVELS, prior=LEVELS)
+def test_a_relative_change_is_what_is_lost_or_new_whatever_the_library(now, prior):
+    change, relative = changes(now, prior, np)
+    half = changes(np.float32([0.5 + CHANGE_SCALE]), np.float32([0.5]), np)[0]
+    assert abs(half - 0.5) < 1e-5
+    assert (np.abs(change) < 1).all()
+    assert (np.sign(change) == np.sign(now - prior)).all()
+    for a, b, part in zip(now.ravel(), prior.ravel(), relative.ravel(), strict=True):
+        assert abs(part - (0 if a == b else a / b - 1 if a < b else 1 - b / a)) < 1e-5
+    twins = changes(torch.from_numpy(now), torch.from_numpy(prior), torch)
+    for found, twin in zip((change, relative), twins, strict=True):
+        assert found.dtype == np.float32
+        assert np.allclose(found, twin.numpy())
 
 
 @given(prior=arrays.arrays(np.uint8, (2, 3, 4), elements=st.sampled_from([0, 1, 2, UNKNOWN, OUTSIDE])))

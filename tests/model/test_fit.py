@@ -75,7 +75,7 @@ def test_metrics_are_those_of_the_batch():
     steps, hits, same, cells = [], 0, 0, 0
     maps = torch.cat([s.maps_BTHW for s in pieces.values()])
     judged = torch.cat([torch.where(s.counted_BHW[:, None], s.maps_BTHW, OUTSIDE) for s in pieces.values()])
-    area = torch.cat([s.area_BH for s in pieces.values()])
+    area = torch.cat([s.area_BHW for s in pieces.values()])
     for year in (1, 2):
         target, previous, first = judged[:, year], maps[:, year - 1], maps[:, 0]
         land = target != OUTSIDE
@@ -303,7 +303,7 @@ def test_held_out_cells_are_the_counted_land_of_the_first_year_before_a_true_pri
               and sample.maps_BTHW[b, 1, i, j] != OUTSIDE]
     assert cells.prior_N.tolist() == [int(sample.maps_BTHW[b, 0, i, j]) for b, i, j in places]
     assert cells.truth_N.tolist() == [int(sample.maps_BTHW[b, 1, i, j]) for b, i, j in places]
-    assert cells.weight_N.tolist() == pytest.approx([float(sample.area_BH[b, i]) for b, i, _ in places])
+    assert cells.weight_N.tolist() == pytest.approx([float(sample.area_BHW[b, i, j]) for b, i, j in places])
     assert (cells.logits_NK == again.logits_NK).all(), "no noise on the prior, no batch statistics"
     assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
     unseen = sample._replace(maps_BTHW=torch.cat([sample.maps_BTHW[:, :2], 1 - sample.maps_BTHW[:, 2:]], dim=1))

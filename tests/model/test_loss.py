@@ -13,7 +13,7 @@ K = 3
 
 @st.composite
 def batches(draw):
-    """(maps (B, T, H, W), area (B, H), logits of each year), some cells outside, few of them changed."""
+    """(maps (B, T, H, W), area (B, H, W), logits of each year), some cells outside, few of them changed."""
     random = np.random.default_rng(draw(st.integers(0, 10_000)))
     b, t, n = draw(st.integers(1, 4)), draw(st.integers(2, 3)), draw(st.integers(1, 5))
     first = random.integers(0, K, (b, 1, n, n))
@@ -21,7 +21,7 @@ def batches(draw):
     maps = np.where(change, random.integers(0, K, change.shape), first)
     maps = np.where(random.random(maps.shape) < draw(st.sampled_from([0, 0.2, 1.0])), OUTSIDE, maps).astype(np.uint8)
     logits = random.normal(0, 3, (t - 1, b, K, n, n)).astype(np.float32)
-    return torch.from_numpy(maps), torch.from_numpy(random.uniform(0.2, 1, (b, n)).astype(np.float32)), logits
+    return torch.from_numpy(maps), torch.from_numpy(random.uniform(0.2, 1, (b, n, n)).astype(np.float32)), logits
 
 
 def whole(maps, area, logits, change_weight, totals, rows=slice(None), weights=None):
@@ -60,7 +60,7 @@ def test_contributions_of_any_split_add_up_to_the_whole_with_its_gradient(batch,
 
 def test_cells_outside_have_no_gradient_and_no_land_is_no_loss():
     maps = torch.tensor([[[[0, OUTSIDE, 1]], [[1, 1, OUTSIDE]]]], dtype=torch.uint8)
-    logits, area = torch.zeros(1, K, 1, 3, requires_grad=True), torch.ones(1, 1)
+    logits, area = torch.zeros(1, K, 1, 3, requires_grad=True), torch.ones(1, 1, 3)
     totals = weights_of(maps, area)
     assert [float(x) for x in totals] == [1, 1]
     loss_of(logits, maps[:, 1], maps[:, 0], area, totals=totals).mixed(0.5).backward()

@@ -16,7 +16,7 @@ def sample():
     maps = torch.randint(K, (B, T, N, N), generator=random, dtype=torch.uint8)
     ocean = torch.rand(B, 1, N, N, generator=random) < 0.2
     return Sample(torch.where(ocean, OUTSIDE, maps), torch.rand(B, T, 3, N, N, generator=random),
-                  torch.rand(B, 1, N, N, generator=random), torch.ones(B, N),
+                  torch.rand(B, 1, N, N, generator=random), torch.ones(B, N, N),
                   torch.rand(B, N, N, generator=random) < 0.7)
 
 
@@ -52,8 +52,11 @@ def test_a_rollout_feeds_its_own_predictions_and_is_judged_by_the_true_maps(samp
         assert torch.equal(step.previous_BHW, sample.maps_BTHW[:, year - 1])
         now, before = sample.forcing_BTLHW[:, year], sample.forcing_BTLHW[:, year - 1]
         assert torch.equal(inputs[:, K + 1 : K + 4], now)
-        assert torch.allclose(inputs[:, K + 4], (now - before)[:, 0] / CHANGE_SCALE)
-        assert torch.equal(inputs[:, K + 5 :], sample.static_BSHW)
+        change = (now - before)[:, 0]
+        assert torch.allclose(inputs[:, K + 4], change / (change.abs() + CHANGE_SCALE))
+        relative = (now - before)[:, 0] / torch.maximum(now, before)[:, 0]
+        assert torch.allclose(inputs[:, K + 5], relative, atol=1e-4)
+        assert torch.equal(inputs[:, K + 6 :], sample.static_BSHW)
 
 
 def test_only_the_first_prior_is_corrupted(sample):

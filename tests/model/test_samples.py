@@ -68,7 +68,7 @@ def test_directions_see_the_same_window_and_the_same_years_the_other_way(k):
 @given(k=st.integers(0, 2**40))
 def test_a_sample_lies_within_the_years_and_touches_a_core_with_land(k):
     plan = PLANS["training"]
-    box, years = plan[k]
+    box, years, _ = plan[k]
     assert set(years) <= set(range(1960, 1970))
     assert len(years) == 4
     assert box.shape == (48, 48)
@@ -293,3 +293,12 @@ def test_a_survey_is_put_together_from_tiles_in_any_order():
 def test_sampling_that_makes_no_sense_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         SamplingConfig(**options)
+
+
+def test_samples_of_training_come_in_every_symmetry_and_those_of_validation_as_they_lie():
+    counts = np.bincount([PLANS["training"][k].symmetry for k in range(800)], minlength=8)
+    assert counts.min() > 60
+    fixed = plan_of({"orientation": "fixed"})
+    assert {fixed[k].symmetry for k in range(50)} == {0}
+    assert {PLANS["validation"][k].symmetry for k in range(50)} == {0}
+    assert [fixed[k][:2] for k in range(50)] == [plan_of()[k][:2] for k in range(50)]

@@ -22,7 +22,7 @@ def sample_of(k, *, n=2, years=3):
     maps += [torch.where(forcing[:, year, 0] > 0.8, 1, maps[0]) for year in range(1, years)]
     ocean = (torch.rand(n, SIZE, SIZE, generator=random) < 0.1)[:, None]
     return Sample(torch.where(ocean, OUTSIDE, torch.stack(maps, 1).byte()), forcing,
-                  torch.randn(n, 1, SIZE, SIZE, generator=random), torch.rand(n, SIZE, generator=random) + 0.5,
+                  torch.randn(n, 1, SIZE, SIZE, generator=random), torch.rand(n, SIZE, SIZE, generator=random) + 0.5,
                   torch.rand(n, SIZE, SIZE, generator=random) < 0.9)
 
 
