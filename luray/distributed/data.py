@@ -129,7 +129,8 @@ def read_windows(cube: Cube, tiling: Tiling, years: tuple[int, ...] | range, *, 
     which descend for travel backward: columns `group`, `row` and `col` (int64, first cell of the window, which may lie
     past the grid), `years` (int64, (length,)), `symmetry` (int64, see `model.samples.Draw`) and, where `arrays` are
     read ahead by up to `readers` CPU workers, `packed` (bytes). A `WindowReader` turns rows into arrays. `windows`
-    replaces those of the whole lattice, as training does. Ray Data shards, shuffles and streams the rows, like those of any dataset::
+    replaces those of the whole lattice, as training does. Ray Data shards, shuffles and streams the rows, like those of
+    any dataset::
 
         >>> from luray.cube.regions import Cube
         >>> from luray.distributed.data import WindowReader, read_windows
