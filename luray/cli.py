@@ -171,6 +171,14 @@ def evaluate(file: RunFile, set_: Set = None) -> None:
         _evaluate(run)
 
 
+@app.command(name="run")
+def run_(file: RunFile, set_: Set = None) -> None:
+    """Every stage that is not done yet: build, train, infer, evaluate, plot, publish."""
+    run = load_run(file, set_ or ())
+    with session(run):
+        _stages(run, restart=False)
+
+
 @app.command()
 def plot(file: RunFile, set_: Set = None) -> None:
     """Draw maps, changes, area by class over the years, and an animation."""
@@ -208,7 +216,6 @@ def verify(file: RunFile, set_: Set = None,
 def demo(set_: Set = None) -> None:
     """The main job on a simulated world: every stage on 251 years, in a few minutes."""
     started = time.monotonic()
-    from luray.distributed import stages
     from luray.sandbox import SandboxConfig, demo_run, write_sandbox
 
     run = load_run(demo_run(), set_ or ())
@@ -217,13 +224,21 @@ def demo(set_: Set = None) -> None:
     with progress("sandbox") as show:
         world = write_sandbox(run.path("world"), config, progress=show)
     with session(run):
-        _build(run)
-        _train(run, restart=True)
-        _infer(run, restart=stages.is_of_another_run(run))
+        _stages(run, restart=True)
+    _summary(run, world, time.monotonic() - started)
+
+
+def _stages(run: RunConfig, *, restart: bool) -> None:
+    """Every stage; `restart` discards models and a product of another run, which are refused without it."""
+    from luray.distributed import stages
+
+    _build(run)
+    _train(run, restart=restart)
+    _infer(run, restart=restart and stages.is_of_another_run(run))
+    if run.evaluation.tests:
         _evaluate(run)
     _plot(run)
     _publish(run)
-    _summary(run, world, time.monotonic() - started)
 
 
 def _sources(run: RunConfig | None) -> None:

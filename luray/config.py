@@ -87,6 +87,8 @@ class RolloutTest(Config):
     name: str
     start: int
     stop: int
+    operating_point: OperatingPoint | None = None
+    """That of the inference unless another is named."""
 
     @property
     def direction(self) -> Direction:

@@ -21,6 +21,7 @@ from luray.distributed import Report, silent
 from luray.distributed.train import Progress, Training, unwatched
 from luray.evaluation.report import Outcome
 from luray.evaluation.report import Report as EvaluationReport
+from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction, Role
 from luray.sources import Source, SourceConfig, open_source
@@ -117,19 +118,19 @@ def train(run: RunConfig, *, restart: bool = False, report: Progress = unwatched
     return luray.distributed.train.train(trainings(run), restart=restart, report=report)
 
 
-def rollout_of(run: RunConfig, span: Span, url: str) -> Run:
-    """The inference of a span of years into `url`.
+def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | None = None) -> Run:
+    """The inference of a span of years into `url`, at the operating point of the run or another.
 
     Raises FileNotFoundError without a model, ValueError for a model of other inputs.
     """
-    cube = open_cube(run)
+    cube, point = open_cube(run), point or run.inference.operating_point
     cards = {}
     for direction in span.chains:
         card = read_card(run.model_folder(direction))
         if card is None:
             raise FileNotFoundError(f"{run.model_folder(direction)}: no trained {direction} model; run `luray train`")
         check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
-        cards[direction] = card.weights_sha256, card.points[run.inference.operating_point]
+        cards[direction] = card.weights_sha256, card.points[point]
     tiling, strength = run.tiles, run.demand.strength
     scenario = Scenario.of(cube, tile=tiling.tile) if strength else None
     fingerprint = fingerprint_of(cube.fingerprint, cards, tiling.window, tiling.stride, tiling.tile, run.blending.taper,
@@ -137,7 +138,7 @@ def rollout_of(run: RunConfig, span: Span, url: str) -> Run:
     product = Product(url, span, tiling, fingerprint)
     folders: dict[Direction, str] = {d: run.model_folder(d) for d in cards}
     return Run(cube, product, Geometry.of(cube, tiling), folders, run.blending.taper, run.inference.batch,
-               run.inference.threads, run.inference.operating_point, scenario, strength)
+               run.inference.threads, point, scenario, strength)
 
 
 def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> Shortfall:
@@ -167,10 +168,11 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     outcomes, plan = [], None
     for test in run.evaluation.tests:
         span, url = test.span, run.path("evaluation", f"{test.name}.zarr")
-        product = run.inference.span
-        if test.start == product.observed[test.direction == "forward"] and test.stop in product.years:
+        product, point = run.inference.span, test.operating_point or run.inference.operating_point
+        if (test.start == product.observed[test.direction == "forward"] and test.stop in product.years
+                and point == run.inference.operating_point):
             span, url = product, run.product
-        plan = rollout_of(run, span, url)
+        plan = rollout_of(run, span, url, point=point)
         if url != run.product and plan.product.is_of_another_run:
             plan.product.remove()  # a rollout of an earlier model is nobody's result
         _roll_out(run, plan, f"{run.title or run.name}: test {test.name}", report=report)

@@ -18,6 +18,7 @@ SETTINGS = ("grid.shape=[100, 150]", "tiling.window=64", "tiling.stride=50", "ti
             "model.depth=2", "training.years=[2000, 2003]", "training.steps=6", "training.batch=4",
             "training.micro_batch=2", "training.calibration_batches=2", "training.checkpoint_every=2",
             "inference.years=[1996, 2008]", "inference.observed=[2000, 2004]",
+            "inference.operating_point=cautious", "demand.strength=0.0",
             'evaluation.tests=[{name="forecast", start=2004, stop=2006}]')
 
 
@@ -66,6 +67,6 @@ def give_models(run: RunConfig, *, seed: int = 0) -> None:
     for i, direction in enumerate(("forward", "backward")):
         model = restless(seed=seed + i, width=4, depth=2, features=cube.features)
         codes = tuple(int(c) for c in cube.legend.codes)
-        card = ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed + i}",
+        card = ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed + i}", {},
                          points={"cautious": PLAIN, "unbiased": Calibration(1.3, -0.4)})
         save_model(model, card, run.model_folder(direction))
