@@ -51,9 +51,12 @@ Given = Mapping[tuple[str | int, ...], NDArray[Any]]
 
 
 def turned(field: NDArray[Any], symmetry: int) -> NDArray[Any]:
-    """A field (..., n, n) turned by `symmetry` % 4 quarters, and mirrored left to right if that is 4 or more."""
+    """A field (..., n, n) turned by `symmetry` % 4 quarters, and mirrored left to right if `symmetry` is 4 or more.
+
+    In C order, lest the order of sums over a batch follow the symmetries of its samples.
+    """
     quarters = np.rot90(field, symmetry % 4, axes=(-2, -1))
-    return quarters if symmetry < 4 else quarters[..., ::-1]
+    return np.ascontiguousarray(quarters if symmetry < 4 else quarters[..., ::-1])
 
 
 def everywhere(box: Box) -> Bool:

@@ -29,7 +29,7 @@ class Recipe(Config):
 
     years: tuple[int, int]
     sampling: SamplingConfig = SamplingConfig()
-    steps: int = 600
+    steps: int = 2000
     epochs: int = 8
     """Parts of the training that each end with a checkpoint and scores on held-out blocks."""
     batch: int = 8
@@ -38,7 +38,7 @@ class Recipe(Config):
     """Years that the model predicts in a row; `{ first = 2, last = 4 }` begins with two and ends with four."""
     teacher_forcing: Ramp = constant(0)
     """Share of samples that are shown the true map in the later years of a rollout, not the model's own."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     warmup: float = 0.05
     weight_decay: float = 1e-4
     clip: float = 1.0

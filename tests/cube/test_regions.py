@@ -141,6 +141,7 @@ def test_a_symmetry_turns_every_field_of_a_sample_alike(made):
             field = getattr(lying, name).numpy()
             flat = field.reshape(*field.shape[:-2], 64)
             assert np.array_equal(getattr(sample, name).numpy(), flat[..., place]), name
+            assert getattr(sample, name).is_contiguous(), "else sums over a batch depend on how it is made up"
     assert len(seen) == 8
 
 
