@@ -349,7 +349,8 @@ def _plot(run: RunConfig) -> None:
     read_finished(run.product)  # pictures of half a product would look like those of a whole one
     with progress("plot") as show:
         pictures = draw_pictures(xr.open_zarr(run.product), run.path("pictures"),
-                                 metrics=run.path("report", "metrics.json"), progress=show)
+                                 metrics=run.path("report", "metrics.json"), progress=show,
+                                 validations={d: f"{run.model_folder(d)}/validation.json" for d in run.directions})
     out.print(f"pictures: {run.path('pictures')} ({', '.join(sorted(pictures))})")
 
 

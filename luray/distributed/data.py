@@ -235,15 +235,12 @@ def micro_batches(rows: Dataset, share: Share, reader: WindowReader, *,
                   device: torch.device | str = "cpu") -> Iterator[dict[int, Sample]]:
     """A worker's micro-batches of every step of its share, by their number, read in the background.
 
-    `rows` are those of the share or of one that began earlier, in order.
+    `rows` are those of the share, in order.
     """
     expected = iter(share.groups)
     for tensors in rows.iter_torch_batches(batch_size=share.windows, collate_fn=Collate(reader),
                                            prefetch_batches=PREFETCHED, device=device):
-        groups = tensors.pop("group")
-        if int(groups[0]) < share.done:
-            continue
-        step = next(expected)
+        groups, step = tensors.pop("group"), next(expected)
         assert (groups == step).all(), f"windows of steps {groups.tolist()} came where those of step {step} belong"
         fields = [tensors[name].split(share.micro_batch) for name in Sample._fields]
         yield {piece: Sample(*parts) for piece, parts in zip(share.pieces, zip(*fields, strict=True), strict=True)}

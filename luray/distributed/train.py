@@ -47,8 +47,9 @@ from luray.model.fit import Metrics, Recipe, Trainer, summary
 from luray.model.rollout import Sample
 from luray.model.samples import SamplePlan, Use, class_weights, require_classes
 from luray.model.unet import UNet, UNetConfig
+from luray.model.validation import validation_report
 from luray.schema import Direction
-from luray.storage import filesystem, is_local, remove
+from luray.storage import filesystem, is_local, remove, write_atomically
 from luray.windows import Tiling
 
 log = logging.getLogger(__name__)
@@ -206,8 +207,8 @@ class Training:
                  for i in range(batches)]
         return Cells(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
-    def judge(self, trainer: Trainer) -> tuple[dict[OperatingPoint, Calibration], dict[str, Metrics]]:
-        """The operating points of a finished model, and its scores at each on held-out cells.
+    def judge(self, trainer: Trainer) -> tuple[dict[OperatingPoint, Calibration], dict[str, Any]]:
+        """The operating points of a finished model, and the report on it, empty where it cannot be judged.
 
         Where nothing can be held out, or too little changes there, the points are the weights as they are.
         """
@@ -219,18 +220,29 @@ class Training:
         except ValueError as error:
             log.warning("operating points are not calibrated: %s", error)
             return uncalibrated(), {}
-        return points, {point: judged(cells, calibration) for point, calibration in points.items()}
+        return points, validation_report(cells, points)
+
+    @property
+    def report(self) -> str:
+        """Where the report on the finished model lies; there is none where it cannot be judged."""
+        return f"{self.folder}/validation.json"
 
     def save(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Write the finished model with its operating points and validation, and drop the checkpoint."""
-        points, validation = self.judge(trainer)
+        """Write the finished model with its operating points and the report on it, and drop the checkpoint."""
+        points, report = self.judge(trainer)
+        scored = {point: {k: v for k, v in said.items() if isinstance(v, float)}
+                  for point, said in report.get("points", {}).items()}
         card = ModelCard(self.direction, self.cube.legend.name, tuple(int(c) for c in self.cube.legend.codes),
                          trainer.features.names, self.unet,
                          {"sources": self.cube.sources, "caveats": self.cube.caveats,
                           "forcing": [asdict(v) for v in trainer.features.forcing],
                           "static": [asdict(v) for v in trainer.features.static], "last_metrics": metrics,
-                          "validation": validation},
+                          "validation": scored},
                          self.fingerprint, self.identity, points=points)
+        if report:
+            about = {"direction": self.direction, "years": self.recipe.years, "caveats": self.cube.caveats,
+                     "classes": [c.name for c in self.cube.legend.classes]}
+            write_atomically(self.report, json.dumps(about | report, indent=1).encode())
         save_model(trainer.model, card, self.folder)
         remove(self.checkpoint.path)
 

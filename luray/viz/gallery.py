@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,17 +12,19 @@ import xarray as xr
 from luray.storage import read_object, write_atomically
 from luray.viz.animation import animate
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
-from luray.viz.plots import area_by_class, confidence_over_time, skill_by_lead_year
+from luray.viz.plots import area_by_class, confidence_over_time, skill_by_lead_year, validation_of_model
 from luray.viz.view import View
 
 Progress = Callable[[int, int, str], None]
 
 
-def draw_pictures(product: xr.Dataset, folder: str, *, metrics: str, progress: Progress) -> dict[str, str]:
+def draw_pictures(product: xr.Dataset, folder: str, *, metrics: str, validations: Mapping[str, str],
+                  progress: Progress) -> dict[str, str]:
     """Draw maps, changes, charts and the animation of a product into `folder`; returns their places by name.
 
-    `metrics` is where the evaluation's metrics.json lies; without it the skill is not drawn. `progress` is called with
-    the number of pictures done, in all, and the name of the next.
+    `metrics` is where the evaluation's metrics.json lies, `validations` where the validation.json of each model does;
+    what is not there is not drawn. `progress` is called with the number of pictures done, in all, and the name of the
+    next.
     """
     view = View.of(product)
     years = overview_years(view)
@@ -37,6 +39,10 @@ def draw_pictures(product: xr.Dataset, folder: str, *, metrics: str, progress: P
     evaluation = read_object(metrics)
     if evaluation is not None:
         drawings["skill.png"] = partial(skill_by_lead_year, json.loads(evaluation))
+    for name, place in validations.items():
+        validation = read_object(place)
+        if validation is not None:
+            drawings[f"validation_{name}.png"] = partial(validation_of_model, json.loads(validation))
     with tempfile.TemporaryDirectory() as scratch:
         for done, (name, draw) in enumerate(drawings.items()):
             progress(done, len(drawings), name)

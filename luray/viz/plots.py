@@ -1,4 +1,4 @@
-"""Charts over time: area by class, skill by lead year, confidence."""
+"""Charts: area by class and confidence over time, skill by lead year, the validation of a model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -169,3 +169,46 @@ def _panels(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[tuple[
             ("Changed land, % since the start", [
                 ("predicted", values("model", "predicted_change", scale=100), {"color": ACCENT}),
                 ("observed", values("model", "observed_change", scale=100), {"color": INK, "linestyle": ":"})])]
+
+
+def validation_of_model(report: Mapping[str, Any], path: str | Path) -> None:
+    """What a model is worth on held-out cells, from its validation.json: the curve along which accuracy is given for
+    change, with the operating points on it, and how often cells change that are said to.
+    """
+    figure = new_figure(12.2, 3.9)
+    points = {name: report["points"][name] for name in ("cautious", "unbiased")}
+    colours = {"cautious": ACCENT, "unbiased": "#c2703d"}
+    curve = sorted(report["curve"], key=lambda entry: entry["predicted_over_observed"])
+    panels = (("Accuracy minus persistence, % of the land", lambda e: 100 * (e["accuracy"] - e["persistence"])),
+              ("Figure of Merit", lambda e: e["figure_of_merit"]))
+    for column, (title, value) in enumerate(panels):
+        axes = axes_at(figure, 0.75 + 4 * column, 0.85, 3.2, 2.2)
+        axes.plot([e["predicted_over_observed"] for e in curve], [value(e) for e in curve], color=MUTED, linewidth=1.4)
+        for name, entry in points.items():
+            axes.plot([entry["predicted_over_observed"]], [value(entry)], "o", color=colours[name], label=name)
+        lowest = min(value(e) for e in points.values())
+        axes.set(xlim=(0, 1.5), ylim=(lowest - 0.3 * abs(lowest) if column == 0 else 0, None))
+        if column == 0:
+            axes.axhline(0, color=INK, linewidth=0.8, linestyle=":")
+        _label(axes, title, "change predicted / observed")
+    axes = axes_at(figure, 8.75, 0.85, 3.2, 2.2)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+    for name, entry in points.items():
+        bins = entry["reliability"]
+        axes.plot([b["predicted"] for b in bins], [b["observed"] for b in bins], "o-", color=colours[name],
+                  markersize=3, linewidth=1.2, label=name)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    _label(axes, "Share of cells that changed", "P(change) of the model")
+    years = report["years"]
+    text_at(figure, 0.75, 3.5, f"The {report['direction']} model on held-out blocks, one year ahead, "
+            f"{years[0]}–{years[1]}", size=11, weight="bold")
+    footnote(figure, report["caveats"], left=0.75)
+    save(figure, path)
+
+
+def _label(axes: Axes, title: str, below: str) -> None:
+    """Title, legend and name of the x axis of a panel."""
+    open_spines(axes)
+    axes.set_title(title, loc="left", fontsize=9, color=INK, pad=5)
+    axes.set_xlabel(below, fontsize=8, color=MUTED)
+    axes.legend(frameon=False, fontsize=7, labelcolor=INK)

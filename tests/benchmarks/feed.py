@@ -87,7 +87,7 @@ def _round(training: Training) -> Iterator[tuple[float, float]]:
     rows = read_windows(training.cube, training.tiling, YEARS, windows=share)
     rows.context.enable_progress_bars = False
     rows.context.execution_options.preserve_order = True
-    batches = micro_batches(rows.iterator(), share, WindowReader(training.cube, training.tiling, plan.counted))
+    batches = micro_batches(rows, share, WindowReader(training.cube, training.tiling, plan.counted))
     for _ in range(PAIRS):
         from_memory = seconds(lambda: [trainer.step(kept) for _ in range(STEPS)])
         for batch in islice(batches, AHEAD):

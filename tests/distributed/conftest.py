@@ -37,10 +37,15 @@ class Place:
         return small_run(self.world, output, *settings)
 
 
-def small_run(world: Path, output: Path, *settings: str) -> RunConfig:
+def settings_of(world: Path, output: Path, *settings: str) -> list[str]:
+    """What turns the demo's run file into that of a small world, each an argument of --set."""
     names = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")
     paths = [f"sources.{i}.path={world / name}" for i, name in enumerate(names)]
-    return load_run(demo_run(), [*SETTINGS, *paths, f"output={output}", *settings])
+    return [*SETTINGS, *paths, f"output={output}", *settings]
+
+
+def small_run(world: Path, output: Path, *settings: str) -> RunConfig:
+    return load_run(demo_run(), settings_of(world, output, *settings))
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def test_what_travels_ahead_is_native_and_small(cube, tiling):
     rows = read_windows(cube, tiling, range(2000, 2003), length=3, arrays="ahead").take_all()
     read = WindowReader(cube, tiling)
     sample = read({"row": np.array([rows[0]["row"]]), "col": np.array([rows[0]["col"]]),
-                   "years": rows[0]["years"][None]})
+                   "years": rows[0]["years"][None], "symmetry": np.array([0])})
     assert len(rows[0]["packed"]) < 0.3 * sum(sample[name].nbytes for name in SAME)
 
 
@@ -67,7 +67,7 @@ def batches(training, world, arrays, *, done=0):
         reader = WindowReader(training.cube, training.tiling, share.plan.counted)
         dataset = read_windows(training.cube, training.tiling, range(2000, 2004), windows=share, arrays=arrays)
         dataset.context.execution_options.preserve_order = True
-        for step, samples in zip(share.groups, micro_batches(dataset.iterator(), share, reader), strict=True):
+        for step, samples in zip(share.groups, micro_batches(dataset, share, reader), strict=True):
             steps |= {(step, piece): sample for piece, sample in samples.items()}
     return steps
 

@@ -24,7 +24,7 @@ from luray.evaluation.statistics import tile_statistics
 from luray.sandbox import demo_run
 from luray.schema import HILDA
 from luray.viz.tables import plan_table
-from tests.distributed.conftest import SETTINGS, give_models, small_run
+from tests.distributed.conftest import give_models, settings_of, small_run
 
 
 def test_the_cube_opens_as_a_tree_and_keeps_native_grids(place):
@@ -154,10 +154,7 @@ def test_evaluation_equals_a_direct_computation(place, tmp_path):
 def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(demo_run().read_text())
-    settings = [*SETTINGS, f"output={tmp_path / 'out'}"] + [
-        f"sources.{i}.path={place.world / name}"
-        for i, name in enumerate(("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl"))]
-    options = [part for s in settings for part in ("--set", s)]
+    options = [part for s in settings_of(place.world, tmp_path / "out") for part in ("--set", s)]
     runner = CliRunner()
     said = {}
     for verb in ("build", "train", "infer", "evaluate", "plot", "publish", "verify"):

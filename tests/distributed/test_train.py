@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,12 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from luray.distributed import stages
+from luray.distributed.survey import survey
 from luray.distributed.train import run_steps, train
-from luray.model.checkpoint import load_model
+from luray.model.checkpoint import load_model, read_card
 from luray.model.fit import summary
+from luray.sandbox import demo_run
+from tests.distributed.conftest import settings_of
 from tests.distributed.processes import named
 
 
@@ -89,3 +95,54 @@ def test_a_training_whose_worker_is_killed_goes_on_after_its_checkpoint(place, t
     told = sorted({*range(2, 41, 2), *range(5, 41, 5)})  # checkpoints and ends of epochs
     assert [e.step for e in events] == told, "nothing is missing in the curve, nothing is there twice"
     assert events[-1].value == pytest.approx(summary(steps[-2:])["loss"], rel=1e-5)
+
+
+def test_a_training_whose_driver_is_killed_goes_on_after_its_checkpoint(place, tmp_path):
+    options = ("training.steps=40", "inference.years=[2000, 2008]")
+    run = place.run(tmp_path / "out", *options)
+    [training] = stages.trainings(run)
+    sets = [part for s in settings_of(place.world, tmp_path / "out", *options) for part in ("--set", s)]
+    driver = subprocess.Popen([sys.executable, "-m", "luray.cli", "train", str(demo_run()), *sets],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while training.checkpoint.done < 7:
+        assert driver.poll() is None, "the training ended before it was killed"
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    assert read_card(training.folder) is None
+    train([training])
+    weights, _ = serial_weights(training, threads=os.cpu_count() or 1)
+    found = load_file(f"{training.folder}/weights.safetensors")
+    assert all(torch.equal(value, weights[name]) for name, value in found.items())
+
+
+def test_a_loss_that_is_not_finite_is_told_once_and_the_last_good_checkpoint_kept(place, tmp_path):
+    options = ("training.steps=40", "training.learning_rate=1e15", "training.checkpoint_every=1")
+    [training, *_] = stages.trainings(place.run(tmp_path / "out", *options))
+    news = []
+    with pytest.raises(ValueError, match=r"training step \d+: the loss is .*; lower training\.learning_rate") as error:
+        train([training], report=news.append)
+    failed = int(str(error.value).split(":")[0].split()[-1])
+    assert training.checkpoint.done == failed >= 1
+    assert [n.step for n in news] == list(range(1, failed + 1)), "it is not tried again"
+    assert all(torch.isfinite(v).all() for v in training.trainer().model.state_dict().values())
+    assert read_card(training.folder) is None
+
+
+def test_a_model_of_another_training_is_refused_and_discarded_only_on_demand(place, tmp_path):
+    [training, *_] = stages.trainings(place.run(tmp_path / "out"))
+    [other, *_] = stages.trainings(place.run(tmp_path / "out", "training.seed=5", "training.change_weight=0.5"))
+    survey(training.cube, training.tiling, training.recipe.sampling)
+    trainer = training.trainer()
+    training.save(trainer, {})
+    other.checkpoint.save(trainer)
+    assert training.finished
+    words = (rf"{training.folder} holds another training \(training\.change_weight 0\.03 there, 0\.5 here; "
+             r"training\.seed 0 there, 5 here\): `luray train --restart`")
+    with pytest.raises(ValueError, match=words):
+        train([other])
+    training.discard_another()
+    assert training.finished, "what is its own is kept"
+    other.discard_another()
+    assert not other.finished
+    assert not Path(other.checkpoint.path).exists()

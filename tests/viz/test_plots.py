@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 
 from luray.schema import HILDA
 from luray.viz.figure import ACCENT, INK, MUTED, axes_at, new_figure, save
-from luray.viz.plots import area_by_class, confidence_over_time, draw_areas, draw_confidence, skill_by_lead_year, spread
+from luray.viz.plots import (
+    area_by_class,
+    confidence_over_time,
+    draw_areas,
+    draw_confidence,
+    skill_by_lead_year,
+    spread,
+    validation_of_model,
+)
 from luray.viz.view import View, rgb, shares
 from tests.viz.pictures import COLOURS, GRID, ORIGINS, YEARS, image_of, write_product
 
@@ -110,6 +118,27 @@ def test_a_score_that_does_not_exist_is_a_gap_and_no_test_an_error(tmp_path):
     assert 0 < gap < whole
     with pytest.raises(ValueError, match="no test"):
         skill_by_lead_year(metrics(), tmp_path / "none.png")
+
+
+def test_the_validation_of_a_model_shows_its_points_where_they_are(tmp_path):
+    def point(change, gain):
+        return {"predicted_over_observed": change, "accuracy": 0.9 + gain, "persistence": 0.9, "figure_of_merit": 0.2,
+                "reliability": [{"share": 0.5, "predicted": p, "observed": p} for p in (0.0, 0.5, 1.0)]}
+
+    def draw(cautious):
+        report = {"direction": "forward", "years": [2000, 2009], "caveats": ["aggregated"],
+                  "curve": [point(change / 10, 0.01 - change / 500) for change in range(1, 15)],
+                  "points": {"cautious": point(*cautious), "unbiased": point(1.0, -0.01)}}
+        validation_of_model(report, tmp_path / "v.png")
+        image = image_of(tmp_path / "v.png")
+        panel = image[150:460, 112:500]  # below the title, left of the second panel
+        rows, cols = np.nonzero((panel == rgb(ACCENT)).all(axis=-1))
+        keep = (cols < 380) & (rows > 40)  # without the legend's marker
+        return rows[keep].mean(), cols[keep].mean()
+
+    low, high = draw((0.2, 0.001)), draw((0.6, 0.005))
+    assert high[1] > low[1] + 80, "more change lies further right"
+    assert high[0] < low[0] - 10, "more accuracy lies higher"
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8).map(sorted))
