@@ -156,11 +156,29 @@ def train(file: RunFile, set_: Set = None,
 
 @app.command()
 def infer(file: RunFile, set_: Set = None,
-          restart: Annotated[bool, typer.Option("--restart", help="Delete an earlier product first.")] = False) -> None:
-    """Walk year by year, forward and backward, and write the product."""
+          restart: Annotated[bool, typer.Option("--restart", help="Delete an earlier product first.")] = False,
+          from_year: Annotated[int | None, typer.Option(metavar="YEAR", show_default=False, help="Compute the maps from "
+                                                        "this predicted year on again.")] = None) -> None:
+    """Walk year by year, forward and backward, and write the product.
+
+    Interrupted, it goes on where it was. One job at a time writes a product;
+    `luray status RUN.toml` says how far it is.
+    """
     run = load_run(file, set_ or ())
     with session(run):
-        _infer(run, restart=restart)
+        _infer(run, restart=restart, from_year=from_year)
+
+
+@app.command()
+def status(place: Annotated[str, typer.Argument(metavar="PRODUCT|RUN.toml", help="A product.zarr on any store, or a run "
+                                                "file.")], set_: Set = None) -> None:
+    """How far a product is: years, tiles, rate, time left; also while it is being written."""
+    from luray.cube.status import status_of
+    from luray.viz.tables import status_lines
+
+    url = load_run(Path(place), set_ or ()).product if place.endswith(".toml") else place
+    for line in status_lines(status_of(url)):
+        out.print(escape(line), soft_wrap=True)
 
 
 @app.command()
@@ -320,11 +338,11 @@ def _train(run: RunConfig, *, restart: bool) -> None:
                       f"predicted / observed {scored['predicted_over_observed']:.2f}")
 
 
-def _infer(run: RunConfig, *, restart: bool) -> None:
+def _infer(run: RunConfig, *, restart: bool, from_year: int | None = None) -> None:
     from luray.distributed import stages
 
     with progress("infer") as show:
-        missed = stages.infer(run, restart=restart, report=show)
+        missed = stages.infer(run, restart=restart, from_year=from_year, report=show)
     if missed.blocks:
         out.print(f"demand: in {missed.blocks} coarse cell-years the scenario asks for more than can change: "
                   f"{missed.cut + missed.missed} fine cells short")

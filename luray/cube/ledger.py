@@ -7,8 +7,9 @@ whole, by which run, and with which sha256. Receipts of another fingerprint are 
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,14 @@ def tile_year_of(key: str) -> tuple[int, Tile]:
     return int(year), Tile(int(row), int(col))
 
 
+def _time(info: Mapping[str, Any]) -> float:
+    """When an object was written, as file systems say it: a number, a date or its text; 0 where they do not."""
+    said = next((info[key] for key in ("mtime", "LastModified", "updated") if info.get(key)), 0.0)
+    if isinstance(said, str):
+        said = datetime.fromisoformat(said)
+    return said.timestamp() if isinstance(said, datetime) else float(said)
+
+
 @dataclass(frozen=True)
 class Ledger:
     """The receipts of one run on one store."""
@@ -62,11 +71,16 @@ class Ledger:
 
     def done(self) -> set[str]:
         """Keys with a receipt, from one listing."""
+        return set(self.written())
+
+    def written(self) -> dict[str, float]:
+        """Keys with a receipt and when it was written, in seconds since 1970, from one listing."""
         fs, root = filesystem(self.folder)
         with accessing(self.folder):
             if not fs.exists(root):
-                return set()
-            return {p[len(root) + 1 : -5] for p in fs.find(root) if p.endswith(".json")}
+                return {}
+            return {p[len(root) + 1 : -5]: _time(info) for p, info in fs.find(root, detail=True).items()
+                    if p.endswith(".json")}
 
     def sha256(self, key: str) -> str:
         """The recorded hash of a key, empty when the receipt is missing or damaged."""

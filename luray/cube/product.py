@@ -44,6 +44,14 @@ class Span:
         chains: dict[Direction, tuple[int, ...]] = {"backward": backward, "forward": forward}
         return {direction: years for direction, years in chains.items() if len(years) > 1}
 
+    def from_year(self, year: int) -> list[int]:
+        """The predicted years from `year` on, in its chain's direction. Raises ValueError for a year of no chain."""
+        for years in self.chains.values():
+            if year in years[1:]:
+                return list(years[years.index(year) :])
+        raise ValueError(f"{year} is not predicted: the product has {self.first}-{self.last}, of which "
+                         f"{self.observed[0]}-{self.observed[1]} are observed")
+
     @property
     def origins(self) -> list[int]:
         """Index into `ORIGINS` of each year."""
@@ -70,8 +78,8 @@ class Product:
         """Receipts of the tile-years."""
         return Ledger(self.url, self.fingerprint)
 
-    def create(self, cube: Cube, *, title: str, models: Mapping[Direction, str], scenario: str) -> None:
-        """Create the empty store, or find it as an earlier run of the same fingerprint left it.
+    def create(self, cube: Cube, *, title: str, models: Mapping[Direction, str], scenario: str, tiles: int) -> None:
+        """Create the empty store for so many `tiles` a year, or find it as an earlier run of this fingerprint left it.
 
         Raises ValueError naming both sides when the store belongs to another run.
         """
@@ -79,7 +87,7 @@ class Product:
         if not owner:
             about = {"fingerprint": self.fingerprint, "finished": False,
                      "models": {d: _fingerprint(folder) for d, folder in models.items()}, "scenario": scenario,
-                     "cube": cube.fingerprint, "tile": self.tiling.tile}
+                     "cube": cube.fingerprint, "tile": self.tiling.tile, "tiles": tiles}
             self.ledger.forget()
             attributes = {"title": title, "caveats": list(cube.caveats), "luray": about, "grid": asdict(cube.grid)}
             with accessing(self.url):
@@ -171,10 +179,11 @@ class Product:
                 if (self.ledger.sha256(key_of(year, tile)) or "no receipt") != self.digest(year, tile)]
 
     def withdraw(self, keys: Sequence[tuple[int, Tile]]) -> None:
-        """Remove receipts and shards of tile-years, so that they are computed again.
+        """Remove receipts and shards of tile-years, so that they are computed again; the product is unfinished until then.
 
         The shards go too: Zarr reads the index of an old shard before it writes a new one, and stops at a damaged one.
         """
+        self._mark(finished=False)
         self.ledger.withdraw(key_of(year, tile) for year, tile in keys)
         for year, tile in keys:
             for name in ("land_use", "confidence"):
@@ -183,7 +192,12 @@ class Product:
     def finish(self) -> None:
         """Mark the product as finished and consolidate its metadata: from now on readers may use it."""
         with accessing(self.url):
-            root = self._arrays
-            root.attrs["luray"] = {**root.attrs["luray"], "finished": True}  # type: ignore[dict-item]
+            self._mark(finished=True)
             consolidate(self.url)
+
+    def _mark(self, *, finished: bool) -> None:
+        """Say whether the product is finished; that drops consolidated metadata."""
+        with accessing(self.url):
+            root = self._arrays
+            root.attrs["luray"] = {**root.attrs["luray"], "finished": finished}  # type: ignore[dict-item]
 

@@ -5,6 +5,7 @@ A row of the dataset names a window and its years, a few bytes. The arrays are r
 stores them (see `cube.packing`), never as float stacks at the fine resolution.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ import numpy as np
 import ray.data
 import torch
 from numpy.typing import NDArray
-from ray.data import Dataset
+from ray.data import DataContext, Dataset
 from ray.data.collate_fn import NumpyBatchCollateFn
 from torch import Tensor
 
@@ -165,6 +166,14 @@ def read_windows(cube: Cube, tiling: Tiling, years: tuple[int, ...] | range, *, 
         return rows
     return rows.map_batches(_Packer, fn_constructor_args=(cube, tiling), batch_size=READ_AT_ONCE,
                             concurrency=(1, readers), num_cpus=1)
+
+
+def in_order_and_silent() -> None:
+    """Have the datasets of this process keep the order of their rows, and say nothing: luray reports progress itself."""
+    context = DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
 
 
 def _rows(groups: Rows, *, windows: Windows) -> dict[str, NDArray[Any]]:

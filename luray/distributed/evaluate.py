@@ -8,7 +8,7 @@ import numpy as np
 
 from luray.cube.tileyear import Run
 from luray.distributed import Report, silent
-from luray.distributed.data import Rows, read_windows
+from luray.distributed.data import Rows, in_order_and_silent, read_windows
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.statistics import deflicker, tile_statistics
 from luray.windows import Tile
@@ -43,6 +43,7 @@ def _tallied(rows: Rows, *, run: Run, years: tuple[int, ...]) -> dict[str, Any]:
 
 def evaluate(run: Run, years: tuple[int, ...], *, report: Report = silent) -> Pair:
     """Tallies of a finished rollout over all tiles; `years` begin with its start."""
+    in_order_and_silent()
     tiling = run.geometry.tiling
     tiles = replace(tiling, window=tiling.tile, stride=tiling.tile)
     rows = read_windows(run.cube, tiles, years, length=len(years))

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
+from luray.cube.lease import Lease
 from luray.cube.ledger import tile_year_of
 from luray.cube.tileyear import Run, SumsLost, TileYears
 from luray.demand import Shortfall
@@ -81,15 +82,15 @@ class Flight:
     copied: tuple[Tile, tuple[int, ...]] | None = None
 
 
-def infer(run: Run, *, workers: int, years_in_flight: int, report: Report = silent) -> Shortfall:
+def infer(run: Run, *, workers: int, years_in_flight: int, lease: Lease, report: Report = silent) -> Shortfall:
     """Compute every tile-year of a run that has no receipt yet, then finish the product; returns what it misses of the
     scenario's demand in the tile-years that were computed.
 
-    `report` gets the number of tile-years done and in all. Raises ValueError with the worker's own message when an
+    `report` gets the number of tile-years done and in all. Raises HeldError when another job takes over, ValueError with the worker's own message when an
     input or the store is at fault, RuntimeError when a tile-year failed `ATTEMPTS` times because workers died.
     """
     driver = Driver(run, workers=workers, years_in_flight=years_in_flight, report=report)
-    driver.go()
+    driver.go(lease)
     run.product.finish()
     return driver.shortfall
 
@@ -114,13 +115,14 @@ class Driver:
         self._failures: Counter[Any] = Counter()
         self.shortfall = Shortfall()
 
-    def go(self) -> None:
-        """Run to the end."""
+    def go(self, lease: Lease) -> None:
+        """Run to the end, or until another job has the product."""
         self.report(self._total - self._left, self._total)
         while self._left:
             self._dispatch()
             assert self._flights, "nothing runs and something is left: the wavefront is stuck"
             finished, _ = ray.wait(list(self._flights), num_returns=1, fetch_local=False)
+            lease.require()
             for marker in finished:
                 self._land(marker)
             self.report(self._total - self._left, self._total)

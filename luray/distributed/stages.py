@@ -11,6 +11,7 @@ from luray.catalog.read import find_assets
 from luray.config import RunConfig
 from luray.cube.build import BuildPlan, plan_build
 from luray.cube.check import REFUSALS, CheckReport, Opened
+from luray.cube.lease import Lease, leased
 from luray.cube.ledger import fingerprint_of
 from luray.cube.product import Product, Span
 from luray.cube.regions import Cube
@@ -141,16 +142,24 @@ def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | 
                run.inference.threads, point, scenario, strength)
 
 
-def infer(run: RunConfig, *, restart: bool = False, report: Report = silent) -> Shortfall:
-    """Compute the product of a run, or what is missing of it; `restart` deletes an earlier one first.
+def infer(run: RunConfig, *, restart: bool = False, from_year: int | None = None, report: Report = silent) -> Shortfall:
+    """Compute the product of a run, or what is missing of it.
 
-    Returns what the computed maps miss of the scenario's demand.
+    `restart` deletes an earlier product first; `from_year` withdraws its maps from a predicted year on, in the direction
+    of travel, so that they are computed again. Returns what the computed maps miss of the scenario's demand. Raises
+    HeldError while another job writes the product, ValueError for a `from_year` that is not predicted.
     """
     plan = rollout_of(run, run.inference.span, run.product)
-    if restart:
-        remove(run.path("stac", "catalog.json"))  # readers lose the catalog before what it points at
-        plan.product.remove()
-    return _roll_out(run, plan, run.title or run.name, report=report)
+    redone = [] if from_year is None else plan.product.span.from_year(from_year)
+    with leased(run.product) as lease:
+        if restart:
+            _unpublish(run)
+            plan.product.remove()
+        _create(run, plan, run.title or run.name)
+        if redone:
+            _unpublish(run)
+            plan.product.withdraw([(year, tile) for year in redone for tile in plan.geometry.tiles])
+        return _roll_out(run, plan, lease, report=report)
 
 
 def is_of_another_run(run: RunConfig) -> bool:
@@ -175,7 +184,9 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
         plan = rollout_of(run, span, url, point=point)
         if url != run.product and plan.product.is_of_another_run:
             plan.product.remove()  # a rollout of an earlier model is nobody's result
-        _roll_out(run, plan, f"{run.title or run.name}: test {test.name}", report=report)
+        with leased(url) as lease:
+            _create(run, plan, f"{run.title or run.name}: test {test.name}")
+            _roll_out(run, plan, lease, report=report)
         way = 1 if test.direction == "forward" else -1
         years = tuple(y for y in range(test.start, test.stop + way, way) if y in plan.cube.years)
         if years[:1] != (test.start,) or len(years) < 2:
@@ -205,10 +216,20 @@ def damaged(run: RunConfig, *, report: Report = silent) -> list[tuple[int, Tile]
 
 def withdraw(run: RunConfig, keys: Sequence[tuple[int, Tile]]) -> None:
     """Withdraw tile-years, so that the next inference computes them again."""
+    _unpublish(run)
     rollout_of(run, run.inference.span, run.product).product.withdraw(keys)
 
 
-def _roll_out(run: RunConfig, plan: Run, title: str, *, report: Report) -> Shortfall:
-    plan.product.create(plan.cube, title=title, models=plan.models, scenario=run.scenario)
-    return luray.distributed.infer.infer(plan, workers=run.inference.workers,
+def _unpublish(run: RunConfig) -> None:
+    """Take the catalog from the readers, before what it points at."""
+    remove(run.path("stac", "catalog.json"))
+
+
+def _create(run: RunConfig, plan: Run, title: str) -> None:
+    plan.product.create(plan.cube, title=title, models=plan.models, scenario=run.scenario,
+                        tiles=len(plan.geometry.tiles))
+
+
+def _roll_out(run: RunConfig, plan: Run, lease: Lease, *, report: Report) -> Shortfall:
+    return luray.distributed.infer.infer(plan, workers=run.inference.workers, lease=lease,
                                          years_in_flight=run.inference.years_in_flight, report=report)

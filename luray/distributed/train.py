@@ -22,14 +22,13 @@ import ray.train
 import ray.train.torch
 import torch
 from pyarrow.fs import FSSpecHandler, PyFileSystem
-from ray.data import DataContext
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from torch import Tensor
 
 from luray.cube.ledger import fingerprint_of
 from luray.cube.regions import Cube
 from luray.cube.survey import surveyed
-from luray.distributed.data import Share, WindowReader, micro_batches, read_windows
+from luray.distributed.data import Share, WindowReader, in_order_and_silent, micro_batches, read_windows
 from luray.distributed.survey import survey
 from luray.model.calibration import (
     PLAIN,
@@ -403,8 +402,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
 
 def _feed(training: Training, share: Share, device: torch.device) -> Iterator[dict[int, Sample]]:
     """This worker's micro-batches of every step of its share, from a dataset of its own."""
-    DataContext.get_current().enable_progress_bars = False
-    DataContext.get_current().execution_options.preserve_order = True
+    in_order_and_silent()
     recipe = training.recipe
     rows = read_windows(training.cube, training.tiling, range(recipe.years[0], recipe.years[1] + 1), windows=share,
                         arrays=recipe.read, readers=recipe.readers)

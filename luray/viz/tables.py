@@ -15,6 +15,7 @@ from rich.text import Text
 from luray.cube.build import BuildPlan
 from luray.cube.check import CheckReport, Row
 from luray.cube.costs import costs, objects, worker_memory
+from luray.cube.status import Status
 from luray.sources import About
 
 OK, BAD, QUIET = "green", "bold red", "dim"
@@ -159,3 +160,35 @@ def training_line(metrics: Mapping[str, float], held_out: Mapping[str, float], *
     minutes, seconds = divmod(round(seconds_left), 60)
     texts += [f"{metrics['learning_rate']:.5f}", f"{metrics['samples_per_second']:.1f}", f"{minutes}:{seconds:02d}"]
     return "".join(f"{text:>{width}}" for text, (_, width) in zip(texts, TRAINING_COLUMNS, strict=True))
+
+
+def status_lines(status: Status) -> list[str]:
+    """How far a product is, in a few lines."""
+    done, complete = sum(status.done.values()), status.complete
+    lines = [status.title, f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} years whole: "
+                           f"{spans(complete) or 'none'}"]
+    begun = [year for year in status.years if 0 < status.done[year] < status.tiles]
+    if begun:
+        lines.append("  begun: " + ", ".join(f"{year} ({status.done[year]}/{status.tiles})" for year in begun[:8])
+                     + (" ..." if len(begun) > 8 else ""))
+    if status.finished:
+        return [*lines, "  finished"]
+    rate = status.rate()
+    pace = f"{rate:.2f} tile-years/s, {_duration((status.total - done) / rate)} left" if rate else "none done lately"
+    return [*lines, f"  {f'being written by {status.holder}' if status.holder else 'nobody is writing it'}; {pace}"]
+
+
+def spans(years: Sequence[int]) -> str:
+    """Ascending years as spans, such as 1850-1900, 2001."""
+    parts: list[list[int]] = []
+    for year in years:
+        if parts and year == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], year]
+        else:
+            parts.append([year])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

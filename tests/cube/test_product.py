@@ -8,7 +8,7 @@ YEARS = Span(2001, 2003, (2001, 2003))
 
 def created(cube, url):
     product = Product(str(url), YEARS, cube.tiling(window=8, stride=4, tile=8), "f" * 64)
-    product.create(cube, title="t", models={}, scenario="ssp245")
+    product.create(cube, title="t", models={}, scenario="ssp245", tiles=4)
     return product
 
 

@@ -9,8 +9,10 @@ import xarray as xr
 import zarr
 
 from luray.blending import window_weights
+from luray.cube import lease
 from luray.cube.ledger import key_of
 from luray.cube.regions import Cube
+from luray.cube.status import status_of
 from luray.cube.tileyear import settle
 from luray.distributed import stages
 from luray.inference import Predictor, freely, serial_rollout
@@ -198,6 +200,66 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
     first = []
     stages.infer(run, report=lambda done, total: first.append(done))
     assert first[0] > 0
+    assert_equals_serial(run, expected)
+
+
+def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(place, tmp_path, expected):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    stages.infer(run)
+    assert status_of(run.product).finished
+    tiles = len(stages.rollout_of(run, run.inference.span, run.product).geometry.tiles)
+    for year, again in ((2007, 2), (1997, 2)):  # 2007 and 2008, and backward 1997 and 1996
+        reports = []
+        stages.infer(run, from_year=year, report=lambda done, total, reports=reports: reports.append((done, total)))
+        assert reports[0][1] - reports[0][0] == again * tiles
+        assert_equals_serial(run, expected)
+    with pytest.raises(ValueError, match="2002 is not predicted: the product has 1996-2008, of which 2000-2004"):
+        stages.infer(run, from_year=2002)
+
+
+def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is(place, tmp_path, expected):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    stages.infer(run)
+
+    class Stop(Exception):
+        pass
+
+    seen = []
+
+    def report(done: int, total: int) -> None:
+        seen.append(status_of(run.product))
+        if done > total - 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        stages.infer(run, from_year=2007, report=report)
+    assert seen[0].complete == list(range(1996, 2007))
+    assert not seen[0].finished
+    assert f"process {os.getpid()} on" in seen[0].holder
+    assert seen[0].total == sum(seen[0].done.values()) + 2 * seen[0].tiles
+    with pytest.raises((ValueError, KeyError, FileNotFoundError)):
+        xr.open_zarr(run.product, consolidated=True)
+    assert status_of(run.product).holder == ""
+    stages.infer(run)
+    assert_equals_serial(run, expected)
+
+
+def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expected, monkeypatch):
+    monkeypatch.setattr(lease, "RENEWED_EVERY", 0.2)
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    refused = []
+
+    def report(done: int, total: int) -> None:
+        if not refused:
+            with pytest.raises(lease.HeldError, match=r"product\.zarr is being written by process .* since"):
+                stages.infer(run)
+            refused.append(done)
+
+    stages.infer(run, report=report)
+    assert refused
     assert_equals_serial(run, expected)
 
 

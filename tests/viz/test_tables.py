@@ -1,14 +1,28 @@
 """Tables of the command line: readable in 100 columns, whole in a pipe."""
 
 import io
+import time
+from collections import Counter
 
 import pytest
 from rich.console import Console
 
 from luray.cube.check import CheckReport, Opened, Row, SourceCheck
+from luray.cube.status import Status
 from luray.sources import about_of, kinds
 from luray.sources.luh2 import Luh2Config
-from luray.viz.tables import Listed, check_lines, check_table, refusals_of, sources_lines, sources_table
+from luray.viz.tables import (
+    Listed,
+    check_lines,
+    check_table,
+    refusals_of,
+    sources_lines,
+    sources_table,
+    spans,
+    status_lines,
+    training_head,
+    training_line,
+)
 
 LONG = "/data/luh2/states.nc, year 1950: 3 cells have states that do not sum to 1 - icwtr; get the file again"
 REPORT = CheckReport("global", (
@@ -74,3 +88,32 @@ def test_what_was_found_or_refused_is_listed_with_its_place():
     assert "  looked in s3://bucket/luh2" in text
     assert "secret" not in text
     assert text.endswith("  refused   no states.nc")
+
+
+def test_a_line_of_a_training_stands_under_its_headings():
+    metrics = {"loss": 0.28, "loss_land": 0.25, "loss_changed": 1.6, "accuracy": 0.92, "persistence": 0.94,
+               "figure_of_merit": 0.17, "predicted_over_observed": 1.1, "learning_rate": 0.0039, "samples_per_second": 20.1}
+    held_out = {"accuracy": 0.951, "persistence": 0.949, "figure_of_merit": 0.142, "predicted_over_observed": 0.31}
+    head, line = training_head(), training_line(metrics, held_out, epoch=3, step=750, seconds_left=425)
+    assert len(head) == len(line) <= 140
+    for name, text in (("epoch", "3"), ("loss", "0.2800"), ("on change", "1.6000"), ("held out", "0.9510"),
+                       ("samples/s", "20.1"), ("left", "7:05")):
+        end = head.index(name) + len(name)
+        assert line[:end].split()[-1] == text, name
+    assert training_line(metrics, {}, epoch=1, step=9, seconds_left=0).split().count("-") == 4
+
+
+def test_a_status_says_what_is_done_at_what_rate_and_by_whom():
+    now = time.time()
+    status = Status("Land use", (1999, 2000, 2001, 2002), 4, Counter({1999: 4, 2000: 4, 2001: 1}),
+                    tuple(now - 40 + 5 * i for i in range(9)), finished=False, holder="process 7 on node")
+    assert status.rate() == pytest.approx(0.2)
+    text = "\n".join(status_lines(status))
+    assert "9 of 16 tile-years, 2 of 4 years whole: 1999-2000" in text
+    assert "begun: 2001 (1/4)" in text
+    assert "being written by process 7 on node; 0.20 tile-years/s, 0:00:35 left" in text
+    idle = Status("Land use", (1999,), 4, Counter({1999: 1}), (now - 5000, now - 4000), finished=False, holder="")
+    assert "nobody is writing it; none done lately" in "\n".join(status_lines(idle))
+    whole = Status("Land use", (1999,), 4, Counter({1999: 4}), (), finished=True, holder="")
+    assert status_lines(whole)[-1] == "  finished"
+    assert spans([1850, 1851, 1853, 1855, 1856]) == "1850-1851, 1853, 1855-1856"
