@@ -157,8 +157,8 @@ def train(file: RunFile, set_: Set = None,
 @app.command()
 def infer(file: RunFile, set_: Set = None,
           restart: Annotated[bool, typer.Option("--restart", help="Delete an earlier product first.")] = False,
-          from_year: Annotated[int | None, typer.Option(metavar="YEAR", show_default=False, help="Compute the maps from "
-                                                        "this predicted year on again.")] = None) -> None:
+          from_year: Annotated[int | None, typer.Option(metavar="YEAR", show_default=False, help="Compute the maps of "
+                                                        "this predicted year and on again.")] = None) -> None:
     """Walk year by year, forward and backward, and write the product.
 
     Interrupted, it goes on where it was. One job at a time writes a product;
@@ -170,8 +170,9 @@ def infer(file: RunFile, set_: Set = None,
 
 
 @app.command()
-def status(place: Annotated[str, typer.Argument(metavar="PRODUCT|RUN.toml", help="A product.zarr on any store, or a run "
-                                                "file.")], set_: Set = None) -> None:
+def status(place: Annotated[str, typer.Argument(metavar="PRODUCT|RUN.toml",
+                                                help="A product.zarr on any store, or a run file.")],
+           set_: Set = None) -> None:
     """How far a product is: years, tiles, rate, time left; also while it is being written."""
     from luray.cube.status import status_of
     from luray.viz.tables import status_lines
@@ -333,7 +334,7 @@ def _train(run: RunConfig, *, restart: bool) -> None:
         out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")
         card = read_card(run.model_folder(direction))
         for point, scored in (card.training["validation"].items() if card else ()):
-            out.print(f"  {point} on held-out blocks, one year: accuracy {scored['accuracy']:.4f} (persistence "
+            out.print(f"  {point} on held-out cells, one year: accuracy {scored['accuracy']:.4f} (persistence "
                       f"{scored['persistence']:.4f}), Figure of Merit {scored['figure_of_merit']:.3f}, change "
                       f"predicted / observed {scored['predicted_over_observed']:.2f}")
 

@@ -1,7 +1,7 @@
 """One job a store: a lease beside it, which its holder renews.
 
-Two jobs on one product would write the same bytes, but pay for them twice. A lease is `<store>.lease`, a small JSON that
-names its holder. Clocks are not compared: a lease is alive if it changes while one looks at it.
+Two jobs on one product would write the same bytes, but pay for them twice. A lease is `<store>.lease`, a small JSON
+that names its holder. Clocks are not compared: a lease is alive if it changes while one looks at it.
 """
 
 import json

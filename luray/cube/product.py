@@ -179,9 +179,10 @@ class Product:
                 if (self.ledger.sha256(key_of(year, tile)) or "no receipt") != self.digest(year, tile)]
 
     def withdraw(self, keys: Sequence[tuple[int, Tile]]) -> None:
-        """Remove receipts and shards of tile-years, so that they are computed again; the product is unfinished until then.
+        """Remove receipts and shards of tile-years, so that they are computed again.
 
-        The shards go too: Zarr reads the index of an old shard before it writes a new one, and stops at a damaged one.
+        Until then the product is unfinished. The shards go too: Zarr reads the index of an old shard before it writes a
+        new one, and stops at a damaged one.
         """
         self._mark(finished=False)
         self.ledger.withdraw(key_of(year, tile) for year, tile in keys)

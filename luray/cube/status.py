@@ -54,9 +54,11 @@ def status_of(url: str) -> Status:
         with accessing(url):
             root = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=False)
         about: Any = root.attrs["luray"]
-        years, tiles = tuple(int(y) for y in root["year"][:]), int(about["tiles"])  # type: ignore[index, union-attr, arg-type]
+        array: Any = root["year"]
+        years, tiles = tuple(array[:].tolist()), int(about["tiles"])
     except (FileNotFoundError, KeyError):
-        raise FileNotFoundError(f"{url}: no product of luray; give the product.zarr of a run, or its run file") from None
+        raise FileNotFoundError(f"{url}: no product of luray; give the product.zarr of a run, or its run file"
+                                ) from None
     written = Ledger(url, about["fingerprint"]).written()
     lease = Lease(url).found()
     return Status(str(root.attrs.get("title", url)), years, tiles, Counter(tile_year_of(key)[0] for key in written),

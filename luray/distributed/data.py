@@ -169,7 +169,7 @@ def read_windows(cube: Cube, tiling: Tiling, years: tuple[int, ...] | range, *, 
 
 
 def in_order_and_silent() -> None:
-    """Have the datasets of this process keep the order of their rows, and say nothing: luray reports progress itself."""
+    """Have the datasets of this process keep the order of their rows, and say nothing: luray reports itself."""
     context = DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False

@@ -86,8 +86,9 @@ def infer(run: Run, *, workers: int, years_in_flight: int, lease: Lease, report:
     """Compute every tile-year of a run that has no receipt yet, then finish the product; returns what it misses of the
     scenario's demand in the tile-years that were computed.
 
-    `report` gets the number of tile-years done and in all. Raises HeldError when another job takes over, ValueError with the worker's own message when an
-    input or the store is at fault, RuntimeError when a tile-year failed `ATTEMPTS` times because workers died.
+    `report` gets the number of tile-years done and in all. Raises HeldError when another job takes over, ValueError
+    with the worker's own message when an input or the store is at fault, RuntimeError when a tile-year failed
+    `ATTEMPTS` times because workers died.
     """
     driver = Driver(run, workers=workers, years_in_flight=years_in_flight, report=report)
     driver.go(lease)

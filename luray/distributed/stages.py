@@ -145,9 +145,9 @@ def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | 
 def infer(run: RunConfig, *, restart: bool = False, from_year: int | None = None, report: Report = silent) -> Shortfall:
     """Compute the product of a run, or what is missing of it.
 
-    `restart` deletes an earlier product first; `from_year` withdraws its maps from a predicted year on, in the direction
-    of travel, so that they are computed again. Returns what the computed maps miss of the scenario's demand. Raises
-    HeldError while another job writes the product, ValueError for a `from_year` that is not predicted.
+    `restart` deletes an earlier product first; `from_year` withdraws its maps from a predicted year on, in the
+    direction of travel, so that they are computed again. Returns what the computed maps miss of the scenario's demand.
+    Raises HeldError while another job writes the product, ValueError for a `from_year` that is not predicted.
     """
     plan = rollout_of(run, run.inference.span, run.product)
     redone = [] if from_year is None else plan.product.span.from_year(from_year)

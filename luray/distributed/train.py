@@ -31,11 +31,13 @@ from luray.cube.survey import surveyed
 from luray.distributed.data import Share, WindowReader, in_order_and_silent, micro_batches, read_windows
 from luray.distributed.survey import survey
 from luray.model.calibration import (
+    FEWEST,
     PLAIN,
     Calibration,
     Cells,
     OperatingPoint,
     calibrate,
+    changed,
     cross_entropy,
     judged,
     thinned,
@@ -139,14 +141,23 @@ class Training:
         Raises ValueError when the cube lacks its years, or too little of them can be learned from.
         """
         recipe, (first, last) = self.recipe, self.recipe.years
+        sampling = recipe.sampling
         if first < self.cube.years[0] or last > self.cube.years[-1]:
             raise ValueError(f"training.years {first}-{last} reach outside the observed years {self.cube.years[0]}-"
                              f"{self.cube.years[-1]} of the cube; narrow them or add maps")
-        found = surveyed(self.cube, self.tiling, recipe.sampling)
-        if recipe.sampling.absent_classes == "refuse":
-            require_classes(found, self.cube.legend, years=recipe.years)
-        return SamplePlan(self.tiling, found, first, last, recipe.longest, self.direction, recipe.sampling,
-                          recipe.seed, use)
+        found, (first, last) = surveyed(self.cube, self.tiling, sampling), self.years(use)
+        if use == "training" and sampling.absent_classes == "refuse":
+            require_classes(found, self.cube.legend, years=(first, last))
+        length = 1 if use == "later" else recipe.longest
+        return SamplePlan(self.tiling, found, first, last, length, self.direction, sampling, recipe.seed, use)
+
+    def years(self, use: Use) -> tuple[int, int]:
+        """First and last map of a use."""
+        first, last = self.recipe.years
+        held = self.recipe.sampling.held_years(first, last, rollout_years=self.recipe.longest)
+        if self.direction == "forward":
+            return (last - held, last) if use == "later" else (first, last - held)
+        return (first, first + held) if use == "later" else (first + held, last)
 
     def share(self, *, done: int = 0, rank: int = 0, world: int = 1) -> Share:
         """The samples of one of `world` workers from step `done` on."""
@@ -181,24 +192,24 @@ class Training:
         balance = self.recipe.class_balance
         if not balance:
             return None
-        cells = surveyed(self.cube, self.tiling, self.recipe.sampling).cells_in(*self.recipe.years)
+        cells = surveyed(self.cube, self.tiling, self.recipe.sampling).cells_in(*self.years("training"))
         return torch.from_numpy(class_weights(cells, balance=balance)).to(device)
 
     @cached_property
-    def validation(self) -> SamplePlan | None:
-        """The samples of held-out blocks; None where nothing is held out."""
-        if not self.recipe.sampling.validation_share:
-            return None
-        try:
-            return self.plan("validation")
-        except ValueError as error:
-            log.warning("nothing is held out: %s", error)
-            return None
+    def held_out_plans(self) -> list[SamplePlan]:
+        """The samples of held-out blocks, and after them of held-out years; without those that the recipe lacks."""
+        plans: list[SamplePlan] = []
+        for use in ("validation", "later"):
+            first, last = self.years(use)
+            if first < last and (use == "later" or self.recipe.sampling.validation_share):
+                try:
+                    plans.append(self.plan(use))
+                except ValueError as error:
+                    log.warning("nothing is held out: %s", error)
+        return plans
 
-    def held_out(self, trainer: Trainer, *, share: float = 1.0) -> Cells | None:
+    def held_out(self, trainer: Trainer, plan: SamplePlan, *, share: float = 1.0) -> Cells:
         """What a model says of validation cells, `HELD_OUT` of them at most; of a share of them for a quick look."""
-        if (plan := self.validation) is None:
-            return None
         recipe = self.recipe
         batches = max(1, round(share * recipe.validation_batches))
         most = max(1, HELD_OUT // batches)
@@ -209,17 +220,19 @@ class Training:
     def judge(self, trainer: Trainer) -> tuple[dict[OperatingPoint, Calibration], dict[str, Any]]:
         """The operating points of a finished model, and the report on it, empty where it cannot be judged.
 
-        Where nothing can be held out, or too little changes there, the points are the weights as they are.
+        The temperature is that of the held-out blocks, the points are chosen in the held-out years; where too little
+        changes in one of them the other serves for both, and where in both the points are the weights as they are.
         """
-        cells = self.held_out(trainer)
-        if cells is None:
+        judged_on = [(plan, self.held_out(trainer, plan)) for plan in self.held_out_plans]
+        found = [(plan, cells) for plan, cells in judged_on if changed(cells) >= FEWEST]
+        if not found:
+            log.warning("operating points are not calibrated: fewer than %d held-out cells change; hold out more "
+                        "blocks or years (training.sampling)", FEWEST)
             return uncalibrated(), {}
-        try:
-            points = calibrate(cells)
-        except ValueError as error:
-            log.warning("operating points are not calibrated: %s", error)
-            return uncalibrated(), {}
-        return points, validation_report(cells, points)
+        plan, cells = found[-1]
+        points = calibrate(found[0][1], cells)
+        return points, {"held_out": "blocks" if plan.use == "validation" else "years",
+                        "years": [plan.first_year, plan.last_year]} | validation_report(cells, points)
 
     @property
     def report(self) -> str:
@@ -239,7 +252,7 @@ class Training:
                           "validation": scored},
                          self.fingerprint, self.identity, points=points)
         if report:
-            about = {"direction": self.direction, "years": self.recipe.years, "caveats": self.cube.caveats,
+            about = {"direction": self.direction, "caveats": self.cube.caveats,
                      "classes": [c.name for c in self.cube.legend.classes]}
             write_atomically(self.report, json.dumps(about | report, indent=1).encode())
         save_model(trainer.model, card, self.folder)
@@ -284,8 +297,11 @@ class Diary:
         self._since = time.monotonic()
 
     def _held_out(self, trainer: Trainer) -> Metrics:
-        cells = self._training.held_out(trainer, share=self.QUICK)
-        return {} if cells is None else judged(cells, PLAIN) | {"cross_entropy": cross_entropy(cells, PLAIN)}
+        plans = self._training.held_out_plans
+        if not plans:
+            return {}
+        cells = self._training.held_out(trainer, plans[-1], share=self.QUICK)
+        return judged(cells, PLAIN) | {"cross_entropy": cross_entropy(cells, PLAIN)}
 
 
 def run_steps(training: Training, trainer: Trainer, batches: Iterable[dict[int, Sample]], *,

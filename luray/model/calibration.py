@@ -51,24 +51,30 @@ class Cells(NamedTuple):
     weight_N: F64
 
 
-def calibrate(cells: Cells) -> dict[OperatingPoint, Calibration]:
+def changed(cells: Cells) -> int:
+    """How many cells change."""
+    return int((cells.prior_N != cells.truth_N).sum())
+
+
+def calibrate(cells: Cells, operating: Cells | None = None) -> dict[OperatingPoint, Calibration]:
     """Both operating points from held-out cells.
 
-    Both have the temperature of least cross-entropy (with a bias of its own). The bias then says how far down the list
-    of cells, those most likely to change first, change is predicted: unbiased, as much area as was observed to change;
-    cautious, as much as still keeps half of the accuracy over persistence that the best point of the list has, or none
-    where no point has any. Raises ValueError for fewer than `FEWEST` changed cells.
+    Both have the temperature of least cross-entropy (with a bias of its own) on `cells`. On `operating`, which is the
+    same cells unless given, the bias then says how far down the list of cells, those most likely to change first,
+    change is predicted: unbiased, as much area as was observed to change; cautious, as much as still keeps half of the
+    accuracy over persistence that the best point of the list has, or none where no point has any. Raises ValueError for
+    fewer than `FEWEST` changed cells.
     """
-    changed = int((cells.prior_N != cells.truth_N).sum())
-    if changed < FEWEST:
-        raise ValueError(f"{changed} of {cells.prior_N.size} validation cells change, expected at least {FEWEST} to "
-                         "fit P(change); hold out more blocks or years (training.sampling)")
+    for some in (cells, operating or cells):
+        if changed(some) < FEWEST:
+            raise ValueError(f"{changed(some)} of {some.prior_N.size} validation cells change, expected at least "
+                             f"{FEWEST} to fit P(change); hold out more blocks or years (training.sampling)")
 
     def entropy(x: F64) -> float:
         return cross_entropy(cells, Calibration(float(np.exp(x[0])), float(x[1])))
 
     best = minimize(entropy, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}).x
-    temperature = float(np.exp(best[0]))
+    temperature, cells = float(np.exp(best[0])), operating or cells
     margin_N, gain_N = _by_likelihood_of_change(cells, temperature)
     weight_N = cells.weight_N[(order := np.argsort(-margin_N, kind="stable"))]
     margin_N, gained_N, area_N = margin_N[order], gain_N[order].cumsum(), weight_N.cumsum()

@@ -20,7 +20,8 @@ from luray.schema import I32, Bool, Config, Direction, Legend
 from luray.windows import Box, Core, Tiling
 
 F64 = NDArray[np.float64]
-Use = Literal["training", "validation"]
+Use = Literal["training", "validation", "later"]
+"""Validation: the held-out blocks in the years of training. Later: all land in years held out from training."""
 
 
 class Draw(NamedTuple):
@@ -51,6 +52,9 @@ class SamplingConfig(Config):
     """Share of the land that is held out for validation, in whole blocks."""
     orientation: Literal["any", "fixed"] = "any"
     """any: samples are turned and mirrored at random."""
+    validation_years: float = 0.1
+    """Share of the years of training, the last in the direction of travel and at least one, that are held out, too: the
+    operating points are chosen on them. 0: none, the points are chosen on the blocks."""
     least_change: int = 100
     """Fewest changed cells that a model can be trained on."""
     absent_classes: Literal["refuse", "accept"] = "refuse"
@@ -63,8 +67,16 @@ class SamplingConfig(Config):
                 raise ValueError(f"training.sampling.{key} is {getattr(self, key)}, expected 0 to 1")
         if not 0 <= self.validation_share <= 0.5:
             raise ValueError(f"training.sampling.validation_share is {self.validation_share}, expected 0 to 0.5")
+        if not 0 <= self.validation_years <= 0.5:
+            raise ValueError(f"training.sampling.validation_years is {self.validation_years}, expected 0 to 0.5")
         if min(self.blocks) < 1 or self.least_change < 1:
             raise ValueError("training.sampling.blocks and least_change must be at least 1")
+
+
+    def held_years(self, first: int, last: int, *, rollout_years: int) -> int:
+        """How many of the years `first` .. `last` are held out, as many as leave a rollout to train on."""
+        wanted = max(1, round(self.validation_years * (last - first))) if self.validation_years else 0
+        return max(0, min(wanted, last - first - rollout_years))
 
 
 DEFAULT = SamplingConfig()
@@ -72,7 +84,7 @@ DEFAULT = SamplingConfig()
 
 @dataclass(frozen=True, eq=False)
 class SamplePlan:
-    """Samples of `first_year` .. `last_year`, for training or, from the held-out blocks alone, for validation.
+    """Samples of `first_year` .. `last_year`, for training or validation, see `Use`.
 
     Windows of training are shifted off the lattice by up to half a stride and turned, those of validation lie on it.
 
@@ -127,8 +139,7 @@ class SamplePlan:
         rows = np.clip(np.arange(box.row, box.row + box.height), 0, n_lat - 1)
         cols = np.arange(box.col, box.col + box.width)
         cols = cols % n_lon if self.tiling.periodic else np.clip(cols, 0, n_lon - 1)
-        held: Bool = self.held_RC[(rows // plot)[:, None], cols // plot]
-        return ~held if self.use == "training" else held
+        return self._own_RC[(rows // plot)[:, None], cols // plot]
 
     @cached_property
     def held_RC(self) -> Bool:
@@ -163,8 +174,14 @@ class SamplePlan:
     @cached_property
     def _plots_RC(self) -> Bool:
         """Plots that samples are drawn from."""
-        held = self.held_RC if self.use == "validation" else ~self.held_RC
-        return (self.survey.land_RC > 0) & held
+        return (self.survey.land_RC > 0) & self._own_RC
+
+    @cached_property
+    def _own_RC(self) -> Bool:
+        """Plots whose cells count."""
+        if self.use == "later":
+            return np.ones_like(self.held_RC)
+        return self.held_RC if self.use == "validation" else ~self.held_RC
 
     @cached_property
     def _plots(self) -> NDArray[np.int64]:

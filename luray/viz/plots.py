@@ -1,6 +1,6 @@
 """Charts: area by class and confidence over time, skill by lead year, the validation of a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +179,9 @@ def validation_of_model(report: Mapping[str, Any], path: str | Path) -> None:
     points = {name: report["points"][name] for name in ("cautious", "unbiased")}
     colours = {"cautious": ACCENT, "unbiased": "#c2703d"}
     curve = sorted(report["curve"], key=lambda entry: entry["predicted_over_observed"])
-    panels = (("Accuracy minus persistence, % of the land", lambda e: 100 * (e["accuracy"] - e["persistence"])),
-              ("Figure of Merit", lambda e: e["figure_of_merit"]))
+    panels: list[tuple[str, Callable[[Mapping[str, float]], float]]] = [
+        ("Accuracy minus persistence, % of the land", lambda e: 100 * (e["accuracy"] - e["persistence"])),
+        ("Figure of Merit", lambda e: e["figure_of_merit"])]
     for column, (title, value) in enumerate(panels):
         axes = axes_at(figure, 0.75 + 4 * column, 0.85, 3.2, 2.2)
         axes.plot([e["predicted_over_observed"] for e in curve], [value(e) for e in curve], color=MUTED, linewidth=1.4)
@@ -200,7 +201,7 @@ def validation_of_model(report: Mapping[str, Any], path: str | Path) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     _label(axes, "Share of cells that changed", "P(change) of the model")
     years = report["years"]
-    text_at(figure, 0.75, 3.5, f"The {report['direction']} model on held-out blocks, one year ahead, "
+    text_at(figure, 0.75, 3.5, f"The {report['direction']} model in held-out {report['held_out']}, one year ahead, "
             f"{years[0]}–{years[1]}", size=11, weight="bold")
     footnote(figure, report["caveats"], left=0.75)
     save(figure, path)

@@ -165,8 +165,8 @@ def training_line(metrics: Mapping[str, float], held_out: Mapping[str, float], *
 def status_lines(status: Status) -> list[str]:
     """How far a product is, in a few lines."""
     done, complete = sum(status.done.values()), status.complete
-    lines = [status.title, f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} years whole: "
-                           f"{spans(complete) or 'none'}"]
+    lines = [status.title, f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} years "
+                           f"whole: {spans(complete) or 'none'}"]
     begun = [year for year in status.years if 0 < status.done[year] < status.tiles]
     if begun:
         lines.append("  begun: " + ", ".join(f"{year} ({status.done[year]}/{status.tiles})" for year in begun[:8])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,8 +23,7 @@ def quick(monkeypatch):
 def write(store, **about):
     text = {"holder": "process 7 on other", "host": "other", "pid": 7, "since": "then", "token": "a", "renewal": 3}
     Lease(store)._write()
-    with open(f"{store}.lease", "w") as file:
-        json.dump(text | about, file)
+    Path(f"{store}.lease").write_text(json.dumps(text | about))
 
 
 def test_a_store_has_one_holder_and_is_free_again_afterwards(tmp_path):

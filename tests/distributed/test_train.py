@@ -92,7 +92,7 @@ def test_a_training_whose_worker_is_killed_goes_on_after_its_checkpoint(place, t
     weights, steps = serial_weights(training, threads=os.cpu_count() or 1)
     assert all(torch.equal(value, weights[name]) for name, value in found.items())
     events = EventAccumulator(f"{training.folder}/events").Reload().Scalars("training/loss")
-    told = sorted({*range(2, 41, 2), *range(5, 41, 5)})  # checkpoints and ends of epochs
+    told = [n for n in range(1, 41) if n % 2 == 0 or training.recipe.epoch_ended(n)]
     assert [e.step for e in events] == told, "nothing is missing in the curve, nothing is there twice"
     assert events[-1].value == pytest.approx(summary(steps[-2:])["loss"], rel=1e-5)
 
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_is_told_once_and_the_last_good_checkpoint_kep
     failed = int(str(error.value).split(":")[0].split()[-1])
     assert training.checkpoint.done == failed >= 1
     assert [n.step for n in news] == list(range(1, failed + 1)), "it is not tried again"
-    assert all(torch.isfinite(v).all() for v in training.trainer().model.state_dict().values())
+    assert all(torch.isfinite(weights).all() for weights in training.trainer().model.parameters())
     assert read_card(training.folder) is None
 
 

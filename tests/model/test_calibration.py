@@ -100,3 +100,17 @@ def test_scores_of_a_point_are_those_of_its_cells():
     assert found["figure_of_merit"] == pytest.approx(2 / 6)
     assert found["predicted_over_observed"] == pytest.approx(2 / 6)
     assert found["brier"] == pytest.approx((1 * .4**2 + 2 * .3**2 + 3 * .2**2 + 4 * .9**2) / 10)
+
+
+def test_points_are_chosen_on_the_operating_cells_at_the_temperature_of_the_others():
+    cells, _ = drawn(temperature=1.5)
+    operating, _ = drawn(bias=1.0, seed=4)
+    alone, both = calibrate(cells), calibrate(cells, operating)
+    for point in ("cautious", "unbiased"):
+        assert both[point].temperature == alone[point].temperature == pytest.approx(1.5, rel=0.05)
+        assert both[point].bias != alone[point].bias
+    told = share_of_change(operating, both["unbiased"])
+    assert told == pytest.approx(observed_change(operating), rel=0.01)
+    few = Cells(*(part[:50] for part in operating))
+    with pytest.raises(ValueError, match="of 50 validation cells change, expected at least"):
+        calibrate(cells, few)

@@ -302,3 +302,24 @@ def test_samples_of_training_come_in_every_symmetry_and_those_of_validation_as_t
     assert {fixed[k].symmetry for k in range(50)} == {0}
     assert {PLANS["validation"][k].symmetry for k in range(50)} == {0}
     assert [fixed[k][:2] for k in range(50)] == [plan_of()[k][:2] for k in range(50)]
+
+
+def test_later_samples_come_from_all_land_as_it_lies_and_count_everywhere():
+    plan = plan_of(use="later", first_year=1968, last_year=1969, rollout_years=1)
+    draws = [plan[k] for k in range(600)]
+    assert {d.years for d in draws} == {(1968, 1969)}
+    assert {d.symmetry for d in draws} == {0}
+    cores = {core_of(d) for d in draws}
+    held = {core_of(PLANS["validation"][k]) for k in range(300)}
+    assert held < cores, "blocks that are held out from training, and the others"
+    assert all(plan.counted(d.box).all() for d in draws[:50])
+
+
+@given(first=st.integers(1900, 1950), n=st.integers(1, 60), share=st.sampled_from([0.0, 0.1, 0.5]), k=st.integers(1, 4))
+def test_held_years_are_a_share_at_least_one_and_leave_a_rollout(first, n, share, k):
+    held = SamplingConfig(validation_years=share).held_years(first, first + n, rollout_years=k)
+    assert 0 <= held <= max(0, n - k)
+    if share and n > k:
+        assert held == min(max(1, round(share * n)), n - k)
+    else:
+        assert held == 0

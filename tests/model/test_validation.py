@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -40,7 +42,7 @@ def test_reliability_is_the_slow_twin_and_that_of_a_true_model_is_a_diagonal():
         shown = CELLS.logits_NK.astype(float) + bias * (np.arange(K) == CELLS.prior_N[:, None])
         p = 1 - softmax(shown, axis=1)[np.arange(len(shown)), CELLS.prior_N]
         bins = []
-        for low, high in zip(EDGES, EDGES[1:], strict=False):
+        for low, high in pairwise(EDGES):
             inside = (p >= low) & ((p < high) | (high == 1))
             if inside.any():
                 weight = CELLS.weight_N[inside]

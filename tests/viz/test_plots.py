@@ -126,7 +126,7 @@ def test_the_validation_of_a_model_shows_its_points_where_they_are(tmp_path):
                 "reliability": [{"share": 0.5, "predicted": p, "observed": p} for p in (0.0, 0.5, 1.0)]}
 
     def draw(cautious):
-        report = {"direction": "forward", "years": [2000, 2009], "caveats": ["aggregated"],
+        report = {"direction": "forward", "held_out": "years", "years": [2000, 2009], "caveats": ["aggregated"],
                   "curve": [point(change / 10, 0.01 - change / 500) for change in range(1, 15)],
                   "points": {"cautious": point(*cautious), "unbiased": point(1.0, -0.01)}}
         validation_of_model(report, tmp_path / "v.png")

@@ -92,7 +92,8 @@ def test_what_was_found_or_refused_is_listed_with_its_place():
 
 def test_a_line_of_a_training_stands_under_its_headings():
     metrics = {"loss": 0.28, "loss_land": 0.25, "loss_changed": 1.6, "accuracy": 0.92, "persistence": 0.94,
-               "figure_of_merit": 0.17, "predicted_over_observed": 1.1, "learning_rate": 0.0039, "samples_per_second": 20.1}
+               "figure_of_merit": 0.17, "predicted_over_observed": 1.1, "learning_rate": 0.0039,
+               "samples_per_second": 20.1}
     held_out = {"accuracy": 0.951, "persistence": 0.949, "figure_of_merit": 0.142, "predicted_over_observed": 0.31}
     head, line = training_head(), training_line(metrics, held_out, epoch=3, step=750, seconds_left=425)
     assert len(head) == len(line) <= 140
