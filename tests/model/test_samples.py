@@ -306,12 +306,13 @@ def test_samples_of_training_come_in_every_symmetry_and_those_of_validation_as_t
 
 def test_later_samples_come_from_all_land_as_it_lies_and_count_everywhere():
     plan = plan_of(use="later", first_year=1968, last_year=1969, rollout_years=1)
-    draws = [plan[k] for k in range(600)]
+    draws = [plan[k] for k in range(3000)]
     assert {d.years for d in draws} == {(1968, 1969)}
     assert {d.symmetry for d in draws} == {0}
     cores = {core_of(d) for d in draws}
     held = {core_of(PLANS["validation"][k]) for k in range(300)}
-    assert held < cores, "blocks that are held out from training, and the others"
+    assert len(held & cores) > 0.8 * len(held)
+    assert len(cores) > 3 * len(held), "blocks that are held out from training, and the others"
     assert all(plan.counted(d.box).all() for d in draws[:50])
 
 
