@@ -22,7 +22,7 @@ from luray.model.rollout import Sample
 from luray.storage import filesystem, is_local
 from tests.distributed.conftest import SETTINGS
 
-FEW = (*SETTINGS, "tiling.tile=100", "inference.years=[2000, 2006]", "training.steps=4",
+FEW = (*SETTINGS, "tiling.tile=100", "inference.years=[2000, 2006]", "training.steps=4", "training.epochs=2",
        'evaluation.tests=[{name="forecast", start=2004, stop=2006}]')
 OPTIONS = [part for setting in FEW for part in ("--set", setting)]
 
@@ -46,7 +46,7 @@ def main(world: str, files: list[str]) -> None:
             if is_local(run.output):
                 continue
             spoil(run)
-            for verb in ("verify", "verify --repair", "infer", "verify"):
+            for verb in ("verify", "verify --repair", "infer", "verify", "publish"):
                 command(file, run, verb)
 
 

@@ -92,7 +92,7 @@ def test_every_command_does_its_part_and_a_second_inference_nothing(runs: Runs, 
     said = runs.said(store)
     assert [(verb, code) for verb, code, _ in said] == [
         ("build", 0), ("train", 0), ("infer", 0), ("infer", 0), ("evaluate", 0), ("plot", 0), ("publish", 0),
-        ("verify", 0), ("verify", 1), ("verify --repair", 1), ("infer", 0), ("verify", 0)]
+        ("verify", 0), ("verify", 1), ("verify --repair", 1), ("infer", 0), ("verify", 0), ("publish", 0)]
     steps = [re.findall(r"infer: (\d+)/14", text) for verb, _, text in said if verb == "infer"]
     assert (steps[0][0], steps[1], steps[2][0]) == ("0", ["14"], "11"), "all, nothing, and what was withdrawn"
     assert f"== {runs.outputs[store]} interrupted, goes on after step 2" in runs.printed

@@ -40,13 +40,13 @@ def serial_weights(training, *, threads):
     return trainer.model.state_dict(), steps
 
 
-@pytest.mark.parametrize(("workers", "arrays"), [("1", "late"), ("2", "ahead"), ("{min = 1, max = 2}", "late")])
+@pytest.mark.parametrize(("workers", "arrays"), [("2", "ahead"), ("{min = 1, max = 2}", "late")])
 def test_ray_trains_the_weights_of_the_plain_loop(place, tmp_path, workers, arrays):
     options = (f"training.workers={workers}", f"training.read={arrays}", "training.epochs=3")
     [training, *_] = stages.trainings(place.run(tmp_path / "out", *options))
     news = []
     assert train([training], report=news.append) == ["forward"]
-    weights, steps = serial_weights(training, threads=os.cpu_count() or 1 if workers == "1" else 1)
+    weights, steps = serial_weights(training, threads=1)
     found, card = load_model(training.folder)
     for name, value in found.state_dict().items():
         torch.testing.assert_close(value, weights[name], rtol=2e-3, atol=2e-4, msg=lambda text, n=name: f"{n}: {text}")
@@ -72,35 +72,9 @@ def assert_curves(training, news):
         assert [e.value for e in events.Scalars(part)] == pytest.approx([value for _, value in values])
 
 
-def killed_and_resumed(training, kill):
-    """Train, calling `kill` once when five steps have been told of; returns the final weights."""
-    killed = []
-
-    def report(news):
-        if news.step >= 4 and not killed:
-            killed.append(news.step)
-            kill()
-
-    train([training], report=report)
-    assert killed
-    return load_file(f"{training.folder}/weights.safetensors")
-
-
-def test_a_training_whose_worker_is_killed_goes_on_after_its_checkpoint(place, tmp_path):
-    [training, *_] = stages.trainings(place.run(tmp_path / "out", "training.steps=40"))
-    found = killed_and_resumed(training, lambda: [os.kill(pid, signal.SIGKILL) for pid in named("ray::RayTrainWorker")])
-    weights, steps = serial_weights(training, threads=os.cpu_count() or 1)
-    assert all(torch.equal(value, weights[name]) for name, value in found.items())
-    events = EventAccumulator(f"{training.folder}/events").Reload().Scalars("training/loss")
-    told = [n for n in range(1, 41) if n % 2 == 0 or training.recipe.epoch_ended(n)]
-    assert [e.step for e in events] == told, "nothing is missing in the curve, nothing is there twice"
-    assert events[-1].value == pytest.approx(summary(steps[-2:])["loss"], rel=1e-5)
-
-
-def test_a_training_whose_driver_is_killed_goes_on_after_its_checkpoint(place, tmp_path):
+def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_weights(place, tmp_path):
     options = ("training.steps=40", "inference.years=[2000, 2008]")
-    run = place.run(tmp_path / "out", *options)
-    [training] = stages.trainings(run)
+    [training] = stages.trainings(place.run(tmp_path / "out", *options))
     sets = [part for s in settings_of(place.world, tmp_path / "out", *options) for part in ("--set", s)]
     driver = subprocess.Popen([sys.executable, "-m", "luray.cli", "train", str(demo_run()), *sets],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -110,10 +84,25 @@ def test_a_training_whose_driver_is_killed_goes_on_after_its_checkpoint(place, t
     driver.kill()
     driver.wait()
     assert read_card(training.folder) is None
-    train([training])
-    weights, _ = serial_weights(training, threads=os.cpu_count() or 1)
+    news, killed = [], []
+
+    def report(told):
+        news.append(told.step)
+        if told.step >= 20 and not killed:
+            killed.extend(named("ray::RayTrainWorker"))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    train([training], report=report)
+    assert killed
+    assert news[0] > 7, "it goes on after the checkpoint of the driver that died"
+    weights, steps = serial_weights(training, threads=os.cpu_count() or 1)
     found = load_file(f"{training.folder}/weights.safetensors")
     assert all(torch.equal(value, weights[name]) for name, value in found.items())
+    events = EventAccumulator(f"{training.folder}/events").Reload().Scalars("training/loss")
+    told = [n for n in range(1, 41) if n % 2 == 0 or training.recipe.epoch_ended(n)]
+    assert [e.step for e in events] == told, "nothing is missing in the curve, nothing is there twice"
+    assert events[-1].value == pytest.approx(summary(steps[-2:])["loss"], rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_is_told_once_and_the_last_good_checkpoint_kept(place, tmp_path):
