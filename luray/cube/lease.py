@@ -24,7 +24,7 @@ RENEWED_EVERY = 5.0
 """Seconds between renewals."""
 PATIENCE = 4 * RENEWED_EVERY
 """Seconds without a renewal after which a holder is dead."""
-SETTLED = 0.5
+SETTLED = 0.2
 """Seconds after which of two that write at once the later one is seen."""
 
 

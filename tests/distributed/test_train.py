@@ -40,9 +40,8 @@ def serial_weights(training, *, threads):
     return trainer.model.state_dict(), steps
 
 
-@pytest.mark.parametrize(("workers", "arrays"), [("2", "ahead"), ("{min = 1, max = 2}", "late")])
-def test_ray_trains_the_weights_of_the_plain_loop(place, tmp_path, workers, arrays):
-    options = (f"training.workers={workers}", f"training.read={arrays}", "training.epochs=3")
+def test_two_workers_train_the_weights_of_the_plain_loop_with_its_losses(place, tmp_path):
+    options = ("training.workers={min = 1, max = 2}", "training.read=ahead", "training.epochs=3")
     [training, *_] = stages.trainings(place.run(tmp_path / "out", *options))
     news = []
     assert train([training], report=news.append) == ["forward"]
