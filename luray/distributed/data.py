@@ -173,7 +173,7 @@ def in_order_and_silent() -> None:
     context = DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def _rows(groups: Rows, *, windows: Windows) -> dict[str, NDArray[Any]]:
