@@ -71,7 +71,7 @@ def progress(what: str) -> Iterator[Callable[..., None]]:
             last = now
             complete.update({name} if done == total else ())
             left = f", about {(now - started) / done * (total - done):.0f} s left" if 0 < done < total else ""
-            out.print(f"{name}: {done}/{total}, {now - started:.0f} s{left} {note}".rstrip(), soft_wrap=True)
+            out.print(f"{name}: {done}/{total}, {now - started:.0f} s{left}{note and f', {note}'}", soft_wrap=True)
 
     yield say
 
