@@ -24,7 +24,7 @@ from luray.cube.create import consolidate, create_native, create_state, native_l
 from luray.cube.regions import Cube
 from luray.cube.survey import surveyed
 from luray.distributed import cluster
-from luray.distributed.data import PREFETCHED, Share, WindowReader, micro_batches, read_windows
+from luray.distributed.data import PREFETCHED, Share, WindowReader, in_order_and_silent, micro_batches, read_windows
 from luray.distributed.train import Training
 from luray.grid import Grid
 from luray.model.fit import Recipe
@@ -84,9 +84,8 @@ def _round(training: Training) -> Iterator[tuple[float, float]]:
     kept = {piece: training.micro_batch(plan, piece * recipe.micro_batch) for piece in range(recipe.pieces)}
     training = replace(training, cube=Cube.open(training.cube.url))
     share = Share(plan, recipe.batch, recipe.micro_batch, PAIRS * (AHEAD + STEPS))
+    in_order_and_silent()
     rows = read_windows(training.cube, training.tiling, YEARS, windows=share)
-    rows.context.enable_progress_bars = False
-    rows.context.execution_options.preserve_order = True
     batches = micro_batches(rows, share, WindowReader(training.cube, training.tiling, plan.counted))
     for _ in range(PAIRS):
         from_memory = seconds(lambda: [trainer.step(kept) for _ in range(STEPS)])
