@@ -110,8 +110,8 @@ def _died_here(found: dict[str, Any]) -> bool:
         os.kill(found["pid"], 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
+    except PermissionError:  # another user's, and alive
+        pass
     return False
 
 

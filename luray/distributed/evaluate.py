@@ -1,14 +1,14 @@
 """Scoring rollouts against the maps: the tiles are windows of the same feed as training's, merged in any order."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
+import ray
 
 from luray.cube.tileyear import Run
-from luray.distributed import Report, silent
-from luray.distributed.data import Rows, in_order_and_silent, read_windows
+from luray.distributed import Report, collected, silent
+from luray.distributed.data import in_order_and_silent, read_windows
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.statistics import deflicker, tile_statistics
 from luray.windows import Tile
@@ -32,25 +32,17 @@ def tally_tile(run: Run, tile: Tile, years: tuple[int, ...]) -> Pair:
     return tally(maps), tally(deflicker(maps))
 
 
-def _tallied(rows: Rows, *, run: Run, years: tuple[int, ...]) -> dict[str, Any]:
-    """The tally of each row, whose window is a tile."""
-    size = run.geometry.tiling.tile
-    found = np.empty(len(rows["row"]), object)
-    found[:] = [tally_tile(run, Tile(row // size, col // size), years)
-                for row, col in zip(rows["row"].tolist(), rows["col"].tolist(), strict=True)]
-    return {"pair": found}
+@ray.remote(max_retries=3)
+def _tally(run: Run, tile: Tile, years: tuple[int, ...]) -> Pair:
+    return tally_tile(run, tile, years)
 
 
 def evaluate(run: Run, years: tuple[int, ...], *, report: Report = silent) -> Pair:
-    """Tallies of a finished rollout over all tiles; `years` begin with its start."""
+    """Tallies of a finished rollout over all tiles; `years` begin with its start. Raises what a tile's tally raised."""
     in_order_and_silent()
-    tiling = run.geometry.tiling
-    tiles = replace(tiling, window=tiling.tile, stride=tiling.tile)
-    rows = read_windows(run.cube, tiles, years, length=len(years))
-    total = len(run.geometry.tiles)
-    pairs: list[Pair] = []
-    for row in rows.map_batches(partial(_tallied, run=run, years=years), batch_size=1).iter_rows():
-        report(len(pairs), total)
-        pairs.append(row["pair"])
-    report(total, total)
+    tiling, shared = run.geometry.tiling, ray.put(run)
+    size = tiling.tile
+    rows = read_windows(run.cube, replace(tiling, window=size, stride=size), years, length=len(years)).iter_rows()
+    tasks: list[Any] = [_tally.remote(shared, Tile(row["row"] // size, row["col"] // size), years) for row in rows]
+    pairs = collected(tasks, report=report)
     return merge(p[0] for p in pairs), merge(p[1] for p in pairs)

@@ -151,6 +151,17 @@ def test_evaluation_equals_a_direct_computation(place, tmp_path):
     assert written["tests"]
 
 
+def test_a_damaged_map_stops_the_evaluation_with_an_error_that_a_user_can_read(place, tmp_path):
+    run = place.run(tmp_path / "out")
+    give_models(run)
+    stages.infer(run)
+    shard = next(p for p in (tmp_path / "out/product.zarr/land_use/c/9").rglob("*") if p.is_file())
+    shard.write_bytes(b"damaged")
+    with pytest.raises(ValueError) as error:  # noqa: PT011  # Zarr's own words, which differ by version
+        stages.evaluate(run)
+    assert "RayTask" not in type(error.value).__name__
+
+
 def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     file = tmp_path / "run.toml"
     file.write_text(demo_run().read_text())
