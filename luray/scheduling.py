@@ -3,10 +3,11 @@
 The engine asks what to send, where, whom to hire and whom to let go, and tells what happened. All that is decided here
 follows from what it was told, so that a simulation can run the same rules with a clock of its own.
 
-- A worker has one job at a time: what waits is not bound to anybody, so nobody is idle while there is work.
+- A worker has one prediction or errand at a time: what waits is bound to nobody, so nobody is idle while there is work.
 - A prediction goes to the home of its tile, where the tile's inputs are kept; where that is busy, to a worker without
   work, which becomes the home. So those that join a run are used at once.
-- A reduction goes to the worker that holds the sums of its prediction.
+- A reduction goes at once to the worker that holds the sums of its prediction, which does it beside its other job:
+  it is short, and neighbours wait for it.
 - Errands (copies of observed years, say) may go anywhere, and wait for tile-years.
 - A worker that is much slower than others are for the same is *stuck* while somebody is idle: its job is given to
   another as well, and whoever is first counts. One that is slower still is *lost*, and let go.
@@ -65,17 +66,29 @@ class Errand:
 
 @dataclass
 class Hand:
-    """What is known of a worker: its job, if it has one, and since when."""
+    """What is known of a worker."""
 
-    job: Job | Errand | None = None
-    since: float = 0.0
+    since: float
+    """When it was last given something, or finished it."""
+    jobs: dict[Job | Errand, float] = field(default_factory=dict)
+    """What it is doing, and since when."""
     stuck: bool = False
     tiles: dict[Tile, None] = field(default_factory=dict)
     """Tiles that it has predicted, the latest last: their inputs may still be there."""
 
-    def turn(self, job: Job | Errand | None, now: float) -> None:
-        """From now on it does this, or nothing."""
-        self.job, self.since, self.stuck = job, now, False
+    @property
+    def free(self) -> bool:
+        """True when it can take a prediction or an errand."""
+        return not self.stuck and all(job.kind == "reduce" for job in self.jobs)
+
+    def begin(self, job: Job | Errand, now: float) -> None:
+        """It is given a job."""
+        self.jobs[job] = self.since = now
+
+    def end(self, job: Job | Errand, now: float) -> float:
+        """It has done a job, or failed; returns the seconds it took."""
+        self.since, self.stuck = now, False
+        return now - self.jobs.pop(job, now)
 
 
 class Scheduler:
@@ -114,14 +127,14 @@ class Scheduler:
     def join(self, worker: int, now: float) -> None:
         """A hired worker is there."""
         self.pending.pop(worker)
-        self.hands[worker] = Hand(since=now)
+        self.hands[worker] = Hand(now)
 
     def leave(self, worker: int) -> None:
         """A worker is gone: what it had is to be done by others, and its sums are lost."""
         self.pending.pop(worker, None)
         hand = self.hands.pop(worker, None)
         if hand:
-            self._take_back(worker, hand.job)
+            self._take_back(worker, hand)
 
     def let_go(self, now: float) -> list[int]:
         """Workers to be stopped: the lost ones, and beyond the fewest those that have had nothing to do for a while."""
@@ -129,33 +142,38 @@ class Scheduler:
             self.pending.update(dict.fromkeys(self.pending, now))
         needed = set(self._holder.values())
         idle = [w for w, since in self.pending.items() if now - since > IDLE]
-        idle += [w for w, h in self.hands.items() if h.job is None and w not in needed and now - h.since > IDLE]
+        idle += [w for w, h in self.hands.items() if not h.jobs and w not in needed and now - h.since > IDLE]
         lost = [w for w, h in self.hands.items() if self._is_slow(h, now, times=LOST)]
         return lost + idle[: max(0, len(self.hands) + len(self.pending) - len(lost) - self._workers.min)]
 
     def assign(self, now: float) -> list[tuple[int, Job | Errand]]:
         """Jobs to send now, and to whom: the earliest years first, then errands."""
         sent: list[tuple[int, Job | Errand]] = []
-        free = {w for w, h in self.hands.items() if h.job is None}
+        free = {w for w, h in self.hands.items() if h.free}
 
         def give(worker: int, job: Job | Errand) -> None:
-            self.hands[worker].turn(job, now)
-            free.discard(worker)
+            self.hands[worker].begin(job, now)
+            if job.kind != "reduce":
+                free.discard(worker)
+            if isinstance(job, Job):
+                self.fronts[job.chain].start(job.task)
             sent.append((worker, job))
 
-        queues = [[Job(i, task) for task in front.ready()] for i, front in enumerate(self.fronts)] if free else []
+        queues = [[Job(i, task) for task in front.ready()] for i, front in enumerate(self.fronts)]
         ready = list(merge(*queues, key=lambda job: job.task.step))
-        for choose in (self._at_home, self._anywhere):
-            for job in ready:
-                worker = choose(job, free) if free and job.task not in self.fronts[job.chain].running else None
-                if worker is not None:
-                    self.fronts[job.chain].start(job.task)
-                    give(worker, job)
+        for job in ready:
+            if job.kind == "reduce":
+                give(self._holder[job.chain, job.task.tile, job.task.step], job)
+            elif (home := self._home.get((job.chain, job.task.tile))) in free:
+                give(home, job)
+        for job in ready:
+            if free and job.kind == "predict" and job.task not in self.fronts[job.chain].running:
+                give(self._new_home(job, free), job)
         for errand in [e for e, waits in self._errands.items() if waits] if free else []:
             if not free:
                 break
             self._errands[errand] = False
-            give(free.pop(), errand)
+            give(min(free), errand)
         self._waiting = sum(f.n_ready for f in self.fronts) + sum(self._errands.values())
         return sent
 
@@ -163,8 +181,7 @@ class Scheduler:
         """A worker has done a job; False where another one was first."""
         hand = self.hands.get(worker)
         if hand:
-            self._took.setdefault(job.kind, deque(maxlen=REMEMBERED)).append(now - hand.since)
-            hand.turn(None, now)
+            self._took.setdefault(job.kind, deque(maxlen=REMEMBERED)).append(hand.end(job, now))
         if isinstance(job, Errand):
             return self._errands.pop(job, None) is not None
         front, (kind, tile, step) = self.fronts[job.chain], job.task
@@ -180,37 +197,27 @@ class Scheduler:
     def failed(self, worker: int, job: Job | Errand, now: float, *, lost: Iterable[tuple[int, Tile, int]] = ()) -> None:
         """A job has to be done again, and the sums (chain, tile, step) that are lost as well."""
         if worker in self.hands:
-            self.hands[worker].turn(None, now)
+            self.hands[worker].end(job, now)
         self._forget(lost)
         self._give_back(job)
 
     def stuck(self, now: float) -> list[int]:
         """Workers found stuck just now; what they have is given to others as well."""
-        if all(h.job for h in self.hands.values()):
+        if not any(h.free for h in self.hands.values()):
             return []
         found = [w for w, h in self.hands.items() if not h.stuck and self._is_slow(h, now, times=SLOW)]
         for worker in found:
             hand = self.hands[worker]
             hand.stuck = True
-            self._take_back(worker, hand.job)
+            self._take_back(worker, hand)
         return found
 
     def _is_slow(self, hand: Hand, now: float, *, times: float) -> bool:
-        took = self._took.get(hand.job.kind, ()) if hand.job else ()
-        return len(took) >= KNOWN and now - hand.since > times * median(took) + GRACE
+        return any(len(took := self._took.get(job.kind, ())) >= KNOWN and now - since > times * median(took) + GRACE
+                   for job, since in hand.jobs.items())
 
-    def _at_home(self, job: Job, free: set[int]) -> int | None:
-        """The worker that has what a job needs, None where it is busy or there is none."""
-        if job.kind == "reduce":
-            worker = self._holder[job.chain, job.task.tile, job.task.step]
-        else:
-            worker = self._home.get((job.chain, job.task.tile), -1)
-        return worker if worker in free else None
-
-    def _anywhere(self, job: Job, free: set[int]) -> int | None:
-        """A new home of a prediction: rather a worker that has had the tile, rather one with few."""
-        if job.kind == "reduce":
-            return None
+    def _new_home(self, job: Job, free: set[int]) -> int:
+        """A worker to predict a tile from now on: rather one that has had it, rather one with few."""
         tile = job.task.tile
         home = min(free, key=lambda w: (tile not in self.hands[w].tiles, self._homes[w], w))
         self._settle((job.chain, tile), home)
@@ -229,17 +236,17 @@ class Scheduler:
             self._home[place] = worker
             self._homes[worker] += 1
 
-    def _take_back(self, worker: int, job: Job | Errand | None) -> None:
+    def _take_back(self, worker: int, hand: Hand) -> None:
         """Everything that rests on a worker is to be done by others."""
         for place in [place for place, home in self._home.items() if home == worker]:
             self._settle(place, None)
         self._forget([key for key, holder in self._holder.items() if holder == worker])
-        if job:
+        for job in hand.jobs:
             self._give_back(job, but=worker)
 
     def _give_back(self, job: Job | Errand, *, but: int | None = None) -> None:
         """A job waits again, unless another worker has it, too."""
-        if any(h.job == job for w, h in self.hands.items() if w != but and not h.stuck):
+        if any(job in h.jobs for w, h in self.hands.items() if w != but and not h.stuck):
             return
         if isinstance(job, Job):
             self.fronts[job.chain].release(job.task)

@@ -1,4 +1,7 @@
-"""The scheduler run with a clock of its own: durations are given, and anything may go wrong."""
+"""The scheduler run with a clock of its own: durations are given, and anything may go wrong.
+
+A worker has one core: a reduction delays the prediction beside it by as long as it takes.
+"""
 
 import heapq
 from collections import Counter
@@ -19,7 +22,7 @@ class Simulation:
         self.scheduler, self.duration, self.delay, self.room, self.harm = scheduler, duration, delay, room, harm
         self.tick = tick
         self.now, self.alive, self.done, self.busy = 0.0, set(), Counter(), 0.0
-        self._events, self._order, self._dead = [], count(), set()
+        self._events, self._order, self._dead, self._late = [], count(), set(), Counter()
         if tick:
             self._at(tick, "tick", -1, None)
 
@@ -37,6 +40,8 @@ class Simulation:
                 took = self.duration(worker, job)
                 self.busy += took
                 self._at(self.now + took, "done", worker, job)
+                if job.kind == "reduce" and not self.scheduler.hands[worker].free:
+                    self._late[worker] += took
             for worker in self.scheduler.hire(self.now):
                 self._at(self.now + self.delay, "join", worker, None)
             assert self._events, "nothing happens any more and something is left"
@@ -45,6 +50,8 @@ class Simulation:
                 self._join(worker)
             elif what == "tick":
                 self._at(self.now + self.tick, "tick", -1, None)
+            elif job.kind == "predict" and self._late[worker]:
+                self._at(self.now + self._late.pop(worker), "done", worker, job)
             elif worker not in self._dead:
                 self.done[job] += self.scheduler.done(worker, job, self.now)
                 self.harm(self)
