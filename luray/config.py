@@ -23,7 +23,7 @@ from luray.grid import Grid
 from luray.model.calibration import OperatingPoint
 from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
-from luray.schema import Config, Direction
+from luray.schema import Config, Direction, Workers
 from luray.sources import SourceConfig
 from luray.storage import StorageConfig, configure, is_local
 from luray.windows import Tiling, TilingConfig
@@ -61,7 +61,8 @@ class InferenceConfig(Config):
     observed: tuple[int, int]
     operating_point: OperatingPoint = "cautious"
     """How much change the model is let predict, see `model.calibration`."""
-    workers: int = 2
+    workers: Workers = Workers(min=2, max=2)
+    """Up to `max` are asked for while tile-years wait; those without work are given back, down to `min`."""
     threads: int = 1
     batch: int = 4
     years_in_flight: int = 4
@@ -71,7 +72,7 @@ class InferenceConfig(Config):
         if first > last or not (self.years[0] <= last and first <= self.years[1]):
             raise ValueError(f"inference.observed {first}-{last} must be ascending years that meet inference.years "
                              f"{self.years[0]}-{self.years[1]}")
-        for key in ("workers", "threads", "batch", "years_in_flight"):
+        for key in ("threads", "batch", "years_in_flight"):
             if getattr(self, key) < 1:
                 raise ValueError(f"inference.{key} is {getattr(self, key)}, expected at least 1")
 
