@@ -23,7 +23,7 @@ from luray.grid import Grid
 from luray.model.calibration import OperatingPoint
 from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
-from luray.schema import Config, Direction, Workers
+from luray.schema import Config, Device, Direction, Workers
 from luray.sources import SourceConfig
 from luray.storage import StorageConfig, configure, is_local
 from luray.windows import Tiling, TilingConfig
@@ -63,6 +63,8 @@ class InferenceConfig(Config):
     """How much change the model is let predict, see `model.calibration`."""
     workers: Workers = Workers(min=2, max=2)
     """Up to `max` are asked for while tile-years wait; those without work are given back, down to `min`."""
+    device: Device = "auto"
+    """A worker on a GPU computes in half precision, and reduces on the CPU meanwhile."""
     threads: int = 1
     batch: int = 4
     years_in_flight: int = 4

@@ -38,7 +38,7 @@ def fault(*overrides):
     ("training.noise.share=1.5", "must lie between 0 and 1"),
     ("training.noise.kind=blur", "training.noise.kind"),
     ("inference.observed=[2019, 1899]", "inference.observed 2019-1899 must be ascending"),
-    ("inference.workers=0", "inference.workers is 0, expected at least 1"),
+    ("inference.workers=0", "inference.workers: workers between 0 and 0, expected 1 <= min"),
     ("evaluation.tests.0.start=1990", "test 'forecast' scores 1990-2015 but training sees 1960-2000"),
     ("name=../up", "it names files"),
     ("tiling", "expected a.b=value"),

@@ -137,8 +137,8 @@ class TileYears:
     `reduce` may run in one thread while `predict` of another tile-year runs in a second one.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.geometry, self.tiling = run, run.geometry, run.geometry.tiling
+    def __init__(self, run: Run, *, device: str = "cpu") -> None:
+        self.run, self.geometry, self.tiling, self._device = run, run.geometry, run.geometry.tiling, device
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._predictors: dict[Direction, Predictor] = {}
         self._regions: Kept[tuple[Region, Bool]] = Kept(most_bytes=KEPT_BYTES)

@@ -22,7 +22,7 @@ from luray.cube.tileyear import Chain, Run, SumsLost, TileYears
 from luray.demand import Shortfall
 from luray.distributed import Report, silent
 from luray.scheduling import Errand, Job, Scheduler
-from luray.schema import Workers
+from luray.schema import Device, Workers
 from luray.wavefront import Wavefront
 from luray.windows import Tile
 
@@ -40,8 +40,8 @@ LOOKED_EVERY = 1.0
 class Worker:
     """An actor around `TileYears`, whose reductions run beside its predictions."""
 
-    def __init__(self, run: Run) -> None:
-        self._tiles = TileYears(run)
+    def __init__(self, run: Run, *, device: str) -> None:
+        self._tiles = TileYears(run, device=device)
 
     @ray.method(concurrency_group="main")
     def ready(self) -> None:
@@ -89,7 +89,8 @@ class Flight:
     brings: Any = None
 
 
-def infer(run: Run, *, workers: Workers, years_in_flight: int, lease: Lease, report: Report = silent) -> Shortfall:
+def infer(run: Run, *, workers: Workers, device: Device, years_in_flight: int, lease: Lease,
+          report: Report = silent) -> Shortfall:
     """Compute every tile-year of a run that has no receipt yet, then finish the product; returns what it misses of the
     scenario's demand in the tile-years that were computed.
 
@@ -97,7 +98,8 @@ def infer(run: Run, *, workers: Workers, years_in_flight: int, lease: Lease, rep
     with the worker's own message when an input or the store is at fault, RuntimeError when a tile-year failed
     `ATTEMPTS` times because workers died.
     """
-    driver = Driver(run, workers=workers, years_in_flight=years_in_flight, report=report)
+    gpu = device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)  # type: ignore[no-untyped-call]
+    driver = Driver(run, workers=workers, gpu=gpu, years_in_flight=years_in_flight, report=report)
     driver.go(lease)
     run.product.finish()
     return driver.shortfall
@@ -106,8 +108,8 @@ def infer(run: Run, *, workers: Workers, years_in_flight: int, lease: Lease, rep
 class Driver:
     """Sends jobs to workers until the scheduler has none left."""
 
-    def __init__(self, run: Run, *, workers: Workers, years_in_flight: int, report: Report) -> None:
-        self.run, self.report, self._geometry = run, report, run.geometry
+    def __init__(self, run: Run, *, workers: Workers, gpu: bool, years_in_flight: int, report: Report) -> None:
+        self.run, self.report, self._geometry, self._gpu = run, report, run.geometry, gpu
         done = {tile_year_of(key) for key in run.product.ledger.done()}
         self.fronts = [self._front(chain, done, years_in_flight) for chain in run.chains]
         copies = list(self._copies(done))
@@ -115,6 +117,7 @@ class Driver:
         self._total = len(self._geometry.tiles) * len(run.product.span.years)
         self._uncopied = sum(len(copy.years) for copy in copies)
         self._run_ref = ray.put(run)
+        self._hired = Worker.options(num_cpus=run.threads, num_gpus=int(gpu))  # type: ignore[attr-defined]
         self._actors: dict[int, Any] = {}
         self._flights: dict[Any, Flight] = {}
         self._travelling = [Travelling() for _ in run.chains]
@@ -166,7 +169,7 @@ class Driver:
         for worker, job in self.scheduler.assign(now):
             self._send(worker, job)
         for worker in self.scheduler.hire(now):
-            self._actors[worker] = actor = Worker.options(num_cpus=self.run.threads).remote(self._run_ref)  # type: ignore[attr-defined]
+            self._actors[worker] = actor = self._hired.remote(self._run_ref, device="cuda" if self._gpu else "cpu")
             self._flights[actor.ready.remote()] = Flight(worker)
 
     def _send(self, worker: int, job: Job | Errand) -> None:
