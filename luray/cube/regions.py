@@ -211,10 +211,10 @@ def _layer(path: str, said: dict[str, Any]) -> Layer:
 
 @dataclass
 class Region:
-    """The model's inputs inside a box, gathered from native arrays that are read once.
+    """The model's inputs inside a box for training, gathered from native arrays that are read once.
 
-    Satisfies `inference.Fields`. Static channels are kept for the whole box; of the forcing the native cells of the
-    last `KEPT_YEARS` years.
+    Static channels are kept for the whole box; of the forcing the native cells of the last `KEPT_YEARS` years.
+    Inference writes the same values in place, see `inputs`.
     """
 
     KEPT_YEARS = 3
@@ -232,11 +232,6 @@ class Region:
         """Static channels in a window inside the region, float32 (S, height, width)."""
         return self._static[(slice(None), *box.slices(origin=self.box))]
 
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the static channels, which are read now if they are not there yet."""
-        return self._static.nbytes
-
     @cached_property
     def _static(self) -> F32:
         pieces = [piece for layer in self.cube.static for piece in self._fixed(layer)]
@@ -246,10 +241,10 @@ class Region:
         """Channels of a static source in the region. Nearest cells of a finer grid are gathered before they are scaled
         and spread over categories: that is the same, and less.
         """
-        values, first = self._values(layer, ()), 0
+        values, first = self.values(layer, ()), 0
         for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
             variables = list(alike)
-            part, (rows, cols) = values[first : first + len(variables)], self._maps(layer, method, self.box)
+            part, (rows, cols) = values[first : first + len(variables)], self.maps(layer, method, self.box)
             first += len(variables)
             if method == "nearest" and part.shape[1] > self.box.height:
                 part = gather(part, rows, cols, method=method)
@@ -264,12 +259,13 @@ class Region:
             native = self._read(layer, year)
             for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
                 last = first + sum(v.channels for v in alike)
-                rows, cols = self._maps(layer, method, box)
+                rows, cols = self.maps(layer, method, box)
                 pieces.append(gather(native[first:last], rows, cols, method=method))
                 first = last
         return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
 
-    def _maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
+    def maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
+        """Where the cells of a box inside the region lie in its native values."""
         rows, cols = grid_map(layer.grid, self.cube.grid, method).take(box)
         native_rows, native_cols = self.pieces[layer.path]
         return rows.within(native_rows), cols.within(native_cols)
@@ -289,12 +285,12 @@ class Region:
         lead = layer.lead(year)
         key: tuple[str | int, ...] = (layer.path, *lead)
         if key not in self._native:
-            self._native[key] = np.concatenate(list(map(scaled, self._values(layer, lead), layer.variables)))
+            self._native[key] = np.concatenate(list(map(scaled, self.values(layer, lead), layer.variables)))
             while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
                 self._native.popitem(last=False)
         return self._native[key]
 
-    def _values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
+    def values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
         """Native cells under the region as they are stored."""
         values = self.given.get((layer.path, *lead))
         return self.cube.native(layer, lead, self.pieces[layer.path]) if values is None else values

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from luray.blending import Rectangle, Taper, add_strip, decide, frame, window_weights
+from luray.cube.inputs import Inputs
 from luray.cube.kept import Kept
 from luray.cube.product import Product
-from luray.cube.regions import Cube, Region
+from luray.cube.regions import Cube
 from luray.cube.scenario import Scenario
 from luray.demand import Shortfall, constrain
 from luray.inference import Predictor
@@ -141,7 +142,7 @@ class TileYears:
         self.run, self.geometry, self.tiling, self._device = run, run.geometry, run.geometry.tiling, device
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._predictors: dict[Direction, Predictor] = {}
-        self._regions: Kept[tuple[Region, Bool]] = Kept(most_bytes=KEPT_BYTES)
+        self._inputs: Kept[tuple[Inputs, Bool]] = Kept(most_bytes=KEPT_BYTES)
         self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=KEPT_BYTES // 4)
         self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
 
@@ -160,11 +161,11 @@ class TileYears:
         torch.set_num_threads(self.run.threads)  # counts for the thread that calls it
         direction, years = self.run.chains[chain].direction, self.run.chains[chain].years
         prior_year, year = years[step : step + 2]
-        region, land = self._region(tile)
+        inputs, land = self._inputs_of(tile)
         box = self.tiling.tile_box(tile)
         prior = self._prior(tile, chain, prior_year, edges)
         cores = self.tiling.active_cores(box, land)
-        sums = self._predictor(direction).predict(cores, prior, region, year=year, prior_year=prior_year, box=box)
+        sums = self._predictor(direction).predict(cores, prior, inputs, year=year, prior_year=prior_year, box=box)
         own = box.slices(origin=self.tiling.padded(box))
         self._pending[tile, chain] = year, self._settled_inside(sums[(slice(None), *own)], prior[own], land)
         return [sums[(slice(None), *e.padded)].copy() for e in self.geometry.outbound(tile)]
@@ -222,12 +223,12 @@ class TileYears:
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
-    def _region(self, tile: Tile) -> tuple[Region, Bool]:
-        kept = self._regions.get(tile)
+    def _inputs_of(self, tile: Tile) -> tuple[Inputs, Bool]:
+        kept = self._inputs.get(tile)
         if kept is None:
             box = self.tiling.tile_box(tile)
-            kept = self.run.cube.region(self.tiling.padded(box)), self.run.cube.land(box)
-            self._regions.put(tile, kept, n_bytes=kept[0].n_bytes + kept[1].nbytes)
+            kept = Inputs(self.run.cube, self.tiling.padded(box)), self.run.cube.land(box)
+            self._inputs.put(tile, kept, n_bytes=kept[0].n_bytes + kept[1].nbytes)
         return kept
 
     def _predictor(self, direction: Direction) -> Predictor:
@@ -235,5 +236,5 @@ class TileYears:
             model, card = load_model(self.run.models[direction])
             check_fits(card, self.run.cube.features, legend=self.run.cube.legend.name, direction=direction)
             self._predictors[direction] = Predictor(frozen(model), self.run.cube.features, self.tiling, self._weights,
-                                                    self.run.batch, card.points[self.run.point])
+                                                    self.run.batch, card.points[self.run.point], self._device)
         return self._predictors[direction]

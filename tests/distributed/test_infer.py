@@ -24,6 +24,7 @@ from luray.model.unet import frozen
 from luray.schema import OUTSIDE
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
+from tests.worlds import Slow
 
 
 def serial(run):
@@ -31,7 +32,7 @@ def serial(run):
     cube = Cube.open(run.cube)
     tiling = run.tiles
     everything = tiling.everything
-    fields = cube.region(tiling.padded(everything))
+    fields = Slow(cube.region(tiling.padded(everything)), cube.features)
     found = {}
     for year in run.inference.span.copied:
         classes = cube.state(year, everything)
