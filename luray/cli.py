@@ -239,7 +239,7 @@ def demo(set_: Set = None) -> None:
 
     run = load_run(demo_run(), set_ or ())
     height, width = run.grid.shape
-    config = SandboxConfig(height=height, width=width)
+    config = SandboxConfig.model_validate({"height": height, "width": width, "scenario": run.scenario_names})
     with progress("sandbox") as show:
         world = write_sandbox(run.path("world"), config, progress=show)
     with session(run):
