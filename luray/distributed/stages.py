@@ -40,22 +40,49 @@ def plan_cube(run: RunConfig) -> BuildPlan:
     """
     exists(run.cube)  # where nothing can be written, no input is read
     sources: list[Source] = []
+    parts: list[Source] = []
     for config in _derived_last(run):
         sources.append(_open(run, config, sources))
-    return plan_build(run.cube, grid=run.grid.grid, tiling=run.tiles, sources=sources)
+        for name in _other_scenarios(run, config):
+            part = _open(run, config, sources, scenario=name).part(name, first=sources[-1])
+            parts += [part] if part else []
+    return plan_build(run.cube, grid=run.grid.grid, tiling=run.tiles, sources=[*sources, *parts],
+                      scenarios=_several(run))
 
 
 def opened_sources(run: RunConfig) -> list[Opened]:
-    """Every source of a run, open or with the reason why it was refused; that does not keep others from opening."""
+    """Every source of a run, open or with the reason why it was refused; that does not keep others from opening.
+
+    After each come its parts of the run's other scenarios, where they have any.
+    """
     opened: list[Opened] = []
     for config in _derived_last(run):
+        earlier = [one.source for one in opened if one.source is not None]
+        first = None
         try:
-            source = _open(run, config, [one.source for one in opened if one.source is not None])
+            first = _open(run, config, earlier)
         except REFUSALS as error:
             opened.append(Opened(config, fault=str(error)))
         else:
-            opened.append(Opened(config, source))
+            opened.append(Opened(config, first))
+        for name in _other_scenarios(run, config):
+            try:
+                part = _open(run, config, earlier, scenario=name).part(name, first=first)
+            except REFUSALS as error:
+                opened.append(Opened(config, fault=str(error), scenario=name))
+            else:
+                opened += [Opened(config, part, scenario=name)] if part else []
     return opened
+
+
+def _other_scenarios(run: RunConfig, config: SourceConfig) -> tuple[str, ...]:
+    """Scenarios beside the first for which a source is opened again."""
+    return run.scenario_names[1:] if config.by_scenario else ()
+
+
+def _several(run: RunConfig) -> tuple[str, ...]:
+    """Scenarios of a run where there are several: the cube of one is the same with and without the dimension."""
+    return run.scenario_names if len(run.scenario_names) > 1 else ()
 
 
 def _derived_last(run: RunConfig) -> list[SourceConfig]:
@@ -63,13 +90,15 @@ def _derived_last(run: RunConfig) -> list[SourceConfig]:
     return sorted(run.sources, key=lambda c: c.kind == "aggregated")
 
 
-def _open(run: RunConfig, config: SourceConfig, earlier: Sequence[Source]) -> Source:
+def _open(run: RunConfig, config: SourceConfig, earlier: Sequence[Source], *, scenario: str = "") -> Source:
+    """A source as a scenario has it, the run's first unless one is named."""
     if config.kind != "aggregated" and config.collection and run.catalog:
         years = None if config.holds else run.years
         assets = find_assets(run.catalog, config.collection, years=years)
         config = config.model_copy(update={"assets": assets})
     state = next((s for s in earlier if s.role == "state"), None)
-    return open_source(config, run_years=run.years, scenario=run.scenario, state=state, grid=run.grid.grid)
+    return open_source(config, run_years=run.years, scenario=scenario or run.scenario_names[0], state=state,
+                       grid=run.grid.grid)
 
 
 def check(run: RunConfig, *, report: Report = silent) -> CheckReport:
@@ -93,10 +122,16 @@ def build(plan: BuildPlan, *, report: Report = silent) -> None:
 
 
 def open_cube(run: RunConfig) -> Cube:
-    """The finished cube of a run. Raises ValueError when it was built on another grid or lacks years of forcing."""
+    """The finished cube of a run, in the view of its first scenario, whose inputs of the past are those of all.
+
+    Raises ValueError when it was built on another grid or for other scenarios, or lacks years of forcing.
+    """
     cube = Cube.open(run.cube)
     if cube.grid != run.grid.grid:
         raise ValueError(f"{run.cube} was built on {cube.grid}, the run file has {run.grid.grid}; run `luray build`")
+    if tuple(cube.scenarios) != _several(run):
+        raise ValueError(f"{run.cube} was built for scenarios {list(cube.scenarios) or 'of which there is one'}, the "
+                         f"run file has {list(run.scenario_names)}; run `luray build`")
     for layer in cube.forcing:
         lacking = sorted(set(run.years) - set(layer.steps))
         if lacking:
