@@ -223,8 +223,11 @@ def verify(file: RunFile, set_: Set = None,
     if not found:
         out.print(f"{run.product}: every tile-year matches its receipt")
         return
-    for year, tile in found:
-        err.print(f"damaged: year {year}, tile {tile.row}.{tile.col}")
+    for unit in found:
+        lane = f", scenario {run.scenarios[unit.lane.scenario]}" if run.scenarios else ""
+        if run.inference.members:
+            lane += ", across members" if unit.across else f", member {unit.lane.member}"
+        err.print(f"damaged: year {unit.year}, tile {unit.tile.row}.{unit.tile.col}{lane}")
     if repair:
         stages.withdraw(run, found)
         err.print("withdrawn: `luray infer` computes these tile-years again")

@@ -11,6 +11,7 @@ import zarr
 from luray.blending import window_weights
 from luray.cube import lease
 from luray.cube.ledger import key_of
+from luray.cube.product import TileYear
 from luray.cube.regions import Cube
 from luray.cube.status import status_of
 from luray.cube.tileyear import settle
@@ -282,8 +283,8 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(place, tmp
         shard.unlink()
     else:
         (next((tmp_path / "out").glob("product.zarr.ledger/*")) / f"{key_of(year, tile)}.json").write_text("{")
-    assert stages.damaged(run) == [(year, tile)]
-    stages.withdraw(run, [(year, tile)])
+    assert stages.damaged(run) == [TileYear(year, tile)]
+    stages.withdraw(run, [TileYear(year, tile)])
     reports = []
     stages.infer(run, report=lambda done, total: reports.append((done, total)))
     assert reports[0][1] - reports[0][0] == 1
