@@ -4,18 +4,31 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pystac
 import pytest
+import xarray as xr
 import zarr
+from typer.testing import CliRunner
 
+from luray.blending import percentages, window_weights
+from luray.cli import app
 from luray.cube.build import create, finish, write_piece
+from luray.cube.ledger import fingerprint_of
 from luray.cube.packing import pack, unpack
+from luray.cube.product import Lane, TileYear
 from luray.cube.regions import Cube
 from luray.cube.scenario import Scenario
+from luray.demand import constrain
 from luray.distributed import stages
+from luray.inference import Predictor, serial_rollout
+from luray.model.checkpoint import load_model, read_card
 from luray.model.samples import Draw
-from luray.sandbox import SandboxConfig, write_sandbox
-from luray.windows import Box
-from tests.distributed.conftest import small_run
+from luray.model.unet import frozen
+from luray.sampling import perturbed
+from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+from luray.schema import OUTSIDE
+from luray.windows import Box, Tile
+from tests.distributed.conftest import give_models, settings_of, small_run
 
 NAMES = ("ssp245", "ssp126", "ssp585")
 SETTINGS = ("inference.years=[2004, 2043]", "inference.observed=[2008, 2010]", "training.years=[2008, 2010]",
@@ -133,3 +146,148 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
     assert "ssp370" in refused["luh2@ssp370"]
     with pytest.raises(ValueError, match="ssp370"):
         stages.plan_cube(lacking)
+
+
+def write_serially(run):
+    """The product of a run as every engine must write it: each course over the whole grid at once."""
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    product, tiling, everything = plan.product, run.tiles, run.tiles.everything
+    product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
+    land, last = plan.cube.land(everything), {}
+
+    def put(year, classes, confidence, lanes, kept=None):
+        for tile in plan.geometry.tiles:
+            at = tiling.tile_box(tile).slices(origin=everything)
+            product.write(year, tile, classes[at], confidence[at], lanes,
+                          probabilities=None if kept is None else kept[:, *at])
+
+    for year in product.span.copied:
+        classes = plan.cube.state(year, everything)
+        put(year, classes, np.where(classes == OUTSIDE, 0, 100).astype(np.uint8), product.lanes)
+    for course in product.courses:
+        cube = plan.cube.of_scenario(course.scenario)
+        demand = Scenario.of(cube, tile=tiling.tile)
+
+        def settle(sums, prior, land, *, year, prior_year, course=course, demand=demand):
+            last["sums"] = sums
+            scores = course.draws and perturbed(sums, course.draws, year=year, box=everything)
+            change = demand.change(year, prior_year, everything, land)
+            return constrain(sums, prior, land, change, block=demand.block, groups=demand.groups,
+                             strength=plan.strength, scores_KHW=scores)[:2]
+
+        model, card = load_model(run.model_folder(course.direction))
+        predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=plan.taper), 4,
+                              card.points[plan.point])
+        start = cube.state(course.years[0], everything)
+        region = cube.region(tiling.padded(everything))
+        for year, classes, confidence in serial_rollout(start, land, course.years, region, predictor, settle=settle):
+            kept = percentages(last["sums"], land) if year in product.several.probability_years else None
+            put(year, classes, confidence, course.lanes, kept)
+    if product.members:
+        for year in product.span.years:
+            for scenario in range(max(1, len(product.scenarios))):
+                for tile in plan.geometry.tiles:
+                    product.summarise(year, tile, [scenario])
+    product.finish()
+    return product
+
+
+DRAWN = ("inference.years=[2007, 2012]", "inference.members=2", "inference.seed=7", "inference.probabilities=[2012]",
+         'evaluation.tests=[{name="forecast", start=2010, stop=2011}]')
+
+
+def with_cube(world, output, cube, *settings):
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "cube.zarr").symlink_to(cube.url)
+    run = run_of(world, output, *settings)
+    give_models(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def drawn(world, cubes):
+    """A run of three scenarios and two members, and its product."""
+    run = with_cube(world, world.parent / "drawn", cubes[""], SEVERAL, *DRAWN)
+    return run, write_serially(run)
+
+
+def test_lanes_agree_where_they_share_and_differ_where_they_do_not(drawn):
+    run, product = drawn
+    everything = run.tiles.everything
+    maps = {(year, lane): product.read(year, everything, lane) for year in range(2007, 2013) for lane in product.lanes}
+
+    def differing(year):
+        return {(a, b) for a in product.lanes for b in product.lanes if (maps[year, a] != maps[year, b]).any()}
+
+    apart = {(a, b) for a in product.lanes for b in product.lanes}
+    assert differing(2009) == set(), "what is observed is shared"
+    assert differing(2007) == {(a, b) for a, b in apart if a.member != b.member}, "scenarios share the past"
+    assert differing(2012) == {(a, b) for a, b in apart if a != b}
+    with xr.open_zarr(run.product) as ds:
+        at = {"scenario": "ssp585", "member": 1}
+        probable = ds.probability.sel(probability_year=2012, **at)
+        use = ds.land_use.sel(year=2012, **at)
+        assert np.array_equal(probable.sel({"class": use.where(use > 0, 11)}).where(use > 0, 0),
+                              ds.confidence.sel(year=2012, **at))
+        share = ds.class_probability.sel(year=2012, scenario="ssp585")
+        assert set(np.unique(share.values)) == {0, 50, 100}
+        assert np.array_equal(ds.entropy.sel(year=2012, scenario="ssp585") > 0, (share == 50).any("class"))
+
+
+def test_a_scenario_draws_the_same_alone_as_among_others(world, cubes, drawn, tmp_path):
+    _, product = drawn
+    run = with_cube(world, tmp_path, cubes["ssp585"], "scenario=ssp585", *DRAWN)
+    alone = write_serially(run)
+    for year in range(2007, 2013):
+        for member in range(2):
+            assert np.array_equal(alone.read(year, run.tiles.everything, Lane(0, member)),
+                                  product.read(year, run.tiles.everything, Lane(2, member)))
+
+
+def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, ray_cluster):
+    run, product = drawn
+    assert stages.damaged(run) == []
+    report = stages.evaluate(run)
+    assert report.skills["forecast", "raw"].years == (2011,)
+    assert "scores: of scenario ssp245, of 3" in report.caveats
+    assert any("member 0 of 2" in caveat for caveat in report.caveats)
+    cube, everything = stages.open_cube(run), run.tiles.everything
+    right = product.read(2011, everything) == cube.state(2011, everything)
+    land = cube.land(everything) & (cube.state(2011, everything) != cube.legend.index(77))
+    area = np.broadcast_to(cube.grid.cell_area[:, None], land.shape)
+    assert report.skills["forecast", "raw"].by_year["model"][0].accuracy == pytest.approx(
+        (area * right)[land].sum() / area[land].sum(), rel=1e-6)
+    unit = TileYear(2012, Tile(0, 0), Lane(1, 1))
+    place = Path(run.product, "confidence/c/1/1/5/0/0")
+    whole = place.read_bytes()
+    place.write_bytes(whole[:-9])
+    assert stages.damaged(run) == [unit]
+    settings = settings_of(world, world.parent / "drawn", *SETTINGS, SEVERAL, *DRAWN)
+    command = [str(demo_run()), *(part for setting in settings for part in ("--set", setting))]
+    found = CliRunner().invoke(app, ["verify", *command])
+    assert (found.exit_code, found.stderr) == (1, "damaged: year 2012, tile 0.0, scenario ssp126, member 1\n")
+    place.write_bytes(whole)
+    for verb, said in (("status", "324 of 324 tile-years, 6 of 6 years whole"), ("plot", "overview_ssp585"),
+                       ("publish", "STAC catalog"), ("verify", "every tile-year matches its receipt")):
+        result = CliRunner().invoke(app, [verb, *command], catch_exceptions=False)
+        assert (result.exit_code, said in result.output) == (0, True), result.output
+    item = next(pystac.Catalog.from_file(run.path("stac", "catalog.json")).get_items(recursive=True))
+    assert item.properties["cube:dimensions"]["scenario"]["values"] == list(NAMES)
+    assert item.properties["luray:seed"] == 7
+
+
+def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(world, cubes, tmp_path):
+    def fingerprint(name, *settings):
+        run = with_cube(world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings)
+        return stages.rollout_of(run, run.inference.span, run.product).product.fingerprint
+
+    plain, run = fingerprint("plain"), run_of(world, tmp_path / "plain", "inference.years=[2007, 2012]")
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    cards = {d: (card.weights_sha256, card.points["cautious"]) for d in plan.models
+             for card in [read_card(run.model_folder(d))]}
+    assert plain == fingerprint_of(plan.cube.fingerprint, cards, 64, 50, 50, "linear", 2007, 2012, (2008, 2010),
+                                   "ssp245", 1.0), "as it was before there were scenarios and members"
+    assert plain == fingerprint("seed", "inference.seed=3"), "nothing is drawn"
+    asked = [("one", 'scenarios=["ssp245"]'), ("two", "inference.members=2"), ("three", "inference.members=3"),
+             ("seeded", "inference.members=3", "inference.seed=1"), ("kept", "inference.probabilities=[2012]")]
+    assert len({plain, *(fingerprint(*settings) for settings in asked)}) == 6
