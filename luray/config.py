@@ -137,7 +137,7 @@ class RunConfig(Config):
     """The one scenario of a product without that dimension."""
     scenarios: tuple[str, ...] | None = None
     """Those of a product with dimension `scenario`. The first one's view of the inputs is what models are trained and
-    tested on: training years are history, which all share."""
+    tested on: those years are history, and where inputs differ already (ISIMIP from 2006) the first one's count."""
     output: str
     storage: StorageConfig = StorageConfig()
     catalog: CatalogConfig | None = None

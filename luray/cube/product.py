@@ -162,6 +162,11 @@ class Product:
             found += [self._course("forward", names[lane.scenario], (lane,)) for lane in self.lanes]
         return tuple(found)
 
+    def alike(self, year: int) -> tuple[tuple[int, ...], ...]:
+        """Scenarios by their place, in groups that have the same maps of a year: see `summarise`."""
+        every = tuple(range(max(1, len(self.scenarios))))
+        return (every,) if year <= self.span.observed[1] else tuple((scenario,) for scenario in every)
+
     def _course(self, direction: Direction, scenario: str, lanes: tuple[Lane, ...]) -> Course:
         draws = Draws(self.seed, scenario, lanes[0].member) if self.members else None
         return Course(direction, self.span.chains[direction], scenario, lanes, draws)
@@ -268,7 +273,7 @@ class Product:
             self._write(TileYear(year, tile, lane), fields)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int] = (0,)) -> None:
-        """Sum up the members of the first of some scenarios, and write it to all of them, each with a receipt.
+        """Sum up the members of the first of some scenarios that are `alike`, and write it to all, each with a receipt.
 
         `class_probability` is the share of the members in each class in percent, `entropy` that of these shares over
         its largest value log K. Called when every member of the tile-year is written.

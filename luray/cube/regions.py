@@ -118,11 +118,12 @@ class Cube:
         """The cube as a scenario sees it: the same arrays, but the scenario's own years of the forcing.
 
         A `Layer.lead` means the same values in every view, so what is read for one can serve another. A cube of one
-        scenario is its own view, and so is any for an empty name: that of its first scenario, for what all share.
+        scenario is its own view; an empty name, for what all share, is that of the first.
         Raises ValueError for a scenario that a cube of several lacks.
         """
-        if not name or not self.scenarios:
+        if not self.scenarios:
             return self
+        name = name or next(iter(self.scenarios))
         if name not in self.scenarios:
             raise ValueError(f"{self.url} has no scenario {name!r}, expected one of {list(self.scenarios)}; run "
                              "`luray build` with all of them in `scenarios`")

@@ -61,13 +61,9 @@ def fill(product, cube):
             for year in course.years[1:]:
                 put(year, course.lanes, [n, year, *tile])
         if product.members:
-            scenarios = range(max(1, len(product.scenarios)))
             for year in product.span.years:
-                if year in product.span.copied or year < product.span.observed[0]:
+                for scenarios in product.alike(year):
                     product.summarise(year, tile, scenarios)
-                else:
-                    for scenario in scenarios:
-                        product.summarise(year, tile, [scenario])
     return maps
 
 
@@ -98,6 +94,8 @@ def test_chains_are_shared_where_scenarios_are():
     assert [c.lanes for c in forward] == [(Lane(s, m),) for s in range(2) for m in range(3)]
     assert [c.draws for c in forward] == [Draws(5, name, m) for name in NAMES for m in range(3)]
     assert [(c.scenario, c.direction) for c in forward] == [(name, "forward") for name in NAMES for _ in range(3)]
+    assert [Product("p", WALK, tiling, "f", "ssp126", ALL).alike(year) for year in WALK.years] == [
+        ((0, 1),), ((0, 1),), ((0, 1),), ((0,), (1,))]
     assert Product("p", YEARS, tiling, "f", "ssp126", ALL).courses == ()
     only = Product("p", WALK, tiling, "f", "ssp126", Several(members=1), 5).courses
     assert only[1].draws == forward[0].draws, "a dimension more or less changes no draw"

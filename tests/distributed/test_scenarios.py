@@ -58,10 +58,12 @@ def built(run):
 
 
 @pytest.fixture(scope="module")
-def cubes(world):
-    """The cube of each scenario alone, and that of all of them under an empty name."""
+def cubes(world, ray_cluster):
+    """The cube of each scenario alone, and that of all of them, built by workers, under an empty name."""
     alone = {name: built(run_of(world, world.parent / name, f"scenario={name}")) for name in NAMES}
-    return {**alone, "": built(run_of(world, world.parent / "all", SEVERAL))}
+    several = run_of(world, world.parent / "all", SEVERAL)
+    stages.build(stages.plan_cube(several))
+    return {**alone, "": stages.open_cube(several)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,6 +74,7 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
         assert np.array_equal(here.forcing(year, BOX), there.forcing(year, BOX)), year
     assert np.array_equal(here.static(BOX), there.static(BOX))
     assert view.features == alone.features
+    assert view.of_scenario("").forcing == cubes[""].forcing
     draw = Draw(BOX, (2010, 2009))
     assert pack(view, draw) == pack(alone, draw)
     assert np.array_equal(view.sample([draw], given=[unpack(view, draw, pack(view, draw))]).forcing_BTLHW,
@@ -144,6 +147,7 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
     refused = {one.name: one.fault for one in stages.opened_sources(lacking) if one.fault}
     assert set(refused) == {"luh2@ssp370", "isimip@ssp370", "koppen@ssp370"}
     assert "ssp370" in refused["luh2@ssp370"]
+    assert set(stages.check(lacking).refused) == set(refused), "the first scenario is sound"
     with pytest.raises(ValueError, match="ssp370"):
         stages.plan_cube(lacking)
 
@@ -185,9 +189,9 @@ def write_serially(run):
             put(year, classes, confidence, course.lanes, kept)
     if product.members:
         for year in product.span.years:
-            for scenario in range(max(1, len(product.scenarios))):
+            for scenarios in product.alike(year):
                 for tile in plan.geometry.tiles:
-                    product.summarise(year, tile, [scenario])
+                    product.summarise(year, tile, scenarios)
     product.finish()
     return product
 
