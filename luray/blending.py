@@ -75,3 +75,26 @@ def percentages(sums_KHW: I32, land: Bool) -> U8:
     """Averaged probability of every class of each cell in percent, rounded half up, uint8 (K, H, W); 0 off land."""
     total = sums_KHW.sum(axis=0, dtype=np.int64)
     return np.stack([np.where(land, percent(sums, total), np.uint8(0)) for sums in sums_KHW])
+
+
+Rectangle = tuple[slice, slice]
+"""Rows and columns of a tile."""
+
+
+def frame(shape: tuple[int, int], margin: int) -> tuple[Rectangle, tuple[Rectangle, ...]]:
+    """Cells of a tile that no neighbour's window reaches, and disjoint bands `margin` wide around them."""
+    height, width = shape
+    if 2 * margin >= min(shape):
+        return (slice(0, 0), slice(0, 0)), ((slice(0, height), slice(0, width)),)
+    rows, cols = slice(margin, height - margin), slice(margin, width - margin)
+    return (rows, cols), ((slice(0, margin), slice(0, width)), (slice(height - margin, height), slice(0, width)),
+                          (rows, slice(0, margin)), (rows, slice(width - margin, width)))
+
+
+def add_strip(sums_KHW: I32, strip_KHW: I32, *, band: Rectangle, at: Rectangle) -> None:
+    """Add to the sums of a band what falls into it of a strip, both rectangles of the same tile; in place."""
+    both = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(band, at, strict=True)]
+    if all(s.start < s.stop for s in both):
+        to, of = ([slice(s.start - o.start, s.stop - o.start) for s, o in zip(both, origin, strict=True)]
+                  for origin in (band, at))
+        sums_KHW[:, *to] += strip_KHW[:, *of]

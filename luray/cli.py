@@ -81,7 +81,7 @@ def session(run: RunConfig) -> Iterator[None]:
     """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least 2."""
     from luray.distributed import cluster  # Ray takes seconds to import; `--help` and a bad run file do not wait for it
 
-    wanted = max(2, run.inference.workers * run.inference.threads, run.training.workers.max)
+    wanted = max(2, run.inference.workers.max * run.inference.threads, run.training.workers.max)
     with cluster(cpus=wanted):
         yield
 

@@ -23,7 +23,7 @@ from luray.grid import Grid
 from luray.model.calibration import OperatingPoint
 from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
-from luray.schema import Config, Direction
+from luray.schema import Config, Device, Direction, Workers
 from luray.sources import SourceConfig
 from luray.sources.years import span as spoken
 from luray.storage import StorageConfig, configure, is_local
@@ -66,7 +66,10 @@ class InferenceConfig(Config):
     observed: tuple[int, int]
     operating_point: OperatingPoint = "cautious"
     """How much change the model is let predict, see `model.calibration`."""
-    workers: int = 2
+    workers: Workers = Workers(min=2, max=2)
+    """Up to `max` are asked for while tile-years wait; those without work are given back, down to `min`."""
+    device: Device = "auto"
+    """A worker on a GPU computes in half precision, and reduces on the CPU meanwhile."""
     threads: int = 1
     batch: int = 4
     years_in_flight: int = 4
@@ -82,7 +85,7 @@ class InferenceConfig(Config):
         if first > last or not (self.years[0] <= last and first <= self.years[1]):
             raise ValueError(f"inference.observed {first}-{last} must be ascending years that meet inference.years "
                              f"{self.years[0]}-{self.years[1]}")
-        for key in ("workers", "threads", "batch", "years_in_flight"):
+        for key in ("threads", "batch", "years_in_flight"):
             if getattr(self, key) < 1:
                 raise ValueError(f"inference.{key} is {getattr(self, key)}, expected at least 1")
         if self.members is not None and self.members < 1:

@@ -31,6 +31,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+Device = Literal["auto", "cpu", "gpu"]
+"""Where a model runs: on GPUs if the cluster has any, on none, or on GPUs that an autoscaler may bring."""
+
+
 class Workers(Config):
     """How many workers: between `min` and `max`, as the cluster has room; in a run file, one number or both."""
 

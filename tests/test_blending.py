@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from luray.blending import ONE, add_window, decide, quantise, window_weights
+from luray.blending import ONE, add_strip, add_window, decide, frame, quantise, window_weights
 from luray.schema import OUTSIDE
 from luray.windows import Tiling
 from tests import reference
@@ -145,3 +145,26 @@ def test_decide_is_the_slow_twin(sums, land):
 def test_land_that_no_window_covers_is_a_mistake():
     with pytest.raises(AssertionError, match="covered by no window"):
         decide(np.zeros((2, 1, 1), np.int32), np.array([[True]]))
+
+
+@given(height=st.integers(1, 12), width=st.integers(1, 12), margin=st.integers(0, 7), data=st.data())
+def test_strips_added_to_the_bands_of_a_tile_are_strips_added_to_the_tile(height, width, margin, data):
+    inside, bands = frame((height, width), margin)
+    times = np.zeros((height, width), int)
+    for rectangle in (inside, *bands):
+        times[rectangle] += 1
+    assert (times == 1).all(), "bands and inside must cover every cell once"
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    whole = random.integers(0, 99, (3, height, width)).astype(np.int32)
+    parts = [whole[:, *band].copy() for band in bands]
+    for _ in range(data.draw(st.integers(0, 4))):
+        side = data.draw(st.sampled_from("NESW"))
+        rows, cols = slice(0, height), slice(0, width)
+        rows = {"N": slice(0, min(margin, height)), "S": slice(max(0, height - margin), height)}.get(side, rows)
+        cols = {"W": slice(0, min(margin, width)), "E": slice(max(0, width - margin), width)}.get(side, cols)
+        strip = random.integers(0, 99, (3, rows.stop - rows.start, cols.stop - cols.start)).astype(np.int32)
+        whole[:, rows, cols] += strip
+        for band, part in zip(bands, parts, strict=True):
+            add_strip(part, strip, band=band, at=(rows, cols))
+    for band, part in zip(bands, parts, strict=True):
+        assert np.array_equal(part, whole[:, *band])

@@ -38,7 +38,7 @@ def fault(*overrides):
     ("training.noise.share=1.5", "must lie between 0 and 1"),
     ("training.noise.kind=blur", "training.noise.kind"),
     ("inference.observed=[2019, 1899]", "inference.observed 2019-1899 must be ascending"),
-    ("inference.workers=0", "inference.workers is 0, expected at least 1"),
+    ("inference.workers=0", "inference.workers: workers between 0 and 0, expected 1 <= min"),
     ("inference.members=0", "inference.members is 0, expected at least 1; leave it out"),
     ("inference.members=2.5", "inference.members: "),
     ("inference.seed=-1", "inference.seed is -1, expected 0 or more"),

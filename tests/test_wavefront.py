@@ -80,7 +80,7 @@ def drive(front, twin, tiles, steps, in_flight, chance, *, failures, losses, wor
             count[task.tile, task.step] += 1
         if chance.random() < losses:
             lost = chance.sample(tiles, chance.randint(1, len(tiles)))
-            front.forget(lost)
+            front.forget([(t, s) for t in lost for s in range(steps)])
             twin.lose(lost)
     pytest.fail("does not end")
 
@@ -170,7 +170,7 @@ def test_lost_sums_are_predicted_again_while_a_neighbour_waits_for_them():
     finish(front, "predict", 0, 0)
     finish(front, "predict", 1, 0)
     finish(front, "reduce", 0, 0)
-    front.forget([Tile(0, 0)])
+    front.forget([(Tile(0, 0), 0)])
     assert front.ready() == [Task("predict", Tile(0, 0), 0)]
 
 

@@ -3,15 +3,14 @@
 Training reads the same chunks over and over, in several threads; inference reads each once, in large pieces.
 """
 
-from collections import OrderedDict
 from itertools import product
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from luray.cube.kept import Kept
 from luray.storage import accessing
 
 Key = tuple[Any, ...]
@@ -21,10 +20,9 @@ class Chunks:
     """Reads the arrays below `url`, keeping at most `most_bytes` of decoded chunks. Threads may share it."""
 
     def __init__(self, url: str, *, most_bytes: int) -> None:
-        self._url, self._most, self._bytes = url, most_bytes, 0
+        self._url, self._most = url, most_bytes
         self._arrays: dict[str, Any] = {}
-        self._kept: OrderedDict[Key, NDArray[Any]] = OrderedDict()
-        self._lock = Lock()
+        self._kept: Kept[NDArray[Any]] = Kept(most_bytes=most_bytes)
 
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         """A rectangle (..., rows, cols) of an array, `lead` being the indices of its first axes."""
@@ -48,7 +46,7 @@ class Chunks:
         """Chunks by row and column: kept ones, and those that are missing from one read of the box around them."""
         found, missing = {}, []
         for place in places:
-            chunk = self._get((*name, *place))
+            chunk = self._kept.get((*name, *place))
             if chunk is None:
                 missing.append(place)
             else:
@@ -62,22 +60,7 @@ class Chunks:
             for r, c in missing:
                 row, col = (r - top) * high, (c - left) * wide
                 found[r, c] = block[..., row : row + high, col : col + wide]
-                self._keep((*name, r, c), found[r, c])
+                if found[r, c].nbytes <= self._most:
+                    kept = found[r, c].copy()  # a view would keep the block that it was read in
+                    self._kept.put((*name, r, c), kept, n_bytes=kept.nbytes)
         return found
-
-    def _get(self, key: Key) -> NDArray[Any] | None:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def _keep(self, key: Key, chunk: NDArray[Any]) -> None:
-        if chunk.nbytes > self._most:
-            return
-        chunk = chunk.copy()  # a view would keep the block that it was read in
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = chunk
-                self._bytes += chunk.nbytes
-            while self._bytes > self._most:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes

@@ -220,7 +220,8 @@ class Product:
                                tile=self.tiling.tile, attributes=attributes, several=self.several)
         elif owner != self.fingerprint:
             raise ValueError(f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} (another "
-                             "cube, model, tiling or span); choose another output, or start over with --restart")
+                             "cube, model, tiling or span, or other scenarios or members); choose another output, or "
+                             "start over with --restart")
 
     @property
     def _named(self) -> dict[str, Any]:

@@ -283,6 +283,11 @@ class Region:
         """Static channels in a window inside the region, float32 (S, height, width)."""
         return self._static[(slice(None), *box.slices(origin=self.box))]
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the static channels, which are read now if they are not there yet."""
+        return self._static.nbytes
+
     @cached_property
     def _static(self) -> F32:
         pieces = [piece for layer in self.cube.static for piece in self._fixed(layer)]

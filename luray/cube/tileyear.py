@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from luray.blending import Taper, decide, window_weights
+from luray.blending import Rectangle, Taper, add_strip, decide, frame, window_weights
+from luray.cube.kept import Kept
 from luray.cube.product import Product
 from luray.cube.regions import Cube, Region
 from luray.cube.scenario import Scenario
@@ -22,6 +23,9 @@ from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
 from luray.schema import I32, OUTSIDE, U8, Bool, Direction
 from luray.windows import Box, Exchange, Tile, Tiling
+
+KEPT_BYTES = 2**31
+"""Bytes of the inputs of tiles that a worker keeps, and four times those of the maps."""
 
 Edges = tuple[U8, ...]
 """Cells of a finished tile that its neighbours' windows see, in the order of `Geometry.inbound`."""
@@ -72,6 +76,14 @@ class Geometry:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """Years that follow from each other, in the direction of travel, beginning with the observed year."""
+
+    direction: Direction
+    years: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything a worker needs to know; small, sent once."""
 
@@ -89,6 +101,11 @@ class Run:
     strength: float = 0.0
     """How far it is imposed."""
 
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """What follows from what."""
+        return tuple(Chain(direction, years) for direction, years in self.product.span.chains.items())
+
 
 def settle(run: Run, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int,
            box: Box) -> tuple[U8, U8, Shortfall]:
@@ -100,17 +117,33 @@ def settle(run: Run, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, p
                      strength=run.strength)
 
 
-class TileYears:
-    """Computes tile-years of a run, keeping the inputs of the tiles it has seen and the sums it has not yet reduced."""
+@dataclass(frozen=True)
+class Pending:
+    """A predicted tile-year that waits for its neighbours: sums where their windows reach, and the map elsewhere."""
 
-    def __init__(self, run: Run) -> None:
-        torch.set_num_threads(run.threads)
-        self.run, self.geometry, self.tiling = run, run.geometry, run.geometry.tiling
+    bands: tuple[Rectangle, ...]
+    """Disjoint rectangles that the strips of neighbours fall into."""
+    sums: tuple[I32, ...]
+    """Sums of each band, (K, height, width)."""
+    classes: U8
+    confidence: U8
+    land: Bool
+    prior: U8
+
+
+class TileYears:
+    """Computes tile-years of a run, keeping the inputs of the tiles it has seen and the sums it has not yet reduced.
+
+    `reduce` may run in one thread while `predict` of another tile-year runs in a second one.
+    """
+
+    def __init__(self, run: Run, *, device: str = "cpu") -> None:
+        self.run, self.geometry, self.tiling, self._device = run, run.geometry, run.geometry.tiling, device
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._predictors: dict[Direction, Predictor] = {}
-        self._regions: dict[Tile, tuple[Region, Bool]] = {}
-        self._sums: dict[tuple[Tile, int], tuple[I32, U8]] = {}
-        self._maps: dict[tuple[Tile, Direction], tuple[int, U8]] = {}
+        self._regions: Kept[tuple[Region, Bool]] = Kept(most_bytes=KEPT_BYTES)
+        self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=KEPT_BYTES // 4)
+        self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
 
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
         """Copy observed years of a tile into the product."""
@@ -118,44 +151,64 @@ class TileYears:
             classes = self.run.cube.state(year, self.tiling.tile_box(tile))
             self.run.product.write(year, tile, classes, np.where(classes == OUTSIDE, 0, 100).astype(np.uint8))
 
-    def predict(self, tile: Tile, direction: Direction, year: int, prior_year: int, *edges: Edges | None) -> list[I32]:
-        """Sums of a tile's windows; returns the strip for each of `Geometry.outbound`, int32 (K, height, width).
+    def predict(self, tile: Tile, chain: int, step: int, *edges: Edges | None) -> list[I32]:
+        """Predict a tile in a step of a chain (`Run.chains`); returns the strip for each of `Geometry.outbound`.
 
-        `edges` are those of `Geometry.around`, in its order, of the prior year; None where they have to be read.
+        `edges` are those of `Geometry.around`, in its order, of the step before; None where they have to be read.
+        Strips are int32 (K, height, width).
         """
+        torch.set_num_threads(self.run.threads)  # counts for the thread that calls it
+        direction, years = self.run.chains[chain].direction, self.run.chains[chain].years
+        prior_year, year = years[step : step + 2]
         region, land = self._region(tile)
         box = self.tiling.tile_box(tile)
-        prior = self._prior(tile, direction, prior_year, edges)
+        prior = self._prior(tile, chain, prior_year, edges)
         cores = self.tiling.active_cores(box, land)
         sums = self._predictor(direction).predict(cores, prior, region, year=year, prior_year=prior_year, box=box)
         own = box.slices(origin=self.tiling.padded(box))
-        self._sums[tile, year] = sums[(slice(None), *own)].copy(), prior[own].copy()
+        self._pending[tile, chain] = year, self._settled_inside(sums[(slice(None), *own)], prior[own], land)
         return [sums[(slice(None), *e.padded)].copy() for e in self.geometry.outbound(tile)]
 
-    def reduce(self, tile: Tile, direction: Direction, year: int, *strips: I32) -> tuple[Edges, Shortfall]:
+    def _settled_inside(self, sums_KHW: I32, prior: U8, land: Bool) -> Pending:
+        """A predicted tile, its map decided where no neighbour's window reaches: of most cells the sums need not stay.
+
+        A demand looks at all cells of a coarse cell, and so at all of the tile.
+        """
+        inside, bands = frame(land.shape, self.tiling.margin)
+        classes, confidence = np.full(land.shape, OUTSIDE, np.uint8), np.zeros(land.shape, np.uint8)
+        if self.run.scenario is not None:
+            inside, bands = frame(land.shape, max(land.shape))
+        classes[inside], confidence[inside] = decide(sums_KHW[(slice(None), *inside)], land[inside])
+        return Pending(bands, tuple(sums_KHW[(slice(None), *band)].copy() for band in bands), classes, confidence, land,
+                       prior.copy())
+
+    def reduce(self, tile: Tile, chain: int, step: int, *strips: I32) -> tuple[Edges, Shortfall]:
         """Add the strips of `Geometry.inbound`, settle the map, write shard and receipt.
 
         Returns the tile's edges, and by how much the map misses what the scenario demands. Raises SumsLost when this
         worker has not predicted the tile-year.
         """
-        if (tile, year) not in self._sums:
+        prior_year, year = self.run.chains[chain].years[step : step + 2]
+        predicted, pending = self._pending.pop((tile, chain), (None, None))
+        if pending is None or predicted != year:
             raise SumsLost(f"tile {tile} year {year} was not predicted here")
-        sums, prior = self._sums.pop((tile, year))
-        inbound = self.geometry.inbound(tile)
-        for arrival, strip in zip(inbound, strips, strict=True):
-            sums[(slice(None), *arrival.own)] += strip
-        prior_year = year - 1 if direction == "forward" else year + 1
-        classes, confidence, shortfall = settle(self.run, sums, prior, self._region(tile)[1], year=year,
-                                                prior_year=prior_year, box=self.tiling.tile_box(tile))
-        self.run.product.write(year, tile, classes, confidence)
-        self._maps[tile, direction] = year, classes
-        return tuple(classes[arrival.own] for arrival in inbound), shortfall
+        inbound, shortfall = self.geometry.inbound(tile), Shortfall()
+        for band, sums in zip(pending.bands, pending.sums, strict=True):
+            for arrival, strip in zip(inbound, strips, strict=True):
+                add_strip(sums, strip, band=band, at=arrival.own)
+            pending.classes[band], pending.confidence[band], missed = settle(
+                self.run, sums, pending.prior[band], pending.land[band], year=year, prior_year=prior_year,
+                box=self.tiling.tile_box(tile))
+            shortfall += missed
+        self.run.product.write(year, tile, pending.classes, pending.confidence)
+        self._maps.put((tile, chain), (year, pending.classes), n_bytes=pending.classes.nbytes)
+        return tuple(pending.classes[arrival.own] for arrival in inbound), shortfall
 
-    def _prior(self, tile: Tile, direction: Direction, year: int, edges: Sequence[Edges | None]) -> U8:
+    def _prior(self, tile: Tile, chain: int, year: int, edges: Sequence[Edges | None]) -> U8:
         """Class indices of the prior year over a tile and its margin."""
         box = self.tiling.tile_box(tile)
         padded = self.tiling.padded(box)
-        kept_year, own = self._maps.get((tile, direction), (None, None))
+        kept_year, own = self._maps.get((tile, chain)) or (None, None)
         if self.run.product.span.observed[0] <= year <= self.run.product.span.observed[1]:
             return self.run.cube.state(year, padded)
         if own is None or kept_year != year or any(e is None for e in edges):
@@ -170,10 +223,12 @@ class TileYears:
         return prior
 
     def _region(self, tile: Tile) -> tuple[Region, Bool]:
-        if tile not in self._regions:
+        kept = self._regions.get(tile)
+        if kept is None:
             box = self.tiling.tile_box(tile)
-            self._regions[tile] = self.run.cube.region(self.tiling.padded(box)), self.run.cube.land(box)
-        return self._regions[tile]
+            kept = self.run.cube.region(self.tiling.padded(box)), self.run.cube.land(box)
+            self._regions.put(tile, kept, n_bytes=kept[0].n_bytes + kept[1].nbytes)
+        return kept
 
     def _predictor(self, direction: Direction) -> Predictor:
         if direction not in self._predictors:

@@ -290,5 +290,5 @@ def _create(run: RunConfig, plan: Run, title: str) -> None:
 
 
 def _roll_out(run: RunConfig, plan: Run, lease: Lease, *, report: Report) -> Shortfall:
-    return luray.distributed.infer.infer(plan, workers=run.inference.workers, lease=lease,
-                                         years_in_flight=run.inference.years_in_flight, report=report)
+    return luray.distributed.infer.infer(plan, workers=run.inference.workers, device=run.inference.device,
+                                         years_in_flight=run.inference.years_in_flight, lease=lease, report=report)

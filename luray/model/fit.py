@@ -19,7 +19,7 @@ from luray.model.rollout import Feeding, Sample, rollout
 from luray.model.samples import SamplingConfig
 from luray.model.schedule import Ramp, constant, cosine
 from luray.model.unet import UNet
-from luray.schema import OUTSIDE, Config, Workers
+from luray.schema import OUTSIDE, Config, Device, Workers
 
 Metrics = dict[str, float]
 
@@ -55,7 +55,7 @@ class Recipe(Config):
     """Steps between checkpoints inside an epoch."""
     workers: Workers = Workers(min=1, max=1)
     """Workers, or `{ min = 1, max = 4 }`: as many as the cluster has room for at the moment."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
+    device: Device = "auto"
     """auto: GPUs if the cluster has one for each worker; gpu: ask for them, so that an autoscaler brings them."""
     read: Literal["late", "ahead"] = "late"
     """late: a trainer's own threads read its windows; ahead: CPU workers do, on other nodes if there are any."""

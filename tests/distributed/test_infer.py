@@ -1,7 +1,10 @@
 """The engine against the serial rollout, to the bit, however it ran."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -180,6 +183,20 @@ def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
 
     stages.infer(run, report=report)
     assert killed
+    assert_equals_serial(run, expected)
+
+
+def test_of_three_nodes_one_is_killed_and_one_joins_and_no_bit_changes(place, tmp_path, expected):
+    settings = "inference.workers={min=1, max=4}"
+    run = place.run(tmp_path / "out", settings)
+    give_models(run)
+    done = subprocess.run([sys.executable, "-m", "tests.distributed.three_nodes", str(place.world),
+                           str(tmp_path / "out"), settings], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    there = json.loads(done.stdout.splitlines()[-1])
+    assert (there["before"], there["after"], there["joined"]) == (3, 2, 3)
+    assert len(there["jobs"]) == 4, "a node that joined was not used"
+    assert min(there["jobs"].values()) > 2
     assert_equals_serial(run, expected)
 
 

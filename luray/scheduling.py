@@ -1,0 +1,259 @@
+"""Which worker does what: several wavefronts, workers that come and go, and a clock, with no engine in sight.
+
+The engine asks what to send, where, whom to hire and whom to let go, and tells what happened. All that is decided here
+follows from what it was told, so that a simulation can run the same rules with a clock of its own.
+
+- A worker has one prediction or errand at a time: what waits is bound to nobody, so nobody is idle while there is work.
+- A prediction goes to the home of its tile, where the tile's inputs are kept; where that is busy, to a worker without
+  work, which becomes the home. So those that join a run are used at once.
+- A reduction goes at once to the worker that holds the sums of its prediction, which does it beside its other job:
+  it is short, and neighbours wait for it.
+- Errands (copies of observed years, say) may go anywhere, and wait for tile-years.
+- A worker that is much slower than others are for the same is *stuck* while somebody is idle: its job is given to
+  another as well, and whoever is first counts. One that is slower still is *lost*, and let go.
+"""
+
+from collections import Counter, deque
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import merge
+from statistics import median
+from typing import NamedTuple
+
+from luray.schema import Workers
+from luray.wavefront import Task, Wavefront
+from luray.windows import Tile
+
+IDLE = 60.0
+"""Seconds without work after which a worker is given back."""
+SLOW = 3.0
+"""Times the usual duration after which a job is done by another worker as well, if one is idle."""
+LOST = 30.0
+"""Times the usual duration after which the worker is let go."""
+GRACE = 5.0
+"""Seconds that are added to both."""
+KNOWN = 5
+"""Jobs of a kind that must be done before one of them can be called slow."""
+KEPT = 8
+"""Tiles whose inputs a worker is taken to have."""
+REMEMBERED = 100
+"""Durations of each kind that the usual one is taken of."""
+
+
+class Job(NamedTuple):
+    """A task of the wavefront of one chain."""
+
+    chain: int
+    task: Task
+
+    @property
+    def kind(self) -> str:
+        """What is done."""
+        return self.task.kind
+
+
+@dataclass(frozen=True)
+class Errand:
+    """Something that depends on no tile-year which is still to be computed, `what` being the engine's own."""
+
+    what: Hashable
+
+    @property
+    def kind(self) -> str:
+        """What is done."""
+        return type(self.what).__name__
+
+
+@dataclass
+class Hand:
+    """What is known of a worker."""
+
+    since: float
+    """When it was last given something, or finished it."""
+    jobs: dict[Job | Errand, float] = field(default_factory=dict)
+    """What it is doing, and since when."""
+    stuck: bool = False
+    tiles: dict[Tile, None] = field(default_factory=dict)
+    """Tiles that it has predicted, the latest last: their inputs may still be there."""
+
+    @property
+    def free(self) -> bool:
+        """True when it can take a prediction or an errand."""
+        return not self.stuck and all(job.kind == "reduce" for job in self.jobs)
+
+    def begin(self, job: Job | Errand, now: float) -> None:
+        """It is given a job."""
+        self.jobs[job] = self.since = now
+
+    def end(self, job: Job | Errand, now: float) -> float:
+        """It has done a job, or failed; returns the seconds it took."""
+        self.since, self.stuck = now, False
+        return now - self.jobs.pop(job, now)
+
+
+class Scheduler:
+    """The state of a run. Times are seconds of any clock that the caller keeps to."""
+
+    def __init__(self, fronts: Sequence[Wavefront], errands: Iterable[Errand] = (), *, workers: Workers) -> None:
+        self.fronts, self._errands = fronts, dict.fromkeys(errands, True)
+        self.hands: dict[int, Hand] = {}
+        self.pending: dict[int, float] = {}
+        """Workers that were hired and are not there yet, and since when they could be done without."""
+        self._workers, self._hired = workers, 0
+        self._home: dict[tuple[int, Tile], int] = {}
+        self._homes: Counter[int] = Counter()
+        self._holder: dict[tuple[int, Tile, int], int] = {}
+        self._took: dict[str, deque[float]] = {}
+        self._waiting = 0
+
+    @property
+    def finished(self) -> bool:
+        """True when nothing is left to do."""
+        return not self._errands and all(f.finished for f in self.fronts)
+
+    def add(self, errand: Errand) -> None:
+        """One more errand."""
+        self._errands[errand] = True
+
+    def hire(self, now: float) -> list[int]:
+        """Numbers of new workers that the engine should ask for: one for each job that waits, up to the most."""
+        there = sum(not h.stuck for h in self.hands.values()) + len(self.pending)
+        n = max(0, min(self._workers.max - there, self._waiting - len(self.pending)))
+        new = range(self._hired, self._hired + n)
+        self._hired += n
+        self.pending.update(dict.fromkeys(new, now))
+        return list(new)
+
+    def join(self, worker: int, now: float) -> None:
+        """A hired worker is there."""
+        self.pending.pop(worker)
+        self.hands[worker] = Hand(now)
+
+    def leave(self, worker: int) -> None:
+        """A worker is gone: what it had is to be done by others, and its sums are lost."""
+        self.pending.pop(worker, None)
+        hand = self.hands.pop(worker, None)
+        if hand:
+            self._take_back(worker, hand)
+
+    def let_go(self, now: float) -> list[int]:
+        """Workers to be stopped: the lost ones, and beyond the fewest those that have had nothing to do for a while."""
+        if self._waiting:
+            self.pending.update(dict.fromkeys(self.pending, now))
+        needed = set(self._holder.values())
+        idle = [w for w, since in self.pending.items() if now - since > IDLE]
+        idle += [w for w, h in self.hands.items() if not h.jobs and w not in needed and now - h.since > IDLE]
+        lost = [w for w, h in self.hands.items() if self._is_slow(h, now, times=LOST)]
+        return lost + idle[: max(0, len(self.hands) + len(self.pending) - len(lost) - self._workers.min)]
+
+    def assign(self, now: float) -> list[tuple[int, Job | Errand]]:
+        """Jobs to send now, and to whom: the earliest years first, then errands."""
+        sent: list[tuple[int, Job | Errand]] = []
+        free = {w for w, h in self.hands.items() if h.free}
+
+        def give(worker: int, job: Job | Errand) -> None:
+            self.hands[worker].begin(job, now)
+            if job.kind != "reduce":
+                free.discard(worker)
+            if isinstance(job, Job):
+                self.fronts[job.chain].start(job.task)
+            sent.append((worker, job))
+
+        queues = [[Job(i, task) for task in front.ready()] for i, front in enumerate(self.fronts)]
+        ready = list(merge(*queues, key=lambda job: job.task.step))
+        for job in ready:
+            if job.kind == "reduce":
+                give(self._holder[job.chain, job.task.tile, job.task.step], job)
+            elif (home := self._home.get((job.chain, job.task.tile))) in free:
+                give(home, job)
+        for job in ready:
+            if free and job.kind == "predict" and job.task not in self.fronts[job.chain].running:
+                give(self._new_home(job, free), job)
+        for errand in [e for e, waits in self._errands.items() if waits] if free else []:
+            if not free:
+                break
+            self._errands[errand] = False
+            give(min(free), errand)
+        self._waiting = sum(f.n_ready for f in self.fronts) + sum(self._errands.values())
+        return sent
+
+    def done(self, worker: int, job: Job | Errand, now: float) -> bool:
+        """A worker has done a job; False where another one was first."""
+        hand = self.hands.get(worker)
+        if hand:
+            self._took.setdefault(job.kind, deque(maxlen=REMEMBERED)).append(hand.end(job, now))
+        if isinstance(job, Errand):
+            return self._errands.pop(job, None) is not None
+        front, (kind, tile, step) = self.fronts[job.chain], job.task
+        first = not (front.is_predicted(tile, step) if kind == "predict" else front.is_reduced(tile, step))
+        if kind == "reduce":
+            self._holder.pop((job.chain, tile, step), None)
+        elif first and not front.is_reduced(tile, step):
+            self._holder[job.chain, tile, step] = worker
+        if first:
+            front.finish(job.task)
+        return first
+
+    def failed(self, worker: int, job: Job | Errand, now: float, *, lost: Iterable[tuple[int, Tile, int]] = ()) -> None:
+        """A job has to be done again, and the sums (chain, tile, step) that are lost as well."""
+        if worker in self.hands:
+            self.hands[worker].end(job, now)
+        self._forget(lost)
+        self._give_back(job)
+
+    def stuck(self, now: float) -> list[int]:
+        """Workers found stuck just now; what they have is given to others as well."""
+        if not any(h.free for h in self.hands.values()):
+            return []
+        found = [w for w, h in self.hands.items() if not h.stuck and self._is_slow(h, now, times=SLOW)]
+        for worker in found:
+            hand = self.hands[worker]
+            hand.stuck = True
+            self._take_back(worker, hand)
+        return found
+
+    def _is_slow(self, hand: Hand, now: float, *, times: float) -> bool:
+        return any(len(took := self._took.get(job.kind, ())) >= KNOWN and now - since > times * median(took) + GRACE
+                   for job, since in hand.jobs.items())
+
+    def _new_home(self, job: Job, free: set[int]) -> int:
+        """A worker to predict a tile from now on: rather one that has had it, rather one with few."""
+        tile = job.task.tile
+        home = min(free, key=lambda w: (tile not in self.hands[w].tiles, self._homes[w], w))
+        self._settle((job.chain, tile), home)
+        known = self.hands[home].tiles
+        known.pop(tile, None)
+        known[tile] = None
+        if len(known) > KEPT:
+            known.pop(next(iter(known)))
+        return home
+
+    def _settle(self, place: tuple[int, Tile], worker: int | None) -> None:
+        before = self._home.pop(place, None)
+        if before is not None:
+            self._homes[before] -= 1
+        if worker is not None:
+            self._home[place] = worker
+            self._homes[worker] += 1
+
+    def _take_back(self, worker: int, hand: Hand) -> None:
+        """Everything that rests on a worker is to be done by others."""
+        for place in [place for place, home in self._home.items() if home == worker]:
+            self._settle(place, None)
+        self._forget([key for key, holder in self._holder.items() if holder == worker])
+        for job in hand.jobs:
+            self._give_back(job, but=worker)
+
+    def _give_back(self, job: Job | Errand, *, but: int | None = None) -> None:
+        """A job waits again, unless another worker has it, too."""
+        if any(job in h.jobs for w, h in self.hands.items() if w != but and not h.stuck):
+            return
+        if isinstance(job, Job):
+            self.fronts[job.chain].release(job.task)
+        elif job in self._errands:
+            self._errands[job] = True
+
+    def _forget(self, keys: Iterable[tuple[int, Tile, int]]) -> None:
+        for chain, tile, step in keys:
+            self._holder.pop((chain, tile, step), None)
+            self.fronts[chain].forget([(tile, step)])

@@ -1,0 +1,77 @@
+"""An inference on three nodes, of which one is killed and one joins: python -m tests.distributed.three_nodes WORLD OUT
+SETTING...
+
+Prints how many workers there were before the harm, after it and after the help, and how many jobs each did, as JSON.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import ray
+from ray.cluster_utils import Cluster
+
+from luray.distributed import stages
+from luray.distributed.infer import Driver
+from tests.distributed.conftest import small_run
+from tests.distributed.processes import named
+
+QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 200, "health_check_timeout_ms": 500,
+         "health_check_failure_threshold": 3}
+"""A node that is gone is found out within a second or two."""
+
+
+def main(world: str, output: str, settings: list[str]) -> None:
+    """Infer, with the harm done at a third and the help coming at a half of the way."""
+    run = small_run(Path(world), Path(output), *settings)
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": QUICK,
+                                                              "temp_dir": folder})
+        _, doomed = nodes.add_node(num_cpus=1), nodes.add_node(num_cpus=1)
+        nodes.wait_for_nodes()
+        ray.init(nodes.address, log_to_driver=False)
+        there: dict[str, int] = {}
+        jobs = count_jobs()
+
+        def report(done: int, total: int) -> None:
+            if 3 * done > total and "before" not in there:
+                there["before"] = wait_for(3)
+                nodes.remove_node(doomed, allow_graceful=False)
+            elif 2 * done > total and "after" not in there:
+                there["after"] = wait_for(2)
+                nodes.add_node(num_cpus=1)
+                there["joined"] = wait_for(3)
+
+        stages.infer(run, report=report)
+        ray.shutdown()
+        nodes.shutdown()
+    print(json.dumps({**there, "jobs": jobs}))
+
+
+def count_jobs() -> Counter[int]:
+    """How many jobs each worker is sent from now on."""
+    jobs: Counter[int] = Counter()
+    send: Callable[..., None] = Driver._send
+
+    def counted(driver: Driver, worker: int, job: object) -> None:
+        jobs[worker] += 1
+        send(driver, worker, job)
+
+    Driver._send = counted  # type: ignore[method-assign]
+    return jobs
+
+
+def wait_for(n: int) -> int:
+    """Wait until so many workers are there, a minute at most; returns how many are."""
+    until = time.monotonic() + 60
+    while len(named("ray::Worker")) != n and time.monotonic() < until:
+        time.sleep(0.1)
+    return len(named("ray::Worker"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
