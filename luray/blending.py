@@ -100,6 +100,12 @@ def percent(part: I32, total: NDArray[np.int64]) -> U8:
     return share.astype(np.uint8)
 
 
+def percentages(sums_KHW: I32, land: Bool) -> U8:
+    """Averaged probability of every class of each cell in percent, rounded half up, uint8 (K, H, W); 0 off land."""
+    total = sums_KHW.sum(axis=0, dtype=np.int64)
+    return np.stack([np.where(land, percent(sums, total), np.uint8(0)) for sums in sums_KHW])
+
+
 Rectangle = tuple[slice, slice]
 """Rows and columns of a tile."""
 

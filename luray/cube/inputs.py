@@ -47,6 +47,12 @@ class Inputs:
         self._years: OrderedDict[tuple[int, int], list[Part]] = OrderedDict()
         self._maps: dict[tuple[str, Method], tuple[AxisMap, AxisMap]] = {}
 
+    def seen_in(self, cube: Cube) -> "Inputs":
+        """The same box in another scenario's view of the cube; what is static is shared."""
+        other = Inputs(cube, self._box)
+        other.__dict__["_fixed"] = self._fixed
+        return other
+
     @property
     def n_bytes(self) -> int:
         """Bytes of what is static, which is read now if it is not there yet."""

@@ -6,7 +6,7 @@ window, through index maps that belong to the grids, not to the box.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
@@ -35,6 +35,8 @@ class Layer(NamedTuple):
     variables: tuple[Variable, ...]
     steps: Mapping[int, int]
     """Index of the stored values of each year; years that hold another's share its index. Empty for a static source."""
+    parts: tuple[tuple[str, int], ...] = ()
+    """Arrays with the values of other scenarios, and the index at which each begins, counted on from `path`'s."""
 
     def lead(self, year: int) -> tuple[int, ...]:
         """Index of the first axis of the values of a year, none for a static source. Raises ValueError without them."""
@@ -42,6 +44,13 @@ class Layer(NamedTuple):
             raise ValueError(f"{self.path} has no values for {year}, only {min(self.steps)}-{max(self.steps)}; run "
                              "`luray build` with a source that covers it")
         return (self.steps[year],) if self.steps else ()
+
+    def place(self, lead: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """The array that holds the values of a `lead`, and their index in it."""
+        for path, first in reversed(self.parts):
+            if lead and lead[0] >= first:
+                return path, (lead[0] - first,)
+        return self.path, lead
 
 
 Pieces = tuple[list[slice], list[slice]]
@@ -81,6 +90,8 @@ class Cube:
     fingerprint: str
     sources: tuple[dict[str, str], ...]
     """Title, DOI, licence and caveat of each source."""
+    scenarios: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
+    """The forcing of each of several scenarios by its name, the first being `forcing`; empty in a cube of one."""
 
     @classmethod
     def open(cls, url: str) -> "Cube":
@@ -94,10 +105,31 @@ class Cube:
         groups: list[tuple[str, Any]] = [(path, root[path].attrs) for _, path in sorted(about["groups"].items())]
         layers = [(said["luray"]["role"], _layer(path, said["luray"])) for path, said in groups]
         state = next(layer for role, layer in layers if role == "state")
-        return cls(url, Grid(**about["grid"]), HILDA, tuple(state.steps),
-                   tuple(layer for role, layer in layers if role == "forcing"),
+        forcing = tuple(layer for role, layer in layers if role == "forcing")
+        parts = {name: [_layer(path, root[path].attrs["luray"]) for path in about["parts"][name]]  # type: ignore[arg-type]
+                 for name in about.get("scenarios", ())}
+        views = _views(forcing, parts)
+        return cls(url, Grid(**about["grid"]), HILDA, tuple(state.steps), next(iter(views.values()), forcing),
                    tuple(layer for role, layer in layers if role == "static"), about["fingerprint"],
-                   tuple({key: said[key] for key in ("title", "doi", "licence", "caveat")} for _, said in groups))
+                   tuple({key: said[key] for key in ("title", "doi", "licence", "caveat")} for _, said in groups),
+                   views)
+
+    def of_scenario(self, name: str) -> "Cube":
+        """The cube as a scenario sees it: the same arrays, but the scenario's own years of the forcing.
+
+        A `Layer.lead` means the same values in every view, so what is read for one can serve another. A cube of one
+        scenario is its own view; an empty name, for what all share, is that of the first.
+        Raises ValueError for a scenario that a cube of several lacks.
+        """
+        if not self.scenarios:
+            return self
+        name = name or next(iter(self.scenarios))
+        if name not in self.scenarios:
+            raise ValueError(f"{self.url} has no scenario {name!r}, expected one of {list(self.scenarios)}; run "
+                             "`luray build` with all of them in `scenarios`")
+        view = replace(self, forcing=self.scenarios[name])
+        view.__dict__["chunks"] = self.chunks  # decoded chunks are kept once, not once a view
+        return view
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -147,7 +179,8 @@ class Cube:
     def native(self, layer: Layer, lead: tuple[int, ...], pieces: Pieces) -> NDArray[Any]:
         """Stored values of a source in native rows and columns, (variable, rows, cols), in its own dtype."""
         rows, cols = pieces
-        return np.concatenate([np.concatenate([self.chunks.read(layer.path, lead, r, c) for c in cols], axis=-1)
+        path, index = layer.place(lead)
+        return np.concatenate([np.concatenate([self.chunks.read(path, index, r, c) for c in cols], axis=-1)
                                for r in rows], axis=-2)
 
     def categories(self, name: str, year: int, box: Box) -> tuple[Variable, NDArray[Any]]:
@@ -207,6 +240,24 @@ def _layer(path: str, said: dict[str, Any]) -> Layer:
     position = {year: i for i, year in enumerate(y for y in said["years"] if y not in held)}
     steps = {year: position[held.get(year, year)] for year in said["years"]}
     return Layer(f"{path}/values", Grid(**said["grid"]), variables, steps)
+
+
+def _views(forcing: tuple[Layer, ...], parts: Mapping[str, Sequence[Layer]]) -> dict[str, tuple[Layer, ...]]:
+    """The forcing of each scenario from that of the first, and from what the others have beside it."""
+    views = {name: list(forcing) for name in parts}
+    for i, layer in enumerate(forcing):
+        arrays: list[tuple[str, int]] = []
+        end = max(layer.steps.values(), default=-1) + 1
+        for name, beside in parts.items():
+            for part in beside:
+                if part.path.partition("@")[0] == layer.path.removesuffix("/values"):
+                    arrays.append((part.path, end))
+                    steps = {year: end + step for year, step in part.steps.items()}
+                    views[name][i] = layer._replace(steps={**layer.steps, **steps})
+                    end += max(part.steps.values()) + 1
+        for name, layers in views.items():
+            views[name][i] = layers[i]._replace(parts=tuple(arrays))
+    return {name: tuple(layers) for name, layers in views.items()}
 
 
 @dataclass
