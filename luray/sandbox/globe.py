@@ -1,7 +1,7 @@
 """A made-up globe on the real land mask, in the file formats of the real data sets: what `luray bench globe` reads.
 
-The map follows simple rules from the climate group, the elevation, the latitude and smooth noise; the coarse sources are
-aggregated from it. Everything is written band by band. Shapes: K classes, b fine cells along a side of a coarse one.
+The map follows simple rules from the climate group, the elevation, the latitude and smooth noise; the coarse sources
+are aggregated from it. Everything is written band by band. Shapes: K classes, b fine cells a side of a coarse one.
 """
 
 import zipfile
@@ -30,8 +30,10 @@ ROUGH = Grid(90, -180, 0.1, 1800, 3600)
 """Grid of the noise that is wider than a few cells."""
 LUH2 = Grid(90, -180, 0.25, 720, 1440)
 ISIMIP = Grid(90, -180, 0.5, 360, 720)
-BAND = 400
-"""Rows written at once, and side of a block of the GeoTIFF; a tile of 2000 cells is a whole number of them."""
+BAND = 4.0
+"""Degrees of latitude that are in memory at once."""
+BLOCK = 400
+"""Side of a block of the GeoTIFF; a tile of 2000 cells is a whole number of them."""
 GRAIN = 1000
 """Side of the square of fine noise that repeats."""
 
@@ -46,6 +48,9 @@ SHARES = np.array([
     (0.000, 0.000, 0.020, 0.020, 0.360, 0.600),  # polar
 ])
 """Shares of the classes in each climate group, before elevation and latitude."""
+POLAR = 5
+ANTARCTICA = -60
+"""Latitude south of which nearly all is ice."""
 WATER = 77
 LAKES = 0.012
 """Share of water."""
@@ -65,8 +70,8 @@ DENSITY = {11: 3000.0, 22: 60.0}
 
 
 def write_globe(directory: Path, *, grid: Grid, year: int, relief: Source, climate: Source,
-                progress: Callable[[int, int], None] = lambda *_: None) -> None:
-    """Write HILDA+ of `year` on `grid`, and LUH2 and ISIMIP of it and the next; files that are there stay.
+                progress: Callable[[int, int], None] = lambda *_: None) -> bool:
+    """Write HILDA+ of `year` on `grid`, and LUH2 and ISIMIP of it and the next; False where all of them are there.
 
     `relief` is an elevation in m and `climate` a main group of Koeppen-Geiger, 1-5. Raises ValueError unless the grid
     spans the globe in cells that fit into 0.25 degrees, ModuleNotFoundError without the package of the land mask.
@@ -82,10 +87,12 @@ def write_globe(directory: Path, *, grid: Grid, year: int, relief: Source, clima
         for derived in (luh2, icwtr, people):
             derived.unlink(missing_ok=True)
         write_map(hilda, Rules.of(grid, relief, climate), progress=progress)
-    if not all(path.exists() for path in (luh2, icwtr, people)):
-        shares_KYX = coarse_shares(hilda, per_coarse)
-        _write_luh2(luh2, icwtr, shares_KYX, year)
-        _write_population(people, shares_KYX, year)
+    if all(path.exists() for path in (luh2, icwtr, people)):
+        return False
+    shares_KYX = coarse_shares(hilda, per_coarse)
+    _write_luh2(luh2, icwtr, shares_KYX, year)
+    _write_population(people, shares_KYX, year)
+    return True
 
 
 def land_mask() -> U8:
@@ -102,10 +109,11 @@ def land_mask() -> U8:
     with zipfile.ZipFile(stored) as archive, archive.open("mask.npy") as file:
         np.lib.format.read_magic(file)
         shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-        assert (shape, by_column, dtype) == (MASK.shape, False, np.bool_), f"{stored} holds {shape} of {dtype}"
-        for row in range(0, MASK.n_lat, BAND):
-            ocean = np.frombuffer(file.read(BAND * MASK.n_lon), np.bool_).reshape(BAND, MASK.n_lon)
-            packed[row : row + BAND] = np.packbits(~ocean, axis=1)
+        assert shape == MASK.shape and not by_column and dtype.kind == "b", f"{stored} holds {shape} of {dtype}"
+        rows = round(BAND / MASK.step)
+        for row in range(0, MASK.n_lat, rows):
+            ocean = np.frombuffer(file.read(rows * MASK.n_lon), np.bool_).reshape(rows, MASK.n_lon)
+            packed[row : row + rows] = np.packbits(~ocean, axis=1)
     return packed
 
 
@@ -135,7 +143,7 @@ class Rules:
         everything = Box(0, 0, *ROUGH.shape)
         height = relief.read(None, Box(0, 0, *relief.grid.shape)).astype(np.float32)
         up = gather(height, *grid_map(relief.grid, ROUGH, "bilinear").take(everything), method="bilinear")
-        away = np.maximum(np.abs(ROUGH.lat) - 45, 0)[:, None] / 40
+        away = np.maximum(np.abs(ROUGH.lat) - 45, 0)[:, None] / 40 + np.where(ROUGH.lat < ANTARCTICA, 3, 0)[:, None]
         lakes = _noise(random, (GRAIN, GRAIN), 4)
         return cls(grid, climate, land_mask(), (wide + up.clip(0) / 2500 + away).astype(np.float32),
                    0.4 * _noise(random, (GRAIN, GRAIN), 2), lakes > np.quantile(lakes, 1 - LAKES), _codes())
@@ -151,7 +159,8 @@ class Rules:
         within = np.ix_(np.arange(row, row + height) % GRAIN, np.arange(self.grid.n_lon) % GRAIN)
         used += self.grain[within]
         level = (used * LEVELS + 128).clip(0, 255).astype(np.uint8)
-        codes = self.codes[np.where(group < len(SHARES), group, 0), level]
+        unknown = np.where(np.abs(self.grid.lat[row : row + height]) > 60, POLAR, 0)[:, None]
+        codes = self.codes[np.where(group < len(SHARES), group, unknown), level]
         codes[self.lakes[within]] = WATER
         codes[land == 0] = 0
         return codes
@@ -160,21 +169,22 @@ class Rules:
         """Native cells nearest to those of a box of whole rows; `read` gives native rows."""
         rows, cols = grid_map(native, self.grid, "nearest").take(box)
         pieces = [slice(int(rows.low.min()), int(rows.low.max()) + 1)]
-        return read(pieces[0]).take(cols.low, axis=1).take(rows.within(pieces).low, axis=0)
+        values: U8 = read(pieces[0]).take(cols.low, axis=1).take(rows.within(pieces).low, axis=0)
+        return values
 
 
 def write_map(path: Path, rules: Rules, *, progress: Callable[[int, int], None]) -> None:
-    """A GeoTIFF of HILDA+ codes in blocks of `BAND` x `BAND` cells."""
-    grid = rules.grid
+    """A GeoTIFF of HILDA+ codes in blocks of `BLOCK` x `BLOCK` cells."""
+    grid, rows = rules.grid, round(BAND / rules.grid.step)
     transform = rasterio.Affine(grid.step, 0, grid.west, 0, -grid.step, grid.north)
     with replacing(path) as partial, rasterio.open(
         partial, "w", driver="GTiff", dtype="uint8", count=1, height=grid.n_lat, width=grid.n_lon, crs="EPSG:4326",
-        transform=transform, compress="deflate", zlevel=1, tiled=True, blockxsize=BAND, blockysize=BAND,
+        transform=transform, compress="deflate", zlevel=1, tiled=True, blockxsize=BLOCK, blockysize=BLOCK,
     ) as out:
         out.update_tags(comment=NOTICE)
-        for row in range(0, grid.n_lat, BAND):
+        for row in range(0, grid.n_lat, rows):
             progress(row, grid.n_lat)
-            height = min(BAND, grid.n_lat - row)
+            height = min(rows, grid.n_lat - row)
             out.write(rules.band(row, height), 1, window=Window(0, row, grid.n_lon, height))
     progress(grid.n_lat, grid.n_lat)
 
@@ -182,10 +192,9 @@ def write_map(path: Path, rules: Rules, *, progress: Callable[[int, int], None])
 def coarse_shares(path: Path, per_coarse: int) -> F32:
     """Share of each of `CODES` in the cells of `LUH2`, shape (K, lat, lon), from a map of b x b times as many cells."""
     shares_KYX = np.empty((len(CODES), *LUH2.shape), np.float32)
-    coarse_rows = max(1, BAND // per_coarse)
+    rows = round(BAND / LUH2.step)
     with rasterio.open(path) as raster:
-        for row in range(0, LUH2.n_lat, coarse_rows):
-            rows = min(coarse_rows, LUH2.n_lat - row)
+        for row in range(0, LUH2.n_lat, rows):
             codes = raster.read(1, window=Window(0, row * per_coarse, raster.width, rows * per_coarse))
             for k, code in enumerate(CODES):
                 along = (codes == code).reshape(rows, per_coarse, raster.width).sum(axis=1, dtype=np.uint8)

@@ -1,0 +1,217 @@
+"""The benchmark of the globe: one year at 0.01 degrees, its time against the bare forward passes, its peak memory.
+
+Every stage goes on where it was; a stage that had nothing left to do keeps what was measured of it before.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import xarray as xr
+
+import luray.sandbox
+from luray.config import RunConfig, load_run
+from luray.cube.build import remaining
+from luray.cube.ledger import tile_year_of
+from luray.cube.regions import Cube
+from luray.distributed import Report, cluster, silent, stages
+from luray.distributed.memory import Watch
+from luray.model.checkpoint import read_card
+from luray.model.speed import forward_seconds
+from luray.sandbox.globe import write_globe
+from luray.sandbox.models import save_restless
+from luray.sources import open_source
+from luray.viz.maps import map_of_year
+from luray.windows import Tile, Tiling
+
+Stage = Literal["inputs", "build", "infer", "picture"]
+Show = Callable[[Stage], Report]
+"""The report of a stage."""
+
+MEMORY_GOAL = 8 * 2**30
+RATIO_GOAL = 1.1
+FORWARD_SECONDS = 20.0
+"""Time for which forward passes are measured, before the inference and after it."""
+BONUS = 2.0
+"""Of the model with random weights: the land use stays recognisable on the map."""
+
+
+@dataclass
+class Cost:
+    """What a stage took: wall-clock seconds, and peak memory of all processes in bytes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+@dataclass
+class Found:
+    """Everything that was measured."""
+
+    costs: dict[Stage, Cost] = field(default_factory=dict)
+    tiles: int = 0
+    """Tiles with land."""
+    windows: int = 0
+    """Windows that the inference predicted while it was measured."""
+    forward_before: float = 0.0
+    """Seconds a window of bare forward passes on as many cores as there were workers."""
+    forward_after: float = 0.0
+    land_seconds: float = 0.0
+    """Time in which the driver finds the tiles with land."""
+
+    @classmethod
+    def at(cls, place: Path) -> "Found":
+        """What an earlier run wrote, nothing where there was none."""
+        if not place.exists():
+            return cls()
+        text = json.loads(place.read_text())
+        costs = {stage: Cost(**cost) for stage, cost in text.pop("costs").items()}
+        return cls(costs, **{name: text[name] for name in cls.__dataclass_fields__ if name in text})
+
+    @property
+    def forward(self) -> float:
+        """Bare seconds a window, mean of before and after."""
+        return (self.forward_before + self.forward_after) / 2
+
+    @property
+    def ratio(self) -> float:
+        """Time of the inference over that of its windows' bare forward passes."""
+        bare = self.windows * self.forward
+        return self.costs["infer"].seconds / bare if bare else float("nan")
+
+    @property
+    def peak_bytes(self) -> int:
+        """Peak memory of all processes over all stages."""
+        return max(cost.peak_bytes for cost in self.costs.values())
+
+    def write(self, place: Path) -> None:
+        """Write the numbers as JSON."""
+        about = asdict(self) | ({"ratio": self.ratio, "ratio_goal": RATIO_GOAL, "peak_bytes": self.peak_bytes,
+                                 "peak_bytes_goal": MEMORY_GOAL} if "infer" in self.costs else {})
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(about, indent=1))
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """What was measured, how much, and the verdict where there is a goal."""
+        for stage, cost in self.costs.items():
+            yield stage, f"{cost.seconds:.1f} s, peak {cost.peak_bytes / 2**30:.2f} GiB", ""
+        yield "tiles with land", f"{self.tiles}, found in {self.land_seconds:.2f} s", ""
+        yield "windows", f"{self.windows}", ""
+        yield "bare forward", (f"{1000 * self.forward_before:.1f} ms a window before, "
+                               f"{1000 * self.forward_after:.1f} ms after"), ""
+        yield "time over bare forward", f"{self.ratio:.3f}", _verdict(self.ratio, RATIO_GOAL, f"{RATIO_GOAL:g}")
+        yield "peak memory", f"{self.peak_bytes / 2**30:.2f} GiB", _verdict(self.peak_bytes, MEMORY_GOAL, "8 GiB")
+
+
+def _verdict(value: float, goal: float, named: str) -> str:
+    return f"{'reached' if value <= goal else 'missed'}: at most {named}"
+
+
+def globe_run(output: str, overrides: Sequence[str] = ()) -> RunConfig:
+    """The run of the globe with all outputs, and the inputs it writes, below `output`."""
+    names = ("hilda", "luh2", "isimip")
+    places = [f"output={output}", *(f"sources.{i}.path={output}/inputs/{name}" for i, name in enumerate(names))]
+    return load_run(Path(luray.sandbox.__file__).with_name("globe.toml"), [*places, *overrides])
+
+
+def bench(run: RunConfig, *, show: Show = lambda _: silent, forward: float = FORWARD_SECONDS) -> Found:
+    """Measure a run of `globe_run` from its inputs to the picture; the numbers go to `globe.json` in its output.
+
+    Raises ModuleNotFoundError without the package of the land mask, and what the stages raise.
+    """
+    place = Path(run.path("globe.json"))
+    found = Found.at(place)
+    write_inputs(run, found, show("inputs"))
+    found.write(place)
+    with cluster(cpus=_cores(run)):
+        build(run, found, show("build"))
+        found.write(place)
+    cube = Cube.open(run.cube)
+    for direction in run.directions:
+        if read_card(run.model_folder(direction)) is None:
+            save_restless(cube, direction, run.model, run.model_folder(direction), bonus=BONUS)
+    infer(run, found, show("infer"), forward=forward)
+    found.write(place)
+    with _measured(found, "picture"):
+        picture(run)
+    found.write(place)
+    return found
+
+
+def _cores(run: RunConfig) -> int:
+    return run.inference.workers.max * run.inference.threads
+
+
+@contextmanager
+def _measured(found: Found, stage: Stage) -> Iterator[None]:
+    started = time.perf_counter()
+    with Watch() as watch:
+        yield
+    found.costs[stage] = Cost(time.perf_counter() - started, watch.peak)
+
+
+def write_inputs(run: RunConfig, found: Found, report: Report) -> None:
+    """Write what is missing of the inputs."""
+    fixed = {config.name: open_source(config, run_years=run.years, scenario=run.scenario)
+             for config in run.sources if config.kind == "categorical"}
+    kept = found.costs.get("inputs")
+    with _measured(found, "inputs"):
+        wrote = write_globe(Path(run.path("inputs")), grid=run.grid.grid, year=run.inference.observed[0],
+                            relief=fixed["relief"], climate=fixed["climate"], progress=report)
+    if not wrote and kept:
+        found.costs["inputs"] = kept
+
+
+def build(run: RunConfig, found: Found, report: Report) -> None:
+    """Build what is missing of the cube."""
+    kept = found.costs.get("build")
+    with _measured(found, "build"):
+        plan = stages.plan_cube(run)
+        left = any(remaining(plan, pieces) for pieces in plan.pieces())
+        stages.build(plan, report=report)
+    if not left and kept:
+        found.costs["build"] = kept
+
+
+def infer(run: RunConfig, found: Found, report: Report, *, forward: float) -> None:
+    """Predict what is missing of the year, between two measurements of the bare forward pass."""
+    started = time.perf_counter()
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    found.land_seconds = time.perf_counter() - started
+    found.tiles = len(plan.geometry.tiles)
+    done = {tile_year_of(key) for key in plan.product.ledger.done()}
+    left = [(year, tile) for chain in plan.chains for year in chain.years[1:] for tile in plan.geometry.tiles
+            if (year, tile) not in done]
+    if not left:
+        with cluster(cpus=_cores(run)):
+            stages.infer(run)
+        return
+    found.windows = count_windows(plan.cube, run.tiles, [tile for _, tile in left])
+    [folder] = plan.models.values()
+
+    def bare() -> float:
+        return forward_seconds(folder, batch=run.inference.batch, window=run.tiling.window,
+                               processes=run.inference.workers.max, threads=run.inference.threads, seconds=forward)
+
+    found.forward_before = bare()
+    with cluster(cpus=_cores(run)), _measured(found, "infer"):
+        stages.infer(run, report=report)
+    found.forward_after = bare()
+
+
+def count_windows(cube: Cube, tiling: Tiling, tiles: Sequence[Tile]) -> int:
+    """Active windows of tiles."""
+    boxes = map(tiling.tile_box, tiles)
+    return sum(len(tiling.active_cores(box, cube.land(box))) for box in boxes)
+
+
+def picture(run: RunConfig) -> str:
+    """Draw the map of the predicted year; returns its place."""
+    place = run.path("pictures", f"map_{run.inference.years[1]}.png")
+    Path(place).parent.mkdir(parents=True, exist_ok=True)
+    map_of_year(xr.open_zarr(run.product), run.inference.years[1], place)
+    return place
