@@ -121,7 +121,7 @@ def globe_run(output: str, overrides: Sequence[str] = ()) -> RunConfig:
 def bench(run: RunConfig, *, show: Show = lambda _: silent, forward: float = FORWARD_SECONDS) -> Found:
     """Measure a run of `globe_run` from its inputs to the picture; the numbers go to `globe.json` in its output.
 
-    Raises ModuleNotFoundError without the package of the land mask, and what the stages raise.
+    Raises ValueError without the package of the land mask, and what the stages raise.
     """
     place = Path(run.path("globe.json"))
     found = Found.at(place)

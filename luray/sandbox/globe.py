@@ -74,7 +74,7 @@ def write_globe(directory: Path, *, grid: Grid, year: int, relief: Source, clima
     """Write HILDA+ of `year` on `grid`, and LUH2 and ISIMIP of it and the next; False where all of them are there.
 
     `relief` is an elevation in m and `climate` a main group of Koeppen-Geiger, 1-5. Raises ValueError unless the grid
-    spans the globe in cells that fit into 0.25 degrees, ModuleNotFoundError without the package of the land mask.
+    spans the globe in cells that fit into 0.25 degrees, and without the package of the land mask.
     """
     per_coarse = round(LUH2.step / grid.step)
     if not grid.periodic or grid.n_lat != per_coarse * LUH2.n_lat or grid.n_lon != per_coarse * LUH2.n_lon:
@@ -98,18 +98,18 @@ def write_globe(directory: Path, *, grid: Grid, year: int, relief: Source, clima
 def land_mask() -> U8:
     """Land of the globe at 30 arcsec, eight cells a byte as `np.packbits` has them, shape (21600, 5400), north first.
 
-    Raises ModuleNotFoundError without the package global-land-mask.
+    Raises ValueError without the package global-land-mask.
     """
     found = find_spec("global_land_mask")
     if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError("the land mask of the globe is the package global-land-mask, which is not "
+        raise ValueError("the land mask of the globe is the package global-land-mask, which is not "
                                   "installed; run `pip install luray[bench]` or `pip install global-land-mask`")
     packed = np.empty((MASK.n_lat, MASK.n_lon // 8), np.uint8)
     stored = Path(found.submodule_search_locations[0]) / "globe_combined_mask_compressed.npz"
     with zipfile.ZipFile(stored) as archive, archive.open("mask.npy") as file:
         np.lib.format.read_magic(file)
         shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-        assert shape == MASK.shape and not by_column and dtype.kind == "b", f"{stored} holds {shape} of {dtype}"
+        assert (*shape, by_column, dtype.kind) == (*MASK.shape, False, "b"), f"{stored} holds {shape} of {dtype}"
         rows = round(BAND / MASK.step)
         for row in range(0, MASK.n_lat, rows):
             ocean = np.frombuffer(file.read(rows * MASK.n_lon), np.bool_).reshape(rows, MASK.n_lon)
@@ -160,7 +160,7 @@ class Rules:
         used += self.grain[within]
         level = (used * LEVELS + 128).clip(0, 255).astype(np.uint8)
         unknown = np.where(np.abs(self.grid.lat[row : row + height]) > 60, POLAR, 0)[:, None]
-        codes = self.codes[np.where(group < len(SHARES), group, unknown), level]
+        codes: U8 = self.codes[np.where(group < len(SHARES), group, unknown), level]
         codes[self.lakes[within]] = WATER
         codes[land == 0] = 0
         return codes
