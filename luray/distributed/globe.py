@@ -19,9 +19,9 @@ from luray.cube.build import remaining
 from luray.cube.ledger import tile_year_of
 from luray.cube.regions import Cube
 from luray.distributed import Report, cluster, silent, stages
-from luray.distributed.memory import Watch
+from luray.distributed.watch import Watch
 from luray.model.checkpoint import read_card
-from luray.model.speed import forward_seconds
+from luray.model.speed import Forward, forward_cost
 from luray.sandbox.globe import write_globe
 from luray.sandbox.models import save_restless
 from luray.sources import open_source
@@ -42,9 +42,10 @@ BONUS = 2.0
 
 @dataclass
 class Cost:
-    """What a stage took: wall-clock seconds, and peak memory of all processes in bytes."""
+    """What a stage took: wall-clock time, processor time of all processes, their peak memory in bytes."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -57,9 +58,9 @@ class Found:
     """Tiles with land."""
     windows: int = 0
     """Windows that the inference predicted while it was measured."""
-    forward_before: float = 0.0
-    """Seconds a window of bare forward passes on as many cores as there were workers."""
-    forward_after: float = 0.0
+    before: Forward | None = None
+    """Bare forward passes on as many cores as there were workers, before the inference and after it."""
+    after: Forward | None = None
     land_seconds: float = 0.0
     """Time in which the driver finds the tiles with land."""
 
@@ -70,18 +71,25 @@ class Found:
             return cls()
         text = json.loads(place.read_text())
         costs = {stage: Cost(**cost) for stage, cost in text.pop("costs").items()}
-        return cls(costs, **{name: text[name] for name in cls.__dataclass_fields__ if name in text})
+        before, after = (Forward(*text.pop(when)) if text[when] else text.pop(when) for when in ("before", "after"))
+        return cls(costs, text["tiles"], text["windows"], before, after, text["land_seconds"])
 
     @property
-    def forward(self) -> float:
-        """Bare seconds a window, mean of before and after."""
-        return (self.forward_before + self.forward_after) / 2
+    def bare(self) -> Forward | None:
+        """Bare forward passes of all windows, mean of before and after; None until both are measured."""
+        if self.before is None or self.after is None:
+            return None
+        return Forward(*(self.windows * (a + b) / 2 for a, b in zip(self.before, self.after, strict=True)))
 
     @property
     def ratio(self) -> float:
-        """Time of the inference over that of its windows' bare forward passes."""
-        bare = self.windows * self.forward
-        return self.costs["infer"].seconds / bare if bare else float("nan")
+        """Time of the inference over that of the bare forward passes."""
+        return self.costs["infer"].seconds / self.bare.seconds if self.bare else float("nan")
+
+    @property
+    def cpu_ratio(self) -> float:
+        """The same of processor time: what the ratio would be with the cores to itself."""
+        return self.costs["infer"].cpu_seconds / self.bare.cpu_seconds if self.bare else float("nan")
 
     @property
     def peak_bytes(self) -> int:
@@ -90,20 +98,26 @@ class Found:
 
     def write(self, place: Path) -> None:
         """Write the numbers as JSON."""
-        about = asdict(self) | ({"ratio": self.ratio, "ratio_goal": RATIO_GOAL, "peak_bytes": self.peak_bytes,
-                                 "peak_bytes_goal": MEMORY_GOAL} if "infer" in self.costs else {})
+        about = asdict(self)
+        if self.bare:
+            about |= {"ratio": self.ratio, "cpu_ratio": self.cpu_ratio, "ratio_goal": RATIO_GOAL,
+                      "peak_bytes": self.peak_bytes, "peak_bytes_goal": MEMORY_GOAL}
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(about, indent=1))
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """What was measured, how much, and the verdict where there is a goal."""
         for stage, cost in self.costs.items():
-            yield stage, f"{cost.seconds:.1f} s, peak {cost.peak_bytes / 2**30:.2f} GiB", ""
+            yield stage, (f"{cost.seconds:.1f} s, {cost.cpu_seconds:.1f} s of processor time, "
+                          f"peak {cost.peak_bytes / 2**30:.2f} GiB"), ""
         yield "tiles with land", f"{self.tiles}, found in {self.land_seconds:.2f} s", ""
         yield "windows", f"{self.windows}", ""
-        yield "bare forward", (f"{1000 * self.forward_before:.1f} ms a window before, "
-                               f"{1000 * self.forward_after:.1f} ms after"), ""
+        for when, forward in (("before", self.before), ("after", self.after)):
+            if forward:
+                yield f"bare forward {when}", (f"{1000 * forward.seconds:.1f} ms a window, "
+                                               f"{1000 * forward.cpu_seconds:.1f} ms of processor time"), ""
         yield "time over bare forward", f"{self.ratio:.3f}", _verdict(self.ratio, RATIO_GOAL, f"{RATIO_GOAL:g}")
+        yield "the same of processor time", f"{self.cpu_ratio:.3f}", ""
         yield "peak memory", f"{self.peak_bytes / 2**30:.2f} GiB", _verdict(self.peak_bytes, MEMORY_GOAL, "8 GiB")
 
 
@@ -151,7 +165,7 @@ def _measured(found: Found, stage: Stage) -> Iterator[None]:
     started = time.perf_counter()
     with Watch() as watch:
         yield
-    found.costs[stage] = Cost(time.perf_counter() - started, watch.peak)
+    found.costs[stage] = Cost(time.perf_counter() - started, watch.cpu_seconds, watch.peak)
 
 
 def write_inputs(run: RunConfig, found: Found, report: Report) -> None:
@@ -193,14 +207,14 @@ def infer(run: RunConfig, found: Found, report: Report, *, forward: float) -> No
     found.windows = count_windows(plan.cube, run.tiles, [tile for _, tile in left])
     [folder] = plan.models.values()
 
-    def bare() -> float:
-        return forward_seconds(folder, batch=run.inference.batch, window=run.tiling.window,
-                               processes=run.inference.workers.max, threads=run.inference.threads, seconds=forward)
+    def bare() -> Forward:
+        return forward_cost(folder, batch=run.inference.batch, window=run.tiling.window,
+                            processes=run.inference.workers.max, threads=run.inference.threads, seconds=forward)
 
-    found.forward_before = bare()
+    found.before = bare()
     with cluster(cpus=_cores(run)), _measured(found, "infer"):
         stages.infer(run, report=report)
-    found.forward_after = bare()
+    found.after = bare()
 
 
 def count_windows(cube: Cube, tiling: Tiling, tiles: Sequence[Tile]) -> int:

@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
 
 import torch
 
@@ -13,20 +14,29 @@ WARM_UP = 2
 """Passes that are not timed."""
 
 
-def forward_seconds(folder: str, *, batch: int, window: int, processes: int, threads: int, seconds: float) -> float:
-    """Seconds of `processes` processes, computing at once for about `seconds`, per window of them all.
+class Forward(NamedTuple):
+    """Cost of a window's forward pass."""
+
+    seconds: float
+    """Wall-clock time, over all processes that compute at once."""
+    cpu_seconds: float
+    """Processor time, which other work on the machine hardly changes."""
+
+
+def forward_cost(folder: str, *, batch: int, window: int, processes: int, threads: int, seconds: float) -> Forward:
+    """What a window costs while `processes` processes compute at once for about `seconds`.
 
     Each is new, has `threads` threads and runs the frozen model of `folder` on a batch of random windows.
     """
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
         jobs = [pool.submit(_timed, folder, batch, window, threads, seconds) for _ in range(processes)]
-        rates = [1 / job.result() for job in jobs]
-    return 1 / sum(rates)
+        costs = [job.result() for job in jobs]
+    return Forward(1 / sum(1 / cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs) / processes)
 
 
-def _timed(folder: str, batch: int, window: int, threads: int, seconds: float) -> float:
-    """Seconds a window in this process."""
+def _timed(folder: str, batch: int, window: int, threads: int, seconds: float) -> Forward:
+    """Cost of a window in this process."""
     torch.set_num_threads(threads)
     model, card = load_model(folder)
     fast = frozen(model)
@@ -34,8 +44,9 @@ def _timed(folder: str, batch: int, window: int, threads: int, seconds: float) -
     with torch.inference_mode():
         for _ in range(WARM_UP):
             fast(inputs)
-        passes, started = 0, time.perf_counter()
+        passes, started, cpu = 0, time.perf_counter(), time.process_time()
         while time.perf_counter() - started < seconds:
             fast(inputs)
             passes += 1
-        return (time.perf_counter() - started) / passes / batch
+        n = passes * batch
+        return Forward((time.perf_counter() - started) / n, (time.process_time() - cpu) / n)

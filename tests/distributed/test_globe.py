@@ -12,9 +12,17 @@ from PIL import Image
 
 from luray.config import RunConfig
 from luray.distributed import globe, stages
-from luray.distributed.memory import Watch, family, proportional
-from luray.model.speed import forward_seconds
+from luray.distributed.watch import Watch, family, proportional
+from luray.model.speed import forward_cost
 
+BUSY = """
+import time
+held = b"1" * {}
+while time.process_time() < 1:
+    pass
+print(flush=True)
+input()
+"""
 COARSE = ("grid.step=0.25", "grid.shape=[720, 1440]", "tiling.window=64", "tiling.stride=48", "tiling.tile=240",
           "model.width=4", "model.depth=2")
 
@@ -40,8 +48,11 @@ def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, glob
     assert all(cost.seconds > 0 and cost.peak_bytes > 10**8 for cost in found.costs.values())
     land, stride = before != 0, run.tiling.stride
     assert found.windows == land.reshape(720 // stride, stride, 1440 // stride, stride).any(axis=(1, 3)).sum()
-    assert found.ratio == found.costs["infer"].seconds / found.windows / np.mean(
-        [found.forward_before, found.forward_after])
+    assert found.before is not None
+    assert found.after is not None
+    bare = np.mean([found.before, found.after], axis=0) * found.windows
+    infer = found.costs["infer"]
+    assert np.allclose((found.ratio, found.cpu_ratio), (infer.seconds, infer.cpu_seconds) / bare)
     assert json.loads(Path(run.path("globe.json")).read_text())["ratio"] == found.ratio
     with Image.open(run.path("pictures", "map_2001.png")) as image:
         assert len(set(image.convert("RGB").resize((300, 150)).get_flattened_data())) > 20
@@ -67,20 +78,21 @@ def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
     assert again.windows == len(run.tiles.active_cores(box, plan.cube.land(box))) < found.windows
 
 
-def test_forward_seconds_of_two_processes_are_shared(measured: tuple[RunConfig, globe.Found]):
+def test_forward_passes_of_two_processes_at_once(measured: tuple[RunConfig, globe.Found]):
     run, _ = measured
-    one, two = (forward_seconds(run.model_folder("forward"), batch=4, window=64, processes=n, threads=1, seconds=1)
+    one, two = (forward_cost(run.model_folder("forward"), batch=4, window=64, processes=n, threads=1, seconds=1)
                 for n in (1, 2))
-    assert two < 1.3 * one
-    assert 1e-5 < two < 1
+    assert two.seconds < 1.3 * one.seconds
+    assert one.cpu_seconds <= 1.05 * one.seconds, "one thread"
+    assert 0.5 < two.cpu_seconds / one.cpu_seconds < 2
 
 
-def test_memory_of_children_counts():
+def test_memory_and_time_of_children_count():
     held = 200 * 2**20
     with Watch(every=0.05) as quiet:
         pass
     with Watch(every=0.05) as watch:
-        child = subprocess.Popen([sys.executable, "-c", f"x = b'1' * {held}; print(flush=True); input()"],
+        child = subprocess.Popen([sys.executable, "-c", BUSY.format(held)],
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         with child:
             assert child.stdout is not None
@@ -91,3 +103,4 @@ def test_memory_of_children_counts():
                 time.sleep(0.05)
             child.communicate(b"\n")
     assert proportional(child.pid) == 0
+    assert 0.9 < watch.cpu_seconds - quiet.cpu_seconds < 5
