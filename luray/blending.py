@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from luray.compiled import compiled
 from luray.schema import F32, I32, OUTSIDE, U8, Bool, Config
 from luray.windows import Tiling
 
@@ -47,9 +48,21 @@ def quantise(probabilities: F32) -> I32:
     return fixed
 
 
-def add_window(sums_KHW: I32, probabilities_KHW: F32, weights_HW: I32, *, at: tuple[slice, slice]) -> None:
-    """Add a window's weighted probabilities to the sums, in place, at the given rows and columns."""
-    sums_KHW[:, at[0], at[1]] += quantise(probabilities_KHW) * weights_HW
+@compiled
+def add_window(sums_KHW: I32, odds_KHW: F32, weights_HW: I32) -> None:
+    """Add to the sums of a window's cells, in place, its weighted probabilities: `quantise` of odds over their sum."""
+    n_classes, height, width = odds_KHW.shape
+    total_W = np.empty(width, np.float32)
+    for i in range(height):
+        for j in range(width):
+            total_W[j] = odds_KHW[0, i, j]
+        for k in range(1, n_classes):
+            for j in range(width):
+                total_W[j] += odds_KHW[k, i, j]
+        for k in range(n_classes):
+            for j in range(width):
+                fixed = np.int32(np.rint(odds_KHW[k, i, j] / total_W[j] * np.float32(ONE)))
+                sums_KHW[k, i, j] += fixed * weights_HW[i, j]
 
 
 def decide(sums_KHW: I32, land: Bool) -> tuple[U8, U8]:
@@ -58,17 +71,39 @@ def decide(sums_KHW: I32, land: Bool) -> tuple[U8, U8]:
     The class is the largest sum (the lowest index where equal); confidence is its share of the total in percent,
     rounded half up. Cells without land are `OUTSIDE` with confidence 0.
     """
-    total = sums_KHW.sum(axis=0, dtype=np.int64)
-    assert (total[land] > 0).all(), "a land cell was covered by no window"
-    winner = sums_KHW.argmax(axis=0).astype(np.uint8)
-    confidence = percent(sums_KHW.max(axis=0), total)
-    return np.where(land, winner, np.uint8(OUTSIDE)), np.where(land, confidence, np.uint8(0))
+    classes, confidence = np.full(land.shape, OUTSIDE, np.uint8), np.zeros(land.shape, np.uint8)
+    assert _decide(sums_KHW, land, classes, confidence), "a land cell was covered by no window"
+    return classes, confidence
+
+
+@compiled
+def _decide(sums_KHW: I32, land: Bool, classes: U8, confidence: U8) -> bool:
+    """Fill the class and the confidence of land cells; returns whether all of them have sums."""
+    for i in range(land.shape[0]):
+        for j in range(land.shape[1]):
+            if land[i, j]:
+                total, best = np.int64(0), 0
+                for k in range(sums_KHW.shape[0]):
+                    total += sums_KHW[k, i, j]
+                    if sums_KHW[k, i, j] > sums_KHW[best, i, j]:
+                        best = k
+                if total == 0:
+                    return False
+                classes[i, j] = best
+                confidence[i, j] = (200 * np.int64(sums_KHW[best, i, j]) + total) // (2 * total)
+    return True
 
 
 def percent(part: I32, total: NDArray[np.int64]) -> U8:
     """Share of the total in percent, rounded half up, same shape; 0 of nothing."""
     share: NDArray[np.int64] = (200 * part.astype(np.int64) + total) // np.maximum(2 * total, 1)
     return share.astype(np.uint8)
+
+
+def percentages(sums_KHW: I32, land: Bool) -> U8:
+    """Averaged probability of every class of each cell in percent, rounded half up, uint8 (K, H, W); 0 off land."""
+    total = sums_KHW.sum(axis=0, dtype=np.int64)
+    return np.stack([np.where(land, percent(sums, total), np.uint8(0)) for sums in sums_KHW])
 
 
 Rectangle = tuple[slice, slice]

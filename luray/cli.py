@@ -226,8 +226,11 @@ def verify(file: RunFile, set_: Set = None,
     if not found:
         out.print(f"{run.product}: every tile-year matches its receipt")
         return
-    for year, tile in found:
-        err.print(f"damaged: year {year}, tile {tile.row}.{tile.col}")
+    for unit in found:
+        lane = f", scenario {run.scenarios[unit.lane.scenario]}" if run.scenarios else ""
+        if run.inference.members:
+            lane += ", across members" if unit.across else f", member {unit.lane.member}"
+        err.print(f"damaged: year {unit.year}, tile {unit.tile.row}.{unit.tile.col}{lane}")
     if repair:
         stages.withdraw(run, found)
         err.print("withdrawn: `luray infer` computes these tile-years again")
@@ -242,7 +245,7 @@ def demo(set_: Set = None) -> None:
 
     run = load_run(demo_run(), set_ or ())
     height, width = run.grid.shape
-    config = SandboxConfig(height=height, width=width)
+    config = SandboxConfig.model_validate({"height": height, "width": width, "scenario": run.scenario_names})
     with progress("sandbox") as show:
         world = write_sandbox(run.path("world"), config, progress=show)
     with session(run):

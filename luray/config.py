@@ -25,11 +25,16 @@ from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
 from luray.schema import Config, Device, Direction, Workers
 from luray.sources import SourceConfig
+from luray.sources.years import span as spoken
 from luray.storage import StorageConfig, configure, is_local
 from luray.windows import Tiling, TilingConfig
 
 VARIABLE = r"\$\{(\w+)\}"
 """An environment variable in a string of the run file."""
+
+
+SCENARIO = r"(?!across$|m\d+$)[A-Za-z0-9][A-Za-z0-9._-]*"
+"""A scenario that names a dimension, groups of the cube and receipts."""
 
 
 class ConfigError(ValueError):
@@ -68,6 +73,12 @@ class InferenceConfig(Config):
     threads: int = 1
     batch: int = 4
     years_in_flight: int = 4
+    members: int | None = None
+    """Maps drawn from the probabilities, along dimension `member`; without it the likeliest class, and no dimension."""
+    seed: int = 0
+    """Of the draws."""
+    probabilities: tuple[int, ...] = ()
+    """Predicted years of which the probability of every class is kept, too."""
 
     def model_post_init(self, _: Any) -> None:  # noqa: D102
         first, last = self.observed
@@ -77,6 +88,16 @@ class InferenceConfig(Config):
         for key in ("threads", "batch", "years_in_flight"):
             if getattr(self, key) < 1:
                 raise ValueError(f"inference.{key} is {getattr(self, key)}, expected at least 1")
+        if self.members is not None and self.members < 1:
+            raise ValueError(f"inference.members is {self.members}, expected at least 1; leave it out for one map of "
+                             "the likeliest classes")
+        if self.seed < 0:
+            raise ValueError(f"inference.seed is {self.seed}, expected 0 or more")
+        predicted = set(self.span.years) - set(self.span.copied)
+        wrong = sorted({y for y in self.probabilities if self.probabilities.count(y) > 1 or y not in predicted})
+        if wrong:
+            raise ValueError(f"inference.probabilities has {wrong}, expected predicted years ({spoken(predicted)}), "
+                             "each once; correct the list")
 
     @property
     def span(self) -> Span:
@@ -116,6 +137,10 @@ class RunConfig(Config):
     name: str
     title: str = ""
     scenario: str = "ssp245"
+    """The one scenario of a product without that dimension."""
+    scenarios: tuple[str, ...] | None = None
+    """Those of a product with dimension `scenario`. The first one's view of the inputs is what models are trained and
+    tested on: those years are history, and where inputs differ already (ISIMIP from 2006) the first one's count."""
     output: str
     storage: StorageConfig = StorageConfig()
     catalog: CatalogConfig | None = None
@@ -132,6 +157,7 @@ class RunConfig(Config):
     def model_post_init(self, _: Any) -> None:  # noqa: D102
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name {self.name!r} must be letters, digits, dots, dashes; it names files")
+        self._check_scenarios()
         for i, source in enumerate(self.sources):
             if source.kind != "aggregated" and source.collection and self.catalog is None:
                 raise ValueError(f"sources.{i} names collection {source.collection!r} but the run has no [catalog]; "
@@ -149,6 +175,25 @@ class RunConfig(Config):
                 raise ValueError(f"evaluation test {test.name!r} scores {low}-{high} but training sees "
                                  f"{self.training.years[0]}-{self.training.years[1]}; a test starts where training "
                                  "ends and shares no other year with it")
+
+    def _check_scenarios(self) -> None:
+        if self.scenarios is None:
+            return
+        if "scenario" in self.model_fields_set:
+            raise ValueError(f"scenario = {self.scenario!r} and scenarios = {list(self.scenarios)} are both given; "
+                             "remove `scenarios` for a product of one scenario, `scenario` for one with a dimension")
+        if not self.scenarios or len(set(self.scenarios)) < len(self.scenarios):
+            raise ValueError(f"scenarios is {list(self.scenarios)}, expected one or more, each once; name at least "
+                             "one, or remove the key")
+        wrong = [name for name in self.scenarios if not re.fullmatch(SCENARIO, name)]
+        if wrong:
+            raise ValueError(f"scenarios has {wrong}, expected names of letters and digits such as ssp126 (but not "
+                             "`across` or `m1`, which name receipts); correct them")
+
+    @property
+    def scenario_names(self) -> tuple[str, ...]:
+        """Every scenario of the run, the first being the one that models are trained and tested on."""
+        return self.scenarios or (self.scenario,)
 
     @property
     def tiles(self) -> Tiling:

@@ -11,24 +11,21 @@ Magnanti & Orlin 1993, Network Flows, ch. 9.7) on a graph whose nodes are the fe
 Shapes: K classes, G groups; H W cells of a tile, Y X its blocks of b x b cells; N blocks to solve; C cells of a block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 from luray.blending import decide, percent
+from luray.compiled import compiled
 from luray.schema import F32, I32, OUTSIDE, U8, Bool, Config
 
 I8 = NDArray[np.int8]
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 NOWHERE = -1
 """Group of a class that no demand is made of, and of `OUTSIDE`."""
@@ -65,7 +62,8 @@ class Shortfall:
 
 
 def constrain(sums_KHW: I32, prior_HW: U8, land_HW: Bool, change_GYX: F32, *, block: int,
-              groups: Sequence[Sequence[int]], strength: float) -> tuple[U8, U8, Shortfall]:
+              groups: Sequence[Sequence[int]], strength: float,
+              scores_KHW: F32 | None = None) -> tuple[U8, U8, Shortfall]:
     """Class index and confidence of a tile whose blocks change by what is demanded, uint8 (H, W), and what is missing.
 
     `sums_KHW` as in `blending.decide`; `prior_HW` are the class indices of the prior year; `change_GYX` is the change
@@ -83,6 +81,9 @@ def constrain(sums_KHW: I32, prior_HW: U8, land_HW: Bool, change_GYX: F32, *, bl
     in blocks without demand, the map is that of `blending.decide`. Confidence is the share of the chosen class in
     percent.
 
+    `scores_KHW`, such as those of `sampling.perturbed`, take the place of the sums in all of this but the confidence:
+    the unconstrained map is their argmax, p their share.
+
     Raises ValueError for groups that overlap or lie outside the classes, a strength outside 0..1 and shapes that do not
     fit the tile.
     """
@@ -94,7 +95,7 @@ def constrain(sums_KHW: I32, prior_HW: U8, land_HW: Bool, change_GYX: F32, *, bl
                          "the tile, which begins on a block's corner")
     if not 0 <= strength <= 1:
         raise ValueError(f"demand strength {strength}, expected 0 (not imposed) to 1 (to the cell); set it within")
-    free, confidence = decide(sums_KHW, land_HW)
+    free, confidence = decide(sums_KHW, land_HW) if scores_KHW is None else _largest(scores_KHW, sums_KHW, land_HW)
     if strength == 0:
         return free, confidence, Shortfall()
     free_GYX, prior_GYX, settled_GYX = np.zeros((3, *expected), np.int64)
@@ -103,12 +104,22 @@ def constrain(sums_KHW: I32, prior_HW: U8, land_HW: Bool, change_GYX: F32, *, bl
     demanded_GYX, cut_YX = demanded_counts(prior_GYX, settled_GYX, land_YX, change_GYX)
     surplus_GYX = free_GYX - target_counts(free_GYX, demanded_GYX, strength=strength)
     classes, missed_YX = free.copy(), np.zeros_like(cut_YX)
-    _balance(np.ascontiguousarray(sums_KHW), classes, group_of, surplus_GYX, block, missed_YX)
+    weights = np.ascontiguousarray(sums_KHW) if scores_KHW is None else np.ascontiguousarray(scores_KHW)
+    _balance(weights, classes, group_of, surplus_GYX, block, missed_YX)
     row, col = np.nonzero(classes != free)
     chosen, total = sums_KHW[classes[row, col], row, col], sums_KHW[:, row, col].sum(axis=0, dtype=np.int64)
     confidence[row, col] = percent(chosen, total)
     blocks = int(((cut_YX > 0) | (missed_YX > 0)).sum())
     return classes, confidence, Shortfall(blocks, int(cut_YX.sum()), int(missed_YX.sum()))
+
+
+def _largest(scores_KHW: F32, sums_KHW: I32, land_HW: Bool) -> tuple[U8, U8]:
+    """Class with the largest score (the lowest index where equal), and the share of its sum in percent."""
+    winner_HW = scores_KHW.argmax(axis=0)
+    chosen_HW = np.take_along_axis(sums_KHW, winner_HW[None], axis=0)[0]
+    confidence = percent(chosen_HW, sums_KHW.sum(axis=0, dtype=np.int64))
+    return (np.where(land_HW, winner_HW.astype(np.uint8), np.uint8(OUTSIDE)),
+            np.where(land_HW, confidence, np.uint8(0)))
 
 
 def demanded_counts(prior_GYX: I64, settled_GYX: I64, land_YX: I64, change_GYX: F32) -> tuple[F64, I64]:
@@ -187,14 +198,6 @@ def _group_of(groups: Sequence[Sequence[int]], n_classes: int) -> I8:
     return group_of
 
 
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on arrays and numbers at its first call.
-
-    Nothing is kept on disk: it takes seconds once in a process, and a stale or unwritable cache cannot fail a run.
-    """
-    return cast("Callable[P, R]", njit(function))
-
-
 @compiled
 def _count(free_HW: U8, prior_HW: U8, land_HW: Bool, group_of: I8, block: int, free_GYX: I64, prior_GYX: I64,
            settled_GYX: I64, land_YX: I64) -> None:
@@ -217,7 +220,8 @@ def _count(free_HW: U8, prior_HW: U8, land_HW: Bool, group_of: I8, block: int, f
 
 
 @compiled
-def _balance(sums_KHW: I32, classes_HW: U8, group_of: I8, surplus_GYX: I64, block: int, missed_YX: I64) -> None:
+def _balance(weights_KHW: I32 | F32, classes_HW: U8, group_of: I8, surplus_GYX: I64, block: int,
+             missed_YX: I64) -> None:
     """Move cells of each block from groups with a surplus to those with a deficit, in `classes_HW` and `surplus_GYX`.
 
     `missed_YX` receives the cells of each block that could not be moved. A block without surplus costs nothing.
@@ -229,13 +233,13 @@ def _balance(sums_KHW: I32, classes_HW: U8, group_of: I8, surplus_GYX: I64, bloc
         for x in range(n_cols):
             if not _surplus(surplus_GYX[:, y, x]):
                 continue
-            n_cells = _gather(sums_KHW, classes_HW, group_of, y * block, x * block, block, home_C, place_C, score_GC)
+            n_cells = _gather(weights_KHW, classes_HW, group_of, y * block, x * block, block, home_C, place_C, score_GC)
             _exchange(score_GC[:, :n_cells], home_C[:n_cells], surplus_GYX[:, y, x])
             missed_YX[y, x] = _surplus(surplus_GYX[:, y, x])
             for c in range(n_cells):
                 row, col = place_C[c, 0], place_C[c, 1]
                 if group_of[classes_HW[row, col]] != home_C[c]:
-                    classes_HW[row, col] = _best_class(sums_KHW[:, row, col], group_of, home_C[c])
+                    classes_HW[row, col] = _best_class(weights_KHW[:, row, col], group_of, home_C[c])
 
 
 @compiled
@@ -248,38 +252,38 @@ def _surplus(surplus_G: I64) -> int:
 
 
 @compiled
-def _gather(sums_KHW: I32, classes_HW: U8, group_of: I8, top: int, left: int, block: int, home_C: I64, place_C: I64,
-            score_GC: I64) -> int:
+def _gather(weights_KHW: I32 | F32, classes_HW: U8, group_of: I8, top: int, left: int, block: int, home_C: I64,
+            place_C: I64, score_GC: I64) -> int:
     """Cells of a block that are in a group, row by row; returns their number.
 
     Fills their group, row and column, and each group's score: the logarithm of its largest probability over that of the
     cell's class, in fixed point. The quotient is rounded once, so that equal probabilities tie whatever the total.
     """
-    n_cells = 0
+    n_cells, largest_G = 0, np.empty(len(score_GC))
     for row in range(top, min(top + block, classes_HW.shape[0])):
         for col in range(left, min(left + block, classes_HW.shape[1])):
             own = classes_HW[row, col]
             if group_of[own] < 0:
                 continue
             home_C[n_cells], place_C[n_cells, 0], place_C[n_cells, 1] = group_of[own], row, col
-            score_GC[:, n_cells] = 0
-            for k in range(len(sums_KHW)):
+            largest_G[:] = 0
+            for k in range(len(weights_KHW)):
                 g = group_of[k]
                 if g >= 0:
-                    score_GC[g, n_cells] = max(score_GC[g, n_cells], sums_KHW[k, row, col])
+                    largest_G[g] = max(largest_G[g], weights_KHW[k, row, col])
             for g in range(len(score_GC)):
-                largest = score_GC[g, n_cells]
-                score_GC[g, n_cells] = np.rint(log(largest / sums_KHW[own, row, col]) * SCALE) if largest else NEVER
+                share = largest_G[g] / weights_KHW[own, row, col]
+                score_GC[g, n_cells] = np.rint(log(share) * SCALE) if share else NEVER
             n_cells += 1
     return n_cells
 
 
 @compiled
-def _best_class(sums_K: I32, group_of: I8, group: int) -> int:
-    """The class of a group with the largest sum, the lowest index where equal."""
+def _best_class(weights_K: I32 | F32, group_of: I8, group: int) -> int:
+    """The class of a group with the largest weight, the lowest index where equal."""
     best = -1
-    for k in range(len(sums_K)):
-        if group_of[k] == group and (best < 0 or sums_K[k] > sums_K[best]):
+    for k in range(len(weights_K)):
+        if group_of[k] == group and (best < 0 or weights_K[k] > weights_K[best]):
             best = k
     return best
 

@@ -3,8 +3,10 @@
 Arrays in memory only. Shapes: K classes, C input channels, H W window; sums are int32 (K, lat, lon), see `blending`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
@@ -12,22 +14,20 @@ import numpy as np
 import torch
 
 from luray.blending import add_window, decide, quantise
-from luray.model.calibration import PLAIN, Calibration, calibrated
-from luray.model.features import Features, assemble
+from luray.compiled import compiled
+from luray.model.assembly import put_prior
+from luray.model.calibration import PLAIN, Calibration
+from luray.model.features import Features
 from luray.model.unet import UNet
 from luray.schema import F32, I32, OUTSIDE, U8, Bool
 from luray.windows import Box, Core, Tiling
 
 
 class Fields(Protocol):
-    """Where a window's inputs come from: level channels of the forcing (L, H, W) and static channels (S, H, W)."""
+    """Where the inputs of windows come from."""
 
-    def forcing(self, year: int, box: Box) -> F32:
-        """Level channels of the forcing of a year, float32 (L, height, width)."""
-        ...
-
-    def static(self, box: Box) -> F32:
-        """Static channels, float32 (S, height, width)."""
+    def fill(self, out_HWC: F32, *, year: int, prior_year: int, box: Box) -> None:
+        """Write the channels of `Features.context` of a window, and zeros for the prior map before them."""
         ...
 
 
@@ -43,26 +43,8 @@ class Predictor:
     batch: int
     """Windows of one forward pass, at least 2 (see `unet.frozen`); the last is padded, so that all have one shape."""
     calibration: Calibration = PLAIN
-
-    def windows(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
-                origin: Box) -> Iterator[tuple[Core, F32]]:
-        """Class probabilities (K, H, W) of each window; `prior` holds the cells of `origin`, which contains them."""
-        size, n_context = self.tiling.window, self.features.n_channels - self.features.n_classes - 1
-        batch = max(2, self.batch)
-        for first in range(0, len(cores), batch):
-            some = cores[first : first + batch]
-            maps = np.full((batch, size, size), OUTSIDE, np.uint8)
-            context = np.zeros((batch, n_context, size, size), np.float32)
-            for i, core in enumerate(some):
-                box = self.tiling.window_box(core)
-                maps[i] = prior[box.slices(origin=origin)]
-                context[i] = self.features.context(fields.forcing(year, box), fields.forcing(prior_year, box),
-                                                   fields.static(box))
-            with torch.inference_mode():
-                inputs = assemble(torch.from_numpy(maps), torch.from_numpy(context), n_classes=self.features.n_classes)
-                logits = self.model(inputs).numpy()
-            logits = calibrated(logits, inputs[:, : self.features.n_classes].numpy(), self.calibration)
-            yield from zip(some, softmax(logits), strict=False)
+    device: str = "cpu"
+    """Where the model runs: on "cuda" in half precision, while the CPU prepares the next batch and adds up the last."""
 
     def predict(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int, box: Box) -> I32:
         """Weighted sums of the windows of one box over `Tiling.padded` of it: (K, height, width), int32.
@@ -71,18 +53,105 @@ class Predictor:
         """
         padded = self.tiling.padded(box)
         sums = np.zeros((self.features.n_classes, *padded.shape), np.int32)
-        for core, p_KHW in self.windows(cores, prior, fields, year=year, prior_year=prior_year, origin=padded):
-            window = self.tiling.window_box(core)
-            add_window(sums, p_KHW, self.weights_HW, at=window.slices(origin=padded))
+        for core, odds_KHW in self._odds(cores, prior, fields, year=year, prior_year=prior_year, origin=padded):
+            at = self.tiling.window_box(core).slices(origin=padded)
+            add_window(sums[:, *at], odds_KHW, self.weights_HW)
         return sums
 
+    def windows(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
+                origin: Box) -> Iterator[tuple[Core, F32]]:
+        """Class probabilities (K, H, W) of each window; `prior` holds the cells of `origin`, which contains them."""
+        for core, odds_KHW in self._odds(cores, prior, fields, year=year, prior_year=prior_year, origin=origin):
+            yield core, odds_KHW / odds_KHW.sum(axis=0)
 
-def softmax(logits_BKHW: F32) -> F32:
-    """Class probabilities, same shape; in NumPy, as the last bits of torch's depend on the number of threads."""
-    logits = np.ascontiguousarray(logits_BKHW)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: F32 = shares / shares.sum(axis=1, keepdims=True)
-    return probabilities
+    def _odds(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
+              origin: Box) -> Iterator[tuple[Core, F32]]:
+        """Odds (K, H, W) of the classes in each window against the likeliest one."""
+        size, under_way = self.tiling.window, deque[tuple[Sequence[Core], U8, Callable[[], F32]]]()
+        batch = max(2, self.batch)
+        for n, first in enumerate(range(0, len(cores), batch)):
+            some, out = cores[first : first + batch], self._pass.buffers[n % len(self._pass.buffers)]
+            maps = np.full((len(some), size, size), OUTSIDE, np.uint8)
+            for core, classes, channels in zip(some, maps, out, strict=False):
+                box = self.tiling.window_box(core)
+                classes[:] = prior[box.slices(origin=origin)]
+                fields.fill(channels, year=year, prior_year=prior_year, box=box)
+                put_prior(classes, self.features.n_classes, channels)
+            under_way.append((some, maps, self._pass.start(out)))
+            if len(under_way) == len(self._pass.buffers):
+                yield from self._finished(*under_way.popleft())
+        while under_way:
+            yield from self._finished(*under_way.popleft())
+
+    def _finished(self, cores: Sequence[Core], maps: U8, scores: Callable[[], F32]) -> Iterator[tuple[Core, F32]]:
+        for core, classes, scores_HWK in zip(cores, maps, scores(), strict=False):
+            bonus = softplus(np.ascontiguousarray(scores_HWK[..., -1]))
+            odds = np.empty((self.features.n_classes, *classes.shape), np.float32)
+            put_logits(scores_HWK, bonus, classes, np.float32(self.calibration.temperature),
+                       np.float32(self.calibration.bias), odds)
+            yield core, np.exp(odds, out=odds)
+
+    @cached_property
+    def _pass(self) -> "ForwardPass":
+        shape = max(2, self.batch), self.tiling.window, self.tiling.window, self.features.n_channels
+        return ForwardPass(self.model, shape, self.device)
+
+
+class ForwardPass:
+    """Batches of one shape (B, H, W, C) through a model on a device, from buffers that are used in turn."""
+
+    def __init__(self, model: UNet, shape: tuple[int, ...], device: str) -> None:
+        self._gpu = device != "cpu"
+        self._model = model.to(device, torch.float16 if self._gpu else torch.float32,
+                               memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self._inputs = ([torch.zeros(shape, pin_memory=True) for _ in range(2)] if self._gpu
+                        else [torch.from_numpy(np.zeros(shape, np.float32))])  # NumPy asks for huge pages
+        self.buffers: list[F32] = [inputs.numpy() for inputs in self._inputs]
+        """To be filled in turn; a buffer may be filled again once the scores of its last batch are there."""
+
+    def start(self, buffer: F32) -> Callable[[], F32]:
+        """Begin with a full buffer; what is returned waits for its scores (B, H, W, K + 1)."""
+        with torch.inference_mode():
+            inputs = next(t for t, b in zip(self._inputs, self.buffers, strict=True) if b is buffer).permute(0, 3, 1, 2)
+            if not self._gpu:
+                scores_BHWK: F32 = self._model.scores(inputs).permute(0, 2, 3, 1).numpy()
+                return lambda: scores_BHWK
+            out = self._model.scores(inputs.to(self._device, non_blocking=True).half()).permute(0, 2, 3, 1).float()
+            host = torch.empty(out.shape, pin_memory=True).copy_(out, non_blocking=True)
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record()
+
+        def wait() -> F32:
+            done.synchronize()
+            scores: F32 = host.numpy()
+            return scores
+
+        return wait
+
+
+def softplus(x: F32) -> F32:
+    """log(1 + exp(x)), same shape; in NumPy, as the last bits of torch's depend on the number of threads."""
+    low: F32 = np.log1p(np.exp(np.minimum(x, np.float32(20))))
+    return np.maximum(low, x)
+
+
+@compiled
+def put_logits(scores_HWK: F32, bonus_HW: F32, prior_HW: U8, temperature: np.float32, bias: np.float32,
+               out_KHW: F32) -> None:
+    """Calibrated logits of each class less the largest; the prior's has the bonus of the model."""
+    n_classes, height, width = out_KHW.shape
+    most_W = np.empty(width, np.float32)
+    for i in range(height):
+        most_W[:] = -np.inf
+        for k in range(n_classes):
+            for j in range(width):
+                stays = np.float32(prior_HW[i, j] == k)
+                out_KHW[k, i, j] = (scores_HWK[i, j, k] + stays * bonus_HW[i, j]) / temperature + stays * bias
+                most_W[j] = max(most_W[j], out_KHW[k, i, j])
+        for k in range(n_classes):
+            for j in range(width):
+                out_KHW[k, i, j] -= most_W[j]
 
 
 def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:

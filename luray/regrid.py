@@ -30,7 +30,7 @@ class AxisMap:
     high: Index
     weight: F32
 
-    def take(self, index: Index) -> "AxisMap":
+    def take(self, index: Index | slice) -> "AxisMap":
         """The map of some fine cells."""
         return AxisMap(self.low[index], self.high[index], self.weight[index])
 

@@ -95,7 +95,9 @@ class Scheduler:
     """The state of a run. Times are seconds of any clock that the caller keeps to."""
 
     def __init__(self, fronts: Sequence[Wavefront], errands: Iterable[Errand] = (), *, workers: Workers) -> None:
-        self.fronts, self._errands = fronts, dict.fromkeys(errands, True)
+        self.fronts, self._errands = fronts, deque(errands)
+        self._open = set(self._errands)
+        """Errands that are not done, waiting or not."""
         self.hands: dict[int, Hand] = {}
         self.pending: dict[int, float] = {}
         """Workers that were hired and are not there yet, and since when they could be done without."""
@@ -109,11 +111,12 @@ class Scheduler:
     @property
     def finished(self) -> bool:
         """True when nothing is left to do."""
-        return not self._errands and all(f.finished for f in self.fronts)
+        return not self._open and all(f.finished for f in self.fronts)
 
     def add(self, errand: Errand) -> None:
         """One more errand."""
-        self._errands[errand] = True
+        self._errands.append(errand)
+        self._open.add(errand)
 
     def hire(self, now: float) -> list[int]:
         """Numbers of new workers that the engine should ask for: one for each job that waits, up to the most."""
@@ -169,12 +172,11 @@ class Scheduler:
         for job in ready:
             if free and job.kind == "predict" and job.task not in self.fronts[job.chain].running:
                 give(self._new_home(job, free), job)
-        for errand in [e for e, waits in self._errands.items() if waits] if free else []:
-            if not free:
-                break
-            self._errands[errand] = False
-            give(min(free), errand)
-        self._waiting = sum(f.n_ready for f in self.fronts) + sum(self._errands.values())
+        while free and self._errands:
+            errand = self._errands.popleft()
+            if errand in self._open:  # it may have been given to be done again, and then done the first time
+                give(min(free), errand)
+        self._waiting = sum(f.n_ready for f in self.fronts) + len(self._errands)
         return sent
 
     def done(self, worker: int, job: Job | Errand, now: float) -> bool:
@@ -183,7 +185,9 @@ class Scheduler:
         if hand:
             self._took.setdefault(job.kind, deque(maxlen=REMEMBERED)).append(hand.end(job, now))
         if isinstance(job, Errand):
-            return self._errands.pop(job, None) is not None
+            first = job in self._open
+            self._open.discard(job)
+            return first
         front, (kind, tile, step) = self.fronts[job.chain], job.task
         first = not (front.is_predicted(tile, step) if kind == "predict" else front.is_reduced(tile, step))
         if kind == "reduce":
@@ -250,8 +254,8 @@ class Scheduler:
             return
         if isinstance(job, Job):
             self.fronts[job.chain].release(job.task)
-        elif job in self._errands:
-            self._errands[job] = True
+        else:
+            self._errands.appendleft(job)
 
     def _forget(self, keys: Iterable[tuple[int, Tile, int]]) -> None:
         for chain, tile, step in keys:

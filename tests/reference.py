@@ -1,5 +1,7 @@
 """Slow twins: every fast path of luray again, one cell at a time, as its definition reads."""
 
+import hashlib
+import json
 import math
 from collections import defaultdict
 from fractions import Fraction
@@ -223,6 +225,17 @@ def decide(sums, land):
 
 
 # demand
+
+
+def draw(sums, seed, scenario, member, year, row, col):
+    """Class of one cell whose first column is `col`, by the exponential race, from numpy's Philox and math's log."""
+    key = hashlib.sha256(json.dumps([seed, scenario, member]).encode()).digest()
+    blocks = -(-len(sums) // 8)
+    words = sum(int.from_bytes(key[i : i + 8], "little") << 8 * i for i in (0, 8))
+    raw = np.random.Philox(key=words, counter=col * blocks + (row << 64) + (year << 128)).random_raw(blocks * 4)
+    numbers = [half for word in raw.tolist() for half in (word & 0xFFFFFFFF, word >> 32)]
+    scores = [float(s) / -math.log((n + 0.5) / 2**32) for s, n in zip(sums, numbers, strict=False)]
+    return scores.index(max(scores)), scores
 
 
 def demanded_counts(prior, settled, land, change):

@@ -34,7 +34,7 @@ def sums_of(tiling, windows, taper):
     n_classes, m = next(iter(windows.values())).shape[0], tiling.margin
     sums = np.zeros((n_classes, *padded.shape), np.int32)
     for core, p in windows.items():
-        add_window(sums, p, weights, at=tiling.window_box(core).slices(origin=padded))
+        add_window(sums[:, *tiling.window_box(core).slices(origin=padded)], np.ascontiguousarray(p), weights)
     inner = sums[:, m : m + tiling.n_lat]
     home = inner[:, :, m : m + tiling.n_lon].copy()
     if tiling.periodic:
@@ -120,6 +120,15 @@ def _allowed(tiling):
         return window_weights(tiling, taper="linear") is not None
     except ValueError:
         return False
+
+
+@given(odds=arrays.arrays(np.float32, (3, 4, 5), elements=st.floats(0.0625, 1, width=32)), seed=st.integers(0, 99))
+def test_a_window_adds_its_weighted_probabilities(odds, seed):
+    random = np.random.default_rng(seed)
+    sums, weights = random.integers(0, 9, odds.shape).astype(np.int32), random.integers(1, 99, odds.shape[1:])
+    expected = sums + quantise(odds / odds.sum(axis=0)) * weights
+    add_window(sums, odds, weights.astype(np.int32))
+    assert np.array_equal(sums, expected)
 
 
 @given(p=arrays.arrays(np.float32, 5, elements=st.floats(0, 1, width=32)))

@@ -39,6 +39,16 @@ def fault(*overrides):
     ("training.noise.kind=blur", "training.noise.kind"),
     ("inference.observed=[2019, 1899]", "inference.observed 2019-1899 must be ascending"),
     ("inference.workers=0", "inference.workers: workers between 0 and 0, expected 1 <= min"),
+    ("inference.members=0", "inference.members is 0, expected at least 1; leave it out"),
+    ("inference.members=2.5", "inference.members: "),
+    ("inference.seed=-1", "inference.seed is -1, expected 0 or more"),
+    ("inference.probabilities=[2050, 1950]", r"has \[1950\], expected predicted years \(1850-1898, 2020-2100\)"),
+    ("inference.probabilities=[2050, 2050]", r"has \[2050\], .* each once"),
+    ("scenarios=[]", "scenarios is .*, expected one or more, each once"),
+    ('scenarios=["ssp126", "ssp126"]', "each once"),
+    ('scenarios=["ssp126", "m2"]', r"scenarios has \['m2'\], expected names"),
+    ('scenarios=["a/b"]', r"scenarios has \['a/b'\]"),
+    ("scenarios=ssp126", "scenarios: input should be a valid array"),
     ("evaluation.tests.0.start=1990", "test 'forecast' scores 1990-2015 but training sees 1960-2000"),
     ("name=../up", "it names files"),
     ("tiling", "expected a.b=value"),
@@ -58,6 +68,14 @@ def test_overrides_reach_tables_lists_and_bare_words():
     run = load_run(RUN, ["training.steps=7", "scenario=ssp585", "sources.0.path=/elsewhere", "blending.taper=uniform"])
     assert (run.training.steps, run.scenario, run.blending.taper) == (7, "ssp585", "uniform")
     assert run.sources[0].path == "/elsewhere"
+
+
+def test_one_scenario_is_no_dimension_and_a_list_is_one():
+    assert load_run(RUN).scenario_names == ("ssp245",)
+    assert load_run(RUN, ["scenario=ssp585"]).scenario_names == ("ssp585",)
+    several = load_run(RUN, ['scenarios=["ssp585", "ssp126"]', "inference.members=3", "inference.probabilities=[2050]"])
+    assert several.scenario_names == several.scenarios == ("ssp585", "ssp126")
+    assert "remove `scenarios`" in fault("scenario=ssp585", 'scenarios=["ssp126"]')
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):

@@ -6,7 +6,9 @@ from pydantic import ValidationError
 
 from luray.blending import decide
 from luray.demand import DemandConfig, Shortfall, constrain, demanded_counts, target_counts
+from luray.sampling import Draws, perturbed, sample
 from luray.schema import OUTSIDE
+from luray.windows import Box
 from tests import reference
 
 GROUPS = ((0,), (1, 3), (4,))
@@ -182,6 +184,36 @@ def test_the_map_has_the_largest_total_log_probability_with_its_counts(seed, sid
     classes, _, _ = tile.constrain(tile.change_to(wanted, side), block=side)
     best = reference.assignment(tile.scores(), wanted[:, 0, 0])
     assert total_score(classes, tile) == pytest.approx(best, abs=1e-9)
+
+
+@given(seed=st.integers(0, 9999), side=st.integers(1, 10), zeros=st.sampled_from([0.0, 0.3]))
+def test_a_sampled_map_is_the_best_of_its_scores_and_keeps_the_confidence_of_the_sums(seed, side, zeros):
+    tile = Block(seed, side, side, zeros=zeros)
+    draws, box = Draws(seed, "ssp126", 1), Box(20, 30, side, side)
+    scores = perturbed(tile.sums, draws, year=2050, box=box)
+    change = tile.some_change(side)
+    free, confidence = sample(tile.sums, tile.land, draws, year=2050, box=box)
+
+    def imposed(strength):
+        return constrain(tile.sums, tile.prior, tile.land, change.astype(np.float32), block=side, groups=GROUPS,
+                         strength=strength, scores_KHW=scores)
+
+    unconstrained = imposed(0)
+    assert np.array_equal(unconstrained[0], free)
+    assert np.array_equal(unconstrained[1], confidence)
+    classes, confidence, _ = imposed(1)
+    with np.errstate(divide="ignore"):
+        logs = np.log(scores.astype(float))
+    cells = in_play(free)
+    relative = np.stack([logs[list(g)].max(axis=0)[cells] for g in GROUPS], axis=1) - logs.max(axis=0)[cells][:, None]
+    reached = counts(classes, side)[:, 0, 0]
+    rows = np.arange(len(relative))
+    assert relative[rows, GROUP_OF[classes[cells]]].sum() == pytest.approx(reference.assignment(relative, reached),
+                                                                           abs=1e-6)
+    total = tile.sums.sum(axis=0, dtype=np.int64)
+    chosen = np.take_along_axis(tile.sums, np.minimum(classes, K - 1)[None].astype(int), axis=0)[0]
+    expected = (200 * chosen.astype(np.int64) + total) // (2 * total)
+    assert np.array_equal(confidence, np.where(tile.land, expected, 0))
 
 
 @given(seed=st.integers(0, 9999), scale=st.sampled_from([0, 0.02, 0.5]))

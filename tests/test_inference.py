@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from luray.blending import decide, window_weights
-from luray.inference import Predictor, padded_map, serial_rollout, softmax
-from luray.model.features import CHANGE_SCALE
+from luray.inference import Predictor, padded_map, serial_rollout
+from luray.model.calibration import PLAIN, Calibration
+from luray.model.features import CHANGE_SCALE, assemble
 from luray.model.unet import UNet, UNetConfig, frozen
 from luray.schema import OUTSIDE
 from luray.windows import Box, Tiling
@@ -93,24 +95,24 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
     assert [how for how, found in sums.items() if not np.array_equal(found, sums[1, 2])] == []
 
 
-@given(logits=arrays.arrays(np.float32, (2, 3, 4, 5), elements=st.floats(-90, 90, width=32)))
-def test_softmax_is_the_definition(logits):
-    exact = np.exp(logits.astype(np.float64))
-    assert np.allclose(softmax(logits), exact / exact.sum(axis=1, keepdims=True), atol=1e-6)
-    bits = softmax(logits)
-    turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(logits, 1, -1)), -1, 1)
-    assert np.array_equal(softmax(turned), bits), "memory order must not matter"
-
-
-def test_no_bit_of_softmax_depends_on_threads():
-    logits, before = np.random.default_rng(0).normal(0, 3, (4, 7, 100, 100)).astype(np.float32), torch.get_num_threads()
-    expected = softmax(logits)
-    for threads in (2, 3, 4):
-        torch.set_num_threads(threads)
-        try:
-            assert np.array_equal(softmax(logits), expected)
-        finally:
-            torch.set_num_threads(before)
+@pytest.mark.parametrize("calibration", [PLAIN, Calibration(1.7, -0.6)])
+def test_probabilities_are_the_softmax_of_the_calibrated_logits(calibration):
+    w, model = world((16, 24), periodic=False), restless()
+    predictor = replace(predictor_of(model, (16, 24), batch=2), calibration=calibration)
+    tiling = predictor.tiling
+    whole = tiling.padded(tiling.everything)
+    prior = padded_map(w.initial, whole, periodic=False)
+    cores = tiling.active_cores(tiling.everything, w.land)
+    found = dict(predictor.windows(cores, prior, w.fields, year=2001, prior_year=2000, origin=whole))
+    assert list(found) == cores
+    for core, p in found.items():
+        box = tiling.window_box(core)
+        context = FEATURES.context(w.fields.forcing(2001, box), w.fields.forcing(2000, box), w.fields.static(box))
+        inputs = assemble(torch.from_numpy(prior[box.slices(origin=whole)])[None], torch.from_numpy(context)[None],
+                          n_classes=K)
+        with torch.inference_mode():
+            logits = model.eval()(inputs) / calibration.temperature + inputs[:, :K] * calibration.bias
+        np.testing.assert_allclose(p, logits.softmax(dim=1)[0].numpy(), atol=2e-5)
 
 
 @settings(max_examples=15)
@@ -179,17 +181,18 @@ def test_an_untrained_model_predicts_persistence(years):
         assert (confidence[~w.land] == 0).all()
 
 
-class Spy:
+class Spy(torch.nn.Module):
     """A model that keeps what it is shown and is sure of the first class."""
 
     def __init__(self):
+        super().__init__()
         self.seen = []
 
-    def __call__(self, inputs):
+    def scores(self, inputs):
         self.seen.append(inputs.numpy().copy())
-        logits = torch.zeros(inputs.shape[0], K, *inputs.shape[2:])
-        logits[:, 0] = 9
-        return logits
+        scores = torch.zeros(inputs.shape[0], K + 1, *inputs.shape[2:])
+        scores[:, 0], scores[:, K] = 9, -99
+        return scores
 
 
 @pytest.mark.parametrize(("year", "prior_year"), [(2002, 2001), (2001, 2002)])

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from luray.model.features import Features
+from luray.model.features import Features, assemble
 from luray.model.unet import UNetConfig
 from luray.sandbox import models
 from luray.schema import OUTSIDE, Variable
@@ -30,6 +31,9 @@ class Memory:
     def static(self, box):
         return self._cut(self.fixed, box)
 
+    def fill(self, out_HWC, **where):
+        Slow(self, FEATURES).fill(out_HWC, **where)
+
     def _cut(self, array, box):
         n_lat, n_lon = array.shape[1:]
         rows = np.clip(np.arange(box.row, box.row + box.height), 0, n_lat - 1)
@@ -41,6 +45,21 @@ class Memory:
         """The same world turned to the east."""
         levels, fixed = (np.roll(array, columns, -1) for array in (self.levels, self.fixed))
         return Memory(self.first_year, levels, fixed, self.periodic)
+
+
+@dataclass
+class Slow:
+    """What satisfies `inference.Fields` the slow way, from levels and statics such as `Memory` or a `Region` give."""
+
+    given: object
+    features: Features
+
+    def fill(self, out_HWC, *, year, prior_year, box):
+        now, prior = (self.given.forcing(y, box) for y in (year, prior_year))
+        context = torch.from_numpy(self.features.context(now, prior, self.given.static(box)))
+        nowhere = torch.full((1, box.height, box.width), OUTSIDE, dtype=torch.uint8)
+        inputs = assemble(nowhere, context[None], n_classes=self.features.n_classes)
+        out_HWC[:] = inputs[0].permute(1, 2, 0)
 
 
 @dataclass

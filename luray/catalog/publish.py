@@ -28,6 +28,12 @@ from luray.storage import is_local, public, read_object, write_atomically
 VARIABLES = ("land_use", "confidence", "origin")
 """The arrays that make a store a product of luray."""
 
+FURTHER = ("class_probability", "entropy", "probability")
+"""Arrays that a product has where its run asks for members or probabilities."""
+
+AXES = ("scenario", "member", "class", "probability_year")
+"""Dimensions that a product may have beside year, lat and lon."""
+
 ZARR = "application/vnd.zarr"
 """Media type of a Zarr store; with a `version` parameter, xpystac does not know it."""
 
@@ -69,6 +75,8 @@ class Finished:
     """Zarr metadata of each array, by its name."""
     grid: Grid
     years: tuple[int, ...]
+    axes: Mapping[str, tuple[Any, ...]]
+    """Values along each of `AXES` that it has."""
 
     @property
     def interval(self) -> list[datetime]:
@@ -105,7 +113,11 @@ class Finished:
         west, south, east, north = self.bbox
         step = round(self.grid.step, 9)
         first, last = (pystac.utils.datetime_to_str(moment) for moment in self.interval)
-        return {"year": Dimension.from_dict({"type": "temporal", "extent": [first, last], "step": "P1Y",
+        further = {name: Dimension.from_dict({"type": name, "values": list(values),
+                                              "description": self.arrays[name]["attributes"]["long_name"]})
+                   for name, values in self.axes.items()}
+        return {**further,
+                "year": Dimension.from_dict({"type": "temporal", "extent": [first, last], "step": "P1Y",
                                              "description": "calendar year; the coordinate holds plain numbers"}),
                 "lat": Dimension.from_dict({"type": "spatial", "axis": "y", "extent": [south, north], "step": -step,
                                             "reference_system": 4326}),
@@ -113,10 +125,15 @@ class Finished:
                                             "reference_system": 4326})}
 
     @property
+    def names(self) -> list[str]:
+        """Names of its arrays."""
+        return [*VARIABLES, *(name for name in FURTHER if name in self.arrays)]
+
+    @property
     def variables(self) -> dict[str, Variable]:
         """Variables of the datacube extension."""
         described = {}
-        for name in VARIABLES:
+        for name in self.names:
             array = self.arrays[name]
             unit = array["attributes"].get("units", "1")
             described[name] = Variable.from_dict({"dimensions": list(array["dimension_names"]), "type": "data",
@@ -186,7 +203,8 @@ def read_finished(url: str) -> Finished:
                          "product, not the predictor cube")
     store: Any = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=True)
     lat, lon, years = (np.asarray(store[axis][:]) for axis in ("lat", "lon", "year"))
-    return Finished(url, attributes, arrays, _grid(lat, lon, where=shown), tuple(int(year) for year in years))
+    axes = {axis: tuple(np.asarray(store[axis][:]).tolist()) for axis in AXES if axis in arrays}
+    return Finished(url, attributes, arrays, _grid(lat, lon, where=shown), tuple(int(year) for year in years), axes)
 
 
 def _grid(lat: Any, lon: Any, *, where: str) -> Grid:
@@ -249,7 +267,8 @@ def _item(product: Finished, *, name: str, title: str) -> pystac.Item:
     """The item of a product, without assets: when, where, how it was made."""
     first, last = product.interval
     run = product.attributes["luray"]
-    about = {f"luray:{key}": run[key] for key in ("scenario", "fingerprint") if key in run}
+    about = {f"luray:{key}": run[key] for key in ("scenario", "scenarios", "members", "seed", "fingerprint")
+             if key in run}
     properties = {"title": title, "luray:caveats": list(product.attributes.get("caveats", ())), **about}
     item = pystac.Item(name, product.geometry, product.bbox, None, properties, start_datetime=first, end_datetime=last)
     DatacubeExtension.ext(item, add_if_missing=True).apply(product.dimensions, product.variables)
@@ -260,7 +279,7 @@ def _add_data(item: pystac.Item, product: Finished, *, folder: str) -> None:
     """The store itself, ready for xarray, and its metadata."""
     href = relative_href(product.url.rstrip("/"), folder=folder)
     data = pystac.Asset(href, title="Land use by year", media_type=ZARR, roles=["data"],
-                        description="Zarr v3 group: " + ", ".join(VARIABLES) + ". The classes are those of land_use.")
+                        description=f"Zarr v3 group: {', '.join(product.names)}. The classes are those of land_use.")
     item.add_asset("data", data)
     XarrayAssetsExtension.add_to(item)
     AssetXarrayAssetsExtension(data).open_kwargs = {"consolidated": True}

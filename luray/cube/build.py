@@ -66,6 +66,8 @@ class BuildPlan(NamedTuple):
     fingerprint: str
     files: dict[str, dict[str, File]]
     """Files of each source by their place."""
+    scenarios: tuple[str, ...] = ()
+    """Names of several scenarios: what the later ones have beside the first are sources of their own."""
 
     @property
     def ledger(self) -> Ledger:
@@ -138,8 +140,11 @@ def group_of(source: Source) -> str:
     return "state" if role == "state" else f"{role}/{source.name}"
 
 
-def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source]) -> BuildPlan:
+def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source],
+               scenarios: tuple[str, ...] = ()) -> BuildPlan:
     """Check that the sources make a cube, and hash their files.
+
+    With several `scenarios` the sources are those of the first, and the `Source.part` of each other.
 
     Raises ValueError unless there is exactly one state source on the run's lattice, names are unique and every native
     grid lies over the run grid.
@@ -160,8 +165,9 @@ def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source
     files = _identified(ordered)
     parts = [[s.name, s.years, sorted(s.held.items()), s.rules, asdict(s.grid), [asdict(v) for v in s.variables],
               sorted(file.identity for file in files[s.name].values())] for s in ordered]
-    fingerprint = fingerprint_of(FORMAT, asdict(grid), tiling.tile, tiling.window, parts)
-    return BuildPlan(url, grid, tiling, ordered, fingerprint, files)
+    fingerprint = fingerprint_of(FORMAT, asdict(grid), tiling.tile, tiling.window, parts,
+                                 *([scenarios] if scenarios else ()))
+    return BuildPlan(url, grid, tiling, ordered, fingerprint, files, scenarios)
 
 
 def _identified(sources: Sequence[Source]) -> dict[str, dict[str, File]]:
@@ -289,9 +295,14 @@ def finish(plan: BuildPlan) -> None:
 
 
 def _describe(plan: BuildPlan, root: Group) -> None:
-    groups = {}
+    groups: dict[str, str] = {}
+    parts: dict[str, list[str]] = {name: [] for name in plan.scenarios}
     for s in plan.sources:
-        groups[s.name] = path = group_of(s)
+        path = group_of(s)
+        if s.scenario:
+            parts[s.scenario].append(path)
+        else:
+            groups[s.name] = path
         native = s.grid if s is plan.state else cut(s.grid, plan.grid)[0]
         root[path].attrs.update({
             "title": s.about.title, "doi": s.about.doi, "licence": s.about.licence, "caveat": s.caveat,
@@ -299,8 +310,9 @@ def _describe(plan: BuildPlan, root: Group) -> None:
             "luray": {"role": role_of(s), "grid": asdict(native), "years": list(s.years),
                       "held": [list(pair) for pair in sorted(s.held.items())],
                       "variables": [asdict(v) for v in s.variables]}})
+    several: dict[str, Any] = {"scenarios": list(plan.scenarios), "parts": parts} if plan.scenarios else {}
     root.attrs["luray"] = {"format": FORMAT, "grid": asdict(plan.grid), "legend": HILDA.name, "groups": groups,
-                           "fingerprint": plan.fingerprint}
+                           "fingerprint": plan.fingerprint, **several}
 
 
 def _observed(grid: Grid, source: Source, year: int, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:

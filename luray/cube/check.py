@@ -44,13 +44,16 @@ class Opened:
     config: SourceConfig
     source: Source | None = None
     fault: str = ""
+    scenario: str = ""
+    """The scenario whose part of a source it is, empty for the run's first."""
 
     @property
     def name(self) -> str:
         """Group of the cube, as far as the configuration tells."""
         if self.source is not None:
             return self.source.name
-        return self.config.name if self.config.kind == "categorical" else self.config.kind
+        name = self.config.name if self.config.kind == "categorical" else self.config.kind
+        return f"{name}@{self.scenario}" if self.scenario else name
 
     @property
     def where(self) -> str:
@@ -205,7 +208,8 @@ def judge(opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Co
     """
     source = opened.source
     about = about_of(opened.config)
-    expected = _sentence(_years(opened.config.declared[0].role, wanted), about.values)
+    years = "" if opened.scenario else _years(opened.config.declared[0].role, wanted)
+    expected = _sentence(years, about.values)
     if source is None or findings is None:
         rows = tuple(Row(opened.name, v.name, "", "", "", _allowed(v, about), f"{REFUSED}: {opened.fault}")
                      for v in opened.config.declared)
@@ -213,7 +217,7 @@ def judge(opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Co
     refusals = [message for _, message in findings.messages]
     if findings.refused > len(refusals):
         refusals.append(f"and more: {findings.refused} of {findings.shares} pieces of {source.name} are refused")
-    lacking = set(wanted[source.role]) - set(source.years) if source.years else set()
+    lacking = set(wanted[source.role]) - set(source.years) if source.years and not opened.scenario else set()
     if lacking:
         refusals.append(f"{source.name} has nothing for years {span(lacking)}, expected {span(wanted[source.role])} by "
                         f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years")

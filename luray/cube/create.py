@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.array import CompressorsLike
 from zarr.errors import ZarrUserWarning
@@ -63,36 +64,39 @@ def native_layout(native: Grid, variables: Sequence[Variable], *, window: float)
     return NativeLayout(chunk, (height, width))
 
 
-def tile_array(group: zarr.Group, name: str, *, years: int | None, grid: Grid, tile: int,
+def tile_array(group: zarr.Group, name: str, *, lead: Mapping[str, int], grid: Grid, tile: int,
                attributes: Mapping[str, Any]) -> None:
-    """A uint8 array over (year, lat, lon), or (lat, lon) without years, one shard a tile and year."""
+    """A uint8 array over the dimensions of `lead` with their lengths, then (lat, lon); a shard is a tile of one index.
+
+    Of a tile all classes are in one shard, each in chunks of its own.
+    """
     chunk = chunk_of(tile)
-    lead = () if years is None else (1,)
-    group.create_array(name, shape=(*(() if years is None else (years,)), *grid.shape), dtype="uint8",
-                       shards=whole_shards((*lead, tile, tile)), chunks=(*lead, chunk, chunk), fill_value=0,
-                       compressors=COMPRESSORS, dimension_names=(*(() if years is None else ("year",)), "lat", "lon"),
-                       attributes=dict(attributes))
+    shard = tuple(n if dimension == "class" else 1 for dimension, n in lead.items())
+    group.create_array(name, shape=(*lead.values(), *grid.shape), dtype="uint8", fill_value=0,
+                       shards=whole_shards((*shard, tile, tile)), chunks=(*(1 for _ in lead), chunk, chunk),
+                       compressors=COMPRESSORS, dimension_names=(*lead, "lat", "lon"), attributes=dict(attributes))
 
 
 def coordinates(group: zarr.Group, grid: Grid, years: Sequence[int] | None = None) -> None:
     """CF coordinates of a grid and, if given, the years (plain calendar years)."""
-    axes: list[tuple[str, Any, dict[str, Any]]] = [
-        ("lat", grid.lat, {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}),
-        ("lon", grid.lon, {"units": "degrees_east", "standard_name": "longitude", "axis": "X"})]
+    _coordinate(group, "lat", grid.lat, {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"})
+    _coordinate(group, "lon", grid.lon, {"units": "degrees_east", "standard_name": "longitude", "axis": "X"})
     if years is not None:
-        axes.append(("year", np.array(years, np.int32), {"long_name": "calendar year", "units": "1"}))
-    for name, values, attributes in axes:
-        array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=values.shape,
-                                   dimension_names=(name,), attributes=attributes)
-        array[:] = values
+        _coordinate(group, "year", np.array(years, np.int32), {"long_name": "calendar year", "units": "1"})
+
+
+def _coordinate(group: zarr.Group, name: str, values: NDArray[Any], attributes: Mapping[str, Any]) -> None:
+    array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=values.shape,
+                               dimension_names=(name,), attributes=dict(attributes))
+    array[:] = values
 
 
 def create_state(root: zarr.Group, *, grid: Grid, years: Sequence[int], tile: int, legend: Legend = HILDA) -> None:
     """Group `state`: the observed maps and the land mask, on the run grid."""
     group = root.create_group("state", overwrite=True)
-    tile_array(group, "land_use", years=len(years), grid=grid, tile=tile,
+    tile_array(group, "land_use", lead={"year": len(years)}, grid=grid, tile=tile,
                attributes={"long_name": "observed land use", "units": "1", **legend.cf_attributes()})
-    tile_array(group, "land", years=None, grid=grid, tile=tile,
+    tile_array(group, "land", lead={}, grid=grid, tile=tile,
                attributes={"long_name": "cells with a class in every observed year", "units": "1",
                            "flag_values": [0, 1], "flag_meanings": "outside land"})
     coordinates(group, grid, years)
@@ -119,16 +123,43 @@ def create_native(root: zarr.Group, name: str, *, role: Role, grid: Grid, variab
     coordinates(group, grid, years)
 
 
+class Several(NamedTuple):
+    """Dimensions of a product beside year, lat and lon, each only where it is asked for."""
+
+    scenarios: tuple[str, ...] = ()
+    """Names along `scenario`."""
+    members: int = 0
+    """Length of `member`, which brings `class_probability` and `entropy` across it."""
+    probability_years: tuple[int, ...] = ()
+    """Years along `probability_year`, of which `probability` has every class."""
+
+    @property
+    def lead(self) -> dict[str, int]:
+        """The leading dimensions of a map and their lengths."""
+        lengths = {"scenario": len(self.scenarios), "member": self.members}
+        return {name: n for name, n in lengths.items() if n}
+
+    @property
+    def receipts(self) -> int:
+        """Those of a finished tile in a year: one a map, and one a scenario for what is across members."""
+        return max(1, len(self.scenarios)) * (self.members + 1 if self.members else 1)
+
+
+ONE_MAP = Several()
+
+
 def create_product(url: str, *, grid: Grid, years: Sequence[int], origins: Sequence[int], tile: int,
-                   attributes: Mapping[str, Any], legend: Legend = HILDA) -> None:
+                   attributes: Mapping[str, Any], legend: Legend = HILDA, several: Several = ONE_MAP) -> None:
     """The product: `land_use`, `confidence`, `origin`, with CF attributes; one shard a tile and year, no data yet.
 
-    `attributes` are written last: a store without them is half created.
+    `several` adds leading dimensions, and arrays across them. `attributes` are written last: a store without them is
+    half created.
     """
     root = zarr.open_group(url, mode="w", zarr_format=3)
-    tile_array(root, "land_use", years=len(years), grid=grid, tile=tile,
+    lead, year = several.lead, {"year": len(years)}
+    tile_array(root, "land_use", lead={**lead, **year}, grid=grid, tile=tile,
                attributes={"long_name": "land use", "units": "1", **legend.cf_attributes()})
-    tile_array(root, "confidence", years=len(years), grid=grid, tile=tile,
+    tile_array(root, "confidence", lead={**lead, **year}, grid=grid, tile=tile,
                attributes={"long_name": "averaged probability of the class; 100 in observed years, 0 outside land",
                            "units": "percent"})
     array = root.create_array("origin", data=np.array(origins, np.uint8), dimension_names=("year",),
@@ -136,7 +167,34 @@ def create_product(url: str, *, grid: Grid, years: Sequence[int], origins: Seque
     array.attrs.update({"long_name": "where the map of a year comes from", "flag_values": [0, 1, 2],
                         "flag_meanings": " ".join(ORIGINS)})
     coordinates(root, grid, years)
+    _create_several(root, several, year=year, grid=grid, tile=tile, legend=legend)
     root.attrs.update({"Conventions": "CF-1.11", **attributes})
+
+
+def _create_several(root: zarr.Group, several: Several, *, year: Mapping[str, int], grid: Grid, tile: int,
+                    legend: Legend) -> None:
+    """Arrays and coordinates of the dimensions that are asked for."""
+    lead, classes, (names, members, kept) = several.lead, {"class": len(legend)}, several
+    across = {name: n for name, n in lead.items() if name != "member"}
+    if members:
+        tile_array(root, "class_probability", lead={**across, **year, **classes}, grid=grid, tile=tile,
+                   attributes={"long_name": "share of the members that have the class; 0 outside land",
+                               "units": "percent"})
+        tile_array(root, "entropy", lead={**across, **year}, grid=grid, tile=tile,
+                   attributes={"long_name": "entropy of the members' classes; 0 where all have one, 100 where every "
+                                            "class is as frequent", "units": "percent"})
+        _coordinate(root, "member", np.arange(members, dtype=np.int32), {"long_name": "member of the ensemble",
+                                                                        "units": "1", "standard_name": "realization"})
+    if kept:
+        tile_array(root, "probability", lead={**lead, "probability_year": len(kept), **classes}, grid=grid, tile=tile,
+                   attributes={"long_name": "averaged probability of the class; 0 outside land", "units": "percent"})
+        _coordinate(root, "probability_year", np.array(kept, np.int32), {"long_name": "calendar year", "units": "1"})
+    if names:
+        _coordinate(root, "scenario", np.array(names, np.dtypes.StringDType()), {"long_name": "scenario"})
+    if members or kept:
+        _coordinate(root, "class", legend.codes, {
+            "long_name": "land use class", "flag_values": [int(code) for code in legend.codes],
+            "flag_meanings": " ".join(c.name for c in legend.classes)})
 
 
 def consolidate(url: str) -> None:

@@ -1,8 +1,9 @@
 """Receipts: what is done, beside the store, written after the data.
 
 The ledger of `<store>` is the folder `<store>.ledger/<fingerprint>/`, one small JSON a piece of work, named by its
-key ("2001/3.4": year, tile row and column). "The object exists" proves nothing; a receipt says that it was written
-whole, by which run, and with which sha256. Receipts of another fingerprint are another run's.
+key ("2001/3.4": year, tile row and column; "ssp126/m2/2001/3.4" where scenarios and members have maps of their own).
+"The object exists" proves nothing; a receipt says that it was written whole, by which run, and with which sha256.
+Receipts of another fingerprint are another run's.
 """
 
 import hashlib
@@ -33,14 +34,14 @@ def fingerprint_of(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def key_of(year: int, tile: Tile) -> str:
-    """Key of a tile-year."""
-    return f"{year}/{tile.row}.{tile.col}"
+def key_of(year: int, tile: Tile, *lane: str) -> str:
+    """Key of a tile-year, below what tells its maps from others of that tile and year."""
+    return "/".join([*lane, str(year), f"{tile.row}.{tile.col}"])
 
 
 def tile_year_of(key: str) -> tuple[int, Tile]:
-    """The tile-year of a key."""
-    year, _, tile = key.partition("/")
+    """Year and tile of a key of a tile-year."""
+    *_, year, tile = key.split("/")
     row, _, col = tile.partition(".")
     return int(year), Tile(int(row), int(col))
 

@@ -6,7 +6,7 @@ window, through index maps that belong to the grids, not to the box.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
@@ -35,6 +35,8 @@ class Layer(NamedTuple):
     variables: tuple[Variable, ...]
     steps: Mapping[int, int]
     """Index of the stored values of each year; years that hold another's share its index. Empty for a static source."""
+    parts: tuple[tuple[str, int], ...] = ()
+    """Arrays with the values of other scenarios, and the index at which each begins, counted on from `path`'s."""
 
     def lead(self, year: int) -> tuple[int, ...]:
         """Index of the first axis of the values of a year, none for a static source. Raises ValueError without them."""
@@ -42,6 +44,13 @@ class Layer(NamedTuple):
             raise ValueError(f"{self.path} has no values for {year}, only {min(self.steps)}-{max(self.steps)}; run "
                              "`luray build` with a source that covers it")
         return (self.steps[year],) if self.steps else ()
+
+    def place(self, lead: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """The array that holds the values of a `lead`, and their index in it."""
+        for path, first in reversed(self.parts):
+            if lead and lead[0] >= first:
+                return path, (lead[0] - first,)
+        return self.path, lead
 
 
 Pieces = tuple[list[slice], list[slice]]
@@ -81,6 +90,8 @@ class Cube:
     fingerprint: str
     sources: tuple[dict[str, str], ...]
     """Title, DOI, licence and caveat of each source."""
+    scenarios: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
+    """The forcing of each of several scenarios by its name, the first being `forcing`; empty in a cube of one."""
 
     @classmethod
     def open(cls, url: str) -> "Cube":
@@ -94,10 +105,31 @@ class Cube:
         groups: list[tuple[str, Any]] = [(path, root[path].attrs) for _, path in sorted(about["groups"].items())]
         layers = [(said["luray"]["role"], _layer(path, said["luray"])) for path, said in groups]
         state = next(layer for role, layer in layers if role == "state")
-        return cls(url, Grid(**about["grid"]), HILDA, tuple(state.steps),
-                   tuple(layer for role, layer in layers if role == "forcing"),
+        forcing = tuple(layer for role, layer in layers if role == "forcing")
+        parts = {name: [_layer(path, root[path].attrs["luray"]) for path in about["parts"][name]]  # type: ignore[arg-type]
+                 for name in about.get("scenarios", ())}
+        views = _views(forcing, parts)
+        return cls(url, Grid(**about["grid"]), HILDA, tuple(state.steps), next(iter(views.values()), forcing),
                    tuple(layer for role, layer in layers if role == "static"), about["fingerprint"],
-                   tuple({key: said[key] for key in ("title", "doi", "licence", "caveat")} for _, said in groups))
+                   tuple({key: said[key] for key in ("title", "doi", "licence", "caveat")} for _, said in groups),
+                   views)
+
+    def of_scenario(self, name: str) -> "Cube":
+        """The cube as a scenario sees it: the same arrays, but the scenario's own years of the forcing.
+
+        A `Layer.lead` means the same values in every view, so what is read for one can serve another. A cube of one
+        scenario is its own view; an empty name, for what all share, is that of the first.
+        Raises ValueError for a scenario that a cube of several lacks.
+        """
+        if not self.scenarios:
+            return self
+        name = name or next(iter(self.scenarios))
+        if name not in self.scenarios:
+            raise ValueError(f"{self.url} has no scenario {name!r}, expected one of {list(self.scenarios)}; run "
+                             "`luray build` with all of them in `scenarios`")
+        view = replace(self, forcing=self.scenarios[name])
+        view.__dict__["chunks"] = self.chunks  # decoded chunks are kept once, not once a view
+        return view
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -147,7 +179,8 @@ class Cube:
     def native(self, layer: Layer, lead: tuple[int, ...], pieces: Pieces) -> NDArray[Any]:
         """Stored values of a source in native rows and columns, (variable, rows, cols), in its own dtype."""
         rows, cols = pieces
-        return np.concatenate([np.concatenate([self.chunks.read(layer.path, lead, r, c) for c in cols], axis=-1)
+        path, index = layer.place(lead)
+        return np.concatenate([np.concatenate([self.chunks.read(path, index, r, c) for c in cols], axis=-1)
                                for r in rows], axis=-2)
 
     def categories(self, name: str, year: int, box: Box) -> tuple[Variable, NDArray[Any]]:
@@ -209,12 +242,30 @@ def _layer(path: str, said: dict[str, Any]) -> Layer:
     return Layer(f"{path}/values", Grid(**said["grid"]), variables, steps)
 
 
+def _views(forcing: tuple[Layer, ...], parts: Mapping[str, Sequence[Layer]]) -> dict[str, tuple[Layer, ...]]:
+    """The forcing of each scenario from that of the first, and from what the others have beside it."""
+    views = {name: list(forcing) for name in parts}
+    for i, layer in enumerate(forcing):
+        arrays: list[tuple[str, int]] = []
+        end = max(layer.steps.values(), default=-1) + 1
+        for name, beside in parts.items():
+            for part in beside:
+                if part.path.partition("@")[0] == layer.path.removesuffix("/values"):
+                    arrays.append((part.path, end))
+                    steps = {year: end + step for year, step in part.steps.items()}
+                    views[name][i] = layer._replace(steps={**layer.steps, **steps})
+                    end += max(part.steps.values()) + 1
+        for name, layers in views.items():
+            views[name][i] = layers[i]._replace(parts=tuple(arrays))
+    return {name: tuple(layers) for name, layers in views.items()}
+
+
 @dataclass
 class Region:
-    """The model's inputs inside a box, gathered from native arrays that are read once.
+    """The model's inputs inside a box for training, gathered from native arrays that are read once.
 
-    Satisfies `inference.Fields`. Static channels are kept for the whole box; of the forcing the native cells of the
-    last `KEPT_YEARS` years.
+    Static channels are kept for the whole box; of the forcing the native cells of the last `KEPT_YEARS` years.
+    Inference writes the same values in place, see `inputs`.
     """
 
     KEPT_YEARS = 3
@@ -232,11 +283,6 @@ class Region:
         """Static channels in a window inside the region, float32 (S, height, width)."""
         return self._static[(slice(None), *box.slices(origin=self.box))]
 
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the static channels, which are read now if they are not there yet."""
-        return self._static.nbytes
-
     @cached_property
     def _static(self) -> F32:
         pieces = [piece for layer in self.cube.static for piece in self._fixed(layer)]
@@ -246,10 +292,10 @@ class Region:
         """Channels of a static source in the region. Nearest cells of a finer grid are gathered before they are scaled
         and spread over categories: that is the same, and less.
         """
-        values, first = self._values(layer, ()), 0
+        values, first = self.values(layer, ()), 0
         for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
             variables = list(alike)
-            part, (rows, cols) = values[first : first + len(variables)], self._maps(layer, method, self.box)
+            part, (rows, cols) = values[first : first + len(variables)], self.maps(layer, method, self.box)
             first += len(variables)
             if method == "nearest" and part.shape[1] > self.box.height:
                 part = gather(part, rows, cols, method=method)
@@ -264,12 +310,13 @@ class Region:
             native = self._read(layer, year)
             for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
                 last = first + sum(v.channels for v in alike)
-                rows, cols = self._maps(layer, method, box)
+                rows, cols = self.maps(layer, method, box)
                 pieces.append(gather(native[first:last], rows, cols, method=method))
                 first = last
         return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
 
-    def _maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
+    def maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
+        """Where the cells of a box inside the region lie in its native values."""
         rows, cols = grid_map(layer.grid, self.cube.grid, method).take(box)
         native_rows, native_cols = self.pieces[layer.path]
         return rows.within(native_rows), cols.within(native_cols)
@@ -289,12 +336,12 @@ class Region:
         lead = layer.lead(year)
         key: tuple[str | int, ...] = (layer.path, *lead)
         if key not in self._native:
-            self._native[key] = np.concatenate(list(map(scaled, self._values(layer, lead), layer.variables)))
+            self._native[key] = np.concatenate(list(map(scaled, self.values(layer, lead), layer.variables)))
             while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
                 self._native.popitem(last=False)
         return self._native[key]
 
-    def _values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
+    def values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
         """Native cells under the region as they are stored."""
         values = self.given.get((layer.path, *lead))
         return self.cube.native(layer, lead, self.pieces[layer.path]) if values is None else values

@@ -75,8 +75,8 @@ class Scenario:
         """Share of each group in a year, float32 (G, Y, X)."""
         top, left = box.row // self.block + self.first[0], box.col // self.block + self.first[1]
         rows, cols = -(-box.height // self.block), -(-box.width // self.block)
-        values_VYX = self.cube.chunks.read(self.layer.path, self.layer.lead(year), slice(top, top + rows),
-                                           slice(left, left + cols))
+        pieces = [slice(top, top + rows)], [slice(left, left + cols)]
+        values_VYX = self.cube.native(self.layer, self.layer.lead(year), pieces)
         groups = dict.fromkeys(v.classes for v in self.layer.variables if v.classes)
         return np.stack([values_VYX[[v.classes == group for v in self.layer.variables]].sum(axis=0)
                          for group in groups])

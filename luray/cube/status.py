@@ -7,6 +7,7 @@ from typing import Any
 
 import zarr
 
+from luray.cube.create import ONE_MAP, Several
 from luray.cube.lease import Lease
 from luray.cube.ledger import Ledger, tile_year_of
 from luray.storage import accessing
@@ -24,22 +25,29 @@ class Status:
     tiles: int
     """Tiles with land, each written in every year."""
     done: Counter[int]
-    """Tiles with a receipt, by year."""
+    """Receipts by year."""
     times: tuple[float, ...]
     """When the receipts were written, in seconds since 1970, ascending."""
     finished: bool
     holder: str
     """The job that holds the product, empty when none does."""
+    several: Several = ONE_MAP
+    """Its scenarios and members."""
 
     @property
     def complete(self) -> list[int]:
         """Years of which every tile is done."""
-        return [year for year in self.years if self.done[year] >= self.tiles]
+        return [year for year in self.years if self.done[year] >= self.each]
+
+    @property
+    def each(self) -> int:
+        """Tile-years of a finished year: of every scenario and member, and those across members."""
+        return self.tiles * self.several.receipts
 
     @property
     def total(self) -> int:
         """Tile-years in all."""
-        return self.tiles * len(self.years)
+        return self.each * len(self.years)
 
     def rate(self, *, now: float | None = None) -> float:
         """Tile-years a second over the last `RECENT` seconds, 0 when none was done."""
@@ -61,5 +69,6 @@ def status_of(url: str) -> Status:
                                 ) from None
     written = Ledger(url, about["fingerprint"]).written()
     lease = Lease(url).found()
+    several = Several(tuple(about.get("scenarios", ())), int(about.get("members", 0)))
     return Status(str(root.attrs.get("title", url)), years, tiles, Counter(tile_year_of(key)[0] for key in written),
-                  tuple(sorted(written.values())), bool(about["finished"]), lease["holder"] if lease else "")
+                  tuple(sorted(written.values())), bool(about["finished"]), lease["holder"] if lease else "", several)

@@ -11,16 +11,18 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from luray.blending import Rectangle, Taper, add_strip, decide, frame, window_weights
+from luray.blending import Rectangle, Taper, add_strip, decide, frame, percentages, window_weights
+from luray.cube.inputs import Inputs
 from luray.cube.kept import Kept
 from luray.cube.product import Product
-from luray.cube.regions import Cube, Region
+from luray.cube.regions import Cube
 from luray.cube.scenario import Scenario
 from luray.demand import Shortfall, constrain
 from luray.inference import Predictor
 from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
+from luray.sampling import Draws, perturbed, sample
 from luray.schema import I32, OUTSIDE, U8, Bool, Direction
 from luray.windows import Box, Exchange, Tile, Tiling
 
@@ -76,14 +78,6 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Years that follow from each other, in the direction of travel, beginning with the observed year."""
-
-    direction: Direction
-    years: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Run:
     """Everything a worker needs to know; small, sent once."""
 
@@ -101,20 +95,34 @@ class Run:
     strength: float = 0.0
     """How far it is imposed."""
 
-    @property
-    def chains(self) -> tuple[Chain, ...]:
-        """What follows from what."""
-        return tuple(Chain(direction, years) for direction, years in self.product.span.chains.items())
+    @cached_property
+    def _demands(self) -> dict[str, Scenario]:
+        return {}
+
+    def demand_of(self, scenario: str) -> Scenario | None:
+        """What the scenario of a name demands, None where nothing is imposed."""
+        if self.scenario is None:
+            return None
+        if scenario not in self._demands:
+            self._demands[scenario] = Scenario.of(self.cube.of_scenario(scenario), tile=self.geometry.tiling.tile)
+        return self._demands[scenario]
 
 
-def settle(run: Run, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int,
-           box: Box) -> tuple[U8, U8, Shortfall]:
-    """Class indices and confidence of a box from its sums, its change what the scenario demands where it is imposed."""
-    if run.scenario is None:
-        return *decide(sums_KHW, land_HW), Shortfall()
-    change_GYX = run.scenario.change(year, prior_year, box, land_HW)
-    return constrain(sums_KHW, prior_HW, land_HW, change_GYX, block=run.scenario.block, groups=run.scenario.groups,
-                     strength=run.strength)
+def settle(sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int, box: Box,
+           draws: Draws | None = None, scenario: Scenario | None = None, strength: float = 0.0,
+           ) -> tuple[U8, U8, Shortfall]:
+    """Class indices and confidence of a box of the run grid from its sums.
+
+    They are the likeliest classes, or those that a member draws; where a scenario imposes its demand, whose blocks the
+    box is made of, they change by what is demanded.
+    """
+    if scenario is None:
+        drawn = decide(sums_KHW, land_HW) if draws is None else sample(sums_KHW, land_HW, draws, year=year, box=box)
+        return *drawn, Shortfall()
+    change_GYX = scenario.change(year, prior_year, box, land_HW)
+    scores = None if draws is None else perturbed(sums_KHW, draws, year=year, box=box)
+    return constrain(sums_KHW, prior_HW, land_HW, change_GYX, block=scenario.block, groups=scenario.groups,
+                     strength=strength, scores_KHW=scores)
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,8 @@ class Pending:
     """Sums of each band, (K, height, width)."""
     classes: U8
     confidence: U8
+    probabilities: U8 | None
+    """Percent of every class (K, H, W), in years whose probabilities are kept."""
     land: Bool
     prior: U8
 
@@ -134,85 +144,105 @@ class Pending:
 class TileYears:
     """Computes tile-years of a run, keeping the inputs of the tiles it has seen and the sums it has not yet reduced.
 
-    `reduce` may run in one thread while `predict` of another tile-year runs in a second one.
+    `reduce` may run in one thread while `predict` of another tile-year runs in a second one. A `course` is the place
+    of one of `Product.courses`, a `step` a year of it, from the first that is predicted.
     """
 
     def __init__(self, run: Run, *, device: str = "cpu") -> None:
         self.run, self.geometry, self.tiling, self._device = run, run.geometry, run.geometry.tiling, device
         self._weights = window_weights(self.tiling, taper=run.taper)
+        self._courses = run.product.courses
         self._predictors: dict[Direction, Predictor] = {}
-        self._regions: Kept[tuple[Region, Bool]] = Kept(most_bytes=KEPT_BYTES)
+        self._inputs: Kept[tuple[Inputs, dict[str, Inputs], Bool]] = Kept(most_bytes=KEPT_BYTES)
         self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=KEPT_BYTES // 4)
         self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
 
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
-        """Copy observed years of a tile into the product."""
+        """Copy observed years of a tile into every lane of the product."""
         for year in years:
             classes = self.run.cube.state(year, self.tiling.tile_box(tile))
-            self.run.product.write(year, tile, classes, np.where(classes == OUTSIDE, 0, 100).astype(np.uint8))
+            confidence = np.where(classes == OUTSIDE, 0, 100).astype(np.uint8)
+            self.run.product.write(year, tile, classes, confidence, self.run.product.lanes)
 
-    def predict(self, tile: Tile, chain: int, step: int, *edges: Edges | None) -> list[I32]:
-        """Predict a tile in a step of a chain (`Run.chains`); returns the strip for each of `Geometry.outbound`.
+    def summarise(self, year: int, tile: Tile, scenarios: Sequence[int]) -> None:
+        """See `Product.summarise`."""
+        self.run.product.summarise(year, tile, scenarios)
+
+    def predict(self, tile: Tile, course: int, step: int, *edges: Edges | None) -> list[I32]:
+        """Predict a tile in a step of a course; returns the strip for each of `Geometry.outbound`.
 
         `edges` are those of `Geometry.around`, in its order, of the step before; None where they have to be read.
         Strips are int32 (K, height, width).
         """
         torch.set_num_threads(self.run.threads)  # counts for the thread that calls it
-        direction, years = self.run.chains[chain].direction, self.run.chains[chain].years
-        prior_year, year = years[step : step + 2]
-        region, land = self._region(tile)
+        prior_year, year = self._courses[course].years[step : step + 2]
+        inputs, land = self._inputs_of(tile, self._courses[course].scenario)
         box = self.tiling.tile_box(tile)
-        prior = self._prior(tile, chain, prior_year, edges)
+        prior = self._prior(tile, course, prior_year, edges)
         cores = self.tiling.active_cores(box, land)
-        sums = self._predictor(direction).predict(cores, prior, region, year=year, prior_year=prior_year, box=box)
+        predictor = self._predictor(self._courses[course].direction)
+        sums = predictor.predict(cores, prior, inputs, year=year, prior_year=prior_year, box=box)
         own = box.slices(origin=self.tiling.padded(box))
-        self._pending[tile, chain] = year, self._settled_inside(sums[(slice(None), *own)], prior[own], land)
-        return [sums[(slice(None), *e.padded)].copy() for e in self.geometry.outbound(tile)]
+        self._pending[tile, course] = year, self._begun(tile, course, step, sums[:, *own], prior[own], land)
+        return [sums[:, *e.padded].copy() for e in self.geometry.outbound(tile)]
 
-    def _settled_inside(self, sums_KHW: I32, prior: U8, land: Bool) -> Pending:
-        """A predicted tile, its map decided where no neighbour's window reaches: of most cells the sums need not stay.
-
-        A demand looks at all cells of a coarse cell, and so at all of the tile.
-        """
-        inside, bands = frame(land.shape, self.tiling.margin)
-        classes, confidence = np.full(land.shape, OUTSIDE, np.uint8), np.zeros(land.shape, np.uint8)
-        if self.run.scenario is not None:
-            inside, bands = frame(land.shape, max(land.shape))
-        classes[inside], confidence[inside] = decide(sums_KHW[(slice(None), *inside)], land[inside])
-        return Pending(bands, tuple(sums_KHW[(slice(None), *band)].copy() for band in bands), classes, confidence, land,
-                       prior.copy())
-
-    def reduce(self, tile: Tile, chain: int, step: int, *strips: I32) -> tuple[Edges, Shortfall]:
+    def reduce(self, tile: Tile, course: int, step: int, *strips: I32) -> tuple[Edges, Shortfall]:
         """Add the strips of `Geometry.inbound`, settle the map, write shard and receipt.
 
         Returns the tile's edges, and by how much the map misses what the scenario demands. Raises SumsLost when this
         worker has not predicted the tile-year.
         """
-        prior_year, year = self.run.chains[chain].years[step : step + 2]
-        predicted, pending = self._pending.pop((tile, chain), (None, None))
+        year = self._courses[course].years[step + 1]
+        predicted, pending = self._pending.pop((tile, course), (None, None))
         if pending is None or predicted != year:
             raise SumsLost(f"tile {tile} year {year} was not predicted here")
         inbound, shortfall = self.geometry.inbound(tile), Shortfall()
         for band, sums in zip(pending.bands, pending.sums, strict=True):
             for arrival, strip in zip(inbound, strips, strict=True):
                 add_strip(sums, strip, band=band, at=arrival.own)
-            pending.classes[band], pending.confidence[band], missed = settle(
-                self.run, sums, pending.prior[band], pending.land[band], year=year, prior_year=prior_year,
-                box=self.tiling.tile_box(tile))
-            shortfall += missed
-        self.run.product.write(year, tile, pending.classes, pending.confidence)
-        self._maps.put((tile, chain), (year, pending.classes), n_bytes=pending.classes.nbytes)
+            shortfall += self._settle(tile, course, step, sums, band, pending)
+        self.run.product.write(year, tile, pending.classes, pending.confidence, self._courses[course].lanes,
+                               probabilities=pending.probabilities)
+        self._maps.put((tile, course), (year, pending.classes), n_bytes=pending.classes.nbytes)
         return tuple(pending.classes[arrival.own] for arrival in inbound), shortfall
 
-    def _prior(self, tile: Tile, chain: int, year: int, edges: Sequence[Edges | None]) -> U8:
+    def _begun(self, tile: Tile, course: int, step: int, sums_KHW: I32, prior: U8, land: Bool) -> Pending:
+        """A predicted tile, settled where no neighbour's window reaches: of most cells the sums need not stay.
+
+        A demand looks at all cells of a coarse cell, and so at all of the tile.
+        """
+        inside, bands = frame(land.shape, self.tiling.margin if self.run.scenario is None else max(land.shape))
+        kept = self._courses[course].years[step + 1] in self.run.product.several.probability_years
+        pending = Pending(bands, tuple(sums_KHW[:, *band].copy() for band in bands),
+                          np.full(land.shape, OUTSIDE, np.uint8), np.zeros(land.shape, np.uint8),
+                          np.zeros(sums_KHW.shape, np.uint8) if kept else None, land, prior.copy())
+        if pending.classes[inside].size:
+            self._settle(tile, course, step, sums_KHW[:, *inside], inside, pending)
+        return pending
+
+    def _settle(self, tile: Tile, course: int, step: int, sums_KHW: I32, at: Rectangle, pending: Pending) -> Shortfall:
+        """Settle a rectangle of a tile, whose sums are complete."""
+        prior_year, year = self._courses[course].years[step : step + 2]
+        box, (rows, cols) = self.tiling.tile_box(tile), at
+        part = Box(box.row + rows.start, box.col + cols.start, rows.stop - rows.start, cols.stop - cols.start)
+        land = pending.land[at]
+        pending.classes[at], pending.confidence[at], shortfall = settle(
+            sums_KHW, pending.prior[at], land, year=year, prior_year=prior_year, box=part,
+            draws=self._courses[course].draws, scenario=self.run.demand_of(self._courses[course].scenario),
+            strength=self.run.strength)
+        if pending.probabilities is not None:
+            pending.probabilities[:, rows, cols] = percentages(sums_KHW, land)
+        return shortfall
+
+    def _prior(self, tile: Tile, course: int, year: int, edges: Sequence[Edges | None]) -> U8:
         """Class indices of the prior year over a tile and its margin."""
         box = self.tiling.tile_box(tile)
         padded = self.tiling.padded(box)
-        kept_year, own = self._maps.get((tile, chain)) or (None, None)
+        kept_year, own = self._maps.get((tile, course)) or (None, None)
         if self.run.product.span.observed[0] <= year <= self.run.product.span.observed[1]:
             return self.run.cube.state(year, padded)
         if own is None or kept_year != year or any(e is None for e in edges):
-            return self.run.product.read(year, padded)
+            return self.run.product.read(year, padded, self._courses[course].lanes[0])
         prior = np.full(padded.shape, OUTSIDE, np.uint8)
         prior[box.slices(origin=padded)] = own
         pieces = {(arrival.source, arrival.index, neighbour): piece
@@ -222,18 +252,23 @@ class TileYears:
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
-    def _region(self, tile: Tile) -> tuple[Region, Bool]:
-        kept = self._regions.get(tile)
+    def _inputs_of(self, tile: Tile, scenario: str) -> tuple[Inputs, Bool]:
+        """Inputs of a tile as a scenario has them, static ones read once for all; and its land."""
+        kept = self._inputs.get(tile)
         if kept is None:
             box = self.tiling.tile_box(tile)
-            kept = self.run.cube.region(self.tiling.padded(box)), self.run.cube.land(box)
-            self._regions.put(tile, kept, n_bytes=kept[0].n_bytes + kept[1].nbytes)
-        return kept
+            inputs = Inputs(self.run.cube, self.tiling.padded(box))
+            kept = inputs, {}, self.run.cube.land(box)
+            self._inputs.put(tile, kept, n_bytes=inputs.n_bytes + kept[2].nbytes)
+        inputs, views, land = kept
+        if scenario not in views:
+            views[scenario] = inputs.seen_in(self.run.cube.of_scenario(scenario))
+        return views[scenario], land
 
     def _predictor(self, direction: Direction) -> Predictor:
         if direction not in self._predictors:
             model, card = load_model(self.run.models[direction])
             check_fits(card, self.run.cube.features, legend=self.run.cube.legend.name, direction=direction)
             self._predictors[direction] = Predictor(frozen(model), self.run.cube.features, self.tiling, self._weights,
-                                                    self.run.batch, card.points[self.run.point])
+                                                    self.run.batch, card.points[self.run.point], self._device)
         return self._predictors[direction]

@@ -16,8 +16,8 @@ import xarray as xr
 import luray.sandbox
 from luray.config import RunConfig, load_run
 from luray.cube.build import remaining
-from luray.cube.ledger import tile_year_of
 from luray.cube.regions import Cube
+from luray.cube.tileyear import Geometry
 from luray.distributed import Report, cluster, silent, stages
 from luray.distributed.watch import Watch
 from luray.model.checkpoint import read_card
@@ -26,7 +26,6 @@ from luray.sandbox.globe import write_globe
 from luray.sandbox.models import save_restless
 from luray.sources import open_source
 from luray.viz.maps import map_of_year
-from luray.windows import Tile, Tiling
 
 Stage = Literal["inputs", "build", "infer", "picture"]
 Show = Callable[[Stage], Report]
@@ -193,34 +192,36 @@ def build(run: RunConfig, found: Found, report: Report) -> None:
 
 def infer(run: RunConfig, found: Found, report: Report, *, forward: float) -> None:
     """Predict what is missing of the year, between two measurements of the bare forward pass."""
-    started = time.perf_counter()
-    plan = stages.rollout_of(run, run.inference.span, run.product)
-    found.land_seconds = time.perf_counter() - started
-    found.tiles = len(plan.geometry.tiles)
-    done = {tile_year_of(key) for key in plan.product.ledger.done()}
-    left = [(year, tile) for chain in plan.chains for year in chain.years[1:] for tile in plan.geometry.tiles
-            if (year, tile) not in done]
-    if not left:
+    windows = _windows_left(run, found)
+    if not windows:
         with cluster(cpus=_cores(run)):
             stages.infer(run)
         return
-    found.windows = count_windows(plan.cube, run.tiles, [tile for _, tile in left])
-    [folder] = plan.models.values()
+    [direction] = run.directions
 
     def bare() -> Forward:
-        return forward_cost(folder, batch=run.inference.batch, window=run.tiling.window,
+        return forward_cost(run.model_folder(direction), batch=run.inference.batch, window=run.tiling.window,
                             processes=run.inference.workers.max, threads=run.inference.threads, seconds=forward)
 
-    found.before = bare()
+    found.windows, found.before = windows, bare()
     with cluster(cpus=_cores(run)), _measured(found, "infer"):
         stages.infer(run, report=report)
     found.after = bare()
 
 
-def count_windows(cube: Cube, tiling: Tiling, tiles: Sequence[Tile]) -> int:
-    """Active windows of tiles."""
-    boxes = map(tiling.tile_box, tiles)
-    return sum(len(tiling.active_cores(box, cube.land(box))) for box in boxes)
+def _windows_left(run: RunConfig, found: Found) -> int:
+    """Active windows of the tile-years without a receipt; takes note of the tiles with land."""
+    cube, started = Cube.open(run.cube), time.perf_counter()
+    found.tiles, found.land_seconds = len(Geometry.of(cube, run.tiles).tiles), time.perf_counter() - started
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    done, windows = plan.product.done(), 0
+    for course in plan.product.courses:
+        finished = done.of(course.lanes)
+        for tile in plan.geometry.tiles:
+            left = sum((year, tile) not in finished for year in course.years[1:])
+            box = run.tiles.tile_box(tile)
+            windows += left * len(run.tiles.active_cores(box, cube.land(box)))
+    return windows
 
 
 def picture(run: RunConfig) -> str:

@@ -8,7 +8,7 @@ finished is read from the product.
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from luray.cube.lease import Lease
-from luray.cube.ledger import tile_year_of
-from luray.cube.tileyear import Chain, Run, SumsLost, TileYears
+from luray.cube.product import Course, Done, Lane
+from luray.cube.tileyear import Run, SumsLost, TileYears
 from luray.demand import Shortfall
 from luray.distributed import Report, silent
 from luray.scheduling import Errand, Job, Scheduler
@@ -53,6 +53,11 @@ class Worker:
         self._tiles.copy(*args)
 
     @ray.method(concurrency_group="main")
+    def summarise(self, *args: Any) -> None:
+        """See `TileYears.summarise`."""
+        self._tiles.summarise(*args)
+
+    @ray.method(concurrency_group="main")
     def predict(self, *args: Any) -> Any:
         """See `TileYears.predict`; returns a marker, which the driver waits for, and the strips."""
         strips = self._tiles.predict(*args)
@@ -71,10 +76,26 @@ class Copy(NamedTuple):
     tile: Tile
     years: tuple[int, ...]
 
+    def send(self, actor: Any) -> Any:
+        """Ask an actor for it."""
+        return actor.copy.remote(*self)
+
+
+class Summary(NamedTuple):
+    """Members of a tile-year to be summed up, in scenarios that have the same."""
+
+    year: int
+    tile: Tile
+    scenarios: tuple[int, ...]
+
+    def send(self, actor: Any) -> Any:
+        """Ask an actor for it."""
+        return actor.summarise.remote(*self)
+
 
 @dataclass
 class Travelling:
-    """Objects of a chain that neighbours still ask for."""
+    """Objects of a course that neighbours still ask for."""
 
     strips: dict[tuple[Tile, int], list[Any]] = field(default_factory=dict)
     edges: dict[tuple[Tile, int], Any] = field(default_factory=dict)
@@ -110,17 +131,21 @@ class Driver:
 
     def __init__(self, run: Run, *, workers: Workers, gpu: bool, years_in_flight: int, report: Report) -> None:
         self.run, self.report, self._geometry, self._gpu = run, report, run.geometry, gpu
-        done = {tile_year_of(key) for key in run.product.ledger.done()}
-        self.fronts = [self._front(chain, done, years_in_flight) for chain in run.chains]
+        done, self._courses = run.product.done(), run.product.courses
+        self.fronts = [self._front(course, done, years_in_flight) for course in self._courses]
         copies = list(self._copies(done))
-        self.scheduler = Scheduler(self.fronts, map(Errand, copies), workers=workers)
-        self._total = len(self._geometry.tiles) * len(run.product.span.years)
-        self._uncopied = sum(len(copy.years) for copy in copies)
+        self._missing = dict(self._unsummed(done))
+        summaries = [summary for summary, missing in self._missing.items() if not missing]
+        self.scheduler = Scheduler(self.fronts, map(Errand, [*copies, *summaries]), workers=workers)
+        self._total = sum(1 for _ in run.product.units(self._geometry.tiles))
+        self._left = (sum(len(copy.years) for copy in copies) * len(run.product.lanes)
+                      + sum(f.remaining * len(c.lanes) for f, c in zip(self.fronts, self._courses, strict=True))
+                      + sum(len(summary.scenarios) for summary in self._missing))
         self._run_ref = ray.put(run)
         self._hired = Worker.options(num_cpus=run.threads, num_gpus=int(gpu))  # type: ignore[attr-defined]
         self._actors: dict[int, Any] = {}
         self._flights: dict[Any, Flight] = {}
-        self._travelling = [Travelling() for _ in run.chains]
+        self._travelling = [Travelling() for _ in self._courses]
         self._failures: Counter[Job | Errand | None] = Counter()
         self.shortfall = Shortfall()
         self.seconds = 0.0
@@ -128,7 +153,7 @@ class Driver:
 
     def go(self, lease: Lease) -> None:
         """Run to the end, or until another job has the product."""
-        self._report()
+        self.report(self._total - self._left, self._total)
         try:
             while not self.scheduler.finished:
                 started = time.thread_time()
@@ -137,24 +162,37 @@ class Driver:
                 lease.require()
                 for marker in finished:
                     self._land(marker)
-                self._report()
+                self.report(self._total - self._left, self._total)
                 self.seconds += time.thread_time() - started
         finally:
             for actor in self._actors.values():
                 ray.kill(actor)
 
-    def _report(self) -> None:
-        self.report(self._total - self._uncopied - sum(front.remaining for front in self.fronts), self._total)
-
-    def _front(self, chain: Chain, done: set[tuple[int, Tile]], in_flight: int) -> Wavefront:
-        step_of = {year: step for step, year in enumerate(chain.years[1:])}
-        reduced = [(tile, step_of[year]) for year, tile in done if year in step_of]
-        return Wavefront(self._geometry.tiles, self._geometry.around, steps=len(chain.years) - 1, done=reduced,
+    def _front(self, course: Course, done: Done, in_flight: int) -> Wavefront:
+        step_of = {year: step for step, year in enumerate(course.years[1:])}
+        reduced = [(tile, step_of[year]) for year, tile in done.of(course.lanes) if year in step_of]
+        return Wavefront(self._geometry.tiles, self._geometry.around, steps=len(course.years) - 1, done=reduced,
                          in_flight=in_flight)
 
-    def _copies(self, done: set[tuple[int, Tile]]) -> Iterator[Copy]:
+    def _unsummed(self, done: Done) -> Iterator[tuple[Summary, int]]:
+        """Tile-years whose members are not yet summed up, and how many maps of them are missing."""
+        product = self.run.product
+        for year in product.span.years if product.members else ():
+            for scenarios in product.alike(year):
+                summed = done.across(scenarios)
+                there = [done.of([lane for lane in product.lanes if lane.scenario in scenarios and lane.member == m])
+                         for m in range(product.members)]
+                for tile in self._geometry.tiles:
+                    missing = sum((year, tile) not in maps for maps in there)
+                    if year in product.span.copied:  # for all members at once
+                        missing = min(missing, 1)
+                    if (year, tile) not in summed:
+                        yield Summary(year, tile, scenarios), missing
+
+    def _copies(self, done: Done) -> Iterator[Copy]:
+        copied = done.of(self.run.product.lanes)
         for tile in self._geometry.tiles:
-            years = iter([y for y in self.run.product.span.copied if (y, tile) not in done])
+            years = iter([y for y in self.run.product.span.copied if (y, tile) not in copied])
             while some := tuple(islice(years, COPIED_AT_ONCE)):
                 yield Copy(tile, some)
 
@@ -175,7 +213,7 @@ class Driver:
     def _send(self, worker: int, job: Job | Errand) -> None:
         actor = self._actors[worker]
         if isinstance(job, Errand):
-            self._flights[actor.copy.remote(*job.what)] = Flight(worker, job)  # type: ignore[misc]
+            self._flights[job.what.send(actor)] = Flight(worker, job)  # type: ignore[attr-defined]
             return
         (kind, tile, step), travelling = job.task, self._travelling[job.chain]
         if kind == "predict":
@@ -205,15 +243,33 @@ class Driver:
         elif not self.scheduler.done(flight.worker, flight.job, now):
             return
         elif isinstance(flight.job, Errand):
-            self._uncopied -= len(flight.job.what.years)  # type: ignore[attr-defined]
+            self._errand_done(flight.job.what)
         else:
-            chain, (kind, tile, step) = flight.job
+            course, (kind, tile, step) = flight.job
             if kind == "predict":
-                self._travelling[chain].strips[tile, step] = flight.brings
+                self._travelling[course].strips[tile, step] = flight.brings
             else:
                 self.shortfall += told
-                self._travelling[chain].edges[tile, step] = flight.brings
-                self._forget_old(chain, tile, step)
+                self._travelling[course].edges[tile, step] = flight.brings
+                self._forget_old(course, tile, step)
+                self._map_done(self._courses[course].years[step + 1], tile, self._courses[course].lanes)
+
+    def _errand_done(self, what: object) -> None:
+        if isinstance(what, Copy):
+            for year in what.years:
+                self._map_done(year, what.tile, self.run.product.lanes)
+        elif isinstance(what, Summary):
+            self._left -= len(what.scenarios)
+
+    def _map_done(self, year: int, tile: Tile, lanes: Sequence[Lane]) -> None:
+        """A map is written to some lanes: where it was the last of the members, they can be summed up."""
+        self._left -= len(lanes)
+        for scenarios in self.run.product.alike(year):
+            summary = Summary(year, tile, scenarios)
+            if lanes[0].scenario in scenarios and self._missing.get(summary):
+                self._missing[summary] -= 1
+                if not self._missing[summary]:
+                    self.scheduler.add(Errand(summary))
 
     def _recover(self, flight: Flight, error: Exception, now: float) -> None:
         """Let others do what a dead worker had; with a lost object goes everything that rested on it."""
@@ -228,21 +284,21 @@ class Driver:
                                "lower tiling.tile") from error
         lost: list[tuple[int, Tile, int]] = []
         if isinstance(flight.job, Job):
-            chain, (kind, tile, step) = flight.job
+            course, (kind, tile, step) = flight.job
             around = (*self._geometry.around(tile), tile)
             if kind == "reduce":
-                lost = [(chain, t, step) for t in around]
+                lost = [(course, t, step) for t in around]
             for t in around:
-                self._travelling[chain].edges.pop((t, step - 1), None)
+                self._travelling[course].edges.pop((t, step - 1), None)
         if isinstance(error, RayActorError):
             ray.kill(self._actors.pop(flight.worker))
             self.scheduler.leave(flight.worker)
         if flight.job:
             self.scheduler.failed(flight.worker, flight.job, now, lost=lost)
 
-    def _forget_old(self, chain: int, tile: Tile, step: int) -> None:
+    def _forget_old(self, course: int, tile: Tile, step: int) -> None:
         """Drop references nobody will ask for: strips whose receivers are reduced, edges two steps back."""
-        front, travelling = self.fronts[chain], self._travelling[chain]
+        front, travelling = self.fronts[course], self._travelling[course]
         for near in (*self._geometry.around(tile), tile):
             receivers = (*self._geometry.around(near), near)
             if all(front.is_reduced(t, step) for t in receivers):

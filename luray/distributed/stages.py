@@ -11,9 +11,10 @@ from luray.catalog.read import find_assets
 from luray.config import RunConfig
 from luray.cube.build import BuildPlan, plan_build
 from luray.cube.check import REFUSALS, CheckReport, Opened
+from luray.cube.create import ONE_MAP, Several
 from luray.cube.lease import Lease, leased
 from luray.cube.ledger import fingerprint_of
-from luray.cube.product import Product, Span
+from luray.cube.product import Product, Span, TileYear
 from luray.cube.regions import Cube
 from luray.cube.scenario import Scenario
 from luray.cube.tileyear import Geometry, Run
@@ -27,7 +28,6 @@ from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction, Role
 from luray.sources import Source, SourceConfig, open_source
 from luray.storage import exists, remove
-from luray.windows import Tile
 
 VERIFIED_AT_ONCE = 64
 """Tile-years checked between two reports of progress."""
@@ -40,22 +40,49 @@ def plan_cube(run: RunConfig) -> BuildPlan:
     """
     exists(run.cube)  # where nothing can be written, no input is read
     sources: list[Source] = []
+    parts: list[Source] = []
     for config in _derived_last(run):
         sources.append(_open(run, config, sources))
-    return plan_build(run.cube, grid=run.grid.grid, tiling=run.tiles, sources=sources)
+        for name in _other_scenarios(run, config):
+            part = _open(run, config, sources, scenario=name).part(name, first=sources[-1])
+            parts += [part] if part else []
+    return plan_build(run.cube, grid=run.grid.grid, tiling=run.tiles, sources=[*sources, *parts],
+                      scenarios=_several(run))
 
 
 def opened_sources(run: RunConfig) -> list[Opened]:
-    """Every source of a run, open or with the reason why it was refused; that does not keep others from opening."""
+    """Every source of a run, open or with the reason why it was refused; that does not keep others from opening.
+
+    After each come its parts of the run's other scenarios, where they have any.
+    """
     opened: list[Opened] = []
     for config in _derived_last(run):
+        earlier = [one.source for one in opened if one.source is not None]
+        first = None
         try:
-            source = _open(run, config, [one.source for one in opened if one.source is not None])
+            first = _open(run, config, earlier)
         except REFUSALS as error:
             opened.append(Opened(config, fault=str(error)))
         else:
-            opened.append(Opened(config, source))
+            opened.append(Opened(config, first))
+        for name in _other_scenarios(run, config):
+            try:
+                part = _open(run, config, earlier, scenario=name).part(name, first=first)
+            except REFUSALS as error:
+                opened.append(Opened(config, fault=str(error), scenario=name))
+            else:
+                opened += [Opened(config, part, scenario=name)] if part else []
     return opened
+
+
+def _other_scenarios(run: RunConfig, config: SourceConfig) -> tuple[str, ...]:
+    """Scenarios beside the first for which a source is opened again."""
+    return run.scenario_names[1:] if config.by_scenario else ()
+
+
+def _several(run: RunConfig) -> tuple[str, ...]:
+    """Scenarios of a run where there are several: the cube of one is the same with and without the dimension."""
+    return run.scenario_names if len(run.scenario_names) > 1 else ()
 
 
 def _derived_last(run: RunConfig) -> list[SourceConfig]:
@@ -63,13 +90,15 @@ def _derived_last(run: RunConfig) -> list[SourceConfig]:
     return sorted(run.sources, key=lambda c: c.kind == "aggregated")
 
 
-def _open(run: RunConfig, config: SourceConfig, earlier: Sequence[Source]) -> Source:
+def _open(run: RunConfig, config: SourceConfig, earlier: Sequence[Source], *, scenario: str = "") -> Source:
+    """A source as a scenario has it, the run's first unless one is named."""
     if config.kind != "aggregated" and config.collection and run.catalog:
         years = None if config.holds else run.years
         assets = find_assets(run.catalog, config.collection, years=years)
         config = config.model_copy(update={"assets": assets})
     state = next((s for s in earlier if s.role == "state"), None)
-    return open_source(config, run_years=run.years, scenario=run.scenario, state=state, grid=run.grid.grid)
+    return open_source(config, run_years=run.years, scenario=scenario or run.scenario_names[0], state=state,
+                       grid=run.grid.grid)
 
 
 def check(run: RunConfig, *, report: Report = silent) -> CheckReport:
@@ -93,10 +122,16 @@ def build(plan: BuildPlan, *, report: Report = silent) -> None:
 
 
 def open_cube(run: RunConfig) -> Cube:
-    """The finished cube of a run. Raises ValueError when it was built on another grid or lacks years of forcing."""
+    """The finished cube of a run, in the view of its first scenario, whose inputs of the past are those of all.
+
+    Raises ValueError when it was built on another grid or for other scenarios, or lacks years of forcing.
+    """
     cube = Cube.open(run.cube)
     if cube.grid != run.grid.grid:
         raise ValueError(f"{run.cube} was built on {cube.grid}, the run file has {run.grid.grid}; run `luray build`")
+    if tuple(cube.scenarios) != _several(run):
+        raise ValueError(f"{run.cube} was built for scenarios {list(cube.scenarios) or 'of which there is one'}, the "
+                         f"run file has {list(run.scenario_names)}; run `luray build`")
     for layer in cube.forcing:
         lacking = sorted(set(run.years) - set(layer.steps))
         if lacking:
@@ -119,9 +154,16 @@ def train(run: RunConfig, *, restart: bool = False, report: Progress = unwatched
     return luray.distributed.train.train(trainings(run), restart=restart, report=report)
 
 
-def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | None = None) -> Run:
+def asked_of(run: RunConfig) -> Several:
+    """Dimensions that the product of a run has beside year, lat and lon."""
+    return Several(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
+
+
+def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | None = None,
+               several: Several | None = None) -> Run:
     """The inference of a span of years into `url`, at the operating point of the run or another.
 
+    `several` are scenarios, members and kept probabilities, those that the run asks for unless others are given.
     Raises FileNotFoundError without a model, ValueError for a model of other inputs.
     """
     cube, point = open_cube(run), point or run.inference.operating_point
@@ -134,9 +176,12 @@ def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | 
         cards[direction] = card.weights_sha256, card.points[point]
     tiling, strength = run.tiles, run.demand.strength
     scenario = Scenario.of(cube, tile=tiling.tile) if strength else None
+    first, seed = run.scenario_names[0], run.inference.seed
+    several = asked_of(run) if several is None else several
+    asked = () if several == ONE_MAP else ((*several, seed if several.members else None),)
     fingerprint = fingerprint_of(cube.fingerprint, cards, tiling.window, tiling.stride, tiling.tile, run.blending.taper,
-                                 span.first, span.last, span.observed, run.scenario, strength)
-    product = Product(url, span, tiling, fingerprint)
+                                 span.first, span.last, span.observed, first, strength, *asked)
+    product = Product(url, span, tiling, fingerprint, first, several, seed)
     folders: dict[Direction, str] = {d: run.model_folder(d) for d in cards}
     return Run(cube, product, Geometry.of(cube, tiling), folders, run.blending.taper, run.inference.batch,
                run.inference.threads, point, scenario, strength)
@@ -158,7 +203,7 @@ def infer(run: RunConfig, *, restart: bool = False, from_year: int | None = None
         _create(run, plan, run.title or run.name)
         if redone:
             _unpublish(run)
-            plan.product.withdraw([(year, tile) for year in redone for tile in plan.geometry.tiles])
+            plan.product.withdraw(list(plan.product.units(plan.geometry.tiles, redone)))
         return _roll_out(run, plan, lease, report=report)
 
 
@@ -170,18 +215,20 @@ def is_of_another_run(run: RunConfig) -> bool:
 def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     """Score every test of a run, rolling out first those that the product does not hold, and write the report.
 
+    Of several scenarios the first is scored, of several members the first: a map like any that the product has.
     Raises ValueError when the run has no tests or a test begins where there is no map.
     """
     if not run.evaluation.tests:
         raise ValueError("the run file has no [[evaluation.tests]]; add one with name, start and stop")
-    outcomes, plan = [], None
+    outcomes, plan, asked = [], None, asked_of(run)
     for test in run.evaluation.tests:
         span, url = test.span, run.path("evaluation", f"{test.name}.zarr")
+        several = Several(members=min(1, asked.members))
         product, point = run.inference.span, test.operating_point or run.inference.operating_point
         if (test.start == product.observed[test.direction == "forward"] and test.stop in product.years
                 and point == run.inference.operating_point):
-            span, url = product, run.product
-        plan = rollout_of(run, span, url, point=point)
+            span, url, several = product, run.product, asked
+        plan = rollout_of(run, span, url, point=point, several=several)
         if url != run.product and plan.product.is_of_another_run:
             plan.product.remove()  # a rollout of an earlier model is nobody's result
         with leased(url) as lease:
@@ -197,27 +244,39 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     assert plan
     model = (f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
              f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps")
-    scored = EvaluationReport(tuple(outcomes), plan.cube.legend, model, plan.cube.caveats)
+    scored = EvaluationReport(tuple(outcomes), plan.cube.legend, model,
+                              (*plan.cube.caveats, *_scored(run)))
     scored.write(run.path("report"))
     return scored
 
 
-def damaged(run: RunConfig, *, report: Report = silent) -> list[tuple[int, Tile]]:
+def _scored(run: RunConfig) -> list[str]:
+    """Which of several scenarios and members the scores are of, in words."""
+    said, members = [], run.inference.members
+    if run.scenarios:
+        said.append(f"scores: of scenario {run.scenarios[0]}, of {len(run.scenarios)}")
+    if members:
+        said.append(f"scores: of member 0 of {members}, whose classes are drawn from the probabilities; the likeliest "
+                    "classes would agree with more cells")
+    return said
+
+
+def damaged(run: RunConfig, *, report: Report = silent) -> list[TileYear]:
     """Tile-years of the product whose bytes do not match their receipt, or that have none."""
     plan = rollout_of(run, run.inference.span, run.product)
-    keys = [(year, tile) for year in plan.product.span.years for tile in plan.geometry.tiles]
+    units = list(plan.product.units(plan.geometry.tiles))
     found = []
-    for i in range(0, len(keys), VERIFIED_AT_ONCE):
-        report(i, len(keys))
-        found += plan.product.damaged(keys[i : i + VERIFIED_AT_ONCE])
-    report(len(keys), len(keys))
+    for i in range(0, len(units), VERIFIED_AT_ONCE):
+        report(i, len(units))
+        found += plan.product.damaged(units[i : i + VERIFIED_AT_ONCE])
+    report(len(units), len(units))
     return found
 
 
-def withdraw(run: RunConfig, keys: Sequence[tuple[int, Tile]]) -> None:
+def withdraw(run: RunConfig, units: Sequence[TileYear]) -> None:
     """Withdraw tile-years, so that the next inference computes them again."""
     _unpublish(run)
-    rollout_of(run, run.inference.span, run.product).product.withdraw(keys)
+    rollout_of(run, run.inference.span, run.product).product.withdraw(units)
 
 
 def _unpublish(run: RunConfig) -> None:
@@ -226,7 +285,7 @@ def _unpublish(run: RunConfig) -> None:
 
 
 def _create(run: RunConfig, plan: Run, title: str) -> None:
-    plan.product.create(plan.cube, title=title, models=plan.models, scenario=run.scenario,
+    plan.product.create(plan.cube, title=title, models=plan.models,
                         tiles=len(plan.geometry.tiles))
 
 

@@ -51,6 +51,13 @@ class UNet(nn.Module):
 
     def forward(self, inputs_BCHW: Tensor) -> Tensor:
         """Logits of each class; the prior's has the bonus."""
+        out = self.scores(inputs_BCHW)
+        bonus = softplus(out[:, self.n_classes :]) * inputs_BCHW[:, : self.n_classes]
+        logits: Tensor = out[:, : self.n_classes].contiguous() + bonus
+        return logits
+
+    def scores(self, inputs_BCHW: Tensor) -> Tensor:
+        """What the head says, (B, K + 1, H, W): a score of each class, and softplus^-1 of the bonus."""
         features, skips = self.down[0](inputs_BCHW), []
         for block in list(self.down)[1:]:
             skips.append(features)
@@ -58,10 +65,8 @@ class UNet(nn.Module):
         for block in self.up:
             raised = interpolate(features, scale_factor=2.0, mode="nearest")
             features = block(torch.cat([skips.pop(), raised], dim=1))
-        out = self.head(features)
-        bonus = softplus(out[:, self.n_classes :]) * inputs_BCHW[:, : self.n_classes]
-        logits: Tensor = out[:, : self.n_classes].contiguous() + bonus
-        return logits
+        out: Tensor = self.head(features)
+        return out
 
 
 def frozen(model: UNet) -> UNet:

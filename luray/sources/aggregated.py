@@ -40,6 +40,7 @@ class AggregatedConfig(Config):
     """Side of a block in fine cells: 25 makes 0.25 degrees of 0.01."""
 
     about: ClassVar[About] = ABOUT
+    by_scenario: ClassVar[bool] = False
     kind: Literal["aggregated"]
     block: int = Field(ge=2)
 

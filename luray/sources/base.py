@@ -5,7 +5,7 @@ open files, so that it can travel to a worker.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -77,6 +77,8 @@ class FilesConfig(Config):
     about: ClassVar[About]
     holds: ClassVar[bool] = False
     """True where files of other years than the run's serve it, so that a catalog is not filtered by year."""
+    by_scenario: ClassVar[bool] = False
+    """True where the scenario decides which files are read."""
 
     path: str = ""
     collection: str = ""
@@ -127,6 +129,14 @@ class Source(Protocol):
         """Years that read the values of an earlier year of the run, with that year: stored once; see `held_years`."""
 
     @property
+    def places(self) -> Mapping[int, object]:
+        """What is read in each year of a source that depends on the scenario: file and time index; else empty."""
+
+    @property
+    def scenario(self) -> str:
+        """The scenario that a `part` belongs to, else empty."""
+
+    @property
     def rules(self) -> tuple[str, ...]:
         """Everything done to the data, in words; complete once the source is open."""
 
@@ -149,6 +159,13 @@ class Source(Protocol):
         HILDA legend, 0 being ocean and 99 no data. Raises InputError naming file, year and cell for refused values.
         """
 
+    def part(self, scenario: str, *, first: "Source | None") -> "Source | None":
+        """What this source of a scenario has beside that of the run's `first`, named `<name>@<scenario>`, or None.
+
+        It has the years in which it reads other values; all of them where the first is not open. Raises InputError
+        where the two differ in grid or variables.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
@@ -163,12 +180,28 @@ class Described:
     files: tuple[str, ...]
     stored: tuple[Stored, ...] = ()
     held: Mapping[int, int] = field(default_factory=dict)
+    places: Mapping[int, object] = field(default_factory=dict)
+    scenario: str = ""
     caveat: str = ""
 
     @property
     def role(self) -> Role:
         """Role of all its variables."""
         return self.variables[0].role
+
+    def part(self, scenario: str, *, first: Source | None) -> Self | None:
+        """What a scenario has beside the run's first; see `Source.part`."""
+        shared: Mapping[int, object] = {} if first is None else first.places
+        if first is not None and (first.grid, first.variables) != (self.grid, self.variables):
+            raise InputError(f"{self.files[0]}: {self.name} of scenario {scenario} has the variables "
+                             f"{[v.name for v in self.variables]} on {self.grid}, expected those of the run's first "
+                             f"scenario, {[v.name for v in first.variables]} on {first.grid}; get files of one edition")
+        places = {year: place for year, place in self.places.items() if shared.get(year) != place}
+        if not places:
+            return None
+        known = () if first is None else first.files
+        return replace(self, name=f"{self.name}@{scenario}", scenario=scenario, years=tuple(sorted(places)),
+                       places=places, held=held_years(places), files=tuple(f for f in self.files if f not in known))
 
 
 def held_years(places: Mapping[int, object]) -> dict[int, int]:

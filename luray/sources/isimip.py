@@ -56,6 +56,7 @@ class IsimipConfig(FilesConfig):
 
     about: ClassVar[About] = ABOUT
     holds: ClassVar[bool] = True
+    by_scenario: ClassVar[bool] = True
     kind: Literal["isimip"]
     ssp: int | None = None
 
@@ -114,6 +115,7 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
                          f"with SSP {ssp or 'none'} (SSPs there: {held or 'none'}); get the file or set `ssp` to one "
                          "of them")
     years = {y: steps[max(y, first)] for y in run_years}
+    places = {y: (file.url, i) for y, (file, i) in years.items()}
     used = list({id(f): f for f, _ in years.values()}.values())
     future = {file for file, m in found[round_] if m[1]}
     foreign = ssp != _ssp_of(scenario) and any(f.url in future for f in used)
@@ -121,7 +123,7 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
     require_lattice(grid, where=used[0].url, step=STEP)
     return Isimip(name="isimip", about=ABOUT, grid=grid, variables=(POPULATION,), years=tuple(run_years), steps=years,
                   stored=(stored_netcdf(_counts(used[0]), [f for f in used if _counts(f) == _counts(used[0])]),),
-                  held=held_years({y: (file.url, i) for y, (file, i) in years.items()}),
+                  held=held_years(places), places=places,
                   rules=(*_rules(round_, run_years, first, ssp if foreign else "", scenario), *turned(used)),
                   files=tuple(f.url for f in used))
 

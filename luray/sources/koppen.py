@@ -48,6 +48,7 @@ class KoppenConfig(FilesConfig):
 
     about: ClassVar[About] = ABOUT
     holds: ClassVar[bool] = True
+    by_scenario: ClassVar[bool] = True
     kind: Literal["koppen"]
 
     @property
@@ -103,6 +104,7 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
     return Koppen(name="koppen", about=ABOUT, grid=grid, variables=(CLIMATE,), years=tuple(run_years),
                   rules=_rules(run_years, used), files=tuple(f.url for f in used),
                   stored=(stored_raster(used),), held=held_years({y: period_of(y) for y in run_years}),
+                  places={y: maps[period_of(y)].url for y in run_years},
                   steps={y: maps[period_of(y)] for y in run_years})
 
 

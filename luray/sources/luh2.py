@@ -69,6 +69,7 @@ class Luh2Config(FilesConfig):
     """Where the LUH2 files are, and how far the states of a cell may miss 1 - icwtr before it is refused."""
 
     about: ClassVar[About] = ABOUT
+    by_scenario: ClassVar[bool] = True
     kind: Literal["luh2"]
     closure_tolerance: float = 1e-3
 
@@ -150,12 +151,13 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
     states = _states(parts)
     grid = shared_grid([*parts, static])
     require_lattice(grid, where=parts[0].url, step=STEP)
+    steps = _steps(history, future, run_years)
     return Luh2(name="luh2", about=ABOUT, grid=grid, variables=_variables(states), years=tuple(run_years),
                 rules=(_join(history, future, scenario), *turned([*parts, static]),
                        *_rules(states, config.closure_tolerance)),
                 stored=tuple(replace(stored_netcdf(s, parts), turned=turned([*parts, static])) for s in states),
-                static=static, files=(*(p.url for p in parts), static.url), steps=_steps(history, future, run_years),
-                tolerance=config.closure_tolerance)
+                static=static, files=(*(p.url for p in parts), static.url), steps=steps,
+                places={y: (file.url, i) for y, (file, i) in steps.items()}, tolerance=config.closure_tolerance)
 
 
 def _history(config: Luh2Config) -> str:

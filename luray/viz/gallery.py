@@ -22,6 +22,7 @@ def draw_pictures(product: xr.Dataset, folder: str, *, metrics: str, validations
                   progress: Progress) -> dict[str, str]:
     """Draw maps, changes, charts and the animation of a product into `folder`; returns their places by name.
 
+    Of several scenarios and members the first is drawn, and an overview of each further scenario.
     `metrics` is where the evaluation's metrics.json lies, `validations` where the validation.json of each model does;
     what is not there is not drawn. `progress` is called with the number of pictures done, in all, and the name of the
     next.
@@ -34,6 +35,9 @@ def draw_pictures(product: xr.Dataset, folder: str, *, metrics: str, validations
         "confidence.png": partial(confidence_over_time, product),
         "animation.mp4": partial(animate, product),
     }
+    if "scenario" in product.dims:
+        drawings |= {f"overview_{name}.png": partial(overview, product.isel(scenario=i))
+                     for i, name in enumerate(product["scenario"].values.tolist()) if i}
     drawings |= {f"map_{year}.png": partial(map_of_year, product, year) for year in years}
     drawings |= {f"change_{a}_{b}.png": partial(change_map, product, a, b) for a, b in pairwise(years)}
     evaluation = read_object(metrics)

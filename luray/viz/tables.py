@@ -167,9 +167,13 @@ def status_lines(status: Status) -> list[str]:
     done, complete = sum(status.done.values()), status.complete
     lines = [status.title, f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} years "
                            f"whole: {spans(complete) or 'none'}"]
-    begun = [year for year in status.years if 0 < status.done[year] < status.tiles]
+    begun = [year for year in status.years if 0 < status.done[year] < status.each]
+    if status.several.lead:
+        names, members = status.several.scenarios, status.several.members
+        lines.append("  of " + " and ".join(filter(None, (f"scenarios {', '.join(names)}" if names else "",
+                                                          f"{members} members" if members else ""))))
     if begun:
-        lines.append("  begun: " + ", ".join(f"{year} ({status.done[year]}/{status.tiles})" for year in begun[:8])
+        lines.append("  begun: " + ", ".join(f"{year} ({status.done[year]}/{status.each})" for year in begun[:8])
                      + (" ..." if len(begun) > 8 else ""))
     if status.finished:
         return [*lines, "  finished"]

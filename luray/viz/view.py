@@ -19,6 +19,9 @@ OCEAN = "ocean"
 UNKNOWN = "#8d99a6"
 """Colour of a code that the product's flags do not name."""
 
+LANE = ("scenario", "member")
+"""Dimensions of which a picture shows one index."""
+
 SAMPLE = 2000
 """Cells along the longer axis from which areas are summed; larger grids are sampled evenly."""
 
@@ -90,8 +93,12 @@ class View:
 
     @classmethod
     def of(cls, product: xr.Dataset) -> "View":
-        """The view of a product opened with `xr.open_zarr`. Raises ValueError for another dataset."""
+        """The view of a product opened with `xr.open_zarr`. Raises ValueError for another dataset.
+
+        Of several scenarios and members it shows the first; select another before, as in `product.sel(member=3)`.
+        """
         palette = Palette.of(product)
+        product = product.isel({dimension: 0 for dimension in LANE if dimension in product["land_use"].dims})
         lat, lon = product["lat"].values.astype(float), product["lon"].values.astype(float)
         if lat.size * lon.size < 2:
             raise ValueError(f"the product has {lat.size} x {lon.size} cells, expected at least two to tell their size")
@@ -109,8 +116,10 @@ class View:
 
     @property
     def title(self) -> str:
-        """Title of the product, "" without one."""
-        return str(self.product.attrs.get("title", ""))
+        """Title of the product with the scenario and member that are shown, "" without any."""
+        lane = [self.product[name].item() for name in LANE if name in self.product.coords]
+        said = [f"member {value}" if isinstance(value, int) else str(value) for value in lane]
+        return ", ".join(filter(None, (str(self.product.attrs.get("title", "")), *said)))
 
     @property
     def caveats(self) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The demand imposed on a tile, against what the tile's map costs without it: the forward passes of its windows.
 
+And the draw of a member's classes, against the decision for the likeliest.
+
 A tile of 2000 x 2000 cells on land, 100 windows of 256 x 256, 6400 blocks of 25 x 25 cells; one thread.
 """
 
@@ -12,7 +14,9 @@ from scipy.ndimage import gaussian_filter
 from luray.blending import ONE, decide
 from luray.demand import Shortfall, constrain
 from luray.model.unet import UNet, UNetConfig, frozen
+from luray.sampling import Draws, sample
 from luray.schema import F32, HILDA, I32, U8
+from luray.windows import Box
 from tests.benchmarks.ratio import Ratio, in_turn, seconds
 
 SIDE, BLOCK = 2000, 25
@@ -42,6 +46,11 @@ def measure() -> Iterator[Ratio]:
                 f"{imposed - plain:.2f} s more than the decision's {plain:.2f} s, {passes:.1f} s of forward passes, "
                 f"{moved:.1f} cells moved a block, first call {compiling:.1f} s")
     yield Ratio("demand of nothing, decision over it", plain / idle, 0.6, f"{idle:.2f} s with, {plain:.2f} s without")
+    draws, box = Draws(0, "ssp126", 1), Box(SIDE, SIDE, SIDE, SIDE)
+    seconds(lambda: sample(sums, land, draws, year=2050, box=box))
+    plain, drawn = in_turn(lambda: decide(sums, land), lambda: sample(sums, land, draws, year=2050, box=box))
+    yield Ratio("draw of a member's tile, decision over it", plain / drawn, 0.6,
+                f"{drawn:.2f} s for a draw, {plain:.2f} s for the likeliest classes")
 
 
 def world() -> tuple[U8, I32]:

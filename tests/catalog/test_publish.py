@@ -24,7 +24,7 @@ from pystac.validation import validate_dict
 from pystac_client.warnings import PystacClientWarning
 
 from luray.catalog.publish import StoreIO, public, publish, read_finished
-from luray.cube.create import consolidate, create_product
+from luray.cube.create import Several, consolidate, create_product
 from luray.grid import Grid
 from luray.schema import HILDA
 from tests.s3 import Bucket
@@ -142,6 +142,33 @@ def test_the_item_leads_to_data_report_and_pictures(published: str, tmp_path: Pa
     assert [(c.value, c.name, f"#{c.color_hint.lower()}") for c in classes[1:]] == [
         (c.code, c.name, c.colour) for c in HILDA.classes]
     assert classes[0].name == "ocean"
+
+
+def test_scenarios_and_members_are_dimensions_with_their_values(tmp_path: Path) -> None:
+    url, several = str(tmp_path / "product.zarr"), Several(("ssp126", "ssp585"), 3, (2002,))
+    create_product(url, grid=GRID, years=YEARS, origins=ORIGINS, tile=20, several=several,
+                   attributes={"luray": {"finished": True, "scenarios": list(several.scenarios), "members": 3,
+                                         "seed": 1}})
+    consolidate(url)
+    catalog = run(url, str(tmp_path / "stac"))
+    for path in (tmp_path / "stac").rglob("*.json"):
+        validate_dict(json.loads(path.read_text()), extensions=[])
+    _, collection, item = load(catalog)
+    assert (item.properties["luray:scenarios"], item.properties["luray:members"]) == (["ssp126", "ssp585"], 3)
+    assert "luray:scenario" not in item.properties
+    assert "class_probability, entropy, probability" in item.assets["data"].description
+    for stac in (item, collection):
+        cube = DatacubeExtension.ext(stac)
+        values = {name: cube.dimensions[name].to_dict().get("values") for name in cube.dimensions}
+        assert values == {"scenario": ["ssp126", "ssp585"], "member": [0, 1, 2], "year": None, "lat": None, "lon": None,
+                          "class": [int(code) for code in HILDA.codes], "probability_year": [2002]}
+        assert cube.dimensions["scenario"].dim_type == "scenario"
+        assert {name: variable.dimensions for name, variable in cube.variables.items()} == {
+            "land_use": ["scenario", "member", "year", "lat", "lon"],
+            "confidence": ["scenario", "member", "year", "lat", "lon"], "origin": ["year"],
+            "class_probability": ["scenario", "year", "class", "lat", "lon"],
+            "entropy": ["scenario", "year", "lat", "lon"],
+            "probability": ["scenario", "member", "probability_year", "class", "lat", "lon"]}
 
 
 class Handler(SimpleHTTPRequestHandler):

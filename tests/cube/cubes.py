@@ -25,6 +25,7 @@ COARSE = (Variable("urban", "forcing", "1", "urban", resampling="bilinear", scal
 ZONES = (Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),
          Variable("months", "forcing", "1", "dry months", dtype="uint8", scale=3.0))
 RELIEF = (Variable("elevation", "static", "m", "elevation", dtype="int16", scale=1000.0),
+          Variable("rock", "static", "1", "rock", dtype="int16", categories=(1, 2, 3)),
           Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0))
 
 NATIVE = {
@@ -60,7 +61,8 @@ def make_cube(url, kind, *, seed=0, tile=8):
     land = (codes != 0).all(axis=0)
     values = {"luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
               "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
-              "gebco": random.integers(-50, 4000, (2, *native["gebco"].shape)).astype(np.int16)}
+              "gebco": random.integers(-50, 4000, (3, *native["gebco"].shape)).astype(np.int16)}
+    values["gebco"][1] %= 5
     for year, kept in HELD:
         values["koppen"][YEARS.index(year)] = values["koppen"][YEARS.index(kept)]
     values["luh2"][random.random(values["luh2"].shape) < 0.1] = np.nan

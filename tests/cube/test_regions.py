@@ -104,7 +104,7 @@ def test_channels_come_in_the_order_that_features_names(made):
     assert made.cube.features.names[8:] == (
         "zone=1", "zone=2", "zone=3", "months", "urban", "people", "change of months", "change of urban",
         "change of people", "relative change of months", "relative change of urban", "relative change of people",
-        "elevation", "slope")
+        "elevation", "rock=1", "rock=2", "rock=3", "slope")
     region = made.cube.region(Box(0, 0, 4, 4))
     assert region.forcing(2001, Box(0, 0, 4, 4)).shape[0] == 6
     assert set(np.unique(region.forcing(2001, Box(0, 0, 4, 4))[:3])) <= {0.0, 1.0}

@@ -72,7 +72,7 @@ def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
     run, found = measured
     plan = stages.rollout_of(run, run.inference.span, run.product)
     tile = plan.geometry.tiles[3]
-    stages.withdraw(run, [(2001, tile)])
+    stages.withdraw(run, list(plan.product.units([tile], [2001])))
     again = globe.bench(run, forward=0.5)
     box = run.tiles.tile_box(tile)
     assert again.windows == len(run.tiles.active_cores(box, plan.cube.land(box))) < found.windows

@@ -14,6 +14,7 @@ import zarr
 from luray.blending import window_weights
 from luray.cube import lease
 from luray.cube.ledger import key_of
+from luray.cube.product import TileYear
 from luray.cube.regions import Cube
 from luray.cube.status import status_of
 from luray.cube.tileyear import settle
@@ -24,6 +25,7 @@ from luray.model.unet import frozen
 from luray.schema import OUTSIDE
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
+from tests.worlds import Slow
 
 
 def serial(run):
@@ -31,7 +33,7 @@ def serial(run):
     cube = Cube.open(run.cube)
     tiling = run.tiles
     everything = tiling.everything
-    fields = cube.region(tiling.padded(everything))
+    fields = Slow(cube.region(tiling.padded(everything)), cube.features)
     found = {}
     for year in run.inference.span.copied:
         classes = cube.state(year, everything)
@@ -54,7 +56,8 @@ def settler(run):
     plan = stages.rollout_of(run, run.inference.span, run.product)
 
     def settle_all(sums, prior, land, *, year, prior_year):
-        return settle(plan, sums, prior, land, year=year, prior_year=prior_year, box=run.tiles.everything)[:2]
+        return settle(sums, prior, land, year=year, prior_year=prior_year, box=run.tiles.everything,
+                      scenario=plan.scenario, strength=plan.strength)[:2]
 
     return settle_all
 
@@ -109,7 +112,8 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
     sums = random.integers(1, 60_000, (len(cube.legend), *box.shape), dtype=np.int32)
     water = cube.legend.index(77)
     sums[water] = np.where(prior == water, 10**7, 0)  # stays, and no other cell becomes water
-    classes, _, shortfall = settle(plan, sums, prior, land, year=year, prior_year=prior_year, box=box)
+    classes, _, shortfall = settle(sums, prior, land, year=year, prior_year=prior_year, box=box,
+                                   scenario=plan.scenario, strength=plan.strength)
     change, blocks = plan.scenario.change(year, prior_year, box, land), 0
     for row, col in np.ndindex(4, 6):
         at = slice(row * 25, row * 25 + 25), slice(col * 25, col * 25 + 25)
@@ -299,8 +303,8 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(place, tmp
         shard.unlink()
     else:
         (next((tmp_path / "out").glob("product.zarr.ledger/*")) / f"{key_of(year, tile)}.json").write_text("{")
-    assert stages.damaged(run) == [(year, tile)]
-    stages.withdraw(run, [(year, tile)])
+    assert stages.damaged(run) == [TileYear(year, tile)]
+    stages.withdraw(run, [TileYear(year, tile)])
     reports = []
     stages.infer(run, report=lambda done, total: reports.append((done, total)))
     assert reports[0][1] - reports[0][0] == 1

@@ -45,6 +45,8 @@ def main(world: str, output: str, settings: list[str]) -> None:
                 there["after"] = wait_for(2)
                 nodes.add_node(num_cpus=1)
                 there["joined"] = wait_for(3)
+            elif "joined" in there and len(jobs) < 4:
+                time.sleep(0.3)  # the rest would be done before the new worker is
 
         stages.infer(run, report=report)
         ray.shutdown()

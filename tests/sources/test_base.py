@@ -1,11 +1,13 @@
 """Crosswalks of codes, and refusals that name the cell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from luray.grid import Grid
-from luray.schema import HILDA
-from luray.sources.base import InputError, legend_table, recode, refuse_cells
+from luray.schema import HILDA, Variable
+from luray.sources.base import About, Described, InputError, held_years, legend_table, recode, refuse_cells
 from luray.windows import Box
 
 
@@ -59,3 +61,25 @@ def test_a_gap_is_worse_than_any_number():
     with pytest.raises(InputError, match=r"worst nan at latitude 59\.8750, longitude 10\.3750"):
         refuse_cells(np.array([[True, True]]), np.array([[1e30, np.nan]]), grid=Grid(60, 10, 0.25, 1, 2), box=Box(0, 0,
         1, 2), where="f", found="", expected="")
+
+
+def described(scenario, places):
+    """A source that reads `places` by year; the file of the past is that of every scenario."""
+    return Described(name="s", about=About("t", "", "", "", ()), grid=Grid(90, -180, 1, 180, 360),
+                     variables=(Variable("v", "forcing", "1", "v"),), years=tuple(places), rules=(),
+                     files=("past.nc", f"{scenario}.nc"), places=places, held=held_years(places))
+
+
+def test_the_part_of_a_scenario_has_the_years_that_it_reads_elsewhere():
+    past = {2000: ("past.nc", 0), 2001: ("past.nc", 0), 2002: ("past.nc", 1)}
+    first = described("a", {**past, 2003: ("a.nc", 0), 2004: ("a.nc", 0), 2005: ("a.nc", 1)})
+    other = described("b", {**past, 2003: ("b.nc", 0), 2004: ("b.nc", 0), 2005: ("past.nc", 2)})
+    part = other.part("b", first=first)
+    assert (part.name, part.scenario, part.years, part.held) == ("s@b", "b", (2003, 2004, 2005), {2004: 2003})
+    assert part.files == ("b.nc",)
+    assert first.part("b", first=first) is None
+    assert replace(other, places={}).part("b", first=first) is None, "it does not depend on the scenario"
+    whole = other.part("b", first=None)
+    assert (whole.years, whole.held) == (tuple(range(2000, 2006)), {2001: 2000, 2004: 2003})
+    with pytest.raises(InputError, match=r"s of scenario b has the variables \['v'\] on .* get files of one edition"):
+        replace(other, grid=Grid(90, -180, 2, 90, 180)).part("b", first=first)

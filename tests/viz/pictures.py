@@ -5,7 +5,7 @@ import xarray as xr
 import zarr
 from PIL import Image
 
-from luray.cube.create import create_product
+from luray.cube.create import ONE_MAP, create_product
 from luray.grid import Grid
 from luray.schema import HILDA
 
@@ -17,9 +17,9 @@ COLOURS = {code: tuple(bytes.fromhex(colour[1:]))
            for code, colour in zip(CODES, HILDA.cf_attributes()["flag_colors"].split(), strict=True)}
 
 
-def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=20):
-    """A product with the given codes, shape (year, lat, lon), opened as a reader would."""
-    create_product(str(url), grid=grid, years=years, origins=origins, tile=tile,
+def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=20, several=ONE_MAP):
+    """A product with the given codes, shape (year, lat, lon) below its lanes, opened as a reader would."""
+    create_product(str(url), grid=grid, years=years, origins=origins, tile=tile, several=several,
                    attributes={"title": "a small world", "caveats": ["forcing: aggregated target"]})
     root = zarr.open_group(str(url), mode="r+", use_consolidated=False)
     root["land_use"][:] = land_use

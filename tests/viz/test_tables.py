@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from luray.cube.check import CheckReport, Opened, Row, SourceCheck
+from luray.cube.create import Several
 from luray.cube.status import Status
 from luray.sources import about_of, kinds
 from luray.sources.luh2 import Luh2Config
@@ -117,4 +118,10 @@ def test_a_status_says_what_is_done_at_what_rate_and_by_whom():
     assert "nobody is writing it; none done lately" in "\n".join(status_lines(idle))
     whole = Status("Land use", (1999,), 4, Counter({1999: 4}), (), finished=True, holder="")
     assert status_lines(whole)[-1] == "  finished"
+    several = Status("Land use", (1999, 2000), 4, Counter({1999: 32, 2000: 5}), (), finished=False, holder="",
+                     several=Several(("ssp126", "ssp585"), 3))
+    text = "\n".join(status_lines(several))
+    assert "37 of 64 tile-years, 1 of 2 years whole: 1999" in text, "2 scenarios of 3 maps and what is across them"
+    assert "of scenarios ssp126, ssp585 and 3 members" in text
+    assert "begun: 2000 (5/32)" in text
     assert spans([1850, 1851, 1853, 1855, 1856]) == "1850-1851, 1853, 1855-1856"

@@ -6,12 +6,14 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luray.cube.create import Several
 from luray.grid import Grid
 from luray.schema import HILDA
 from luray.viz import view as module
+from luray.viz.gallery import draw_pictures
 from luray.viz.view import View, shares
 from tests import reference
-from tests.viz.pictures import COLOURS, GRID, YEARS, random_codes, write_product
+from tests.viz.pictures import COLOURS, GRID, ORIGINS, YEARS, image_of, random_codes, write_product
 
 
 def in_memory(codes, *, grid=GRID):
@@ -35,6 +37,25 @@ def test_palette_grid_years_and_origins_are_read_from_the_attributes(product):
     assert [view.palette.label(k) for k in view.palette.land] == [c.name.replace("_", " ") for c in HILDA.classes]
     assert COLOURS[0] != (255, 255, 255), "the ocean is not white paper"
     assert tuple(view.palette.rgb[99]) not in COLOURS.values(), "an unknown code does not pass for a class"
+
+
+def test_of_scenarios_and_members_the_first_is_shown_and_any_can_be_selected(tmp_path):
+    codes = np.stack([random_codes(seed) for seed in range(6)]).reshape(2, 3, 5, 12, 16)
+    names = ("ssp126", "ssp585")
+    product = write_product(tmp_path / "p.zarr", codes, grid=GRID, years=YEARS, origins=ORIGINS,
+                            several=Several(names, 3))
+    for chosen, at, title in ((product, (0, 0), "a small world, ssp126, member 0"),
+                              (product.sel(scenario="ssp585"), (1, 0), "a small world, ssp585, member 0"),
+                              (product.sel(scenario="ssp585", member=2), (1, 2), "a small world, ssp585, member 2")):
+        view = View.of(chosen)
+        assert view.title == title
+        assert np.array_equal(view.map(2001, at_most=100).values, codes[at][3])
+        assert np.array_equal(view.areas([2000]), View.of(in_memory(codes[at])).areas([2002]))
+    places = draw_pictures(product, str(tmp_path / "pictures"), metrics=str(tmp_path / "none.json"), validations={},
+                           progress=lambda *_: None)
+    assert {"overview", "overview_ssp585", "animation", "map_1998"} <= set(places)
+    assert image_of(places["overview"]).shape == image_of(places["overview_ssp585"]).shape
+    assert not np.array_equal(image_of(places["overview"]), image_of(places["overview_ssp585"]))
 
 
 def test_another_dataset_is_refused(product):

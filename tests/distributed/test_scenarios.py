@@ -1,0 +1,331 @@
+"""A run of several scenarios: what they share is stored once, and each sees what a run of its own would see."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pystac
+import pytest
+import xarray as xr
+import zarr
+from typer.testing import CliRunner
+
+from luray.blending import decide, percentages, window_weights
+from luray.cli import app
+from luray.cube.build import create, finish, write_piece
+from luray.cube.ledger import fingerprint_of
+from luray.cube.packing import pack, unpack
+from luray.cube.product import Lane, TileYear
+from luray.cube.regions import Cube
+from luray.cube.scenario import Scenario
+from luray.demand import constrain
+from luray.distributed import stages
+from luray.inference import Predictor, serial_rollout
+from luray.model.checkpoint import load_model, read_card
+from luray.model.samples import Draw
+from luray.model.unet import frozen
+from luray.sampling import perturbed, sample
+from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+from luray.schema import OUTSIDE
+from luray.windows import Box, Tile
+from tests.distributed.conftest import give_models, settings_of, small_run
+from tests.worlds import Slow
+
+NAMES = ("ssp245", "ssp126", "ssp585")
+SETTINGS = ("inference.years=[2004, 2043]", "inference.observed=[2008, 2010]", "training.years=[2008, 2010]",
+            "evaluation.tests=[]", "demand.strength=1.0")
+SEVERAL = f"scenarios={list(NAMES)}".replace("'", '"')
+BOX = Box(20, 30, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    config = SandboxConfig(height=100, width=150, scenario=NAMES, first_map=2007, last_map=2011)
+    return write_sandbox(tmp_path_factory.mktemp("scenarios") / "world", config)
+
+
+def run_of(world, output, *settings):
+    return small_run(world, output, *SETTINGS, *settings)
+
+
+def built(run):
+    plan = stages.plan_cube(run)
+    create(plan)
+    for pieces in plan.pieces():
+        for piece in pieces:
+            write_piece(plan, piece)
+    finish(plan)
+    return Cube.open(run.cube)
+
+
+@pytest.fixture(scope="module")
+def cubes(world, ray_cluster):
+    """The cube of each scenario alone, and that of all of them, built by workers, under an empty name."""
+    alone = {name: built(run_of(world, world.parent / name, f"scenario={name}")) for name in NAMES}
+    several = run_of(world, world.parent / "all", SEVERAL)
+    stages.build(stages.plan_cube(several))
+    return {**alone, "": stages.open_cube(several)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
+    alone, view = cubes[name], cubes[""].of_scenario(name)
+    here, there = view.region(BOX), alone.region(BOX)
+    for year in range(2004, 2044):
+        assert np.array_equal(here.forcing(year, BOX), there.forcing(year, BOX)), year
+    assert np.array_equal(here.static(BOX), there.static(BOX))
+    assert view.features == alone.features
+    assert view.of_scenario("").forcing == cubes[""].forcing
+    draw = Draw(BOX, (2010, 2009))
+    assert pack(view, draw) == pack(alone, draw)
+    assert np.array_equal(view.sample([draw], given=[unpack(view, draw, pack(view, draw))]).forcing_BTLHW,
+                          alone.sample([draw]).forcing_BTLHW)
+    land = view.land(Box(0, 0, 50, 50))
+    demanded = [Scenario.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land) for cube in (view, alone)]
+    assert np.array_equal(*demanded, equal_nan=True)
+    assert np.nanmax(np.abs(demanded[0])) > 0
+
+
+def test_a_lead_means_the_same_values_in_every_view(cubes):
+    region = cubes[""].region(BOX)
+    region.forcing(2043, BOX)
+    for name in NAMES[1:]:
+        moved = dataclasses.replace(region, cube=cubes[""].of_scenario(name))
+        assert np.array_equal(moved.forcing(2043, BOX), cubes[name].region(BOX).forcing(2043, BOX))
+
+
+def test_only_what_differs_is_stored_again(cubes, world):
+    root = zarr.open_group(cubes[""].url, mode="r")
+    stored = {path: root[f"forcing/{path}/year"][:].tolist() for path in root["forcing"]}
+    own = list(range(2015, 2044))
+    assert {path: years for path, years in stored.items() if "@" in path} == {
+        "luh2@ssp126": own, "luh2@ssp585": own, "isimip@ssp126": list(range(2006, 2044)),
+        "isimip@ssp585": list(range(2006, 2044)), "koppen@ssp126": [2041], "koppen@ssp585": [2041]}
+    for path in ("luh2", "isimip", "koppen"):
+        alone = zarr.open_group(cubes["ssp245"].url, mode="r")
+        assert stored[path] == alone[f"forcing/{path}/year"][:].tolist()
+    assert "@" not in "".join(layer.path for layer in cubes[""].forcing), "layers of the cube are those of one scenario"
+    assert [s["title"] for s in cubes[""].sources] == [s["title"] for s in cubes["ssp245"].sources]
+
+
+def test_a_list_of_one_scenario_has_the_cube_of_one_scenario(world, cubes, tmp_path):
+    run = run_of(world, tmp_path, 'scenarios=["ssp126"]')
+    assert stages.plan_cube(run).fingerprint == cubes["ssp126"].fingerprint
+    (tmp_path / "cube.zarr").symlink_to(cubes["ssp126"].url)
+    assert stages.open_cube(run).of_scenario("ssp126").fingerprint == cubes["ssp126"].fingerprint
+    assert stages.plan_cube(run_of(world, tmp_path, SEVERAL)).fingerprint == cubes[""].fingerprint
+    assert len({cube.fingerprint for cube in cubes.values()}) == 4
+
+
+def test_a_run_that_ends_before_its_scenarios_differ_stores_nothing_twice(world, tmp_path):
+    plan = stages.plan_cube(run_of(world, tmp_path, SEVERAL, f"sources={_without_people(world)}",
+                                   "inference.years=[2007, 2011]"))
+    assert [s.name for s in plan.sources if s.scenario] == []
+
+
+def _without_people(world: Path) -> str:
+    kinds = {"hilda": "hilda", "luh2": "luh2", "koppen": "koppen", "gebco": "gebco"}
+    return "[" + ", ".join(f'{{kind="{kind}", path="{world / folder}"}}' for kind, folder in kinds.items()) + "]"
+
+
+def test_a_cube_of_other_scenarios_is_refused(world, cubes, tmp_path):
+    (tmp_path / "cube.zarr").symlink_to(cubes[""].url)
+    fewer = run_of(world, tmp_path, 'scenarios=["ssp245", "ssp585"]')
+    with pytest.raises(ValueError, match=r"built for scenarios \['ssp245', 'ssp126', 'ssp585'\], the run file has"):
+        stages.open_cube(fewer)
+    with pytest.raises(ValueError, match=r"no scenario 'ssp370', expected one of \['ssp245'"):
+        cubes[""].of_scenario("ssp370")
+
+
+def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluster):
+    run = run_of(world, tmp_path, SEVERAL)
+    report = stages.check(run)
+    assert report.refused == ()
+    parts = {s.name: s.found for s in report.sources if "@" in s.name}
+    assert set(parts) == {f"{source}@{name}" for source in ("luh2", "isimip", "koppen") for name in NAMES[1:]}
+    assert "1 file; years 2015-2043" in parts["luh2@ssp126"]
+    lacking = run_of(world, tmp_path, 'scenarios=["ssp245", "ssp370"]')
+    refused = {one.name: one.fault for one in stages.opened_sources(lacking) if one.fault}
+    assert set(refused) == {"luh2@ssp370", "isimip@ssp370", "koppen@ssp370"}
+    assert "ssp370" in refused["luh2@ssp370"]
+    assert set(stages.check(lacking).refused) == set(refused), "the first scenario is sound"
+    with pytest.raises(ValueError, match="ssp370"):
+        stages.plan_cube(lacking)
+
+
+def write_serially(run):
+    """The product of a run as every engine must write it: each course over the whole grid at once."""
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    product, tiling, everything = plan.product, run.tiles, run.tiles.everything
+    product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
+    land, last = plan.cube.land(everything), {}
+
+    def put(year, classes, confidence, lanes, kept=None):
+        for tile in plan.geometry.tiles:
+            at = tiling.tile_box(tile).slices(origin=everything)
+            product.write(year, tile, classes[at], confidence[at], lanes,
+                          probabilities=None if kept is None else kept[:, *at])
+
+    for year in product.span.copied:
+        classes = plan.cube.state(year, everything)
+        put(year, classes, np.where(classes == OUTSIDE, 0, 100).astype(np.uint8), product.lanes)
+    for course in product.courses:
+        cube = plan.cube.of_scenario(course.scenario)
+        demand = Scenario.of(cube, tile=tiling.tile)
+
+        def settle(sums, prior, land, *, year, prior_year, course=course, demand=demand):
+            last["sums"] = sums
+            scores = course.draws and perturbed(sums, course.draws, year=year, box=everything)
+            if not plan.strength:
+                return decide(sums, land) if scores is None else sample(sums, land, course.draws, year=year,
+                                                                        box=everything)
+            change = demand.change(year, prior_year, everything, land)
+            return constrain(sums, prior, land, change, block=demand.block, groups=demand.groups,
+                             strength=plan.strength, scores_KHW=scores)[:2]
+
+        model, card = load_model(run.model_folder(course.direction))
+        predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=plan.taper), 4,
+                              card.points[plan.point])
+        start = cube.state(course.years[0], everything)
+        fields = Slow(cube.region(tiling.padded(everything)), cube.features)
+        for year, classes, confidence in serial_rollout(start, land, course.years, fields, predictor, settle=settle):
+            kept = percentages(last["sums"], land) if year in product.several.probability_years else None
+            put(year, classes, confidence, course.lanes, kept)
+    if product.members:
+        for year in product.span.years:
+            for scenarios in product.alike(year):
+                for tile in plan.geometry.tiles:
+                    product.summarise(year, tile, scenarios)
+    product.finish()
+    return product
+
+
+DRAWN = ("inference.years=[2007, 2012]", "inference.members=2", "inference.seed=7", "inference.probabilities=[2012]",
+         'evaluation.tests=[{name="forecast", start=2010, stop=2011}]')
+
+
+def with_cube(world, output, cube, *settings):
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "cube.zarr").symlink_to(cube.url)
+    run = run_of(world, output, *settings)
+    give_models(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def drawn(world, cubes):
+    """A run of three scenarios and two members, and its product."""
+    run = with_cube(world, world.parent / "drawn", cubes[""], SEVERAL, *DRAWN)
+    return run, write_serially(run)
+
+
+def test_lanes_agree_where_they_share_and_differ_where_they_do_not(drawn):
+    run, product = drawn
+    everything = run.tiles.everything
+    maps = {(year, lane): product.read(year, everything, lane) for year in range(2007, 2013) for lane in product.lanes}
+
+    def differing(year):
+        return {(a, b) for a in product.lanes for b in product.lanes if (maps[year, a] != maps[year, b]).any()}
+
+    apart = {(a, b) for a in product.lanes for b in product.lanes}
+    assert differing(2009) == set(), "what is observed is shared"
+    assert differing(2007) == {(a, b) for a, b in apart if a.member != b.member}, "scenarios share the past"
+    assert differing(2012) == {(a, b) for a, b in apart if a != b}
+    with xr.open_zarr(run.product) as ds:
+        at = {"scenario": "ssp585", "member": 1}
+        probable = ds.probability.sel(probability_year=2012, **at)
+        use = ds.land_use.sel(year=2012, **at)
+        assert np.array_equal(probable.sel({"class": use.where(use > 0, 11)}).where(use > 0, 0),
+                              ds.confidence.sel(year=2012, **at))
+        share = ds.class_probability.sel(year=2012, scenario="ssp585")
+        assert set(np.unique(share.values)) == {0, 50, 100}
+        assert np.array_equal(ds.entropy.sel(year=2012, scenario="ssp585") > 0, (share == 50).any("class"))
+
+
+@pytest.mark.parametrize("settings", [("inference.workers=2",), ("inference.workers=1", "tiling.tile=100"),
+                                      ("demand.strength=0.0", "inference.workers=3")])
+def test_the_engine_computes_every_lane_as_the_serial_rollout_does(world, cubes, drawn, tmp_path, settings):
+    """Interrupted once, so that some members of a tile-year are there and others are not."""
+    run, expected = with_cube(world, tmp_path / "engine", cubes[""], SEVERAL, *DRAWN, *settings), drawn[1].url
+    if "demand.strength=0.0" in settings:
+        expected = write_serially(with_cube(world, tmp_path / "serial", cubes[""], SEVERAL, *DRAWN, *settings)).url
+
+    class Stop(Exception):
+        pass
+
+    def report(done: int, total: int) -> None:
+        seen.append((done, total))
+        if 2 * done > total:
+            raise Stop
+
+    seen: list[tuple[int, int]] = []
+    with pytest.raises(Stop):
+        stages.infer(run, report=report)
+    stages.infer(run, report=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1]
+    assert stages.damaged(run) == []
+    found, right = xr.open_zarr(run.product), xr.open_zarr(expected)
+    assert {"land_use", "confidence", "probability", "class_probability", "entropy"} < set(found)
+    for name in right.data_vars:
+        assert np.array_equal(found[name].values, right[name].values), name
+    stages.infer(run, report=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_scenario_draws_the_same_alone_as_among_others(world, cubes, drawn, tmp_path):
+    _, product = drawn
+    run = with_cube(world, tmp_path, cubes["ssp585"], "scenario=ssp585", *DRAWN)
+    alone = write_serially(run)
+    for year in range(2007, 2013):
+        for member in range(2):
+            assert np.array_equal(alone.read(year, run.tiles.everything, Lane(0, member)),
+                                  product.read(year, run.tiles.everything, Lane(2, member)))
+
+
+def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, ray_cluster):
+    run, product = drawn
+    assert stages.damaged(run) == []
+    report = stages.evaluate(run)
+    assert report.skills["forecast", "raw"].years == (2011,)
+    assert "scores: of scenario ssp245, of 3" in report.caveats
+    assert any("member 0 of 2" in caveat for caveat in report.caveats)
+    cube, everything = stages.open_cube(run), run.tiles.everything
+    right = product.read(2011, everything) == cube.state(2011, everything)
+    land = cube.land(everything) & (cube.state(2011, everything) != cube.legend.index(77))
+    area = np.broadcast_to(cube.grid.cell_area[:, None], land.shape)
+    assert report.skills["forecast", "raw"].by_year["model"][0].accuracy == pytest.approx(
+        (area * right)[land].sum() / area[land].sum(), rel=1e-6)
+    unit = TileYear(2012, Tile(0, 0), Lane(1, 1))
+    place = Path(run.product, "confidence/c/1/1/5/0/0")
+    whole = place.read_bytes()
+    place.write_bytes(whole[:-9])
+    assert stages.damaged(run) == [unit]
+    settings = settings_of(world, world.parent / "drawn", *SETTINGS, SEVERAL, *DRAWN)
+    command = [str(demo_run()), *(part for setting in settings for part in ("--set", setting))]
+    found = CliRunner().invoke(app, ["verify", *command])
+    assert (found.exit_code, found.stderr) == (1, "damaged: year 2012, tile 0.0, scenario ssp126, member 1\n")
+    place.write_bytes(whole)
+    for verb, said in (("status", "324 of 324 tile-years, 6 of 6 years whole"), ("plot", "overview_ssp585"),
+                       ("publish", "STAC catalog"), ("verify", "every tile-year matches its receipt")):
+        result = CliRunner().invoke(app, [verb, *command], catch_exceptions=False)
+        assert (result.exit_code, said in result.output) == (0, True), result.output
+    item = next(pystac.Catalog.from_file(run.path("stac", "catalog.json")).get_items(recursive=True))
+    assert item.properties["cube:dimensions"]["scenario"]["values"] == list(NAMES)
+    assert item.properties["luray:seed"] == 7
+
+
+def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(world, cubes, tmp_path):
+    def fingerprint(name, *settings):
+        run = with_cube(world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings)
+        return stages.rollout_of(run, run.inference.span, run.product).product.fingerprint
+
+    plain, run = fingerprint("plain"), run_of(world, tmp_path / "plain", "inference.years=[2007, 2012]")
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    cards = {d: (card.weights_sha256, card.points["cautious"]) for d in plan.models
+             for card in [read_card(run.model_folder(d))]}
+    assert plain == fingerprint_of(plan.cube.fingerprint, cards, 64, 50, 50, "linear", 2007, 2012, (2008, 2010),
+                                   "ssp245", 1.0), "as it was before there were scenarios and members"
+    assert plain == fingerprint("seed", "inference.seed=3"), "nothing is drawn"
+    asked = [("one", 'scenarios=["ssp245"]'), ("two", "inference.members=2"), ("three", "inference.members=3"),
+             ("seeded", "inference.members=3", "inference.seed=1"), ("kept", "inference.probabilities=[2012]")]
+    assert len({plain, *(fingerprint(*settings) for settings in asked)}) == 6
