@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
                   help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
                        "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the "
                        "run file, does what is still missing and can be repeated or interrupted at any time.")
+bench = typer.Typer(no_args_is_help=True, help="Measure luray on this machine.")
+app.add_typer(bench, name="bench")
 LOG_WIDTH = 160
 """Columns of what is printed where there is no terminal."""
 out = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
@@ -248,6 +251,30 @@ def demo(set_: Set = None) -> None:
     with session(run):
         _stages(run, restart=True)
     _summary(run, world, time.monotonic() - started)
+
+
+@bench.command(name="globe")
+def bench_globe(output: Annotated[Path, typer.Option(help="Folder of the inputs, the cube, the product, the picture "
+                                                          "and globe.json.")] = Path("build/globe"),
+                set_: Set = None) -> None:
+    """One year of the whole globe at 1 km on two workers: its time against bare forward passes, and its peak memory.
+
+    Inputs are written first, on the land mask of the package
+    global-land-mask; relief and climate zones are read from the folder that
+    LURAY_DATA names. Interrupted, it goes on where it was.
+    """
+    from luray.distributed import globe
+
+    run = globe.globe_run(str(output), set_ or ())
+    with progress("globe") as show:
+        found = globe.bench(run, show=lambda stage: partial(show, name=stage))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    rows = list(found.rows())
+    for row in rows:
+        table.add_row(*row)
+    _show(table, "\n".join(": ".join(filter(None, row)) for row in rows))
+    for name in ("globe.json", "pictures"):
+        out.print(run.path(name), soft_wrap=True)
 
 
 def _stages(run: RunConfig, *, restart: bool) -> None:

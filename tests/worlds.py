@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from luray.model.features import Features, assemble
-from luray.model.unet import UNet, UNetConfig
+from luray.model.unet import UNetConfig
+from luray.sandbox import models
 from luray.schema import OUTSIDE, Variable
 
 K = 4
@@ -82,16 +83,4 @@ def world(shape, *, periodic, first_year=2000, years=4, seed=0, share=0.6):
 
 def restless(*, seed=0, width=4, depth=2, features=FEATURES, bonus=0.5):
     """A U-Net with random weights and batch-norm statistics whose maps change from year to year."""
-    generator = torch.Generator().manual_seed(seed)
-    model = UNet(features.n_channels, features.n_classes, UNetConfig(width=width, depth=depth))
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                module.weight.normal_(0, (2 / module.weight[0].numel()) ** 0.5, generator=generator)
-            elif isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.3, generator=generator)
-                module.running_var.uniform_(0.5, 1.5, generator=generator)
-                module.weight.uniform_(0.5, 1.5, generator=generator)
-                module.bias.normal_(0, 0.1, generator=generator)
-        model.head.bias[-1] = bonus
-    return model
+    return models.restless(features, UNetConfig(width=width, depth=depth), seed=seed, bonus=bonus)

@@ -17,6 +17,7 @@ import zarr
 from zarr.core.group import Group
 
 from luray.cube.create import NativeLayout, consolidate, create_native, create_state, native_layout
+from luray.cube.land import note_tiles
 from luray.cube.ledger import Ledger, digest, fingerprint_of
 from luray.grid import Grid
 from luray.schema import HILDA, OUTSIDE, Role
@@ -24,7 +25,7 @@ from luray.sources import Source
 from luray.sources.references import is_references, targets
 from luray.sources.stores import is_store
 from luray.storage import accessing, filesystem, is_local, public
-from luray.windows import Box, Tiling
+from luray.windows import Box, Tile, Tiling
 
 FORMAT = 2
 ORIGIN = Box(0, 0, 0, 0)
@@ -288,10 +289,19 @@ def read_piece(plan: BuildPlan, piece: Piece) -> np.ndarray[Any, Any]:
 
 
 def finish(plan: BuildPlan) -> None:
-    """Describe the sources in the attributes of their groups and consolidate: from here on the cube opens."""
+    """Note the tiles with land, describe the sources and consolidate: from here on the cube opens."""
     with accessing(plan.url):
-        _describe(plan, _opened(plan.url))
+        root = _opened(plan.url)
+        note_tiles(root["state/land"], _with_land(plan))
+        _describe(plan, root)
         consolidate(plan.url)
+
+
+def _with_land(plan: BuildPlan) -> list[Tile]:
+    """Tiles whose receipt is another than that of a mask without land."""
+    barren = {shape: digest(np.zeros(shape, np.uint8)) for shape in {piece.box.shape for piece in plan.land()}}
+    return [Tile(piece.box.row // plan.tiling.tile, piece.box.col // plan.tiling.tile) for piece in plan.land()
+            if plan.ledger.sha256(piece.key) != barren[piece.box.shape]]
 
 
 def _describe(plan: BuildPlan, root: Group) -> None:

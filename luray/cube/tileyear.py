@@ -14,6 +14,7 @@ import torch
 from luray.blending import Rectangle, Taper, add_strip, decide, frame, percentages, window_weights
 from luray.cube.inputs import Inputs
 from luray.cube.kept import Kept
+from luray.cube.land import tiles_with_land
 from luray.cube.product import Product
 from luray.cube.regions import Cube
 from luray.cube.scenario import Scenario
@@ -56,8 +57,8 @@ class Geometry:
 
     @classmethod
     def of(cls, cube: Cube, tiling: Tiling) -> "Geometry":
-        """Geometry of a cube, its land mask read tile by tile."""
-        return cls(tiling, tuple(t for t in tiling.tiles() if cube.land(tiling.tile_box(t)).any()))
+        """Geometry of a cube."""
+        return cls(tiling, tiles_with_land(cube, tiling))
 
     @cached_property
     def _land(self) -> frozenset[Tile]:

@@ -11,12 +11,14 @@ import pystac
 import pytest
 import rasterio
 import xarray as xr
+import zarr
 from rich.console import Console
 from typer.testing import CliRunner
 
 from luray.cli import app
 from luray.cube.build import create, remaining, write_piece
 from luray.cube.costs import costs, objects, worker_memory
+from luray.cube.land import NOTED
 from luray.cube.regions import Cube
 from luray.distributed import stages
 from luray.evaluation.metrics import score
@@ -34,6 +36,16 @@ def test_the_cube_opens_as_a_tree_and_keeps_native_grids(place):
     assert dict(tree["state"]["land_use"].sizes) == {"year": 13, "lat": 100, "lon": 150}
     stored = sum(v.nbytes for v in tree["forcing/luh2"].data_vars.values())
     assert stored < 0.02 * sizes["year"] * 12 * 100 * 150 * 4, "forcing is not stored at the fine resolution"
+
+
+def test_a_build_notes_the_tiles_with_land(place):
+    cube = Cube.open(place.cube)
+    noted = zarr.open_array(f"{place.cube}/state/land", mode="r")
+    tiling = cube.tiling(window=64, stride=50, tile=50)
+    assert noted.shards == (50, 50)
+    found = [list(tile) for tile in tiling.tiles() if cube.land(tiling.tile_box(tile)).any()]
+    assert noted.attrs[NOTED] == found
+    assert 0 < len(found)
 
 
 def test_a_plan_counts_what_the_build_wrote(place, tmp_path):

@@ -1,0 +1,28 @@
+"""Which tiles of a cube have land: noted when it is built, so that no command has to read the mask of the globe."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import zarr
+
+from luray.cube.regions import Cube
+from luray.storage import accessing
+from luray.windows import Tile, Tiling
+
+NOTED = "tiles_with_land"
+"""Attribute of the land mask: row and column of each shard with land in it, row by row."""
+
+
+def note_tiles(land: Any, tiles: Iterable[Tile]) -> None:
+    """Note the shards of a land mask (its Zarr array) that have land."""
+    land.attrs[NOTED] = [list(tile) for tile in sorted(tiles)]
+
+
+def tiles_with_land(cube: Cube, tiling: Tiling) -> tuple[Tile, ...]:
+    """Tiles with land, row by row: those noted, or found in the mask where tiles are not the shards of the cube."""
+    with accessing(cube.url):
+        land = zarr.open_array(f"{cube.url}/state/land", mode="r", zarr_format=3)
+    if NOTED in land.attrs and land.shards == (tiling.tile, tiling.tile):
+        noted: Any = land.attrs[NOTED]
+        return tuple(Tile(row, col) for row, col in noted)
+    return tuple(tile for tile in tiling.tiles() if cube.land(tiling.tile_box(tile)).any())

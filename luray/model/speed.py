@@ -1,0 +1,52 @@
+"""What a forward pass costs with nothing around it: the measure of everything that runs one."""
+
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+import torch
+
+from luray.model.checkpoint import load_model
+from luray.model.unet import frozen
+
+WARM_UP = 2
+"""Passes that are not timed."""
+
+
+class Forward(NamedTuple):
+    """Cost of a window's forward pass."""
+
+    seconds: float
+    """Wall-clock time, over all processes that compute at once."""
+    cpu_seconds: float
+    """Processor time, which other work on the machine hardly changes."""
+
+
+def forward_cost(folder: str, *, batch: int, window: int, processes: int, threads: int, seconds: float) -> Forward:
+    """What a window costs while `processes` processes compute at once for about `seconds`.
+
+    Each is new, has `threads` threads and runs the frozen model of `folder` on a batch of random windows.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
+        jobs = [pool.submit(_timed, folder, batch, window, threads, seconds) for _ in range(processes)]
+        costs = [job.result() for job in jobs]
+    return Forward(1 / sum(1 / cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs) / processes)
+
+
+def _timed(folder: str, batch: int, window: int, threads: int, seconds: float) -> Forward:
+    """Cost of a window in this process."""
+    torch.set_num_threads(threads)
+    model, card = load_model(folder)
+    fast = frozen(model)
+    inputs = torch.rand(batch, window, window, len(card.channels)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        for _ in range(WARM_UP):
+            fast.scores(inputs)
+        passes, started, cpu = 0, time.perf_counter(), time.process_time()
+        while time.perf_counter() - started < seconds:
+            fast.scores(inputs)
+            passes += 1
+        n = passes * batch
+        return Forward((time.perf_counter() - started) / n, (time.process_time() - cpu) / n)

@@ -1,0 +1,106 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from luray.config import RunConfig
+from luray.distributed import globe, stages
+from luray.distributed.watch import Watch, family, proportional
+from luray.model.speed import forward_cost
+
+BUSY = """
+import time
+held = b"1" * {}
+while time.process_time() < 1:
+    pass
+print(flush=True)
+input()
+"""
+COARSE = ("grid.step=0.25", "grid.shape=[720, 1440]", "tiling.window=64", "tiling.stride=48", "tiling.tile=240",
+          "model.width=4", "model.depth=2")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[RunConfig, globe.Found]:
+    pytest.importorskip("global_land_mask", reason="the land mask is in `pip install luray[bench]`")
+    if "LURAY_DATA" not in os.environ:
+        pytest.skip("LURAY_DATA names no folder of real data")
+    run = globe.globe_run(str(tmp_path_factory.mktemp("globe")), COARSE)
+    return run, globe.bench(run, forward=0.5)
+
+
+def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, globe.Found]):
+    run, found = measured
+    product = xr.open_zarr(run.product)
+    assert product["land_use"].shape == (2, 720, 1440)
+    before, after = product["land_use"].values
+    assert ((before == 0) == (after == 0)).all()
+    assert (before != after).any()
+    assert product.attrs["luray"]["finished"]
+    assert set(found.costs) == {"inputs", "build", "infer", "picture"}
+    assert all(cost.seconds > 0 and cost.peak_bytes > 10**8 for cost in found.costs.values())
+    land, stride = before != 0, run.tiling.stride
+    assert found.windows == land.reshape(720 // stride, stride, 1440 // stride, stride).any(axis=(1, 3)).sum()
+    assert found.before is not None
+    assert found.after is not None
+    bare = np.mean([found.before, found.after], axis=0) * found.windows
+    infer = found.costs["infer"]
+    assert np.allclose((found.ratio, found.cpu_ratio), (infer.seconds, infer.cpu_seconds) / bare)
+    assert json.loads(Path(run.path("globe.json")).read_text())["ratio"] == found.ratio
+    with Image.open(run.path("pictures", "map_2001.png")) as image:
+        assert len(set(image.convert("RGB").resize((300, 150)).get_flattened_data())) > 20
+    said = {row[0]: row for row in found.rows()}
+    assert said["peak memory"][2] == "reached: at most 8 GiB"
+
+
+def test_run_again_it_keeps_what_was_measured(measured: tuple[RunConfig, globe.Found]):
+    run, found = measured
+    again = globe.bench(run, forward=0.5)
+    kept = ("inputs", "build", "infer")
+    assert [again.costs[stage] for stage in kept] == [found.costs[stage] for stage in kept]
+    assert (again.windows, again.ratio) == (found.windows, found.ratio)
+
+
+def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
+    run, found = measured
+    plan = stages.rollout_of(run, run.inference.span, run.product)
+    tile = plan.geometry.tiles[3]
+    stages.withdraw(run, list(plan.product.units([tile], [2001])))
+    again = globe.bench(run, forward=0.5)
+    box = run.tiles.tile_box(tile)
+    assert again.windows == len(run.tiles.active_cores(box, plan.cube.land(box))) < found.windows
+
+
+def test_forward_passes_of_two_processes_at_once(measured: tuple[RunConfig, globe.Found]):
+    run, _ = measured
+    one, two = (forward_cost(run.model_folder("forward"), batch=4, window=64, processes=n, threads=1, seconds=1)
+                for n in (1, 2))
+    assert two.seconds < 1.3 * one.seconds
+    assert one.cpu_seconds <= 1.05 * one.seconds, "one thread"
+    assert 0.5 < two.cpu_seconds / one.cpu_seconds < 2
+
+
+def test_memory_and_time_of_children_count():
+    held = 200 * 2**20
+    with Watch(every=0.05) as quiet:
+        pass
+    with Watch(every=0.05) as watch:
+        child = subprocess.Popen([sys.executable, "-c", BUSY.format(held)],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with child:
+            assert child.stdout is not None
+            assert child.stdout.readline()
+            assert child.pid in family(os.getpid())
+            assert proportional(child.pid) > held
+            while watch.peak < quiet.peak + held // 2:
+                time.sleep(0.05)
+            child.communicate(b"\n")
+    assert proportional(child.pid) == 0
+    assert 0.9 < watch.cpu_seconds - quiet.cpu_seconds < 5
