@@ -11,24 +11,21 @@ Magnanti & Orlin 1993, Network Flows, ch. 9.7) on a graph whose nodes are the fe
 Shapes: K classes, G groups; H W cells of a tile, Y X its blocks of b x b cells; N blocks to solve; C cells of a block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import ParamSpec, TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 from luray.blending import decide, percent
+from luray.compiled import compiled
 from luray.schema import F32, I32, OUTSIDE, U8, Bool, Config
 
 I8 = NDArray[np.int8]
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 NOWHERE = -1
 """Group of a class that no demand is made of, and of `OUTSIDE`."""
@@ -185,14 +182,6 @@ def _group_of(groups: Sequence[Sequence[int]], n_classes: int) -> I8:
     for g, group in enumerate(groups):
         group_of[list(group)] = g
     return group_of
-
-
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on arrays and numbers at its first call.
-
-    Nothing is kept on disk: it takes seconds once in a process, and a stale or unwritable cache cannot fail a run.
-    """
-    return cast("Callable[P, R]", njit(function))
 
 
 @compiled
