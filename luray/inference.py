@@ -3,31 +3,30 @@
 Arrays in memory only. Shapes: K classes, C input channels, H W window; sums are int32 (K, lat, lon), see `blending`.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from luray.blending import add_window, decide, quantise
-from luray.model.calibration import PLAIN, Calibration, calibrated
-from luray.model.features import Features, assemble
+from luray.blending import add_window, decide
+from luray.model.calibration import PLAIN, Calibration
+from luray.model.features import Features
 from luray.model.unet import UNet
 from luray.schema import F32, I32, OUTSIDE, U8, Bool
 from luray.windows import Box, Core, Tiling
 
 
 class Fields(Protocol):
-    """Where a window's inputs come from: level channels of the forcing (L, H, W) and static channels (S, H, W)."""
+    """Where a window's inputs come from."""
 
-    def forcing(self, year: int, box: Box) -> F32:
-        """Level channels of the forcing of a year, float32 (L, height, width)."""
-        ...
-
-    def static(self, box: Box) -> F32:
-        """Static channels, float32 (S, height, width)."""
+    def fill(self, inputs_HWC: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
+        """Write every channel of the input of a window, in the order of `Features.names`; `prior_HW` is its prior."""
         ...
 
 
@@ -43,26 +42,10 @@ class Predictor:
     batch: int
     """Windows of one forward pass, at least 2 (see `unet.frozen`); the last is padded, so that all have one shape."""
     calibration: Calibration = PLAIN
-
-    def windows(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
-                origin: Box) -> Iterator[tuple[Core, F32]]:
-        """Class probabilities (K, H, W) of each window; `prior` holds the cells of `origin`, which contains them."""
-        size, n_context = self.tiling.window, self.features.n_channels - self.features.n_classes - 1
-        batch = max(2, self.batch)
-        for first in range(0, len(cores), batch):
-            some = cores[first : first + batch]
-            maps = np.full((batch, size, size), OUTSIDE, np.uint8)
-            context = np.zeros((batch, n_context, size, size), np.float32)
-            for i, core in enumerate(some):
-                box = self.tiling.window_box(core)
-                maps[i] = prior[box.slices(origin=origin)]
-                context[i] = self.features.context(fields.forcing(year, box), fields.forcing(prior_year, box),
-                                                   fields.static(box))
-            with torch.inference_mode():
-                inputs = assemble(torch.from_numpy(maps), torch.from_numpy(context), n_classes=self.features.n_classes)
-                logits = self.model(inputs).numpy()
-            logits = calibrated(logits, inputs[:, : self.features.n_classes].numpy(), self.calibration)
-            yield from zip(some, softmax(logits), strict=False)
+    device: str = "cpu"
+    """Of the forward pass, as torch names it; on another than the CPU the model runs in half precision."""
+    passes: int = 0
+    """Forward passes in flight; 0 is one on the CPU, and two elsewhere, so that the device never waits for the CPU."""
 
     def predict(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int, box: Box) -> I32:
         """Weighted sums of the windows of one box over `Tiling.padded` of it: (K, height, width), int32.
@@ -71,18 +54,66 @@ class Predictor:
         """
         padded = self.tiling.padded(box)
         sums = np.zeros((self.features.n_classes, *padded.shape), np.int32)
-        for core, p_KHW in self.windows(cores, prior, fields, year=year, prior_year=prior_year, origin=padded):
-            window = self.tiling.window_box(core)
-            add_window(sums, p_KHW, self.weights_HW, at=window.slices(origin=padded))
+        waiting: deque[tuple[Pass, list[tuple[Box, U8]]]] = deque()
+        batch = max(2, self.batch)
+        for number, first in enumerate(range(0, len(cores), batch)):
+            one = self._passes[number % len(self._passes)]
+            windows = [self.tiling.window_box(core) for core in cores[first : first + batch]]
+            shown = [(w, np.ascontiguousarray(prior[w.slices(origin=padded)])) for w in windows]
+            for inputs_HWC, (window, prior_HW) in zip(one.inputs_BHWC, shown, strict=False):
+                fields.fill(inputs_HWC, prior_HW, window, year=year, prior_year=prior_year)
+            one.start()
+            waiting.append((one, shown))
+            if len(waiting) == len(self._passes):
+                self._add(*waiting.popleft(), sums, padded)
+        while waiting:
+            self._add(*waiting.popleft(), sums, padded)
         return sums
 
+    def _add(self, finished: "Pass", shown: list[tuple[Box, U8]], sums_KYX: I32, padded: Box) -> None:
+        for heads_HWC, (window, prior_HW) in zip(finished.heads_BHWC(), shown, strict=False):
+            add_window(sums_KYX, heads_HWC, prior_HW, self.weights_HW, **self.calibration._asdict(),
+                       at=(window.row - padded.row, window.col - padded.col))
 
-def softmax(logits_BKHW: F32) -> F32:
-    """Class probabilities, same shape; in NumPy, as the last bits of torch's depend on the number of threads."""
-    logits = np.ascontiguousarray(logits_BKHW)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: F32 = shares / shares.sum(axis=1, keepdims=True)
-    return probabilities
+    @cached_property
+    def _passes(self) -> list["Pass"]:
+        device = torch.device(self.device)
+        model = self.model if device.type == "cpu" else deepcopy(self.model).to(device, torch.half)
+        shape = max(2, self.batch), self.tiling.window, self.tiling.window, self.features.n_channels
+        return [Pass(model, shape, device) for _ in range(self.passes or (1 if device.type == "cpu" else 2))]
+
+
+class Pass:
+    """A forward pass with an input of its own, channels last, that is used again and again.
+
+    On a GPU it is queued with the copies there and back, from and into pinned memory, and the CPU goes on meanwhile.
+    """
+
+    def __init__(self, model: UNet, shape: tuple[int, int, int, int], device: torch.device) -> None:
+        self._model, self._device, self._remote = model, device, device.type != "cpu"
+        self._inputs = torch.zeros(shape, pin_memory=self._remote)
+        self._heads = torch.empty((*shape[:3], model.n_classes + 1), pin_memory=self._remote)
+        self._done = torch.cuda.Event() if self._remote else None  # type: ignore[no-untyped-call]
+        self.inputs_BHWC: F32 = self._inputs.numpy()
+        """Written before `start`, and not again before `heads_BHWC`."""
+
+    def start(self) -> None:
+        """Run the model on the inputs, or have it run."""
+        with torch.inference_mode():
+            inputs = self._inputs.permute(0, 3, 1, 2)
+            if self._done is None:
+                self._heads = self._model.heads(inputs).permute(0, 2, 3, 1).contiguous()
+                return
+            heads = self._model.heads(inputs.to(self._device, non_blocking=True).half())
+            self._heads.copy_(heads.float().permute(0, 2, 3, 1), non_blocking=True)
+            self._done.record()
+
+    def heads_BHWC(self) -> F32:
+        """What the model gave for each window, (batch, height, width, K + 1), once it is there."""
+        if self._done is not None:
+            self._done.synchronize()
+        heads: F32 = self._heads.numpy()
+        return heads
 
 
 def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:
@@ -118,14 +149,17 @@ def serial_rollout(initial: U8, land: Bool, years: Sequence[int], fields: Fields
     cores = tiling.active_cores(tiling.everything, land)
     classes = initial
     for prior_year, year in pairwise(years):
-        sums = np.zeros((predictor.features.n_classes, *tiling.shape), np.int32)
         prior = padded_map(classes, whole, periodic=tiling.periodic)
-        for core, p_KHW in predictor.windows(cores, prior, fields, year=year, prior_year=prior_year, origin=whole):
-            box = tiling.window_box(core)
-            rows, cols = np.arange(tiling.window) + box.row, np.arange(tiling.window) + box.col
-            in_rows = (rows >= 0) & (rows < tiling.n_lat)
-            in_cols = (cols >= 0) & (cols < tiling.n_lon) | tiling.periodic
-            weighted = quantise(p_KHW) * predictor.weights_HW
-            sums[:, rows[in_rows][:, None], cols[in_cols] % tiling.n_lon] += weighted[:, in_rows][:, :, in_cols]
-        classes, confidence = settle(sums, classes, land, year=year, prior_year=prior_year)
+        sums = predictor.predict(cores, prior, fields, year=year, prior_year=prior_year, box=tiling.everything)
+        classes, confidence = settle(folded(sums, whole, tiling), classes, land, year=year, prior_year=prior_year)
         yield year, classes, confidence
+
+
+def folded(sums_KYX: I32, whole: Box, tiling: Tiling) -> I32:
+    """Sums of the whole grid (K, lat, lon) from those of a box around it: longitude wraps when periodic."""
+    out = np.zeros((len(sums_KYX), *tiling.shape), np.int32)
+    rows = slice(-whole.row, tiling.n_lat - whole.row)
+    for col in range(whole.col, whole.col + whole.width):
+        if tiling.periodic or 0 <= col < tiling.n_lon:
+            out[:, :, col % tiling.n_lon] += sums_KYX[:, rows, col - whole.col]
+    return out

@@ -8,6 +8,7 @@ import torch
 from luray.model.features import Features
 from luray.model.unet import UNet, UNetConfig
 from luray.schema import OUTSIDE, Variable
+from tests import reference
 
 K = 4
 FORCING = (Variable("crop", "forcing", "1", "crop"), Variable("zone", "forcing", "1", "zone", categories=(1, 2)))
@@ -29,6 +30,9 @@ class Memory:
 
     def static(self, box):
         return self._cut(self.fixed, box)
+
+    def fill(self, inputs_HWC, prior_HW, box, *, year, prior_year):
+        inputs_HWC[:] = reference.model_input(prior_HW, self, box, year, prior_year, FEATURES)[0].permute(1, 2, 0)
 
     def _cut(self, array, box):
         n_lat, n_lon = array.shape[1:]

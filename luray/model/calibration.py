@@ -35,13 +35,6 @@ PLAIN = Calibration()
 """The weights as they are."""
 
 
-def calibrated(logits_BKHW: F32, prior_BKHW: F32, calibration: Calibration) -> F32:
-    """Logits at an operating point, same shape; `prior_BKHW` is the one-hot prior."""
-    if calibration == PLAIN:
-        return logits_BKHW
-    return logits_BKHW / np.float32(calibration.temperature) + prior_BKHW * np.float32(calibration.bias)
-
-
 class Cells(NamedTuple):
     """Held-out land cells: logits of the model, class of the prior and of the truth, and area as weight."""
 
