@@ -231,7 +231,8 @@ def predict(predictor, cores, prior, fields, *, year, prior_year, box):
         inputs = model_input(prior[at], fields, window, year, prior_year, predictor.features)
         with torch.inference_mode():
             heads = predictor.model.heads(inputs.repeat(2, 1, 1, 1))[0].numpy()
-        sums[:, at[0], at[1]] += quantise(probabilities(heads, prior[at], *predictor.calibration)) * predictor.weights_HW
+        shares = probabilities(heads, prior[at], *predictor.calibration)
+        sums[:, at[0], at[1]] += quantise(shares) * predictor.weights_HW
     return sums
 
 
