@@ -67,21 +67,34 @@ def add_window(sums_KYX: I32, heads_HWC: F32, prior_HW: U8, weights_HW: I32, *, 
 @compiled
 def _calibrate(heads_HWC: F32, bonus_HW: F32, prior_HW: U8, temperature: np.float32, bias: np.float32,
                logits_HKW: F32) -> None:
-    """Logits less the largest of each cell."""
+    """Logits less the largest of each cell; short loops along a row, which vectorise."""
     height, n_classes, width = logits_HKW.shape
     largest_W = np.empty(width, np.float32)
     for i in range(height):
-        logits_KW, largest_W[:] = logits_HKW[i], -np.inf
+        logits_KW, heads_WC, prior_W = logits_HKW[i], heads_HWC[i], prior_HW[i]
         for k in range(n_classes):
+            logits_W = logits_KW[k]
             for j in range(width):
-                own = prior_HW[i, j] == k
-                logit = (heads_HWC[i, j, k] + (bonus_HW[i, j] if own else np.float32(0))) / temperature
-                logit += bias if own else np.float32(0)
-                logits_KW[k, j] = logit
-                largest_W[j] = max(largest_W[j], logit)
+                logits_W[j] = heads_WC[j, k]
+        for j in range(width):
+            if prior_W[j] < n_classes:
+                logits_KW[prior_W[j], j] += bonus_HW[i, j]
         for k in range(n_classes):
+            logits_W = logits_KW[k]
             for j in range(width):
-                logits_KW[k, j] -= largest_W[j]
+                logits_W[j] /= temperature
+        largest_W[:] = -np.inf
+        for j in range(width):
+            if prior_W[j] < n_classes:
+                logits_KW[prior_W[j], j] += bias
+        for k in range(n_classes):
+            logits_W = logits_KW[k]
+            for j in range(width):
+                largest_W[j] = max(largest_W[j], logits_W[j])
+        for k in range(n_classes):
+            logits_W = logits_KW[k]
+            for j in range(width):
+                logits_W[j] -= largest_W[j]
 
 
 @compiled
@@ -90,14 +103,16 @@ def _accumulate(shares_HKW: F32, weights_HW: I32, sums_KYX: I32, top: int, left:
     height, n_classes, width = shares_HKW.shape
     total_W = np.empty(width, np.float32)
     for i in range(height):
+        shares_KW, weights_W = shares_HKW[i], weights_HW[i]
         total_W[:] = 0
         for k in range(n_classes):
+            shares_W = shares_KW[k]
             for j in range(width):
-                total_W[j] += shares_HKW[i, k, j]
+                total_W[j] += shares_W[j]
         for k in range(n_classes):
-            sums_W = sums_KYX[k, top + i, left : left + width]
+            shares_W, sums_W = shares_KW[k], sums_KYX[k, top + i, left : left + width]
             for j in range(width):
-                sums_W[j] += np.int32(np.rint(shares_HKW[i, k, j] / total_W[j] * np.float32(ONE))) * weights_HW[i, j]
+                sums_W[j] += np.int32(np.rint(shares_W[j] / total_W[j] * np.float32(ONE))) * weights_W[j]
 
 
 def decide(sums_KHW: I32, land: Bool) -> tuple[U8, U8]:

@@ -62,7 +62,8 @@ class Chunks:
             for r, c in missing:
                 row, col = (r - top) * high, (c - left) * wide
                 found[r, c] = block[..., row : row + high, col : col + wide]
-                self._keep((*name, r, c), found[r, c])
+                if block.nbytes <= self._most // 4:  # a large piece is that of a tile, which is read once
+                    self._keep((*name, r, c), found[r, c])
         return found
 
     def _get(self, key: Key) -> NDArray[Any] | None:

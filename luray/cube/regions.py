@@ -147,8 +147,9 @@ class Cube:
     def native(self, layer: Layer, lead: tuple[int, ...], pieces: Pieces) -> NDArray[Any]:
         """Stored values of a source in native rows and columns, (variable, rows, cols), in its own dtype."""
         rows, cols = pieces
-        return np.concatenate([np.concatenate([self.chunks.read(layer.path, lead, r, c) for c in cols], axis=-1)
-                               for r in rows], axis=-2)
+        parts = [[self.chunks.read(layer.path, lead, r, c) for c in cols] for r in rows]
+        whole = len(rows) == len(cols) == 1  # else joining would make another copy of a large array
+        return parts[0][0] if whole else np.block(parts)
 
     def categories(self, name: str, year: int, box: Box) -> tuple[Variable, NDArray[Any]]:
         """A categorical variable and its codes of a year in a box, in its own dtype, (height, width).

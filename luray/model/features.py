@@ -250,6 +250,6 @@ def _interpolate(inputs_WC: F32, part: Bilinear, row: int, left: int) -> None:
             seen_3W[0, j] = now
             seen_3W[1, j] = change / (abs(change) + np.float32(CHANGE_SCALE))
             seen_3W[2, j] = change / (max(abs(now), abs(prior)) + np.float32(NOTHING))
+        level, change_to, relative = part.channels_V3[v]
         for j in range(width):
-            for n in range(3):
-                inputs_WC[j, part.channels_V3[v, n]] = seen_3W[n, j]
+            inputs_WC[j, level], inputs_WC[j, change_to], inputs_WC[j, relative] = seen_3W[:, j]
