@@ -45,7 +45,7 @@ def test_a_build_notes_the_tiles_with_land(place):
     assert noted.shards == (50, 50)
     found = [list(tile) for tile in tiling.tiles() if cube.land(tiling.tile_box(tile)).any()]
     assert noted.attrs[NOTED] == found
-    assert 0 < len(found)
+    assert len(found) > 0
 
 
 def test_a_plan_counts_what_the_build_wrote(place, tmp_path):
