@@ -18,7 +18,7 @@ from luray.cube.create import consolidate, create_native, create_state, native_l
 from luray.cube.regions import Cube
 from luray.grid import Grid
 from luray.model.samples import Draw
-from luray.schema import HILDA, Variable
+from luray.schema import HILDA, Bool, Variable
 from luray.sources.base import STATE
 from luray.sources.gebco import ELEVATION
 from luray.sources.isimip import POPULATION
@@ -132,33 +132,43 @@ def smooth(random: np.random.Generator, n: int, shape: tuple[int, int], scale: f
     return fields / fields.std()
 
 
-def write_cube(url: str) -> Cube:
-    """A cube with the six inputs: smooth, noisy at the scale of a cell, coarse states that sum to 1 and drift."""
+def write_cube(url: str, *, grid: Grid = GRID, land: Bool | None = None) -> Cube:
+    """A cube with the six inputs: smooth, noisy at the scale of a cell, coarse states that sum to 1 and drift.
+
+    On a larger grid than `GRID` the fields repeat; without a mask all is `land`.
+    """
     random = np.random.default_rng(0)
     root, groups = zarr.open_group(url, mode="w", zarr_format=3), {"hilda": "state"}
-    create_state(root, grid=GRID, years=YEARS, tile=TILING.tile)
+    land = np.ones(grid.shape, np.bool_) if land is None else land
+    create_state(root, grid=grid, years=YEARS, tile=TILING.tile)
     relief = smooth(random, 1, GRID.shape, 12)[0]
     for step in range(len(YEARS)):
         codes = HILDA.codes[np.digitize(relief + 0.05 * step, (-1.5, -0.8, -0.2, 0.3, 1.0, 1.6))]
-        root["state/land_use"][step : step + 1] = codes[None]  # type: ignore[index]
-    root["state/land"][:] = np.ones(GRID.shape, np.uint8)  # type: ignore[index]
-    root["state"].attrs.update(_described((STATE,), GRID, YEARS, {}))
+        root["state/land_use"][step : step + 1] = np.where(land, repeated(codes, grid.shape), HILDA.ocean)[None]  # type: ignore[index]
+    root["state/land"][:] = land.astype(np.uint8)  # type: ignore[index]
+    root["state"].attrs.update(_described((STATE,), grid, YEARS, {}))
     for name, (step_deg, variables) in SOURCES.items():
-        n = round(SIDE * GRID.step / step_deg)
-        native, role = Grid(GRID.north, GRID.west, step_deg, n, n), variables[0].role
+        n_lat, n_lon, n = (round(side * GRID.step / step_deg) for side in (*grid.shape, SIDE))
+        native, role = Grid(grid.north, grid.west, step_deg, n_lat, n_lon), variables[0].role
         held = {year: YEARS[0] for year in YEARS[1:]} if name == "koppen" else {}
         years = [y for y in YEARS if y not in held] if role == "forcing" else None
         create_native(root, name, role=role, grid=native, variables=variables, years=years,
                       layout=native_layout(native, variables, window=TILING.window * GRID.step))
         groups[name] = path = f"{role}/{name}"
-        values = _values(name, random, native, variables)
+        values = _values(name, random, Grid(grid.north, grid.west, step_deg, n, n), variables)
         for step in range(len(years or (0,))):
-            at = (slice(step, step + 1),) if years else ()
-            root[f"{path}/values"][(*at, ...)] = values(step)[None] if years else values(step)  # type: ignore[index]
+            at, field = (slice(step, step + 1),) if years else (), repeated(values(step), native.shape)
+            root[f"{path}/values"][(*at, ...)] = field[None] if years else field  # type: ignore[index]
         root[path].attrs.update(_described(variables, native, YEARS if years else (), held))
-    root.attrs["luray"] = {"grid": asdict(GRID), "legend": HILDA.name, "fingerprint": "benchmark", "groups": groups}
+    root.attrs["luray"] = {"grid": asdict(grid), "legend": HILDA.name, "fingerprint": "benchmark", "groups": groups}
     consolidate(url)
     return Cube.open(url)
+
+
+def repeated(field: np.ndarray[Any, Any], shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """A field (..., lat, lon) over and over, cut to a shape."""
+    times = (-(-n // m) for n, m in zip(shape, field.shape[-2:], strict=True))
+    return np.tile(field, (*(1 for _ in field.shape[:-2]), *times))[..., : shape[0], : shape[1]]
 
 
 def _described(variables: tuple[Variable, ...], grid: Grid, years: tuple[int, ...],

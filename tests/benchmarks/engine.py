@@ -1,0 +1,103 @@
+"""The whole engine against the bare forward pass of the same folded model.
+
+Engine: Zarr reads, input assembly, forward passes, averaging, exchange of strips and edges, Zarr writes, receipts, on
+4,000 x 6,000 cells that are all land, over years with the inputs of a global run. Bare: plain processes outside Ray on
+random input, their best of several batches and of one process a core or a thread a core, before and after, the mean of
+both. A Ray cluster is there when the engine's time begins; its workers are not.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from luray.cube.lease import leased
+from luray.cube.product import Product, Span
+from luray.cube.regions import Cube
+from luray.cube.tileyear import Geometry, Run
+from luray.distributed import cluster
+from luray.distributed.infer import Driver
+from luray.distributed.watch import Watch
+from luray.grid import Grid
+from luray.model.speed import forward_cost
+from luray.model.unet import UNetConfig
+from luray.sandbox.models import save_restless
+from luray.schema import Workers
+from tests.benchmarks.ratio import Ratio
+from tests.benchmarks.windows import YEARS, write_cube
+
+REGION = Grid(60, 0, 0.01, 4000, 6000)
+CORES = 2
+BATCHES = 2, 4
+BARE_SECONDS = 6.0
+GOALS = {16: (0.93, 0.95), 32: (0.95, 0.97)}
+"""Goals by width: whole runs, and once static inputs are kept."""
+DRIVER_SECONDS = 0.005
+"""Most that the driver may cost a tile-year."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast an inference went."""
+
+    windows: int
+    seconds: float
+    warm: float
+    """Windows a second between the first year and the last tiles: static inputs are kept, every worker has work."""
+    driver: float
+    """Seconds of the driver for each tile-year."""
+    peak_bytes: int
+
+
+def measure() -> Iterator[Ratio]:
+    """Efficiency at two widths, what the driver costs, and two workers over one."""
+    with tempfile.TemporaryDirectory() as folder:
+        cube = write_cube(f"{folder}/cube.zarr", grid=REGION)
+        for width, (goal, warm_goal) in GOALS.items():
+            model = f"{folder}/model{width}"
+            save_restless(cube, "forward", UNetConfig(width=width, depth=3), model)
+            before = bare(model)
+            pace = paced(cube, model, f"{folder}/product{width}.zarr", workers=CORES, last=YEARS[-1])
+            rate = (before + bare(model)) / 2
+            yield Ratio(f"engine over bare forward, width {width}", pace.windows / pace.seconds / rate, goal,
+                        f"{pace.windows / pace.seconds:.1f} of {rate:.1f} windows/s, {len(YEARS) - 1} years, start and "
+                        "static inputs included")
+            yield Ratio(f"the same, static inputs kept, width {width}", pace.warm / rate, warm_goal,
+                        f"{pace.warm:.1f} of {rate:.1f} windows/s; peak {pace.peak_bytes / 2**30:.1f} GiB")
+            if width == min(GOALS):
+                yield Ratio("driver a tile-year", DRIVER_SECONDS / pace.driver, 1,
+                            f"{1000 * pace.driver:.2f} ms, {1000 * DRIVER_SECONDS:g} ms allowed")
+                pair = [paced(cube, model, f"{folder}/workers{n}.zarr", workers=n, last=YEARS[3]) for n in (1, CORES)]
+                yield Ratio("two workers over one", pair[1].warm / pair[0].warm, 1.85,
+                            f"{pair[1].warm:.1f} and {pair[0].warm:.1f} windows/s, one thread each")
+
+
+def bare(model: str, *, window: int = 256) -> float:
+    """Windows a second of bare forward passes on all cores, the best setting."""
+    return max(1 / forward_cost(model, batch=batch, window=window, processes=processes, threads=CORES // processes,
+                                seconds=BARE_SECONDS).seconds for batch in BATCHES for processes in (1, CORES))
+
+
+def paced(cube: Cube, model: str, url: str, *, workers: int, last: int, window: int = 256, stride: int = 200) -> Pace:
+    """Infer the years after the first one, up to `last`."""
+    tiling, span = cube.tiling(window=window, stride=stride, tile=2000), Span(YEARS[0], last, (YEARS[0], YEARS[0]))
+    run = Run(cube, Product(url, span, tiling, "benchmark"), Geometry.of(cube, tiling), {"forward": model}, "linear",
+              batch=2, threads=1)
+    tiles = len(run.geometry.tiles)
+    everything = tiling.everything
+    a_year = len(tiling.active_cores(everything, cube.land(everything)))
+    run.product.create(cube, title="benchmark", models=run.models, tiles=tiles)
+    told: dict[int, float] = {}
+    with cluster(cpus=CORES), leased(url) as lease, Watch() as watch:
+        started = time.perf_counter()
+        driver = Driver(run, workers=Workers(min=workers, max=workers), gpu=False, years_in_flight=4,
+                        report=lambda done, _: told.setdefault(done, time.perf_counter()) and None)
+        driver.go(lease)
+        run.product.finish()
+        seconds = time.perf_counter() - started
+    counts = sorted(done for done in told if 2 * tiles <= done <= tiles * len(span.years) - CORES)
+    first, final = counts[0], counts[-1]
+    warm = (final - first) * a_year / tiles / (told[final] - told[first])
+    years = len(span.years) - 1
+    return Pace(years * a_year, seconds, warm, driver.seconds / (years * tiles), watch.peak)
+
