@@ -6,6 +6,7 @@ They are read from `/proc`, as Linux has it. Processes on other machines of a cl
 import contextlib
 import os
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,8 @@ from typing import Self
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
+IDLE = 50
+"""Times that the processor time of a sample has to pass before the next: the kernel counts gigabytes page by page."""
 
 
 def family(root: int) -> dict[int, float]:
@@ -62,10 +65,12 @@ class Watch:
     def _sample(self) -> None:
         before = family(os.getpid())
         latest: dict[int, float] = {}
-        ended = False
+        ended, spent = False, 0.0
         while not ended:
-            ended = self._ended.wait(self._every)
+            ended = self._ended.wait(max(self._every, IDLE * spent))
+            spent = time.thread_time()
             now = family(os.getpid())
             latest |= now
             self.peak = max(self.peak, sum(map(proportional, now)))
+            spent = time.thread_time() - spent
         self.cpu_seconds = sum(seconds - before.get(process, 0.0) for process, seconds in latest.items())
