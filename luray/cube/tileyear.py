@@ -26,7 +26,7 @@ from luray.sampling import Draws, perturbed, sample
 from luray.schema import I32, OUTSIDE, U8, Bool, Direction
 from luray.windows import Box, Exchange, Tile, Tiling
 
-KEPT_BYTES = 2**31
+KEPT_BYTES = 2**30
 """Bytes of the inputs of tiles that a worker keeps, and four times those of the maps."""
 
 Edges = tuple[U8, ...]
