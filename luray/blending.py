@@ -2,6 +2,8 @@
 
 Probabilities are rounded to 16-bit integers and added with integer weights: a sum of integers has no order, so one
 worker or many, any tile size and any schedule give the same bits.
+
+Shapes: K classes, C heads of the model; H W cells of a window, Y X those of the sums.
 """
 
 from typing import Literal
@@ -15,6 +17,9 @@ from luray.windows import Tiling
 
 ONE = 65535
 """Fixed-point value of probability 1."""
+
+LINEAR = np.float32(20)
+"""Bonus above which log(1 + exp(x)) is x, as in torch."""
 
 Taper = Literal["uniform", "linear"]
 
@@ -42,27 +47,72 @@ def window_weights(tiling: Tiling, *, taper: Taper) -> I32:
     return weights
 
 
-def quantise(probabilities: F32) -> I32:
-    """Probabilities 0..1 as fixed-point integers 0..65535, same shape."""
-    fixed: I32 = np.rint(probabilities * np.float32(ONE)).astype(np.int32)
-    return fixed
+def add_window(sums_KYX: I32, heads_HWC: F32, prior_HW: U8, weights_HW: I32, *, at: tuple[int, int],
+               temperature: float, bias: float) -> None:
+    """Add a window's weighted probabilities to the sums, in place, its first cell at a row and column.
+
+    `heads_HWC` are the logit of each class and the bonus of the prior's class (see `unet.UNet.heads`); logits are
+    divided by the temperature, and the prior's class gets the bias then. Probabilities are their softmax, rounded to
+    1 / `ONE`. Exponentials are NumPy's, over one array in one order: no bit depends on threads, or on the batch.
+    """
+    bonus_HW = np.ascontiguousarray(heads_HWC[..., -1])
+    softplus_HW = np.log1p(np.exp(np.minimum(bonus_HW, LINEAR)))
+    softplus_HW[bonus_HW > LINEAR] = bonus_HW[bonus_HW > LINEAR]
+    shares_HKW = np.empty((heads_HWC.shape[0], len(sums_KYX), heads_HWC.shape[1]), np.float32)
+    _calibrate(heads_HWC, softplus_HW, prior_HW, np.float32(temperature), np.float32(bias), shares_HKW)
+    np.exp(shares_HKW, out=shares_HKW)
+    _accumulate(shares_HKW, weights_HW, sums_KYX, *at)
 
 
 @compiled
-def add_window(sums_KHW: I32, odds_KHW: F32, weights_HW: I32) -> None:
-    """Add to the sums of a window's cells, in place, its weighted probabilities: `quantise` of odds over their sum."""
-    n_classes, height, width = odds_KHW.shape
+def _calibrate(heads_HWC: F32, bonus_HW: F32, prior_HW: U8, temperature: np.float32, bias: np.float32,
+               logits_HKW: F32) -> None:
+    """Logits less the largest of each cell; short loops along a row, which vectorise."""
+    height, n_classes, width = logits_HKW.shape
+    largest_W = np.empty(width, np.float32)
+    for i in range(height):
+        logits_KW, heads_WC, prior_W = logits_HKW[i], heads_HWC[i], prior_HW[i]
+        for k in range(n_classes):
+            logits_W = logits_KW[k]
+            for j in range(width):
+                logits_W[j] = heads_WC[j, k]
+        for j in range(width):
+            if prior_W[j] < n_classes:
+                logits_KW[prior_W[j], j] += bonus_HW[i, j]
+        for k in range(n_classes):
+            logits_W = logits_KW[k]
+            for j in range(width):
+                logits_W[j] /= temperature
+        largest_W[:] = -np.inf
+        for j in range(width):
+            if prior_W[j] < n_classes:
+                logits_KW[prior_W[j], j] += bias
+        for k in range(n_classes):
+            logits_W = logits_KW[k]
+            for j in range(width):
+                largest_W[j] = max(largest_W[j], logits_W[j])
+        for k in range(n_classes):
+            logits_W = logits_KW[k]
+            for j in range(width):
+                logits_W[j] -= largest_W[j]
+
+
+@compiled
+def _accumulate(shares_HKW: F32, weights_HW: I32, sums_KYX: I32, top: int, left: int) -> None:
+    """Add shares of their total, in fixed point and weighted."""
+    height, n_classes, width = shares_HKW.shape
     total_W = np.empty(width, np.float32)
     for i in range(height):
-        for j in range(width):
-            total_W[j] = odds_KHW[0, i, j]
-        for k in range(1, n_classes):
-            for j in range(width):
-                total_W[j] += odds_KHW[k, i, j]
+        shares_KW, weights_W = shares_HKW[i], weights_HW[i]
+        total_W[:] = 0
         for k in range(n_classes):
+            shares_W = shares_KW[k]
             for j in range(width):
-                fixed = np.int32(np.rint(odds_KHW[k, i, j] / total_W[j] * np.float32(ONE)))
-                sums_KHW[k, i, j] += fixed * weights_HW[i, j]
+                total_W[j] += shares_W[j]
+        for k in range(n_classes):
+            shares_W, sums_W = shares_KW[k], sums_KYX[k, top + i, left : left + width]
+            for j in range(width):
+                sums_W[j] += np.int32(np.rint(shares_W[j] / total_W[j] * np.float32(ONE))) * weights_W[j]
 
 
 def decide(sums_KHW: I32, land: Bool) -> tuple[U8, U8]:

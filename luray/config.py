@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -68,6 +69,10 @@ class InferenceConfig(Config):
     """How much change the model is let predict, see `model.calibration`."""
     workers: Workers = Workers(min=2, max=2)
     """Up to `max` are asked for while tile-years wait; those without work are given back, down to `min`."""
+    window: int | None = None
+    """Model window and stride; by default twice the stride of training with its margin, where model and tile allow it,
+    which costs less and changes next to nothing: see DESIGN.md."""
+    stride: int | None = None
     device: Device = "auto"
     """A worker on a GPU computes in half precision, and reduces on the CPU meanwhile."""
     threads: int = 1
@@ -88,6 +93,8 @@ class InferenceConfig(Config):
         for key in ("threads", "batch", "years_in_flight"):
             if getattr(self, key) < 1:
                 raise ValueError(f"inference.{key} is {getattr(self, key)}, expected at least 1")
+        if (self.window is None) != (self.stride is None):
+            raise ValueError("inference.window and inference.stride go together, expected both or neither; give both")
         if self.members is not None and self.members < 1:
             raise ValueError(f"inference.members is {self.members}, expected at least 1; leave it out for one map of "
                              "the likeliest classes")
@@ -166,7 +173,9 @@ class RunConfig(Config):
             unit = 2**self.model.depth
             raise ValueError(f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {unit}; set "
                              f"tiling.window = {-(-self.tiling.window // unit) * unit} or a smaller model.depth")
-        _ = self.tiles
+        if self.inference_tiles.window % 2**self.model.depth:
+            raise ValueError(f"inference.window {self.inference_tiles.window} must be a multiple of 2^depth = "
+                             f"{2**self.model.depth}; set another, or a smaller model.depth")
         for test in self.evaluation.tests:
             low, high = sorted((test.start, test.stop))
             seen = set(range(self.training.years[0], self.training.years[1] + 1)) & (
@@ -200,6 +209,17 @@ class RunConfig(Config):
         """Windows and tiles over the run grid."""
         grid = self.grid.grid
         return Tiling(*grid.shape, self.tiling.window, self.tiling.stride, self.tiling.tile, grid.periodic)
+
+    @property
+    def inference_tiles(self) -> Tiling:
+        """The same tiles with the windows of inference."""
+        tiles = self.tiles
+        if self.inference.window is not None and self.inference.stride is not None:
+            return replace(tiles, window=self.inference.window, stride=self.inference.stride)
+        stride = 2 * tiles.stride
+        window = stride + 2 * tiles.margin
+        fits = not tiles.tile % stride and not window % 2**self.model.depth
+        return replace(tiles, window=window, stride=stride) if fits and window <= tiles.n_lon else tiles
 
     @property
     def years(self) -> range:

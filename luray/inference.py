@@ -4,7 +4,8 @@ Arrays in memory only. Shapes: K classes, C input channels, H W window; sums are
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -13,9 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from luray.blending import add_window, decide, quantise
-from luray.compiled import compiled
-from luray.model.assembly import put_prior
+from luray.blending import add_window, decide
 from luray.model.calibration import PLAIN, Calibration
 from luray.model.features import Features
 from luray.model.unet import UNet
@@ -24,10 +23,10 @@ from luray.windows import Box, Core, Tiling
 
 
 class Fields(Protocol):
-    """Where the inputs of windows come from."""
+    """Where a window's inputs come from."""
 
-    def fill(self, out_HWC: F32, *, year: int, prior_year: int, box: Box) -> None:
-        """Write the channels of `Features.context` of a window, and zeros for the prior map before them."""
+    def fill(self, inputs_HWC: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
+        """Write every channel of the input of a window, in the order of `Features.names`; `prior_HW` is its prior."""
         ...
 
 
@@ -44,7 +43,9 @@ class Predictor:
     """Windows of one forward pass, at least 2 (see `unet.frozen`); the last is padded, so that all have one shape."""
     calibration: Calibration = PLAIN
     device: str = "cpu"
-    """Where the model runs: on "cuda" in half precision, while the CPU prepares the next batch and adds up the last."""
+    """Of the forward pass, as torch names it; on another than the CPU the model runs in half precision."""
+    passes: int = 0
+    """Forward passes in flight; 0 is one on the CPU, and two elsewhere, so that the device never waits for the CPU."""
 
     def predict(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int, box: Box) -> I32:
         """Weighted sums of the windows of one box over `Tiling.padded` of it: (K, height, width), int32.
@@ -53,105 +54,66 @@ class Predictor:
         """
         padded = self.tiling.padded(box)
         sums = np.zeros((self.features.n_classes, *padded.shape), np.int32)
-        for core, odds_KHW in self._odds(cores, prior, fields, year=year, prior_year=prior_year, origin=padded):
-            at = self.tiling.window_box(core).slices(origin=padded)
-            add_window(sums[:, *at], odds_KHW, self.weights_HW)
+        waiting: deque[tuple[Pass, list[tuple[Box, U8]]]] = deque()
+        batch = max(2, self.batch)
+        for number, first in enumerate(range(0, len(cores), batch)):
+            one = self._passes[number % len(self._passes)]
+            windows = [self.tiling.window_box(core) for core in cores[first : first + batch]]
+            shown = [(w, np.ascontiguousarray(prior[w.slices(origin=padded)])) for w in windows]
+            for inputs_HWC, (window, prior_HW) in zip(one.inputs_BHWC, shown, strict=False):
+                fields.fill(inputs_HWC, prior_HW, window, year=year, prior_year=prior_year)
+            one.start()
+            waiting.append((one, shown))
+            if len(waiting) == len(self._passes):
+                self._add(*waiting.popleft(), sums, padded)
+        while waiting:
+            self._add(*waiting.popleft(), sums, padded)
         return sums
 
-    def windows(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
-                origin: Box) -> Iterator[tuple[Core, F32]]:
-        """Class probabilities (K, H, W) of each window; `prior` holds the cells of `origin`, which contains them."""
-        for core, odds_KHW in self._odds(cores, prior, fields, year=year, prior_year=prior_year, origin=origin):
-            yield core, odds_KHW / odds_KHW.sum(axis=0)
-
-    def _odds(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int,
-              origin: Box) -> Iterator[tuple[Core, F32]]:
-        """Odds (K, H, W) of the classes in each window against the likeliest one."""
-        size, under_way = self.tiling.window, deque[tuple[Sequence[Core], U8, Callable[[], F32]]]()
-        batch = max(2, self.batch)
-        for n, first in enumerate(range(0, len(cores), batch)):
-            some, out = cores[first : first + batch], self._pass.buffers[n % len(self._pass.buffers)]
-            maps = np.full((len(some), size, size), OUTSIDE, np.uint8)
-            for core, classes, channels in zip(some, maps, out, strict=False):
-                box = self.tiling.window_box(core)
-                classes[:] = prior[box.slices(origin=origin)]
-                fields.fill(channels, year=year, prior_year=prior_year, box=box)
-                put_prior(classes, self.features.n_classes, channels)
-            under_way.append((some, maps, self._pass.start(out)))
-            if len(under_way) == len(self._pass.buffers):
-                yield from self._finished(*under_way.popleft())
-        while under_way:
-            yield from self._finished(*under_way.popleft())
-
-    def _finished(self, cores: Sequence[Core], maps: U8, scores: Callable[[], F32]) -> Iterator[tuple[Core, F32]]:
-        for core, classes, scores_HWK in zip(cores, maps, scores(), strict=False):
-            bonus = softplus(np.ascontiguousarray(scores_HWK[..., -1]))
-            odds = np.empty((self.features.n_classes, *classes.shape), np.float32)
-            put_logits(scores_HWK, bonus, classes, np.float32(self.calibration.temperature),
-                       np.float32(self.calibration.bias), odds)
-            yield core, np.exp(odds, out=odds)
+    def _add(self, finished: "Pass", shown: list[tuple[Box, U8]], sums_KYX: I32, padded: Box) -> None:
+        for heads_HWC, (window, prior_HW) in zip(finished.heads_BHWC(), shown, strict=False):
+            add_window(sums_KYX, heads_HWC, prior_HW, self.weights_HW, **self.calibration._asdict(),
+                       at=(window.row - padded.row, window.col - padded.col))
 
     @cached_property
-    def _pass(self) -> "ForwardPass":
+    def _passes(self) -> list["Pass"]:
+        device = torch.device(self.device)
+        model = self.model if device.type == "cpu" else deepcopy(self.model).to(device, torch.half)
         shape = max(2, self.batch), self.tiling.window, self.tiling.window, self.features.n_channels
-        return ForwardPass(self.model, shape, self.device)
+        return [Pass(model, shape, device) for _ in range(self.passes or (1 if device.type == "cpu" else 2))]
 
 
-class ForwardPass:
-    """Batches of one shape (B, H, W, C) through a model on a device, from buffers that are used in turn."""
+class Pass:
+    """A forward pass with an input of its own, channels last, that is used again and again.
 
-    def __init__(self, model: UNet, shape: tuple[int, ...], device: str) -> None:
-        self._gpu = device != "cpu"
-        self._model = model.to(device, torch.float16 if self._gpu else torch.float32,
-                               memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._device = device
-        self._inputs = ([torch.zeros(shape, pin_memory=True) for _ in range(2)] if self._gpu
-                        else [torch.from_numpy(np.zeros(shape, np.float32))])  # NumPy asks for huge pages
-        self.buffers: list[F32] = [inputs.numpy() for inputs in self._inputs]
-        """To be filled in turn; a buffer may be filled again once the scores of its last batch are there."""
+    On a GPU it is queued with the copies there and back, from and into pinned memory, and the CPU goes on meanwhile.
+    """
 
-    def start(self, buffer: F32) -> Callable[[], F32]:
-        """Begin with a full buffer; what is returned waits for its scores (B, H, W, K + 1)."""
+    def __init__(self, model: UNet, shape: tuple[int, int, int, int], device: torch.device) -> None:
+        self._model, self._device, self._remote = model, device, device.type != "cpu"
+        self._inputs = torch.zeros(shape, pin_memory=self._remote)
+        self._heads = torch.empty((*shape[:3], model.n_classes + 1), pin_memory=self._remote)
+        self._done = torch.cuda.Event() if self._remote else None  # type: ignore[no-untyped-call]
+        self.inputs_BHWC: F32 = self._inputs.numpy()
+        """Written before `start`, and not again before `heads_BHWC`."""
+
+    def start(self) -> None:
+        """Run the model on the inputs, or have it run."""
         with torch.inference_mode():
-            inputs = next(t for t, b in zip(self._inputs, self.buffers, strict=True) if b is buffer).permute(0, 3, 1, 2)
-            if not self._gpu:
-                scores_BHWK: F32 = self._model.scores(inputs).permute(0, 2, 3, 1).numpy()
-                return lambda: scores_BHWK
-            out = self._model.scores(inputs.to(self._device, non_blocking=True).half()).permute(0, 2, 3, 1).float()
-            host = torch.empty(out.shape, pin_memory=True).copy_(out, non_blocking=True)
-            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record()
+            inputs = self._inputs.permute(0, 3, 1, 2)
+            if self._done is None:
+                self._heads = self._model.heads(inputs).permute(0, 2, 3, 1).contiguous()
+                return
+            heads = self._model.heads(inputs.to(self._device, non_blocking=True).half())
+            self._heads.copy_(heads.float().permute(0, 2, 3, 1), non_blocking=True)
+            self._done.record()
 
-        def wait() -> F32:
-            done.synchronize()
-            scores: F32 = host.numpy()
-            return scores
-
-        return wait
-
-
-def softplus(x: F32) -> F32:
-    """log(1 + exp(x)), same shape; in NumPy, as the last bits of torch's depend on the number of threads."""
-    low: F32 = np.log1p(np.exp(np.minimum(x, np.float32(20))))
-    return np.maximum(low, x)
-
-
-@compiled
-def put_logits(scores_HWK: F32, bonus_HW: F32, prior_HW: U8, temperature: np.float32, bias: np.float32,
-               out_KHW: F32) -> None:
-    """Calibrated logits of each class less the largest; the prior's has the bonus of the model."""
-    n_classes, height, width = out_KHW.shape
-    most_W = np.empty(width, np.float32)
-    for i in range(height):
-        most_W[:] = -np.inf
-        for k in range(n_classes):
-            for j in range(width):
-                stays = np.float32(prior_HW[i, j] == k)
-                out_KHW[k, i, j] = (scores_HWK[i, j, k] + stays * bonus_HW[i, j]) / temperature + stays * bias
-                most_W[j] = max(most_W[j], out_KHW[k, i, j])
-        for k in range(n_classes):
-            for j in range(width):
-                out_KHW[k, i, j] -= most_W[j]
+    def heads_BHWC(self) -> F32:
+        """What the model gave for each window, (batch, height, width, K + 1), once it is there."""
+        if self._done is not None:
+            self._done.synchronize()
+        heads: F32 = self._heads.numpy()
+        return heads
 
 
 def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:
@@ -187,14 +149,17 @@ def serial_rollout(initial: U8, land: Bool, years: Sequence[int], fields: Fields
     cores = tiling.active_cores(tiling.everything, land)
     classes = initial
     for prior_year, year in pairwise(years):
-        sums = np.zeros((predictor.features.n_classes, *tiling.shape), np.int32)
         prior = padded_map(classes, whole, periodic=tiling.periodic)
-        for core, p_KHW in predictor.windows(cores, prior, fields, year=year, prior_year=prior_year, origin=whole):
-            box = tiling.window_box(core)
-            rows, cols = np.arange(tiling.window) + box.row, np.arange(tiling.window) + box.col
-            in_rows = (rows >= 0) & (rows < tiling.n_lat)
-            in_cols = (cols >= 0) & (cols < tiling.n_lon) | tiling.periodic
-            weighted = quantise(p_KHW) * predictor.weights_HW
-            sums[:, rows[in_rows][:, None], cols[in_cols] % tiling.n_lon] += weighted[:, in_rows][:, :, in_cols]
-        classes, confidence = settle(sums, classes, land, year=year, prior_year=prior_year)
+        sums = predictor.predict(cores, prior, fields, year=year, prior_year=prior_year, box=tiling.everything)
+        classes, confidence = settle(folded(sums, whole, tiling), classes, land, year=year, prior_year=prior_year)
         yield year, classes, confidence
+
+
+def folded(sums_KYX: I32, whole: Box, tiling: Tiling) -> I32:
+    """Sums of the whole grid (K, lat, lon) from those of a box around it: longitude wraps when periodic."""
+    out = np.zeros((len(sums_KYX), *tiling.shape), np.int32)
+    rows = slice(-whole.row, tiling.n_lat - whole.row)
+    for col in range(whole.col, whole.col + whole.width):
+        if tiling.periodic or 0 <= col < tiling.n_lon:
+            out[:, :, col % tiling.n_lon] += sums_KYX[:, rows, col - whole.col]
+    return out

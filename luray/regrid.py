@@ -6,11 +6,12 @@ needs. It is computed once for the whole axis, so a value never depends on the b
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from luray.compiled import compiled
 from luray.grid import Grid
 from luray.schema import F32
 from luray.windows import Box
@@ -22,8 +23,7 @@ GAP = 8
 """Native cells between two needed ones beyond which they are read in separate pieces."""
 
 
-@dataclass(frozen=True)
-class AxisMap:
+class AxisMap(NamedTuple):
     """Fine axis of n cells seen on a native axis: value = (1 - weight) * native[low] + weight * native[high]."""
 
     low: Index
@@ -46,6 +46,11 @@ class AxisMap:
         """The same map on an array that holds only `pieces`, joined."""
         cells = np.concatenate([np.arange(p.start, p.stop) for p in pieces])
         return AxisMap(np.searchsorted(cells, self.low), np.searchsorted(cells, self.high), self.weight)
+
+
+def same(n: int) -> AxisMap:
+    """Map of n cells onto themselves."""
+    return AxisMap(np.arange(n), np.arange(n), np.zeros(n, np.float32))
 
 
 def axis_map(position: NDArray[np.float64], n: int, *, method: Method, periodic: bool = False) -> AxisMap:
@@ -113,3 +118,24 @@ def gather(native_VHW: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> 
     along = native_VHW[:, rows.low] * (one - rows.weight)[:, None] + native_VHW[:, rows.high] * rows.weight[:, None]
     mixed: F32 = along[:, :, cols.low] * (one - cols.weight) + along[:, :, cols.high] * cols.weight
     return mixed
+
+
+@compiled
+def interpolate(native_VYX: NDArray[Any], scale_V: F32, rows: AxisMap, cols: AxisMap, out_HWN: F32, first: int) -> None:
+    """Bilinear `gather` of stored values over their scale, missing ones taken as 0, into channels from the first.
+
+    The native values are scaled row by row as they are used, so that no copy of them is made.
+    """
+    n_variables, _, n_cols = native_VYX.shape
+    one, nothing, line_X = np.float32(1), np.float32(0), np.empty(n_cols, np.float32)
+    for i in range(len(rows.low)):
+        weight = rows.weight[i]
+        for v in range(n_variables):
+            above_X, below_X, scale = native_VYX[v, rows.low[i]], native_VYX[v, rows.high[i]], scale_V[v]
+            for x in range(n_cols):
+                above, below = np.float32(above_X[x]) / scale, np.float32(below_X[x]) / scale
+                above, below = nothing if np.isnan(above) else above, nothing if np.isnan(below) else below
+                line_X[x] = above * (one - weight) + below * weight
+            for j in range(len(cols.low)):
+                w = cols.weight[j]
+                out_HWN[i, j, first + v] = line_X[cols.low[j]] * (one - w) + line_X[cols.high[j]] * w

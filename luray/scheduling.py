@@ -34,7 +34,7 @@ GRACE = 5.0
 """Seconds that are added to both."""
 KNOWN = 5
 """Jobs of a kind that must be done before one of them can be called slow."""
-KEPT = 8
+KEPT = 4
 """Tiles whose inputs a worker is taken to have."""
 REMEMBERED = 100
 """Durations of each kind that the usual one is taken of."""

@@ -9,7 +9,10 @@ from functools import cache
 from itertools import product
 
 import numpy as np
+import torch
 from scipy.optimize import linear_sum_assignment
+
+from luray.model.features import assemble, changes
 
 OUTSIDE = 255
 
@@ -189,6 +192,50 @@ def resample(values, native, fine, row, col, method):
     along = axis_weights((north - (f_north - (row + Fraction(1, 2)) * f_step)) / step, values.shape[0], method, False)
     across = axis_weights((f_west + (col + Fraction(1, 2)) * f_step - west) / step, values.shape[1], method, periodic)
     return sum(float(a * b) * float(values[i, j]) for i, a in enumerate(along) for j, b in enumerate(across) if a and b)
+
+
+# the model's input and output
+
+
+def context(now, prior, static, features):
+    """Everything but the prior map, (C - K - 1, H, W): levels, changes over one year of travel, static."""
+    changed = changes(now[features.changing], prior[features.changing], np)
+    return np.concatenate([now, *changed, static])
+
+
+def model_input(prior, fields, box, year, prior_year, features):
+    """Input of one window (1, C, H, W) as training puts it together, from fields that give forcing and static."""
+    seen = context(fields.forcing(year, box), fields.forcing(prior_year, box), fields.static(box), features)
+    return assemble(torch.from_numpy(prior[None].copy()), torch.from_numpy(seen[None]), n_classes=features.n_classes)
+
+
+def probabilities(heads, prior, temperature=1.0, bias=0.0):
+    """Probabilities (K, H, W) from the heads (K + 1, H, W) of the model, step by step in single precision."""
+    own = prior == np.arange(len(heads) - 1)[:, None, None]
+    bonus = np.where(heads[-1] > 20, heads[-1], np.log1p(np.exp(np.minimum(heads[-1], np.float32(20)))))
+    logits = (heads[:-1] + bonus * own) / np.float32(temperature) + own * np.float32(bias)
+    shares = np.exp(logits - logits.max(axis=0))
+    return shares / shares.sum(axis=0)
+
+
+def quantise(probabilities):
+    """Probabilities 0..1 as fixed-point integers 0..65535."""
+    return np.rint(probabilities * np.float32(65535)).astype(np.int32)
+
+
+def predict(predictor, cores, prior, fields, *, year, prior_year, box):
+    """`Predictor.predict`, window after window."""
+    tiling, padded = predictor.tiling, predictor.tiling.padded(box)
+    sums = np.zeros((predictor.features.n_classes, *padded.shape), np.int32)
+    for core in cores:
+        window = tiling.window_box(core)
+        at = window.slices(origin=padded)
+        inputs = model_input(prior[at], fields, window, year, prior_year, predictor.features)
+        with torch.inference_mode():
+            heads = predictor.model.heads(inputs.repeat(2, 1, 1, 1))[0].numpy()
+        shares = probabilities(heads, prior[at], *predictor.calibration)
+        sums[:, at[0], at[1]] += quantise(shares) * predictor.weights_HW
+    return sums
 
 
 # blending

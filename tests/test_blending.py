@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from luray.blending import ONE, add_strip, add_window, decide, frame, quantise, window_weights
+from luray.blending import ONE, add_strip, add_window, decide, frame, window_weights
 from luray.schema import OUTSIDE
 from luray.windows import Tiling
 from tests import reference
@@ -28,13 +28,21 @@ def windows_of(tiling, seed, n_classes=3):
     return {core: np.moveaxis(x, -1, 0) for core, x in p.items()}
 
 
+def heads_of(p):
+    """What a model without a bonus for the prior says whose softmax is `p`, (H, W, K + 1)."""
+    with np.errstate(divide="ignore"):
+        return np.ascontiguousarray(np.moveaxis(np.log(np.concatenate([p, np.zeros_like(p[:1])])), 0, -1))
+
+
 def sums_of(tiling, windows, taper):
     """Sums over the grid (K, lat, lon) in the order in which the windows come; a wrapped column adds to its home."""
     weights, padded = window_weights(tiling, taper=taper), tiling.padded(tiling.everything)
     n_classes, m = next(iter(windows.values())).shape[0], tiling.margin
     sums = np.zeros((n_classes, *padded.shape), np.int32)
     for core, p in windows.items():
-        add_window(sums[:, *tiling.window_box(core).slices(origin=padded)], np.ascontiguousarray(p), weights)
+        window, nowhere = tiling.window_box(core), np.full(p.shape[1:], OUTSIDE, np.uint8)
+        add_window(sums, heads_of(p), nowhere, weights, at=(window.row - padded.row, window.col - padded.col),
+                   temperature=1.0, bias=0.0)
     inner = sums[:, m : m + tiling.n_lat]
     home = inner[:, :, m : m + tiling.n_lon].copy()
     if tiling.periodic:
@@ -69,7 +77,8 @@ def test_constant_probabilities_stay_constant(taper, tiling, p):
     sums = sums_of(tiling, dict.fromkeys(tiling.cores(tiling.everything), constant), taper)
     classes, confidence = decide(sums, np.full(tiling.shape, True))
     assert len(np.unique(classes)) == len(np.unique(confidence)) == 1
-    q = [int(x) for x in quantise(p)]
+    shown = np.moveaxis(heads_of(p[:, None, None]), -1, 0)
+    q = reference.quantise(reference.probabilities(shown, np.full((1, 1), OUTSIDE)))[:, 0, 0].tolist()
     assert int(classes[0, 0]) == q.index(max(q))
     assert int(confidence[0, 0]) == (200 * max(q) + sum(q)) // (2 * sum(q))
 
@@ -122,21 +131,22 @@ def _allowed(tiling):
         return False
 
 
-@given(odds=arrays.arrays(np.float32, (3, 4, 5), elements=st.floats(0.0625, 1, width=32)), seed=st.integers(0, 99))
-def test_a_window_adds_its_weighted_probabilities(odds, seed):
-    random = np.random.default_rng(seed)
-    sums, weights = random.integers(0, 9, odds.shape).astype(np.int32), random.integers(1, 99, odds.shape[1:])
-    expected = sums + quantise(odds / odds.sum(axis=0)) * weights
-    add_window(sums, odds, weights.astype(np.int32))
-    assert np.array_equal(sums, expected)
-
-
-@given(p=arrays.arrays(np.float32, 5, elements=st.floats(0, 1, width=32)))
-def test_quantised_probabilities_are_the_nearest_fixed_point(p):
-    fixed = quantise(p)
-    assert fixed.dtype == np.int32
-    assert (np.abs(fixed - p.astype(np.float64) * ONE) <= 0.5 + 1e-2).all()
-    assert quantise(np.array([0, 1], np.float32)).tolist() == [0, ONE]
+@given(logits=arrays.arrays(np.float32, (4, 6, 5), elements=st.floats(-90, 90, width=32)), data=st.data(),
+       temperature=st.sampled_from([1.0, 0.7, 2.5]), bias=st.sampled_from([0.0, 1.5]))
+def test_a_window_adds_its_calibrated_softmax(logits, data, temperature, bias):
+    prior = data.draw(arrays.arrays(np.uint8, (6, 5), elements=st.sampled_from([0, 1, 2, OUTSIDE])))
+    weights = data.draw(arrays.arrays(np.int32, (6, 5), elements=st.integers(1, 50)))
+    sums = np.full((3, 8, 9), 7, np.int32)
+    add_window(sums, np.ascontiguousarray(np.moveaxis(logits, 0, -1)), prior, weights, at=(1, 2),
+               temperature=temperature, bias=bias)
+    p = reference.probabilities(logits, prior, temperature, bias)
+    assert np.array_equal(sums[:, 1:7, 2:7] - 7, reference.quantise(p) * weights)
+    sums[:, 1:7, 2:7] = 7
+    assert (sums == 7).all(), "nothing is added beside the window"
+    exact = logits[:-1].astype(np.float64)
+    own = prior == np.arange(3)[:, None, None]
+    exact = np.exp((exact + np.logaddexp(0, logits[-1].astype(np.float64)) * own) / temperature + bias * own)
+    assert np.allclose(p, exact / exact.sum(axis=0), atol=1e-5)
 
 
 @given(sums=arrays.arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2**31 - 1) | st.integers(0, 3)),

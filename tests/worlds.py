@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from luray.model.features import Features, assemble
+from luray.model.features import Features
 from luray.model.unet import UNetConfig
 from luray.sandbox import models
 from luray.schema import OUTSIDE, Variable
+from tests import reference
 
 K = 4
 FORCING = (Variable("crop", "forcing", "1", "crop"), Variable("zone", "forcing", "1", "zone", categories=(1, 2)))
@@ -31,8 +31,8 @@ class Memory:
     def static(self, box):
         return self._cut(self.fixed, box)
 
-    def fill(self, out_HWC, **where):
-        Slow(self, FEATURES).fill(out_HWC, **where)
+    def fill(self, *window, **years):
+        Slow(self, FEATURES).fill(*window, **years)
 
     def _cut(self, array, box):
         n_lat, n_lon = array.shape[1:]
@@ -54,12 +54,9 @@ class Slow:
     given: object
     features: Features
 
-    def fill(self, out_HWC, *, year, prior_year, box):
-        now, prior = (self.given.forcing(y, box) for y in (year, prior_year))
-        context = torch.from_numpy(self.features.context(now, prior, self.given.static(box)))
-        nowhere = torch.full((1, box.height, box.width), OUTSIDE, dtype=torch.uint8)
-        inputs = assemble(nowhere, context[None], n_classes=self.features.n_classes)
-        out_HWC[:] = inputs[0].permute(1, 2, 0)
+    def fill(self, inputs_HWC, prior_HW, box, *, year, prior_year):
+        inputs = reference.model_input(prior_HW, self.given, box, year, prior_year, self.features)
+        inputs_HWC[:] = inputs[0].permute(1, 2, 0)
 
 
 @dataclass

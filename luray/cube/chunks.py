@@ -60,7 +60,7 @@ class Chunks:
             for r, c in missing:
                 row, col = (r - top) * high, (c - left) * wide
                 found[r, c] = block[..., row : row + high, col : col + wide]
-                if found[r, c].nbytes <= self._most:
+                if block.nbytes <= self._most // 4:  # a large piece is that of a tile, which is read once
                     kept = found[r, c].copy()  # a view would keep the block that it was read in
                     self._kept.put((*name, r, c), kept, n_bytes=kept.nbytes)
         return found

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from luray.cube.chunks import Chunks
 from luray.grid import Grid
-from luray.model.features import Features, scaled
+from luray.model.features import Bilinear, Categories, Context, Features, Nearest, category, changes, fill, scaled
 from luray.model.rollout import Sample
 from luray.model.samples import Draw
-from luray.regrid import AxisMap, Method, gather, grid_map
+from luray.regrid import AxisMap, Method, gather, grid_map, interpolate, same
 from luray.schema import F32, HILDA, OUTSIDE, U8, Bool, Legend, Variable
 from luray.storage import accessing
 from luray.windows import Box, Tiling
@@ -180,8 +180,9 @@ class Cube:
         """Stored values of a source in native rows and columns, (variable, rows, cols), in its own dtype."""
         rows, cols = pieces
         path, index = layer.place(lead)
-        return np.concatenate([np.concatenate([self.chunks.read(path, index, r, c) for c in cols], axis=-1)
-                               for r in rows], axis=-2)
+        parts = [[self.chunks.read(path, index, r, c) for c in cols] for r in rows]
+        whole = len(rows) == len(cols) == 1  # else joining would make another copy of a large array
+        return parts[0][0] if whole else np.block(parts)
 
     def categories(self, name: str, year: int, box: Box) -> tuple[Variable, NDArray[Any]]:
         """A categorical variable and its codes of a year in a box, in its own dtype, (height, width).
@@ -260,12 +261,50 @@ def _views(forcing: tuple[Layer, ...], parts: Mapping[str, Sequence[Layer]]) -> 
     return {name: tuple(layers) for name, layers in views.items()}
 
 
+@dataclass(frozen=True)
+class Held:
+    """Consecutive variables of a source that are seen alike, and index maps into them of every cell of a region."""
+
+    variables: tuple[Variable, ...]
+    values_VYX: NDArray[Any]
+    """As the model sees them, float32; of categorical ones the `category`."""
+    rows: AxisMap
+    cols: AxisMap
+
+    @property
+    def categorical(self) -> bool:
+        """Whether they have categories."""
+        return _categorical(self.variables[0])
+
+    @property
+    def channels(self) -> int:
+        """Level channels."""
+        return sum(v.channels for v in self.variables)
+
+    def seen(self, at: tuple[slice, slice]) -> Iterator[F32]:
+        """Channels of a window, (channels, height, width), in one piece or several."""
+        found = gather(self.values_VYX, self.rows.take(at[0]), self.cols.take(at[1]),
+                       method=self.variables[0].resampling)
+        if not self.categorical:
+            yield found
+            return
+        for variable, position in zip(self.variables, found, strict=True):
+            yield (position == np.arange(variable.channels, dtype=np.int16)[:, None, None]).astype(np.float32)
+
+    def categories(self, first: int) -> Iterator[Categories]:
+        """The same for `features.fill`, the channels beginning at `first`."""
+        for variable, position in zip(self.variables, self.values_VYX, strict=True):
+            yield Categories(position, self.rows.low, self.cols.low, first)
+            first += variable.channels
+
+
 @dataclass
 class Region:
-    """The model's inputs inside a box for training, gathered from native arrays that are read once.
+    """The model's inputs inside a box, gathered from native arrays that are read once.
 
-    Static channels are kept for the whole box; of the forcing the native cells of the last `KEPT_YEARS` years.
-    Inference writes the same values in place, see `inputs`.
+    Satisfies `inference.Fields`. What `fill` needs is kept: for every cell 4 bytes for each continuous static channel,
+    and 2 for each categorical variable that is no coarser than the grid, which is 58 bytes or 245 MB for a tile of 2000
+    cells with the inputs of the README; of the forcing the native cells of the last `KEPT_YEARS` years, a few MB.
     """
 
     KEPT_YEARS = 3
@@ -273,51 +312,125 @@ class Region:
     cube: Cube
     box: Box
     given: Given = field(default_factory=dict)
-    _native: OrderedDict[tuple[str | int, ...], F32] = field(default_factory=OrderedDict)
+    _native: OrderedDict[tuple[str | int, ...], list[Held]] = field(default_factory=OrderedDict)
+    _context: tuple[tuple[int, int], Context] | None = None
 
     def forcing(self, year: int, box: Box) -> F32:
         """Level channels of a year in a window inside the region, float32 (L, height, width)."""
-        return self._gathered(self.cube.forcing, year, box)
+        return self._seen(self.cube.forcing, year, box)
 
     def static(self, box: Box) -> F32:
         """Static channels in a window inside the region, float32 (S, height, width)."""
-        return self._static[(slice(None), *box.slices(origin=self.box))]
+        return self._seen(self.cube.static, 0, box)
 
-    @cached_property
-    def _static(self) -> F32:
-        pieces = [piece for layer in self.cube.static for piece in self._fixed(layer)]
-        return np.concatenate(pieces) if pieces else np.zeros((0, *self.box.shape), np.float32)
+    def fill(self, inputs_HWC: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
+        """Write the whole input of a window inside the region, see `inference.Fields`."""
+        if self._context is None or self._context[0] != (year, prior_year):
+            self._context = (year, prior_year), self._between(year, prior_year)
+        rows, cols = box.slices(origin=self.box)
+        fill(inputs_HWC, prior_HW, self._context[1], rows.start, cols.start, self.cube.features.n_classes)
 
-    def _fixed(self, layer: Layer) -> Iterator[F32]:
-        """Channels of a static source in the region. Nearest cells of a finer grid are gathered before they are scaled
-        and spread over categories: that is the same, and less.
-        """
-        values, first = self.values(layer, ()), 0
-        for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
-            variables = list(alike)
-            part, (rows, cols) = values[first : first + len(variables)], self.maps(layer, method, self.box)
-            first += len(variables)
-            if method == "nearest" and part.shape[1] > self.box.height:
-                part = gather(part, rows, cols, method=method)
-                yield from map(scaled, part, variables)
-            else:
-                yield gather(np.concatenate(list(map(scaled, part, variables))), rows, cols, method=method)
+    def seen_in(self, cube: Cube) -> "Region":
+        """The same box in another scenario's view of the cube; what is static, and read, is shared."""
+        other = replace(self, cube=cube, _context=None)
+        other.__dict__["_ground"] = self._ground
+        return other
 
-    def _gathered(self, layers: tuple[Layer, ...], year: int, box: Box) -> F32:
-        pieces = []
-        for layer in layers:
-            first = 0
-            native = self._read(layer, year)
-            for method, alike in groupby(layer.variables, key=lambda v: v.resampling):
-                last = first + sum(v.channels for v in alike)
-                rows, cols = self.maps(layer, method, box)
-                pieces.append(gather(native[first:last], rows, cols, method=method))
-                first = last
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of what is static, which is read now if it is not there yet."""
+        runs, codes = self._ground
+        return sum(run.values_YXN.nbytes for run in runs) + sum(code[0].nbytes for code in codes)
+
+    def _seen(self, layers: tuple[Layer, ...], year: int, box: Box) -> F32:
+        at = box.slices(origin=self.box)
+        pieces = [piece for layer in layers for held in self._held(layer, year) for piece in held.seen(at)]
         return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
 
-    def maps(self, layer: Layer, method: Method, box: Box) -> tuple[AxisMap, AxisMap]:
-        """Where the cells of a box inside the region lie in its native values."""
-        rows, cols = grid_map(layer.grid, self.cube.grid, method).take(box)
+    def _between(self, year: int, prior_year: int) -> Context:
+        """The context of a year, with changes since the prior year that are worked out on the native grids."""
+        features = self.cube.features
+        level, n_changing = features.n_classes + 1, len(features.changing)
+        change = level + sum(v.channels for v in features.forcing)
+        static, codes = self._ground
+        forcing, interpolated, categories = list[Nearest](), list[Bilinear](), [*codes]
+        for layer in self.cube.forcing:
+            for now, prior in zip(self._held(layer, year), self._held(layer, prior_year), strict=True):
+                firsts = level, change, change + n_changing
+                level, change = level + now.channels, change + (0 if now.categorical else now.channels)
+                if now.categorical:
+                    categories += now.categories(firsts[0])
+                elif now.variables[0].resampling == "nearest":
+                    seen = now.values_VYX, *changes(now.values_VYX, prior.values_VYX, np)
+                    tables = (np.ascontiguousarray(np.moveaxis(values, 0, -1)) for values in seen)
+                    forcing += [Nearest(table, now.rows.low, now.cols.low, first)
+                                for table, first in zip(tables, firsts, strict=True)]
+                else:
+                    interpolated.append(Bilinear(now.values_VYX, prior.values_VYX, now.rows, now.cols,
+                                                 np.add.outer(np.arange(now.channels), firsts)))
+        return Context.of(self.box.shape, static, forcing, interpolated, categories)
+
+    @cached_property
+    def _ground(self) -> tuple[list[Nearest], list[Categories]]:
+        """Static channels: continuous ones at every cell, those that follow each other in one array; and codes."""
+        variables = self.cube.features.static
+        first = self.cube.features.n_channels - sum(v.channels for v in variables)
+        lengths = [len(list(run)) for categorical, run in groupby(variables, _categorical) if not categorical]
+        arrays, filled = (np.empty((*self.box.shape, n), np.float32) for n in lengths), 0
+        rows, cols = np.arange(self.box.height), np.arange(self.box.width)
+        runs, codes = list[Nearest](), list[Categories]()
+        for layer in self.cube.static:
+            values = self._values(layer, ())
+            for alike, native in _alike(layer, values):
+                n = sum(v.channels for v in alike)
+                if _categorical(alike[0]):
+                    codes += self._hold(layer, alike, native).categories(first)
+                else:
+                    if not runs or filled == runs[-1].values_YXN.shape[2]:
+                        runs.append(Nearest(next(arrays), rows, cols, first))
+                        filled = 0
+                    self._lay(layer, alike, native, runs[-1].values_YXN, filled)
+                    filled += n
+                first += n
+        return runs, codes
+
+    def _lay(self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any], out_HWN: F32,
+             first: int) -> None:
+        """Write continuous static variables at every cell of the region into channels from the first."""
+        if variables[0].resampling == "nearest":
+            held = self._hold(layer, variables, native_VYX)
+            for piece in held.seen((slice(None), slice(None))):
+                out_HWN[..., first : first + held.channels] = np.moveaxis(piece, 0, -1)
+            return
+        scale = np.array([v.scale for v in variables], np.float32)
+        if any(v.transform != "linear" for v in variables):
+            native_VYX, scale = np.concatenate(list(map(scaled, native_VYX, variables))), np.ones_like(scale)
+        interpolate(native_VYX, scale, *self._maps(layer, "bilinear"), out_HWN, first)
+
+    def _held(self, layer: Layer, year: int) -> list[Held]:
+        """Variables of a layer in a year."""
+        lead = layer.lead(year)
+        key: tuple[str | int, ...] = (layer.path, *lead)
+        if key not in self._native:
+            self._native[key] = [self._hold(layer, *part) for part in _alike(layer, self._values(layer, lead))]
+            while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
+                self._native.popitem(last=False)
+        return self._native[key]
+
+    def _hold(self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]) -> Held:
+        """Native cells as the model sees them. Nearest cells of a finer grid are gathered first: that is less."""
+        method = variables[0].resampling
+        maps = self._maps(layer, method)
+        if method == "nearest" and native_VYX.shape[1] > self.box.height:
+            native_VYX = gather(native_VYX, *maps, method=method)
+            maps = same(self.box.height), same(self.box.width)
+        seen = map(category, native_VYX, variables) if _categorical(variables[0]) else (
+            scaled(*pair)[0] for pair in zip(native_VYX, variables, strict=True))
+        return Held(variables, np.stack(list(seen)), *maps)
+
+    def _maps(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
+        """Maps of all the cells of the region on the native cells under it."""
+        rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
         native_rows, native_cols = self.pieces[layer.path]
         return rows.within(native_rows), cols.within(native_cols)
 
@@ -331,17 +444,20 @@ class Region:
             found[layer.path] = rows.needed(), cols.needed()
         return found
 
-    def _read(self, layer: Layer, year: int) -> F32:
-        """Native cells under the region as the model sees them, (channels, rows, cols)."""
-        lead = layer.lead(year)
-        key: tuple[str | int, ...] = (layer.path, *lead)
-        if key not in self._native:
-            self._native[key] = np.concatenate(list(map(scaled, self.values(layer, lead), layer.variables)))
-            while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
-                self._native.popitem(last=False)
-        return self._native[key]
-
-    def values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
+    def _values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
         """Native cells under the region as they are stored."""
         values = self.given.get((layer.path, *lead))
         return self.cube.native(layer, lead, self.pieces[layer.path]) if values is None else values
+
+
+def _categorical(variable: Variable) -> bool:
+    return bool(variable.categories)
+
+
+def _alike(layer: Layer, values_VYX: NDArray[Any]) -> Iterator[tuple[tuple[Variable, ...], NDArray[Any]]]:
+    """Consecutive variables that are resampled alike and have categories or none, and their values."""
+    first = 0
+    for _, variables in groupby(layer.variables, lambda v: (v.resampling, _categorical(v))):
+        alike = tuple(variables)
+        yield alike, values_VYX[first : first + len(alike)]
+        first += len(alike)

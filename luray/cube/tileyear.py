@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from luray.blending import Rectangle, Taper, add_strip, decide, frame, percentages, window_weights
-from luray.cube.inputs import Inputs
 from luray.cube.kept import Kept
 from luray.cube.land import tiles_with_land
 from luray.cube.product import Product
-from luray.cube.regions import Cube
+from luray.cube.regions import Cube, Region
 from luray.cube.scenario import Scenario
 from luray.demand import Shortfall, constrain
 from luray.inference import Predictor
@@ -27,7 +26,7 @@ from luray.sampling import Draws, perturbed, sample
 from luray.schema import I32, OUTSIDE, U8, Bool, Direction
 from luray.windows import Box, Exchange, Tile, Tiling
 
-KEPT_BYTES = 2**31
+KEPT_BYTES = 2**30
 """Bytes of the inputs of tiles that a worker keeps, and four times those of the maps."""
 
 Edges = tuple[U8, ...]
@@ -154,7 +153,7 @@ class TileYears:
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._courses = run.product.courses
         self._predictors: dict[Direction, Predictor] = {}
-        self._inputs: Kept[tuple[Inputs, dict[str, Inputs], Bool]] = Kept(most_bytes=KEPT_BYTES)
+        self._inputs: Kept[tuple[Region, dict[str, Region], Bool]] = Kept(most_bytes=KEPT_BYTES)
         self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=KEPT_BYTES // 4)
         self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
 
@@ -253,12 +252,12 @@ class TileYears:
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
-    def _inputs_of(self, tile: Tile, scenario: str) -> tuple[Inputs, Bool]:
+    def _inputs_of(self, tile: Tile, scenario: str) -> tuple[Region, Bool]:
         """Inputs of a tile as a scenario has them, static ones read once for all; and its land."""
         kept = self._inputs.get(tile)
         if kept is None:
             box = self.tiling.tile_box(tile)
-            inputs = Inputs(self.run.cube, self.tiling.padded(box))
+            inputs = self.run.cube.region(self.tiling.padded(box))
             kept = inputs, {}, self.run.cube.land(box)
             self._inputs.put(tile, kept, n_bytes=inputs.n_bytes + kept[2].nbytes)
         inputs, views, land = kept

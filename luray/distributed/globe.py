@@ -200,7 +200,7 @@ def infer(run: RunConfig, found: Found, report: Report, *, forward: float) -> No
     [direction] = run.directions
 
     def bare() -> Forward:
-        return forward_cost(run.model_folder(direction), batch=run.inference.batch, window=run.tiling.window,
+        return forward_cost(run.model_folder(direction), batch=run.inference.batch, window=run.inference_tiles.window,
                             processes=run.inference.workers.max, threads=run.inference.threads, seconds=forward)
 
     found.windows, found.before = windows, bare()
@@ -212,15 +212,15 @@ def infer(run: RunConfig, found: Found, report: Report, *, forward: float) -> No
 def _windows_left(run: RunConfig, found: Found) -> int:
     """Active windows of the tile-years without a receipt; takes note of the tiles with land."""
     cube, started = Cube.open(run.cube), time.perf_counter()
-    found.tiles, found.land_seconds = len(Geometry.of(cube, run.tiles).tiles), time.perf_counter() - started
+    found.tiles, found.land_seconds = len(Geometry.of(cube, run.inference_tiles).tiles), time.perf_counter() - started
     plan = stages.rollout_of(run, run.inference.span, run.product)
     done, windows = plan.product.done(), 0
     for course in plan.product.courses:
         finished = done.of(course.lanes)
         for tile in plan.geometry.tiles:
             left = sum((year, tile) not in finished for year in course.years[1:])
-            box = run.tiles.tile_box(tile)
-            windows += left * len(run.tiles.active_cores(box, cube.land(box)))
+            box = run.inference_tiles.tile_box(tile)
+            windows += left * len(run.inference_tiles.active_cores(box, cube.land(box)))
     return windows
 
 

@@ -174,7 +174,7 @@ def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | 
             raise FileNotFoundError(f"{run.model_folder(direction)}: no trained {direction} model; run `luray train`")
         check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
         cards[direction] = card.weights_sha256, card.points[point]
-    tiling, strength = run.tiles, run.demand.strength
+    tiling, strength = run.inference_tiles, run.demand.strength
     scenario = Scenario.of(cube, tile=tiling.tile) if strength else None
     first, seed = run.scenario_names[0], run.inference.seed
     several = asked_of(run) if several is None else several

@@ -51,13 +51,13 @@ class UNet(nn.Module):
 
     def forward(self, inputs_BCHW: Tensor) -> Tensor:
         """Logits of each class; the prior's has the bonus."""
-        out = self.scores(inputs_BCHW)
+        out = self.heads(inputs_BCHW)
         bonus = softplus(out[:, self.n_classes :]) * inputs_BCHW[:, : self.n_classes]
         logits: Tensor = out[:, : self.n_classes].contiguous() + bonus
         return logits
 
-    def scores(self, inputs_BCHW: Tensor) -> Tensor:
-        """What the head says, (B, K + 1, H, W): a score of each class, and softplus^-1 of the bonus."""
+    def heads(self, inputs_BCHW: Tensor) -> Tensor:
+        """Logits of each class without a bonus, and the bonus before softplus, (B, K + 1, H, W)."""
         features, skips = self.down[0](inputs_BCHW), []
         for block in list(self.down)[1:]:
             skips.append(features)
@@ -65,12 +65,12 @@ class UNet(nn.Module):
         for block in self.up:
             raised = interpolate(features, scale_factor=2.0, mode="nearest")
             features = block(torch.cat([skips.pop(), raised], dim=1))
-        out: Tensor = self.head(features)
-        return out
+        heads: Tensor = self.head(features)
+        return heads
 
 
 def frozen(model: UNet) -> UNet:
-    """A copy for inference, batch norm folded into the convolutions and the head's kernel filled up to 3 x 3.
+    """A copy for inference, batch norm folded into the convolutions and the head's kernel filled up to 1 x 3.
 
     So a window's logits do not depend on the number of threads, nor on the batch it is in if that has two windows or
     more: on a CPU the sums of a 1 x 1 convolution follow the threads, and a batch of one takes other algorithms.
@@ -79,7 +79,7 @@ def frozen(model: UNet) -> UNet:
     for block in [*copy.down, *copy.up]:
         for i in (0, 3):
             block[i], block[i + 1] = fuse_conv_bn_eval(block[i], block[i + 1]), nn.Identity()
-    head = nn.Conv2d(copy.head.in_channels, copy.head.out_channels, 3, padding=1).requires_grad_(False)
-    head.weight.copy_(pad(copy.head.weight, (1, 1, 1, 1)))
+    head = nn.Conv2d(copy.head.in_channels, copy.head.out_channels, (1, 3), padding=(0, 1)).requires_grad_(False)
+    head.weight.copy_(pad(copy.head.weight, (1, 1)))
     copy.head, head.bias = head, copy.head.bias
     return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("windows", "build", "demand", "feed")
+BENCHMARKS = ("windows", "build", "demand", "feed", "engine", "peer")
 OUT = Path("build/bench.json")
 
 

@@ -22,11 +22,15 @@ from luray.grid import Grid
 from luray.model.speed import forward_cost
 from luray.model.unet import UNetConfig
 from luray.sandbox.models import save_restless
+from luray.scheduling import Errand, Job, Scheduler
 from luray.schema import Workers
 from tests.benchmarks.ratio import Ratio
+from tests.benchmarks.schedule import Took, simulated
 from tests.benchmarks.windows import YEARS, write_cube
 
 REGION = Grid(60, 0, 0.01, 4000, 6000)
+WINDOW, STRIDE = 456, 400
+"""The default of inference for models of 256-cell windows, see DESIGN.md."""
 CORES = 2
 BATCHES = 2, 4
 BARE_SECONDS = 6.0
@@ -41,12 +45,14 @@ class Pace:
     """How fast an inference went."""
 
     windows: int
+    windows_a_year: int
     seconds: float
     warm: float
     """Windows a second between the first year and the last tiles: static inputs are kept, every worker has work."""
     driver: float
     """Seconds of the driver for each tile-year."""
     peak_bytes: int
+    took: Took
 
 
 def measure() -> Iterator[Ratio]:
@@ -65,6 +71,7 @@ def measure() -> Iterator[Ratio]:
             yield Ratio(f"the same, static inputs kept, width {width}", pace.warm / rate, warm_goal,
                         f"{pace.warm:.1f} of {rate:.1f} windows/s; peak {pace.peak_bytes / 2**30:.1f} GiB")
             if width == min(GOALS):
+                yield from simulated(pace.took)
                 yield Ratio("driver a tile-year", DRIVER_SECONDS / pace.driver, 1,
                             f"{1000 * pace.driver:.2f} ms, {1000 * DRIVER_SECONDS:g} ms allowed")
                 pair = [paced(cube, model, f"{folder}/workers{n}.zarr", workers=n, last=YEARS[3]) for n in (1, CORES)]
@@ -72,15 +79,15 @@ def measure() -> Iterator[Ratio]:
                             f"{pair[1].warm:.1f} and {pair[0].warm:.1f} windows/s, one thread each")
 
 
-def bare(model: str, *, window: int = 256) -> float:
+def bare(model: str) -> float:
     """Windows a second of bare forward passes on all cores, the best setting."""
-    return max(1 / forward_cost(model, batch=batch, window=window, processes=processes, threads=CORES // processes,
+    return max(1 / forward_cost(model, batch=batch, window=WINDOW, processes=processes, threads=CORES // processes,
                                 seconds=BARE_SECONDS).seconds for batch in BATCHES for processes in (1, CORES))
 
 
-def paced(cube: Cube, model: str, url: str, *, workers: int, last: int, window: int = 256, stride: int = 200) -> Pace:
+def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
     """Infer the years after the first one, up to `last`."""
-    tiling, span = cube.tiling(window=window, stride=stride, tile=2000), Span(YEARS[0], last, (YEARS[0], YEARS[0]))
+    tiling, span = cube.tiling(window=WINDOW, stride=STRIDE, tile=2000), Span(YEARS[0], last, (YEARS[0], YEARS[0]))
     run = Run(cube, Product(url, span, tiling, "benchmark"), Geometry.of(cube, tiling), {"forward": model}, "linear",
               batch=2, threads=1)
     tiles = len(run.geometry.tiles)
@@ -92,6 +99,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int, window: 
         started = time.perf_counter()
         driver = Driver(run, workers=Workers(min=workers, max=workers), gpu=False, years_in_flight=4,
                         report=lambda done, _: told.setdefault(done, time.perf_counter()) and None)
+        jobs = recorded(driver.scheduler)
         driver.go(lease)
         run.product.finish()
         seconds = time.perf_counter() - started
@@ -99,5 +107,22 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int, window: 
     first, final = counts[0], counts[-1]
     warm = (final - first) * a_year / tiles / (told[final] - told[first])
     years = len(span.years) - 1
-    return Pace(years * a_year, seconds, warm, driver.seconds / (years * tiles), watch.peak)
+    took = Took([s for job, s in jobs if job.kind == "predict" and job.task.step == 0],
+                [s for job, s in jobs if job.kind == "predict" and job.task.step > 0],
+                [s for job, s in jobs if job.kind == "reduce"])
+    return Pace(years * a_year, a_year, seconds, warm, driver.seconds / (years * tiles), watch.peak, took)
+
+
+def recorded(scheduler: Scheduler) -> list[tuple[Job, float]]:
+    """A list that gets the tasks which a scheduler is told are done, and the seconds they took."""
+    jobs: list[tuple[Job, float]] = []
+    done = scheduler.done
+
+    def told(worker: int, job: Job | Errand, now: float) -> bool:
+        if isinstance(job, Job):
+            jobs.append((job, now - scheduler.hands[worker].jobs[job]))
+        return done(worker, job, now)
+
+    scheduler.done = told  # type: ignore[method-assign]
+    return jobs
 

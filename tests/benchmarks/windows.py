@@ -1,7 +1,8 @@
 """Windows read from a cube on native grids, against a plain Zarr loop over a stack upsampled to 1 km beforehand.
 
 Both give the same arrays, to the bit: state codes, forcing and static channels as the model sees them. The stack holds
-them ready in float32, so that its loop only reads, in chunks of a window's size with Zarr's default codec.
+them ready in float32, so that its loop only reads, in chunks of a window's size with Zarr's default codec. The walk
+does more: it writes the model's whole input, with changes since the prior year.
 """
 
 import tempfile
@@ -15,7 +16,7 @@ import zarr
 from scipy.ndimage import gaussian_filter
 
 from luray.cube.create import consolidate, create_native, create_state, native_layout
-from luray.cube.regions import Cube
+from luray.cube.regions import Cube, Layer
 from luray.grid import Grid
 from luray.model.samples import Draw
 from luray.schema import HILDA, Bool, Variable
@@ -62,14 +63,19 @@ def measure() -> Iterator[Ratio]:
 def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """Read every window of a tile in every year, as inference does: region by region. Returns what `check` looks at."""
     box = TILING.tile_box(next(TILING.tiles()))
-    padded, seen = TILING.padded(box), []
-    region = cube.region(padded)
+    padded, seen, features = TILING.padded(box), [], cube.features
+    region, first = cube.region(padded), features.n_classes + 1
+    inputs_HWC = np.empty((TILING.window, TILING.window, features.n_channels), np.float32)
     for year in YEARS:
         codes = cube.state(year, padded)
         for core in TILING.cores(box):
             window = TILING.window_box(core)
-            arrays = codes[window.slices(origin=padded)], region.forcing(year, window), region.static(window)
-            seen += arrays if check and core.row == core.col else []
+            prior = np.ascontiguousarray(codes[window.slices(origin=padded)])
+            region.fill(inputs_HWC, prior, window, year=year, prior_year=max(year - 1, YEARS[0]))
+            if check and core.row == core.col:
+                channels = np.moveaxis(inputs_HWC, -1, 0).copy()
+                forcing = channels[first : first + _channels(cube.forcing)]
+                seen += prior, forcing, channels[-_channels(cube.static) :]
     return seen
 
 
@@ -201,7 +207,7 @@ def _values(name: str, random: np.random.Generator, grid: Grid,
 def write_stack(cube: Cube, url: str) -> zarr.Group:
     """What the model sees of a cube, upsampled: state (year, lat, lon), forcing and static in float32."""
     root = zarr.open_group(url, mode="w", zarr_format=3)
-    channels = [sum(v.channels for layer in layers for v in layer.variables) for layers in (cube.forcing, cube.static)]
+    channels = _channels(cube.forcing), _channels(cube.static)
     years, square = len(YEARS), (SIDE, SIDE)
     state = root.create_array("state", shape=(years, *square), dtype="uint8", chunks=(1, 256, 256))
     forcing = root.create_array("forcing", shape=(years, channels[0], *square), dtype="float32",
@@ -216,6 +222,10 @@ def write_stack(cube: Cube, url: str) -> zarr.Group:
                 forcing[(slice(step, step + 1), slice(None), *at)] = region.forcing(year, box)[None]
                 state[(slice(step, step + 1), *at)] = cube.state(year, box)[None]
     return root
+
+
+def _channels(layers: tuple[Layer, ...]) -> int:
+    return sum(v.channels for layer in layers for v in layer.variables)
 
 
 def _bytes(folder: Path) -> int:

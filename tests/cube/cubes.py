@@ -25,8 +25,13 @@ COARSE = (Variable("urban", "forcing", "1", "urban", resampling="bilinear", scal
 ZONES = (Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),
          Variable("months", "forcing", "1", "dry months", dtype="uint8", scale=3.0))
 RELIEF = (Variable("elevation", "static", "m", "elevation", dtype="int16", scale=1000.0),
-          Variable("rock", "static", "1", "rock", dtype="int16", categories=(1, 2, 3)),
           Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0))
+
+GROUND = (Variable("soil", "static", "1", "soil", dtype="int16", categories=(7, 3, 9)),
+          Variable("elevation", "static", "m", "elevation", dtype="int16", resampling="bilinear", transform="log1p"),
+          Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0),
+          Variable("rock", "static", "1", "rock", dtype="int16", categories=(1,)),
+          Variable("wetness", "static", "1", "wetness", dtype="int16", scale=3.0))
 
 NATIVE = {
     "globe": {"luh2": Grid(90, -180, 22.5, 8, 16), "koppen": Grid(90, -180, 10, 18, 36),
@@ -54,15 +59,17 @@ def describe(role, grid, variables, years, *, caveat="", held=()):
                       "variables": [asdict(v) for v in variables]}}
 
 
-def make_cube(url, kind, *, seed=0, tile=8):
+def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF):
     """A cube on the `globe` or a `region`, with a forcing of two kinds and one static source."""
     random, grid, native = np.random.default_rng(seed), GLOBE if kind == "globe" else REGION, NATIVE[kind]
     codes = random.choice(np.array(CODES, np.uint8), (len(YEARS), *grid.shape))
     land = (codes != 0).all(axis=0)
     values = {"luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
               "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
-              "gebco": random.integers(-50, 4000, (3, *native["gebco"].shape)).astype(np.int16)}
-    values["gebco"][1] %= 5
+              "gebco": random.integers(-50, 4000, (len(relief), *native["gebco"].shape)).astype(np.int16)}
+    for layer, variable in zip(values["gebco"], relief, strict=True):
+        layer[:] = random.integers(0, 12, layer.shape) if variable.categories else layer
+        layer[:] = np.abs(layer) if variable.transform == "log1p" else layer
     for year, kept in HELD:
         values["koppen"][YEARS.index(year)] = values["koppen"][YEARS.index(kept)]
     values["luh2"][random.random(values["luh2"].shape) < 0.1] = np.nan
@@ -71,7 +78,7 @@ def make_cube(url, kind, *, seed=0, tile=8):
     root["state/land_use"][:], root["state/land"][:] = codes, land
     state = (Variable("land_use", "state", "1", "land use", dtype="uint8"),)
     root["state"].attrs.update(describe("state", grid, state, YEARS))
-    for name, variables, held in (("luh2", COARSE, ()), ("koppen", ZONES, HELD), ("gebco", RELIEF, ())):
+    for name, variables, held in (("luh2", COARSE, ()), ("koppen", ZONES, HELD), ("gebco", relief, ())):
         role = variables[0].role
         stored = [y for y in YEARS if y not in dict(held)] if role == "forcing" else None
         create_native(root, name, role=role, grid=native[name], variables=variables, years=stored, layout=LAYOUT)

@@ -87,7 +87,7 @@ def test_a_survey_is_made_once_and_belongs_to_one_cube_and_lattice(made):
 
 def test_a_zone_that_is_no_category_is_refused(made):
     tiling = made.cube.tiling(window=6, stride=4, tile=8)
-    with pytest.raises(ValueError, match=r"no categorical variable 'urban', expected one of \['rock', 'zone'\]"):
+    with pytest.raises(ValueError, match=r"no categorical variable 'urban', expected one of \['zone'\]"):
         surveyed(made.cube, tiling, SamplingConfig(zone="urban"))
 
 

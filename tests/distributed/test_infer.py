@@ -31,7 +31,7 @@ from tests.worlds import Slow
 def serial(run):
     """Codes and confidence of every year by `inference.serial_rollout`, {year: (lat, lon) pair}."""
     cube = Cube.open(run.cube)
-    tiling = run.tiles
+    tiling = run.inference_tiles
     everything = tiling.everything
     fields = Slow(cube.region(tiling.padded(everything)), cube.features)
     found = {}

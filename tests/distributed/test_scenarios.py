@@ -156,7 +156,7 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
 def write_serially(run):
     """The product of a run as every engine must write it: each course over the whole grid at once."""
     plan = stages.rollout_of(run, run.inference.span, run.product)
-    product, tiling, everything = plan.product, run.tiles, run.tiles.everything
+    product, tiling, everything = plan.product, run.inference_tiles, run.tiles.everything
     product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
     land, last = plan.cube.land(everything), {}
 

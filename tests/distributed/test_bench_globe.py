@@ -84,7 +84,7 @@ def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
     stages.withdraw(run, list(plan.product.units([tile], [2001])))
     again = globe.bench(run, forward=0.5)
     box = run.tiles.tile_box(tile)
-    assert again.windows == len(run.tiles.active_cores(box, plan.cube.land(box))) < found.windows
+    assert again.windows == len(run.inference_tiles.active_cores(box, plan.cube.land(box))) < found.windows
 
 
 def test_forward_passes_of_two_processes_at_once(measured: tuple[RunConfig, globe.Found]):

@@ -1,0 +1,122 @@
+"""MONAI's sliding_window_inference on the same region, everything in memory: what a user would take instead.
+
+The same folded model, the same inputs of a global run, probabilities averaged; MONAI in a process of its own, with a
+thread a core and on random inputs that are there already. Ours reads, writes and walks the years. The best setting of
+MONAI is sought on a part of the region.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from luray.grid import Grid
+from luray.model.checkpoint import load_model
+from luray.model.unet import UNetConfig, frozen
+from luray.sandbox.globe import land_mask
+from luray.sandbox.models import save_restless
+from luray.schema import Bool
+from tests.benchmarks.engine import CORES, REGION, WINDOW, Pace, paced
+from tests.benchmarks.ratio import Ratio
+from tests.benchmarks.windows import YEARS, write_cube
+
+PART = 2000, 3000
+OVERLAP = 56
+DEFAULT = {"roi": 256, "overlap": 0.25, "batch": 4, "mode": "constant"}
+"""Of MONAI, which has none for `roi` and `batch`: the window that models are trained with, and a usual batch."""
+SETTINGS = [{"roi": roi, "overlap": OVERLAP / roi, "batch": batch, "mode": mode}
+            for roi, batch, mode in product((256, WINDOW), (1, 4), ("constant", "gaussian"))]
+
+
+class Peer(NamedTuple):
+    """Output cells a second and peak memory of MONAI."""
+
+    cells: float
+    peak_bytes: int
+
+
+def measure() -> Iterator[Ratio]:
+    """Cells a second on all land and on a region with as much land as the globe; memory, and how it grows."""
+    with tempfile.TemporaryDirectory() as folder:
+        cube = write_cube(f"{folder}/cube.zarr", grid=REGION)
+        model, last = f"{folder}/model", YEARS[3]
+        save_restless(cube, "forward", UNetConfig(width=16, depth=3), model)
+        tried = {json.dumps(setting): monai(model, PART, setting).cells for setting in SETTINGS}
+        best = json.loads(max(tried, key=lambda setting: tried[setting]))
+        peer = monai(model, REGION.shape, best)
+        ours = paced(cube, model, f"{folder}/all.zarr", workers=CORES, last=last)
+        cells = _cells(ours, REGION)
+        yield Ratio("cells/s over the best of MONAI, all land", cells / peer.cells, 1.6,
+                    f"{cells / 1e6:.2f} and {peer.cells / 1e6:.2f} million/s; its roi {best['roi']}, batch "
+                    f"{best['batch']}, {best['mode']}")
+        yield Ratio("peak memory of MONAI over ours", peer.peak_bytes / ours.peak_bytes, 2,
+                    f"{peer.peak_bytes / 2**30:.1f} and {ours.peak_bytes / 2**30:.1f} GiB on 4,000 x 6,000 cells")
+        small = Grid(REGION.north, REGION.west, REGION.step, 4000, 4000)
+        fewer = paced(write_cube(f"{folder}/small.zarr", grid=small), model, f"{folder}/few.zarr", workers=CORES,
+                      last=last)
+        yield Ratio("our peak memory, two thirds of the region over all", fewer.peak_bytes / ours.peak_bytes, 0.9,
+                    f"{fewer.peak_bytes / 2**30:.1f} and {ours.peak_bytes / 2**30:.1f} GiB")
+        mask, where = typical_land()
+        masked = write_cube(f"{folder}/masked.zarr", grid=REGION, land=mask)
+        ours, usual = paced(masked, model, f"{folder}/land.zarr", workers=CORES, last=last), monai(model, PART, DEFAULT)
+        cells = _cells(ours, REGION)
+        yield Ratio("cells/s over the default of MONAI, real land mask", cells / usual.cells, 4,
+                    f"{cells / 1e6:.2f} and {usual.cells / 1e6:.2f} million/s; {where}, {mask.mean():.0%} land")
+
+
+def _cells(pace: Pace, grid: Grid) -> float:
+    """Output cells a second, ocean included, once static inputs are kept."""
+    return pace.warm / pace.windows_a_year * grid.n_lat * grid.n_lon
+
+
+def typical_land() -> tuple[Bool, str]:
+    """The real land mask of a region of 40 x 60 degrees whose share of land is nearest to that of the globe."""
+    land = np.unpackbits(land_mask(), axis=1)
+    share = land[::10, ::10].mean()
+    parts = {(row, col): land[row * 4800 : (row + 1) * 4800, col * 7200 : (col + 1) * 7200]
+             for row, col in product(range(4), range(6))}
+    (row, col), part = min(parts.items(), key=lambda item: abs(item[1][::10, ::10].mean() - share))
+    rows, cols = (np.arange(n) * 6 // 5 for n in REGION.shape)
+    north, west = 90 - row * 40, col * 60 - 180
+    return part[np.ix_(rows, cols)] == 1, f"{north - 40} to {north} N, {west} to {west + 60} E"
+
+
+def monai(model: str, shape: tuple[int, int], setting: dict[str, Any]) -> Peer:
+    """Run MONAI in a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "tests.benchmarks.peer", model, json.dumps([shape, setting])],
+                          cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    return Peer(*json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(folder: str, about: str) -> None:
+    """Infer a region once with MONAI; prints cells a second and the peak memory of this process."""
+    from monai.inferers import sliding_window_inference
+
+    shape, setting = json.loads(about)
+    torch.set_num_threads(CORES)
+    loaded, card = load_model(folder)
+    model = frozen(loaded)
+    inputs = torch.rand(1, *shape, len(card.channels)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        model(inputs[..., : setting["roi"], : setting["roi"]])
+        started = time.perf_counter()
+        out = sliding_window_inference(inputs, (setting["roi"], setting["roi"]), setting["batch"],
+                                       lambda x: model(x).softmax(dim=1), overlap=setting["overlap"],
+                                       mode=setting["mode"])
+        seconds = time.perf_counter() - started
+    assert tuple(out.shape[-2:]) == tuple(shape)  # type: ignore[union-attr]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps([shape[0] * shape[1] / seconds, peak]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
