@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
+from typer.testing import CliRunner
 
+from luray.cli import app
 from luray.config import RunConfig
 from luray.distributed import globe, stages
 from luray.distributed.watch import Watch, family, proportional
@@ -62,12 +63,18 @@ def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, glob
     assert said["peak memory"][2] == "reached: at most 8 GiB"
 
 
-def test_run_again_it_keeps_what_was_measured(measured: tuple[RunConfig, globe.Found]):
+def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(measured: tuple[RunConfig, globe.Found]):
     run, found = measured
-    again = globe.bench(run, forward=0.5)
+    settings = [word for setting in COARSE for word in ("--set", setting)]
+    result = CliRunner().invoke(app, ["bench", "globe", "--output", run.output, *settings])
+    assert result.exit_code == 0, result.output
+    again = globe.Found.at(Path(run.path("globe.json")))
     kept = ("inputs", "build", "infer")
     assert [again.costs[stage] for stage in kept] == [found.costs[stage] for stage in kept]
     assert (again.windows, again.ratio) == (found.windows, found.ratio)
+    lines = result.output.splitlines()
+    assert f"windows: {found.windows}" in lines
+    assert next(line for line in lines if line.startswith("peak memory")).endswith("GiB: reached: at most 8 GiB")
 
 
 def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
@@ -93,16 +100,15 @@ def test_memory_and_time_of_children_count():
     held = 200 * 2**20
     with Watch(every=0.05) as quiet:
         pass
-    with Watch(every=0.05) as watch:
-        child = subprocess.Popen([sys.executable, "-c", BUSY.format(held)],
-                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        with child:
-            assert child.stdout is not None
-            assert child.stdout.readline()
-            assert child.pid in family(os.getpid())
-            assert proportional(child.pid) > held
-            while watch.peak < quiet.peak + held // 2:
-                time.sleep(0.05)
-            child.communicate(b"\n")
+    with Watch() as watch:  # which looks once more at the end
+        child = subprocess.Popen([sys.executable, "-c", BUSY.format(held)], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.readline()
+    with child:
+        assert child.pid in family(os.getpid())
+        assert proportional(child.pid) > held
+        child.communicate(b"\n")
     assert proportional(child.pid) == 0
+    assert watch.peak > quiet.peak + held
     assert 0.9 < watch.cpu_seconds - quiet.cpu_seconds < 5
