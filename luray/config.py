@@ -76,7 +76,7 @@ class InferenceConfig(Config):
     device: Device = "auto"
     """A worker on a GPU computes in half precision, and reduces on the CPU meanwhile."""
     threads: int = 1
-    batch: int = 4
+    batch: int = 2
     years_in_flight: int = 4
     members: int | None = None
     """Maps drawn from the probabilities, along dimension `member`; without it the likeliest class, and no dimension."""

@@ -40,7 +40,8 @@ class Predictor:
     tiling: Tiling
     weights_HW: I32
     batch: int
-    """Windows of one forward pass, at least 2 (see `unet.frozen`); the last is padded, so that all have one shape."""
+    """Windows of one forward pass, at least 2 (see `unet.frozen`). On a CPU one that is left over goes with those
+    before it; elsewhere the last pass is filled up, so that all have one shape: the bits of a GPU may follow it."""
     calibration: Calibration = PLAIN
     device: str = "cpu"
     """Of the forward pass, as torch names it; on another than the CPU the model runs in half precision."""
@@ -55,20 +56,28 @@ class Predictor:
         padded = self.tiling.padded(box)
         sums = np.zeros((self.features.n_classes, *padded.shape), np.int32)
         waiting: deque[tuple[Pass, list[tuple[Box, U8]]]] = deque()
-        batch = max(2, self.batch)
-        for number, first in enumerate(range(0, len(cores), batch)):
+        for number, some in enumerate(self._batches(cores)):
             one = self._passes[number % len(self._passes)]
-            windows = [self.tiling.window_box(core) for core in cores[first : first + batch]]
+            windows = [self.tiling.window_box(core) for core in some]
             shown = [(w, np.ascontiguousarray(prior[w.slices(origin=padded)])) for w in windows]
             for inputs_HWC, (window, prior_HW) in zip(one.inputs_BHWC, shown, strict=False):
                 fields.fill(inputs_HWC, prior_HW, window, year=year, prior_year=prior_year)
-            one.start()
+            one.start(len(some))
             waiting.append((one, shown))
             if len(waiting) == len(self._passes):
                 self._add(*waiting.popleft(), sums, padded)
         while waiting:
             self._add(*waiting.popleft(), sums, padded)
         return sums
+
+    def _batches(self, cores: Sequence[Core]) -> Iterator[Sequence[Core]]:
+        batch, first = max(2, self.batch), 0
+        while first < len(cores):
+            last = first + batch
+            if self.device == "cpu" and last == len(cores) - 1:
+                last += 1
+            yield cores[first:last]
+            first = last
 
     def _add(self, finished: "Pass", shown: list[tuple[Box, U8]], sums_KYX: I32, padded: Box) -> None:
         for heads_HWC, (window, prior_HW) in zip(finished.heads_BHWC(), shown, strict=False):
@@ -79,7 +88,8 @@ class Predictor:
     def _passes(self) -> list["Pass"]:
         device = torch.device(self.device)
         model = self.model if device.type == "cpu" else deepcopy(self.model).to(device, torch.half)
-        shape = max(2, self.batch), self.tiling.window, self.tiling.window, self.features.n_channels
+        most = max(2, self.batch) + (device.type == "cpu")
+        shape = most, self.tiling.window, self.tiling.window, self.features.n_channels
         return [Pass(model, shape, device) for _ in range(self.passes or (1 if device.type == "cpu" else 2))]
 
 
@@ -97,12 +107,13 @@ class Pass:
         self.inputs_BHWC: F32 = self._inputs.numpy()
         """Written before `start`, and not again before `heads_BHWC`."""
 
-    def start(self) -> None:
-        """Run the model on the inputs, or have it run."""
+    def start(self, n_windows: int) -> None:
+        """Run the model on the first so many inputs, at least 2 on a CPU and all elsewhere, or have it run."""
         with torch.inference_mode():
             inputs = self._inputs.permute(0, 3, 1, 2)
             if self._done is None:
-                self._heads = self._model.heads(inputs).permute(0, 2, 3, 1).contiguous()
+                heads = self._model.heads(inputs[: max(2, n_windows)])
+                self._heads = heads.permute(0, 2, 3, 1).contiguous()
                 return
             heads = self._model.heads(inputs.to(self._device, non_blocking=True).half())
             self._heads.copy_(heads.float().permute(0, 2, 3, 1), non_blocking=True)
