@@ -286,7 +286,7 @@ class Driver:
         if isinstance(flight.job, Job):
             course, (kind, tile, step) = flight.job
             around = (*self._geometry.around(tile), tile)
-            if kind == "reduce":
+            if kind == "reduce" and not self.fronts[course].is_reduced(tile, step):
                 lost = [(course, t, step) for t in around]
             for t in around:
                 self._travelling[course].edges.pop((t, step - 1), None)

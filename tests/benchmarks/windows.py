@@ -101,7 +101,7 @@ def samples(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
 def plain_samples(stack: zarr.Group, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """The same samples from the stack."""
     seen = []
-    for box, years in draws():
+    for box, years, _ in draws():
         first, (rows, cols) = YEARS.index(years[0]), box.slices(origin=Box(0, 0, 0, 0))
         span = slice(first, first + len(years))
         seen += [stack["state"][span, rows, cols], stack["forcing"][span, :, rows, cols],  # type: ignore[index]
