@@ -213,7 +213,7 @@ def _is_on(grid: Grid, path: Path) -> bool:
 
 def _noise(random: np.random.Generator, shape: tuple[int, int], scale: float, *, periodic: bool = False) -> F32:
     """Normal noise of unit variance that varies over `scale` cells and has no seam; `periodic` wraps columns only."""
-    mode = ("nearest", "wrap") if periodic else "wrap"
+    mode = ("reflect", "wrap") if periodic else "wrap"
     field = gaussian_filter(random.standard_normal(shape, np.float32), scale, mode=mode)
     unit: F32 = field / field.std()
     return unit
