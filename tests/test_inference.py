@@ -202,7 +202,8 @@ def test_a_window_shows_prior_land_levels_changes_and_static_in_this_order(year,
     cores = tiling.active_cores(tiling.everything, w.land)
     prior = padded_map(w.initial, tiling.padded(tiling.everything), periodic=False)
     predictor.predict(cores, prior, w.fields, year=year, prior_year=prior_year, box=tiling.everything)
-    assert {x.shape for x in spy.seen} == {(4, FEATURES.n_channels, 12, 12)}, "every pass has one shape"
+    assert [len(x) for x in spy.seen[:-1]] == [4] * (len(spy.seen) - 1)
+    assert sum(len(x) for x in spy.seen) == len(cores), "no window is computed that nobody asked for"
     shown = np.concatenate(spy.seen)
     for core, inputs in zip(cores, shown, strict=False):
         box = tiling.window_box(core)
