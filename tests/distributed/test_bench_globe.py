@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +30,6 @@ COARSE = ("grid.step=0.25", "grid.shape=[720, 1440]", "tiling.window=64", "tilin
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[RunConfig, globe.Found]:
-    if find_spec("global_land_mask") is None:
-        pytest.skip("the land mask is in `pip install luray[bench]`")
     if "LURAY_DATA" not in os.environ:
         pytest.skip("LURAY_DATA names no folder of real data")
     run = globe.globe_run(str(tmp_path_factory.mktemp("globe")), COARSE)

@@ -1,4 +1,3 @@
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +41,6 @@ def earth(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory, earth) -> Path:
-    if find_spec("global_land_mask") is None:
-        pytest.skip("the land mask is in `pip install luray[bench]`")
     folder = tmp_path_factory.mktemp("globe")
     assert globe.write_globe(folder, grid=COARSE, year=2000, **earth)
     return folder
