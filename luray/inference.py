@@ -101,7 +101,8 @@ class Pass:
 
     def __init__(self, model: UNet, shape: tuple[int, int, int, int], device: torch.device) -> None:
         self._model, self._device, self._remote = model, device, device.type != "cpu"
-        self._inputs = torch.zeros(shape, pin_memory=self._remote)
+        self._inputs = (torch.zeros(shape, pin_memory=True) if self._remote
+                        else torch.from_numpy(np.zeros(shape, np.float32)))  # NumPy asks for huge pages
         self._heads = torch.empty((*shape[:3], model.n_classes + 1), pin_memory=self._remote)
         self._done = torch.cuda.Event() if self._remote else None  # type: ignore[no-untyped-call]
         self.inputs_BHWC: F32 = self._inputs.numpy()

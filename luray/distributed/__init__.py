@@ -13,6 +13,7 @@ if "RAY_ADDRESS" not in os.environ:
     # glibc otherwise returns the memory of every batch to the system and faults it in again for the next.
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # that of other threads than the first would do so all the same
 
 import ray
 from ray.exceptions import RayTaskError

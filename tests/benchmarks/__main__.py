@@ -20,6 +20,7 @@ def main(names: list[str]) -> None:
         for ratio in importlib.import_module(f"tests.benchmarks.{name}").measure():
             found.append(ratio)
             reached = "reached" if ratio.reached else "missed"
+            print(f"{ratio.name}: {ratio.ratio:.3g}, {reached} {ratio.goal:g}", file=sys.stderr, flush=True)
             table.add_row(ratio.name, f"{ratio.ratio:.3g}", f"{ratio.goal:g}", reached, ratio.detail)
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps([asdict(ratio) for ratio in found], indent=1))
