@@ -16,7 +16,8 @@ from luray.schema import HILDA, OUTSIDE, Legend, Role, Variable
 
 ORIGINS = ("observed", "hindcast", "forecast")
 COMPRESSORS: CompressorsLike = (BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle"), Crc32cCodec())
-"""For codes in one byte: level 5 takes six times as long for a tenth less. The checksum is inside: the shard's own covers only its index."""
+"""For codes in one byte: level 5 would take six times as long for a tenth less. The checksum is inside: the shard's own
+covers only its index."""
 
 CHUNK = (64, 1024)
 """Fewest and most native cells along a side of a chunk."""

@@ -68,8 +68,8 @@ def measure() -> Iterator[Ratio]:
             pace = paced(cube, model, f"{folder}/product{width}.zarr", workers=CORES, last=LAST)
             rate = (before + bare(model)) / 2
             yield Ratio(f"engine over bare forward, width {width}", pace.windows / pace.seconds / rate, goal,
-                        f"{pace.windows / pace.seconds:.1f} of {rate:.1f} windows/s, {LAST - YEARS[0]} years, start and "
-                        "static inputs included")
+                        f"{pace.windows / pace.seconds:.1f} of {rate:.1f} windows/s, {LAST - YEARS[0]} years, start "
+                        "and static inputs included")
             yield Ratio(f"the same, static inputs kept, width {width}", pace.warm / rate, warm_goal,
                         f"{pace.warm:.1f} of {rate:.1f} windows/s; peak {pace.peak_bytes / 2**30:.1f} GiB")
             if width == min(GOALS):
