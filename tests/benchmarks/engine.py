@@ -24,7 +24,7 @@ from luray.model.unet import UNetConfig
 from luray.sandbox.models import save_restless
 from luray.scheduling import Errand, Job, Scheduler
 from luray.schema import Workers
-from tests.benchmarks.ratio import Ratio
+from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.schedule import Took, simulated
 from tests.benchmarks.windows import YEARS, write_cube
 
@@ -65,7 +65,7 @@ def measure() -> Iterator[Ratio]:
             model = f"{folder}/model{width}"
             save_restless(cube, "forward", UNetConfig(width=width, depth=3), model)
             before = bare(model)
-            pace = paced(cube, model, f"{folder}/product{width}.zarr", workers=CORES, last=LAST)
+            pace = alone(paced, cube, model, f"{folder}/product{width}.zarr", workers=CORES, last=LAST)
             rate = (before + bare(model)) / 2
             yield Ratio(f"engine over bare forward, width {width}", pace.windows / pace.seconds / rate, goal,
                         f"{pace.windows / pace.seconds:.1f} of {rate:.1f} windows/s, {LAST - YEARS[0]} years, start "
@@ -76,7 +76,8 @@ def measure() -> Iterator[Ratio]:
                 yield from simulated(pace.took)
                 yield Ratio("driver a tile-year", DRIVER_SECONDS / pace.driver, 1,
                             f"{1000 * pace.driver:.2f} ms, {1000 * DRIVER_SECONDS:g} ms allowed")
-                pair = [paced(cube, model, f"{folder}/workers{n}.zarr", workers=n, last=YEARS[3]) for n in (1, CORES)]
+                pair = [alone(paced, cube, model, f"{folder}/workers{n}.zarr", workers=n, last=YEARS[3])
+                        for n in (1, CORES)]
                 yield Ratio("two workers over one", pair[1].warm / pair[0].warm, 1.85,
                             f"{pair[1].warm:.1f} and {pair[0].warm:.1f} windows/s, one thread each")
 

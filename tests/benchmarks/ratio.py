@@ -1,8 +1,14 @@
 """A measured ratio beside its goal, and the clock that the benchmarks share."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,3 +37,9 @@ def in_turn(*works: Callable[[], object], rounds: int = 3) -> list[float]:
     """Fewest seconds of each of several things, run in turn so that a noisy moment hits them alike."""
     taken = [[seconds(work) for work in works] for _ in range(rounds)]
     return [min(column) for column in zip(*taken, strict=True)]
+
+
+def alone(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a function returns in a new process, whose memory is not what a benchmark has left behind."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *args, **kwargs).result()
