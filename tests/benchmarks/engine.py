@@ -50,7 +50,7 @@ class Pace:
     windows_a_year: int
     seconds: float
     warm: float
-    """Windows a second between the first year and the last tiles: static inputs are kept, every worker has work."""
+    """Windows a second from the end of the first predicted year on: static inputs are kept."""
     driver: float
     """Seconds of the driver for each tile-year."""
     peak_bytes: int
@@ -106,8 +106,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
         driver.go(lease)
         run.product.finish()
         seconds = time.perf_counter() - started
-    counts = sorted(done for done in told if 2 * tiles <= done <= tiles * len(span.years) - CORES)
-    first, final = counts[0], counts[-1]
+    first, final = min(done for done in told if done >= 2 * tiles), max(told)  # the observed year is copied, too
     warm = (final - first) * a_year / tiles / (told[final] - told[first])
     years = len(span.years) - 1
     took = Took([s for job, s in jobs if job.kind == "predict" and job.task.step == 0],
