@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_ARENA_MAX": "1"}
+"""How glibc keeps the memory of a batch for the next: otherwise it is returned to the system and faulted in again, by
+every thread that is not the first of its process whatever the thresholds."""
+
 if "RAY_ADDRESS" not in os.environ:
     # Ray reads this on import: a cluster of our own gets a token of its own, so that nobody else can use it.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    # glibc otherwise returns the memory of every batch to the system and faults it in again for the next.
-    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**32))
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
-    os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # that of other threads than the first would do so all the same
 
 import ray
 from ray.exceptions import RayTaskError
@@ -30,7 +30,7 @@ def cluster(*, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    workers = {"env_vars": environment()}
+    workers = {"env_vars": {**MALLOC, **environment()}}
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False, runtime_env=workers)
     else:
