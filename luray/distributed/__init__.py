@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_ARENA_MAX": "1"}
-"""How glibc keeps the memory of a batch for the next: otherwise it is returned to the system and faulted in again, by
-every thread that is not the first of its process whatever the thresholds."""
-
 if "RAY_ADDRESS" not in os.environ:
     # Ray reads this on import: a cluster of our own gets a token of its own, so that nobody else can use it.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -22,6 +18,9 @@ from luray.storage import environment
 
 Report = Callable[[int, int], None]
 """Called with work done and work in all."""
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_ARENA_MAX": "1"}
+"""How glibc keeps the memory of a batch for the next: otherwise it is returned to the system and faulted in again, by
+every thread that is not the first of its process whatever the thresholds."""
 
 
 @contextmanager
