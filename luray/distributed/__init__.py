@@ -29,12 +29,12 @@ def cluster(*, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    workers = {"env_vars": {**MALLOC, **environment()}}
     if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, runtime_env=workers)
-    else:
+        ray.init(log_to_driver=False, runtime_env={"env_vars": {**MALLOC, **environment()}})
+    else:  # inherited: a worker with variables of its own is started anew for every job
+        os.environ.update({name: os.environ.get(name, value) for name, value in MALLOC.items()})
         ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
-                 runtime_env=workers)
+                 runtime_env={"env_vars": environment()})
     try:
         yield
     finally:
