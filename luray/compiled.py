@@ -12,8 +12,6 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function at its first call with arguments of some types; it runs without the interpreter's lock.
 
-    It divides as NumPy does, so that loops with divisions vectorise.
-
     Division by zero gives what it gives in NumPy, as a test for it would keep loops from being vectorised.
 
     The machine code is kept on disk where numba finds a folder to write to (beside the source, else the user's cache,

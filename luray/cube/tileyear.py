@@ -27,7 +27,7 @@ from luray.schema import I32, OUTSIDE, U8, Bool, Direction
 from luray.windows import Box, Exchange, Tile, Tiling
 
 KEPT_BYTES = 2**30
-"""Bytes of the inputs of tiles that a worker keeps, and four times those of the maps."""
+"""Bytes of the inputs of tiles that a worker keeps; of maps it keeps a quarter as many."""
 
 Edges = tuple[U8, ...]
 """Cells of a finished tile that its neighbours' windows see, in the order of `Geometry.inbound`."""
