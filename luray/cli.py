@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,8 @@ RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file;
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", show_default=False,
                                                help="Override a value of the run file, such as training.steps=100. "
                                                     "May be given several times.")]
+STAGES = ("build", "train", "infer", "evaluate", "plot", "publish", "run")
+"""What can be submitted as a job."""
 PLAIN_SECONDS = 10.0
 """Pause between two progress lines where there is no terminal."""
 
@@ -84,6 +87,10 @@ def session(run: RunConfig) -> Iterator[None]:
     """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least 2."""
     from luray.distributed import cluster  # Ray takes seconds to import; `--help` and a bad run file do not wait for it
 
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not run.lasting:
+        from luray.distributed.submit import lost
+
+        raise ValueError(lost(run))
     wanted = max(2, run.inference.workers.max * run.inference.threads, run.training.workers.max)
     with cluster(cpus=wanted):
         yield
@@ -199,6 +206,37 @@ def run_(file: RunFile, set_: Set = None) -> None:
     run = load_run(file, set_ or ())
     with session(run):
         _stages(run, restart=False)
+
+
+@app.command()
+def submit(file: RunFile, set_: Set = None,
+           stage: Annotated[str, typer.Option(metavar="STAGE", help="build, train, infer, evaluate, plot, publish, or "
+                                              "run, which is all of them.")] = "run",
+           address: Annotated[str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard.")] =
+           "http://127.0.0.1:8265",
+           wait: Annotated[bool, typer.Option(help="Show the job's log to its end; exit code 1 if it fails.")] = True,
+           ) -> None:
+    """Run a stage on a Ray cluster, as a job: with this code, this run file and this machine asleep.
+
+    Nothing else has to be on the cluster but luray's dependencies. Inputs of a
+    build that are given as relative paths travel with it, up to 100 MiB. A job
+    that failed or was stopped goes on where it was when it is submitted again.
+    """
+    if stage not in STAGES:
+        raise typer.BadParameter(f"{stage!r} is no stage; expected one of {', '.join(STAGES)}", param_hint="--stage")
+    os.environ["RAY_ADDRESS"] = address  # no cluster of our own, and no token of its own
+    from luray.distributed.submit import follow, submit
+
+    run = load_run(file, set_ or ())
+    job, n_bytes = submit(run, file, stage=stage, overrides=set_ or (), address=address)
+    out.print(f"{stage} of {run.name} is job {job}, {n_bytes / 2**20:.1f} MiB", soft_wrap=True)
+    for what in ("logs --follow", "stop"):
+        out.print(f"  ray job {what} --address {address} {job}", soft_wrap=True)
+    if wait:
+        ended = follow(job, address=address, say=partial(print, end="", flush=True))
+        out.print(f"job {job}: {ended}", soft_wrap=True)
+        if ended != "SUCCEEDED":
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -431,12 +469,12 @@ def _summary(run: RunConfig, world: Path, seconds: float) -> None:
     out.print(f"look at {run.path('pictures', 'overview.png')}, or in Python: xarray.open_zarr({run.product!r})")
 
 
-def main() -> None:
-    """Entry point: errors of the user are one message on stderr and exit code 1, without a traceback."""
+def main(*verb: str) -> None:
+    """Entry point, of one verb or all: an error of the user is one message on stderr and exit code 1, no traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs, with a traceback, what it raises as well
     try:
-        app()
+        app([*verb, *sys.argv[1:]])
     except (ValueError, OSError, RuntimeError) as error:
         err.print(f"[bold red]error[/]: {escape(without_secrets(str(error)))}", soft_wrap=True)
         sys.exit(1)

@@ -240,6 +240,11 @@ class RunConfig(Config):
         return "/".join([output, *parts])
 
     @property
+    def lasting(self) -> bool:
+        """True when the output does not lie in a folder that is relative to where the command runs."""
+        return not is_local(self.output) or Path(self.output.removeprefix("file://")).is_absolute()
+
+    @property
     def reach(self) -> StorageConfig:
         """Options of the stores; what lies below the run's own catalog may be led to, by references too."""
         allow = (*self.storage.allow, *([self.catalog.root] if self.catalog else []))

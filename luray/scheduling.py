@@ -106,12 +106,21 @@ class Scheduler:
         self._homes: Counter[int] = Counter()
         self._holder: dict[tuple[int, Tile, int], int] = {}
         self._took: dict[str, deque[float]] = {}
-        self._waiting = 0
+        self.waiting = 0
+        """Jobs that could be done at the last assignment, had there been workers for them."""
+        self._closing = False
 
     @property
     def finished(self) -> bool:
-        """True when nothing is left to do."""
+        """True when nothing is left to do, or nothing that was begun."""
+        if self._closing:
+            return not any(h.jobs for h in self.hands.values()) and not any(
+                task.kind == "reduce" for front in self.fronts for task in front.ready())
         return not self._open and all(f.finished for f in self.fronts)
+
+    def close(self) -> None:
+        """Begin nothing more: what is in hand is done, and reduced as far as no prediction is missing."""
+        self._closing = True
 
     def add(self, errand: Errand) -> None:
         """One more errand."""
@@ -120,8 +129,10 @@ class Scheduler:
 
     def hire(self, now: float) -> list[int]:
         """Numbers of new workers that the engine should ask for: one for each job that waits, up to the most."""
+        if self._closing:
+            return []
         there = sum(not h.stuck for h in self.hands.values()) + len(self.pending)
-        n = max(0, min(self._workers.max - there, self._waiting - len(self.pending)))
+        n = max(0, min(self._workers.max - there, self.waiting - len(self.pending)))
         new = range(self._hired, self._hired + n)
         self._hired += n
         self.pending.update(dict.fromkeys(new, now))
@@ -141,7 +152,7 @@ class Scheduler:
 
     def let_go(self, now: float) -> list[int]:
         """Workers to be stopped: the lost ones, and beyond the fewest those that have had nothing to do for a while."""
-        if self._waiting:
+        if self.waiting:
             self.pending.update(dict.fromkeys(self.pending, now))
         needed = set(self._holder.values())
         idle = [w for w, since in self.pending.items() if now - since > IDLE]
@@ -152,7 +163,7 @@ class Scheduler:
     def assign(self, now: float) -> list[tuple[int, Job | Errand]]:
         """Jobs to send now, and to whom: the earliest years first, then errands."""
         sent: list[tuple[int, Job | Errand]] = []
-        free = {w for w, h in self.hands.items() if h.free}
+        free = {w for w, h in self.hands.items() if h.free and not self._closing}
 
         def give(worker: int, job: Job | Errand) -> None:
             self.hands[worker].begin(job, now)
@@ -176,7 +187,7 @@ class Scheduler:
             errand = self._errands.popleft()
             if errand in self._open:  # it may have been given to be done again, and then done the first time
                 give(min(free), errand)
-        self._waiting = sum(f.n_ready for f in self.fronts) + len(self._errands)
+        self.waiting = sum(f.n_ready for f in self.fronts) + len(self._errands)
         return sent
 
     def done(self, worker: int, job: Job | Errand, now: float) -> bool:

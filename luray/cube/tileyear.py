@@ -168,8 +168,8 @@ class TileYears:
         """See `Product.summarise`."""
         self.run.product.summarise(year, tile, scenarios)
 
-    def predict(self, tile: Tile, course: int, step: int, *edges: Edges | None) -> list[I32]:
-        """Predict a tile in a step of a course; returns the strip for each of `Geometry.outbound`.
+    def predict(self, tile: Tile, course: int, step: int, *edges: Edges | None) -> tuple[int, list[I32]]:
+        """Predict a tile in a step of a course; returns how many windows it has, and strips for `Geometry.outbound`.
 
         `edges` are those of `Geometry.around`, in its order, of the step before; None where they have to be read.
         Strips are int32 (K, height, width).
@@ -184,7 +184,7 @@ class TileYears:
         sums = predictor.predict(cores, prior, inputs, year=year, prior_year=prior_year, box=box)
         own = box.slices(origin=self.tiling.padded(box))
         self._pending[tile, course] = year, self._begun(tile, course, step, sums[:, *own], prior[own], land)
-        return [sums[:, *e.padded].copy() for e in self.geometry.outbound(tile)]
+        return len(cores), [sums[:, *e.padded].copy() for e in self.geometry.outbound(tile)]
 
     def reduce(self, tile: Tile, course: int, step: int, *strips: I32) -> tuple[Edges, Shortfall]:
         """Add the strips of `Geometry.inbound`, settle the map, write shard and receipt.

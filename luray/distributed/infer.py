@@ -6,9 +6,12 @@ finished is read from the product.
 """
 
 import logging
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -21,8 +24,10 @@ from luray.cube.product import Course, Done, Lane
 from luray.cube.tileyear import Run, SumsLost, TileYears
 from luray.demand import Shortfall
 from luray.distributed import Report, silent
+from luray.distributed.metrics import Metrics
 from luray.scheduling import Errand, Job, Scheduler
 from luray.schema import Device, Workers
+from luray.storage import public
 from luray.wavefront import Wavefront
 from luray.windows import Tile
 
@@ -59,9 +64,9 @@ class Worker:
 
     @ray.method(concurrency_group="main")
     def predict(self, *args: Any) -> Any:
-        """See `TileYears.predict`; returns a marker, which the driver waits for, and the strips."""
-        strips = self._tiles.predict(*args)
-        return (None, *strips) if strips else None
+        """See `TileYears.predict`; returns how many windows it took, which the driver waits for, and the strips."""
+        windows, strips = self._tiles.predict(*args)
+        return (windows, *strips) if strips else windows
 
     @ray.method(concurrency_group="reduce")
     def reduce(self, *args: Any) -> Any:
@@ -117,7 +122,7 @@ def infer(run: Run, *, workers: Workers, device: Device, years_in_flight: int, l
 
     `report` gets the number of tile-years done and in all. Raises HeldError when another job takes over, ValueError
     with the worker's own message when an input or the store is at fault, RuntimeError when a tile-year failed
-    `ATTEMPTS` times because workers died.
+    `ATTEMPTS` times because workers died. After SIGTERM the tile-years in hand are finished, then SystemExit is raised.
     """
     gpu = device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)  # type: ignore[no-untyped-call]
     driver = Driver(run, workers=workers, gpu=gpu, years_in_flight=years_in_flight, report=report)
@@ -148,20 +153,35 @@ class Driver:
         self._travelling = [Travelling() for _ in self._courses]
         self._failures: Counter[Job | Errand | None] = Counter()
         self.shortfall = Shortfall()
+        self._metrics = Metrics(public(run.product.url))
         self.seconds = 0.0
         """Time of this process that the run took, without waiting."""
 
     def go(self, lease: Lease) -> None:
         """Run to the end, or until another job has the product."""
         self.report(self._total - self._left, self._total)
+        with termination() as asked:
+            self._work(lease, asked)
+        if self._left:
+            log.warning("stopped with %d of %d tile-years done; run it again to go on", self._total - self._left,
+                        self._total)
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def _work(self, lease: Lease, asked: threading.Event) -> None:
         try:
             while not self.scheduler.finished:
                 started = time.thread_time()
+                if asked.is_set():
+                    self.scheduler.close()
                 self._direct(time.monotonic())
                 finished, _ = ray.wait(list(self._flights), timeout=LOOKED_EVERY, fetch_local=False)
                 lease.require()
+                left = self._left
                 for marker in finished:
                     self._land(marker)
+                self._metrics.count("tile_years", left - self._left)
+                self._metrics.show(tile_years_left=self._left, queue=self.scheduler.waiting,
+                                   workers=len(self.scheduler.hands))
                 self.report(self._total - self._left, self._total)
                 self.seconds += time.thread_time() - started
         finally:
@@ -204,6 +224,7 @@ class Driver:
             self.scheduler.leave(worker)
         for worker in self.scheduler.stuck(now):
             log.warning("worker %d is much slower than the others: another one does the same", worker)
+            self._metrics.count("retries", 1)
         for worker, job in self.scheduler.assign(now):
             self._send(worker, job)
         for worker in self.scheduler.hire(now):
@@ -247,6 +268,7 @@ class Driver:
         else:
             course, (kind, tile, step) = flight.job
             if kind == "predict":
+                self._metrics.count("windows", told)
                 self._travelling[course].strips[tile, step] = flight.brings
             else:
                 self.shortfall += told
@@ -276,6 +298,7 @@ class Driver:
         if flight.worker not in self._actors:  # it was let go
             return
         self._failures[flight.job] += 1
+        self._metrics.count("retries", 1)
         log.warning("worker %d: %s failed (%s), attempt %d", flight.worker, flight.job or "starting",
                     type(error).__name__, self._failures[flight.job])
         if self._failures[flight.job] == ATTEMPTS:
@@ -304,3 +327,27 @@ class Driver:
             if all(front.is_reduced(t, step) for t in receivers):
                 travelling.strips.pop((near, step), None)
                 travelling.edges.pop((near, step - 1), None)
+
+
+@contextmanager
+def termination() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets instead of ending the process; a second SIGTERM ends it.
+
+    Only the main thread can take a signal: in another one nothing changes.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def ask(number: int, frame: object) -> None:
+        log.warning("SIGTERM: the tile-years in hand are finished first; send it again to stop at once")
+        asked.set()
+        signal.signal(signal.SIGTERM, before)
+
+    signal.signal(signal.SIGTERM, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -189,7 +189,7 @@ def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
     assert_equals_serial(run, expected)
 
 
-def test_of_three_nodes_one_is_killed_and_one_joins_and_no_bit_changes(place, tmp_path, expected):
+def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_no_bit(place, tmp_path, expected):
     settings = "inference.workers={min=1, max=4}"
     run = place.run(tmp_path / "out", settings)
     give_models(run)
@@ -197,9 +197,9 @@ def test_of_three_nodes_one_is_killed_and_one_joins_and_no_bit_changes(place, tm
                            str(tmp_path / "out"), settings], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout.splitlines()[-1])
-    assert (there["before"], there["after"], there["joined"]) == (3, 2, 3)
-    assert len(there["jobs"]) == 4, "a node that joined was not used"
-    assert min(there["jobs"].values()) > 2
+    jobs = there.pop("jobs")
+    assert there == {"first": 1, "grown": 3, "killed": 2, "joined": 3}
+    assert len(jobs) == 4, "every node that joined was used"
     assert_equals_serial(run, expected)
 
 

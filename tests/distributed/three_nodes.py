@@ -1,7 +1,7 @@
-"""An inference on three nodes, of which one is killed and one joins: python -m tests.distributed.three_nodes WORLD OUT
-SETTING...
+"""An inference on one node, to which two more come, of which one is killed, after which another one joins:
+python -m tests.distributed.three_nodes WORLD OUT SETTING...
 
-Prints how many workers there were before the harm, after it and after the help, and how many jobs each did, as JSON.
+Prints how many workers there were in each of these states, and how many jobs each did, as JSON.
 """
 
 import json
@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
@@ -26,23 +27,25 @@ QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 200, "h
 
 
 def main(world: str, output: str, settings: list[str]) -> None:
-    """Infer, with the harm done at a third and the help coming at a half of the way."""
+    """Infer, on a cluster that changes at 1, 2 and 3 fifths of the way."""
     run = small_run(Path(world), Path(output), *settings)
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": QUICK,
                                                               "temp_dir": folder})
-        _, doomed = nodes.add_node(num_cpus=1), nodes.add_node(num_cpus=1)
-        nodes.wait_for_nodes()
         ray.init(nodes.address, log_to_driver=False)
         there: dict[str, int] = {}
+        added: list[Any] = []
         jobs = count_jobs()
 
         def report(done: int, total: int) -> None:
-            if 3 * done > total and "before" not in there:
-                there["before"] = wait_for(3)
-                nodes.remove_node(doomed, allow_graceful=False)
-            elif 2 * done > total and "after" not in there:
-                there["after"] = wait_for(2)
+            if 5 * done > total and "first" not in there:
+                there["first"] = wait_for(1)
+                added.extend(nodes.add_node(num_cpus=1) for _ in range(2))
+                there["grown"] = wait_for(3)
+            elif 5 * done > 2 * total and "killed" not in there:
+                nodes.remove_node(added[0], allow_graceful=False)
+                there["killed"] = wait_for(2)
+            elif 5 * done > 3 * total and "joined" not in there:
                 nodes.add_node(num_cpus=1)
                 there["joined"] = wait_for(3)
             elif "joined" in there and len(jobs) < 4:

@@ -1,0 +1,132 @@
+"""A run file sent to a cluster as a Ray job, with the code that runs here and inputs that are given as relative paths.
+
+`ray job submit --working-dir .` sends a whole folder; this sends what the job needs and refuses what would be lost.
+"""
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobSubmissionClient
+
+import luray
+from luray.config import VARIABLE, RunConfig
+from luray.storage import is_local
+
+CARRIED = 100 * 2**20
+"""Bytes that a cluster accepts with a job."""
+TRIES = 5
+"""Times in a row that a connection to the log may break."""
+
+
+def submit(run: RunConfig, file: Path, *, stage: str, overrides: Sequence[str], address: str) -> tuple[str, int]:
+    """Send a stage of a run file, a verb of the command line, as a job; returns its id and how many bytes went with it.
+
+    Environment variables that the run file names get the values they have here. Raises what `pack` does,
+    ConnectionError where no cluster answers and PermissionError where it wants another token.
+    """
+    named = set(re.findall(VARIABLE, file.read_text() + "".join(overrides))) & os.environ.keys()
+    options = [part for override in overrides for part in ("--set", override)]
+    with tempfile.TemporaryDirectory(prefix="luray") as folder, _reaching(address):
+        pack(run, file, Path(folder), stage=stage)
+        job = JobSubmissionClient(address).submit_job(
+            entrypoint=shlex.join(["python", "-m", "luray.cli", stage, file.name, *options]),
+            runtime_env={"working_dir": folder, "env_vars": {name: os.environ[name] for name in named}},
+            metadata={"run": run.name, "stage": stage})
+        return job, _size(Path(folder))
+
+
+def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
+    """Put into an empty folder what a job needs: this package, the run file, and inputs of the build given as relative
+    paths.
+
+    Raises ValueError where the output would be lost with the job, or the inputs are too large to travel.
+    """
+    if not run.lasting:
+        raise ValueError(lost(run))
+    inputs = list(_beside(run)) if stage in ("build", "run") else []
+    sizes = {path: _size(path) for path in inputs}
+    if sum(sizes.values()) > CARRIED:
+        listed = ", ".join(f"{path} ({size / 2**20:.0f} MiB)" for path, size in sizes.items())
+        raise ValueError(f"inputs given as relative paths travel with the job, which can carry {CARRIED // 2**20} MiB: "
+                         f"{listed}; put them where the cluster can read them (s3://, gs://, a path that all its nodes "
+                         "have) and name that place in the run file")
+    shutil.copytree(Path(luray.__file__).parent, folder / "luray", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in inputs:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path)
+    shutil.copy2(file, folder / file.name)
+
+
+def lost(run: RunConfig) -> str:
+    """Why the output of a run would not outlive a job, and what to do."""
+    return (f"output = {run.output!r} is a folder of the job's own copy of the working directory, which goes "
+            "with the cluster; set output to s3://, gs:// or an absolute path that all nodes have, such as "
+            f"--set output=s3://bucket/{run.name}")
+
+
+def follow(job: str, *, address: str, say: Callable[[str], None]) -> str:
+    """Pass a job's log to `say` until the job ends; returns how: SUCCEEDED, FAILED or STOPPED."""
+    said = tries = 0
+
+    async def read() -> None:
+        nonlocal said, tries
+        seen = 0
+        async for text in client.tail_job_logs(job):  # from the beginning, every time
+            say(text[max(0, said - seen):])
+            seen, tries = seen + len(text), 0
+            said = max(said, seen)
+
+    with _reaching(address):
+        client = JobSubmissionClient(address)
+        while True:
+            try:
+                asyncio.run(read())
+            except (RuntimeError, aiohttp.ClientError):
+                tries += 1
+                if tries == TRIES:
+                    raise
+            status = client.get_job_status(job)
+            if status.is_terminal():
+                return status.value
+
+
+@contextmanager
+def _reaching(address: str) -> Iterator[None]:
+    try:
+        yield
+    except AuthenticationError as error:
+        raise PermissionError(f"{address} wants another token: set RAY_AUTH_TOKEN to the cluster's, or write it to "
+                              "~/.ray/auth_token (infra/README.md says how to get it)") from error
+    except (ConnectionError, aiohttp.ClientError) as error:
+        raise ConnectionError(f"{address}: no Ray dashboard answers; give the cluster's with --address, on Kubernetes "
+                              "after `kubectl port-forward service/<cluster>-head-svc 8265`") from error
+
+
+def _beside(run: RunConfig) -> Iterator[Path]:
+    """Inputs given as paths relative to where the command runs, and there."""
+    places = [source.path for source in run.sources if source.kind != "aggregated"]
+    if run.catalog:
+        url = run.catalog.url
+        places.append(str(Path(url).parent) if is_local(url) and url.endswith(".json") else url)
+    for place in dict.fromkeys(filter(None, places)):
+        path = Path(place)
+        if not is_local(place) or path.is_absolute() or not path.exists():
+            continue
+        if ".." in path.parts:
+            raise ValueError(f"input {place} lies above the working directory, of which a job has a copy; give an "
+                             "absolute path that all nodes have, s3:// or gs://")
+        yield path
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())

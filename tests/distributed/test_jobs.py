@@ -1,0 +1,167 @@
+"""Stages as jobs of a real head node with a token, submitted, stopped, killed and submitted again."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+import luray
+from luray.cli import STAGES, app
+from luray.config import load_run
+from luray.cube.status import status_of
+from luray.distributed.metrics import EXPORTED
+from luray.distributed.submit import CARRIED, pack
+from luray.sandbox import demo_run
+from tests.distributed.conftest import settings_of
+from tests.distributed.head import Head, head_node
+from tests.distributed.processes import named
+from tests.distributed.test_infer import assert_equals_serial, serial
+
+ROOT = Path(luray.__file__).parents[1]
+AHEAD = ("inference.years=[2000, 2040]", "inference.workers=1", "inference.operating_point=unbiased")
+
+
+@pytest.fixture(scope="module")
+def head():
+    with head_node(cpus=2) as found:
+        yield found
+
+
+def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_path, head):
+    settings = settings_of(place.world, tmp_path / "out", *AHEAD)
+    run = load_run(demo_run(), settings)
+    done = submit(head, "build_cube", settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^build: \d+/\d+, \d+ s", done.stdout, re.MULTILINE), "plain lines of progress"
+    done = luray_submit(head, tmp_path, "train", settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "forward model:" in done.stdout
+
+    job = begin(head, settings)
+    wait_for_share(run.product, 0.3)
+    assert head.call("ray", "job", "stop", f"--address={head.dashboard}", job, cwd=ROOT).returncode == 0
+    log = head.call("ray", "job", "logs", f"--address={head.dashboard}", job, cwd=ROOT).stdout
+    told = re.search(r"stopped with (\d+) of (\d+) tile-years done", log)
+    assert told, log
+    after = status_of(run.product)
+    assert int(told[1]) == sum(after.done.values()) < int(told[2]) == after.total
+    assert after.holder == "", "the lease is given back"
+
+    begin(head, settings)
+    wait_for_share(run.product, 0.7)
+    os.kill(driver_of("jobs/infer.py"), signal.SIGKILL)
+    failed = luray_submit(head, tmp_path, "publish", settings)
+    assert failed.returncode == 1
+    assert "FAILED" in failed.stdout
+    assert "expected a finished product, found luray.finished = false" in failed.stdout
+
+    done = submit(head, "infer", settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first = re.search(r"^infer: (\d+)/", done.stdout, re.MULTILINE)
+    assert first
+    assert int(first[1]) >= 0.7 * after.total, "it goes on where it was"
+    assert_equals_serial(run, serial(run))
+    exported = requests.get(head.metrics, timeout=10).text
+    names = set(re.findall(r"^(ray_luray_\w+)\{", exported, re.MULTILINE))
+    assert names | {"ray_luray_retries_total"} == set(EXPORTED), "a counter is exported once it has counted"
+
+
+def test_a_job_without_the_token_is_refused(head, tmp_path):
+    assert requests.get(f"{head.dashboard}/api/jobs/", timeout=10).status_code in (401, 403)
+    thief = Head(head.dashboard, head.metrics, head.env | {"RAY_AUTH_TOKEN": "0" * 64})
+    refused = luray_submit(thief, tmp_path, "infer", [f"output={tmp_path}"])
+    assert refused.returncode == 1
+    assert "wants another token: set RAY_AUTH_TOKEN" in refused.stderr
+    assert head.env["RAY_AUTH_TOKEN"] not in refused.stderr + refused.stdout
+
+
+def test_an_output_that_would_go_with_the_job_is_refused_by_the_job_and_before_it(head, tmp_path):
+    for refused in (submit(head, "infer", []), luray_submit(head, tmp_path, "infer", [])):
+        assert refused.returncode == 1
+        assert "--set output=s3://bucket/demo" in " ".join((refused.stdout + refused.stderr).split())
+
+
+def test_where_no_cluster_is_the_address_is_named(tmp_path):
+    nobody = Head("http://127.0.0.1:9", "", dict(os.environ))
+    refused = luray_submit(nobody, tmp_path, "infer", [f"output={tmp_path}"])
+    assert refused.returncode == 1
+    assert "http://127.0.0.1:9: no Ray dashboard answers" in refused.stderr
+
+
+def test_a_job_carries_the_code_the_run_file_and_the_inputs_beside_it_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs, other = tmp_path / "inputs", tmp_path / "other"
+    for folder in (inputs, other):
+        folder.mkdir()
+        (folder / "map.tif").write_bytes(b"1234")
+    run = load_run(demo_run(), ["output=/shared/out", "sources.0.path=inputs", f"sources.1.path={other}"])
+    for stage, expected in (("infer", {"luray", "run.toml"}), ("build", {"luray", "run.toml", "inputs"})):
+        folder = tmp_path / stage
+        folder.mkdir()
+        pack(run, demo_run(), folder, stage=stage)
+        assert {path.name for path in folder.iterdir()} == expected
+        assert not list(folder.rglob("__pycache__"))
+    assert (folder / "inputs/map.tif").read_bytes() == b"1234"
+    with (inputs / "large.tif").open("wb") as file:
+        file.truncate(CARRIED)
+    with pytest.raises(ValueError, match=r"can carry 100 MiB: inputs \(100 MiB\); put them where the cluster can read"):
+        pack(run, demo_run(), tmp_path / "full", stage="run")
+    above = load_run(demo_run(), ["output=/shared/out", "sources.0.path=../" + tmp_path.name + "/inputs"])
+    with pytest.raises(ValueError, match="lies above the working directory"):
+        pack(above, demo_run(), tmp_path / "full", stage="build")
+
+
+def test_every_job_is_a_verb_of_the_command_line():
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    called = {path.stem: re.search(r'main\("(\w+)"\)', path.read_text())[1] for path in (ROOT / "jobs").glob("*.py")}
+    assert called == {"build_cube": "build", "train": "train", "infer": "infer", "evaluate": "evaluate",
+                      "publish": "publish", "pipeline": "run"}
+    assert set(called.values()) | set(STAGES) <= verbs
+
+
+def submit(head: Head, job: str, settings: list[str]) -> subprocess.CompletedProcess[str]:
+    """What the guide says: `ray job submit --working-dir . -- python jobs/<job>.py RUN.toml`, to its end."""
+    return head.call(*words(head, job, settings), cwd=ROOT)
+
+
+def begin(head: Head, settings: list[str]) -> str:
+    """Submit an inference and do not wait for it; returns its id."""
+    started = head.call(*words(head, "infer", settings, "--no-wait"), cwd=ROOT)
+    found = re.search(r"raysubmit_\w+", started.stdout)
+    assert found, started.stdout + started.stderr
+    return found[0]
+
+
+def words(head: Head, job: str, settings: list[str], *options: str) -> list[str]:
+    return ["ray", "job", "submit", f"--address={head.dashboard}", *options, "--working-dir", ".", "--", "python",
+            f"jobs/{job}.py", "luray/sandbox/run.toml", *(part for setting in settings for part in ("--set", setting))]
+
+
+def luray_submit(head: Head, folder: Path, stage: str, settings: list[str]) -> subprocess.CompletedProcess[str]:
+    """Submit a stage with `luray submit` from a folder that has nothing of luray in it."""
+    return head.call("luray", "submit", str(demo_run()), "--stage", stage, "--address", head.dashboard,
+                     *(part for setting in settings for part in ("--set", setting)), cwd=folder)
+
+
+def wait_for_share(product: str, share: float) -> None:
+    """Wait until so much of a product is done."""
+    until = time.monotonic() + 90
+    while time.monotonic() < until:
+        with suppress(ValueError, OSError):  # it is only being created
+            found = status_of(product)
+            if sum(found.done.values()) >= share * found.total:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"{product} is not {share} done after 90 s")
+
+
+def driver_of(script: str) -> int:
+    """The one process that runs a script as a job."""
+    [process] = named(f"python\0{script}")
+    return process
