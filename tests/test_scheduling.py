@@ -52,6 +52,32 @@ def test_everything_is_done_whatever_happens_to_workers(rows, cols, steps, chain
     assert sum(isinstance(job, Errand) for job in sim.done) == errands
 
 
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(1, 3), cols=st.integers(1, 4), steps=st.integers(1, 4), chains=st.integers(1, 2),
+       when=st.integers(1, 60), errands=st.integers(0, 9), seed=st.integers(0, 999))
+def test_after_closing_nothing_is_begun_and_what_can_be_reduced_is(rows, cols, steps, chains, when, errands, seed):
+    chance, made = random.Random(seed), fronts(rows, cols, steps=steps, chains=chains)
+    closed, begun = [], []
+
+    def duration(worker, job):
+        begun.append(job)
+        return chance.uniform(0.1, 2)
+
+    def harm(sim):
+        if sum(sim.done.values()) == when:
+            sim.scheduler.close()
+            closed.append(when)
+            begun.clear()
+
+    sim = Simulation(scheduler(made, errands=errands), duration, delay=chance.uniform(0, 5), harm=harm)
+    sim.run()
+    assert bool(closed) == (sum(sim.done.values()) >= when)
+    assert not closed or all(job.kind == "reduce" for job in begun)
+    assert all(task.kind == "predict" for front in made for task in front.ready())
+    assert not any(front.running for front in made)
+    assert not any(hand.jobs for hand in sim.scheduler.hands.values())
+
+
 def test_as_many_workers_are_asked_for_as_jobs_wait_but_no_more_than_the_most():
     for tiles, most, expected in ((2, 8, 2), (12, 8, 8)):
         made = scheduler(fronts(1, tiles, steps=1), high=most)
