@@ -322,7 +322,7 @@ def _stages(run: RunConfig, *, restart: bool) -> None:
     _build(run)
     _train(run, restart=restart)
     _infer(run, restart=restart and stages.is_of_another_run(run))
-    if run.evaluation.tests:
+    if run.evaluation.tests and not stages.is_evaluated(run):
         _evaluate(run)
     _plot(run)
     _publish(run)

@@ -1,5 +1,6 @@
 """The stages of a run file, each resumable and each usable alone: what the commands and the jobs call."""
 
+import json
 from collections.abc import Sequence
 
 import luray.distributed.build
@@ -8,7 +9,7 @@ import luray.distributed.evaluate
 import luray.distributed.infer
 import luray.distributed.train
 from luray.catalog.read import find_assets
-from luray.config import RunConfig
+from luray.config import RolloutTest, RunConfig
 from luray.cube.build import BuildPlan, plan_build
 from luray.cube.check import REFUSALS, CheckReport, Opened
 from luray.cube.create import ONE_MAP, Several
@@ -27,7 +28,7 @@ from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction, Role
 from luray.sources import Source, SourceConfig, open_source
-from luray.storage import exists, remove
+from luray.storage import exists, read_object, remove
 
 VERIFIED_AT_ONCE = 64
 """Tile-years checked between two reports of progress."""
@@ -220,15 +221,10 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     """
     if not run.evaluation.tests:
         raise ValueError("the run file has no [[evaluation.tests]]; add one with name, start and stop")
-    outcomes, plan, asked = [], None, asked_of(run)
+    outcomes, plan, scored = [], None, {}
     for test in run.evaluation.tests:
-        span, url = test.span, run.path("evaluation", f"{test.name}.zarr")
-        several = Several(members=min(1, asked.members))
-        product, point = run.inference.span, test.operating_point or run.inference.operating_point
-        if (test.start == product.observed[test.direction == "forward"] and test.stop in product.years
-                and point == run.inference.operating_point):
-            span, url, several = product, run.product, asked
-        plan = rollout_of(run, span, url, point=point, several=several)
+        plan = _tested(run, test)
+        url, scored[test.name] = plan.product.url, plan.product.fingerprint
         if url != run.product and plan.product.is_of_another_run:
             plan.product.remove()  # a rollout of an earlier model is nobody's result
         with leased(url) as lease:
@@ -244,10 +240,29 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     assert plan
     model = (f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
              f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps")
-    scored = EvaluationReport(tuple(outcomes), plan.cube.legend, model,
-                              (*plan.cube.caveats, *_scored(run)))
-    scored.write(run.path("report"))
-    return scored
+    written = EvaluationReport(tuple(outcomes), plan.cube.legend, model, (*plan.cube.caveats, *_scored(run)), scored)
+    written.write(run.path("report"))
+    return written
+
+
+def is_evaluated(run: RunConfig) -> bool:
+    """True when the report scores every test of the run, as the models now there roll it out."""
+    try:
+        found = json.loads(read_object(run.path("report", "metrics.json")) or b"{}").get("scored")
+    except ValueError:  # spoilt, and to be written anew
+        return False
+    return bool(found == {test.name: _tested(run, test).product.fingerprint for test in run.evaluation.tests})
+
+
+def _tested(run: RunConfig, test: RolloutTest) -> Run:
+    """The rollout of a test: the product itself where that begins and ends as the test does."""
+    span, url, asked = test.span, run.path("evaluation", f"{test.name}.zarr"), asked_of(run)
+    several = Several(members=min(1, asked.members))
+    product, point = run.inference.span, test.operating_point or run.inference.operating_point
+    if (test.start == product.observed[test.direction == "forward"] and test.stop in product.years
+            and point == run.inference.operating_point):
+        span, url, several = product, run.product, asked
+    return rollout_of(run, span, url, point=point, several=several)
 
 
 def _scored(run: RunConfig) -> list[str]:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -112,6 +112,8 @@ class Report:
     model: str
     """Description of the model: architecture, training years, device."""
     caveats: tuple[str, ...] = ()
+    scored: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of the rollout that each test scored."""
 
     def __post_init__(self) -> None:
         names = [outcome.name for outcome in self.outcomes]
@@ -144,7 +146,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Everything in the report, ready for JSON."""
         return {"model": self.model, "legend": self.legend.name, "caveats": list(self.caveats),
-                "definitions": DEFINITIONS, "published_on_other_data": PUBLISHED,
+                "scored": dict(self.scored), "definitions": DEFINITIONS, "published_on_other_data": PUBLISHED,
                 "tests": [self._test(outcome) for outcome in self.outcomes]}
 
     def _test(self, outcome: Outcome) -> dict[str, Any]:

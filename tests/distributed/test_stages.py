@@ -145,7 +145,9 @@ def test_a_year_missing_in_the_middle_is_named_before_anything_is_written(place,
 def test_evaluation_equals_a_direct_computation(place, tmp_path):
     run = place.run(tmp_path / "out")
     give_models(run)
+    assert not stages.is_evaluated(run)
     report = stages.evaluate(run)
+    assert stages.is_evaluated(run)
     cube, everything = Cube.open(run.cube), run.tiles.everything
     codes = xr.open_zarr(run.product).land_use.sel(year=2006).values
     direct = score(tile_statistics(cube.state(2004, everything), cube.state(2006, everything),
@@ -156,8 +158,10 @@ def test_evaluation_equals_a_direct_computation(place, tmp_path):
     assert skill.by_year["model"][1].accuracy == pytest.approx(direct.accuracy, rel=1e-12)
     assert skill.by_year["model"][1].figure_of_merit == pytest.approx(direct.figure_of_merit, rel=1e-12)
     aside = place.run(tmp_path / "out", 'evaluation.tests=[{name="aside", start=2003, stop=2005}]')
+    assert not stages.is_evaluated(aside)
     assert stages.evaluate(aside).skills["aside", "raw"].years == (2004, 2005)
     give_models(aside, seed=5)
+    assert not stages.is_evaluated(aside)
     assert stages.evaluate(aside).skills["aside", "raw"].years == (2004, 2005), "an earlier model's rollout is replaced"
     written = json.loads((tmp_path / "out/report/metrics.json").read_text())
     assert written["tests"]
@@ -180,11 +184,13 @@ def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     options = [part for s in settings_of(place.world, tmp_path / "out") for part in ("--set", s)]
     runner = CliRunner()
     said = {}
-    for verb in ("build", "train", "infer", "evaluate", "plot", "publish", "verify"):
+    for verb in ("build", "train", "infer", "evaluate", "plot", "publish", "verify", "run"):
         result = runner.invoke(app, [verb, str(file), *options], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         said[verb] = result.output
     assert "persistence" in said["evaluate"]
+    assert "persistence" not in said["run"], "what is done is not done again"
+    assert said["run"].count("trained earlier") == 2
     catalog = pystac.Catalog.from_file(str(tmp_path / "out/stac/catalog.json"))
     item = next(catalog.get_items(recursive=True))
     with xr.open_zarr(item.assets["data"].get_absolute_href()) as product:
