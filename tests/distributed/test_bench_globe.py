@@ -107,5 +107,5 @@ def test_memory_and_time_of_children_count():
         assert proportional(child.pid) > held
         child.communicate(b"\n")
     assert proportional(child.pid) == 0
-    assert watch.peak > quiet.peak + held
+    assert watch.peak > quiet.peak + held / 2, "the cluster of other tests may shrink meanwhile"
     assert 0.9 < watch.cpu_seconds - quiet.cpu_seconds < 5

@@ -199,7 +199,7 @@ def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_
     there = json.loads(done.stdout.splitlines()[-1])
     jobs = there.pop("jobs")
     assert there == {"first": 1, "grown": 3, "killed": 2, "joined": 3}
-    assert len(jobs) == 4, "every node that joined was used"
+    assert len(jobs) >= 4, "every node that joined was used"
     assert_equals_serial(run, expected)
 
 

@@ -33,6 +33,7 @@ def head():
         yield found
 
 
+@pytest.mark.timeout(600)
 def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_path, head):
     settings = settings_of(place.world, tmp_path / "out", *AHEAD)
     run = load_run(demo_run(), settings)
