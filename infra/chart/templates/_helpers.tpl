@@ -161,7 +161,8 @@ spec:
 - -c
 - >-
   ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message "pod is terminating"
-  --deadline-remaining-seconds {{ $seconds }}; sleep {{ $seconds }}
+  --deadline-remaining-seconds {{ $seconds }};
+  for ((i = 0; i < {{ $seconds }}; i++)); do grep -qsx raylet /proc/[0-9]*/comm || break; sleep 1; done
 {{- end -}}
 
 {{/* A stage that runs is told to stop and waited for: it finishes the tile-years in hand. */}}
@@ -170,7 +171,7 @@ spec:
 - -c
 - |
   import time
-  from ray.job_submission import JobStatus, JobSubmissionClient
+  from ray.job_submission import JobSubmissionClient
   client = JobSubmissionClient("http://127.0.0.1:8265")
   running = [job.submission_id for job in client.list_jobs() if job.submission_id and not job.status.is_terminal()]
   for name in running:
