@@ -19,9 +19,10 @@ from tests.infra.helm import CHART, HERE, ROOT, Manifests, Render
 STAGES = ("build", "train", "infer", "evaluate", "publish", "pipeline")
 OVERLAYS = ("", "gke", "eks", "kind")
 GPU = {"gpu.max": 4, "image.gpu": "luray:cuda"}
-EVERY_OPTION = {**GPU, "authSecret": "token", "kueue.queue": "maps", "metrics.podMonitor": True,
-                "args": ["--set", "a.b=1"], "metrics.podMonitorLabels": {"release": "prometheus"}, "run": "name = 'x'\n",
-                "env": {"LURAY_X": "1"}, "network.clients": [{"podSelector": {"matchLabels": {"client": "true"}}}]}
+EVERY_OPTION = {
+    **GPU, "authSecret": "token", "kueue.queue": "maps", "metrics.podMonitor": True, "args": ["--set", "a.b=1"],
+    "metrics.podMonitorLabels": {"release": "prometheus"}, "run": "name = 'x'\n", "env": {"X": "1"},
+    "network.clients": [{"podSelector": {"matchLabels": {"may": "ask"}}}]}
 CASES = [(overlay, {"stage": stage, **({} if overlay == "kind" else GPU)})
          for overlay in OVERLAYS for stage in ("", *STAGES)]
 CASES += [("", {"stage": stage}) for stage in ("", "infer")]
