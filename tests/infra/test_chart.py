@@ -404,6 +404,17 @@ def test_kind_needs_no_values_and_shares_a_volume(render: Render) -> None:
     assert not of("PersistentVolumeClaim", render())
 
 
+def test_the_guides_run_file_for_kind_is_on_the_volume(tmp_path: Path) -> None:
+    guide = (ROOT / "infra/README.md").read_text()
+    (old, new), = re.findall(r"sed 's#(\S+)#(\S+)#' luray/sandbox/run.toml", guide)
+    (world,) = re.findall(r"write_sandbox\('(\S+)', SandboxConfig\(\)\)", guide)
+    file = tmp_path / "kind.toml"
+    file.write_text((ROOT / "luray/sandbox/run.toml").read_text().replace(old, new))
+    run = load_run(file)
+    assert run.output == "/data/demo"
+    assert all(source.path.startswith(f"{world}/") for source in run.sources)
+
+
 # ---- wrong values
 
 

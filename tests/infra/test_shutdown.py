@@ -87,7 +87,7 @@ def until(true: Callable[[], Any], *, seconds: float) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "took too long"
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 @pytest.fixture(scope="module")

@@ -30,12 +30,16 @@ annotations:
 
 {{/* Variables of every pod: places below the bucket, those of `env` over them. */}}
 {{- define "luray.env" -}}
-{{- $bucket := trimSuffix "/" (required "bucket is empty: set it to gs://..., s3://... or, with volume.size, /data" .Values.bucket) -}}
+{{- $bucket := required "bucket is empty: set it to gs://..., s3://... or, with volume.size, /data" .Values.bucket -}}
 {{- if and (hasPrefix "/" $bucket) (not .Values.volume.size) -}}
-{{- fail (printf "bucket %s is a folder but volume.size is empty: no two pods share a folder; set volume.size, or a bucket" $bucket) -}}
+{{- fail (printf "bucket %s is a folder but volume.size is empty: pods share none; set volume.size, or a bucket" $bucket) -}}
 {{- end -}}
-{{- $places := dict "LURAY_BUCKET" $bucket "LURAY_INPUTS" (printf "%s/inputs" $bucket) "LURAY_CATALOG" (printf "%s/stac/catalog.json" $bucket) "LURAY_OUTPUT" (printf "%s/output" $bucket) "HOME" "/tmp" "RAY_USAGE_STATS_ENABLED" "0" -}}
-{{- range $name, $value := merge (deepCopy .Values.env) $places }}
+{{- $bucket = trimSuffix "/" $bucket -}}
+{{- $ours := dict "HOME" "/tmp" "RAY_USAGE_STATS_ENABLED" "0" "LURAY_BUCKET" $bucket -}}
+{{- range $name, $below := dict "INPUTS" "inputs" "CATALOG" "stac/catalog.json" "OUTPUT" "output" -}}
+{{- $_ := set $ours (printf "LURAY_%s" $name) (printf "%s/%s" $bucket $below) -}}
+{{- end -}}
+{{- range $name, $value := merge (deepCopy .Values.env) $ours }}
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
@@ -130,7 +134,7 @@ spec:
   volumes:
     - name: tmp
       emptyDir: {}
-    - name: ray-logs  # KubeRay's name for it: the autoscaler's container shares it; logs, and what the object store spills
+    - name: ray-logs  # KubeRay's name, so that the autoscaler shares it: logs, and what the object store spills
       emptyDir:
         sizeLimit: {{ .group.disk }}
     {{- include "luray.volumes" .root | nindent 4 }}
@@ -183,7 +187,7 @@ spec:
 
 {{/* The cluster: what RayCluster and RayJob share. */}}
 {{- define "luray.cluster" -}}
-{{- $image := required "image.cpu is empty: set it to the image that you built and pushed, best by digest" .Values.image.cpu -}}
+{{- $image := required "image.cpu is empty: set it to the image you built and pushed, best by digest" .Values.image.cpu -}}
 rayVersion: {{ include "luray.rayVersion" . }}
 enableInTreeAutoscaling: true
 autoscalerOptions:
@@ -224,7 +228,7 @@ workerGroupSpecs:
     rayStartParams: {}
     template:
       {{- $its := eq $name "cpu" | ternary $image $.Values.image.gpu }}
-      {{- if not $its }}{{ fail "gpu.max is above 0 but image.gpu is empty: set it to the image of VARIANT=cuda" }}{{ end }}
+      {{- $_ := required "gpu.max is above 0 but image.gpu is empty: set it to the image of VARIANT=cuda" $its }}
       {{- include "luray.pod" (dict "root" $ "name" $name "group" $group "image" $its) | nindent 6 }}
   {{- end }}
   {{- end }}
