@@ -109,7 +109,7 @@ spec:
       securityContext:
         {{- include "luray.containerSecurity" . | nindent 8 }}
       env:
-        {{- include "luray.env" .root | nindent 8 }}
+        {{- include "luray.env" .root | trim | nindent 8 }}
         {{- if $head }}
         - name: RAY_JOB_STOP_WAIT_TIME_S  # for a stopped stage to finish what it has in hand
           value: {{ sub (include "luray.grace" .) 20 | quote }}
