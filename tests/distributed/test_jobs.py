@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ from luray.distributed.metrics import EXPORTED
 from luray.distributed.submit import CARRIED, pack
 from luray.sandbox import demo_run
 from tests.distributed.conftest import settings_of
-from tests.distributed.head import Head, head_node
 from tests.distributed.processes import named
 from tests.distributed.test_infer import assert_equals_serial, serial
+from tests.head import Head, head_node
 
 ROOT = Path(luray.__file__).parents[1]
 AHEAD = ("inference.years=[2000, 2040]", "inference.workers=1", "inference.operating_point=unbiased")
@@ -75,7 +76,7 @@ def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_
 
 def test_a_job_without_the_token_is_refused(head, tmp_path):
     assert requests.get(f"{head.dashboard}/api/jobs/", timeout=10).status_code in (401, 403)
-    thief = Head(head.dashboard, head.metrics, head.env | {"RAY_AUTH_TOKEN": "0" * 64})
+    thief = replace(head, env=head.env | {"RAY_AUTH_TOKEN": "0" * 64})
     refused = luray_submit(thief, tmp_path, "infer", [f"output={tmp_path}"])
     assert refused.returncode == 1
     assert "wants another token: set RAY_AUTH_TOKEN" in refused.stderr
@@ -89,7 +90,7 @@ def test_an_output_that_would_go_with_the_job_is_refused_by_the_job_and_before_i
 
 
 def test_where_no_cluster_is_the_address_is_named(tmp_path):
-    nobody = Head("http://127.0.0.1:9", "", dict(os.environ))
+    nobody = Head("http://127.0.0.1:9", "", "", dict(os.environ))
     refused = luray_submit(nobody, tmp_path, "infer", [f"output={tmp_path}"])
     assert refused.returncode == 1
     assert "http://127.0.0.1:9: no Ray dashboard answers" in refused.stderr

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from luray.distributed.metrics import EXPORTED
 from tests.infra.helm import ROOT
 
-LURAY = {"ray_luray_tile_years_total", "ray_luray_windows_total", "ray_luray_retries_total",
-         "ray_luray_tile_years_left", "ray_luray_queue", "ray_luray_workers"}
+LURAY = set(EXPORTED)
 RAY = {"ray_node_cpu_utilization", "ray_node_mem_used", "ray_node_mem_total", "ray_object_store_memory"}
 """As Ray 2.60 names them at its metrics port."""
 WORDS = {"sum", "max", "by", "rate", "increase", "run", "Location", "m"}
