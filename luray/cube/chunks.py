@@ -3,7 +3,9 @@
 Training reads the same chunks over and over, in several threads; inference reads each once, from the top down.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, product
 from math import prod
 from typing import Any, NamedTuple
@@ -14,12 +16,14 @@ from numpy.typing import NDArray
 from zarr.buffer.cpu import NDBuffer
 
 from luray.cube.kept import Kept
-from luray.storage import accessing
+from luray.storage import accessing, is_local
 
 Key = tuple[Any, ...]
 
 STRIP_BYTES = 2**25
 """Most bytes of a strip; it has at least the rows of one chunk."""
+REMOTE_STRIPS = 4
+"""Strips that are asked for at once where a store answers late: of a shard, Zarr asks for one chunk after the other."""
 
 
 class Strip(NamedTuple):
@@ -56,22 +60,34 @@ class Chunks:
     def strips(self, path: str, rows: slice, cols: Sequence[slice]) -> Iterator[Strip]:
         """Strips of an array with all of its first axes, its pieces of columns joined; no chunk is kept.
 
-        Whoever needs a large piece once needs no more memory than for a strip of it.
+        Whoever needs a large piece once needs no more memory than for a strip of it, or for several from a remote store.
         """
         array = self._array(path)
         high, lead, width = array.chunks[-2], array.shape[:-2], sum(c.stop - c.start for c in cols)
         n = max(1, STRIP_BYTES // (prod(lead) * high * width * array.dtype.itemsize)) * high
-        edges = [rows.start, *range((rows.start // n + 1) * n, rows.stop, n), rows.stop]
-        values = np.zeros((*lead, 1 + max(b - a for a, b in pairwise(edges)), width), array.dtype)
-        above = 0
-        for top, bottom in pairwise(edges):
-            values[..., 0, :], above, left = values[..., above, :], bottom - top, 0
+        spans = list(pairwise([rows.start, *range((rows.start // n + 1) * n, rows.stop, n), rows.stop]))
+        shape = *lead, 1 + max(bottom - top for top, bottom in spans), width
+        buffers = [np.zeros(shape, array.dtype) for _ in spans[: 1 if is_local(self._url) else REMOTE_STRIPS]]
+
+        def read(number: int) -> None:
+            (top, bottom), left = spans[number], 0
             for c in cols:
-                out = values[..., 1 : 1 + above, left : left + c.stop - c.start]
-                left += c.stop - c.start
+                here = slice(left, left := left + c.stop - c.start)
+                out = NDBuffer.from_numpy_array(buffers[number % len(buffers)][..., 1 : 1 + bottom - top, here])
                 with accessing(self._url):
-                    array.get_basic_selection((..., slice(top, bottom), c), out=NDBuffer.from_numpy_array(out))
-            yield Strip(slice(top, bottom), values)
+                    array.get_basic_selection((..., slice(top, bottom), c), out=out)
+
+        with ThreadPoolExecutor(len(buffers)) as pool:
+            arriving = deque(pool.submit(read, number) for number in range(len(buffers)))
+            above = np.zeros((*lead, width), array.dtype)
+            for number, (top, bottom) in enumerate(spans):
+                arriving.popleft().result()
+                values = buffers[number % len(buffers)]
+                values[..., 0, :] = above
+                yield Strip(slice(top, bottom), values)
+                above = values[..., bottom - top, :].copy()
+                if number + len(buffers) < len(spans):
+                    arriving.append(pool.submit(read, number + len(buffers)))
 
     def width(self, path: str) -> int:
         """Columns of a chunk of an array."""
