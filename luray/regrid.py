@@ -4,6 +4,7 @@ Arrays are resampled where they are used: a map holds, for every fine row and co
 needs. It is computed once for the whole axis, so a value never depends on the box that asked for it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
@@ -46,6 +47,15 @@ class AxisMap(NamedTuple):
         """The same map on an array that holds only `pieces`, joined."""
         cells = np.concatenate([np.arange(p.start, p.stop) for p in pieces])
         return AxisMap(np.searchsorted(cells, self.low), np.searchsorted(cells, self.high), self.weight)
+
+
+def joined(pieces: Sequence[slice], *, gap: int) -> list[slice]:
+    """Pieces in ascending order, those joined that are less than `gap` cells apart."""
+    found = [pieces[0]]
+    for piece in pieces[1:]:
+        near = piece.start - found[-1].stop < gap
+        found[-1:] = [slice(found[-1].start, piece.stop)] if near else [found[-1], piece]
+    return found
 
 
 def same(n: int) -> AxisMap:

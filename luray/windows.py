@@ -5,7 +5,7 @@ A *window* is a core and `margin` cells around it; a *tile* is a rectangle of wh
 windows are active depends on tiles, workers or scheduling.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -174,6 +174,12 @@ class Tiling:
     def neighbours(self, tile: Tile) -> frozenset[Tile]:
         """Tiles that a tile's windows reach, itself excluded unless the globe is one tile wide."""
         return frozenset(e.neighbour for e in self.exchanges(tile))
+
+
+def hull(boxes: Sequence[Box]) -> Box:
+    """The smallest box around some."""
+    rows, cols = min(b.row for b in boxes), min(b.col for b in boxes)
+    return Box(rows, cols, max(b.row + b.height for b in boxes) - rows, max(b.col + b.width for b in boxes) - cols)
 
 
 def _intersection(a: Box, b: Box) -> Box | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from luray.grid import Grid
 from luray.model.features import Bilinear, Categories, Context, Features, Nearest, category, changes, fill, scaled
 from luray.model.rollout import Sample
 from luray.model.samples import Draw
-from luray.regrid import AxisMap, Method, gather, grid_map, interpolate, same
+from luray.regrid import AxisMap, Method, gather, grid_map, interpolate, joined, same
 from luray.schema import F32, HILDA, OUTSIDE, U8, Bool, Legend, Variable
 from luray.storage import accessing
 from luray.windows import Box, Tiling
@@ -52,6 +52,8 @@ class Layer(NamedTuple):
                 return path, (lead[0] - first,)
         return self.path, lead
 
+
+Indexed = TypeVar("Indexed", NDArray[Any], range)
 
 Pieces = tuple[list[slice], list[slice]]
 """Native rows and native columns, each in one piece or several."""
@@ -298,6 +300,16 @@ class Held:
             first += variable.channels
 
 
+class Part(NamedTuple):
+    """Consecutive continuous static variables that are resampled alike, and the channels they are written to."""
+
+    variables: tuple[Variable, ...]
+    at: slice
+    """Which of the variables of their layer they are."""
+    out_HWN: F32
+    first: int
+
+
 @dataclass
 class Region:
     """The model's inputs inside a box, gathered from native arrays that are read once.
@@ -380,32 +392,31 @@ class Region:
         rows, cols = np.arange(self.box.height), np.arange(self.box.width)
         runs, codes = list[Nearest](), list[Categories]()
         for layer in self.cube.static:
-            values = self._values(layer, ())
-            for alike, native in _alike(layer, values):
-                n = sum(v.channels for v in alike)
+            parts = list[Part]()
+            for alike, at in _alike(layer, range(len(layer.variables))):
                 if _categorical(alike[0]):
-                    codes += self._hold(layer, alike, native).categories(first)
+                    codes += self._hold(layer, alike, self._values(layer, ())[at.start : at.stop]).categories(first)
                 else:
                     if not runs or filled == runs[-1].values_YXN.shape[2]:
                         runs.append(Nearest(next(arrays), rows, cols, first))
                         filled = 0
-                    self._lay(layer, alike, native, runs[-1].values_YXN, filled)
-                    filled += n
-                first += n
+                    parts.append(Part(alike, slice(at.start, at.stop), runs[-1].values_YXN, filled))
+                    filled += len(alike)
+                first += sum(v.channels for v in alike)
+            if parts:
+                self._lay(layer, parts)
         return runs, codes
 
-    def _lay(self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any], out_HWN: F32,
-             first: int) -> None:
-        """Write continuous static variables at every cell of the region into channels from the first."""
-        if variables[0].resampling == "nearest":
-            held = self._hold(layer, variables, native_VYX)
-            for piece in held.seen((slice(None), slice(None))):
-                out_HWN[..., first : first + held.channels] = np.moveaxis(piece, 0, -1)
-            return
-        scale = np.array([v.scale for v in variables], np.float32)
-        if any(v.transform != "linear" for v in variables):
-            native_VYX, scale = np.concatenate(list(map(scaled, native_VYX, variables))), np.ones_like(scale)
-        interpolate(native_VYX, scale, *self._maps(layer, "bilinear"), out_HWN, first)
+    def _lay(self, layer: Layer, parts: Sequence[Part]) -> None:
+        """Write continuous static variables at every cell of the region, as strips of their native cells arrive."""
+        native_rows, native_cols = self.pieces[layer.path]
+        pieces = joined(native_cols, gap=self.cube.chunks.width(layer.path))
+        for strip in self.cube.chunks.strips(layer.path, slice(native_rows[0].start, native_rows[-1].stop), pieces):
+            for part in parts:
+                rows, cols = grid_map(layer.grid, self.cube.grid, part.variables[0].resampling).take(self.box)
+                here = slice(*np.searchsorted(rows.high, (strip.rows.start, strip.rows.stop)))  # high = low or low + 1
+                maps = rows.take(here).within([slice(strip.rows.start - 1, strip.rows.stop)]), cols.within(pieces)
+                _lay_rows(part, strip.values[part.at], *maps, part.out_HWN[here])
 
     def _held(self, layer: Layer, year: int) -> list[Held]:
         """Variables of a layer in a year."""
@@ -454,7 +465,22 @@ def _categorical(variable: Variable) -> bool:
     return bool(variable.categories)
 
 
-def _alike(layer: Layer, values_VYX: NDArray[Any]) -> Iterator[tuple[tuple[Variable, ...], NDArray[Any]]]:
+def _lay_rows(part: Part, native_VYX: NDArray[Any], rows: AxisMap, cols: AxisMap, out_HWN: F32) -> None:
+    """Write some variables, at the rows that a strip of their native cells determines."""
+    scale = np.array([v.scale for v in part.variables], np.float32)
+    nearest = part.variables[0].resampling == "nearest"
+    if nearest:
+        native_VYX = gather(native_VYX, rows, cols, method="nearest")
+    if nearest or any(v.transform != "linear" for v in part.variables):
+        native_VYX = np.concatenate(list(map(scaled, native_VYX, part.variables)))
+        scale = np.ones_like(scale)
+    if nearest:
+        out_HWN[..., part.first : part.first + len(native_VYX)] = np.moveaxis(native_VYX, 0, -1)
+    else:
+        interpolate(native_VYX, scale, rows, cols, out_HWN, part.first)
+
+
+def _alike(layer: Layer, values_VYX: Indexed) -> Iterator[tuple[tuple[Variable, ...], Indexed]]:
     """Consecutive variables that are resampled alike and have categories or none, and their values."""
     first = 0
     for _, variables in groupby(layer.variables, lambda v: (v.resampling, _categorical(v))):

@@ -24,7 +24,7 @@ from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
 from luray.sampling import Draws, perturbed, sample
 from luray.schema import I32, OUTSIDE, U8, Bool, Direction
-from luray.windows import Box, Exchange, Tile, Tiling
+from luray.windows import Box, Exchange, Tile, Tiling, hull
 
 KEPT_BYTES = 2**30
 """Bytes of the inputs of tiles that a worker keeps; of maps it keeps a quarter as many."""
@@ -253,12 +253,14 @@ class TileYears:
         return prior
 
     def _inputs_of(self, tile: Tile, scenario: str) -> tuple[Region, Bool]:
-        """Inputs of a tile as a scenario has them, static ones read once for all; and its land."""
+        """Inputs of a tile's active windows as a scenario has them, static ones read once for all; and its land."""
         kept = self._inputs.get(tile)
         if kept is None:
             box = self.tiling.tile_box(tile)
-            inputs = self.run.cube.region(self.tiling.padded(box))
-            kept = inputs, {}, self.run.cube.land(box)
+            land = self.run.cube.land(box)
+            windows = [self.tiling.window_box(core) for core in self.tiling.active_cores(box, land)]
+            inputs = self.run.cube.region(hull(windows))
+            kept = inputs, {}, land
             self._inputs.put(tile, kept, n_bytes=inputs.n_bytes + kept[2].nbytes)
         inputs, views, land = kept
         if scenario not in views:
