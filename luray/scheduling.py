@@ -191,10 +191,12 @@ class Scheduler:
         return sent
 
     def done(self, worker: int, job: Job | Errand, now: float) -> bool:
-        """A worker has done a job; False where another one was first."""
+        """A worker has done a job; False where another one was first, or the worker has left with what came of it."""
         hand = self.hands.get(worker)
         if hand:
             self._took.setdefault(job.kind, deque(maxlen=REMEMBERED)).append(hand.end(job, now))
+        elif job.kind == "predict":
+            return False
         if isinstance(job, Errand):
             first = job in self._open
             self._open.discard(job)

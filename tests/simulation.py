@@ -14,13 +14,14 @@ from luray.scheduling import Errand, Job, Scheduler
 class Simulation:
     """Drives a scheduler to its end. `duration(worker, job)` in seconds; workers come `delay` seconds after they are
     hired, while fewer than `room` are there. `harm(simulation)` is called whenever a job is done; every `tick` seconds
-    the scheduler looks at the clock, though nothing happens.
+    the scheduler looks at the clock, though nothing happens. With `echoes` one hears what a worker did after its death.
     """
 
     def __init__(self, scheduler: Scheduler, duration: Callable[[int, Job | Errand], float], *, delay: float = 0.0,
-                 room: int = 10**6, harm: Callable[["Simulation"], None] = lambda _: None, tick: float = 0.0) -> None:
+                 room: int = 10**6, harm: Callable[["Simulation"], None] = lambda _: None, tick: float = 0.0,
+                 echoes: bool = False) -> None:
         self.scheduler, self.duration, self.delay, self.room, self.harm = scheduler, duration, delay, room, harm
-        self.tick = tick
+        self.tick, self.echoes = tick, echoes
         self.now, self.alive, self.done, self.busy = 0.0, set(), Counter(), 0.0
         self._events, self._order, self._dead, self._late = [], count(), set(), Counter()
         if tick:
@@ -52,7 +53,7 @@ class Simulation:
                 self._at(self.now + self.tick, "tick", -1, None)
             elif job.kind == "predict" and self._late[worker]:
                 self._at(self.now + self._late.pop(worker), "done", worker, job)
-            elif worker not in self._dead:
+            elif worker not in self._dead or self.echoes:
                 self.done[job] += self.scheduler.done(worker, job, self.now)
                 self.harm(self)
         raise AssertionError("does not end")

@@ -27,9 +27,9 @@ def scheduler(made, *, low=1, high=4, errands=0):
 @settings(max_examples=60, deadline=None)
 @given(rows=st.integers(1, 3), cols=st.integers(1, 4), steps=st.integers(0, 4), chains=st.integers(1, 3),
        low=st.integers(1, 2), more=st.integers(0, 4), errands=st.integers(0, 9), seed=st.integers(0, 999),
-       deaths=st.sampled_from([0, 0.05, 0.2]), hangs=st.sampled_from([0, 0.02]))
+       deaths=st.sampled_from([0, 0.05, 0.2]), hangs=st.sampled_from([0, 0.02]), echoes=st.booleans())
 def test_everything_is_done_whatever_happens_to_workers(rows, cols, steps, chains, low, more, errands, seed, deaths,
-                                                        hangs):
+                                                        hangs, echoes):
     chance, made = random.Random(seed), fronts(rows, cols, steps=steps, chains=chains)
 
     def duration(worker, job):
@@ -40,7 +40,7 @@ def test_everything_is_done_whatever_happens_to_workers(rows, cols, steps, chain
             sim.kill(chance.choice(sorted(sim.alive)))
 
     sim = Simulation(scheduler(made, low=low, high=low + more, errands=errands), duration, delay=chance.uniform(0, 5),
-                     room=chance.randint(1, 6), harm=harm, tick=20 if hangs else 0)
+                     room=chance.randint(1, 6), harm=harm, tick=20 if hangs else 0, echoes=echoes)
     sim.run(most=50_000)
     assert all(front.finished for front in made)
     for chain in range(chains):

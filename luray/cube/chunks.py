@@ -60,7 +60,7 @@ class Chunks:
     def strips(self, path: str, rows: slice, cols: Sequence[slice]) -> Iterator[Strip]:
         """Strips of an array with all of its first axes, its pieces of columns joined; no chunk is kept.
 
-        Whoever needs a large piece once needs no more memory than for a strip of it, or for several from a remote store.
+        Whoever needs a large piece once needs no more memory than for a strip of it, of a remote store for some.
         """
         array = self._array(path)
         high, lead, width = array.chunks[-2], array.shape[:-2], sum(c.stop - c.start for c in cols)

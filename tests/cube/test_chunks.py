@@ -1,0 +1,48 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luray.cube import chunks
+from luray.cube.chunks import Chunks
+from luray.regrid import joined
+
+
+@pytest.mark.parametrize("scheme", ["", "memory://"])
+@given(data=st.data())
+def test_strips_are_the_rows_of_the_array_from_the_top_down(data, scheme, tmp_path_factory):
+    height, width, high = (data.draw(st.integers(1, n)) for n in (40, 12, 6))
+    array = np.random.default_rng(height).integers(0, 1000, (2, height, width), dtype=np.int16)
+    url = scheme + str(tmp_path_factory.mktemp("chunks"))
+    stored = zarr.create_array(f"{url}/a", shape=array.shape, dtype="i2", chunks=(1, high, 5), shards=(2, 2 * high, 10))
+    stored[:] = array
+    rows = slice(*sorted(data.draw(st.lists(st.integers(0, height), min_size=2, max_size=2, unique=True))))
+    edges = sorted(data.draw(st.sets(st.integers(0, width), min_size=2, max_size=4)))
+    cols = [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+    expected = np.concatenate([array[:, rows, c] for c in cols], axis=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "STRIP_BYTES", data.draw(st.integers(1, 4000)))
+        found, above = [], None
+        for strip in Chunks(url, most_bytes=0).strips("a", rows, cols):
+            n = strip.rows.stop - strip.rows.start
+            if above is not None:
+                np.testing.assert_array_equal(strip.values[:, 0], above)
+            found.append(strip.values[:, 1 : 1 + n].copy())
+            above = found[-1][:, -1]
+            assert strip.rows.start == rows.start + sum(f.shape[1] for f in found[:-1])
+    np.testing.assert_array_equal(np.concatenate(found, axis=1), expected)
+
+
+@given(st.sets(st.integers(0, 60), min_size=2, max_size=12), st.integers(1, 20))
+def test_joined_pieces_hold_the_pieces_and_lie_a_gap_apart(edges, gap):
+    edges = sorted(edges)[: len(edges) // 2 * 2]
+    pieces = [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    found = joined(pieces, gap=gap)
+    assert all(b.start - a.stop >= gap for a, b in pairwise(found))
+    cells = {i for piece in found for i in range(piece.start, piece.stop)}
+    wanted = {i for piece in pieces for i in range(piece.start, piece.stop)}
+    between = {i for a, b in pairwise(pieces) if b.start - a.stop < gap for i in range(a.stop, b.start)}
+    assert cells == wanted | between
