@@ -114,7 +114,7 @@ class Load:
 
 def loads(cube: Cube, tiling: Tiling, tiles: Iterable[Tile], land_of: Callable[[Box], Bool], *,
           window: float) -> tuple[Load, ...]:
-    """The tiles with land, row by row; of the cube only metadata are looked at. `window`, in degrees, sizes its chunks."""
+    """The tiles with land, row by row; of the cube only metadata count, its chunks made for `window` degrees."""
     found = []
     for tile in tiles:
         box = tiling.tile_box(tile)
@@ -164,9 +164,9 @@ class Rate:
         pure = flops / (device.tflops * 1e12)
         forward, host = Range(pure / best + copied, pure / worst + copied), _host(tiling, channels)
         return cls(forward.at_least(Range(host, host)), (
-            f"not measured: {flops / 1e9:.1f} GFLOP a window at {worst:.0%}-{best:.0%} of {device.tflops:g} TFLOP/s and "
-            f"its input over {device.link:g} GB/s take {1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms on {name}; "
-            f"input and sums take {1000 * host:.1f} ms of one thread of its host, and the slower of both counts"))
+            f"not measured: {flops / 1e9:.1f} GFLOP a window at {worst:.0%}-{best:.0%} of {device.tflops:g} TFLOP/s "
+            f"and its input over {device.link:g} GB/s take {1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms on "
+            f"{name}; input and sums take {1000 * host:.1f} ms of one thread of its host; the slower counts"))
 
 
 def _host(tiling: Tiling, channels: int) -> float:
@@ -236,10 +236,10 @@ class InferencePlan:
 
     @property
     def shards(self) -> int:
-        """Shards; all classes of a probability are in one."""
-        several, maps = self.product.several, len(self.product.lanes) * len(self.product.span.years)
-        across = maps // several.members if several.members else 0
-        return len(self.loads) * (2 * (maps + across) + len(self.product.lanes) * len(several.probability_years))
+        """Shards; all classes of a probability are in one, and an entropy of 0, in observed years, is not written."""
+        several, span, lanes = self.product.several, self.product.span, len(self.product.lanes)
+        across = lanes // several.members * (2 * len(span.years) - len(span.copied)) if several.members else 0
+        return len(self.loads) * (2 * lanes * len(span.years) + across + lanes * len(several.probability_years))
 
     @property
     def objects(self) -> int:
@@ -281,15 +281,22 @@ class InferencePlan:
         side = self.tiling.tile + 2 * self.tiling.margin
         return max(1, kept * side**2)
 
+    @cached_property
+    def kept_tiles(self) -> int:
+        """Tiles whose static inputs a worker keeps."""
+        return max(1, KEPT_BYTES // self.ground_bytes)
+
     @property
     def reads(self) -> Range:
         """How often the static inputs of a tile are read, over all tiles, given what workers keep.
 
-        At best all courses of a tile share a worker, at worst none do; tiles that do not fit are read every year.
+        Courses of a tile do not share a worker. Unless what is kept fits all of them, nearly every prediction reads: a
+        tile is dropped just before its next year.
         """
-        held = self.workers * max(1, KEPT_BYTES // self.ground_bytes)
-        together, apart = len(self.loads), len(self.loads) * max(1, len(self.courses))
-        return Range(*(max(places, self.predictions * (1 - held / places)) for places in (together, apart)))
+        tiles, places = len(self.loads), len(self.loads) * len(self.courses)
+        if self.kept_tiles >= tiles or self.workers * self.kept_tiles >= places:
+            return Range(tiles, places)
+        return Range(max(tiles, self.predictions * (1 - self.workers * self.kept_tiles / places)), self.predictions)
 
     @property
     def bytes_in(self) -> Range:

@@ -26,7 +26,7 @@ def expected_cube(url: str, *, grid: Grid, sources: Iterable[SourceConfig], year
 
     `years` are those of the forcing, `observed` those with maps, `scenarios` the names where there are several.
     """
-    layers = [(config, _native(config, grid)) for config in sources]
+    layers = [(config, _native(config, grid)) for config in sorted(sources, key=_name)]  # the order of a built cube
     stored: dict[str, dict[object, int]] = {}
 
     def seen(scenario: str) -> tuple[Layer, ...]:
@@ -36,14 +36,19 @@ def expected_cube(url: str, *, grid: Grid, sources: Iterable[SourceConfig], year
     views = {name: seen(name) for name in scenarios}
     static = tuple(_layer(config, native, range(0), "", {}) for config, native in layers
                    if config.declared[0].role == "static")
-    return Cube(url, grid, HILDA, tuple(observed), views[scenarios[0]] if scenarios else seen(""), static, "", (), views)
+    forcing = views[scenarios[0]] if scenarios else seen("")
+    return Cube(url, grid, HILDA, tuple(observed), forcing, static, "", (), views)
 
 
 def _layer(config: SourceConfig, native: Grid, years: range, scenario: str, stored: dict[object, int]) -> Layer:
     """A source as a scenario sees it; what it reads that no earlier one has read is added to `stored`."""
     variables = config.declared
     steps = {year: stored.setdefault(_place(config.kind, year, scenario), len(stored)) for year in years}
-    return Layer(f"{variables[0].role}/{config.kind}/values", native, variables, steps)
+    return Layer(f"{variables[0].role}/{_name(config)}/values", native, variables, steps)
+
+
+def _name(config: SourceConfig) -> str:
+    return config.name if config.kind == "categorical" else config.kind
 
 
 def _native(config: SourceConfig, grid: Grid) -> Grid:
