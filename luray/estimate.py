@@ -56,7 +56,7 @@ def plan_of(run: RunConfig, *, workers: int | None = None, device: str = "cpu", 
     elif chosen.tflops:
         flops = forward_flops(run.model, channels=cube.features.n_channels, classes=len(HILDA),
                               window=product.tiling.window)
-        speed = Rate.of_gpu(chosen, device, flops, product.tiling, cube.features.n_channels)
+        speed = Rate.of_gpu(chosen, flops, product.tiling, cube.features.n_channels)
     else:
         speed = measured_rate(run, cube.features)
     return InferencePlan(run.title or run.name, product, cube, found, seen, run.model, speed,
@@ -78,7 +78,10 @@ def read_prices(place: Path) -> Prices:
 
 
 def measured_rate(run: RunConfig, features: Features, *, seconds: float = SECONDS) -> Rate:
-    """Forward passes of a model of random weights on every core of this machine, in workers of the run's threads."""
+    """Forward passes of a model of random weights on every core of this machine, in workers of the run's threads.
+
+    Processor time counts, as other work on this machine is none of the plan's.
+    """
     tiling, threads, cores = run.inference_tiles, run.inference.threads, os.cpu_count() or 1
     processes = max(1, cores // threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -87,10 +90,10 @@ def measured_rate(run: RunConfig, features: Features, *, seconds: float = SECOND
                                                             "plan", {}), folder)
         cost = forward_cost(folder, batch=max(2, run.inference.batch), window=tiling.window, processes=processes,
                             threads=threads, seconds=seconds)
-    each = cost.seconds * processes
+    each = cost.cpu_seconds / threads
     return Rate.of_cpu(each, tiling, features.n_channels, (
-        f"measured now: {1000 * each:.0f} ms for a forward pass in each of {processes} processes at once, "
-        f"{threads} threads each on {cores} cores; input and sums as in luray/DESIGN.md"))
+        f"measured now: a forward pass is {1000 * each:.0f} ms of {threads} threads, "
+        f"{1000 * processes * cost.seconds:.0f} by the clock, {processes} at once on {cores} cores"))
 
 
 def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
@@ -103,7 +106,7 @@ def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
     try:
         built = Cube.open(run.cube)
     except FileNotFoundError:
-        seen = "land of global-land-mask, 30 arcsec, Antarctica included, as the cube is not built"
+        seen = "land of global-land-mask with Antarctica, as no cube is built"
         return cube, loads(cube, tiling, tiling.tiles(), _masked(run), window=run.tiling.window * grid.step), seen
     if built.grid != grid:
         raise ValueError(f"{run.cube} was built on {built.grid}, the run file has {grid}; run `luray build`, or plan "

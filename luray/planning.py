@@ -57,8 +57,8 @@ class Range:
         return Range(max(self.low, other.low), max(self.high, other.high))
 
 
-EFFICIENCY = Range(0.83, 0.93)
-"""Share of the ideal that the scheduler reached in virtual time, with and without reading inputs again."""
+EFFICIENCY = 0.83
+"""Share of the ideal that the scheduler reached at 2.5 tiles a worker; with more of them it is nearer to it."""
 STORED = {"land_use": Range(0.07, 0.20), "copied": Range(0.006, 0.04), "percent": Range(0.15, 0.42)}
 """Compressed bytes a land cell, measured on the products of the globe, Brazil and the demo: of a map, of the confidence
 of an observed year, and of that of a predicted year or a probability."""
@@ -157,16 +157,19 @@ class Rate:
         return cls(Range(seconds, seconds), source)
 
     @classmethod
-    def of_gpu(cls, device: Device, name: str, flops: int, tiling: Tiling, channels: int) -> "Rate":
-        """From operations and copies of the input; the host writes inputs and adds sums meanwhile, in one thread."""
+    def of_gpu(cls, device: Device, flops: int, tiling: Tiling, channels: int) -> "Rate":
+        """From operations and copies of the input, or from the host, which writes inputs and adds sums in one thread.
+
+        Both go on at once: the slower counts.
+        """
         copied = 4 * channels * tiling.window**2 / (device.link * 1e9)
         worst, best = device.utilisation
         pure = flops / (device.tflops * 1e12)
         forward, host = Range(pure / best + copied, pure / worst + copied), _host(tiling, channels)
         return cls(forward.at_least(Range(host, host)), (
-            f"not measured: {flops / 1e9:.1f} GFLOP a window at {worst:.0%}-{best:.0%} of {device.tflops:g} TFLOP/s "
-            f"and its input over {device.link:g} GB/s take {1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms on "
-            f"{name}; input and sums take {1000 * host:.1f} ms of one thread of its host; the slower counts"))
+            f"not measured: {flops / 1e9:.1f} GFLOP at {worst:.0%}-{best:.0%} of {device.tflops:g} TFLOP/s and a copy "
+            f"at {device.link:g} GB/s are {1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms, input and sums "
+            f"{1000 * host:.1f} ms of the host"))
 
 
 def _host(tiling: Tiling, channels: int) -> float:
@@ -290,28 +293,32 @@ class InferencePlan:
     def reads(self) -> Range:
         """How often the static inputs of a tile are read, over all tiles, given what workers keep.
 
-        Courses of a tile do not share a worker. Unless what is kept fits all of them, nearly every prediction reads: a
-        tile is dropped just before its next year.
+        Each worker is the home of its share of all tiles and courses. At best it finds what it keeps of their tiles, as
+        many as chance leaves distinct; at worst nothing, because tiles move, and are dropped just before their next
+        year.
         """
-        tiles, places = len(self.loads), len(self.loads) * len(self.courses)
-        if self.kept_tiles >= tiles or self.workers * self.kept_tiles >= places:
-            return Range(tiles, places)
-        return Range(max(tiles, self.predictions * (1 - self.workers * self.kept_tiles / places)), self.predictions)
+        tiles = len(self.loads)
+        distinct = tiles * (1 - (1 - 1 / tiles) ** (tiles * len(self.courses) / self.workers))
+        missed = max(0.0, 1 - self.kept_tiles / max(distinct, 1e-9))
+        return Range(max(tiles, self.predictions * missed), self.predictions)
+
+    @property
+    def _inputs(self) -> tuple[Reading, Reading]:
+        """Static inputs and forcing of one year under all tiles."""
+        return _sum([load.static for load in self.loads]), _sum([load.forcing for load in self.loads])
 
     @property
     def bytes_in(self) -> Range:
         """Decoded: static inputs and forcing in whole chunks, observed maps and land."""
-        static, forcing = (sum(part) for part in ([load.static.n_bytes for load in self.loads],
-                                                  [load.forcing.n_bytes for load in self.loads]))
+        static, forcing = self._inputs
         maps = sum(load.cells for load in self.loads) * 2 * (len(self.product.span.copied) + len(self.courses))
-        return self.reads * (static / len(self.loads)) + Range(1, 1) * (forcing * self.steps + maps)
+        return self.reads * (static.n_bytes / len(self.loads)) + Range(1, 1) * (forcing.n_bytes * self.steps + maps)
 
     @property
     def gets(self) -> Range:
         """Requests that read, one a chunk."""
-        static, forcing = (sum(part) for part in ([load.static.chunks for load in self.loads],
-                                                  [load.forcing.chunks for load in self.loads]))
-        return self.reads * (static / len(self.loads)) + Range(1, 1) * (forcing * self.steps)
+        static, forcing = self._inputs
+        return self.reads * (static.chunks / len(self.loads)) + Range(1, 1) * (forcing.chunks * self.steps)
 
     @property
     def memory(self) -> dict[str, float]:
@@ -326,14 +333,10 @@ class InferencePlan:
                 "inputs kept": min(KEPT_BYTES, self.ground_bytes * len(self.loads)) + read,
                 "maps and chunks kept": KEPT_BYTES // 4 + Cube.KEPT_BYTES}
 
-    @property
-    def _request(self) -> Range:
-        return Range(*self.storage.seconds_a_request)
-
     def reduce_seconds(self, course: Course, cells: int) -> Range:
         """To settle a tile-year of a course and write it to its lanes, without and with a slow store."""
-        lanes = len(course.lanes)
-        return Range(1, 1) * (WRITE_SECONDS * cells * lanes) + self._request * (lanes * (2 * REQUESTS + 1))
+        waiting = Range(*self.storage.seconds_a_request) * (2 * REQUESTS + 1)
+        return (Range(1, 1) * (WRITE_SECONDS * cells) + waiting) * len(course.lanes)
 
     def predict_seconds(self, load: Load) -> Range:
         """To predict a tile-year whose static inputs are there."""
@@ -343,11 +346,10 @@ class InferencePlan:
     def critical(self) -> Range:
         """The longest chain of tile-years that wait for each other: the dearest tile in every year of a course.
 
-        A year of a tile waits for the last year of its neighbours, and the dearest neighbour is never dearer.
+        A tile waits for the last year of its neighbours, none of which is dearer than the dearest.
         """
-        chains = [(load, course) for load in self.loads for course in self.courses]
         paths = [(self.predict_seconds(load) + self.reduce_seconds(course, load.cells)) * (len(course.years) - 1)
-                 + Range(1, 1) * (load.static.n_bytes / READ_RATE) for load, course in chains]
+                 + Range(1, 1) * (load.static.n_bytes / READ_RATE) for load in self.loads for course in self.courses]
         return Range(max((p.low for p in paths), default=0), max((p.high for p in paths), default=0))
 
     @property
@@ -357,8 +359,8 @@ class InferencePlan:
         years = sum((len(course.years) - 1) * len(course.lanes) for course in self.courses)
         fixed = cells * (TILE_SECONDS * self.steps + WRITE_SECONDS * years)
         copied = Range(1, 1) * (cells * (TILE_SECONDS + WRITE_SECONDS * lanes))
-        copied += self._request * (tiles * lanes * (2 * REQUESTS + 1))
-        static = sum(load.static.n_bytes for load in self.loads) / tiles / READ_RATE
+        copied += Range(*self.storage.seconds_a_request) * (tiles * lanes * (2 * REQUESTS + 1))
+        static = self._inputs[0].n_bytes / tiles / READ_RATE
         return {"windows": self.rate.window * (self.windows * self.steps), "maps": Range(fixed, fixed),
                 "static inputs": self.reads * static, "copies": copied * len(self.product.span.copied)}
 
@@ -374,11 +376,10 @@ class InferencePlan:
 
     @property
     def wall(self) -> Range:
-        """From the ideal at the best efficiency, to the worst one or Graham's bound, whichever is less."""
+        """From the ideal to the measured efficiency, or to Graham's bound where that is less."""
         shared, chain = self.work * (1 / self.workers), self.critical
-        worst = min(shared.high + chain.high, max(shared.high, chain.high) / EFFICIENCY.low)
-        return Range(max(chain.low, shared.low / EFFICIENCY.high), max(chain.high, worst)).at_least(
-            Range(self.driver, self.driver))
+        worst = min(shared.high + chain.high, max(shared.high, chain.high) / EFFICIENCY)
+        return Range(max(chain.low, shared.low), worst).at_least(Range(self.driver, self.driver))
 
     @property
     def most_workers(self) -> int:

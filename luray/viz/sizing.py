@@ -17,17 +17,17 @@ def inference_rows(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     tiling, span = plan.tiling, plan.product.span
     names = plan.product.scenarios or (plan.product.scenario,)
     yield "inference", f"{plan.title}: {', '.join(names)}", (
-        "an estimate: counts follow from the land, times and costs from rates; without building and training")
+        "an estimate, of inference alone")
     yield "windows", f"{plan.windows:,} a year in {len(plan.loads)} of {sum(1 for _ in tiling.tiles())} tiles", (
         f"{tiling.window} cells at a stride of {tiling.stride}; {plan.seen}")
     yield "years", _years(plan), f"{plan.windows * plan.steps:,} windows in all"
     yield "tile-years", f"{plan.written:,} written, {plan.predictions:,} predicted", (
         f"{len(span.copied) * len(plan.loads) * len(plan.product.lanes):,} copied from observed maps")
     yield "bytes in", _range(plan.bytes_in, size), (
-        f"decoded, of a cube of {size(plan.cube_bytes)} before compression; the static inputs of a tile are read "
+        f"decoded; {size(plan.cube_bytes)} in the cube; static inputs of a tile are read "
         f"{_range(plan.reads * (1 / len(plan.loads)), '{:.3g}'.format)} times")
     yield "bytes out", f"{size(plan.bytes_out)}, compressed {_range(plan.stored, size)}", (
-        "at the ratios measured on the products of the globe, Brazil and the demo")
+        "at the ratios of earlier products")
     yield "objects", f"{plan.objects:,}", f"{plan.shards:,} shards, {plan.written:,} receipts, and metadata"
     yield "memory a worker", f"about {size(sum(plan.memory.values()))}", (
         ", ".join(f"{what} {size(n)}" for what, n in plan.memory.items()))
@@ -40,17 +40,17 @@ def _times(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     """Rows of time and cost."""
     longest = max(len(course.years) - 1 for course in plan.courses)
     low, high = plan.device.dollars
-    yield "critical path", _range(plan.critical, _duration), (
-        f"the tile of {max(load.windows for load in plan.loads)} windows, {longest} of the "
-        f"{len(plan.product.span.years)} years one after the other; the driver takes {_duration(plan.driver)}")
-    yield "work", _range(plan.work, _duration), "of one worker: " + ", ".join(
+    yield "critical path", _durations(plan.critical), (
+        f"a tile of {max(load.windows for load in plan.loads)} windows, {longest} of the "
+        f"{len(plan.product.span.years)} years in turn; the driver takes {_duration(plan.driver)}")
+    yield "work", _durations(plan.work), "of one worker: " + ", ".join(
         f"{what} {part.low / plan.work.low:.0%}" for what, part in plan.parts.items())
-    yield "wall time", _range(plan.wall, _duration), (
+    yield "wall time", _durations(plan.wall), (
         f"{plan.workers:,} workers {f'of {plan.threads} threads' if plan.on_cpu else 'with a GPU each'}; more than "
         f"{plan.most_workers:,} would not shorten it")
     requests = _range(plan.request_dollars, _dollars)
     yield "cost", f"{_range(plan.compute_dollars, _dollars)} and {requests} of requests", (
-        f"${low:g} (spot) to ${high:g} (on demand) an hour and {'thread' if plan.on_cpu else 'GPU'}, approximate, "
+        f"{'a thread' if plan.on_cpu else 'a GPU'} at ${low:g} (spot) to ${high:g} (on demand) an hour, approximate, "
         f"{plan.as_of}")
     yield "storage", f"{_range(plan.month_dollars, _dollars)} a month", "for the product on an object store"
 
@@ -91,8 +91,13 @@ def _range(value: Range, said: Callable[[float], str]) -> str:
     return f"{first}-{last} {unit}".rstrip() if unit == other else f"{low} - {high}"
 
 
-def _duration(seconds: float) -> str:
-    length, unit = next((length, unit) for least, length, unit in DURATIONS if seconds >= least)
+def _durations(value: Range) -> str:
+    """Both ends in one unit."""
+    return _range(value, lambda seconds: _duration(seconds, unit_of=value.high))
+
+
+def _duration(seconds: float, *, unit_of: float = 0.0) -> str:
+    length, unit = next((length, unit) for least, length, unit in DURATIONS if (unit_of or seconds) >= least)
     return f"{_rounded(seconds / length)} {unit}"
 
 
