@@ -20,7 +20,8 @@ from luray.grid import Grid
 from luray.model.checkpoint import ModelCard, save_model
 from luray.model.features import Features
 from luray.model.speed import forward_cost, forward_flops
-from luray.planning import InferencePlan, Load, Prices, Range, Rate, loads
+from luray.planning import InferencePlan, Load, Range, Rate, loads
+from luray.prices import Prices
 from luray.regrid import grid_map
 from luray.sandbox.globe import MASK, land_mask
 from luray.sandbox.models import restless
@@ -58,7 +59,7 @@ def plan_of(run: RunConfig, *, workers: int | None = None, device: str = "cpu", 
                               window=product.tiling.window)
         speed = Rate.of_gpu(chosen, flops, product.tiling, cube.features.n_channels)
     else:
-        speed = measured_rate(run, cube.features)
+        speed = measured_rate(run, cube.features, seconds=SECONDS)
     return InferencePlan(run.title or run.name, product, cube, found, seen, run.model, speed,
                          workers or run.inference.workers.max, not chosen.tflops, run.inference.threads,
                          run.inference.batch, chosen, table.storage, table.as_of)
@@ -77,7 +78,7 @@ def read_prices(place: Path) -> Prices:
         raise ConfigError(f"--prices {place}: {faults}; correct it, {PRICES} is one to copy") from None
 
 
-def measured_rate(run: RunConfig, features: Features, *, seconds: float = SECONDS) -> Rate:
+def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate:
     """Forward passes of a model of random weights on every core of this machine, in workers of the run's threads.
 
     Processor time counts, as other work on this machine is none of the plan's.

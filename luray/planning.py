@@ -5,7 +5,7 @@ exact; seconds follow from a rate that is handed in and from what was measured o
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -18,7 +18,8 @@ from luray.cube.product import Course, Product
 from luray.cube.regions import Cube, Layer, Region
 from luray.cube.tileyear import KEPT_BYTES
 from luray.model.unet import UNetConfig
-from luray.schema import Bool, Config
+from luray.prices import Device, Storage
+from luray.schema import Bool
 from luray.windows import Box, Tile, Tiling
 
 INPUT_SECONDS = 0.35e-9
@@ -62,32 +63,6 @@ EFFICIENCY = 0.83
 STORED = {"land_use": Range(0.07, 0.20), "copied": Range(0.006, 0.04), "percent": Range(0.15, 0.42)}
 """Compressed bytes a land cell, measured on the products of the globe, Brazil and the demo: of a map, of the confidence
 of an observed year, and of that of a predicted year or a probability."""
-
-
-class Device(Config):
-    """What a worker costs an hour in dollars, and what a GPU computes; see prices.toml."""
-
-    dollars: tuple[float, float]
-    tflops: float = 0.0
-    utilisation: tuple[float, float] = (1.0, 1.0)
-    link: float = 0.0
-
-
-class Storage(Config):
-    """What an object store costs in dollars, and how long a request takes."""
-
-    gb_month: tuple[float, float]
-    per_1000_writes: float
-    per_1000_reads: float
-    seconds_a_request: tuple[float, float]
-
-
-class Prices(Config):
-    """A price table."""
-
-    as_of: str
-    devices: Mapping[str, Device]
-    storage: Storage
 
 
 class Reading(NamedTuple):
