@@ -44,8 +44,10 @@ def plan_of(run: RunConfig, *, workers: int | None = None, device: str = "cpu", 
     if device not in table.devices:
         raise ValueError(f"--device {device}: {prices} has {', '.join(table.devices)}; name one of them, or add it to "
                          "a copy of that file and give it with --prices")
-    if (workers is not None and workers < 1) or (rate is not None and rate <= 0):
-        raise ValueError(f"--workers {workers}, --rate {rate}: expected 1 or more workers and a rate above 0")
+    if workers is not None and workers < 1:
+        raise ValueError(f"--workers {workers}: expected 1 or more; leave it out for those of the run file")
+    if rate is not None and rate <= 0:
+        raise ValueError(f"--rate {rate}: expected windows a second, more than 0; leave it out to have it measured")
     cube, found, seen = _inputs(run)
     if not found:
         raise ValueError(f"no land in the grid of {run.name}, {seen}; correct [grid]")

@@ -270,9 +270,11 @@ class InferencePlan:
 
         Each worker is the home of its share of all tiles and courses. At best it finds what it keeps of their tiles, as
         many as chance leaves distinct; at worst nothing, because tiles move, and are dropped just before their next
-        year.
+        year, unless there is room for all.
         """
         tiles = len(self.loads)
+        if self.kept_tiles >= tiles:
+            return Range(tiles, min(self.predictions, tiles * self.workers))
         distinct = tiles * (1 - (1 - 1 / tiles) ** (tiles * len(self.courses) / self.workers))
         missed = max(0.0, 1 - self.kept_tiles / max(distinct, 1e-9))
         return Range(max(tiles, self.predictions * missed), self.predictions)

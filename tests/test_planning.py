@@ -307,8 +307,10 @@ def test_what_cannot_be_planned_says_what_to_do(world, tmp_path, monkeypatch):
     run = load_run(demo_run(), world)
     with pytest.raises(ValueError, match=r"--device tpu: .* has cpu, h100, .*; name one of them, or add it"):
         plan_of(run, device="tpu")
-    with pytest.raises(ValueError, match="expected 1 or more workers"):
+    with pytest.raises(ValueError, match="--workers 0: expected 1 or more; leave it out"):
         plan_of(run, workers=0)
+    with pytest.raises(ValueError, match="--rate -1: expected windows a second, more than 0; leave it out"):
+        plan_of(run, rate=-1)
     with pytest.raises(ValueError, match=r"was built on .*; run `luray build`, or plan"):
         plan_of(load_run(demo_run(), [*world, "grid.north=49.0"]), rate=1)
     wrong = tmp_path / "prices.toml"

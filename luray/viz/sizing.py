@@ -102,7 +102,7 @@ def _duration(seconds: float, *, unit_of: float = 0.0) -> str:
 
 
 def _dollars(value: float) -> str:
-    return f"${_rounded(value)}"
+    return f"${_rounded(value)}" if value >= 0.01 else "under $0.01"
 
 
 def _rounded(value: float) -> str:
