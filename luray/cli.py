@@ -180,6 +180,27 @@ def infer(file: RunFile, set_: Set = None,
 
 
 @app.command()
+def plan(file: RunFile, set_: Set = None,
+         workers: Annotated[int | None, typer.Option(help="Workers; by default inference.workers.max of the run.",
+                                                     show_default=False)] = None,
+         device: Annotated[str, typer.Option(help="What a worker computes on: cpu, h100, a100, l4, t4, or another one "
+                                                  "of the price table.")] = "cpu",
+         rate: Annotated[float | None, typer.Option(metavar="WINDOWS_PER_SECOND", show_default=False,
+                                                    help="Of one worker, in place of what is measured or assumed of "
+                                                         "the device.")] = None,
+         prices: Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="Your own price table; "
+                                                     "luray/prices.toml is one to copy.")] = None) -> None:
+    """What `infer` will take: windows, bytes, objects, memory, wall time and cost, before anything runs.
+
+    Needs no inputs: the land is that of the cube, or, before that is built,
+    of the package global-land-mask. On cpu a forward pass is measured on
+    this machine first, for 10 seconds; GPUs are reckoned from the FLOPs of a
+    window. Everything that is not counted is a range.
+    """
+    _plan(load_run(file, set_ or (), unset="kept"), workers=workers, device=device, rate=rate, prices=prices)
+
+
+@app.command()
 def status(place: Annotated[str, typer.Argument(metavar="PRODUCT|RUN.toml",
                                                 help="A product.zarr on any store, or a run file.")],
            set_: Set = None) -> None:
@@ -344,6 +365,16 @@ def _sources(run: RunConfig | None) -> None:
     _show(sources_table(listed), sources_lines(listed))
     if any(one.refused for one in listed):
         raise typer.Exit(1)
+
+
+def _plan(run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: Path | None) -> None:
+    from luray.estimate import PRICES, plan_of
+    from luray.viz.sizing import inference_lines, inference_table
+
+    if device == "cpu" and rate is None:
+        err.print("measuring forward passes on this machine for about 10 s")
+    found = plan_of(run, workers=workers, device=device, rate=rate, prices=prices or PRICES)
+    _show(inference_table(found), inference_lines(found))
 
 
 def _show(table: RenderableType, lines: str) -> None:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -265,11 +265,12 @@ class RunConfig(Config):
         return self.path("model", direction)
 
 
-def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_run(path: Path, overrides: Sequence[str] = (), *, unset: Literal["refused", "kept"] = "refused") -> RunConfig:
     """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a string).
 
-    `${NAME}` in a string is taken from the environment. The storage options of the run are those of this process from
-    here on. Raises ConfigError listing every fault.
+    `${NAME}` in a string is taken from the environment; where that lacks it, it is `refused`, or `kept` as it is by
+    who looks at no place. The storage options of the run are those of this process from here on. Raises ConfigError
+    listing every fault.
     """
     try:
         text = tomllib.loads(path.read_text())
@@ -284,9 +285,9 @@ def load_run(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     except ValidationError as error:
         faults = [f"  {_explain(fault)}" for fault in error.errors()]
         raise ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults])) from None
-    unset = {name for name in re.findall(VARIABLE, json.dumps(text, default=str)) if name not in os.environ}
-    if unset:
-        fault = (f"{path}: the environment variable {', '.join(sorted(unset))} is not set; set it to the place that "
+    lacking = {name for name in re.findall(VARIABLE, json.dumps(text, default=str)) if name not in os.environ}
+    if lacking and unset == "refused":
+        fault = (f"{path}: the environment variable {', '.join(sorted(lacking))} is not set; set it to the place that "
                  "the run file means. This run wants:")
         raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
     run = RunConfig.model_validate_json(json.dumps(_expand(text), default=str))
@@ -312,12 +313,12 @@ def _override(text: dict[str, Any], override: str) -> None:
 
 
 def _expand(node: Any) -> Any:
-    """The same tree with `${NAME}` in its strings taken from the environment, empty where it is not set."""
+    """The same tree with `${NAME}` in its strings taken from the environment, as it is where that lacks it."""
     if isinstance(node, dict):
         return {k: _expand(v) for k, v in node.items()}
     if isinstance(node, list):
         return [_expand(v) for v in node]
-    return re.sub(VARIABLE, lambda m: os.environ.get(m[1], ""), node) if isinstance(node, str) else node
+    return re.sub(VARIABLE, lambda m: os.environ.get(m[1], m[0]), node) if isinstance(node, str) else node
 
 
 def _wants(source: SourceConfig) -> str:

@@ -6,9 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from luray.model.checkpoint import load_model
-from luray.model.unet import frozen
+from luray.model.unet import UNet, UNetConfig, frozen
 
 WARM_UP = 2
 """Passes that are not timed."""
@@ -50,3 +51,12 @@ def _timed(folder: str, batch: int, window: int, threads: int, seconds: float) -
             passes += 1
         n = passes * batch
         return Forward((time.perf_counter() - started) / n, (time.process_time() - cpu) / n)
+
+
+def forward_flops(config: UNetConfig, *, channels: int, classes: int, window: int) -> int:
+    """Floating-point operations of a window's forward pass, a multiplication and its addition being two."""
+    with torch.device("meta"):
+        model, inputs = UNet(channels, classes, config).eval(), torch.empty(1, channels, window, window)
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        model.heads(inputs)
+    return int(counted.get_total_flops())

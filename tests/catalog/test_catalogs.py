@@ -229,8 +229,17 @@ def mission(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_there_is_a_global_run_for_each_scenario_and_nothing_else_differs() -> None:
     files = {path.stem: path.read_text() for path in (CATALOGS / "global").glob("*.toml")}
+    together = files.pop("all")
     assert set(files) == set(SCENARIOS)
+    _, _, below = together.partition("[storage]\n")
+    assert all(text.partition("[storage]\n")[2] == below for text in files.values())
     assert len({text.replace(scenario, "SCENARIO") for scenario, text in files.items()}) == 1
+
+
+def test_one_global_run_has_every_scenario() -> None:
+    run = load_run(CATALOGS / "global" / "all.toml", unset="kept")
+    assert set(run.scenario_names) == set(SCENARIOS)
+    assert run.output == "${LURAY_OUTPUT}/global"
 
 
 def test_a_global_run_is_the_whole_mission(mission: RunConfig) -> None:
