@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +31,10 @@ TILE_SECONDS = 15e-9
 """For each cell of a tile: prior, bands, strips, class and confidence of a tile-year; and to read an observed map."""
 WRITE_SECONDS = 15e-9
 """For each cell of a tile: to reduce and write a map."""
-READ_RATE = 250e6
-"""Decoded bytes of static inputs that are read, in whole chunks, and laid out in a second: 2 s for a tile."""
+READ_RATE = 1e9
+"""Decoded bytes of static inputs that are read, in whole chunks, and laid out in a second: 0.5 s for a tile."""
+YEARS_KEPT = 4
+"""Years that a tile may be predicted in while a worker keeps it: as many as are in flight."""
 DRIVER_SECONDS = 0.0023
 """Of the driver, for each predicted tile-year: there is one driver, however many workers."""
 REQUESTS = 2
@@ -268,16 +271,16 @@ class InferencePlan:
     def reads(self) -> Range:
         """How often the static inputs of a tile are read, over all tiles, given what workers keep.
 
-        Each worker is the home of its share of all tiles and courses. At best it finds what it keeps of their tiles, as
-        many as chance leaves distinct; at worst nothing, because tiles move, and are dropped just before their next
-        year, unless there is room for all.
+        A worker predicts the courses of a tile one after the other. At best each tile is read once where there is room
+        for all, and else is kept for a few years; at worst it moves, or is dropped, before every year, and workers that
+        are more than tiles read it beside each other.
         """
-        tiles = len(self.loads)
+        tiles, years = len(self.loads), max((len(course.years) - 1 for course in self.courses), default=0)
         if self.kept_tiles >= tiles:
             return Range(tiles, min(self.predictions, tiles * self.workers))
-        distinct = tiles * (1 - (1 - 1 / tiles) ** (tiles * len(self.courses) / self.workers))
-        missed = max(0.0, 1 - self.kept_tiles / max(distinct, 1e-9))
-        return Range(max(tiles, self.predictions * missed), self.predictions)
+        missed = max(0.0, 1 - self.kept_tiles * self.workers / tiles)
+        most = min(self.predictions, tiles * years * ceil(self.workers / tiles))
+        return Range(min(most, max(tiles, tiles * years * missed / YEARS_KEPT)), most)
 
     @property
     def _inputs(self) -> tuple[Reading, Reading]:

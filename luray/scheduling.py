@@ -4,8 +4,9 @@ The engine asks what to send, where, whom to hire and whom to let go, and tells 
 follows from what it was told, so that a simulation can run the same rules with a clock of its own.
 
 - A worker has one prediction or errand at a time: what waits is bound to nobody, so nobody is idle while there is work.
-- A prediction goes to the home of its tile, where the tile's inputs are kept; where that is busy, to a worker without
-  work, which becomes the home. So those that join a run are used at once.
+- A worker predicts the tiles that it has predicted lately, whose inputs it keeps, the earliest year first: a tile's
+  scenarios and members one after the other. Without such work it takes a tile that no worker keeps, or else one whose
+  worker is busy. So those that join a run are used at once.
 - A reduction goes at once to the worker that holds the sums of its prediction, which does it beside its other job:
   it is short, and neighbours wait for it.
 - Errands (copies of observed years, say) may go anywhere, and wait for tile-years.
@@ -13,7 +14,7 @@ follows from what it was told, so that a simulation can run the same rules with 
   another as well, and whoever is first counts. One that is slower still is *lost*, and let go.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
@@ -84,6 +85,11 @@ class Hand:
     def begin(self, job: Job | Errand, now: float) -> None:
         """It is given a job."""
         self.jobs[job] = self.since = now
+        if isinstance(job, Job) and job.kind == "predict":
+            self.tiles.pop(job.task.tile, None)
+            self.tiles[job.task.tile] = None
+            if len(self.tiles) > KEPT:
+                self.tiles.pop(next(iter(self.tiles)))
 
     def end(self, job: Job | Errand, now: float) -> float:
         """It has done a job, or failed; returns the seconds it took."""
@@ -102,8 +108,6 @@ class Scheduler:
         self.pending: dict[int, float] = {}
         """Workers that were hired and are not there yet, and since when they could be done without."""
         self._workers, self._hired = workers, 0
-        self._home: dict[tuple[int, Tile], int] = {}
-        self._homes: Counter[int] = Counter()
         self._holder: dict[tuple[int, Tile, int], int] = {}
         self._took: dict[str, deque[float]] = {}
         self.waiting = 0
@@ -174,15 +178,22 @@ class Scheduler:
             sent.append((worker, job))
 
         queues = [[Job(i, task) for task in front.ready()] for i, front in enumerate(self.fronts)]
-        ready = list(merge(*queues, key=lambda job: job.task.step))
-        for job in ready:
+        waiting: dict[Tile, list[Job]] = {}
+        for job in merge(*queues, key=lambda job: job.task.step):
             if job.kind == "reduce":
                 give(self._holder[job.chain, job.task.tile, job.task.step], job)
-            elif (home := self._home.get((job.chain, job.task.tile))) in free:
-                give(home, job)
-        for job in ready:
-            if free and job.kind == "predict" and job.task not in self.fronts[job.chain].running:
-                give(self._new_home(job, free), job)
+            else:
+                waiting.setdefault(job.task.tile, []).append(job)
+        for worker in sorted(free):
+            kept = [tile for tile in self.hands[worker].tiles if waiting.get(tile)]
+            if kept:
+                give(worker, waiting[min(kept, key=lambda tile: waiting[tile][0].task.step)].pop(0))
+        if free:
+            taken = {tile for hand in self.hands.values() for tile in hand.tiles}
+            rest = sorted((job for jobs in waiting.values() for job in jobs),
+                          key=lambda job: (job.task.tile in taken, job.task.step))
+            for job in rest[: len(free)]:
+                give(min(free, key=lambda w: (len(self.hands[w].tiles), w)), job)
         while free and self._errands:
             errand = self._errands.popleft()
             if errand in self._open:  # it may have been given to be done again, and then done the first time
@@ -233,30 +244,8 @@ class Scheduler:
         return any(len(took := self._took.get(job.kind, ())) >= KNOWN and now - since > times * median(took) + GRACE
                    for job, since in hand.jobs.items())
 
-    def _new_home(self, job: Job, free: set[int]) -> int:
-        """A worker to predict a tile from now on: rather one that has had it, rather one with few."""
-        tile = job.task.tile
-        home = min(free, key=lambda w: (tile not in self.hands[w].tiles, self._homes[w], w))
-        self._settle((job.chain, tile), home)
-        known = self.hands[home].tiles
-        known.pop(tile, None)
-        known[tile] = None
-        if len(known) > KEPT:
-            known.pop(next(iter(known)))
-        return home
-
-    def _settle(self, place: tuple[int, Tile], worker: int | None) -> None:
-        before = self._home.pop(place, None)
-        if before is not None:
-            self._homes[before] -= 1
-        if worker is not None:
-            self._home[place] = worker
-            self._homes[worker] += 1
-
     def _take_back(self, worker: int, hand: Hand) -> None:
         """Everything that rests on a worker is to be done by others."""
-        for place in [place for place, home in self._home.items() if home == worker]:
-            self._settle(place, None)
         self._forget([key for key, holder in self._holder.items() if holder == worker])
         for job in hand.jobs:
             self._give_back(job, but=worker)

@@ -23,7 +23,7 @@ from luray.cube.tileyear import Geometry
 from luray.estimate import PRICES, plan_of, read_prices
 from luray.model.speed import forward_flops
 from luray.model.unet import UNetConfig
-from luray.planning import InferencePlan, Load, Range, Rate, Reading, loads
+from luray.planning import READ_RATE, InferencePlan, Load, Range, Rate, Reading, loads
 from luray.regrid import grid_map
 from luray.sandbox import SandboxConfig, demo_run, write_sandbox
 from luray.scheduling import Errand, Scheduler
@@ -147,7 +147,7 @@ class Kept:
         missing = load.tile not in tiles
         self.reads += missing
         self.has[worker] = [*(t for t in tiles if t != load.tile), load.tile][-self.room :]
-        return self.plan.predict_seconds(load).low + missing * load.static.n_bytes / 250e6
+        return self.plan.predict_seconds(load).low + missing * load.static.n_bytes / READ_RATE
 
 
 def simulated(plan, room):
@@ -166,7 +166,7 @@ def simulated(plan, room):
 def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, workers, several, room):
     plan = drawn(rows, cols, seed, several=several, workers=workers)
     wall, reads = simulated(plan, room)
-    assert len(plan.loads) <= reads <= plan.reads.high
+    assert len(plan.loads) <= reads <= plan.predictions
     assert longest(plan) <= wall <= plan.work.high / workers + plan.critical.high, "Graham's bound"
 
 

@@ -8,6 +8,7 @@ from luray.scheduling import IDLE, Errand, Scheduler
 from luray.schema import Workers
 from luray.wavefront import Wavefront
 from luray.windows import Tiling
+from tests.benchmarks.schedule import is_new
 from tests.simulation import Simulation
 
 
@@ -130,8 +131,23 @@ def test_a_tile_stays_with_the_worker_that_has_its_inputs():
             homes[job.task.tile] = worker
         return steady(worker, job)
 
-    Simulation(scheduler(fronts(4, 4, steps=20), low=2, high=2), duration).run()
-    assert moves < 0.05 * 16 * 20
+    Simulation(scheduler(fronts(2, 4, steps=20), low=2, high=2), duration).run()
+    assert moves < 0.05 * 8 * 20
+
+
+def test_the_chains_of_a_tile_share_the_worker_that_has_its_inputs():
+    kept, reads = {}, 0
+
+    def duration(worker, job):
+        nonlocal reads
+        if job.kind == "predict":
+            reads += is_new(kept.setdefault(worker, {}), job.task.tile)
+        return steady(worker, job)
+
+    for workers, most in ((16, 2 * 36), (4, 36 * 10)):
+        kept, reads = {}, 0
+        Simulation(scheduler(fronts(6, 6, steps=10, chains=4), low=workers, high=workers), duration).run()
+        assert reads <= most, "of 1440 predictions"
 
 
 @pytest.mark.parametrize("kind", ["predict", "reduce"])

@@ -51,7 +51,7 @@ def _run(took: Took, workers: int, tiles: tuple[int, int], *, in_flight: int,
     def duration(worker: int, job: Job | Errand) -> float:
         seconds = chance.choice(took.predict if job.kind == "predict" else took.reduce)
         total[0] += seconds
-        if isinstance(job, Job) and job.kind == "predict" and _is_new(kept[worker], job.task.tile):
+        if isinstance(job, Job) and job.kind == "predict" and is_new(kept[worker], job.task.tile):
             seconds += reading
         return seconds * slow(worker)
 
@@ -61,7 +61,7 @@ def _run(took: Took, workers: int, tiles: tuple[int, int], *, in_flight: int,
     return simulation, total[0]
 
 
-def _is_new(kept: dict[Tile, None], tile: Tile) -> bool:
+def is_new(kept: dict[Tile, None], tile: Tile) -> bool:
     """Whether a worker has to read a tile's static inputs; it keeps those of the last `KEPT` tiles."""
     new = tile not in kept
     kept.pop(tile, None)
