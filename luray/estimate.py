@@ -19,7 +19,7 @@ from luray.cube.regions import Cube
 from luray.grid import Grid
 from luray.model.checkpoint import ModelCard, save_model
 from luray.model.features import Features
-from luray.model.speed import forward_cost, forward_flops
+from luray.model.speed import forward_cost, trunk_flops
 from luray.planning import InferencePlan, Load, Range, Rate, loads
 from luray.prices import Prices
 from luray.regrid import grid_map
@@ -57,9 +57,8 @@ def plan_of(run: RunConfig, *, workers: int | None = None, device: str = "cpu", 
     if rate is not None:
         speed = Rate(Range(1 / rate, 1 / rate), "as given with --rate")
     elif chosen.tflops:
-        flops = forward_flops(run.model, channels=cube.features.n_channels, classes=len(HILDA),
-                              window=product.tiling.window)
-        speed = Rate.of_gpu(chosen, flops, product.tiling, cube.features.n_channels)
+        flops = trunk_flops(run.model, classes=len(HILDA), window=product.tiling.window)
+        speed = Rate.of_gpu(chosen, flops, product.tiling, run.model.width)
     else:
         speed = measured_rate(run, cube.features, seconds=SECONDS)
     return InferencePlan(run.title or run.name, product, cube, found, seen, run.model, speed,
@@ -81,7 +80,7 @@ def read_prices(place: Path) -> Prices:
 
 
 def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate:
-    """Forward passes of a model of random weights on every core of this machine, in workers of the run's threads.
+    """Trunks of a model of random weights on every core of this machine, in workers of the run's threads.
 
     Processor time counts, as other work on this machine is none of the plan's.
     """
@@ -92,10 +91,10 @@ def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate
         save_model(restless(features, run.model), ModelCard("forward", HILDA.name, codes, features.names, run.model, {},
                                                             "plan", {}), folder)
         cost = forward_cost(folder, batch=max(2, run.inference.batch), window=tiling.window, processes=processes,
-                            threads=threads, seconds=seconds)
+                            threads=threads, seconds=seconds, whole=False)
     each = cost.cpu_seconds / threads
-    return Rate.of_cpu(each, tiling, features.n_channels, (
-        f"measured now: a forward pass is {1000 * each:.0f} ms of {threads} threads, "
+    return Rate.of_cpu(each, tiling, run.model.width, (
+        f"measured now: a trunk (all but the first layer) is {1000 * each:.0f} ms of {threads} threads, "
         f"{1000 * processes * cost.seconds:.0f} by the clock, {processes} at once on {cores} cores"))
 
 

@@ -17,16 +17,18 @@ import torch
 from luray.blending import add_window, decide
 from luray.model.calibration import PLAIN, Calibration
 from luray.model.features import Features
+from luray.model.stem import Stem
+from luray.model.trunk import Trunk
 from luray.model.unet import UNet
 from luray.schema import F32, I32, OUTSIDE, U8, Bool
 from luray.windows import Box, Core, Tiling
 
 
 class Fields(Protocol):
-    """Where a window's inputs come from."""
+    """Where a window's inputs come from, as the first layer of the model takes them."""
 
-    def fill(self, inputs_HWC: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
-        """Write every channel of the input of a window, in the order of `Features.names`; `prior_HW` is its prior."""
+    def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
+        """Write the model's first layer, ReLU included, on a window whose prior is `prior_HW`, see `Stem.begin`."""
         ...
 
 
@@ -60,8 +62,8 @@ class Predictor:
             one = self._passes[number % len(self._passes)]
             windows = [self.tiling.window_box(core) for core in some]
             shown = [(w, np.ascontiguousarray(prior[w.slices(origin=padded)])) for w in windows]
-            for inputs_HWC, (window, prior_HW) in zip(one.inputs_BHWC, shown, strict=False):
-                fields.fill(inputs_HWC, prior_HW, window, year=year, prior_year=prior_year)
+            for first_HWO, (window, prior_HW) in zip(one.first_BHWO, shown, strict=False):
+                fields.begin(first_HWO, prior_HW, window, year=year, prior_year=prior_year)
             one.start(len(some))
             waiting.append((one, shown))
             if len(waiting) == len(self._passes):
@@ -69,6 +71,16 @@ class Predictor:
         while waiting:
             self._add(*waiting.popleft(), sums, padded)
         return sums
+
+    @cached_property
+    def stem(self) -> Stem:
+        """The first layer of the model."""
+        return Stem.of(self.model)
+
+    @cached_property
+    def trunk(self) -> Trunk:
+        """All other layers of the model."""
+        return Trunk(self.model)
 
     def _batches(self, cores: Sequence[Core]) -> Iterator[Sequence[Core]]:
         batch, first = max(2, self.batch), 0
@@ -87,36 +99,36 @@ class Predictor:
     @cached_property
     def _passes(self) -> list["Pass"]:
         device = torch.device(self.device)
-        model = self.model if device.type == "cpu" else deepcopy(self.model).to(device, torch.half)
+        trunk = self.trunk if device.type == "cpu" else deepcopy(self.trunk).to(device, torch.half)
         most = max(2, self.batch) + (device.type == "cpu")
-        shape = most, self.tiling.window, self.tiling.window, self.features.n_channels
-        return [Pass(model, shape, device) for _ in range(self.passes or (1 if device.type == "cpu" else 2))]
+        shape = most, self.tiling.window, self.tiling.window, self.model.first.out_channels
+        return [Pass(trunk, shape, device) for _ in range(self.passes or (1 if device.type == "cpu" else 2))]
 
 
 class Pass:
-    """A forward pass with an input of its own, channels last, that is used again and again.
+    """A forward pass, from the second layer on, with an input of its own, channels last, that is used again and again.
 
     On a GPU it is queued with the copies there and back, from and into pinned memory, and the CPU goes on meanwhile.
     """
 
-    def __init__(self, model: UNet, shape: tuple[int, int, int, int], device: torch.device) -> None:
-        self._model, self._device, self._remote = model, device, device.type != "cpu"
-        self._inputs = (torch.zeros(shape, pin_memory=True) if self._remote
-                        else torch.from_numpy(np.zeros(shape, np.float32)))  # NumPy asks for huge pages
-        self._heads = torch.empty((*shape[:3], model.n_classes + 1), pin_memory=self._remote)
+    def __init__(self, trunk: Trunk, shape: tuple[int, int, int, int], device: torch.device) -> None:
+        self._trunk, self._device, self._remote = trunk, device, device.type != "cpu"
+        self._first = (torch.zeros(shape, pin_memory=True) if self._remote
+                       else torch.from_numpy(np.zeros(shape, np.float32)))  # NumPy asks for huge pages
+        self._heads = torch.empty((*shape[:3], trunk.head.out_channels), pin_memory=self._remote)
         self._done = torch.cuda.Event() if self._remote else None  # type: ignore[no-untyped-call]
-        self.inputs_BHWC: F32 = self._inputs.numpy()
-        """Written before `start`, and not again before `heads_BHWC`."""
+        self.first_BHWO: F32 = self._first.numpy()
+        """What the first layer gives, written before `start`, and not again before `heads_BHWC`."""
 
     def start(self, n_windows: int) -> None:
-        """Run the model on the first so many inputs, at least 2 on a CPU and all elsewhere, or have it run."""
+        """Run the trunk on the first so many windows, at least 2 on a CPU and all elsewhere, or have it run."""
         with torch.inference_mode():
-            inputs = self._inputs.permute(0, 3, 1, 2)
+            first = self._first.permute(0, 3, 1, 2)
             if self._done is None:
-                heads = self._model.heads(inputs[: max(2, n_windows)])
+                heads = self._trunk(first[: max(2, n_windows)])
                 self._heads = heads.permute(0, 2, 3, 1).contiguous()
                 return
-            heads = self._model.heads(inputs.to(self._device, non_blocking=True).half())
+            heads = self._trunk(first.to(self._device, non_blocking=True).half())
             self._heads.copy_(heads.float().permute(0, 2, 3, 1), non_blocking=True)
             self._done.record()
 

@@ -13,18 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from luray.cube.chunks import STRIP_BYTES
 from luray.cube.costs import WORKER_BYTES
 from luray.cube.create import native_layout
 from luray.cube.product import Course, Product
 from luray.cube.regions import Cube, Layer, Region
-from luray.cube.tileyear import KEPT_BYTES
+from luray.cube.tileyear import MAPS_BYTES
 from luray.model.unet import UNetConfig
 from luray.prices import Device, Storage
-from luray.schema import Bool
+from luray.scheduling import KEPT
+from luray.schema import Bool, Direction
 from luray.windows import Box, Tile, Tiling
 
-INPUT_SECONDS = 0.35e-9
-"""Of one thread, to write a channel of a cell of a window's input (all the constants of time: luray/DESIGN.md)."""
+STEM_SECONDS = 2.5e-9
+"""Of one thread, for an output of a cell of a window's first layer (all the constants of time: luray/DESIGN.md)."""
 SUMS_SECONDS = 11.5e-9
 """To calibrate a cell of a window and add it to the sums."""
 TILE_SECONDS = 15e-9
@@ -32,7 +34,7 @@ TILE_SECONDS = 15e-9
 WRITE_SECONDS = 15e-9
 """For each cell of a tile: to reduce and write a map."""
 READ_RATE = 1e9
-"""Decoded bytes of static inputs that are read, in whole chunks, and laid out in a second: 0.5 s for a tile."""
+"""Decoded bytes of static inputs that are read, in whole chunks, and prepared in a second: 0.6 s for a tile."""
 YEARS_KEPT = 4
 """Years that a tile may be predicted in while a worker keeps it: as many as are in flight."""
 DRIVER_SECONDS = 0.0023
@@ -129,29 +131,29 @@ class Rate:
     source: str
 
     @classmethod
-    def of_cpu(cls, forward: float, tiling: Tiling, channels: int, source: str) -> "Rate":
-        """From a measured forward pass, its input and its sums beside it."""
-        seconds = forward + _host(tiling, channels)
+    def of_cpu(cls, trunk: float, tiling: Tiling, width: int, source: str) -> "Rate":
+        """From the measured seconds of a trunk, its stem and its sums beside it."""
+        seconds = trunk + _host(tiling, width)
         return cls(Range(seconds, seconds), source)
 
     @classmethod
-    def of_gpu(cls, device: Device, flops: int, tiling: Tiling, channels: int) -> "Rate":
-        """From operations and copies of the input, or from the host, which writes inputs and adds sums in one thread.
+    def of_gpu(cls, device: Device, flops: int, tiling: Tiling, width: int) -> "Rate":
+        """From operations and copies of the first layer, or from the host, which does stems and sums in one thread.
 
         Both go on at once: the slower counts.
         """
-        copied = 4 * channels * tiling.window**2 / (device.link * 1e9)
+        copied = 4 * width * tiling.window**2 / (device.link * 1e9)
         worst, best = device.utilisation
         pure = flops / (device.tflops * 1e12)
-        forward, host = Range(pure / best + copied, pure / worst + copied), _host(tiling, channels)
+        forward, host = Range(pure / best + copied, pure / worst + copied), _host(tiling, width)
         return cls(forward.at_least(Range(host, host)), (
             f"not measured: {flops / 1e9:.1f} GFLOP at {worst:.0%}-{best:.0%} of {device.tflops:g} TFLOP/s and a copy "
-            f"at {device.link:g} GB/s are {1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms, input and sums "
+            f"at {device.link:g} GB/s are {1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms, stem and sums "
             f"{1000 * host:.1f} ms of the host"))
 
 
-def _host(tiling: Tiling, channels: int) -> float:
-    return (INPUT_SECONDS * channels + SUMS_SECONDS) * tiling.window**2
+def _host(tiling: Tiling, width: int) -> float:
+    return (STEM_SECONDS * width + SUMS_SECONDS) * tiling.window**2
 
 
 @dataclass(frozen=True)
@@ -257,30 +259,39 @@ class InferencePlan:
 
     @property
     def ground_bytes(self) -> int:
-        """Static inputs of the largest tile as a worker keeps them."""
+        """Static inputs of the largest tile while they are read."""
         kept = sum(2 if v.categories else 4 for v in self.cube.features.static)
         side = self.tiling.tile + 2 * self.tiling.margin
-        return max(1, kept * side**2)
+        return kept * side**2
+
+    @property
+    def kept_bytes(self) -> int:
+        """What a worker keeps of the static inputs of the largest tile, see `cube.prepared`."""
+        return 4 * self.model.width * self.tiling.window**2 * max((load.windows for load in self.loads), default=0)
 
     @cached_property
     def kept_tiles(self) -> int:
-        """Tiles whose static inputs a worker keeps."""
-        return max(1, KEPT_BYTES // self.ground_bytes)
+        """Tiles whose static inputs a worker keeps, for one direction each."""
+        return KEPT
 
     @property
     def reads(self) -> Range:
         """How often the static inputs of a tile are read, over all tiles, given what workers keep.
 
-        A worker predicts the courses of a tile one after the other. At best each tile is read once where there is room
-        for all, and else is kept for a few years; at worst it moves, or is dropped, before every year, and workers that
-        are more than tiles read it beside each other.
+        A worker predicts the courses of a tile and direction one after the other. At best each is read once where there
+        is room for all, and else is kept for a few years; at worst it moves, or is dropped, before every year, and
+        workers that are more than tiles read it beside each other.
         """
-        tiles, years = len(self.loads), max((len(course.years) - 1 for course in self.courses), default=0)
-        if self.kept_tiles >= tiles:
-            return Range(tiles, min(self.predictions, tiles * self.workers))
-        missed = max(0.0, 1 - self.kept_tiles * self.workers / tiles)
-        most = min(self.predictions, tiles * years * ceil(self.workers / tiles))
-        return Range(min(most, max(tiles, tiles * years * missed / YEARS_KEPT)), most)
+        tiles, years = len(self.loads), dict[Direction, int]()
+        for course in self.courses:
+            years[course.direction] = max(years.get(course.direction, 0), len(course.years) - 1)
+        inputs = tiles * len(years)
+        if self.kept_tiles >= inputs:
+            return Range(inputs, min(self.predictions, inputs * self.workers))
+        missed = max(0.0, 1 - self.kept_tiles * self.workers / inputs)
+        once = tiles * sum(years.values())
+        most = min(self.predictions, once * ceil(self.workers / tiles))
+        return Range(min(most, max(inputs, once * missed / YEARS_KEPT)), most)
 
     @property
     def _inputs(self) -> tuple[Reading, Reading]:
@@ -302,16 +313,16 @@ class InferencePlan:
 
     @property
     def memory(self) -> dict[str, float]:
-        """Bytes of a worker by what they are for; of a batch on a GPU only its input is in memory."""
+        """Bytes of a worker by what they are for; of a batch on a GPU only its first layer is in memory."""
         window, padded = self.tiling.window**2, (self.tiling.tile + 2 * self.tiling.margin) ** 2
-        width, batch = self.cube.features.n_channels, max(2, self.batch)
-        # on a CPU one window more, and of the first level a skip, what is raised, both joined, and what follows
-        floats = (batch + 1) * (width + 7 * self.model.width) if self.on_cpu else 2 * batch * width
-        read = self.ground_bytes + max((load.static.n_bytes for load in self.loads), default=0)
+        width, batch = self.model.width, max(2, self.batch)
+        # on a CPU one window more, and beside the first layer its skip, what is added to it, and what follows
+        floats = (batch + 1) * 5 * width if self.on_cpu else 2 * batch * width
         return {"process": WORKER_BYTES, "a batch": 4.0 * window * floats,
                 "sums": 2 * 4.0 * len(self.cube.legend) * padded,
-                "inputs kept": min(KEPT_BYTES, self.ground_bytes * len(self.loads)) + read,
-                "maps and chunks kept": KEPT_BYTES // 4 + Cube.KEPT_BYTES}
+                "inputs kept": min(KEPT, len(self.loads)) * self.kept_bytes,
+                "inputs read": self.ground_bytes + STRIP_BYTES,
+                "maps and chunks kept": MAPS_BYTES + Cube.KEPT_BYTES}
 
     def reduce_seconds(self, course: Course, cells: int) -> Range:
         """To settle a tile-year of a course and write it to its lanes, without and with a slow store."""

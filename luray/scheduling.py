@@ -36,7 +36,7 @@ GRACE = 5.0
 KNOWN = 5
 """Jobs of a kind that must be done before one of them can be called slow."""
 KEPT = 4
-"""Tiles whose inputs a worker is taken to have."""
+"""Tiles whose inputs a worker keeps, for one direction each."""
 REMEMBERED = 100
 """Durations of each kind that the usual one is taken of."""
 
@@ -51,6 +51,10 @@ class Job(NamedTuple):
     def kind(self) -> str:
         """What is done."""
         return self.task.kind
+
+
+Inputs = tuple[Hashable, Tile]
+"""What is read once for the tile in all chains of the same kind, see `Scheduler`."""
 
 
 @dataclass(frozen=True)
@@ -74,22 +78,22 @@ class Hand:
     jobs: dict[Job | Errand, float] = field(default_factory=dict)
     """What it is doing, and since when."""
     stuck: bool = False
-    tiles: dict[Tile, None] = field(default_factory=dict)
-    """Tiles that it has predicted, the latest last: their inputs may still be there."""
+    kept: dict[Inputs, None] = field(default_factory=dict)
+    """Inputs of the tiles that it has predicted, the latest last."""
 
     @property
     def free(self) -> bool:
         """True when it can take a prediction or an errand."""
         return not self.stuck and all(job.kind == "reduce" for job in self.jobs)
 
-    def begin(self, job: Job | Errand, now: float) -> None:
-        """It is given a job."""
+    def begin(self, job: Job | Errand, now: float, *, needs: Inputs | None = None) -> None:
+        """It is given a job, which may need some inputs."""
         self.jobs[job] = self.since = now
-        if isinstance(job, Job) and job.kind == "predict":
-            self.tiles.pop(job.task.tile, None)
-            self.tiles[job.task.tile] = None
-            if len(self.tiles) > KEPT:
-                self.tiles.pop(next(iter(self.tiles)))
+        if needs:
+            self.kept.pop(needs, None)
+            self.kept[needs] = None
+            if len(self.kept) > KEPT:
+                self.kept.pop(next(iter(self.kept)))
 
     def end(self, job: Job | Errand, now: float) -> float:
         """It has done a job, or failed; returns the seconds it took."""
@@ -98,10 +102,14 @@ class Hand:
 
 
 class Scheduler:
-    """The state of a run. Times are seconds of any clock that the caller keeps to."""
+    """The state of a run. Times are seconds of any clock that the caller keeps to.
 
-    def __init__(self, fronts: Sequence[Wavefront], errands: Iterable[Errand] = (), *, workers: Workers) -> None:
-        self.fronts, self._errands = fronts, deque(errands)
+    `kinds` has one entry for each chain: those of the same kind need the same inputs of a tile. Left out, all do.
+    """
+
+    def __init__(self, fronts: Sequence[Wavefront], errands: Iterable[Errand] = (), *, workers: Workers,
+                 kinds: Sequence[Hashable] = ()) -> None:
+        self.fronts, self._errands, self._kinds = fronts, deque(errands), kinds or [None] * len(fronts)
         self._open = set(self._errands)
         """Errands that are not done, waiting or not."""
         self.hands: dict[int, Hand] = {}
@@ -169,8 +177,11 @@ class Scheduler:
         sent: list[tuple[int, Job | Errand]] = []
         free = {w for w, h in self.hands.items() if h.free and not self._closing}
 
+        def needs(job: Job) -> Inputs:
+            return self._kinds[job.chain], job.task.tile
+
         def give(worker: int, job: Job | Errand) -> None:
-            self.hands[worker].begin(job, now)
+            self.hands[worker].begin(job, now, needs=needs(job) if job.kind == "predict" else None)  # type: ignore[arg-type]
             if job.kind != "reduce":
                 free.discard(worker)
             if isinstance(job, Job):
@@ -178,22 +189,22 @@ class Scheduler:
             sent.append((worker, job))
 
         queues = [[Job(i, task) for task in front.ready()] for i, front in enumerate(self.fronts)]
-        waiting: dict[Tile, list[Job]] = {}
+        waiting: dict[Inputs, list[Job]] = {}
         for job in merge(*queues, key=lambda job: job.task.step):
             if job.kind == "reduce":
                 give(self._holder[job.chain, job.task.tile, job.task.step], job)
             else:
-                waiting.setdefault(job.task.tile, []).append(job)
+                waiting.setdefault(needs(job), []).append(job)
         for worker in sorted(free):
-            kept = [tile for tile in self.hands[worker].tiles if waiting.get(tile)]
+            kept = [inputs for inputs in self.hands[worker].kept if waiting.get(inputs)]
             if kept:
-                give(worker, waiting[min(kept, key=lambda tile: waiting[tile][0].task.step)].pop(0))
+                give(worker, waiting[min(kept, key=lambda inputs: waiting[inputs][0].task.step)].pop(0))
         if free:
-            taken = {tile for hand in self.hands.values() for tile in hand.tiles}
+            taken = {inputs for hand in self.hands.values() for inputs in hand.kept}
             rest = sorted((job for jobs in waiting.values() for job in jobs),
-                          key=lambda job: (job.task.tile in taken, job.task.step))
+                          key=lambda job: (needs(job) in taken, job.task.step))
             for job in rest[: len(free)]:
-                give(min(free, key=lambda w: (len(self.hands[w].tiles), w)), job)
+                give(min(free, key=lambda w: (len(self.hands[w].kept), w)), job)
         while free and self._errands:
             errand = self._errands.popleft()
             if errand in self._open:  # it may have been given to be done again, and then done the first time

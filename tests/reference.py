@@ -223,6 +223,68 @@ def quantise(probabilities):
     return np.rint(probabilities * np.float32(65535)).astype(np.int32)
 
 
+def taps(field):
+    """What each of the nine taps of a 3 x 3 kernel sees of a field (H, W, ...), zeros beyond its edge."""
+    height, width = field.shape[:2]
+    padded = np.pad(field, [(1, 1), (1, 1), *[(0, 0)] * (field.ndim - 2)])
+    return [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
+
+
+def first_layer(weights, bias, n_classes, prior, now, before, static, groups):
+    """First convolution and ReLU of a window (H, W, O) from one channel after the other, in single precision.
+
+    `weights` are (9, C, O); `now` and `before` the level channels of both years, `groups` the variables of each source.
+    """
+    kernel = torch.from_numpy(weights[:, weights.shape[1] - len(static) :]).reshape(3, 3, len(static), -1)
+    shown = torch.from_numpy(np.stack([static] * 2)).contiguous(memory_format=torch.channels_last)
+    fixed = bias if not len(static) else torch.conv2d(
+        shown, kernel.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last), torch.from_numpy(bias),
+        padding=1)[0].permute(1, 2, 0).numpy()
+
+    def one_hot(vectors):
+        """Sum of what each tap gives, (H, W, O), row by row of the kernel."""
+        rows = [(vectors[i] + vectors[i + 1]) + vectors[i + 2] for i in (0, 3, 6)]
+        return (rows[0] + rows[1]) + rows[2]
+
+    land = weights[:, n_classes]
+    known = [taps(prior == k) for k in range(n_classes)]
+    hidden = taps(prior == 254)
+    out = fixed + one_hot([sum((known[k][t][..., None] * (weights[t, k] + land[t]) for k in range(n_classes)),
+                               hidden[t][..., None] * land[t]) for t in range(9)])
+    level, change = n_classes + 1, n_classes + 1 + len(now)
+    continuous = sum(not v.categories for group in groups for v in group)
+    for variables in groups:
+        if variables[0].categories:
+            for v in variables:
+                seen = [taps(now[level - n_classes - 1 + c]) for c in range(v.channels)]
+                out = out + one_hot([sum(seen[c][t][..., None] * weights[t, level + c] for c in range(v.channels))
+                                     for t in range(9)])
+                level += v.channels
+            continue
+        at = slice(level - n_classes - 1, level - n_classes - 1 + len(variables))
+        values = [now[at], *changes(now[at], before[at], np)]
+        firsts = level, change, change + continuous
+        if variables[0].resampling == "nearest":
+            given = np.zeros((9, *prior.shape, weights.shape[-1]), np.float32)
+            for kind, first in zip(values, firsts, strict=True):
+                for i, field in enumerate(kind):
+                    given = given + field[..., None] * weights[:, None, None, first + i]
+            line = np.zeros(given.shape[1:], np.float32)
+            for t in range(9):
+                line = line + taps(given[t])[t]
+            out = out + line
+        else:
+            for i in range(len(variables)):
+                for kind, first in zip(values, firsts, strict=True):
+                    products = [x[..., None] * weights[t, first + i] for t, x in enumerate(taps(kind[i]))]
+                    total = products[0]
+                    for product_ in products[1:]:
+                        total = total + product_
+                    out = out + total
+        level, change = level + len(variables), change + len(variables)
+    return np.maximum(out, np.float32(0))
+
+
 def predict(predictor, cores, prior, fields, *, year, prior_year, box):
     """`Predictor.predict`, window after window."""
     tiling, padded = predictor.tiling, predictor.tiling.padded(box)
@@ -230,9 +292,11 @@ def predict(predictor, cores, prior, fields, *, year, prior_year, box):
     for core in cores:
         window = tiling.window_box(core)
         at = window.slices(origin=padded)
-        inputs = model_input(prior[at], fields, window, year, prior_year, predictor.features)
+        first = np.empty((*prior[at].shape, len(predictor.stem.bias_O)), np.float32)
+        fields.begin(first, prior[at], window, year=year, prior_year=prior_year)
         with torch.inference_mode():
-            heads = predictor.model.heads(inputs.repeat(2, 1, 1, 1))[0].numpy()
+            shown = torch.from_numpy(np.stack([first] * 2)).permute(0, 3, 1, 2)
+            heads = predictor.trunk(shown)[0].numpy()
         shares = probabilities(heads, prior[at], *predictor.calibration)
         sums[:, at[0], at[1]] += quantise(shares) * predictor.weights_HW
     return sums

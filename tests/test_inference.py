@@ -16,12 +16,11 @@ from hypothesis.extra import numpy as arrays
 from luray.blending import decide, window_weights
 from luray.inference import Predictor, padded_map, serial_rollout
 from luray.model.calibration import PLAIN, Calibration
-from luray.model.features import CHANGE_SCALE
 from luray.model.unet import UNet, UNetConfig, frozen
 from luray.schema import OUTSIDE
 from luray.windows import Box, Tiling
 from tests import reference
-from tests.worlds import FEATURES, STATIC, K, Memory, restless, world
+from tests.worlds import FEATURES, K, Slow, restless, world
 
 YEARS = (2000, 2001, 2002, 2003)
 
@@ -32,12 +31,12 @@ def predictor_of(model, shape, *, tile=16, periodic=False, batch=3, window=12, s
 
 
 def serial(w, predictor, years=YEARS):
-    return list(serial_rollout(w.initial, w.land, years, w.fields, predictor))
+    return list(serial_rollout(w.initial, w.land, years, Slow(w.fields, predictor.stem), predictor))
 
 
 def tiled(w, predictor, years=YEARS):
     """The same, tile by tile: own sums and strips that travel along the exchanges, in no particular order."""
-    tiling, classes = predictor.tiling, w.initial
+    tiling, classes, fields = predictor.tiling, w.initial, Slow(w.fields, predictor.stem)
     tiles = [t for t in tiling.tiles() if w.land[tiling.tile_box(t).slices(origin=tiling.everything)].any()]
     for prior_year, year in pairwise(years):
         sums, strips = {}, []
@@ -45,7 +44,7 @@ def tiled(w, predictor, years=YEARS):
             box = tiling.tile_box(tile)
             land = w.land[box.slices(origin=tiling.everything)]
             prior = padded_map(classes, tiling.padded(box), periodic=tiling.periodic)
-            padded = predictor.predict(tiling.active_cores(box, land), prior, w.fields, year=year,
+            padded = predictor.predict(tiling.active_cores(box, land), prior, fields, year=year,
                                        prior_year=prior_year, box=box)
             sums[tile] = padded[(slice(None), *box.slices(origin=tiling.padded(box)))].copy()
             strips += [(e.neighbour, e.own, padded[(slice(None), *e.padded)]) for e in tiling.exchanges(tile)]
@@ -90,8 +89,8 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
         torch.set_num_threads(threads)
         try:
             sums[threads, batch] = predictor.predict(
-                predictor.tiling.active_cores(box, w.land), padded_map(w.initial, padded, periodic=False), w.fields,
-                year=2001, prior_year=2000, box=box)
+                predictor.tiling.active_cores(box, w.land), padded_map(w.initial, padded, periodic=False),
+                Slow(w.fields, predictor.stem), year=2001, prior_year=2000, box=box)
         finally:
             torch.set_num_threads(before)
     assert [how for how, found in sums.items() if not np.array_equal(found, sums[1, 2])] == []
@@ -107,7 +106,8 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
                         calibration=calibration, passes=passes)
     prior = padded_map(w.initial, predictor.tiling.padded(box), periodic=False)
     cores = predictor.tiling.active_cores(box, w.land)
-    found, expected = (predict(cores, prior, w.fields, year=2002, prior_year=2001, box=box)
+    fields = Slow(w.fields, predictor.stem)
+    found, expected = (predict(cores, prior, fields, year=2002, prior_year=2001, box=box)
                        for predict in (predictor.predict, partial(reference.predict, predictor)))
     assert found.any()
     assert np.array_equal(found, expected)
@@ -179,67 +179,22 @@ def test_an_untrained_model_predicts_persistence(years):
         assert (confidence[~w.land] == 0).all()
 
 
-class Spy:
-    """A model that keeps what it is shown and is sure of the first class."""
-
-    n_classes = K
-
-    def __init__(self):
-        self.seen = []
-
-    def heads(self, inputs):
-        self.seen.append(inputs.numpy().copy())
-        heads = torch.zeros(inputs.shape[0], K + 1, *inputs.shape[2:])
-        heads[:, 0] = 9
-        return heads
-
-
-@pytest.mark.parametrize(("year", "prior_year"), [(2002, 2001), (2001, 2002)])
-def test_a_window_shows_prior_land_levels_changes_and_static_in_this_order(year, prior_year):
-    shape, spy = (24, 40), Spy()
-    w, tiling = world(shape, periodic=False), Tiling(*shape, 12, 8, 16)
-    predictor = Predictor(spy, FEATURES, tiling, window_weights(tiling, taper="linear"), batch=4)
-    cores = tiling.active_cores(tiling.everything, w.land)
-    prior = padded_map(w.initial, tiling.padded(tiling.everything), periodic=False)
-    predictor.predict(cores, prior, w.fields, year=year, prior_year=prior_year, box=tiling.everything)
-    assert [len(x) for x in spy.seen[:-1]] == [4] * (len(spy.seen) - 1)
-    assert sum(len(x) for x in spy.seen) == len(cores), "no window is computed that nobody asked for"
-    shown = np.concatenate(spy.seen)
-    for core, inputs in zip(cores, shown, strict=False):
-        box = tiling.window_box(core)
-        for i, j in ((0, 0), (3, 7), (11, 11)):
-            row, col = box.row + i, box.col + j
-            inside = 0 <= row < 24 and 0 <= col < 40
-            k = int(w.initial[row, col]) if inside else OUTSIDE
-            now, then = (w.fields.forcing(y, Box(row, col, 1, 1))[:, 0, 0] for y in (year, prior_year))
-            change = now[0] - then[0]
-            expected = [*(float(k == c) for c in range(K)), float(k != OUTSIDE), *now,
-                        change / (abs(change) + CHANGE_SCALE), change / max(now[0], then[0]),
-                        w.fields.static(Box(row, col, 1, 1))[0, 0, 0]]
-            assert np.allclose(inputs[:, i, j], expected, atol=1e-4)
-    assert FEATURES.names == ("prior=0", "prior=1", "prior=2", "prior=3", "land", "crop", "zone=1", "zone=2",
-                              "change of crop", "relative change of crop", STATIC[0].name)
-
-
 def test_ocean_is_never_read_nor_predicted():
-    shape, spy = (48, 48), Spy()
-    tiling = Tiling(*shape, 12, 8, 16)
-    w = world(shape, periodic=False)
+    shape = (48, 48)
+    w, predictor = world(shape, periodic=False), predictor_of(restless(), shape, batch=1)
     w.land[:], w.initial[:] = False, OUTSIDE
     w.land[20, 20] = True
     w.initial[20, 20] = 2
     asked = []
 
-    class Watched(Memory):
-        def fill(self, inputs_HWC, prior_HW, box, **years):
+    class Watched(Slow):
+        def begin(self, out_HWO, prior_HW, box, **years):
             asked.append(box)
-            super().fill(inputs_HWC, prior_HW, box, **years)
+            super().begin(out_HWO, prior_HW, box, **years)
 
-    watched = Watched(2000, w.fields.levels, w.fields.fixed, False)
-    predictor = Predictor(spy, FEATURES, tiling, window_weights(tiling, taper="linear"), batch=1)
+    watched = Watched(w.fields, predictor.stem)
     [(_, classes, _)] = serial_rollout(w.initial, w.land, (2000, 2001), watched, predictor)
     assert asked == [Box(14, 14, 12, 12)]
-    assert len(spy.seen) == 1
     assert (classes == OUTSIDE).sum() == classes.size - 1
 
 

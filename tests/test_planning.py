@@ -21,7 +21,7 @@ from luray.cube.product import Product, Span
 from luray.cube.regions import Cube
 from luray.cube.tileyear import Geometry
 from luray.estimate import PRICES, plan_of, read_prices
-from luray.model.speed import forward_flops
+from luray.model.speed import trunk_flops
 from luray.model.unet import UNetConfig
 from luray.planning import READ_RATE, InferencePlan, Load, Range, Rate, Reading, loads
 from luray.regrid import grid_map
@@ -143,10 +143,11 @@ class Kept:
             return self.plan.reduce_seconds(self.plan.courses[job.chain], 64).low
         if isinstance(job, Errand):
             return self.plan.parts["copies"].low / len(self.plan.loads) / len(self.plan.product.span.copied)
-        tiles, load = self.has.setdefault(worker, []), self.loads[job.task.tile]
-        missing = load.tile not in tiles
+        load, needed = self.loads[job.task.tile], (self.plan.courses[job.chain].direction, job.task.tile)
+        kept = self.has.setdefault(worker, [])
+        missing = needed not in kept
         self.reads += missing
-        self.has[worker] = [*(t for t in tiles if t != load.tile), load.tile][-self.room :]
+        self.has[worker] = [*(inputs for inputs in kept if inputs != needed), needed][-self.room :]
         return self.plan.predict_seconds(load).low + missing * load.static.n_bytes / READ_RATE
 
 
@@ -158,7 +159,8 @@ def simulated(plan, room):
     errands = [Errand((t, year)) for t in geometry.tiles for year in plan.product.span.copied]
     took = Kept(plan, room)
     workers = Workers(min=plan.workers, max=plan.workers)
-    return Simulation(Scheduler(fronts, errands, workers=workers), took).run(), took.reads
+    kinds = [course.direction for course in plan.courses]
+    return Simulation(Scheduler(fronts, errands, workers=workers, kinds=kinds), took).run(), took.reads
 
 
 @given(rows=st.integers(2, 5), cols=st.integers(2, 5), seed=st.integers(0, 999), workers=st.integers(1, 40),
@@ -204,8 +206,8 @@ def test_the_cost_is_workers_by_time_by_price():
 
 
 def test_a_windows_operations_are_those_of_its_convolutions():
-    convolutions = [(6, 4, 9, 8), (4, 4, 9, 8), (4, 8, 9, 4), (8, 8, 9, 4), (12, 4, 9, 8), (4, 4, 9, 8), (4, 4, 1, 8)]
-    assert forward_flops(UNetConfig(width=4, depth=1), channels=6, classes=3, window=8) == sum(
+    convolutions = [(4, 4, 9, 8), (4, 8, 9, 4), (8, 8, 9, 4), (4, 4, 9, 8), (8, 16, 4, 5), (4, 4, 9, 8), (4, 4, 1, 8)]
+    assert trunk_flops(UNetConfig(width=4, depth=1), classes=3, window=8) == sum(
         2 * n_in * n_out * cells * side**2 for n_in, n_out, cells, side in convolutions)
 
 

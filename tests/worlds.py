@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from luray.cube.regions import alike
 from luray.model.features import Features
+from luray.model.stem import Stem
 from luray.model.unet import UNetConfig
 from luray.sandbox import models
 from luray.schema import OUTSIDE, Variable
@@ -18,7 +20,7 @@ FEATURES = Features(K, FORCING, STATIC)
 
 @dataclass
 class Memory:
-    """Fields held as whole arrays, (year, L, lat, lon) and (S, lat, lon); satisfies `inference.Fields`."""
+    """Fields held as whole arrays, (year, L, lat, lon) and (S, lat, lon)."""
 
     first_year: int
     levels: np.ndarray
@@ -30,9 +32,6 @@ class Memory:
 
     def static(self, box):
         return self._cut(self.fixed, box)
-
-    def fill(self, *window, **years):
-        Slow(self, FEATURES).fill(*window, **years)
 
     def _cut(self, array, box):
         n_lat, n_lon = array.shape[1:]
@@ -52,11 +51,19 @@ class Slow:
     """What satisfies `inference.Fields` the slow way, from levels and statics such as `Memory` or a `Region` give."""
 
     given: object
-    features: Features
+    stem: Stem
+    groups: tuple = tuple((v,) for v in FORCING)
 
-    def fill(self, inputs_HWC, prior_HW, box, *, year, prior_year):
-        inputs = reference.model_input(prior_HW, self.given, box, year, prior_year, self.features)
-        inputs_HWC[:] = inputs[0].permute(1, 2, 0)
+    @classmethod
+    def of(cls, region, stem):
+        """The same inputs that a cube gives."""
+        return cls(region, stem, tuple(some for layer in region.cube.forcing for some, _ in
+                                       alike(layer, range(len(layer.variables)))))
+
+    def begin(self, out_HWO, prior_HW, box, *, year, prior_year):
+        now, before = self.given.forcing(year, box), self.given.forcing(prior_year, box)
+        out_HWO[:] = reference.first_layer(self.stem.weights_TCO, self.stem.bias_O, self.stem.n_classes, prior_HW, now,
+                                           before, self.given.static(box), self.groups)
 
 
 @dataclass

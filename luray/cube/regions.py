@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from luray.cube.chunks import Chunks
 from luray.grid import Grid
-from luray.model.features import Bilinear, Categories, Context, Features, Nearest, category, changes, fill, scaled
+from luray.model.features import Features, category, scaled
 from luray.model.rollout import Sample
 from luray.model.samples import Draw
-from luray.regrid import AxisMap, Method, gather, grid_map, interpolate, joined, same
+from luray.regrid import AxisMap, Method, gather, grid_map, same
 from luray.schema import F32, HILDA, OUTSIDE, U8, Bool, Legend, Variable
 from luray.storage import accessing
 from luray.windows import Box, Tiling
@@ -276,7 +276,7 @@ class Held:
     @property
     def categorical(self) -> bool:
         """Whether they have categories."""
-        return _categorical(self.variables[0])
+        return categorical(self.variables[0])
 
     @property
     def channels(self) -> int:
@@ -293,31 +293,15 @@ class Held:
         for variable, position in zip(self.variables, found, strict=True):
             yield (position == np.arange(variable.channels, dtype=np.int16)[:, None, None]).astype(np.float32)
 
-    def categories(self, first: int) -> Iterator[Categories]:
-        """The same for `features.fill`, the channels beginning at `first`."""
-        for variable, position in zip(self.variables, self.values_VYX, strict=True):
-            yield Categories(position, self.rows.low, self.cols.low, first)
-            first += variable.channels
-
-
-class Part(NamedTuple):
-    """Consecutive continuous static variables that are resampled alike, and the channels they are written to."""
-
-    variables: tuple[Variable, ...]
-    at: slice
-    """Which of the variables of their layer they are."""
-    out_HWN: F32
-    first: int
+    def categories(self, first: int) -> Iterator[tuple[NDArray[np.int16], slice]]:
+        """The `category` of each native cell for each variable, and its channels, which begin at `first`."""
+        for variable, channel_YX in zip(self.variables, self.values_VYX, strict=True):
+            yield channel_YX, slice(first, first := first + variable.channels)
 
 
 @dataclass
 class Region:
-    """The model's inputs inside a box, gathered from native arrays that are read once.
-
-    Satisfies `inference.Fields`. What `fill` needs is kept: for every cell 4 bytes for each continuous static channel,
-    and 2 for each categorical variable that is no coarser than the grid, which is 58 bytes or 245 MB for a tile of 2000
-    cells with the inputs of the README; of the forcing the native cells of the last `KEPT_YEARS` years, a few MB.
-    """
+    """Channels inside a box, gathered from native arrays that are read once, of the last `KEPT_YEARS` years."""
 
     KEPT_YEARS = 3
 
@@ -325,7 +309,6 @@ class Region:
     box: Box
     given: Given = field(default_factory=dict)
     _native: OrderedDict[tuple[str | int, ...], list[Held]] = field(default_factory=OrderedDict)
-    _context: tuple[tuple[int, int], Context] | None = None
 
     def forcing(self, year: int, box: Box) -> F32:
         """Level channels of a year in a window inside the region, float32 (L, height, width)."""
@@ -335,107 +318,29 @@ class Region:
         """Static channels in a window inside the region, float32 (S, height, width)."""
         return self._seen(self.cube.static, 0, box)
 
-    def fill(self, inputs_HWC: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
-        """Write the whole input of a window inside the region, see `inference.Fields`."""
-        if self._context is None or self._context[0] != (year, prior_year):
-            self._context = (year, prior_year), self._between(year, prior_year)
-        rows, cols = box.slices(origin=self.box)
-        fill(inputs_HWC, prior_HW, self._context[1], rows.start, cols.start, self.cube.features.n_classes)
-
-    def seen_in(self, cube: Cube) -> "Region":
-        """The same box in another scenario's view of the cube; what is static, and read, is shared."""
-        other = replace(self, cube=cube, _context=None)
-        other.__dict__["_ground"] = self._ground
-        return other
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of what is static, which is read now if it is not there yet."""
-        runs, codes = self._ground
-        return sum(run.values_YXN.nbytes for run in runs) + sum(code[0].nbytes for code in codes)
-
     def _seen(self, layers: tuple[Layer, ...], year: int, box: Box) -> F32:
         at = box.slices(origin=self.box)
-        pieces = [piece for layer in layers for held in self._held(layer, year) for piece in held.seen(at)]
+        pieces = [piece for layer in layers for held in self.held(layer, year) for piece in held.seen(at)]
         return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
 
-    def _between(self, year: int, prior_year: int) -> Context:
-        """The context of a year, with changes since the prior year that are worked out on the native grids."""
-        features = self.cube.features
-        level, n_changing = features.n_classes + 1, len(features.changing)
-        change = level + sum(v.channels for v in features.forcing)
-        static, codes = self._ground
-        forcing, interpolated, categories = list[Nearest](), list[Bilinear](), [*codes]
-        for layer in self.cube.forcing:
-            for now, prior in zip(self._held(layer, year), self._held(layer, prior_year), strict=True):
-                firsts = level, change, change + n_changing
-                level, change = level + now.channels, change + (0 if now.categorical else now.channels)
-                if now.categorical:
-                    categories += now.categories(firsts[0])
-                elif now.variables[0].resampling == "nearest":
-                    seen = now.values_VYX, *changes(now.values_VYX, prior.values_VYX, np)
-                    tables = (np.ascontiguousarray(np.moveaxis(values, 0, -1)) for values in seen)
-                    forcing += [Nearest(table, now.rows.low, now.cols.low, first)
-                                for table, first in zip(tables, firsts, strict=True)]
-                else:
-                    interpolated.append(Bilinear(now.values_VYX, prior.values_VYX, now.rows, now.cols,
-                                                 np.add.outer(np.arange(now.channels), firsts)))
-        return Context.of(self.box.shape, static, forcing, interpolated, categories)
-
-    @cached_property
-    def _ground(self) -> tuple[list[Nearest], list[Categories]]:
-        """Static channels: continuous ones at every cell, those that follow each other in one array; and codes."""
-        variables = self.cube.features.static
-        first = self.cube.features.n_channels - sum(v.channels for v in variables)
-        lengths = [len(list(run)) for categorical, run in groupby(variables, _categorical) if not categorical]
-        arrays, filled = (np.empty((*self.box.shape, n), np.float32) for n in lengths), 0
-        rows, cols = np.arange(self.box.height), np.arange(self.box.width)
-        runs, codes = list[Nearest](), list[Categories]()
-        for layer in self.cube.static:
-            parts = list[Part]()
-            for alike, at in _alike(layer, range(len(layer.variables))):
-                if _categorical(alike[0]):
-                    codes += self._hold(layer, alike, self._values(layer, ())[at.start : at.stop]).categories(first)
-                else:
-                    if not runs or filled == runs[-1].values_YXN.shape[2]:
-                        runs.append(Nearest(next(arrays), rows, cols, first))
-                        filled = 0
-                    parts.append(Part(alike, slice(at.start, at.stop), runs[-1].values_YXN, filled))
-                    filled += len(alike)
-                first += sum(v.channels for v in alike)
-            if parts:
-                self._lay(layer, parts)
-        return runs, codes
-
-    def _lay(self, layer: Layer, parts: Sequence[Part]) -> None:
-        """Write continuous static variables at every cell of the region, as strips of their native cells arrive."""
-        native_rows, native_cols = self.pieces[layer.path]
-        pieces = joined(native_cols, gap=self.cube.chunks.width(layer.path))
-        for strip in self.cube.chunks.strips(layer.path, slice(native_rows[0].start, native_rows[-1].stop), pieces):
-            for part in parts:
-                rows, cols = grid_map(layer.grid, self.cube.grid, part.variables[0].resampling).take(self.box)
-                here = slice(*np.searchsorted(rows.high, (strip.rows.start, strip.rows.stop)))  # high = low or low + 1
-                maps = rows.take(here).within([slice(strip.rows.start - 1, strip.rows.stop)]), cols.within(pieces)
-                _lay_rows(part, strip.values[part.at], *maps, part.out_HWN[here])
-
-    def _held(self, layer: Layer, year: int) -> list[Held]:
+    def held(self, layer: Layer, year: int) -> list[Held]:
         """Variables of a layer in a year."""
         lead = layer.lead(year)
         key: tuple[str | int, ...] = (layer.path, *lead)
         if key not in self._native:
-            self._native[key] = [self._hold(layer, *part) for part in _alike(layer, self._values(layer, lead))]
+            self._native[key] = [self.hold(layer, *part) for part in alike(layer, self.values(layer, lead))]
             while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
                 self._native.popitem(last=False)
         return self._native[key]
 
-    def _hold(self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]) -> Held:
+    def hold(self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]) -> Held:
         """Native cells as the model sees them. Nearest cells of a finer grid are gathered first: that is less."""
         method = variables[0].resampling
         maps = self._maps(layer, method)
         if method == "nearest" and native_VYX.shape[1] > self.box.height:
             native_VYX = gather(native_VYX, *maps, method=method)
             maps = same(self.box.height), same(self.box.width)
-        seen = map(category, native_VYX, variables) if _categorical(variables[0]) else (
+        seen = map(category, native_VYX, variables) if categorical(variables[0]) else (
             scaled(*pair)[0] for pair in zip(native_VYX, variables, strict=True))
         return Held(variables, np.stack(list(seen)), *maps)
 
@@ -455,35 +360,21 @@ class Region:
             found[layer.path] = rows.needed(), cols.needed()
         return found
 
-    def _values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
+    def values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
         """Native cells under the region as they are stored."""
         values = self.given.get((layer.path, *lead))
         return self.cube.native(layer, lead, self.pieces[layer.path]) if values is None else values
 
 
-def _categorical(variable: Variable) -> bool:
+def categorical(variable: Variable) -> bool:
+    """Whether a variable has categories."""
     return bool(variable.categories)
 
 
-def _lay_rows(part: Part, native_VYX: NDArray[Any], rows: AxisMap, cols: AxisMap, out_HWN: F32) -> None:
-    """Write some variables, at the rows that a strip of their native cells determines."""
-    scale = np.array([v.scale for v in part.variables], np.float32)
-    nearest = part.variables[0].resampling == "nearest"
-    if nearest:
-        native_VYX = gather(native_VYX, rows, cols, method="nearest")
-    if nearest or any(v.transform != "linear" for v in part.variables):
-        native_VYX = np.concatenate(list(map(scaled, native_VYX, part.variables)))
-        scale = np.ones_like(scale)
-    if nearest:
-        out_HWN[..., part.first : part.first + len(native_VYX)] = np.moveaxis(native_VYX, 0, -1)
-    else:
-        interpolate(native_VYX, scale, rows, cols, out_HWN, part.first)
-
-
-def _alike(layer: Layer, values_VYX: Indexed) -> Iterator[tuple[tuple[Variable, ...], Indexed]]:
+def alike(layer: Layer, values_VYX: Indexed) -> Iterator[tuple[tuple[Variable, ...], Indexed]]:
     """Consecutive variables that are resampled alike and have categories or none, and their values."""
     first = 0
-    for _, variables in groupby(layer.variables, lambda v: (v.resampling, _categorical(v))):
-        alike = tuple(variables)
-        yield alike, values_VYX[first : first + len(alike)]
-        first += len(alike)
+    for _, group in groupby(layer.variables, lambda v: (v.resampling, categorical(v))):
+        variables = tuple(group)
+        yield variables, values_VYX[first : first + len(variables)]
+        first += len(variables)

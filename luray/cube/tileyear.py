@@ -14,8 +14,9 @@ import torch
 from luray.blending import Rectangle, Taper, add_strip, decide, frame, percentages, window_weights
 from luray.cube.kept import Kept
 from luray.cube.land import tiles_with_land
-from luray.cube.product import Product
-from luray.cube.regions import Cube, Region
+from luray.cube.prepared import Prepared
+from luray.cube.product import Course, Product
+from luray.cube.regions import Cube
 from luray.cube.scenario import Scenario
 from luray.demand import Shortfall, constrain
 from luray.inference import Predictor
@@ -23,11 +24,12 @@ from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
 from luray.sampling import Draws, perturbed, sample
+from luray.scheduling import KEPT
 from luray.schema import I32, OUTSIDE, U8, Bool, Direction
-from luray.windows import Box, Exchange, Tile, Tiling, hull
+from luray.windows import Box, Exchange, Tile, Tiling
 
-KEPT_BYTES = 2**30
-"""Bytes of the inputs of tiles that a worker keeps; of maps it keeps a quarter as many."""
+MAPS_BYTES = 2**28
+"""Bytes of finished maps that a worker keeps."""
 
 Edges = tuple[U8, ...]
 """Cells of a finished tile that its neighbours' windows see, in the order of `Geometry.inbound`."""
@@ -153,8 +155,8 @@ class TileYears:
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._courses = run.product.courses
         self._predictors: dict[Direction, Predictor] = {}
-        self._inputs: Kept[tuple[Region, dict[str, Region], Bool]] = Kept(most_bytes=KEPT_BYTES)
-        self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=KEPT_BYTES // 4)
+        self._inputs: Kept[tuple[Prepared, dict[str, Prepared], Bool]] = Kept(most=KEPT)
+        self._maps: Kept[tuple[int, U8]] = Kept(most=MAPS_BYTES)
         self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
 
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
@@ -176,7 +178,7 @@ class TileYears:
         """
         torch.set_num_threads(self.run.threads)  # counts for the thread that calls it
         prior_year, year = self._courses[course].years[step : step + 2]
-        inputs, land = self._inputs_of(tile, self._courses[course].scenario)
+        inputs, land = self._inputs_of(tile, self._courses[course])
         box = self.tiling.tile_box(tile)
         prior = self._prior(tile, course, prior_year, edges)
         cores = self.tiling.active_cores(box, land)
@@ -203,7 +205,7 @@ class TileYears:
             shortfall += self._settle(tile, course, step, sums, band, pending)
         self.run.product.write(year, tile, pending.classes, pending.confidence, self._courses[course].lanes,
                                probabilities=pending.probabilities)
-        self._maps.put((tile, course), (year, pending.classes), n_bytes=pending.classes.nbytes)
+        self._maps.put((tile, course), (year, pending.classes), size=pending.classes.nbytes)
         return tuple(pending.classes[arrival.own] for arrival in inbound), shortfall
 
     def _begun(self, tile: Tile, course: int, step: int, sums_KHW: I32, prior: U8, land: Bool) -> Pending:
@@ -252,20 +254,20 @@ class TileYears:
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
-    def _inputs_of(self, tile: Tile, scenario: str) -> tuple[Region, Bool]:
-        """Inputs of a tile's active windows as a scenario has them, static ones read once for all; and its land."""
-        kept = self._inputs.get(tile)
+    def _inputs_of(self, tile: Tile, course: Course) -> tuple[Prepared, Bool]:
+        """Inputs of a tile's active windows as a course has them, static ones read once a direction; and its land."""
+        kept = self._inputs.get((tile, course.direction))
         if kept is None:
             box = self.tiling.tile_box(tile)
             land = self.run.cube.land(box)
             windows = [self.tiling.window_box(core) for core in self.tiling.active_cores(box, land)]
-            inputs = self.run.cube.region(hull(windows))
-            kept = inputs, {}, land
-            self._inputs.put(tile, kept, n_bytes=inputs.n_bytes + kept[2].nbytes)
+            predictor = self._predictor(course.direction)
+            kept = Prepared.of(self.run.cube, windows, predictor.stem), {}, land
+            self._inputs.put((tile, course.direction), kept, size=1)
         inputs, views, land = kept
-        if scenario not in views:
-            views[scenario] = inputs.seen_in(self.run.cube.of_scenario(scenario))
-        return views[scenario], land
+        if course.scenario not in views:
+            views[course.scenario] = inputs.seen_in(self.run.cube.of_scenario(course.scenario))
+        return views[course.scenario], land
 
     def _predictor(self, direction: Direction) -> Predictor:
         if direction not in self._predictors:

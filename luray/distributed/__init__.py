@@ -14,13 +14,11 @@ if "RAY_ADDRESS" not in os.environ:
 import ray
 from ray.exceptions import RayTaskError
 
+from luray.model.speed import MALLOC, keep_memory
 from luray.storage import environment
 
 Report = Callable[[int, int], None]
 """Called with work done and work in all."""
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_ARENA_MAX": "1"}
-"""How glibc keeps the memory of a batch for the next: otherwise it is returned to the system and faulted in again, by
-every thread that is not the first of its process whatever the thresholds."""
 
 
 @contextmanager
@@ -32,7 +30,7 @@ def cluster(*, cpus: int) -> Iterator[None]:
     if "RAY_ADDRESS" in os.environ:
         ray.init(log_to_driver=False, runtime_env={"env_vars": {**MALLOC, **environment()}})
     else:  # inherited: a worker with variables of its own is started anew for every job
-        os.environ.update({name: os.environ.get(name, value) for name, value in MALLOC.items()})
+        keep_memory()
         ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
                  runtime_env={"env_vars": environment()})
     try:

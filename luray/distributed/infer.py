@@ -141,7 +141,8 @@ class Driver:
         copies = list(self._copies(done))
         self._missing = dict(self._unsummed(done))
         summaries = [summary for summary, missing in self._missing.items() if not missing]
-        self.scheduler = Scheduler(self.fronts, map(Errand, [*copies, *summaries]), workers=workers)
+        self.scheduler = Scheduler(self.fronts, map(Errand, [*copies, *summaries]), workers=workers,
+                                   kinds=[course.direction for course in self._courses])
         self._total = sum(1 for _ in run.product.units(self._geometry.tiles))
         self._left = (sum(len(copy.years) for copy in copies) * len(run.product.lanes)
                       + sum(f.remaining * len(c.lanes) for f, c in zip(self.fronts, self._courses, strict=True))

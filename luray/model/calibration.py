@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from luray.schema import F32
@@ -65,6 +64,8 @@ def calibrate(cells: Cells, operating: Cells | None = None) -> dict[OperatingPoi
 
     def entropy(x: F64) -> float:
         return cross_entropy(cells, Calibration(float(np.exp(x[0])), float(x[1])))
+
+    from scipy.optimize import minimize  # a fifth of a worker's imports, and inference fits nothing
 
     best = minimize(entropy, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}).x
     temperature, cells = float(np.exp(best[0])), operating or cells

@@ -1,6 +1,7 @@
 """What a forward pass costs with nothing around it: the measure of everything that runs one."""
 
 import multiprocessing
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
@@ -9,10 +10,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from luray.model.checkpoint import load_model
+from luray.model.trunk import Trunk
 from luray.model.unet import UNet, UNetConfig, frozen
 
 WARM_UP = 2
 """Passes that are not timed."""
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_ARENA_MAX": "1"}
+"""How glibc keeps the memory of a batch for the next: otherwise it is returned to the system and faulted in again, by
+every thread that is not the first of its process whatever the thresholds. A forward pass on the CPU takes 1.6 times as
+long without."""
 
 
 class Forward(NamedTuple):
@@ -24,39 +30,49 @@ class Forward(NamedTuple):
     """Processor time, which other work on the machine hardly changes."""
 
 
-def forward_cost(folder: str, *, batch: int, window: int, processes: int, threads: int, seconds: float) -> Forward:
+def keep_memory() -> None:
+    """Have processes that are started from now on keep the memory of a batch, unless the environment says otherwise."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in MALLOC.items()})
+
+
+def forward_cost(folder: str, *, batch: int, window: int, processes: int, threads: int, seconds: float,
+                 whole: bool = True) -> Forward:
     """What a window costs while `processes` processes compute at once for about `seconds`.
 
-    Each is new, has `threads` threads and runs the frozen model of `folder` on a batch of random windows.
+    Each is new, has `threads` threads and runs the frozen model of `folder` on a batch of random windows; unless
+    `whole`, only its trunk, which is what inference leaves to torch.
     """
+    keep_memory()
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
-        jobs = [pool.submit(_timed, folder, batch, window, threads, seconds) for _ in range(processes)]
+        jobs = [pool.submit(_timed, folder, batch, window, threads, seconds, whole) for _ in range(processes)]
         costs = [job.result() for job in jobs]
     return Forward(1 / sum(1 / cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs) / processes)
 
 
-def _timed(folder: str, batch: int, window: int, threads: int, seconds: float) -> Forward:
+def _timed(folder: str, batch: int, window: int, threads: int, seconds: float, whole: bool) -> Forward:
     """Cost of a window in this process."""
     torch.set_num_threads(threads)
     model, card = load_model(folder)
     fast = frozen(model)
-    inputs = torch.rand(batch, window, window, len(card.channels)).permute(0, 3, 1, 2)
+    run, channels = (fast.heads, len(card.channels)) if whole else (Trunk(fast), fast.first.out_channels)
+    inputs = torch.rand(batch, window, window, channels).permute(0, 3, 1, 2)
     with torch.inference_mode():
         for _ in range(WARM_UP):
-            fast.heads(inputs)
+            run(inputs)
         passes, started, cpu = 0, time.perf_counter(), time.process_time()
         while time.perf_counter() - started < seconds:
-            fast.heads(inputs)
+            run(inputs)
             passes += 1
         n = passes * batch
         return Forward((time.perf_counter() - started) / n, (time.process_time() - cpu) / n)
 
 
-def forward_flops(config: UNetConfig, *, channels: int, classes: int, window: int) -> int:
-    """Floating-point operations of a window's forward pass, a multiplication and its addition being two."""
+def trunk_flops(config: UNetConfig, *, classes: int, window: int) -> int:
+    """Floating-point operations of a window's trunk, a multiplication and its addition being two."""
     with torch.device("meta"):
-        model, inputs = UNet(channels, classes, config).eval(), torch.empty(1, channels, window, window)
+        trunk = Trunk(UNet(1, classes, config).eval())
+        first = torch.empty(1, config.width, window, window)
     with FlopCounterMode(display=False) as counted, torch.inference_mode():
-        model.heads(inputs)
+        trunk(first)
     return int(counted.get_total_flops())

@@ -22,13 +22,11 @@ class UNetConfig(Config):
     depth: int = 3
 
 
-class Block(nn.Sequential):
+def block(n_in: int, n_out: int) -> nn.Sequential:
     """Two 3 x 3 convolutions, each with batch norm and ReLU."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__(
-            nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True),
-            nn.Conv2d(n_out, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True),
+        nn.Conv2d(n_out, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
 
 
 class UNet(nn.Module):
@@ -41,8 +39,8 @@ class UNet(nn.Module):
         super().__init__()
         self.n_classes = n_classes
         widths = [config.width * 2**level for level in range(config.depth + 1)]
-        self.down = nn.ModuleList(Block(a, b) for a, b in zip([n_channels, *widths], widths, strict=False))
-        self.up = nn.ModuleList(Block(a + b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True))
+        self.down = nn.ModuleList(block(a, b) for a, b in zip([n_channels, *widths], widths, strict=False))
+        self.up = nn.ModuleList(block(a + b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True))
         self.head = nn.Conv2d(config.width, n_classes + 1, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -56,15 +54,21 @@ class UNet(nn.Module):
         logits: Tensor = out[:, : self.n_classes].contiguous() + bonus
         return logits
 
+    @property
+    def first(self) -> nn.Conv2d:
+        """The first convolution."""
+        conv: nn.Conv2d = self.down[0][0]  # type: ignore[index]
+        return conv
+
     def heads(self, inputs_BCHW: Tensor) -> Tensor:
         """Logits of each class without a bonus, and the bonus before softplus, (B, K + 1, H, W)."""
         features, skips = self.down[0](inputs_BCHW), []
-        for block in list(self.down)[1:]:
+        for down in list(self.down)[1:]:
             skips.append(features)
-            features = block(nn.functional.max_pool2d(features, 2))
-        for block in self.up:
+            features = down(nn.functional.max_pool2d(features, 2))
+        for up in self.up:
             raised = interpolate(features, scale_factor=2.0, mode="nearest")
-            features = block(torch.cat([skips.pop(), raised], dim=1))
+            features = up(torch.cat([skips.pop(), raised], dim=1))
         heads: Tensor = self.head(features)
         return heads
 
@@ -76,9 +80,9 @@ def frozen(model: UNet) -> UNet:
     more: on a CPU the sums of a 1 x 1 convolution follow the threads, and a batch of one takes other algorithms.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
-    for block in [*copy.down, *copy.up]:
+    for pair in [*copy.down, *copy.up]:
         for i in (0, 3):
-            block[i], block[i + 1] = fuse_conv_bn_eval(block[i], block[i + 1]), nn.Identity()
+            pair[i], pair[i + 1] = fuse_conv_bn_eval(pair[i], pair[i + 1]), nn.Identity()
     head = nn.Conv2d(copy.head.in_channels, copy.head.out_channels, (1, 3), padding=(0, 1)).requires_grad_(False)
     head.weight.copy_(pad(copy.head.weight, (1, 1)))
     copy.head, head.bias = head, copy.head.bias

@@ -2,20 +2,21 @@
 
 Engine: Zarr reads, input assembly, forward passes, averaging, exchange of strips and edges, Zarr writes, receipts, on
 4,000 x 6,000 cells that are all land, over years with the inputs of a global run. Bare: plain processes outside Ray on
-random input, their best of several batches and of one process a core or a thread a core, before and after, the mean of
-both. A Ray cluster is there when the engine's time begins; its workers are not.
+random input with the same settings of glibc, their best of several batches and of one process a core or a thread a
+core, before and after, the mean of both. A Ray cluster is there when the engine's time begins; its workers are not.
 """
 
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from luray.cube.lease import leased
 from luray.cube.product import Product, Span
 from luray.cube.regions import Cube
 from luray.cube.tileyear import Geometry, Run
-from luray.distributed import cluster
+from luray.distributed import cluster, silent
 from luray.distributed.infer import Driver
 from luray.distributed.watch import Watch
 from luray.grid import Grid
@@ -50,7 +51,7 @@ class Pace:
     windows_a_year: int
     seconds: float
     warm: float
-    """Windows a second from the end of the first predicted year on: static inputs are kept."""
+    """Windows a second once all of the first predicted year is there: static inputs are kept."""
     driver: float
     """Seconds of the driver for each tile-year."""
     peak_bytes: int
@@ -97,34 +98,43 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
     everything = tiling.everything
     a_year = len(tiling.active_cores(everything, cube.land(everything)))
     run.product.create(cube, title="benchmark", models=run.models, tiles=tiles)
-    told: dict[int, float] = {}
     with cluster(cpus=CORES), leased(url) as lease, Watch() as watch:
         started = time.perf_counter()
         driver = Driver(run, workers=Workers(min=workers, max=workers), gpu=False, years_in_flight=4,
-                        report=lambda done, _: told.setdefault(done, time.perf_counter()) and None)
+                        report=silent)
         jobs = recorded(driver.scheduler)
         driver.go(lease)
         run.product.finish()
         seconds = time.perf_counter() - started
-    first, final = min(done for done in told if done >= 2 * tiles), max(told)  # the observed year is copied, too
-    warm = (final - first) * a_year / tiles / (told[final] - told[first])
+    reduced = [job for job in jobs if job.kind == "reduce"]
+    kept = max(job.ended for job in reduced if job.step == 0)
+    later = [job.ended for job in reduced if job.ended > kept]
+    warm = len(later) * a_year / tiles / (max(later) - kept)
     years = len(span.years) - 1
-    took = Took([s for job, s in jobs if job.kind == "predict" and job.task.step == 0],
-                [s for job, s in jobs if job.kind == "predict" and job.task.step > 0],
-                [s for job, s in jobs if job.kind == "reduce"])
+    took = Took([job.seconds for job in jobs if job.kind == "predict" and job.step == 0],
+                [job.seconds for job in jobs if job.kind == "predict" and job.step > 0],
+                [job.seconds for job in reduced])
     return Pace(years * a_year, a_year, seconds, warm, driver.seconds / (years * tiles), watch.peak, took)
 
 
-def recorded(scheduler: Scheduler) -> list[tuple[Job, float]]:
-    """A list that gets the tasks which a scheduler is told are done, and the seconds they took."""
-    jobs: list[tuple[Job, float]] = []
+class Done(NamedTuple):
+    """A task that a scheduler was told is done."""
+
+    kind: str
+    step: int
+    seconds: float
+    ended: float
+
+
+def recorded(scheduler: Scheduler) -> list[Done]:
+    """A list that gets the tasks which a scheduler is told are done."""
+    jobs: list[Done] = []
     done = scheduler.done
 
     def told(worker: int, job: Job | Errand, now: float) -> bool:
         if isinstance(job, Job):
-            jobs.append((job, now - scheduler.hands[worker].jobs[job]))
+            jobs.append(Done(job.kind, job.task.step, now - scheduler.hands[worker].jobs[job], now))
         return done(worker, job, now)
 
     scheduler.done = told  # type: ignore[method-assign]
     return jobs
-

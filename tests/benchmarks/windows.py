@@ -2,7 +2,7 @@
 
 Both give the same arrays, to the bit: state codes, forcing and static channels as the model sees them. The stack holds
 them ready in float32, so that its loop only reads, in chunks of a window's size with Zarr's default codec. The walk
-does more: it writes the model's whole input, with changes since the prior year.
+does more: it ends with the first layer of a model of width 16, its convolution included.
 """
 
 import tempfile
@@ -16,9 +16,13 @@ import zarr
 from scipy.ndimage import gaussian_filter
 
 from luray.cube.create import consolidate, create_native, create_state, native_layout
+from luray.cube.prepared import Prepared
 from luray.cube.regions import Cube, Layer
 from luray.grid import Grid
 from luray.model.samples import Draw
+from luray.model.stem import Stem
+from luray.model.unet import UNetConfig, frozen
+from luray.sandbox.models import restless
 from luray.schema import HILDA, Bool, Variable
 from luray.sources.base import STATE
 from luray.sources.gebco import ELEVATION
@@ -61,21 +65,23 @@ def measure() -> Iterator[Ratio]:
 
 
 def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
-    """Read every window of a tile in every year, as inference does: region by region. Returns what `check` looks at."""
+    """Give the first layer of a model every window of a tile in every year, as inference does.
+
+    To `check`, give back the channels that go into it.
+    """
     box = TILING.tile_box(next(TILING.tiles()))
-    padded, seen, features = TILING.padded(box), [], cube.features
-    region, first = cube.region(padded), features.n_classes + 1
-    inputs_HWC = np.empty((TILING.window, TILING.window, features.n_channels), np.float32)
+    padded, seen = TILING.padded(box), []
+    stem = Stem.of(frozen(restless(cube.features, UNetConfig())))
+    windows = {core: TILING.window_box(core) for core in TILING.cores(box)}
+    prepared, region = Prepared.of(cube, list(windows.values()), stem), cube.region(padded)
+    first_HWO = np.empty((TILING.window, TILING.window, len(stem.bias_O)), np.float32)
     for year in YEARS:
         codes = cube.state(year, padded)
-        for core in TILING.cores(box):
-            window = TILING.window_box(core)
+        for core, window in windows.items():
             prior = np.ascontiguousarray(codes[window.slices(origin=padded)])
-            region.fill(inputs_HWC, prior, window, year=year, prior_year=max(year - 1, YEARS[0]))
+            prepared.begin(first_HWO, prior, window, year=year, prior_year=max(year - 1, YEARS[0]))
             if check and core.row == core.col:
-                channels = np.moveaxis(inputs_HWC, -1, 0).copy()
-                forcing = channels[first : first + _channels(cube.forcing)]
-                seen += prior, forcing, channels[-_channels(cube.static) :]
+                seen += prior, region.forcing(year, window), region.static(window)
     return seen
 
 

@@ -8,16 +8,14 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from luray.cube.create import create_state
 from luray.cube.regions import Cube
-from luray.model.features import UNKNOWN
 from luray.model.samples import Draw
 from luray.schema import HILDA, OUTSIDE
 from luray.windows import Box, Tiling
 from tests import reference
-from tests.cube.cubes import COARSE, GLOBE, GROUND, REGION, RELIEF, YEARS, ZONES, exact, make_cube
+from tests.cube.cubes import COARSE, GLOBE, REGION, RELIEF, YEARS, ZONES, exact, make_cube
 
 BOXES = st.builds(Box, st.integers(-6, 22), st.integers(-15, 45), st.integers(1, 7), st.integers(1, 9))
 
@@ -100,31 +98,6 @@ def test_a_window_holds_the_same_bits_whichever_region_serves_it(made, region, d
     for year in (*YEARS, *YEARS):
         assert np.array_equal(large.forcing(year, box), small.forcing(year, box))
     assert np.array_equal(large.static(box), small.static(box))
-
-
-@pytest.fixture(scope="module", params=[("globe", RELIEF), ("region", RELIEF), ("globe", GROUND), ("region", GROUND)],
-                ids=lambda param: f"{param[0]}-{len(param[1])}")
-def any_kind(request, tmp_path_factory):
-    kind, relief = request.param
-    return make_cube(str(tmp_path_factory.mktemp("cube") / "cube.zarr"), kind, relief=relief)
-
-
-@settings(max_examples=25)
-@given(region=BOXES, data=st.data())
-def test_the_input_of_a_window_is_what_training_puts_together(any_kind, region, data):
-    top, left = data.draw(st.integers(0, region.height - 1)), data.draw(st.integers(0, region.width - 1))
-    box = Box(region.row + top, region.col + left, data.draw(st.integers(1, region.height - top)),
-              data.draw(st.integers(1, region.width - left)))
-    prior = data.draw(arrays.arrays(np.uint8, box.shape, elements=st.sampled_from([0, 1, 6, 7, UNKNOWN, OUTSIDE])))
-    cube = any_kind.cube
-    features, fields = cube.features, cube.region(region)
-    inputs = np.full((*box.shape, features.n_channels), np.nan, np.float32)
-    for year, prior_year in data.draw(st.lists(st.sampled_from([(2002, 2001), (2003, 2002), (2001, 2002)]),
-                                               min_size=1, max_size=4)):
-        fields.fill(inputs, prior, box, year=year, prior_year=prior_year)
-        expected = reference.model_input(prior, cube.region(box), box, year, prior_year, features)
-        expected = np.ascontiguousarray(expected[0].permute(1, 2, 0).numpy())
-        assert np.array_equal(inputs.view(np.uint32), expected.view(np.uint32)), "every bit"
 
 
 def test_channels_come_in_the_order_that_features_names(made):

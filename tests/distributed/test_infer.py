@@ -33,7 +33,7 @@ def serial(run):
     cube = Cube.open(run.cube)
     tiling = run.inference_tiles
     everything = tiling.everything
-    fields = Slow(cube.region(tiling.padded(everything)), cube.features)
+    region = cube.region(tiling.padded(everything))
     found = {}
     for year in run.inference.span.copied:
         classes = cube.state(year, everything)
@@ -43,7 +43,8 @@ def serial(run):
         predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=run.blending.taper), 5,
                               card.points[run.inference.operating_point])
         start = cube.state(years[0], everything)
-        for year, classes, confidence in serial_rollout(start, cube.land(everything), years, fields, predictor,
+        for year, classes, confidence in serial_rollout(start, cube.land(everything), years,
+                                                        Slow.of(region, predictor.stem), predictor,
                                                         settle=settler(run)):
             found[year] = cube.legend.decode(classes), confidence
     return found

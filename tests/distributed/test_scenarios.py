@@ -187,7 +187,7 @@ def write_serially(run):
         predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=plan.taper), 4,
                               card.points[plan.point])
         start = cube.state(course.years[0], everything)
-        fields = Slow(cube.region(tiling.padded(everything)), cube.features)
+        fields = Slow.of(cube.region(tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(start, land, course.years, fields, predictor, settle=settle):
             kept = percentages(last["sums"], land) if year in product.several.probability_years else None
             put(year, classes, confidence, course.lanes, kept)
