@@ -128,19 +128,30 @@ def decide(sums_KHW: I32, land: Bool) -> tuple[U8, U8]:
 
 @compiled
 def _decide(sums_KHW: I32, land: Bool, classes: U8, confidence: U8) -> bool:
-    """Fill the class and the confidence of land cells; returns whether all of them have sums."""
-    for i in range(land.shape[0]):
-        for j in range(land.shape[1]):
-            if land[i, j]:
-                total, best = np.int64(0), 0
-                for k in range(sums_KHW.shape[0]):
-                    total += sums_KHW[k, i, j]
-                    if sums_KHW[k, i, j] > sums_KHW[best, i, j]:
-                        best = k
-                if total == 0:
-                    return False
-                classes[i, j] = best
-                confidence[i, j] = (200 * np.int64(sums_KHW[best, i, j]) + total) // (2 * total)
+    """Fill the class and the confidence of land cells; returns whether all of them have sums.
+
+    Short loops along a row, which vectorise. The floor of a float64 quotient of two integers below 2^40 is exact.
+    """
+    n_classes, height, width = sums_KHW.shape
+    total_W, best_W, which_W = np.empty(width, np.int64), np.empty(width, np.int32), np.empty(width, np.uint8)
+    for i in range(height):
+        total_W[:], best_W[:], which_W[:] = 0, -1, 0
+        for k in range(n_classes):
+            sums_W = sums_KHW[k, i]
+            for j in range(width):
+                total_W[j] += sums_W[j]
+            for j in range(width):
+                which_W[j] = k if sums_W[j] > best_W[j] else which_W[j]
+                best_W[j] = max(best_W[j], sums_W[j])
+        unseen = 0
+        for j in range(width):
+            total = total_W[j]
+            percent = np.floor(np.float64(200 * np.int64(best_W[j]) + total) / np.float64(max(2 * total, 1)))
+            unseen += land[i, j] and total == 0
+            classes[i, j] = which_W[j] if land[i, j] else classes[i, j]
+            confidence[i, j] = np.uint8(percent) if land[i, j] else confidence[i, j]
+        if unseen:
+            return False
     return True
 
 

@@ -20,6 +20,8 @@ Bool = NDArray[np.bool_]
 
 OUTSIDE = 255
 """Class index of a cell that is no land: ocean, no data, or beyond the grid."""
+NO_CODE = 253
+"""What a number that is no code of a legend is looked up as."""
 
 Role = Literal["state", "forcing", "static"]
 Direction = Literal["forward", "backward"]
@@ -83,8 +85,8 @@ class Legend:
         return np.array([c.code for c in self.classes], np.uint8)
 
     @cached_property
-    def _lookup(self) -> NDArray[np.int16]:
-        lookup = np.full(256, -1, np.int16)
+    def _lookup(self) -> U8:
+        lookup = np.full(256, NO_CODE, np.uint8)
         lookup[self.ocean] = lookup[self.nodata] = OUTSIDE
         for k, code in enumerate(self.codes):
             lookup[code] = k
@@ -94,14 +96,14 @@ class Legend:
 
     def index(self, code: int) -> int:
         """Class index of a published code. Raises ValueError for a code outside the legend."""
-        k = int(self._lookup[code]) if 0 <= code < self._lookup.size else -1
-        if k < 0:
+        k = int(self._lookup[code]) if 0 <= code < self._lookup.size else NO_CODE
+        if k == NO_CODE:
             raise ValueError(f"code {code} is not in legend {self.name}: use one of {self.known()}")
         return k
 
     def known(self) -> list[int]:
         """Every code that `encode` accepts, ascending."""
-        return [int(c) for c in np.flatnonzero(self._lookup >= 0)]
+        return [int(c) for c in np.flatnonzero(self._lookup != NO_CODE)]
 
     def encode(self, codes: NDArray[Any], *, where: str = "map") -> U8:
         """Class indices of published codes, same shape; ocean and no data become `OUTSIDE`.
@@ -117,13 +119,13 @@ class Legend:
                 raise ValueError(f"{where}: {wrong.size} values are no class codes (first {wrong.flat[0]}); legend "
                                  f"{self.name} has {self.known()}")
             codes = exact
-        indices = self._lookup[codes]
-        if (indices < 0).any():
-            unknown, counts = np.unique(codes[indices < 0], return_counts=True)
+        classes: U8 = self._lookup[codes]
+        wrong = classes == NO_CODE
+        if wrong.any():
+            unknown, counts = np.unique(codes[wrong], return_counts=True)
             found = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))
             raise ValueError(f"{where}: {found} not in legend {self.name}, expected {self.known()}; "
                              "correct the file or add the code to the legend's crosswalk")
-        classes: U8 = indices.astype(np.uint8)
         return classes
 
     def decode(self, indices: U8) -> U8:

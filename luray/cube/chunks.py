@@ -41,7 +41,7 @@ class Chunks:
     def __init__(self, url: str, *, most_bytes: int) -> None:
         self._url, self._most = url, most_bytes
         self._arrays: dict[str, Any] = {}
-        self._kept: Kept[NDArray[Any]] = Kept(most=most_bytes)
+        self._kept: Kept[NDArray[Any]] = Kept(most_bytes=most_bytes)
 
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         """A rectangle (..., rows, cols) of an array, `lead` being the indices of its first axes."""
@@ -122,5 +122,5 @@ class Chunks:
                 found[r, c] = block[..., row : row + high, col : col + wide]
                 if block.nbytes <= self._most // 4:  # a large piece is that of a tile, which is read once
                     kept = found[r, c].copy()  # a view would keep the block that it was read in
-                    self._kept.put((*name, r, c), kept, size=kept.nbytes)
+                    self._kept.put((*name, r, c), kept, n_bytes=kept.nbytes)
         return found

@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """Values up to some size in all (bytes, or how many), of which the least used leave first. Threads may share it."""
+    """At most so many bytes of values, of which the least used leave first. Threads may share it."""
 
-    def __init__(self, *, most: int) -> None:
-        self._most, self._size = most, 0
+    def __init__(self, *, most_bytes: int) -> None:
+        self._most, self._bytes = most_bytes, 0
         self._values: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
         self._lock = Lock()
 
@@ -24,10 +24,10 @@ class Kept(Generic[T]):
             self._values.move_to_end(key)
             return self._values[key][0]
 
-    def put(self, key: Hashable, value: T, *, size: int) -> None:
-        """Keep a value of some size, in place of an earlier one; one that is larger than all room is not kept."""
+    def put(self, key: Hashable, value: T, *, n_bytes: int) -> None:
+        """Keep a value of so many bytes, in place of an earlier one; one that is larger than all room is not kept."""
         with self._lock:
-            self._size += size - self._values.pop(key, (None, 0))[1]
-            self._values[key] = value, size
-            while self._size > self._most:
-                self._size -= self._values.popitem(last=False)[1][1]
+            self._bytes += n_bytes - self._values.pop(key, (None, 0))[1]
+            self._values[key] = value, n_bytes
+            while self._bytes > self._most:
+                self._bytes -= self._values.popitem(last=False)[1][1]

@@ -30,14 +30,20 @@ class Prepared:
     _parts: tuple[tuple[int, int], list[Part]] | None = None
 
     @classmethod
-    def of(cls, cube: Cube, windows: Sequence[Box], stem: Stem) -> Self:
-        """Read the static inputs under some windows of one size."""
-        region = Region(cube, hull(windows))
-        ground = Ground.of(region)
-        fixed = dict[Box, F32]()
+    def of(cls, cube: Cube, windows: Sequence[Box], stem: Stem, spare: list[F32] | None = None) -> Self:
+        """Read the static inputs under some windows of one size.
+
+        `spare` are arrays that nobody needs any more: some are taken to keep what is fixed. New ones every time would
+        leave holes in the heap, until it has twice the size.
+        """
+        region, spare = Region(cube, hull(windows)), [] if spare is None else spare
+        ground, fixed = Ground.of(region), dict[Box, F32]()
         for pair in (windows[i : i + 2] for i in range(0, len(windows), 2)):
             shown = np.stack([ground.inputs(window.slices(origin=region.box)) for window in (*pair, pair[0])[:2]])
-            fixed.update(zip(pair, stem.fixed(shown), strict=False))
+            for window, found in zip(pair, stem.fixed(shown), strict=False):
+                fits = next((i for i, array in enumerate(spare) if array.shape == found.shape), None)
+                fixed[window] = np.empty_like(found) if fits is None else spare.pop(fits)
+                fixed[window][:] = found
         return cls(region, stem, fixed)
 
     def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:

@@ -4,8 +4,9 @@ Sums that other tiles need travel as strips, finished maps as edges; both follow
 keeps is a cache: what is missing is read from the product, which is the checkpoint.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,7 @@ from luray.blending import Rectangle, Taper, add_strip, decide, frame, percentag
 from luray.cube.kept import Kept
 from luray.cube.land import tiles_with_land
 from luray.cube.prepared import Prepared
-from luray.cube.product import Course, Product
+from luray.cube.product import Product
 from luray.cube.regions import Cube
 from luray.cube.scenario import Scenario
 from luray.demand import Shortfall, constrain
@@ -25,7 +26,7 @@ from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
 from luray.sampling import Draws, perturbed, sample
 from luray.scheduling import KEPT
-from luray.schema import I32, OUTSIDE, U8, Bool, Direction
+from luray.schema import F32, I32, OUTSIDE, U8, Bool, Direction
 from luray.windows import Box, Exchange, Tile, Tiling
 
 MAPS_BYTES = 2**28
@@ -143,6 +144,18 @@ class Pending:
     prior: U8
 
 
+@dataclass
+class Inputs:
+    """Inputs of a tile for the courses of one direction."""
+
+    prepared: Prepared
+    land: Bool
+    views: dict[str, Prepared] = field(default_factory=dict)
+    """As each scenario has them."""
+    ended: set[int] = field(default_factory=set)
+    """Courses that need them no more."""
+
+
 class TileYears:
     """Computes tile-years of a run, keeping the inputs of the tiles it has seen and the sums it has not yet reduced.
 
@@ -155,15 +168,16 @@ class TileYears:
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._courses = run.product.courses
         self._predictors: dict[Direction, Predictor] = {}
-        self._inputs: Kept[tuple[Prepared, dict[str, Prepared], Bool]] = Kept(most=KEPT)
-        self._maps: Kept[tuple[int, U8]] = Kept(most=MAPS_BYTES)
+        self._inputs: OrderedDict[tuple[Tile, Direction], Inputs] = OrderedDict()
+        self._spare: list[F32] = []
+        self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=MAPS_BYTES)
         self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
 
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
         """Copy observed years of a tile into every lane of the product."""
         for year in years:
             classes = self.run.cube.state(year, self.tiling.tile_box(tile))
-            confidence = np.where(classes == OUTSIDE, 0, 100).astype(np.uint8)
+            confidence = (classes != OUTSIDE) * np.uint8(100)
             self.run.product.write(year, tile, classes, confidence, self.run.product.lanes)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int]) -> None:
@@ -178,7 +192,7 @@ class TileYears:
         """
         torch.set_num_threads(self.run.threads)  # counts for the thread that calls it
         prior_year, year = self._courses[course].years[step : step + 2]
-        inputs, land = self._inputs_of(tile, self._courses[course])
+        inputs, land = self._inputs_of(tile, course)
         box = self.tiling.tile_box(tile)
         prior = self._prior(tile, course, prior_year, edges)
         cores = self.tiling.active_cores(box, land)
@@ -186,6 +200,8 @@ class TileYears:
         sums = predictor.predict(cores, prior, inputs, year=year, prior_year=prior_year, box=box)
         own = box.slices(origin=self.tiling.padded(box))
         self._pending[tile, course] = year, self._begun(tile, course, step, sums[:, *own], prior[own], land)
+        if year == self._courses[course].years[-1]:
+            self._ended(tile, course)
         return len(cores), [sums[:, *e.padded].copy() for e in self.geometry.outbound(tile)]
 
     def reduce(self, tile: Tile, course: int, step: int, *strips: I32) -> tuple[Edges, Shortfall]:
@@ -205,7 +221,7 @@ class TileYears:
             shortfall += self._settle(tile, course, step, sums, band, pending)
         self.run.product.write(year, tile, pending.classes, pending.confidence, self._courses[course].lanes,
                                probabilities=pending.probabilities)
-        self._maps.put((tile, course), (year, pending.classes), size=pending.classes.nbytes)
+        self._maps.put((tile, course), (year, pending.classes), n_bytes=pending.classes.nbytes)
         return tuple(pending.classes[arrival.own] for arrival in inbound), shortfall
 
     def _begun(self, tile: Tile, course: int, step: int, sums_KHW: I32, prior: U8, land: Bool) -> Pending:
@@ -254,20 +270,29 @@ class TileYears:
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
-    def _inputs_of(self, tile: Tile, course: Course) -> tuple[Prepared, Bool]:
+    def _inputs_of(self, tile: Tile, course: int) -> tuple[Prepared, Bool]:
         """Inputs of a tile's active windows as a course has them, static ones read once a direction; and its land."""
-        kept = self._inputs.get((tile, course.direction))
+        direction, scenario = self._courses[course].direction, self._courses[course].scenario
+        kept = self._inputs.pop((tile, direction), None)
         if kept is None:
+            if len(self._inputs) == KEPT:
+                self._spare += self._inputs.popitem(last=False)[1].prepared.fixed.values()
             box = self.tiling.tile_box(tile)
             land = self.run.cube.land(box)
             windows = [self.tiling.window_box(core) for core in self.tiling.active_cores(box, land)]
-            predictor = self._predictor(course.direction)
-            kept = Prepared.of(self.run.cube, windows, predictor.stem), {}, land
-            self._inputs.put((tile, course.direction), kept, size=1)
-        inputs, views, land = kept
-        if course.scenario not in views:
-            views[course.scenario] = inputs.seen_in(self.run.cube.of_scenario(course.scenario))
-        return views[course.scenario], land
+            kept = Inputs(Prepared.of(self.run.cube, windows, self._predictor(direction).stem, self._spare), land)
+        self._inputs[tile, direction] = kept
+        if scenario not in kept.views:
+            kept.views[scenario] = kept.prepared.seen_in(self.run.cube.of_scenario(scenario))
+        return kept.views[scenario], kept.land
+
+    def _ended(self, tile: Tile, course: int) -> None:
+        """A course of a tile is predicted to its last year: what no other one needs is not kept."""
+        direction = self._courses[course].direction
+        kept = self._inputs[tile, direction]
+        kept.ended.add(course)
+        if all(i in kept.ended for i, other in enumerate(self._courses) if other.direction == direction):
+            self._spare += self._inputs.pop((tile, direction)).prepared.fixed.values()
 
     def _predictor(self, direction: Direction) -> Predictor:
         if direction not in self._predictors:

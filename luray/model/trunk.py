@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d
+from torch.nn.functional import conv2d
 
 from luray.model.unet import UNet
 
@@ -33,7 +33,7 @@ class Trunk(nn.Module):
         features, skips = self.down[0](first_BOHW), []
         for block in list(self.down)[1:]:
             skips.append(features)
-            features = block(max_pool2d(features, 2))
+            features = block(_halved(features))
         for block in self.up:
             features = block(skips.pop(), features)
         heads: Tensor = self.head(features)
@@ -61,6 +61,12 @@ class Up(nn.Module):
             out[:, :, row::2, col::2] += given[:, :, row : row + height, col : col + width]
         features: Tensor = self.rest(out)
         return features
+
+
+def _halved(features: Tensor) -> Tensor:
+    """2 x 2 max pooling, in half the time that torch takes for it with channels last."""
+    wide = torch.maximum(features[..., ::2], features[..., 1::2])
+    return torch.maximum(wide[:, :, ::2], wide[:, :, 1::2])
 
 
 def _added(kernel: Tensor, dim: int, place: int) -> Tensor:
