@@ -230,26 +230,35 @@ def taps(field):
     return [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
 
 
-def first_layer(weights, bias, n_classes, prior, now, before, static, groups):
+def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fixed):
     """First convolution and ReLU of a window (H, W, O) from one channel after the other, in single precision.
 
-    `weights` are (9, C, O); `now` and `before` the level channels of both years, `groups` the variables of each source.
+    `weights` are (9, C, O); `now` and `before` the level channels of both years, `groups` the variables of each source,
+    `fixed` the static ones.
     """
-    kernel = torch.from_numpy(weights[:, weights.shape[1] - len(static) :]).reshape(3, 3, len(static), -1)
-    shown = torch.from_numpy(np.stack([static] * 2)).contiguous(memory_format=torch.channels_last)
-    fixed = bias if not len(static) else torch.conv2d(
-        shown, kernel.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last), torch.from_numpy(bias),
-        padding=1)[0].permute(1, 2, 0).numpy()
 
     def one_hot(vectors):
         """Sum of what each tap gives, (H, W, O), row by row of the kernel."""
         rows = [(vectors[i] + vectors[i + 1]) + vectors[i + 2] for i in (0, 3, 6)]
         return (rows[0] + rows[1]) + rows[2]
 
+    firsts = np.cumsum([0, *(v.channels for v in fixed)])
+    laid = [int(c) for c, v in zip(firsts, fixed, strict=False) if not v.categories]
+    w_static, out = weights[:, weights.shape[1] - len(static) :], bias
+    if laid:
+        kernel = torch.from_numpy(w_static[:, laid]).reshape(3, 3, len(laid), -1).permute(3, 2, 0, 1)
+        shown = torch.from_numpy(np.stack([static[laid]] * 2)).contiguous(memory_format=torch.channels_last)
+        out = torch.conv2d(shown, kernel.contiguous(memory_format=torch.channels_last), torch.from_numpy(bias),
+                           padding=1)[0].permute(1, 2, 0).numpy()
+    for first, v in zip(firsts, fixed, strict=False):
+        if v.categories:
+            seen = [taps(static[first + c]) for c in range(v.channels)]
+            out = out + one_hot([sum(seen[c][t][..., None] * w_static[t, first + c] for c in range(v.channels))
+                                 for t in range(9)])
     land = weights[:, n_classes]
     known = [taps(prior == k) for k in range(n_classes)]
     hidden = taps(prior == 254)
-    out = fixed + one_hot([sum((known[k][t][..., None] * (weights[t, k] + land[t]) for k in range(n_classes)),
+    out = out + one_hot([sum((known[k][t][..., None] * (weights[t, k] + land[t]) for k in range(n_classes)),
                                hidden[t][..., None] * land[t]) for t in range(9)])
     level, change = n_classes + 1, n_classes + 1 + len(now)
     continuous = sum(not v.categories for group in groups for v in group)

@@ -53,17 +53,18 @@ class Slow:
     given: object
     stem: Stem
     groups: tuple = tuple((v,) for v in FORCING)
+    fixed: tuple = STATIC
 
     @classmethod
     def of(cls, region, stem):
         """The same inputs that a cube gives."""
         return cls(region, stem, tuple(some for layer in region.cube.forcing for some, _ in
-                                       alike(layer, range(len(layer.variables)))))
+                                       alike(layer, range(len(layer.variables)))), region.cube.features.static)
 
     def begin(self, out_HWO, prior_HW, box, *, year, prior_year):
         now, before = self.given.forcing(year, box), self.given.forcing(prior_year, box)
         out_HWO[:] = reference.first_layer(self.stem.weights_TCO, self.stem.bias_O, self.stem.n_classes, prior_HW, now,
-                                           before, self.given.static(box), self.groups)
+                                           before, self.given.static(box), self.groups, self.fixed)
 
 
 @dataclass

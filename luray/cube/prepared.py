@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.cube.regions import Cube, Held, Layer, Region, alike, categorical
+from luray.cube.regions import Cube, Layer, Region, alike, categorical
 from luray.model.features import changes, scaled
 from luray.model.stem import Part, Stem
 from luray.regrid import AxisMap, gather, grid_map, interpolate, joined
@@ -37,13 +37,16 @@ class Prepared:
         leave holes in the heap, until it has twice the size.
         """
         region, spare = Region(cube, hull(windows)), [] if spare is None else spare
-        ground, fixed = Ground.of(region), dict[Box, F32]()
+        ground, fixed = Ground.of(region, stem), dict[Box, F32]()
         for pair in (windows[i : i + 2] for i in range(0, len(windows), 2)):
-            shown = np.stack([ground.inputs(window.slices(origin=region.box)) for window in (*pair, pair[0])[:2]])
-            for window, found in zip(pair, stem.fixed(shown), strict=False):
+            shown = np.stack([ground.laid_HWN[window.slices(origin=region.box)] for window in (*pair, pair[0])[:2]])
+            for window, found in zip(pair, stem.fixed(shown, np.array(ground.channels, np.int64)), strict=False):
                 fits = next((i for i, array in enumerate(spare) if array.shape == found.shape), None)
                 fixed[window] = np.empty_like(found) if fits is None else spare.pop(fits)
                 fixed[window][:] = found
+                rows, cols = window.slices(origin=region.box)
+                for part in ground.codes:
+                    part.add(fixed[window], rows.start, cols.start)
         return cls(region, stem, fixed)
 
     def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
@@ -92,52 +95,38 @@ class Laid(NamedTuple):
 
 @dataclass
 class Ground:
-    """Static channels of a region, S in all: continuous ones at every cell of one array, and codes of the others.
+    """Static inputs of a region: continuous ones at every cell of one array, and the parts of the others.
 
     It is read strip by strip and takes 4 bytes a cell for each continuous channel, 2 for each categorical variable that
     is no coarser than the grid: 245 MB for a tile of 2000 cells with the inputs of the README.
     """
 
     laid_HWN: F32
-    laid: list[int]
-    """Which of the S channels they are."""
-    codes: list[tuple[Held, int]]
-    """Categorical variables, and the first channel of each group."""
-    n_channels: int
+    channels: list[int]
+    """Which input channels they are."""
+    codes: list[Part]
 
     @classmethod
-    def of(cls, region: Region) -> Self:
+    def of(cls, region: Region, stem: Stem) -> Self:
         """Read the static inputs of a region."""
-        variables = [v for layer in region.cube.static for v in layer.variables]
-        laid_HWN = np.empty((*region.box.shape, sum(not categorical(v) for v in variables)), np.float32)
-        ground = cls(laid_HWN, [], [], 0)
+        features = region.cube.features
+        first = features.n_channels - sum(v.channels for v in features.static)
+        n_laid = sum(not categorical(v) for v in features.static)
+        ground = cls(np.empty((*region.box.shape, n_laid), np.float32), [], [])
         for layer in region.cube.static:
             parts = list[Laid]()
             for some, at in alike(layer, range(len(layer.variables))):
                 if categorical(some[0]):
-                    values = region.values(layer, ())[at.start : at.stop]
-                    ground.codes.append((region.hold(layer, some, values), ground.n_channels))
-                    ground.n_channels += sum(v.channels for v in some)
+                    held = region.hold(layer, some, region.values(layer, ())[at.start : at.stop])
+                    ground.codes += (stem.coded(codes_YX, held.rows.low, held.cols.low, channels)
+                                     for codes_YX, channels in held.categories(first))
                 else:
-                    parts.append(Laid(some, slice(at.start, at.stop), laid_HWN, len(ground.laid)))
-                    ground.laid += range(ground.n_channels, ground.n_channels + len(some))
-                    ground.n_channels += len(some)
+                    parts.append(Laid(some, slice(at.start, at.stop), ground.laid_HWN, len(ground.channels)))
+                    ground.channels += range(first, first + len(some))
+                first += sum(v.channels for v in some)
             if parts:
                 _lay(region, layer, parts)
         return ground
-
-    def inputs(self, at: tuple[slice, slice]) -> F32:
-        """Static channels of a window, float32 (height, width, S)."""
-        laid_HWN = self.laid_HWN[at]
-        if not self.codes:
-            return laid_HWN
-        out = np.empty((*laid_HWN.shape[:2], self.n_channels), np.float32)
-        out[..., self.laid] = laid_HWN
-        for held, first in self.codes:
-            for found_CHW in held.seen(at):
-                out[..., first : first + len(found_CHW)] = np.moveaxis(found_CHW, 0, -1)
-                first += len(found_CHW)
-        return out
 
 
 def _lay(region: Region, layer: Layer, parts: Sequence[Laid]) -> None:

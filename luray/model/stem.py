@@ -58,14 +58,14 @@ class Stem:
         assert conv.bias is not None
         return cls(np.ascontiguousarray(weights.numpy()), conv.bias.detach().numpy().copy(), model.n_classes)
 
-    def fixed(self, inputs_BHWS: F32) -> F32:
-        """What the last S channels give, and the bias, (B, H, W, O). No bit depends on what is in a batch of two."""
-        weights_TSO = self.weights_TCO[:, self.weights_TCO.shape[1] - inputs_BHWS.shape[-1] :]
-        if not weights_TSO.shape[1]:
-            return np.tile(self.bias_O, (*inputs_BHWS.shape[:3], 1))
-        kernel = torch.from_numpy(weights_TSO).reshape(3, 3, *weights_TSO.shape[1:]).permute(3, 2, 0, 1)
+    def fixed(self, inputs_BHWN: F32, channels: Index) -> F32:
+        """What some channels give, and the bias, (B, H, W, O). No bit depends on what is in a batch of two."""
+        weights_TNO = self.weights_TCO[:, channels]
+        if not channels.size:
+            return np.tile(self.bias_O, (*inputs_BHWN.shape[:3], 1))
+        kernel = torch.from_numpy(weights_TNO).reshape(3, 3, *weights_TNO.shape[1:]).permute(3, 2, 0, 1)
         with torch.inference_mode():
-            out = conv2d(torch.from_numpy(inputs_BHWS).permute(0, 3, 1, 2),
+            out = conv2d(torch.from_numpy(inputs_BHWN).permute(0, 3, 1, 2),
                          kernel.contiguous(memory_format=torch.channels_last), torch.from_numpy(self.bias_O), padding=1)
             found: F32 = out.permute(0, 2, 3, 1).contiguous().numpy()
         return found
