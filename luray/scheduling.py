@@ -5,8 +5,8 @@ follows from what it was told, so that a simulation can run the same rules with 
 
 - A worker has one prediction or errand at a time: what waits is bound to nobody, so nobody is idle while there is work.
 - A worker predicts the tiles that it has predicted lately, whose inputs it keeps, the earliest year first: a tile's
-  scenarios and members one after the other. Without such work it takes a tile that no worker keeps, or else one whose
-  worker is busy. So those that join a run are used at once.
+  scenarios and members one after the other. Without such work it takes a tile that no worker keeps, or else one that it
+  can read before any worker that keeps it will come to it. So those that join a run are used at once.
 - A reduction goes at once to the worker that holds the sums of its prediction, which does it beside its other job:
   it is short, and neighbours wait for it.
 - Errands (copies of observed years, say) may go anywhere, and wait for tile-years.
@@ -15,7 +15,7 @@ follows from what it was told, so that a simulation can run the same rules with 
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from statistics import median
@@ -80,6 +80,10 @@ class Hand:
     stuck: bool = False
     kept: dict[Inputs, None] = field(default_factory=dict)
     """Inputs of the tiles that it has predicted, the latest last."""
+    reads: bool = False
+    """Whether it has to read the inputs of its prediction."""
+    pace: float | None = None
+    """Seconds of its last prediction whose inputs it had."""
 
     @property
     def free(self) -> bool:
@@ -90,6 +94,7 @@ class Hand:
         """It is given a job, which may need some inputs."""
         self.jobs[job] = self.since = now
         if needs:
+            self.reads = needs not in self.kept
             self.kept.pop(needs, None)
             self.kept[needs] = None
             if len(self.kept) > KEPT:
@@ -200,8 +205,8 @@ class Scheduler:
             if kept:
                 give(worker, waiting[min(kept, key=lambda inputs: waiting[inputs][0].task.step)].pop(0))
         if free:
-            taken = {inputs for hand in self.hands.values() for inputs in hand.kept}
-            rest = sorted((job for jobs in waiting.values() for job in jobs),
+            taken, soon = {inputs for hand in self.hands.values() for inputs in hand.kept}, self._soon(waiting, now)
+            rest = sorted((job for inputs, jobs in waiting.items() if inputs not in soon for job in jobs),
                           key=lambda job: (needs(job) in taken, job.task.step))
             for job in rest[: len(free)]:
                 give(min(free, key=lambda w: (len(self.hands[w].kept), w)), job)
@@ -212,11 +217,32 @@ class Scheduler:
         self.waiting = sum(f.n_ready for f in self.fronts) + len(self._errands)
         return sent
 
+    def _soon(self, waiting: Mapping[Inputs, Sequence[Job]], now: float) -> set[Inputs]:
+        """Those that a worker which keeps them will come to before another one could have read them."""
+        reading, kept = self._took.get("reading prediction"), self._took.get("kept prediction")
+        if not reading or not kept:
+            return set()
+        usual, soon = median(kept), set[Inputs]()
+        for hand in self.hands.values():
+            if hand.stuck:
+                continue
+            pace, busy = hand.pace or usual, [since for job, since in hand.jobs.items() if job.kind != "reduce"]
+            left = max((since + pace - now for since in busy), default=0.0)
+            for inputs in sorted((i for i in hand.kept if waiting.get(i)), key=lambda i: waiting[i][0].task.step):
+                if left < median(reading) - usual:
+                    soon.add(inputs)
+                left += pace * len(waiting[inputs])
+        return soon
+
     def done(self, worker: int, job: Job | Errand, now: float) -> bool:
         """A worker has done a job; False where another one was first, or the worker has left with what came of it."""
         hand = self.hands.get(worker)
         if hand:
-            self._took.setdefault(job.kind, deque(maxlen=REMEMBERED)).append(hand.end(job, now))
+            took = hand.end(job, now)
+            self._remember(job.kind, took)
+            if job.kind == "predict":
+                self._remember("reading prediction" if hand.reads else "kept prediction", took)
+                hand.pace = hand.pace if hand.reads else took
         elif job.kind == "predict":
             return False
         if isinstance(job, Errand):
@@ -250,6 +276,9 @@ class Scheduler:
             hand.stuck = True
             self._take_back(worker, hand)
         return found
+
+    def _remember(self, kind: str, took: float) -> None:
+        self._took.setdefault(kind, deque(maxlen=REMEMBERED)).append(took)
 
     def _is_slow(self, hand: Hand, now: float, *, times: float) -> bool:
         return any(len(took := self._took.get(job.kind, ())) >= KNOWN and now - since > times * median(took) + GRACE

@@ -6,6 +6,7 @@ part of the region, one thing after the other.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import torch
 
 from luray.grid import Grid
 from luray.model.checkpoint import load_model
+from luray.model.speed import MALLOC
 from luray.model.unet import UNetConfig, frozen
 from luray.sandbox.globe import land_mask
 from luray.sandbox.models import save_restless
@@ -30,14 +32,16 @@ from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.windows import YEARS, write_cube
 
 PART = 2000, 3000
-DEFAULT = {"roi": 256, "overlap": 64, "batch": 4, "mode": "constant", "layout": "channels_last", "threads": CORES}
+DEFAULT = {"roi": 256, "overlap": 64, "batch": 4, "mode": "constant", "layout": "channels_last", "threads": CORES,
+           "malloc": "default"}
 """Of MONAI, an overlap of a quarter; it has none for `roi` and `batch`: the window of training, and a usual batch."""
 OVERLAP = WINDOW - STRIDE
 """Of our windows, in cells."""
 TRIED: dict[str, tuple[Any, ...]] = {
     "roi": (256, WINDOW), "batch": (1, 2, 4, 8), "threads": (1, CORES), "layout": ("channels_last", "channels_first"),
-    "mode": ("constant", "gaussian")}
-"""Settings of which the fastest is taken, each in turn, the others as they were found before."""
+    "mode": ("constant", "gaussian"), "malloc": ("default", "kept")}
+"""Settings of which the fastest is taken, each in turn, the others as they were found before; with `malloc` kept, glibc
+keeps memory as in our workers."""
 
 
 class Peer(NamedTuple):
@@ -111,7 +115,8 @@ def typical_land() -> tuple[Bool, str]:
 def monai(model: str, shape: tuple[int, int], setting: dict[str, Any]) -> Peer:
     """Run MONAI in a process of its own."""
     done = subprocess.run([sys.executable, "-m", "tests.benchmarks.peer", model, json.dumps([shape, setting])],
-                          cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+                          cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+                          env={**os.environ, **(MALLOC if setting["malloc"] == "kept" else {})})
     return Peer(*json.loads(done.stdout.splitlines()[-1]))
 
 
