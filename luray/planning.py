@@ -267,7 +267,7 @@ class InferencePlan:
     @property
     def kept_bytes(self) -> int:
         """What a worker keeps of the static inputs of the largest tile, see `cube.prepared`."""
-        return 4 * self.model.width * self.tiling.window**2 * max((load.windows for load in self.loads), default=0)
+        return 2 * self.model.width * self.tiling.window**2 * max((load.windows for load in self.loads), default=0)
 
     @cached_property
     def kept_tiles(self) -> int:

@@ -255,6 +255,10 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
             seen = [taps(static[first + c]) for c in range(v.channels)]
             out = out + one_hot([sum(seen[c][t][..., None] * w_static[t, first + c] for c in range(v.channels))
                                  for t in range(9)])
+    out = np.broadcast_to(out, (*prior.shape, weights.shape[-1]))
+    step = np.abs(out).max(axis=(0, 1)) / np.float32(32767)
+    step[step == 0] = 1
+    out = np.rint(out / step) * step
     land = weights[:, n_classes]
     known = [taps(prior == k) for k in range(n_classes)]
     hidden = taps(prior == 254)

@@ -1,6 +1,6 @@
 """The inputs of a tile as the first layer of a model takes them: what never changes is worked out once, and kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from luray.cube.regions import Cube, Layer, Region, alike, categorical
 from luray.model.features import changes, scaled
-from luray.model.stem import Part, Stem
+from luray.model.stem import Fixed, Part, Stem
 from luray.regrid import AxisMap, gather, grid_map, interpolate, joined
 from luray.schema import F32, U8, Variable
 from luray.windows import Box, hull
@@ -19,34 +19,38 @@ from luray.windows import Box, hull
 class Prepared:
     """Inputs of some windows for one stem; satisfies `inference.Fields`.
 
-    Kept are 4 bytes for each output of the stem and each cell of a window: 333 MB for a tile of 2000 cells that is all
+    Kept are 2 bytes for each output of the stem and each cell of a window: 166 MB for a tile of 2000 cells that is all
     land, at a width of 16 and windows of 456.
     """
 
     region: Region
     stem: Stem
-    fixed: dict[Box, F32]
-    """What static inputs give to each window, (height, width, O)."""
+    fixed: dict[Box, Fixed]
+    """What static inputs give to each window."""
     _parts: tuple[tuple[int, int], list[Part]] | None = None
 
+    @property
+    def arrays(self) -> Iterator[NDArray[np.int16]]:
+        """What is kept."""
+        return (fixed.steps_HWO for fixed in self.fixed.values())
+
     @classmethod
-    def of(cls, cube: Cube, windows: Sequence[Box], stem: Stem, spare: list[F32] | None = None) -> Self:
+    def of(cls, cube: Cube, windows: Sequence[Box], stem: Stem, spare: list[NDArray[np.int16]] | None = None) -> Self:
         """Read the static inputs under some windows of one size.
 
         `spare` are arrays that nobody needs any more: some are taken to keep what is fixed. New ones every time would
         leave holes in the heap, until it has twice the size.
         """
         region, spare = Region(cube, hull(windows)), [] if spare is None else spare
-        ground, fixed = Ground.of(region, stem), dict[Box, F32]()
+        ground, fixed = Ground.of(region, stem), dict[Box, Fixed]()
         for pair in (windows[i : i + 2] for i in range(0, len(windows), 2)):
             shown = np.stack([ground.laid_HWN[window.slices(origin=region.box)] for window in (*pair, pair[0])[:2]])
             for window, found in zip(pair, stem.fixed(shown, np.array(ground.channels, np.int64)), strict=False):
-                fits = next((i for i, array in enumerate(spare) if array.shape == found.shape), None)
-                fixed[window] = np.empty_like(found) if fits is None else spare.pop(fits)
-                fixed[window][:] = found
                 rows, cols = window.slices(origin=region.box)
                 for part in ground.codes:
-                    part.add(fixed[window], rows.start, cols.start)
+                    part.add(found, rows.start, cols.start)
+                fits = next((i for i, array in enumerate(spare) if array.shape == found.shape), None)
+                fixed[window] = Fixed.of(found, np.empty(found.shape, np.int16) if fits is None else spare.pop(fits))
         return cls(region, stem, fixed)
 
     def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from luray.blending import Rectangle, Taper, add_strip, decide, frame, percentages, window_weights
 from luray.cube.kept import Kept
@@ -26,7 +27,7 @@ from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
 from luray.sampling import Draws, perturbed, sample
 from luray.scheduling import KEPT
-from luray.schema import F32, I32, OUTSIDE, U8, Bool, Direction
+from luray.schema import I32, OUTSIDE, U8, Bool, Direction
 from luray.windows import Box, Exchange, Tile, Tiling
 
 MAPS_BYTES = 2**28
@@ -169,7 +170,7 @@ class TileYears:
         self._courses = run.product.courses
         self._predictors: dict[Direction, Predictor] = {}
         self._inputs: OrderedDict[tuple[Tile, Direction], Inputs] = OrderedDict()
-        self._spare: list[F32] = []
+        self._spare: list[NDArray[np.int16]] = []
         self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=MAPS_BYTES)
         self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
 
@@ -276,7 +277,7 @@ class TileYears:
         kept = self._inputs.pop((tile, direction), None)
         if kept is None:
             if len(self._inputs) == KEPT:
-                self._spare += self._inputs.popitem(last=False)[1].prepared.fixed.values()
+                self._spare += self._inputs.popitem(last=False)[1].prepared.arrays
             box = self.tiling.tile_box(tile)
             land = self.run.cube.land(box)
             windows = [self.tiling.window_box(core) for core in self.tiling.active_cores(box, land)]
@@ -292,7 +293,7 @@ class TileYears:
         kept = self._inputs[tile, direction]
         kept.ended.add(course)
         if all(i in kept.ended for i, other in enumerate(self._courses) if other.direction == direction):
-            self._spare += self._inputs.pop((tile, direction)).prepared.fixed.values()
+            self._spare += self._inputs.pop((tile, direction)).prepared.arrays
 
     def _predictor(self, direction: Direction) -> Predictor:
         if direction not in self._predictors:

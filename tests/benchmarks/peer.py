@@ -38,8 +38,8 @@ DEFAULT = {"roi": 256, "overlap": 64, "batch": 4, "mode": "constant", "layout": 
 OVERLAP = WINDOW - STRIDE
 """Of our windows, in cells."""
 TRIED: dict[str, tuple[Any, ...]] = {
-    "roi": (256, WINDOW), "batch": (1, 2, 4, 8), "threads": (1, CORES), "layout": ("channels_last", "channels_first"),
-    "mode": ("constant", "gaussian"), "malloc": ("default", "kept")}
+    "malloc": ("default", "kept"), "roi": (256, WINDOW), "batch": (1, 2, 4, 8), "threads": (1, CORES),
+    "layout": ("channels_last", "channels_first"), "mode": ("constant", "gaussian")}
 """Settings of which the fastest is taken, each in turn, the others as they were found before; with `malloc` kept, glibc
 keeps memory as in our workers."""
 
