@@ -41,7 +41,7 @@ class Prepared:
         `spare` are arrays that nobody needs any more: some are taken to keep what is fixed. New ones every time would
         leave holes in the heap, until it has twice the size.
         """
-        region, spare = Region(cube, hull(windows)), [] if spare is None else spare
+        region, spare = cube.region(hull(windows)), [] if spare is None else spare
         ground, fixed = Ground.of(region, stem), dict[Box, Fixed]()
         for pair in (windows[i : i + 2] for i in range(0, len(windows), 2)):
             shown = np.stack([ground.laid_HWN[window.slices(origin=region.box)] for window in (*pair, pair[0])[:2]])
