@@ -27,7 +27,8 @@ from virtualizarr.parsers import HDFParser, NetCDF3Parser
 from luray.catalog.publish import anchor, relative_href
 from luray.grid import Grid
 from luray.sources.base import InputError
-from luray.sources.files import inspect_netcdf, inspect_raster, list_files
+from luray.sources.files import inspect_netcdf, list_files
+from luray.sources.raster import inspect_raster
 from luray.sources.stores import quiet
 from luray.storage import exists, filesystem, is_local, public, read_object, remove, write_atomically
 

@@ -8,6 +8,10 @@ A state series has a crosswalk from its codes to the HILDA+ legend::
     pattern = "mapbiomas23_brazil_5km_{year}.tif"
     crosswalk = { "3" = 44, "15" = 33, "26" = 77, "27" = 99 }
 
+Several files of a year that lie side by side are one map: `pattern = "tile_*_{year}.tif"`. A file with a band a year is
+a series, too: `pattern = "brazil.tif"` with `band = "classification_{year}"`, the bands' descriptions, or with
+`first_year = 1985`, the year of the first band.
+
 Static rasters name their bands; a band with categories is seen as one-hot, another as a number::
 
     kind = "categorical"
@@ -15,11 +19,11 @@ Static rasters name their bands; a band with categories is seen as one-hot, anot
     role = "static"
     path = "${LURAY_DATA}/hildaplus_crete"
     pattern = "predictors_crete_001deg.tif"
-    bands = [{ band = "globe_elev_m", name = "elevation", units = "m", scale = 1000.0 }]
+    bands = [{ band = "globe_elev_m", name = "elevation", units = "m", scale = 1000.0, range = [-500, 9000] }]
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -27,20 +31,50 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from luray.schema import HILDA, Config, Variable
-from luray.sources.base import STATE, About, Described, FilesConfig, InputError, Request, Source, equals, recode
-from luray.sources.files import RasterFile, inspect_raster, matching, only, shared_grid
+from luray.grid import Grid
+from luray.schema import F32, HILDA, Bool, Config, Variable
+from luray.sources.base import (
+    STATE,
+    About,
+    Described,
+    FilesConfig,
+    InputError,
+    Request,
+    Source,
+    equals,
+    recode,
+    refuse_cells,
+)
+from luray.sources.files import matching, shared_grid
+from luray.sources.raster import (
+    Raster,
+    RasterBand,
+    inspect_raster,
+    join_rasters,
+    map_series,
+    require_one_band,
+)
 from luray.sources.stored import stored_raster, turned
+from luray.sources.units import Conversion, conversion
 from luray.sources.years import check_series, shared_years
 from luray.windows import Box
 
 MISSING = 255
 """Stored value of a missing category; the model sees no category there."""
 
-FLOATS = ("float32", "float64")
+SMALL_INTEGERS = ("uint8", "int16", "uint16")
+"""Dtypes of the files in which a band without missing values is stored as it is."""
 
 TARGETS = (HILDA.ocean, *(int(c) for c in HILDA.codes), HILDA.nodata)
 """What a crosswalk may lead to: 0 outside, the seven classes, 99 no data."""
+
+SENTINELS = (-99999, -32768, -32767, -9999, -999, 32767, 65535, -(2**31), 2**31 - 1, 2**32 - 1)
+"""Numbers that files use for missing values without declaring them; of bytes, 255 is another."""
+HUGE = 1e15
+"""No variable of land has numbers like these: fill values of floats are 1e20, 9.97e36 and 3.4e38."""
+
+WILDCARDS = {"\\{year\\}": "(\\d{4})", "\\*": "[^/]*", "\\?": "[^/]"}
+"""What may stand in a `pattern`, escaped, and the regular expression of each."""
 
 ABOUT = About(
     title="Categorical rasters described in the run file",
@@ -58,7 +92,8 @@ class Band(Config):
     band: int | str = 1
     """Number from 1, or its description in the file."""
     name: str
-    units: str = "1"
+    units: str = ""
+    """Unit of the stored values: a file in another one is converted. By default the unit that the file declares."""
     long_name: str = ""
     scale: float = 1.0
     transform: Literal["linear", "log1p"] = "linear"
@@ -66,20 +101,43 @@ class Band(Config):
     """Values of a categorical band; empty for a continuous one."""
     missing: Annotated[tuple[int, ...], Field(strict=False)] = ()
     """Values that are missing, beside the file's own no-data value."""
+    range: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    """Lowest and highest valid value in `units`. Without it, numbers that look like undeclared no-data are refused."""
+    outside: Literal["refused", "missing", "clipped"] = "refused"
+    """What becomes of values outside `range`."""
 
-    def variable(self, dtype: str) -> Variable:
-        """The variable that the band is stored as."""
-        return Variable(name=self.name, role="static", units=self.units, long_name=self.long_name or self.name,
-                        dtype=dtype, resampling="nearest" if self.categories else "bilinear", transform=self.transform,
-                        scale=self.scale, categories=self.categories)
+    def variable(self, dtype: str, *, units: str = "") -> Variable:
+        """The variable that the band is stored as; `units` are those of the file where the band names none."""
+        return Variable(
+            name=self.name,
+            role="static",
+            units=self.units or units or "1",
+            long_name=self.long_name or self.name,
+            dtype=dtype,
+            resampling="nearest" if self.categories else "bilinear",
+            transform=self.transform,
+            scale=self.scale,
+            categories=self.categories,
+        )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         wrong = [c for c in self.categories if not 0 <= c < MISSING or c in self.missing]
         wrong += [c for c in self.missing if self.categories and not 0 <= c <= MISSING]
         if wrong:
-            raise ValueError(f"band {self.name}: {wrong} must be within 0..{MISSING - 1} and either in `categories` or "
-                             "in `missing`")
+            raise ValueError(
+                f"band {self.name}: {wrong} must be within 0..{MISSING - 1} and either in `categories` or "
+                "in `missing`"
+            )
+        if self.range is not None and (self.categories or not self.range[0] < self.range[1]):
+            raise ValueError(
+                f"band {self.name}: range {list(self.range)}, expected [lowest, highest] of a band without "
+                "`categories`; correct or remove it"
+            )
+        if self.range is None and self.outside != "refused":
+            raise ValueError(
+                f"band {self.name}: outside = {self.outside!r} needs a `range`; give it"
+            )
         return self
 
 
@@ -91,11 +149,18 @@ class CategoricalConfig(FilesConfig):
     name: str
     """Group of the cube."""
     pattern: str
-    """File name below `path`; `{year}` stands for four digits."""
+    """File name below `path`; `{year}` stands for four digits, `*` for anything, `?` for one character."""
     role: Literal["state", "static"] = "state"
     crosswalk: dict[str, int] = Field(default_factory=dict)
     """HILDA+ code (0 outside, 99 no data) of each code in the files."""
+    band: int | str | None = None
+    """Band of a yearly map with several: number from 1, or its description. With `{year}` in it, the descriptions of
+    the bands of a file that holds a band a year."""
+    first_year: int | None = None
+    """Year of the first band of a file that holds a band a year, where the bands have no descriptions."""
     bands: Annotated[tuple[Band, ...], Field(strict=False)] = ()
+    reproject: bool = False
+    """Warp projected maps onto the run grid, nearest cell; without it they are refused."""
     title: str = ""
     doi: str = ""
     licence: str = ""
@@ -109,145 +174,417 @@ class CategoricalConfig(FilesConfig):
     @property
     def described(self) -> About:
         """Where the data come from, as the run file says."""
-        values = "codes " + ", ".join(self.crosswalk) if self.role == "state" else "; ".join(
-            f"{b.name}: {' '.join(map(str, b.categories)) or 'numbers'}" for b in self.bands)
-        return About(self.title or self.name, self.doi, self.licence, self.url, (self.pattern,), values)
+        if self.role == "state":
+            values = "codes " + ", ".join(self.crosswalk)
+        else:
+            values = "; ".join(f"{band.name}: {_expected_of(band)}" for band in self.bands)
+        ranges = {band.name: _expected_of(band) for band in self.bands if band.range is not None}
+        return About(
+            self.title or self.name,
+            self.doi,
+            self.licence,
+            self.url,
+            (self.pattern,),
+            values,
+            ranges,
+        )
 
     @property
     def declared(self) -> tuple[Variable, ...]:
         """The map of a state, or the bands; the stored dtype of a band is known once the file is open."""
-        return (STATE,) if self.role == "state" else tuple(band.variable("float32") for band in self.bands)
+        return (
+            (STATE,)
+            if self.role == "state"
+            else tuple(band.variable("float32") for band in self.bands)
+        )
+
+    @property
+    def band_a_year(self) -> bool:
+        """Whether one file holds a band for each year."""
+        return self.first_year is not None or (isinstance(self.band, str) and "{year}" in self.band)
 
     def open(self, request: Request) -> Source:
         """The source for a run; see `open_categorical`."""
-        return open_categorical(self, run_years=request.run_years)
+        return open_categorical(self, run_years=request.run_years, grid=request.grid)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        serial = self.pattern.count("{year}")
-        if self.role == "state" and (serial != 1 or not self.crosswalk or self.bands):
-            raise ValueError(f"source {self.name}: a state needs {{year}} once in `pattern` ({self.pattern!r}), a "
-                             "`crosswalk` and no `bands`; for a static raster set role = 'static'")
-        if self.role == "static" and (serial or self.crosswalk or not self.bands):
-            raise ValueError(f"source {self.name}: a static raster needs `bands`, no {{year}} in `pattern` "
-                             f"({self.pattern!r}) and no `crosswalk`")
-        wrong = [f"{code} = {target}" for code, target in self.crosswalk.items()
-                 if not re.fullmatch(r"\d{1,3}", code) or int(code) > 255 or target not in TARGETS]
+        self._check_state() if self.role == "state" else self._check_static()
+        wrong = [
+            f"{code} = {target}"
+            for code, target in self.crosswalk.items()
+            if not re.fullmatch(r"\d{1,3}", code) or int(code) > 255 or target not in TARGETS
+        ]
         if wrong:
-            raise ValueError(f"source {self.name}: crosswalk {', '.join(wrong)}: expected a code 0..255 = one of "
-                             f"{TARGETS}")
+            raise ValueError(
+                f"source {self.name}: crosswalk {', '.join(wrong)}: expected a code 0..255 = one of "
+                f"{TARGETS}"
+            )
         return self
+
+    def _check_state(self) -> None:
+        years_in_names = self.pattern.count("{year}")
+        if not self.crosswalk or self.bands or (years_in_names != 1 and not self.band_a_year):
+            raise ValueError(
+                f"source {self.name}: a state needs {{year}} once in `pattern` ({self.pattern!r}), a "
+                "`crosswalk` and no `bands`; for a static raster set role = 'static', for one file with a "
+                "band a year set `band` to its descriptions with {year}, or `first_year`"
+            )
+        if self.band_a_year and years_in_names:
+            raise ValueError(
+                f"source {self.name}: {{year}} is in `pattern` ({self.pattern!r}) and the years are those "
+                "of bands, too; name the file, or the band of each file"
+            )
+        if self.first_year is not None and self.band is not None:
+            raise ValueError(
+                f"source {self.name}: `band` and `first_year` are both given; the years follow from one of "
+                "them: remove the other"
+            )
+
+    def _check_static(self) -> None:
+        if self.crosswalk or not self.bands or "{year}" in self.pattern:
+            raise ValueError(
+                f"source {self.name}: a static raster needs `bands`, no {{year}} in `pattern` "
+                f"({self.pattern!r}) and no `crosswalk`"
+            )
+        if self.band is not None or self.first_year is not None:
+            raise ValueError(
+                f"source {self.name}: `band` and `first_year` are of a series of maps; a static raster "
+                "names its bands in `bands`"
+            )
+        numbers = [band.name for band in self.bands if not band.categories]
+        if self.reproject and numbers:
+            raise ValueError(
+                f"source {self.name}: reproject = true takes the nearest cell, which is for categories; "
+                f"{', '.join(numbers)} are numbers: warp the file (gdalwarp -t_srs EPSG:4326 -r average)"
+            )
+
+
+def _expected_of(band: Band) -> str:
+    """The values of a band in words."""
+    if band.categories:
+        return " ".join(map(str, band.categories))
+    if band.range is None:
+        return "numbers"
+    low, high = band.range
+    return f"{low:g}..{high:g}{f' {band.units}' if band.units else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapSeries(Described):
     """A land-use map a year, in codes of the HILDA legend."""
 
-    maps: Mapping[int, RasterFile]
+    maps: Mapping[int, tuple[Raster, int]]
+    """Raster and number of its band for each year."""
     table: Mapping[int, int]
     """HILDA+ code of each published code."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Codes of one year, shape (1, height, width), uint8; see `Source.read`."""
         assert year is not None
-        file = self.maps[year]
-        return recode(file.read(box), self.table, where=file.url, legend=f"the crosswalk of {self.name}",
-                      nodata=file.nodata)[None]
+        raster, band = self.maps[year]
+        where = raster.url if len(raster.bands) == 1 else f"{raster.url}, band {band}"
+        codes = recode(
+            raster.read(box, band=band),
+            self.table,
+            where=where,
+            legend=f"the crosswalk of {self.name}",
+            nodata=raster.band(band).nodata,
+        )
+        return codes[None]
+
+
+@dataclass(frozen=True)
+class StaticBand:
+    """A band of an open raster, and what it becomes."""
+
+    config: Band
+    stored: RasterBand
+    converted: Conversion
+    """From the unit of the file into that of the run file."""
+    may_miss: bool
+    """Whether cells of it can be missing."""
+
+    @property
+    def keeps_dtype(self) -> bool:
+        """Whether its values are stored as they are in the file: small integers of which none is missing."""
+        return (
+            self.stored.dtype in SMALL_INTEGERS and not self.may_miss and not self.converted.changes
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StaticRaster(Described):
-    """Bands of one GeoTIFF, each categorical or continuous."""
+    """Bands of one raster, each categorical or continuous."""
 
-    file: RasterFile
-    bands: tuple[tuple[int, Band], ...]
-    """Number in the file and description of each variable."""
+    raster: Raster
+    bands: tuple[StaticBand, ...]
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Values, shape (variable, height, width), in the widest dtype of the variables; see `Source.read`."""
-        return np.stack([self._band(number, band, box) for number, band in self.bands])
+        return np.stack(
+            [
+                self._categories(band, box) if band.config.categories else self._numbers(band, box)
+                for band in self.bands
+            ]
+        )
 
-    def _band(self, number: int, band: Band, box: Box) -> NDArray[Any]:
-        raw = self.file.read(box, band=number)
-        where = f"{self.file.url}, band {band.band}"
-        if band.categories:
-            table = {c: c for c in band.categories} | dict.fromkeys(band.missing, MISSING)
-            return recode(raw, table, where=where, legend=f"the categories of {band.name}", nodata=self.file.nodata,
-                          missing=MISSING)
-        if not _lossy(self.file, band):
-            return raw
-        values = raw.astype(np.float32)
-        for code in (*band.missing, *([] if self.file.nodata is None else [self.file.nodata])):
-            values[equals(raw, code)] = np.nan
-        if np.isinf(values).any():
-            raise InputError(f"{where}: {int(np.isinf(values).sum())} cells are infinite, expected numbers; declare "
-                             "them as no data in the file")
-        return values
+    def _where(self, band: StaticBand) -> str:
+        return f"{self.raster.url}, band {band.config.band}"
+
+    def _categories(self, band: StaticBand, box: Box) -> NDArray[Any]:
+        raw = self.raster.read(box, band=band.stored.number)
+        table = {c: c for c in band.config.categories} | dict.fromkeys(band.config.missing, MISSING)
+        return recode(
+            raw,
+            table,
+            where=self._where(band),
+            legend=f"the categories of {band.config.name}",
+            nodata=band.stored.nodata,
+            missing=MISSING,
+        )
+
+    def _numbers(self, band: StaticBand, box: Box) -> NDArray[Any]:
+        raw_HW = self.raster.read(box, band=band.stored.number)
+        missing_HW: Bool = np.array(np.ma.getmaskarray(raw_HW))
+        values_HW: NDArray[Any] = np.ma.getdata(raw_HW)
+        nodata = [] if band.stored.nodata is None else [band.stored.nodata]
+        for code in (*band.config.missing, *nodata):
+            missing_HW |= equals(values_HW, code)
+        if values_HW.dtype.kind == "f":
+            missing_HW |= np.isnan(values_HW)
+        known_HW = ~missing_HW
+        refuse_cells(
+            known_HW & np.isinf(values_HW),
+            values_HW,
+            grid=self.grid,
+            box=box,
+            where=self._where(band),
+            found="are infinite",
+            expected="numbers; declare them as no data in the file",
+        )
+        if band.config.range is None:
+            refuse_cells(
+                known_HW & _looks_missing(values_HW),
+                values_HW,
+                grid=self.grid,
+                box=box,
+                where=self._where(band),
+                found="hold a number that files use for no data, undeclared",
+                expected=f"numbers; add it to `missing` of band {band.config.name}, or give the band's `range`",
+            )
+        if band.keeps_dtype:
+            return self._within(values_HW, known_HW, band, box)
+        converted_HW: F32 = band.converted(values_HW).astype(np.float32)
+        converted_HW[missing_HW] = np.nan
+        return self._within(converted_HW, known_HW, band, box)
+
+    def _within(
+        self, values_HW: NDArray[Any], known_HW: Bool, band: StaticBand, box: Box
+    ) -> NDArray[Any]:
+        """Values in the valid range; what lies outside is refused, missing or cut, as the run file says."""
+        if band.config.range is None:
+            return values_HW
+        low, high = band.config.range
+        outside_HW = known_HW & ((values_HW < low) | (values_HW > high))
+        if band.config.outside == "refused":
+            refuse_cells(
+                outside_HW,
+                values_HW,
+                grid=self.grid,
+                box=box,
+                where=self._where(band),
+                found="lie outside the valid range",
+                expected=f"{low:g}..{high:g} by `range`; correct it, or "
+                "set `outside` to missing or clipped",
+            )
+        elif band.config.outside == "missing":
+            values_HW[outside_HW] = np.nan
+        else:
+            values_HW = np.where(known_HW, values_HW.clip(low, high), values_HW)
+        return values_HW
 
 
-def open_categorical(config: CategoricalConfig, *, run_years: range) -> Source:
-    """The series or raster of a config, for a run.
+def _looks_missing(values: NDArray[Any]) -> Bool:
+    """Where values are numbers that files use for missing ones."""
+    if values.dtype == np.uint8:
+        return np.asarray(values == MISSING)
+    huge: Bool = np.abs(values.astype(np.float64)) >= HUGE
+    return np.asarray(huge | np.isin(values, np.array(SENTINELS, np.float64)))
 
-    Raises InputError where no file matches, a year is missing in the middle or there twice, a band is not in the file,
-    or the files differ in grid or are not in EPSG:4326.
+
+def open_categorical(
+    config: CategoricalConfig, *, run_years: range, grid: Grid | None = None
+) -> Source:
+    """The series or raster of a config, for a run on a grid.
+
+    Raises InputError where no file matches, a year of the run is missing between others, files of a year overlap, a
+    band is not in the file or cannot be told from others, or the files differ in grid or are not in EPSG:4326.
     """
-    about = config.described
-    pattern = re.escape(config.pattern).replace(re.escape("{year}"), r"(\d{4})")
+    pattern = re.escape(config.pattern)
+    for wildcard, expression in WILDCARDS.items():
+        pattern = pattern.replace(wildcard, expression)
     found = matching(config, pattern)
-    if config.role == "static":
-        return _open_static(config, about, only([f for f, _ in found], path=config.where, expected=config.pattern))
     if not found:
-        raise InputError(f"{config.where}: no file is named {config.pattern}; get the files or correct `path` or "
-                         "`pattern`")
-    series = sorted((int(m[1]), file) for file, m in found)
-    check_series([year for year, _ in series], where=f"{config.where} ({config.pattern})")
-    shared = shared_years([year for year, _ in series], run_years, where=config.where)
-    maps = {year: inspect_raster(file) for year, file in series if year in shared}
-    files = list(maps.values())
-    rules = ("codes read as HILDA+: " + ", ".join(f"{a} as {b}" for a, b in sorted(config.table.items())),
-             *_nodata_rule(files[0], config.table, str(HILDA.nodata)), *turned(files))
-    return MapSeries(name=config.name, about=about, grid=shared_grid(files), variables=(STATE,), years=tuple(maps),
-                     rules=rules, files=tuple(f.url for f in files), maps=maps, table=config.table,
-                     stored=(stored_raster(files),))
+        raise InputError(
+            f"{config.where}: no file is named {config.pattern}; get the files or correct `path` or "
+            "`pattern`"
+        )
+    warp_to = grid if config.reproject else None
+    if config.role == "static":
+        return _open_static(config, [url for url, _ in found], warp_to)
+    where = f"{config.where} ({config.pattern})"
+    if config.band_a_year:
+        maps = _bands_of_years(config, [url for url, _ in found], run_years, warp_to)
+    else:
+        rasters = map_series(
+            [(int(m[1]), url) for url, m in found], run_years, where=where, warp_to=warp_to
+        )
+        maps = {
+            year: (raster, _band_of_map(config, raster, year)) for year, raster in rasters.items()
+        }
+    used = list({raster.url: raster for raster, _ in maps.values()}.values())
+    return MapSeries(
+        name=config.name,
+        about=config.described,
+        grid=shared_grid(used),
+        variables=(STATE,),
+        years=tuple(maps),
+        rules=_rules_of_maps(config, maps),
+        files=tuple(url for raster in used for url in raster.urls),
+        stored=(
+            stored_raster(
+                [raster for raster, _ in maps.values()], band=next(iter(maps.values()))[1]
+            ),
+        ),
+        maps=maps,
+        table=config.table,
+    )
 
 
-def _open_static(config: CategoricalConfig, about: About, url: str) -> Source:
-    file = inspect_raster(url)
-    bands = tuple((_number(file, band), band) for band in config.bands)
-    rules = [*file.layout.rules]
-    for _, band in bands:
-        kept = {c: c for c in band.categories} | {m: m for m in band.missing}
-        rules += [f"{band.name}: {', '.join(map(str, band.missing))} read as missing"] if band.missing else []
-        rules += [f"{band.name}: NaN read as missing"] if not band.categories and file.dtypes[0] in FLOATS else []
-        rules += [f"{band.name}: {rule}" for rule in _nodata_rule(file, kept, "missing")]
-    variables = tuple(band.variable(_stored(file, [b for _, b in bands])) for _, band in bands)
-    return StaticRaster(name=config.name, about=about, grid=file.layout.grid, variables=variables, years=(),
-                        rules=tuple(rules), files=(url,), file=file, bands=bands,
-                        stored=tuple(stored_raster([file], band=number) for number, _ in bands))
+def _rules_of_maps(
+    config: CategoricalConfig, maps: Mapping[int, tuple[Raster, int]]
+) -> tuple[str, ...]:
+    codes = ", ".join(f"{code} as {target}" for code, target in sorted(config.table.items()))
+    rules = [f"codes read as HILDA+: {codes}"]
+    nodata = {raster.band(band).nodata for raster, band in maps.values()}
+    rules += [
+        _nodata_rule(value, str(HILDA.nodata))
+        for value in nodata
+        if value is not None and value not in config.table
+    ]
+    if config.band_a_year:
+        bands = ", ".join(f"{year} from band {band}" for year, (_, band) in maps.items())
+        rules.append(f"a band a year: {bands}")
+    elif config.band is not None:
+        rules.append(f"band {config.band} read as the map")
+    return (*dict.fromkeys(rules), *turned([raster for raster, _ in maps.values()]))
 
 
-def _number(file: RasterFile, band: Band) -> int:
-    """Number of a band given by number or description."""
-    if isinstance(band.band, str) and file.bands.count(band.band) == 1:
-        return file.bands.index(band.band) + 1
-    if isinstance(band.band, int) and 1 <= band.band <= len(file.bands):
-        return band.band
-    raise InputError(f"{file.url}: has no band {band.band!r}, found {len(file.bands)} bands {list(file.bands)}; "
-                     "correct `band`")
+def _band_of_map(config: CategoricalConfig, raster: Raster, year: int) -> int:
+    """Number of the band that is the map of a year."""
+    if config.band is not None:
+        return find_band(raster, config.band).number
+    return require_one_band(raster).number
 
 
-def _stored(file: RasterFile, bands: list[Band]) -> str:
-    """One dtype for all variables: uint8 of categories, the file's integers where nothing is missing, else float32."""
-    if all(band.categories for band in bands):
+def _bands_of_years(
+    config: CategoricalConfig, urls: Sequence[str], run_years: range, warp_to: Grid | None
+) -> dict[int, tuple[Raster, int]]:
+    """Raster and band of each year of the run, of a raster that holds a band a year."""
+    raster = join_rasters([inspect_raster(url, warp_to=warp_to) for url in urls])
+    years: list[tuple[int, int]] = []
+    for position, band in enumerate(raster.bands):
+        if config.first_year is not None:
+            years.append((config.first_year + position, band.number))
+            continue
+        template = re.escape(str(config.band)).replace(*next(iter(WILDCARDS.items())))
+        match = re.fullmatch(template, band.description)
+        if match:
+            years.append((int(match[1]), band.number))
+    if not years:
+        described = ", ".join(band.description or "(none)" for band in raster.bands[:8])
+        raise InputError(
+            f"{raster.url}: no band is described as {config.band}, found {described}; correct `band`, or "
+            "set `first_year` where the bands have no descriptions"
+        )
+    years.sort()
+    check_series([year for year, _ in years], where=raster.url, wanted=run_years)
+    shared = shared_years([year for year, _ in years], run_years, where=raster.url)
+    return {year: (raster, number) for year, number in years if year in shared}
+
+
+def _open_static(config: CategoricalConfig, urls: Sequence[str], warp_to: Grid | None) -> Source:
+    raster = join_rasters([inspect_raster(url, warp_to=warp_to) for url in urls])
+    bands = tuple(_static_band(raster, band) for band in config.bands)
+    rules = [*raster.rules]
+    for band in bands:
+        rules += [f"{band.config.name}: {rule}" for rule in _rules_of_band(band)]
+    dtype = _shared_dtype(bands)
+    return StaticRaster(
+        name=config.name,
+        about=config.described,
+        grid=raster.layout.grid,
+        variables=tuple(band.config.variable(dtype, units=band.stored.units) for band in bands),
+        years=(),
+        rules=tuple(rules),
+        files=raster.urls,
+        raster=raster,
+        bands=bands,
+        stored=tuple(stored_raster([raster], band=band.stored.number) for band in bands),
+    )
+
+
+def _static_band(raster: Raster, config: Band) -> StaticBand:
+    stored = find_band(raster, config.band)
+    where = f"{raster.url}, band {config.band}"
+    converted = conversion(stored.units, config.units or stored.units or "1", where=where)
+    declared = stored.nodata is not None or bool(config.missing) or config.outside == "missing"
+    may_miss = declared or raster.may_miss(stored.number)
+    return StaticBand(config, stored, converted, may_miss)
+
+
+def find_band(raster: Raster, band: int | str) -> RasterBand:
+    """A band given by number or description. Raises InputError where the raster has none, or several, of the name."""
+    if isinstance(band, str):
+        found = [b for b in raster.bands if b.description == band]
+    else:
+        found = [b for b in raster.bands if b.number == band]
+    if len(found) == 1:
+        return found[0]
+    names = [b.description for b in raster.bands]
+    raise InputError(
+        f"{raster.url}: has no band {band!r}, found {len(names)} bands {names}; correct `band`"
+    )
+
+
+def _rules_of_band(band: StaticBand) -> list[str]:
+    """What is done to the values of a band, in words."""
+    config, rules = band.config, []
+    if config.missing:
+        rules.append(f"{', '.join(map(str, config.missing))} read as missing")
+    if not config.categories and band.stored.dtype.startswith("float"):
+        rules.append("NaN read as missing")
+    if band.stored.nodata is not None and band.stored.nodata not in (
+        *config.categories,
+        *config.missing,
+    ):
+        rules.append(_nodata_rule(band.stored.nodata, "missing"))
+    if config.units and band.converted.rule:
+        rules.append(band.converted.rule)
+    if config.range is not None:
+        low, high = config.range
+        rules.append(f"values outside {low:g}..{high:g} are {config.outside}")
+    return rules
+
+
+def _shared_dtype(bands: Sequence[StaticBand]) -> str:
+    """One dtype for all: uint8 of categories, the file's integers where nothing is missing, else float32."""
+    if all(band.config.categories for band in bands):
         return "uint8"
-    plain = not any(band.categories or _lossy(file, band) for band in bands)
-    return file.dtypes[0] if plain else "float32"
+    plain = all(band.keeps_dtype and not band.config.categories for band in bands)
+    return bands[0].stored.dtype if plain else "float32"
 
 
-def _lossy(file: RasterFile, band: Band) -> bool:
-    """True where a continuous band needs NaN or is no small integer."""
-    return file.dtypes[0] not in ("uint8", "int16", "uint16") or file.nodata is not None or bool(band.missing)
-
-
-def _nodata_rule(file: RasterFile, table: Mapping[int, int], becomes: str) -> list[str]:
-    return [] if file.nodata is None or file.nodata in table else [f"no-data value {file.nodata:g} read as {becomes}"]
+def _nodata_rule(value: float, becomes: str) -> str:
+    return f"no-data value {value:g} read as {becomes}"

@@ -6,14 +6,13 @@ Every file is opened here, from a local path or any URL that fsspec knows: what 
 
 import os
 import re
-import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import fsspec
@@ -26,27 +25,23 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from luray.grid import Grid
 from luray.schema import F32
+from luray.sources.absent import FILL_ATTRIBUTES, Index, require_chunks
 from luray.sources.base import Asset, FilesConfig, InputError, equals
-from luray.sources.layout import Layout, layout_of_axes, make_layout, require_same
+from luray.sources.layout import Layout, layout_of_axes, require_same
 from luray.sources.stores import is_store, open_dataset, open_group, values_of
 from luray.sources.years import years_of
 from luray.storage import RefusedError, filesystem, is_local, public
 from luray.windows import Box
 
-Index = tuple[int | slice, ...]
-
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, aiohttp.ClientError)
 """What the libraries of NetCDF and Zarr raise on a damaged file."""
 
 os.environ.setdefault("GDAL_CACHEMAX", "128")  # MB: a band of 2000 rows around the globe, not a share of the machine
-_KEPT = threading.local()
 
 DEPTH = 5
 """Levels of folders that are searched below the path of a source."""
 
 LAT_NAMES, LON_NAMES, TIME_NAMES = ("lat", "latitude"), ("lon", "longitude"), ("time", "year", "years")
-FILL_ATTRIBUTES = ("fillvalue", "missingvalue")
-"""Names of attributes that declare missing values, in lower case without underscores: LUH2 misspells `_FillValue`."""
 
 
 STORES = re.compile(r"(.*?\.(?:zarr|parquet|parq))(?:/|$)")
@@ -96,11 +91,11 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
     Raises InputError where it cannot be read.
     """
     if is_store(url):
-        with _refusal(url, "Zarr", BROKEN), open_dataset(url) as data:
+        with refusal(url, "Zarr", BROKEN), open_dataset(url) as data:
             yield data
         return
-    with _refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
-        with _refusal(url, "NetCDF", BROKEN):
+    with refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
+        with refusal(url, "NetCDF", BROKEN):
             data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
         with data:
             yield data
@@ -110,16 +105,32 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
 def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
     """A function from a variable and an index to undecoded values; for version 4 it costs a tenth of `open_netcdf`."""
     if is_store(url):
-        with _refusal(url, "Zarr", BROKEN):
-            yield partial(values_of, open_group(url))
+        with refusal(url, "Zarr", BROKEN):
+            yield partial(values_of, open_group(url), where=public(url))
         return
-    with _refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
+    with refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
         if engine == "scipy":
             with xr.open_dataset(source, engine=engine, decode_cf=False, cache=False) as data:
                 yield lambda name, index: np.asarray(data.variables[name][index])
         else:
             with h5py.File(source, "r") as file:
-                yield lambda name, index: np.asarray(file[name][index])
+                yield lambda name, index: _stored_values(file[name], index, where=f"{public(url)}: {name}")
+
+
+def _stored_values(variable: h5py.Dataset, index: Index, *, where: str) -> NDArray[Any]:
+    """Undecoded values of a variable of an HDF5 file. Raises InputError for chunks that were never written."""
+    values = np.asarray(variable[index])
+    chunks = variable.chunks or variable.shape
+
+    def is_stored(chunk: tuple[int, ...]) -> bool:
+        if variable.chunks is None:
+            return variable.id.get_offset() is not None or variable.id.get_storage_size() > 0
+        cell = tuple(number * n for number, n in zip(chunk, chunks, strict=True))
+        return variable.id.get_chunk_info_by_coord(cell).byte_offset is not None
+
+    require_chunks(values, index, shape=variable.shape, chunks=chunks, fill=variable.fillvalue,
+                   attributes=variable.attrs, is_stored=is_stored, where=where)
+    return values
 
 
 @contextmanager
@@ -138,7 +149,7 @@ def _opened(url: str) -> Iterator[tuple[Any, str]]:
 @contextmanager
 def open_raster(url: str) -> Iterator[Any]:
     """A GeoTIFF as an open rasterio dataset; no other format is tried. Raises InputError where it cannot be read."""
-    with _refusal(url, "GeoTIFF", (OSError, RasterioError)), warnings.catch_warnings():
+    with refusal(url, "GeoTIFF", (OSError, RasterioError)), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         fs, path = fsspec.core.url_to_fs(url)
         if not fs.exists(path):
@@ -149,28 +160,8 @@ def open_raster(url: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _kept_raster(url: str) -> Iterator[Any]:
-    """Like `open_raster`, but the raster that a thread reads stays open until it reads another or the file changes.
-
-    A build reads a band of rows tile by tile: GDAL then decodes (and fetches) rows as wide as the globe once.
-    """
-    with _refusal(url, "GeoTIFF", (OSError, RasterioError)):
-        fs, path = filesystem(url)
-        key = url, fs.ukey(path)
-        if getattr(_KEPT, "key", None) != key:
-            _KEPT.key, held = None, ExitStack()
-            getattr(_KEPT, "held", held).close()
-            _KEPT.raster, _KEPT.held = held.enter_context(open_raster(url)), held
-            _KEPT.key = key
-        try:
-            yield _KEPT.raster
-        except BaseException:
-            _KEPT.key = None
-            raise
-
-
-@contextmanager
-def _refusal(url: str, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+def refusal(url: str, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn what a library raises on a file into an InputError that says what to do."""
     shown = public(url)
     try:
         yield
@@ -223,6 +214,11 @@ class NetcdfFile:
     times: tuple[float, ...]
     time_attrs: Mapping[str, Any]
     variables: Mapping[str, Field]
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """What is done to bring it onto luray's grids, in words."""
+        return self.layout.rules
 
     @property
     def years(self) -> tuple[int, ...]:
@@ -311,51 +307,23 @@ def unpack(raw: NDArray[Any], field: Field, *, fills: tuple[float, ...] = ()) ->
     return values
 
 
-@dataclass(frozen=True)
-class RasterFile:
-    """A GeoTIFF in longitude and latitude: where it is, how it lies, what its bands are."""
+class LaidFile(Protocol):
+    """A file of a source that lies on a grid."""
 
-    url: str
-    layout: Layout
-    dtypes: tuple[str, ...]
-    nodata: float | None
-    bands: tuple[str, ...]
-    """Description of each band, empty where there is none."""
+    @property
+    def url(self) -> str:
+        """Where it is."""
 
-    def read(self, box: Box, *, band: int = 1) -> NDArray[Any]:
-        """Values of a band (counted from 1) in a box, shape (height, width)."""
-        with _kept_raster(self.url) as raster:
-            return self.layout.read(box, lambda rows, cols: raster.read(
-                band, window=((rows.start, rows.stop), (cols.start, cols.stop))))
+    @property
+    def layout(self) -> Layout:
+        """How it lies."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """What is done to bring it onto luray's grids, in words."""
 
 
-def inspect_raster(url: str) -> RasterFile:
-    """What a GeoTIFF holds and how it lies, read from its header only.
-
-    Raises InputError for an unreadable file, another CRS than EPSG:4326, a rotated grid, or scaled bands.
-    """
-    with open_raster(url) as raster:
-        crs = raster.crs
-        if crs is None or crs.to_epsg() != 4326:
-            found = crs.to_string() if crs else "none"
-            raise InputError(f"{url}: coordinate reference system is {found}, expected EPSG:4326; "
-                             + ("reproject the file" if crs else "declare it with gdal_edit -a_srs EPSG:4326"))
-        place = raster.transform
-        if place.b or place.d or place.a <= 0 or place.e == 0:
-            raise InputError(f"{url}: geotransform {tuple(place)[:6]} is rotated or mirrored, expected rows along "
-                             "latitudes from west to east; warp the file")
-        if any(s != 1 for s in raster.scales) or any(o != 0 for o in raster.offsets):
-            raise InputError(f"{url}: bands are scaled by {raster.scales} and offset by {raster.offsets}, expected "
-                             "plain values; apply them with gdal_translate -unscale")
-        south_first = place.e > 0
-        north = place.f + place.e * raster.height if south_first else place.f
-        layout = make_layout(north=north, west=place.c, steps=(abs(place.e), place.a),
-                             shape=(raster.height, raster.width), south_first=south_first, where=url)
-        return RasterFile(url, layout, tuple(map(str, raster.dtypes)), raster.nodata,
-                          tuple(d or "" for d in raster.descriptions))
-
-
-def shared_grid(files: Sequence[RasterFile | NetcdfFile]) -> Grid:
+def shared_grid(files: Sequence[LaidFile]) -> Grid:
     """The grid on which all files of a source lie. Raises InputError naming the first file that differs."""
     for file in files[1:]:
         require_same(files[0].layout.grid, file.layout.grid, where=files[0].url, other_where=file.url)

@@ -20,8 +20,9 @@ from luray.sources.base import (
     legend_table,
     recode,
 )
-from luray.sources.files import NetcdfFile, RasterFile, inspect_netcdf, inspect_raster, matching, shared_grid
+from luray.sources.files import NetcdfFile, inspect_netcdf, matching, shared_grid
 from luray.sources.layout import require_lattice
+from luray.sources.raster import RasterFile, inspect_raster
 from luray.sources.stored import stored_netcdf, stored_raster, turned
 from luray.sources.years import check_series, shared_years
 from luray.windows import Box
@@ -78,7 +79,7 @@ class Hilda(Described):
         table = legend_table(HILDA)
         codes: U8
         if isinstance(file, RasterFile):
-            codes = recode(file.read(box), table, where=file.url, legend=HILDA.name, nodata=file.nodata)
+            codes = recode(file.read(box), table, where=file.url, legend=HILDA.name, nodata=file.bands[0].nodata)
         else:
             [raw] = file.read((VARIABLE,), box, **{file.time_axis: index})
             fills = file.variables[VARIABLE].fills

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from luray.schema import Variable
 from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, held_years, recode
-from luray.sources.files import RasterFile, inspect_raster, matching, shared_grid
+from luray.sources.files import matching, shared_grid
 from luray.sources.layout import require_lattice
+from luray.sources.raster import RasterFile, inspect_raster, require_one_band
 from luray.sources.stored import stored_raster, turned
 from luray.sources.years import span
 from luray.windows import Box
@@ -72,8 +73,8 @@ class Koppen(Described):
         """Main groups 0..5 of one year, shape (1, height, width), uint8; see `Source.read`."""
         assert year is not None
         file = self.steps[year]
-        return recode(file.read(box), GROUPS, where=file.url, legend="Koeppen-Geiger zones 1-30", nodata=file.nodata,
-                      missing=0)[None]
+        return recode(file.read(box), GROUPS, where=file.url, legend="Koeppen-Geiger zones 1-30",
+                      nodata=file.bands[0].nodata, missing=0)[None]
 
 
 def period_of(year: int) -> tuple[int, int]:
@@ -99,6 +100,8 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
     finest = min(common, key=lambda name: float(name.replace("p", ".")))
     maps = {period: inspect_raster(files[finest]) for period, files in needed.items()}
     used = list(maps.values())
+    for file in used:
+        require_one_band(file)
     grid = shared_grid(used)
     require_lattice(grid, where=used[0].url)
     return Koppen(name="koppen", about=ABOUT, grid=grid, variables=(CLIMATE,), years=tuple(run_years),

@@ -4,7 +4,7 @@ Everything that is turned round on the way is said in `Layout.rules`; what canno
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ class Layout:
         """How the file's rows and columns lie, in words."""
         return (f"{'south' if self.south_first else 'north'} first, longitudes "
                 f"{'0..360' if TURNED in self.rules else '-180..180'}")
+
+    def with_rules(self, *rules: str) -> "Layout":
+        """The same layout, with more said of it."""
+        return replace(self, rules=(*self.rules, *rules))
 
     def read(self, box: Box, fetch: Fetch) -> NDArray[Any]:
         """Cells of a box inside the grid, shape (..., height, width), north first.

@@ -50,8 +50,11 @@ def _plain(times: NDArray[np.float64], *, units: str, where: str) -> tuple[int, 
     return tuple(int(t) for t in times)
 
 
-def check_series(years: Sequence[int], *, where: str) -> None:
-    """Raise InputError if the years of a series are empty, repeated, unsorted or have a gap, naming them."""
+def check_series(years: Sequence[int], *, where: str, wanted: Iterable[int] | None = None) -> None:
+    """Raise InputError if the years of a series are empty, repeated, unsorted or have a gap, naming them.
+
+    Of a gap only the `wanted` years count, all of them where none are named.
+    """
     if not years:
         raise InputError(f"{where}: no years found, expected an annual series")
     repeated = [year for year, times in Counter(years).items() if times > 1]
@@ -62,6 +65,8 @@ def check_series(years: Sequence[int], *, where: str) -> None:
         raise InputError(f"{where}: years are not in order at {span(unsorted)}, expected ascending years; sort the "
                          "file")
     gap = set(range(years[0], years[-1] + 1)) - set(years)
+    if wanted is not None:
+        gap &= set(wanted)
     if gap:
         raise InputError(f"{where}: years {span(gap)} are missing between {years[0]} and {years[-1]}; get their files")
 
