@@ -5,6 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import xarray as xr
 import zarr
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from xarray.backends.zarr import FillValueCoder
+from zarr import Array, AsyncArray
 from zarr.core.group import Group
 from zarr.core.metadata.v2 import ArrayV2Metadata
 from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 from zarr.storage import FsspecStore
 
+from luray.sources.absent import Index, require_chunks
 from luray.sources.base import InputError
 from luray.sources.references import ReferenceStore, is_references, load_references
 from luray.storage import exists, filesystem, is_local, public
@@ -135,8 +138,36 @@ def _codecs(metadata: Any) -> Iterator[str]:
         pending += [*getattr(codec, "codecs", ()), *getattr(codec, "index_codecs", ())]
 
 
-def values_of(group: Group, name: str, index: Any) -> np.ndarray[Any, Any]:
-    """Undecoded values of a variable at an index; only the chunks under it are read."""
+def values_of(group: Group, name: str, index: Any, *, where: str = "") -> np.ndarray[Any, Any]:
+    """Undecoded values of a variable at an index of whole numbers and slices; only the chunks under it are read.
+
+    Raises InputError for a chunk that is not in the store where no declared fill value says that it is missing: it
+    would be read as the array's fill value, often 0, which is a value.
+    """
     with quiet():
         array: Any = group[name]
-        return np.asarray(array[index])
+        values = np.asarray(array[index])
+        _require_stored(array, index, values, where=f"{where}: {name}")
+    return values
+
+
+def _require_stored(array: Any, index: Index, values: np.ndarray[Any, Any], *, where: str) -> None:
+    fill = array.metadata.fill_value
+    if array.metadata.zarr_format == 2 and fill != 0:
+        return  # Zarr 2 keeps `_FillValue` there; 0 is what it writes where nobody declares one
+
+    def is_stored(chunk: tuple[int, ...]) -> bool:
+        # A chunk that is there holds the same whatever fill value the metadata names; an absent one takes it.
+        cell = tuple(number * n for number, n in zip(chunk, array.chunks, strict=True))
+        return bool(_with_other_fill(array)[cell] == fill)
+
+    require_chunks(values, index, shape=array.shape, chunks=array.chunks, fill=fill, attributes=array.attrs,
+                   is_stored=is_stored, where=where)
+
+
+def _with_other_fill(array: Any) -> Any:
+    """The same array with another fill value in its metadata."""
+    other = np.nan if array.dtype.kind == "f" else int(array.metadata.fill_value == 0)
+    metadata = replace(array.metadata, fill_value=array.dtype.type(other))
+    stored = array.async_array
+    return Array(AsyncArray(metadata=metadata, store_path=stored.store_path, config=stored.config))
