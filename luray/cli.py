@@ -136,16 +136,21 @@ def virtualize(urls: Annotated[list[str], typer.Argument(metavar="URL...", help=
 def build(file: RunFile, set_: Set = None,
           check: Annotated[bool, typer.Option("--check", help="Write nothing: read every value of every input once, "
                                               "and say for each variable what was found, what was expected, and the "
-                                              "verdict. Exit code 1 if any is refused.")] = False) -> None:
+                                              "verdict. The last line begins with `verdict:`. Exit code 1 if any "
+                                              "is refused.")] = False,
+          as_json: Annotated[bool, typer.Option("--json", help="With --check: print the findings as JSON and nothing "
+                                                "else on standard output.")] = False) -> None:
     """Build the predictor cube from the source files, each variable on its native grid.
 
     On new files run it with --check first: it names what is wrong, in which
     file, and what to do, before anything is written.
     """
+    if as_json and not check:
+        raise typer.BadParameter("goes with --check, whose findings it prints; add --check", param_hint="--json")
     run = load_run(file, set_ or ())
     with session(run):
         if check:
-            _check(run)
+            _check(run, as_json=as_json)
         else:
             _build(run)
 
@@ -385,15 +390,20 @@ def _show(table: RenderableType, lines: str) -> None:
         out.print(escape(lines), soft_wrap=True)
 
 
-def _check(run: RunConfig) -> None:
+def _check(run: RunConfig, *, as_json: bool) -> None:
     from luray.distributed import stages
-    from luray.viz.tables import check_lines, check_table, refusals_of
+    from luray.viz.tables import check_lines, check_table, refusals_of, verdict_line
 
-    with progress("check") as show:
-        report = stages.check(run, report=show)
-    _show(check_table(report, width=out.width), check_lines(report))
-    for source, message in refusals_of(report):
-        err.print(f"[bold red]refused[/]: {source}: {escape(message)}", soft_wrap=True)
+    if as_json:
+        report = stages.check(run)
+        print(report.to_json())
+    else:
+        with progress("check") as show:
+            report = stages.check(run, report=show)
+        _show(check_table(report, width=out.width), check_lines(report))
+        for source, message in refusals_of(report):
+            err.print(f"[bold red]refused[/]: {source}: {escape(message)}", soft_wrap=True)
+        out.print(escape(verdict_line(report)), soft_wrap=True)
     if report.refused:
         raise typer.Exit(1)
 

@@ -16,11 +16,13 @@ import numpy as np
 import zarr
 from zarr.core.group import Group
 
+from luray.cube.coverage import coverages, covered, cut, read_map, read_part
 from luray.cube.create import NativeLayout, consolidate, create_native, create_state, native_layout
 from luray.cube.land import note_tiles
 from luray.cube.ledger import Ledger, digest, fingerprint_of
+from luray.cube.presence import Presence, compare_years, presence_rule, present
 from luray.grid import Grid
-from luray.schema import HILDA, OUTSIDE, Role
+from luray.schema import HILDA, OUTSIDE, U8, Role
 from luray.sources import Source
 from luray.sources.references import is_references, targets
 from luray.sources.stores import is_store
@@ -30,6 +32,8 @@ from luray.windows import Box, Tile, Tiling
 FORMAT = 2
 ORIGIN = Box(0, 0, 0, 0)
 """The first cell of an array."""
+RECEIPTS_AT_ONCE = 16
+"""Receipts read beside each other: each waits for the store, not for the processor."""
 PIECES_AT_ONCE = 8
 """Pieces that one task writes, or more where they lie in the same rows of the same year of a source."""
 
@@ -150,25 +154,22 @@ def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source
     Raises ValueError unless there is exactly one state source on the run's lattice, names are unique and every native
     grid lies over the run grid.
     """
-    ordered = tuple(sorted(sources, key=lambda s: role_of(s) != "state"))
+    ordered = sorted(sources, key=lambda s: role_of(s) != "state")
     states = [s.name for s in ordered if role_of(s) == "state"]
     if len(states) != 1:
         raise ValueError(f"a run needs exactly one state source, found {states or 'none'}; correct [[sources]]")
     names = [s.name for s in ordered]
     if len(set(names)) != len(names):
         raise ValueError(f"source names must be unique, found {names}; set a name in [[sources]]")
-    row, col = grid.offset_of(ordered[0].grid)
-    maps = ordered[0].grid
-    if not (-maps.n_lat < row < grid.n_lat and -maps.n_lon < col < grid.n_lon):
-        raise ValueError(f"{ordered[0].name}: the maps on {maps} do not overlap the run grid {grid}; correct [grid]")
-    for source in ordered[1:]:
-        cut(source.grid, grid)
-    files = _identified(ordered)
+    grid.offset_of(ordered[0].grid)
+    reach = zip(ordered, coverages(ordered, grid), strict=True)
+    taken = tuple(covered(source, coverage) for source, coverage in reach)
+    files = _identified(taken)
     parts = [[s.name, s.years, sorted(s.held.items()), s.rules, asdict(s.grid), [asdict(v) for v in s.variables],
-              sorted(file.identity for file in files[s.name].values())] for s in ordered]
+              sorted(file.identity for file in files[s.name].values())] for s in taken]
     fingerprint = fingerprint_of(FORMAT, asdict(grid), tiling.tile, tiling.window, parts,
                                  *([scenarios] if scenarios else ()))
-    return BuildPlan(url, grid, tiling, ordered, fingerprint, files, scenarios)
+    return BuildPlan(url, grid, tiling, taken, fingerprint, files, scenarios)
 
 
 def _identified(sources: Sequence[Source]) -> dict[str, dict[str, File]]:
@@ -213,25 +214,6 @@ def _together(files: Iterable[File]) -> File:
                 sum(file.size for file in held))
 
 
-def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
-    """The part of a native grid under the run grid, with one cell around it; its box in the native grid.
-
-    Where the run crosses the edge of a global native grid, all of its columns are kept.
-    Raises ValueError if the two do not overlap.
-    """
-    top = max(0, int(np.floor((native.north - run.north) / native.step)) - 1)
-    bottom = min(native.n_lat, int(np.ceil((native.north - run.south) / native.step)) + 1)
-    left = int(np.floor((run.west - native.west) / native.step)) - 1
-    right = int(np.ceil((run.east - native.west) / native.step)) + 1
-    if native.periodic and (left < 0 or right > native.n_lon):
-        left, right = 0, native.n_lon
-    left, right = max(0, left), min(native.n_lon, right)
-    if bottom <= top or right <= left:
-        raise ValueError(f"native grid {native} does not overlap the run grid {run}; check the file's georeference")
-    box = Box(top, left, bottom - top, right - left)
-    return Grid(native.north - top * native.step, native.west + left * native.step, native.step, *box.shape), box
-
-
 def create(plan: BuildPlan) -> None:
     """Create the arrays of a cube, empty, unless this very build has begun already."""
     with accessing(plan.url):
@@ -264,7 +246,14 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
     Raises what the source raises: ValueError naming the file and what is wrong with it.
     """
     source = plan.source(piece)
-    values = _land(plan.url, piece.box) if piece.land else read_piece(plan, piece)
+    presence = Presence()
+    if piece.land:
+        values, presence = _land(plan.url, source.years, piece.box)
+    else:
+        values = read_piece(plan, piece)
+        if piece.year is not None and source is not plan.state:
+            there = present(values, source.variables[0].categories)
+            presence = Presence({piece.year: int(there.sum())})
     name = "land" if piece.land else "land_use" if source is plan.state else "values"
     index = (*(slice(0, n) for n in values.shape[:-2]), *piece.box.slices(origin=ORIGIN))
     if piece.year is not None:
@@ -272,7 +261,7 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
         values, index = values[None], (slice(step, step + 1), *index)
     with accessing(plan.url):
         _opened(plan.url)[f"{group_of(source)}/{name}"][index] = values  # type: ignore[index]
-    plan.ledger.record(piece.key, digest(values))
+    plan.ledger.record(piece.key, digest(values), facts=asdict(presence))
 
 
 def read_piece(plan: BuildPlan, piece: Piece) -> np.ndarray[Any, Any]:
@@ -283,18 +272,37 @@ def read_piece(plan: BuildPlan, piece: Piece) -> np.ndarray[Any, Any]:
     source = plan.source(piece)
     if source is plan.state:
         assert piece.year is not None
-        return _observed(plan.grid, source, piece.year, piece.box)
+        return read_map(source, piece.year, plan.grid, piece.box)
     _, offset = cut(source.grid, plan.grid)
-    return source.read(piece.year, piece.box._replace(row=piece.box.row + offset.row, col=piece.box.col + offset.col))
+    box = piece.box._replace(row=piece.box.row + offset.row, col=piece.box.col + offset.col)
+    return read_part(source, piece.year, box)
 
 
 def finish(plan: BuildPlan) -> None:
-    """Note the tiles with land, describe the sources and consolidate: from here on the cube opens."""
+    """Note the tiles with land, describe the sources and consolidate: from here on the cube opens.
+
+    Raises ValueError naming the years of a source that lack more than `Source.max_missing` of what others have.
+    """
+    gaps = {source.name: gap_rules(plan, source) for source in plan.sources}
     with accessing(plan.url):
         root = _opened(plan.url)
         note_tiles(root["state/land"], _with_land(plan))
-        _describe(plan, root)
+        _describe(plan, root, gaps)
         consolidate(plan.url)
+
+
+def gap_rules(plan: BuildPlan, source: Source) -> tuple[str, ...]:
+    """What the years of a source lack, in words, from the receipts of its pieces."""
+    if not source.years:
+        return ()
+    pieces = plan.land() if source is plan.state else plan.values(source)
+    presence = Presence()
+    with ThreadPoolExecutor(RECEIPTS_AT_ONCE) as pool:
+        for facts in pool.map(plan.ledger.facts, [piece.key for piece in pieces]):
+            by_year = {int(year): n for year, n in facts["by_year"].items()}
+            presence += Presence(by_year, facts["ever"], facts["always"])
+    rule = presence_rule(presence, name=source.name, max_missing=source.max_missing)
+    return (rule,) if rule else ()
 
 
 def _with_land(plan: BuildPlan) -> list[Tile]:
@@ -304,7 +312,7 @@ def _with_land(plan: BuildPlan) -> list[Tile]:
             if plan.ledger.sha256(piece.key) != barren[piece.box.shape]]
 
 
-def _describe(plan: BuildPlan, root: Group) -> None:
+def _describe(plan: BuildPlan, root: Group, gaps: Mapping[str, tuple[str, ...]]) -> None:
     groups: dict[str, str] = {}
     parts: dict[str, list[str]] = {name: [] for name in plan.scenarios}
     for s in plan.sources:
@@ -316,7 +324,8 @@ def _describe(plan: BuildPlan, root: Group) -> None:
         native = s.grid if s is plan.state else cut(s.grid, plan.grid)[0]
         root[path].attrs.update({
             "title": s.about.title, "doi": s.about.doi, "licence": s.about.licence, "caveat": s.caveat,
-            "rules": list(s.rules), "files": {public(f): file.identity for f, file in plan.files[s.name].items()},
+            "rules": [*s.rules, *gaps[s.name]],
+            "files": {public(f): file.identity for f, file in plan.files[s.name].items()},
             "luray": {"role": role_of(s), "grid": asdict(native), "years": list(s.years),
                       "held": [list(pair) for pair in sorted(s.held.items())],
                       "variables": [asdict(v) for v in s.variables]}})
@@ -325,27 +334,14 @@ def _describe(plan: BuildPlan, root: Group) -> None:
                            "fingerprint": plan.fingerprint, **several}
 
 
-def _observed(grid: Grid, source: Source, year: int, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Published codes of a year over a box of the run grid, ocean where the maps do not reach."""
-    row, col = grid.offset_of(source.grid)
-    out = np.full(box.shape, HILDA.ocean, np.uint8)
-    top, bottom = max(box.row, row), min(box.row + box.height, row + source.grid.n_lat)
-    left, right = max(box.col, col), min(box.col + box.width, col + source.grid.n_lon)
-    if top < bottom and left < right:
-        codes = source.read(year, Box(top - row, left - col, bottom - top, right - left))[0]
-        out[top - box.row : bottom - box.row, left - box.col : right - box.col] = HILDA.decode(
-            HILDA.encode(codes, where=f"{source.name} {year}"))
-    return out
-
-
-def _land(url: str, box: Box) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Cells with a class in every year, year by year, so that memory holds two maps of a tile."""
-    land = np.full(box.shape, True)
+def _land(url: str, years: Sequence[int], box: Box) -> tuple[U8, Presence]:
+    """Cells with a class in every year, and how many have one in which year; memory holds two maps of a tile."""
     with accessing(url):
         maps: Any = _opened(url)["state/land_use"]
-        for year in range(maps.shape[0]):
-            land &= HILDA.encode(maps[(year, *box.slices(origin=ORIGIN))]) != OUTSIDE
-    return land.astype(np.uint8)
+        steps = enumerate(years)
+        classed = ((year, HILDA.encode(maps[(step, *box.slices(origin=ORIGIN))]) != OUTSIDE) for step, year in steps)
+        land, presence = compare_years(classed)
+    return land.astype(np.uint8), presence
 
 
 def _opened(url: str) -> Group:

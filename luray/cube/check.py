@@ -4,16 +4,18 @@ A *share* is a band of whole rows of one source and year, the unit of work. What
 to that of another in any order, so that the shares may be read anywhere. Shapes: V variables, H W box.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.cube.build import cut
+from luray.cube.coverage import Coverage, coverages, covered, cut, percent, read_part
+from luray.cube.presence import Presence, compare_years, presence_rule, present
 from luray.grid import Grid
-from luray.schema import Role, Variable
+from luray.schema import Bool, Role, Variable
 from luray.sources import About, Source, SourceConfig, about_of
 from luray.sources.base import Stored
 from luray.sources.layout import describe
@@ -46,6 +48,8 @@ class Opened:
     fault: str = ""
     scenario: str = ""
     """The scenario whose part of a source it is, empty for the run's first."""
+    coverage: Coverage | None = None
+    """What it reaches of the run, once that is known."""
 
     @property
     def name(self) -> str:
@@ -62,9 +66,12 @@ class Opened:
 
 
 class Share(NamedTuple):
-    """A year (None for a static source) and whole rows of a source's part under the run grid."""
+    """Years (None for a static source) and whole rows of a source's part under the run grid.
 
-    year: int | None
+    Of maps it has all years, which are compared cell by cell.
+    """
+
+    years: tuple[int | None, ...]
     box: Box
 
 
@@ -88,18 +95,25 @@ class Findings:
     """What shares of one source gave: `values` a variable, and the refusals, numbered by the share."""
 
     values: tuple[Values, ...]
-    shares: int = 0
+    pieces: int = 0
+    """Years of shares that were read."""
     refused: int = 0
     messages: tuple[tuple[int, str], ...] = ()
     """The first `MESSAGES` different refusals, each with the number of its share, in the order of the shares."""
+    presence: Presence = field(default_factory=Presence)
+    """Cells with a value by year, of a source that has years."""
 
     def __add__(self, other: "Findings") -> "Findings":
         said: dict[str, int] = {}
         for number, message in sorted((*self.messages, *other.messages)):
             said.setdefault(message, number)
-        return Findings(tuple(a + b for a, b in zip(self.values, other.values, strict=True)),
-                        self.shares + other.shares, self.refused + other.refused,
-                        tuple((number, message) for message, number in said.items())[:MESSAGES])
+        return Findings(
+            values=tuple(a + b for a, b in zip(self.values, other.values, strict=True)),
+            pieces=self.pieces + other.pieces,
+            refused=self.refused + other.refused,
+            messages=tuple((number, message) for message, number in said.items())[:MESSAGES],
+            presence=self.presence + other.presence,
+        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,8 @@ class Row:
     expected: str
     verdict: str
     """`ok`, `ok, normalised: ...` or `refused: ...` with what is wrong and what to do."""
+    covers: str = ""
+    """Share of the run's land that the files reach; of the run grid, for the maps."""
 
     @property
     def refused(self) -> bool:
@@ -153,17 +169,48 @@ class CheckReport:
         """Names of the sources that are refused."""
         return tuple(source.name for source in self.sources if source.refusals)
 
+    def to_json(self) -> str:
+        """The findings for a program: `verdict` is "ok" or "refused", then `refused` and every source with its rows."""
+        verdict = "refused" if self.refused else "ok"
+        sources = [asdict(source) for source in self.sources]
+        return json.dumps({"run": self.run, "verdict": verdict, "refused": self.refused, "sources": sources}, indent=1)
+
+
+def cover(opened: Sequence[Opened], run: Grid) -> tuple[Opened, ...]:
+    """The open sources as a build takes them, those that reach too little of the run grid refused."""
+    sources = [one.source for one in opened if one.source is not None]
+    try:
+        found = iter(coverages(sources, run))
+    except REFUSALS as error:  # the map that says where land is cannot be read, which its own check names
+        found = iter(coverages([s for s in sources if s.role != "state"], run))
+        return tuple(_covered(one, found, str(error)) for one in opened)
+    return tuple(_covered(one, found) for one in opened)
+
+
+def _covered(one: Opened, found: Iterator[Coverage], fault_of_state: str = "") -> Opened:
+    if one.source is None:
+        return one
+    if fault_of_state and one.source.role == "state":
+        return replace(one, source=None, fault=fault_of_state)
+    coverage = next(found)
+    try:
+        return replace(one, source=covered(one.source, coverage), coverage=coverage)
+    except REFUSALS as error:
+        return replace(one, source=None, fault=str(error))
+
 
 def shares_of(source: Source, run: Grid) -> list[Share]:
     """The shares of a source: every cell and year that a build reads, once; held years are those they hold.
 
-    Raises ValueError where the source does not lie over the run grid, or its maps are not on the run's lattice.
+    Raises ValueError where the source reaches no cell of the run grid, or its maps are not on the run's lattice.
     """
-    part = _under(source.grid, run) if source.role == "state" else cut(source.grid, run)[1]
+    is_state = source.role == "state"
+    part = _under(source.grid, run) if is_state else cut(source.grid, run)[1]
     rows = max(1, SHARE_VALUES // (part.width * len(source.variables)))
     bands = [Box(part.row + r, part.col, min(rows, part.height - r), part.width) for r in range(0, part.height, rows)]
-    years: Sequence[int | None] = [y for y in source.years if y not in source.held] or [None]
-    return [Share(year, box) for year in years for box in bands]
+    years: tuple[int | None, ...] = tuple(year for year in source.years if year not in source.held) or (None,)
+    together = [years] if is_state else [(year,) for year in years]
+    return [Share(some, box) for some in together for box in bands]
 
 
 def _under(maps: Grid, run: Grid) -> Box:
@@ -179,15 +226,54 @@ def _under(maps: Grid, run: Grid) -> Box:
 
 def examine(source: Source, shares: Iterable[tuple[int, Share]]) -> Findings:
     """Read numbered shares of a source; what it refuses is a finding, not an error."""
-    found = Findings((Values(),) * len(source.variables))
+    found = _nothing(source)
     for number, share in shares:
-        try:
-            values_VHW = source.read(share.year, share.box)
-        except REFUSALS as error:
-            found += Findings((Values(),) * len(source.variables), 1, 1, ((number, str(error)),))
-        else:
-            found += Findings(tuple(map(summarise, values_VHW, source.variables)), 1)
+        found += _examine_maps(source, number, share) if source.role == "state" else _examine_one(source, number, share)
     return found
+
+
+def _nothing(source: Source) -> Findings:
+    return Findings((Values(),) * len(source.variables))
+
+
+def _refused(source: Source, number: int, error: Exception) -> Findings:
+    return replace(_nothing(source), pieces=1, refused=1, messages=((number, str(error)),))
+
+
+def _examine_one(source: Source, number: int, share: Share) -> Findings:
+    """A share of a forcing or static source, which has one year or none."""
+    [year] = share.years
+    try:
+        values_VHW = read_part(source, year, share.box)
+    except REFUSALS as error:
+        return _refused(source, number, error)
+    values = tuple(map(summarise, values_VHW, source.variables))
+    presence = Presence()
+    if year is not None:
+        there = present(values_VHW, source.variables[0].categories)
+        presence = Presence({year: int(there.sum())})
+    return Findings(values, pieces=1, presence=presence)
+
+
+def _examine_maps(source: Source, number: int, share: Share) -> Findings:
+    """The maps of all years in some rows; a year that is refused is left out of the comparison."""
+    found = _nothing(source)
+    [variable] = source.variables
+
+    def classed() -> Iterator[tuple[int, Bool]]:
+        nonlocal found
+        for year in share.years:
+            assert year is not None
+            try:
+                codes_HW = source.read(year, share.box)[0]
+            except REFUSALS as error:
+                found += _refused(source, number, error)
+                continue
+            found += Findings((summarise(codes_HW, variable),), pieces=1)
+            yield year, np.isin(codes_HW, variable.categories)
+
+    presence = compare_years(classed())[1]
+    return replace(found, presence=presence)
 
 
 def summarise(values_HW: NDArray[Any], variable: Variable) -> Values:
@@ -216,16 +302,34 @@ def judge(opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Co
         return SourceCheck(opened.name, "not opened", expected, (), rows, (opened.fault,))
     refusals = [message for _, message in findings.messages]
     if findings.refused > len(refusals):
-        refusals.append(f"and more: {findings.refused} of {findings.shares} pieces of {source.name} are refused")
+        refusals.append(f"and more: {findings.refused} of {findings.pieces} pieces of {source.name} are refused")
     lacking = set(wanted[source.role]) - set(source.years) if source.years and not opened.scenario else set()
     if lacking:
         refusals.append(f"{source.name} has nothing for years {span(lacking)}, expected {span(wanted[source.role])} by "
                         f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years")
-    rows = tuple(_row(source, i, findings.values[i], about, refusals) for i in range(len(source.variables)))
-    return SourceCheck(source.name, files_of(source), expected, source.rules, rows, tuple(refusals))
+    rules = list(source.rules)
+    if not findings.refused:  # years that could not be read cannot be compared
+        try:
+            rule = presence_rule(findings.presence, name=source.name, max_missing=source.max_missing)
+        except ValueError as error:
+            refusals.append(str(error))
+        else:
+            rules += [rule] if rule else []
+    empty = [v.name for v, values in zip(source.variables, findings.values, strict=True)
+             if values.cells and values.missing == values.cells]
+    if empty and not refusals:
+        refusals.append(f"{source.name}: {', '.join(empty)} has no value anywhere in the run's region, expected some; "
+                        "check that these are the right files")
+    rows = tuple(_row(source, i, findings.values[i], about, refusals, covers=_covers(opened.coverage))
+                 for i in range(len(source.variables)))
+    return SourceCheck(source.name, files_of(source), expected, tuple(rules), rows, tuple(refusals))
 
 
-def _row(source: Source, i: int, values: Values, about: About, refusals: Sequence[str]) -> Row:
+def _covers(coverage: Coverage | None) -> str:
+    return percent(coverage.land) if coverage is not None else ""
+
+
+def _row(source: Source, i: int, values: Values, about: About, refusals: Sequence[str], *, covers: str) -> Row:
     variable = source.variables[i]
     stored = source.stored[i] if source.stored else None
     verdict = "ok"
@@ -233,9 +337,9 @@ def _row(source: Source, i: int, values: Values, about: About, refusals: Sequenc
         verdict = f"{REFUSED}: {refusals[0]}"
     elif stored is not None and stored.turned:
         verdict = f"ok, normalised: {'; '.join(stored.turned)}"
-    missing = f"{values.missing / values.cells:.1%}" if values.cells else ""
+    missing = percent(values.missing / values.cells) if values.cells else ""
     return Row(source.name, variable.name, _stored(stored, variable.name), _read(values, variable), missing,
-               _allowed(variable, about), verdict)
+               _allowed(variable, about), verdict, covers)
 
 
 def files_of(source: Source) -> str:

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from luray.cube.build import BuildPlan, cut, group_of, stored_years
+from luray.cube.build import BuildPlan, group_of, stored_years
+from luray.cube.coverage import cut
 from luray.grid import Grid
 from luray.sources import Source
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from luray.cube.build import cut
+from luray.cube.coverage import cut
 from luray.cube.regions import Cube, Layer
 from luray.grid import Grid
 from luray.schema import HILDA

@@ -66,9 +66,10 @@ class Ledger:
         """Where the receipts lie."""
         return f"{self.store.rstrip('/')}.ledger/{self.fingerprint[:16]}"
 
-    def record(self, key: str, sha256: str) -> None:
-        """Write a receipt; doing it twice changes nothing."""
-        write_atomically(f"{self.folder}/{key}.json", json.dumps({"key": key, "sha256": sha256}).encode())
+    def record(self, key: str, sha256: str, *, facts: Mapping[str, Any] | None = None) -> None:
+        """Write a receipt, with `facts` of what was written; doing it twice changes nothing."""
+        receipt = {"key": key, "sha256": sha256, **({"facts": facts} if facts is not None else {})}
+        write_atomically(f"{self.folder}/{key}.json", json.dumps(receipt).encode())
 
     def done(self) -> set[str]:
         """Keys with a receipt, from one listing."""
@@ -85,12 +86,24 @@ class Ledger:
 
     def sha256(self, key: str) -> str:
         """The recorded hash of a key, empty when the receipt is missing or damaged."""
+        found = self._receipt(key).get("sha256")
+        return found if isinstance(found, str) else ""
+
+    def facts(self, key: str) -> Mapping[str, Any]:
+        """What a receipt says of what was written. Raises ValueError for one that is missing or damaged."""
+        facts = self._receipt(key).get("facts")
+        if not isinstance(facts, dict):
+            raise ValueError(f"{self.folder}/{key}.json: the receipt is missing or damaged; delete {self.store} and "
+                             "build it again")
+        return facts
+
+    def _receipt(self, key: str) -> Mapping[str, Any]:
+        """A receipt, empty when it is missing or damaged."""
         try:
             receipt = json.loads(read_object(f"{self.folder}/{key}.json") or b"{}")
         except ValueError:
-            return ""
-        found = receipt.get("sha256") if isinstance(receipt, dict) and receipt.get("key") == key else None
-        return found if isinstance(found, str) else ""
+            return {}
+        return receipt if isinstance(receipt, dict) and receipt.get("key") == key else {}
 
     def withdraw(self, keys: Iterable[str]) -> None:
         """Remove receipts, so that their work is done again."""

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from luray.cube.check import REFUSALS, Findings, Opened, Share, SourceCheck, Values, examine, judge, shares_of
+from luray.cube.check import REFUSALS, Findings, Opened, Share, SourceCheck, Values, cover, examine, judge, shares_of
 from luray.distributed import Report, silent
 from luray.grid import Grid
 from luray.schema import Role
@@ -27,8 +27,8 @@ def check(opened: Sequence[Opened], *, grid: Grid, wanted: Mapping[Role, Collect
 
     `wanted` are the years that a source of a role must have.
     """
-    placed = [_place(one, grid) for one in opened]
-    total = sum(len(shares) for _, shares in placed)
+    placed = [_place(one, grid) for one in cover(opened, grid)]
+    total = sum(len(share.years) for _, shares in placed for share in shares)
     found = {i: Findings((Values(),) * len(one.source.variables)) for i, (one, _) in enumerate(placed) if one.source}
     tasks: dict[Any, int] = {}
     for i, (one, shares) in enumerate(placed):
@@ -37,7 +37,7 @@ def check(opened: Sequence[Opened], *, grid: Grid, wanted: Mapping[Role, Collect
         tasks |= {_examine.remote(source, numbered[k : k + SHARES_PER_TASK]): i
                   for k in range(0, len(numbered), SHARES_PER_TASK)}
     while tasks:
-        report(sum(f.shares for f in found.values()), total)
+        report(sum(f.pieces for f in found.values()), total)
         (finished,), _ = ray.wait(list(tasks), num_returns=1)
         try:
             found[tasks.pop(finished)] += ray.get(finished)

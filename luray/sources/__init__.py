@@ -1,6 +1,7 @@
 """Input data as their publishers ship them; a new source is one more file here and one line in `SourceConfig`."""
 
-from typing import Annotated, get_args
+from dataclasses import replace
+from typing import Annotated, Any, cast, get_args
 
 from pydantic import Field
 
@@ -49,4 +50,8 @@ def open_source(config: SourceConfig, *, run_years: range, scenario: str, state:
 
     `state` and `grid` (the run grid) are what a derived source is made of. Raises InputError naming what is lacking.
     """
-    return config.open(Request(run_years, scenario, state, grid))
+    source: Any = config.open(Request(run_years, scenario, state, grid))
+    if config.kind == "aggregated":
+        return cast(Source, source)
+    limits = {"min_coverage": config.min_coverage, "max_missing": config.max_missing}
+    return cast(Source, replace(source, **limits))

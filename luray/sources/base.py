@@ -68,6 +68,10 @@ class Asset(Config):
     """A local path or URL of a NetCDF or GeoTIFF file, a Zarr store, or kerchunk references."""
 
 
+MIN_COVERAGE = 0.5
+MAX_MISSING = 0.01
+
+
 class FilesConfig(Config):
     """Where the files of a source are: a folder or file, or a collection of the run's STAC catalog.
 
@@ -83,6 +87,12 @@ class FilesConfig(Config):
     path: str = ""
     collection: str = ""
     assets: Annotated[tuple[Asset, ...], Field(strict=False)] = ()
+    min_coverage: float = Field(default=MIN_COVERAGE, ge=0, le=1)
+    """Share of the run's land that the files must reach (of the run grid, for the maps themselves). What lies beyond
+    them is missing, and says so."""
+    max_missing: float = Field(default=MAX_MISSING, ge=0, le=1)
+    """Share of the land that may lack a value in some years though it has one in others. Of the maps such cells are
+    left out of every year."""
 
     @property
     def where(self) -> str:
@@ -149,6 +159,14 @@ class Source(Protocol):
         """Files or URLs that are read."""
 
     @property
+    def min_coverage(self) -> float:
+        """Share of the run's land that it must reach; see `FilesConfig.min_coverage`."""
+
+    @property
+    def max_missing(self) -> float:
+        """Share of the land that some of its years may lack; see `FilesConfig.max_missing`."""
+
+    @property
     def stored(self) -> tuple[Stored, ...]:
         """How each of `variables` is in its files; empty for a source without files of its own."""
 
@@ -183,6 +201,8 @@ class Described:
     places: Mapping[int, object] = field(default_factory=dict)
     scenario: str = ""
     caveat: str = ""
+    min_coverage: float = MIN_COVERAGE
+    max_missing: float = MAX_MISSING
 
     @property
     def role(self) -> Role:
@@ -236,13 +256,16 @@ def legend_table(legend: Legend) -> dict[int, int]:
 
 def recode(raw: NDArray[Any], table: Mapping[int, int], *, where: str, legend: str, nodata: float | None = None,
            missing: int = HILDA.nodata) -> U8:
-    """Codes of a categorical map after a crosswalk, same shape; the file's own `nodata` becomes `missing`.
+    """Codes of a categorical map after a crosswalk, same shape; missing cells become `missing`.
 
-    Raises InputError naming `where`, the codes that the table lacks and their cell counts; a code of the table wins
-    over `nodata`.
+    Missing are masked cells, where `raw` is a masked array, and the file's own `nodata`, unless the table has a meaning
+    for it. Raises InputError naming `where`, the codes that the table lacks and their cell counts.
     """
-    empty = equals(raw, nodata) if nodata is not None and nodata not in table else np.zeros(raw.shape, np.bool_)
-    codes = raw if raw.dtype == np.uint8 else _whole_codes(raw, empty, where=where, legend=legend)
+    values = np.ma.getdata(raw)
+    empty: Bool = np.array(np.ma.getmaskarray(raw))
+    if nodata is not None and nodata not in table:
+        empty |= equals(values, nodata)
+    codes = values if values.dtype == np.uint8 else _whole_codes(values, empty, where=where, legend=legend)
     lookup = np.full(256, -1, np.int16)
     for code, target in table.items():
         lookup[code] = target

@@ -20,11 +20,12 @@ from luray.sources import About
 
 OK, BAD, QUIET = "green", "bold red", "dim"
 
-HEADS = ("  variable", "in the file", "values as read", "missing", "expected", "verdict")
+COVERS = "covers"
+HEADS = ("  variable", "in the file", "values as read", "missing", COVERS, "expected", "verdict")
 PARTS = (0.28, 0.25, 0.23, 0.24)
 """Shares of the width for the file, the values, what is expected, and the verdict."""
-MISSING = 7
-"""Width of the share of missing cells."""
+SHARE = 7
+"""Width of a share: of the missing cells, of the land that is reached."""
 WIDEST = 170
 """Columns beyond which a table only gets harder to read."""
 
@@ -95,14 +96,23 @@ def plan_table(plan: BuildPlan) -> Group:
 
 def check_table(report: CheckReport, *, width: int) -> Group:
     """Every source with a row a variable, in `width` columns: found, expected, verdict, and the rules below it."""
+    covers = any(row.covers for row in report.rows)
+    heads = [head for head in HEADS if head != COVERS or covers]
+    shares = (SHARE, SHARE) if covers else (SHARE,)
     names = max((len(row.variable) for row in report.rows), default=0) + 2
-    rest = max(40, min(width, WIDEST) - names - MISSING - 2 * len(HEADS))
-    widths = (names, *(int(rest * part) for part in PARTS[:2]), MISSING, *(int(rest * part) for part in PARTS[2:]))
-    parts: list[RenderableType] = [_section(widths, [[Text(head, QUIET) for head in HEADS]])]
+    rest = max(40, min(width, WIDEST) - names - sum(shares) - 2 * len(heads))
+    found, values, expected, verdict = (int(rest * part) for part in PARTS)
+    widths = (names, found, values, *shares, expected, verdict)
+
+    parts: list[RenderableType] = [_section(widths, [[Text(head, QUIET) for head in heads]])]
     for source in report.sources:
-        parts += [Text(), Text(f"{source.name}: {source.found}", "bold"), Text(f"expected: {source.expected}", QUIET),
-                  *(Text(f"rule: {rule}", QUIET) for rule in source.rules),
-                  _section(widths, [_cells(row) for row in source.rows])]
+        parts += [
+            Text(),
+            Text(f"{source.name}: {source.found}", "bold"),
+            Text(f"expected: {source.expected}", QUIET),
+            *(Text(f"rule: {rule}", QUIET) for rule in source.rules),
+            _section(widths, [_cells(row, covers=covers) for row in source.rows]),
+        ]
     return Group(*parts)
 
 
@@ -115,10 +125,11 @@ def _section(widths: Sequence[int], rows: Iterable[Sequence[Text]]) -> Table:
     return table
 
 
-def _cells(row: Row) -> list[Text]:
+def _cells(row: Row, *, covers: bool) -> list[Text]:
     verdict = Text("refused, see below", BAD) if row.refused else Text(row.verdict, OK)
-    return [Text(f"  {row.variable}"), Text(row.stored), Text(row.values), Text(row.missing), Text(row.expected),
-            verdict]
+    shares = [row.missing, row.covers] if covers else [row.missing]
+    texts = [f"  {row.variable}", row.stored, row.values, *shares, row.expected]
+    return [*map(Text, texts), verdict]
 
 
 def check_lines(report: CheckReport) -> str:
@@ -128,9 +139,17 @@ def check_lines(report: CheckReport) -> str:
         lines += [f"{source.name}: {source.found}", f"{source.name}: expected {source.expected}",
                   *(f"{source.name}: rule: {rule}" for rule in source.rules)]
         lines += [f"  {'refused' if row.refused else row.verdict}: {row.source}.{row.variable}: found "
-                  f"{row.stored or '-'}; values {row.values or '-'}, missing {row.missing or '-'}; expected "
-                  f"{row.expected}" for row in source.rows]
+                  f"{row.stored or '-'}; values {row.values or '-'}, missing {row.missing or '-'}"
+                  f"{row.covers and f', covers {row.covers}'}; expected {row.expected}" for row in source.rows]
     return "\n".join(lines)
+
+
+def verdict_line(report: CheckReport) -> str:
+    """The last line of a check, in one form: what a script looks for."""
+    refused = report.refused
+    if refused:
+        return f"verdict: refused: {', '.join(refused)}"
+    return f"verdict: ok: {len(report.sources)} sources, {len(report.rows)} variables"
 
 
 def refusals_of(report: CheckReport) -> Iterator[tuple[str, str]]:

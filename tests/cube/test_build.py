@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luray.catalog.virtual import virtual_references, write_references
-from luray.cube.build import PIECES_AT_ONCE, Piece, batches, cut, identify
+from luray.cube.build import PIECES_AT_ONCE, Piece, batches, identify
+from luray.cube.coverage import cut
 from luray.grid import Grid
 from luray.windows import Box
 from tests.sources.writers import axes, write_nc

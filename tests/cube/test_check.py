@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.cube.build import cut
 from luray.cube.check import CheckReport, Findings, Opened, Values, examine, judge, shares_of, summarise
+from luray.cube.coverage import cut
 from luray.grid import Grid
 from luray.schema import Variable
 from luray.sources import InputError
@@ -63,10 +63,11 @@ def test_shares_cover_what_a_build_reads_and_nothing_twice(limit, monkeypatch):
                                   (maps, {2001, 2002}, Box(0, 20, 10, 20)),
                                   (static, {None}, cut(static.grid, RUN)[1])):
         shares = shares_of(source, RUN)
-        assert {s.year for s in shares} == years
+        assert {year for share in shares for year in share.years} == years
         seen = {year: np.zeros(source.grid.shape, int) for year in years}
         for share in shares:
-            seen[share.year][share.box.slices(origin=Box(0, 0, 0, 0))] += 1
+            for year in share.years:
+                seen[year][share.box.slices(origin=Box(0, 0, 0, 0))] += 1
             assert share.box.height == 1 or share.box.height * share.box.width * len(source.variables) <= limit
         expected = np.zeros(source.grid.shape, int)
         expected[within.slices(origin=Box(0, 0, 0, 0))] = 1
@@ -105,7 +106,7 @@ def test_findings_are_the_same_in_any_order_and_grouping(faults, shuffle: random
     assert sum(order[:half], Findings((Values(),))) + sum(order[half:], Findings((Values(),))) == one
     first = dict.fromkeys(text for text, _ in faults if text)
     assert [message for _, message in one.messages] == [f"fault {text}" for text in first][:4]
-    assert (one.shares, one.refused) == (len(faults), sum(text > 0 for text, _ in faults))
+    assert (one.pieces, one.refused) == (len(faults), sum(text > 0 for text, _ in faults))
 
 
 def test_a_sound_source_is_ok_with_what_was_found():
@@ -171,7 +172,7 @@ def test_a_source_that_did_not_open_has_a_row_a_variable(config, names):
 
 
 def test_a_report_lists_rows_in_order_and_the_refused_sources():
-    sound = look(made((STATE,), grid=RUN, name="hilda"), HildaConfig(kind="hilda", path="p"))
+    sound = look(made((STATE,), grid=RUN, name="hilda", max_missing=1.0), HildaConfig(kind="hilda", path="p"))
     broken = judge(Opened(GebcoConfig(kind="gebco", path="p"), fault="gone"), None, wanted=WANTED)
     report = CheckReport("demo", (sound, broken))
     assert [(r.source, r.refused) for r in report.rows] == [("hilda", False), ("gebco", True)]
