@@ -94,7 +94,8 @@ class Hilda(Described):
         assert year is not None
         file, index = self.steps[year]
         if isinstance(file, RasterFile):
-            raw, fills = file.read(box), () if file.nodata is None else (file.nodata,)
+            raw = file.read(box)
+            fills: tuple[float, ...] = () if file.nodata is None else (file.nodata,)
             where = file.url
         else:
             [raw] = file.read((VARIABLE,), box, **{file.time_axis: index})
