@@ -30,13 +30,15 @@ EDITIONS = {
 NAME = r"(?i:GEBCO_(?P<year>\d{4})(?!\d)(?P<rest>[^/]*)\.(?P<end>nc|tiff?))"
 """The global file, and a region as the download application names it: `gebco_2023_n36.0_s34.0_w23.0_e27.0.nc`."""
 
+REGIONAL = "gebco_{year}_n{north}_s{south}_w{west}_e{east}.nc"
+
 ABOUT = About(
     title="GEBCO gridded bathymetry and land elevation",
     doi=EDITIONS[max(EDITIONS)],
     licence="public domain",
     url="https://www.gebco.net/data-products/gridded-bathymetry-data",
-    files=("GEBCO_{year}.nc", "gebco_{year}_n{north}_s{south}_w{west}_e{east}.nc"),
-    values="15 arcsec; elevation in metres as int16, depths negative",
+    files=("GEBCO_{year}.nc",),
+    values="15 arcsec; elevation in metres as int16, depths negative; a regional download under its own name",
     ranges={"": f"{LOWEST}..{HIGHEST} m"},
 )
 
@@ -109,8 +111,8 @@ def _found(config: GebcoConfig) -> tuple[str, int]:
     netcdf = [(file, match) for file, match in files if match["end"].lower() == "nc"]
     if not netcdf:
         rasters = f" but {files[0][0]}" if files else ""
-        raise InputError(f"{config.where}: found no GEBCO file{rasters}, expected {' or '.join(ABOUT.files)}; get the "
-                         "NetCDF file or correct `path`")
+        raise InputError(f"{config.where}: found no GEBCO file{rasters}, expected GEBCO_{{year}}.nc or "
+                         f"{REGIONAL}; get the NetCDF file or correct `path`")
     if len(netcdf) > 1:
         listed = ", ".join(file for file, _ in netcdf)
         editions = {(match["year"], "sub_ice" in match["rest"].lower()) for _, match in netcdf}

@@ -59,10 +59,10 @@ ABOUT = About(
     doi="10.1594/PANGAEA.974335",
     licence="CC-BY-4.0",
     url="https://doi.pangaea.de/10.1594/PANGAEA.974335 (v2), https://doi.pangaea.de/10.1594/PANGAEA.921846 (v1)",
-    files=("hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif (2015: ..._base-map_wgs84-nn.tif)",
-           "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
+    files=("hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif", "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
            "hildaplus_vGLOB-1.0-f_states.nc", "hildaplus_GLOB-2-0_states.nc"),
-    values="0.01 degrees; codes " + " ".join(str(c) for c in HILDA.known()) + "; a map a year without gaps",
+    values="0.01 degrees; codes " + " ".join(str(c) for c in HILDA.known()) + "; a map a year without gaps; in "
+           "version 1 that of 2015 is ..._GLOB-v1-0_base-map_wgs84-nn.tif",
 )
 
 
