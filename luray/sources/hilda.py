@@ -52,7 +52,7 @@ BASE_MAP = re.compile(r"base-?_?map", re.IGNORECASE)
 BASE_YEARS = {"1": 2015}
 """Year of the base map of a version."""
 
-BASE_MAP_WORDS = "a base map of another kind, so changes into and out of it are no changes of the land"
+BASE_MAP_WORDS = "a base map of another kind: part of the change into and out of it is no change of the land"
 
 ABOUT = About(
     title="HILDA+ global land use change 1960-2020 and its extension to 1899",

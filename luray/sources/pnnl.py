@@ -287,7 +287,7 @@ def open_pnnl_soil(config: PnnlSoilConfig) -> Source:
     holders = _holders(config, SOIL, n_layers=config.n_layers)
     told = [_edges(file, name, config) for name, file in holders.items()]
     edges_cm, origin = told[0]
-    if not all(_same(np.array(edges[1:]), edges_cm[1:]) for edges, _ in told):
+    if not all(_alike(edges, edges_cm) for edges, _ in told):
         raise InputError(f"{config.where}: {', '.join(SOIL)} have different layers, expected the same for all")
     conversions = _conversions(holders, SOIL)
     rules = (f"{len(edges_cm) - 1} layers ({origin}) reduced to depth-weighted 0-30 cm and 30-100 cm",
@@ -391,7 +391,7 @@ class LayerAxis(NamedTuple):
 def _agreed(axes: Sequence[LayerAxis], *, where: str) -> Edges:
     """The edges that the axes of a file give. Raises InputError where none can be told, or two differ."""
     told = [axis.edges for axis in axes if axis.edges is not None]
-    if told and all(_same(np.array(edges[1:]), told[0][1:]) for edges in told):
+    if told and all(_alike(edges, told[0]) for edges in told):
         return told[0]
     found = ", ".join(f"{axis.name} = {list(axis.values)}" for axis in axes)
     expected = " or ".join(f"{list(layering.bottoms_cm)} cm ({layering.of})" for layering in LAYERINGS.values())
@@ -471,9 +471,13 @@ def _edges_of_axis(depths_cm: F64, *, says_bottom: bool) -> Edges | None:
 def _same(depths_cm: F64, published_cm: Sequence[float]) -> bool:
     """True for published depths; the last, which is given differently and lies below what is read, only has to follow.
     """
+    return _alike(depths_cm[:-1], published_cm[:-1]) and bool(depths_cm[-1] > depths_cm[-2])
+
+
+def _alike(depths_cm: Sequence[float] | F64, others_cm: Sequence[float]) -> bool:
+    """True for as many depths that differ by rounding only."""
     share, cm = SAME_DEPTH
-    close = np.isclose(depths_cm[:-1], published_cm[:-1], rtol=share, atol=cm).all()
-    return bool(close and depths_cm[-1] > depths_cm[-2])
+    return len(depths_cm) == len(others_cm) and np.allclose(depths_cm, others_cm, rtol=share, atol=cm)
 
 
 def _edges_of_bounds(bounds_cm: F64) -> Edges | None:

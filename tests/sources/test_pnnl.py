@@ -390,3 +390,24 @@ def test_files_whose_layers_differ_are_refused(tmp_path):
     write_nc(tmp_path / "b.nc", {k: v for k, v in deep.items() if not k.startswith("PCT")})
     with pytest.raises(InputError, match="have different layers, expected the same for all"):
         soil(tmp_path)
+    write_nc(tmp_path / "b.nc", {k: v for k, v in layers(10).items() if not k.startswith("PCT")})
+    with pytest.raises(InputError, match="have different layers, expected the same for all"):
+        soil(tmp_path)
+
+
+def test_rounding_of_the_axis_of_one_file_is_no_other_layering(tmp_path):
+    fields = layers(6)
+    axis = {"layer": (("layer",), np.array([0.05, 0.15, 0.3, 0.6, 1, 2], np.float32), {"units": "m"})}
+    write_nc(tmp_path / "a.nc", {**axis, **{k: v for k, v in fields.items() if k != "ORGANIC"}})
+    write_nc(tmp_path / "b.nc", {k: v for k, v in fields.items() if not k.startswith("PCT")})
+    np.testing.assert_allclose(soil(tmp_path).edges_cm, (0, 5, 15, 30, 60, 100, 200))
+
+
+def test_one_layer_and_names_for_depths_are_read_with_the_run_file_only(tmp_path):
+    write_nc(tmp_path / "SOIL.nc", layers(1, np.array([1.0]), units="m"))
+    with pytest.raises(InputError, match="set `layer_bottoms_cm`"):
+        soil(tmp_path)
+    assert soil(tmp_path, layer_bottoms_cm=[100]).edges_cm == (0, 100)
+    write_nc(tmp_path / "SOIL.nc", layers(6, np.array([b"0-5", b"5-15", b"15-30", b"30-60", b"60-100", b"100-200"])))
+    with pytest.raises(InputError, match=r"layers lie at layer = \[b'0-5', .*set `layer_bottoms_cm`"):
+        soil(tmp_path)
