@@ -24,7 +24,7 @@ from luray.grid import Grid
 from luray.model.calibration import OperatingPoint
 from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
-from luray.schema import Config, Device, Direction, Workers
+from luray.schema import Config, Device, Direction, LeaveOut, Workers
 from luray.sources import SourceConfig
 from luray.sources.years import span as spoken
 from luray.storage import StorageConfig, configure, is_local
@@ -136,6 +136,9 @@ class EvaluationConfig(Config):
     """Rollouts over years that training has not seen."""
 
     tests: tuple[RolloutTest, ...] = ()
+    leave_out: LeaveOut = "nothing"
+    """base maps: years are not scored in which a rollout comes to, or from, a map that its source declares of another
+    kind (HILDA+ version 1 has 2015)."""
 
 
 class RunConfig(Config):

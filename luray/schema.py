@@ -25,6 +25,8 @@ NO_CODE = 253
 
 Role = Literal["state", "forcing", "static"]
 Direction = Literal["forward", "backward"]
+LeaveOut = Literal["nothing", "base maps"]
+"""Transitions that are left out: none, or those into and out of maps that their source declares of another kind."""
 
 
 class Config(BaseModel):

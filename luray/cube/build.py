@@ -328,6 +328,7 @@ def _describe(plan: BuildPlan, root: Group, gaps: Mapping[str, tuple[str, ...]])
             "files": {public(f): file.identity for f, file in plan.files[s.name].items()},
             "luray": {"role": role_of(s), "grid": asdict(native), "years": list(s.years),
                       "held": [list(pair) for pair in sorted(s.held.items())],
+                      **({"other_kind": [list(pair) for pair in sorted(s.other_kind.items())]} if s.other_kind else {}),
                       "variables": [asdict(v) for v in s.variables]}})
     several: dict[str, Any] = {"scenarios": list(plan.scenarios), "parts": parts} if plan.scenarios else {}
     root.attrs["luray"] = {"format": FORMAT, "grid": asdict(plan.grid), "legend": HILDA.name, "groups": groups,

@@ -94,6 +94,8 @@ class Cube:
     """Title, DOI, licence and caveat of each source."""
     scenarios: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
     """The forcing of each of several scenarios by its name, the first being `forcing`; empty in a cube of one."""
+    other_kind: Mapping[int, str] = field(default_factory=dict)
+    """Observed years whose map is of another kind than the others', in words; see `Source.other_kind`."""
 
     @classmethod
     def open(cls, url: str) -> "Cube":
@@ -107,6 +109,7 @@ class Cube:
         groups: list[tuple[str, Any]] = [(path, root[path].attrs) for _, path in sorted(about["groups"].items())]
         layers = [(said["luray"]["role"], _layer(path, said["luray"])) for path, said in groups]
         state = next(layer for role, layer in layers if role == "state")
+        other_kind = {year: words for _, said in groups for year, words in said["luray"].get("other_kind", ())}
         forcing = tuple(layer for role, layer in layers if role == "forcing")
         parts = {name: [_layer(path, root[path].attrs["luray"]) for path in about["parts"][name]]  # type: ignore[arg-type]
                  for name in about.get("scenarios", ())}
@@ -114,7 +117,7 @@ class Cube:
         return cls(url, Grid(**about["grid"]), HILDA, tuple(state.steps), next(iter(views.values()), forcing),
                    tuple(layer for role, layer in layers if role == "static"), about["fingerprint"],
                    tuple({key: said[key] for key in ("title", "doi", "licence", "caveat")} for _, said in groups),
-                   views)
+                   views, other_kind)
 
     def of_scenario(self, name: str) -> "Cube":
         """The cube as a scenario sees it: the same arrays, but the scenario's own years of the forcing.

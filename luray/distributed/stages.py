@@ -24,6 +24,7 @@ from luray.distributed import Report, silent
 from luray.distributed.train import Progress, Training, unwatched
 from luray.evaluation.report import Outcome
 from luray.evaluation.report import Report as EvaluationReport
+from luray.evaluation.years import ScoredYears, scored_years
 from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction, Role
@@ -224,23 +225,20 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     outcomes, plan, scored = [], None, {}
     for test in run.evaluation.tests:
         plan = _tested(run, test)
-        url, scored[test.name] = plan.product.url, plan.product.fingerprint
+        chosen = _scored_years(run, test, plan.cube)
+        url, scored[test.name] = plan.product.url, _identity_of_scores(plan, chosen)
         if url != run.product and plan.product.is_of_another_run:
             plan.product.remove()  # a rollout of an earlier model is nobody's result
         with leased(url) as lease:
             _create(run, plan, f"{run.title or run.name}: test {test.name}")
             _roll_out(run, plan, lease, report=report)
-        way = 1 if test.direction == "forward" else -1
-        years = tuple(y for y in range(test.start, test.stop + way, way) if y in plan.cube.years)
-        if years[:1] != (test.start,) or len(years) < 2:
-            raise ValueError(f"evaluation test {test.name!r}: the cube has maps of {plan.cube.years[0]}-"
-                             f"{plan.cube.years[-1]}, expected {test.start} and the years after it")
-        raw, calm = luray.distributed.evaluate.evaluate(plan, years, report=report)
-        outcomes.append(Outcome(test.name, test.direction, test.start, raw, calm))
+        raw, calm = luray.distributed.evaluate.evaluate(plan, chosen.maps, scored=chosen.scored, report=report)
+        outcomes.append(Outcome(test.name, test.direction, test.start, raw, calm, chosen.left_out))
     assert plan
     model = (f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
              f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps")
-    written = EvaluationReport(tuple(outcomes), plan.cube.legend, model, (*plan.cube.caveats, *_scored(run)), scored)
+    caveats = (*plan.cube.caveats, *_scored(run), *_left_out(outcomes, plan.cube))
+    written = EvaluationReport(tuple(outcomes), plan.cube.legend, model, caveats, scored)
     written.write(run.path("report"))
     return written
 
@@ -251,7 +249,43 @@ def is_evaluated(run: RunConfig) -> bool:
         found = json.loads(read_object(run.path("report", "metrics.json")) or b"{}").get("scored")
     except ValueError:  # spoilt, and to be written anew
         return False
-    return bool(found == {test.name: _tested(run, test).product.fingerprint for test in run.evaluation.tests})
+    expected = {}
+    for test in run.evaluation.tests:
+        plan = _tested(run, test)
+        expected[test.name] = _identity_of_scores(plan, _scored_years(run, test, plan.cube))
+    return bool(found == expected)
+
+
+def _scored_years(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
+    """Years of a test with a map, and those of them that are scored. Raises ValueError where there is none."""
+    way = 1 if test.direction == "forward" else -1
+    years = tuple(y for y in range(test.start, test.stop + way, way) if y in cube.years)
+    if years[:1] != (test.start,) or len(years) < 2:
+        raise ValueError(f"evaluation test {test.name!r}: the cube has maps of {cube.years[0]}-{cube.years[-1]}, "
+                         f"expected {test.start} and the years after it")
+    base_maps = cube.other_kind if run.evaluation.leave_out == "base maps" else {}
+    try:
+        return scored_years(years, base_maps=base_maps)
+    except ValueError as error:
+        raise ValueError(f"evaluation test {test.name!r}: {error}") from error
+
+
+def _identity_of_scores(plan: Run, chosen: ScoredYears) -> str:
+    """What tells the scores of a test from others: the rollout, and the years that are left out."""
+    without = f" without {', '.join(map(str, chosen.left_out))}" if chosen.left_out else ""
+    return plan.product.fingerprint + without
+
+
+def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:
+    """Which years are not scored and why, in words."""
+    left_out = sorted({year for outcome in outcomes for year in outcome.left_out})
+    if not left_out:
+        return []
+    why = "; ".join(f"{year} is {words}" for year, words in cube.other_kind.items() if year in left_out)
+    said = f"scores: {', '.join(map(str, left_out))} left out, since {why}"
+    if any(outcome.scores_beyond for outcome in outcomes):
+        said += "; later years are still compared with a start before it"
+    return [said]
 
 
 def _tested(run: RunConfig, test: RolloutTest) -> Run:

@@ -100,13 +100,23 @@ class Training:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything the weights depend on; the number of workers is not among it."""
-        how = {"workers", "device", "checkpoint_every", "epochs", "read", "readers"}
-        found = {"direction": self.direction, "legend": self.cube.legend.name, "grid": asdict(self.cube.grid),
-                 "cube": self.cube.fingerprint,
-                 "tiling": {"window": self.tiling.window, "stride": self.tiling.stride},
-                 "model": self.unet.model_dump(), "training": self.recipe.model_dump(exclude=how)}
+        how = {"workers", "device", "checkpoint_every", "epochs", "read", "readers", "leave_out"}
+        found: dict[str, Any] = {
+            "direction": self.direction, "legend": self.cube.legend.name, "grid": asdict(self.cube.grid),
+            "cube": self.cube.fingerprint, "tiling": {"window": self.tiling.window, "stride": self.tiling.stride},
+            "model": self.unet.model_dump(), "training": self.recipe.model_dump(exclude=how)}
+        if self.left_out:
+            found["left_out"] = sorted(self.left_out)
         plain: dict[str, Any] = json.loads(json.dumps(found))
         return plain
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """Years of the training whose maps no sample meets."""
+        if self.recipe.leave_out == "nothing":
+            return frozenset()
+        first, last = self.recipe.years
+        return frozenset(year for year in self.cube.other_kind if first <= year <= last)
 
     @property
     def fingerprint(self) -> str:
@@ -147,9 +157,10 @@ class Training:
                              f"{self.cube.years[-1]} of the cube; narrow them or add maps")
         found, (first, last) = surveyed(self.cube, self.tiling, sampling), self.years(use)
         if use == "training" and sampling.absent_classes == "refuse":
-            require_classes(found, self.cube.legend, years=(first, last))
+            require_classes(found, self.cube.legend, years=(first, last), left_out=self.left_out)
         length = 1 if use == "later" else recipe.longest
-        return SamplePlan(self.tiling, found, first, last, length, self.direction, sampling, recipe.seed, use)
+        return SamplePlan(self.tiling, found, first, last, length, self.direction, sampling, recipe.seed, use,
+                          self.left_out)
 
     def years(self, use: Use) -> tuple[int, int]:
         """First and last map of a use."""
@@ -192,7 +203,8 @@ class Training:
         balance = self.recipe.class_balance
         if not balance:
             return None
-        cells = surveyed(self.cube, self.tiling, self.recipe.sampling).cells_in(*self.years("training"))
+        found = surveyed(self.cube, self.tiling, self.recipe.sampling)
+        cells = found.cells_in(*self.years("training"), left_out=self.left_out)
         return torch.from_numpy(class_weights(cells, balance=balance)).to(device)
 
     @cached_property

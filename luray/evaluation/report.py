@@ -65,6 +65,8 @@ class Outcome:
     tally: Tally
     deflickered: Tally | None = None
     """The same predictions tallied against de-flickered truth, see `statistics.deflicker`."""
+    left_out: tuple[int, ...] = ()
+    """Years that are not scored, because a rollout comes to or from a map of another kind; see `years`."""
 
     def __post_init__(self) -> None:
         sign = 1 if self.direction == "forward" else -1
@@ -76,6 +78,12 @@ class Outcome:
         if not self.tally.years:
             raise ValueError(f"test {self.name!r} has no year tallied, expected at least one; predict and tally a year "
                              "that has an observed map")
+
+    @property
+    def scores_beyond(self) -> bool:
+        """True when years are scored that lie beyond those left out."""
+        past = max((self.lead(year) for year in self.left_out), default=0)
+        return bool(past) and any(self.lead(year) > past for year in self.tally.years)
 
     def lead(self, year: int) -> int:
         """Years travelled from the start, at least 1."""
@@ -156,7 +164,8 @@ class Report:
                      **{f"{key}_m2": dict(zip(names, area.tolist(), strict=True))
                         for key, area in asdict(self.class_change(outcome, year)).items()}}
                     for year in sorted(outcome.tally.years, key=outcome.lead)]
-        return {"name": outcome.name, "direction": outcome.direction, "start_year": outcome.start_year,
+        left_out = {"left_out": list(outcome.left_out)} if outcome.left_out else {}
+        return {"name": outcome.name, "direction": outcome.direction, "start_year": outcome.start_year, **left_out,
                 **truths["raw"], "change_by_class": by_class, "deflickered": truths.get("deflickered")}
 
     def to_csv(self) -> str:
@@ -198,7 +207,7 @@ class Report:
                 mean = {row: skill.mean(row) for row in ROWS}
                 parts += [_heading(f"{title}, first year ({years[0]}){note}"),
                           _reference_table(first, "first_year" if raw else None), Text(), _change_table(first),
-                          _heading(f"{title}, mean of {_count(years)}{note}"),
+                          _heading(f"{title}, mean of {_count(years, outcome.left_out)}{note}"),
                           _reference_table(mean, "mean" if raw else None), Text(), _change_table(mean)]
             parts += [_heading(f"{title}, skill by lead year"), self._lead_table(outcome),
                       _heading(f"{title}, change by class in km2"), self._class_table(outcome)]
@@ -256,8 +265,13 @@ def _percent(share: float) -> str:
     return "-" if np.isnan(share) else f"{share:.2%}"
 
 
-def _count(years: Sequence[int]) -> str:
-    return f"{len(years)} years ({years[0]}-{years[-1]})" if len(years) > 1 else f"1 year ({years[0]})"
+def _count(years: Sequence[int], left_out: Sequence[int]) -> str:
+    if len(years) == 1:
+        return f"1 year ({years[0]})"
+    low, high = sorted((years[0], years[-1]))
+    between = [str(year) for year in left_out if low < year < high]
+    without = f" without {', '.join(between)}" if between else ""
+    return f"{len(years)} years ({years[0]}-{years[-1]}{without})"
 
 
 def _reference_table(scores: Mapping[Row, Scores], period: Literal["first_year", "mean"] | None) -> Table:

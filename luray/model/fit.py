@@ -19,7 +19,7 @@ from luray.model.rollout import Feeding, Sample, rollout
 from luray.model.samples import SamplingConfig
 from luray.model.schedule import Ramp, constant, cosine
 from luray.model.unet import UNet
-from luray.schema import OUTSIDE, Config, Device, Workers
+from luray.schema import OUTSIDE, Config, Device, LeaveOut, Workers
 
 Metrics = dict[str, float]
 
@@ -28,6 +28,8 @@ class Recipe(Config):
     """How a model is trained; the years are the maps it may see, both ends included."""
 
     years: tuple[int, int]
+    leave_out: LeaveOut = "nothing"
+    """base maps: no sample meets a map that its source declares of another kind (HILDA+ version 1 has 2015)."""
     sampling: SamplingConfig = SamplingConfig()
     steps: int = 2000
     epochs: int = 8

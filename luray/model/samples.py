@@ -7,7 +7,7 @@ same on any worker. Plots of held-out blocks are never drawn from for training, 
 Shapes: R C rows and columns of plots (see `survey`), S first years of a rollout, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -88,8 +88,8 @@ class SamplePlan:
 
     Windows of training are shifted off the lattice by up to half a stride and turned, those of validation lie on it.
 
-    Raises ValueError when there is no land, there are fewer years than a rollout needs, fewer cells change than
-    `least_change`, or the validation has no block.
+    Raises ValueError when there is no land, there are fewer years than a rollout needs, or none without a map that is
+    left out, fewer cells change than `least_change`, or the validation has no block.
     """
 
     tiling: Tiling
@@ -101,6 +101,8 @@ class SamplePlan:
     sampling: SamplingConfig = DEFAULT
     seed: int = 0
     use: Use = "training"
+    left_out: frozenset[int] = frozenset()
+    """Years whose map is of another kind, so that change into and out of it is none: no sample meets one of them."""
 
     def __post_init__(self) -> None:
         years = f"training years {self.first_year}-{self.last_year}"
@@ -109,6 +111,10 @@ class SamplePlan:
         if self.last_year - self.first_year < self.rollout_years:
             raise ValueError(f"{years} are fewer than a rollout of {self.rollout_years} years needs; widen "
                              "training.years or lower training.rollout_years")
+        if not self._clear_starts.size:
+            raise ValueError(f"{years} hold no rollout of {self.rollout_years} years that does not meet a base map "
+                             f"({', '.join(map(str, sorted(self.left_out)))}); widen training.years, lower "
+                             'training.rollout_years, or set training.leave_out = "nothing"')
         if not self._plots_RC.any():
             raise ValueError("no block is held out for validation; set training.sampling.validation_share above 0, or "
                              "a smaller tiling.stride where the land lies in one block")
@@ -156,7 +162,7 @@ class SamplePlan:
             start, row, col = np.unravel_index(self._changing[i], (self._starts, *self._plots_RC.shape))
         else:
             row, col = np.unravel_index(self._plots[_pick(self._by_land, random)], self._plots_RC.shape)
-            start = random.integers(self._starts)
+            start = self._clear_starts[random.integers(self._clear_starts.size)]
         return int(start), int(row), int(col)
 
     @property
@@ -164,11 +170,25 @@ class SamplePlan:
         """Years in which a rollout can start."""
         return self.last_year - self.first_year - self.rollout_years + 1
 
+    @cached_property
+    def _clear_starts(self) -> NDArray[np.int64]:
+        """The same, counted from the plan's first year, without those whose rollout meets a map that is left out."""
+        return np.flatnonzero(self._is_clear_S(self.rollout_years))
+
+    def _is_clear_S(self, years: int) -> Bool:
+        """Whether `years` years from each possible start meet no map that is left out."""
+        first_S = np.arange(self.first_year, self.last_year - years + 1)
+        clear_S = np.ones(first_S.size, np.bool_)
+        for year in self.left_out:
+            clear_S &= (year < first_S) | (year > first_S + years)
+        return clear_S
+
     def _changed_SRC(self, years: int) -> NDArray[np.int64]:
-        """Changed cells of each plot over `years` years from each possible start."""
+        """Changed cells of each plot over `years` years from each possible start, 0 where a map is left out."""
         changed = self.survey.changed_between(self.first_year, self.last_year)
         total = np.concatenate([np.zeros_like(changed[:1], np.int64), changed.cumsum(axis=0, dtype=np.int64)])
         sums: NDArray[np.int64] = total[years:] - total[:-years]
+        sums[~self._is_clear_S(years)] = 0
         return sums
 
     @cached_property
@@ -240,9 +260,10 @@ def hold_out(land_RC: I32, change_RC: NDArray[np.int64], *, blocks: tuple[int, i
     return np.isin(block_RC, ordered[np.searchsorted(land[ordered].cumsum(), points, side="right")])
 
 
-def require_classes(survey: Survey, legend: Legend, *, years: tuple[int, int]) -> None:
-    """Raise ValueError naming the classes that the maps have in other years, but in none of `years`."""
-    seen, ever = survey.cells_in(*years), survey.cells_YK.sum(axis=0)
+def require_classes(survey: Survey, legend: Legend, *, years: tuple[int, int],
+                    left_out: Collection[int] = ()) -> None:
+    """Raise ValueError naming the classes that the maps have in other years, but in none of `years` that count."""
+    seen, ever = survey.cells_in(*years, left_out=left_out), survey.cells_YK.sum(axis=0)
     absent = [c for c, n, m in zip(legend.classes, seen, ever, strict=True) if m and not n]
     if absent:
         names = ", ".join(f"{c.code} ({c.name})" for c in absent)

@@ -4,7 +4,7 @@ A *plot* is a square of `plot` x `plot` cells: a core of the window lattice, or 
 Shapes: Y observed years, R C rows and columns of plots, K classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -64,8 +64,8 @@ class Survey:
         start = self.years.index(first)
         return self.changed_YRC[start : start + last - first]
 
-    def cells_in(self, first: int, last: int) -> NDArray[np.int64]:
-        """Land cells of each class summed over the maps of `first` .. `last`, shape (K,)."""
-        start = self.years.index(first)
-        total: NDArray[Any] = self.cells_YK[start : start + last - first + 1].sum(axis=0)
+    def cells_in(self, first: int, last: int, *, left_out: Collection[int] = ()) -> NDArray[np.int64]:
+        """Land cells of each class summed over the maps of `first` .. `last` but those left out, shape (K,)."""
+        counted = [first <= year <= last and year not in left_out for year in self.years]
+        total: NDArray[Any] = self.cells_YK[counted].sum(axis=0)
         return total

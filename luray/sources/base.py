@@ -143,6 +143,10 @@ class Source(Protocol):
         """What is read in each year of a source that depends on the scenario: file and time index; else empty."""
 
     @property
+    def other_kind(self) -> Mapping[int, str]:
+        """Years whose map is of another kind than the others', so that change into and out of it is none, in words."""
+
+    @property
     def scenario(self) -> str:
         """The scenario that a `part` belongs to, else empty."""
 
@@ -199,6 +203,7 @@ class Described:
     stored: tuple[Stored, ...] = ()
     held: Mapping[int, int] = field(default_factory=dict)
     places: Mapping[int, object] = field(default_factory=dict)
+    other_kind: Mapping[int, str] = field(default_factory=dict)
     scenario: str = ""
     caveat: str = ""
     min_coverage: float = MIN_COVERAGE

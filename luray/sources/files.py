@@ -216,6 +216,11 @@ class NetcdfFile:
     variables: Mapping[str, Field]
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """The files that are read."""
+        return (self.url,)
+
+    @property
     def rules(self) -> tuple[str, ...]:
         """What is done to bring it onto luray's grids, in words."""
         return self.layout.rules

@@ -1,4 +1,4 @@
-"""GEBCO elevation and depth, 15 arcsec."""
+"""GEBCO elevation and depth, 15 arcsec: the global grid or a region of it, in one NetCDF file."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from luray.schema import Variable
 from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
-from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only
+from luray.sources.files import NetcdfFile, inspect_netcdf, matching, unpack
 from luray.sources.layout import require_lattice
 from luray.sources.stored import stored_netcdf
+from luray.sources.units import Conversion, conversion
 from luray.windows import Box
 
 LOWEST, HIGHEST = -12000, 9000
@@ -26,13 +27,18 @@ EDITIONS = {
 }
 """DOI of each edition; those of the others could not be confirmed."""
 
+NAME = r"(?i:GEBCO_(?P<year>\d{4})(?!\d)(?P<rest>[^/]*)\.(?P<end>nc|tiff?))"
+"""The global file, and a region as the download application names it: `gebco_2023_n36.0_s34.0_w23.0_e27.0.nc`."""
+
+REGIONAL = "gebco_{year}_n{north}_s{south}_w{west}_e{east}.nc"
+
 ABOUT = About(
     title="GEBCO gridded bathymetry and land elevation",
     doi=EDITIONS[max(EDITIONS)],
     licence="public domain",
     url="https://www.gebco.net/data-products/gridded-bathymetry-data",
     files=("GEBCO_{year}.nc",),
-    values="15 arcsec; elevation in metres as int16, depths negative",
+    values="15 arcsec; elevation in metres as int16, depths negative; a regional download under its own name",
     ranges={"": f"{LOWEST}..{HIGHEST} m"},
 )
 
@@ -59,31 +65,59 @@ class Gebco(Described):
     """Elevation in metres, below the sea too."""
 
     file: NetcdfFile
+    metres: Conversion
+    """What turns the file's values into metres."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Elevation, shape (1, height, width), int16; see `Source.read`."""
+        """Elevation, shape (1, height, width), int16, or float32 where units are converted; see `Source.read`."""
         [metres_HW] = self.file.read(("elevation",), box)
+        if self.metres.changes:
+            metres_HW = self.metres(unpack(metres_HW, self.file.variables["elevation"]))
         refuse_cells((metres_HW < LOWEST) | (metres_HW > HIGHEST), metres_HW, grid=self.grid, box=box,
                      where=self.file.url, found="are no elevations",
                      expected=f"metres between {LOWEST} and {HIGHEST}; get the file again")
-        return np.asarray(metres_HW, np.int16)[None]
+        return np.asarray(metres_HW, self.variables[0].dtype)[None]
 
 
 def open_gebco(config: GebcoConfig) -> Source:
     """GEBCO elevation. Raises InputError for no file or several, another dtype, unit or lattice."""
-    found = {file: int(m[1]) for file, m in matching(config, r"GEBCO_(\d{4})[^/]*\.nc")}
-    url = only(list(found), path=config.where, expected="GEBCO file (GEBCO_{year}.nc)")
-    about = replace(ABOUT, title=f"{ABOUT.title}, {found[url]}", doi=EDITIONS.get(found[url], ""))
+    url, year = _found(config)
+    about = replace(ABOUT, title=f"{ABOUT.title}, {year}", doi=EDITIONS.get(year, ""))
     file = inspect_netcdf(url)
     file.require("elevation")
     field = file.variables["elevation"]
-    if np.dtype(field.dtype).newbyteorder("=") != np.int16 or field.packing != (1, 0):
+    metres = _metres(field.units, where=url)
+    plain = np.dtype(field.dtype).newbyteorder("=") == np.int16 and field.packing == (1, 0)
+    if not (plain or metres.changes):
         raise InputError(f"{url}: elevation is {field.dtype} with scale and offset {field.packing}, expected plain "
                          "int16")
-    if field.units not in ("m", "metre", "metres", "meter", "meters"):
-        raise InputError(f"{url}: elevation is in {field.units!r}, expected metres; correct the units attribute or the "
-                         "file")
     require_lattice(file.layout.grid, where=url)
-    return Gebco(name="gebco", about=about, grid=file.layout.grid, variables=(ELEVATION,), years=(),
-                 rules=(*file.layout.rules, "depths below sea level kept"), files=(url,), file=file,
-                 stored=(stored_netcdf("elevation", [file]),))
+
+    elevation = replace(ELEVATION, dtype="float32") if metres.changes else ELEVATION
+    converted = (f"elevation: {metres.rule}",) if metres.rule else ()
+    return Gebco(name="gebco", about=about, grid=file.layout.grid, variables=(elevation,), years=(),
+                 rules=(*file.layout.rules, *converted, "depths below sea level kept"), files=(url,), file=file,
+                 metres=metres, stored=(stored_netcdf("elevation", [file]),))
+
+
+def _metres(units: str, *, where: str) -> Conversion:
+    return conversion(units, ELEVATION.units, where=f"{where}: elevation")
+
+
+def _found(config: GebcoConfig) -> tuple[str, int]:
+    """Place and year of the one file. Raises InputError for none, several editions, or several regions of one."""
+    # The type identifier grid (TID) says where each depth comes from: it lies beside the elevation and is none.
+    files = [(file, match) for file, match in matching(config, NAME) if "_tid" not in match["rest"].lower()]
+    netcdf = [(file, match) for file, match in files if match["end"].lower() == "nc"]
+    if not netcdf:
+        rasters = f" but {files[0][0]}" if files else ""
+        raise InputError(f"{config.where}: found no GEBCO file{rasters}, expected GEBCO_{{year}}.nc or "
+                         f"{REGIONAL}; get the NetCDF file or correct `path`")
+    if len(netcdf) > 1:
+        listed = ", ".join(file for file, _ in netcdf)
+        editions = {(match["year"], "sub_ice" in match["rest"].lower()) for _, match in netcdf}
+        fault = "files of several editions" if len(editions) > 1 else "files of one edition, which are not joined"
+        raise InputError(f"{config.where}: found {len(netcdf)} GEBCO {fault} ({listed}), expected one file; set `path` "
+                         "to the one to use, or download the region as one")
+    [(url, match)] = netcdf
+    return url, int(match["year"])

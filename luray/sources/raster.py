@@ -420,10 +420,11 @@ def require_one_band(file: Raster) -> RasterBand:
     return file.bands[0]
 
 
-def join_rasters(files: Sequence[RasterFile]) -> Raster:
+def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map") -> Raster:
     """One raster of one file or of several that lie side by side.
 
-    Raises InputError for files that overlap, of different lattices or of different bands, naming two of them.
+    Raises InputError for files that overlap, of different lattices or of different bands, naming two of them; `map_of`
+    says in messages what the map is of.
     """
     first = files[0]
     if len(files) == 1:
@@ -448,8 +449,8 @@ def join_rasters(files: Sequence[RasterFile]) -> Raster:
     for i, j in combinations(range(len(files)), 2):
         if _overlap(boxes[i], boxes[j]):
             raise InputError(
-                f"{files[i].url} and {files[j].url} overlap, expected one file for a place, or several "
-                "that lie side by side; keep one of the two"
+                f"{map_of} occur more than once: {files[i].url} and {files[j].url} overlap, expected one file "
+                "for a place, or several that lie side by side; keep one of the two"
             )
     return RasterMosaic(tuple(files), _around(first.layout.grid, boxes))
 
@@ -496,8 +497,5 @@ def map_series(
     maps = {}
     for year in sorted(shared):
         files = [inspect_raster(file, warp_to=warp_to) for file in files_of_year[year]]
-        try:
-            maps[year] = join_rasters(files)
-        except InputError as error:
-            raise InputError(f"{where}: year {year}: {error}") from error
+        maps[year] = join_rasters(files, map_of=f"{where}: years {year}")
     return maps

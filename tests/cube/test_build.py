@@ -7,13 +7,17 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.io import netcdf_file
 
 from luray.catalog.virtual import virtual_references, write_references
-from luray.cube.build import PIECES_AT_ONCE, Piece, batches, identify
+from luray.cube.build import PIECES_AT_ONCE, Piece, batches, create, finish, identify, plan_build, write_piece
 from luray.cube.coverage import cut
+from luray.cube.regions import Cube
 from luray.grid import Grid
-from luray.windows import Box
-from tests.sources.writers import axes, write_nc
+from luray.sources.gebco import GebcoConfig, open_gebco
+from luray.sources.hilda import HildaConfig, open_hilda
+from luray.windows import Box, Tiling
+from tests.sources.writers import axes, write_nc, write_tif
 
 GRID = Grid(50, 10, 1, 4, 6)
 
@@ -82,3 +86,52 @@ def test_a_cut_holds_the_run_grid_and_a_cell_around_it(north, west, height, widt
         assert part.west <= run.west - step / 2 + 1e-9
         assert part.east >= run.east + step / 2 - 1e-9
     assert native.offset_of(part) == (box.row, box.col)
+
+
+def maps_of(folder, grid, years, *, base=None):
+    """HILDA+ version 1 of some years, all forest; `base` is the year whose file is called a base map."""
+    for year in years:
+        kind = "_base-map" if year == base else ""
+        write_tif(folder / f"hilda_plus_{year}_states_GLOB-v1-0{kind}_wgs84-nn.tif", np.full(grid.shape, 44, np.uint8),
+                  north=grid.north, west=grid.west, step=grid.step)
+    return open_hilda(HildaConfig(kind="hilda", path=str(folder)), run_years=range(years[0], years[-1] + 1))
+
+
+def build_here(url, grid, sources):
+    """Build a cube in this process."""
+    tiling = Tiling(*grid.shape, window=16, stride=8, tile=8)
+    plan = plan_build(str(url), grid=grid, tiling=tiling, sources=sources)
+    create(plan)
+    for phase in plan.pieces():
+        for piece in phase:
+            write_piece(plan, piece)
+    finish(plan)
+    return Cube.open(str(url))
+
+
+def test_a_cube_knows_which_of_its_maps_is_of_another_kind(tmp_path):
+    grid = Grid(36, 23, 0.01, 8, 8)
+    cube = build_here(tmp_path / "a.zarr", grid, [maps_of(tmp_path / "a", grid, (2014, 2015, 2016), base=2015)])
+    assert list(cube.other_kind) == [2015]
+    assert "base map of another kind" in cube.other_kind[2015]
+    rules = zarr.open_group(tmp_path / "a.zarr", mode="r")["state"].attrs["rules"]
+    assert any(rule.startswith("2015 is a base map") for rule in rules)
+    plain = build_here(tmp_path / "b.zarr", grid, [maps_of(tmp_path / "b", grid, (2012, 2013, 2014))])
+    assert plain.other_kind == {}
+    assert "other_kind" not in zarr.open_group(tmp_path / "b.zarr", mode="r")["state"].attrs["luray"]
+
+
+def test_the_real_gebco_subset_is_in_the_cube_as_scipy_reads_it(realdata, tmp_path):
+    grid = Grid(56, 12.5, 0.01, 16, 24)
+    path = realdata / "gebco_2020_subset/gebco_2020_n56.3_s55.2_w12.2_e13.1.nc"
+    source = open_gebco(GebcoConfig(kind="gebco", path=str(path.parent)))
+    build_here(tmp_path / "c.zarr", grid, [maps_of(tmp_path / "maps", grid, (2000, 2001)), source])
+    group = zarr.open_group(tmp_path / "c.zarr", mode="r")["static/gebco"]
+    with netcdf_file(path, mmap=False) as file:
+        lat, lon, metres = (file.variables[name][:].copy() for name in ("lat", "lon", "elevation"))
+    rows = [int(np.abs(lat - y).argmin()) for y in group["lat"][:]]
+    cols = [int(np.abs(lon - x).argmin()) for x in group["lon"][:]]
+    np.testing.assert_allclose(lat[rows], group["lat"][:], atol=1e-6)
+    np.testing.assert_allclose(lon[cols], group["lon"][:], atol=1e-6)
+    assert lat[rows].max() > 56 > 55.84 > lat[rows].min()
+    np.testing.assert_array_equal(group["values"][0], metres[np.ix_(rows, cols)])

@@ -125,3 +125,26 @@ def test_a_test_tallied_on_the_wrong_side_without_a_year_or_named_twice_is_refus
     one = Outcome("a", "forward", 2000, tally([2001]))
     with pytest.raises(ValueError, match="each name once"):
         Report((one, one), HILDA, "m")
+
+
+def test_years_that_are_left_out_are_named_and_not_averaged(tmp_path):
+    scored = [y for y in range(2001, 2021) if y not in (2015, 2016)]
+    outcome = Outcome("forecast", "forward", 2000, tally(scored), left_out=(2015, 2016))
+    assert outcome.scores_beyond
+    report = Report((outcome,), HILDA, "m")
+    assert report.skills["forecast", "raw"].averaged == (*range(2001, 2015), 2017)
+    path, _ = report.write(tmp_path)
+    (test,) = json.loads(Path(path).read_text())["tests"]
+    assert test["left_out"] == [2015, 2016]
+    assert {2015, 2016}.isdisjoint({*test["mean_years"], *(e["year"] for e in test["by_lead_year"]),
+                                    *(e["year"] for e in test["change_by_class"])})
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(report.render())
+    assert "mean of 15 years (2001-2017 without 2015, 2016)" in console.export_text()
+
+
+def test_a_report_without_years_left_out_does_not_speak_of_them(report):
+    assert not any("left_out" in test for test in report.to_dict()["tests"])
+    assert not report.outcomes[0].scores_beyond
+    ended = Outcome("forecast", "forward", 2000, tally(range(2001, 2015)), left_out=(2015,))
+    assert not ended.scores_beyond, "nothing is scored beyond 2015"

@@ -324,3 +324,63 @@ def test_held_years_are_a_share_at_least_one_and_leave_a_rollout(first, n, share
         assert held == min(max(1, round(share * n)), n - k)
     else:
         assert held == 0
+
+
+BASE = 1964
+
+
+@given(k=st.integers(0, 2**40), rollout_years=st.integers(1, 4), share=st.sampled_from([0.0, 0.5, 1.0]),
+       direction=st.sampled_from(["forward", "backward"]))
+def test_no_rollout_meets_a_map_that_is_left_out(k, rollout_years, share, direction):
+    plan = plan_of({"change_share": share}, rollout_years=rollout_years, direction=direction,
+                   left_out=frozenset({BASE}))
+    draw = plan[k]
+    assert BASE not in draw.years
+    assert set(draw.years) <= set(range(1960, 1970))
+    assert len(draw.years) == rollout_years + 1
+
+
+def test_every_other_rollout_is_still_drawn():
+    plan = plan_of({"change_share": 0.3}, rollout_years=2, left_out=frozenset({BASE}))
+    starts = {plan[k].years[0] for k in range(500)}
+    assert starts == {1960, 1961, 1965, 1966, 1967}, "1962-1964 would meet 1964, and later starts end after 1969"
+    without = plan_of({"change_share": 0.3}, rollout_years=2)
+    assert {without[k].years[0] for k in range(500)} == set(range(1960, 1968))
+
+
+def test_change_into_and_out_of_a_map_that_is_left_out_does_not_count():
+    changed = np.zeros_like(SURVEY.changed_YRC)
+    changed[YEARS.index(BASE) - 1 : YEARS.index(BASE) + 1] = 200  # both transitions of the base map, and nothing else
+    survey = replace(SURVEY, changed_YRC=changed)
+    assert plan_of(survey=survey)
+    with pytest.raises(ValueError, match="hold 0 changed cells outside the validation blocks"):
+        plan_of(survey=survey, left_out=frozenset({BASE}))
+    busy = np.zeros_like(changed)
+    busy[:, ::2] = np.arange(1, ROWS // 2 + 2)[:, None]
+    noisy = busy + changed
+    calm, spoilt = (plan_of(survey=replace(SURVEY, changed_YRC=c), left_out=frozenset({BASE})) for c in (busy, noisy))
+    assert (calm.held_RC == spoilt.held_RC).all(), "blocks are held out by the change that counts"
+    assert [calm[k] for k in range(50)] == [spoilt[k] for k in range(50)]
+
+
+def test_leaving_out_no_map_of_the_years_draws_the_same_samples():
+    assert [plan_of(left_out=frozenset({1971}))[k] for k in range(50)] == [plan_of()[k] for k in range(50)]
+
+
+def test_years_without_any_clear_rollout_are_refused():
+    with pytest.raises(ValueError, match=r"1962-1966 hold no rollout of 3 years that does not meet a base map"):
+        plan_of(first_year=1962, last_year=1966, left_out=frozenset({BASE}))
+    assert plan_of(first_year=1962, last_year=1966, rollout_years=1, left_out=frozenset({BASE}))[0].years in (
+        (1962, 1963), (1965, 1966))
+
+
+def test_a_class_that_only_a_base_map_has_is_absent():
+    cells = np.full((len(YEARS), len(HILDA)), 10)
+    cells[:, 5] = 0
+    cells[[YEARS.index(BASE), -1], 5] = 10
+    survey = replace(SURVEY, cells_YK=cells)
+    require_classes(survey, HILDA, years=(1960, 1969))
+    with pytest.raises(ValueError, match=r"class 66 \(sparse_or_no_vegetation\) is in maps of the cube but in none"):
+        require_classes(survey, HILDA, years=(1960, 1969), left_out={BASE})
+    without = survey.cells_in(1960, 1969) - cells[YEARS.index(BASE)]
+    assert (survey.cells_in(1960, 1969, left_out={BASE}) == without).all()

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.io import netcdf_file
 
 from luray.grid import Grid
 from luray.sources import InputError
@@ -41,13 +42,88 @@ def test_ascending_rows_are_turned_and_depths_are_kept(tmp_path):
 
 def test_two_editions_or_none_are_refused(tmp_path):
     (tmp_path / "x").write_text("x")
-    with pytest.raises(InputError, match=r"found no GEBCO file \(GEBCO_\{year\}\.nc\)"):
+    with pytest.raises(InputError, match=r"found no GEBCO file, expected GEBCO_\{year\}\.nc or gebco_"):
         open_(tmp_path)
     write(tmp_path)
-    write(tmp_path, "GEBCO_2024_sub_ice_topo.nc")
-    with pytest.raises(InputError, match=r"found 2 files that are GEBCO file"):
+    write(tmp_path, "GEBCO_2023_sub_ice_topo.nc")
+    with pytest.raises(InputError, match=r"found 2 GEBCO files of several editions \(\S+GEBCO_2023\.nc, "
+                                         r"\S+GEBCO_2023_sub_ice_topo\.nc\), expected one file; set `path`"):
         open_(tmp_path)
     assert open_(tmp_path / "GEBCO_2023.nc").files == (str(tmp_path / "GEBCO_2023.nc"),)
+
+
+@pytest.mark.parametrize("name", [
+    "gebco_2020_n56.3_s55.2_w12.2_e13.1.nc", "gebco_2023_n36.0_s34.0_w23.0_e27.0.nc", "GEBCO_2024_sub_ice_topo.nc",
+    "gebco_2024_sub_ice_n36_s34_w23_e27.nc", "GEBCO_2014_2D.nc", "Gebco_2019.NC", "GEBCO_2023.nc"])
+def test_the_names_of_all_downloads_are_known(tmp_path, name):
+    write(tmp_path, name)
+    write(tmp_path, f"{name[:10]}_tid_n36_s34_w23_e27.nc")
+    source = open_(tmp_path)
+    np.testing.assert_array_equal(source.read(None, Box(0, 0, 4, 6))[0], HEIGHT)
+    assert source.about.title.endswith(f", {name[6:10]}")
+
+
+def test_regions_that_are_not_joined_are_named_and_so_is_a_geotiff(tmp_path):
+    (tmp_path / "gebco_2023_n36_s34_w23_e27.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match=r"found no GEBCO file but \S+gebco_2023_n36_s34_w23_e27\.tif, .*the NetCDF"):
+        open_(tmp_path)
+    write(tmp_path, "gebco_2023_n36_s34_w23_e27.nc")
+    write(tmp_path, "gebco_2023_n38_s36_w23_e27.nc", grid=Grid(35 + 4 / 240, 24, 1 / 240, 4, 6))
+    with pytest.raises(InputError, match=r"found 2 GEBCO files of one edition, which are not joined \(\S+n36\S+, \S+8"):
+        open_(tmp_path)
+
+
+@pytest.mark.parametrize(("units", "times", "dtype"), [
+    ("feet", 1 / 0.3048, np.int16), ("FEET", 1 / 0.3048, np.float32), ("km", 1e-3, np.float64), ("cm", 100, np.int32),
+    ("US survey foot", 3937 / 1200, np.float32)])
+def test_other_lengths_are_turned_into_metres_and_said(tmp_path, units, times, dtype):
+    height = HEIGHT.astype(float) * times
+    whole = np.dtype(dtype).kind == "i"
+    write(tmp_path, height=(np.round(height) if whole else height).astype(dtype), units=units)
+    source = pickle.loads(pickle.dumps(open_(tmp_path)))
+    got = source.read(None, Box(0, 0, 4, 6))
+    assert (got.dtype, source.variables[0].dtype) == (np.float32, "float32")
+    np.testing.assert_allclose(got[0], HEIGHT, atol=0.2)
+    assert source.rules[1].startswith(f"elevation: {units} turned into m: times ")
+
+
+def test_a_fill_value_is_missing_once_values_are_converted(tmp_path):
+    height = (HEIGHT / 0.3048).astype(np.float32)
+    height[1, 1] = -99999
+    write(tmp_path, height=height, units="ft", _FillValue=np.float32(-99999))
+    got = open_(tmp_path).read(None, Box(0, 0, 4, 6))[0]
+    assert np.isnan(got).sum() == np.isnan(got[1, 1]) == 1
+
+
+def test_no_unit_is_metres_and_said(tmp_path):
+    write(tmp_path, units="")
+    source = open_(tmp_path)
+    assert "elevation: no unit declared, taken as m" in source.rules
+    np.testing.assert_array_equal(source.read(None, Box(0, 0, 4, 6))[0], HEIGHT)
+
+
+def test_metres_that_are_called_kilometres_are_refused(tmp_path):
+    write(tmp_path, units="km")
+    with pytest.raises(InputError, match=r"23 cells are no elevations, worst 7\.5e\+06"):
+        open_(tmp_path).read(None, Box(0, 0, 4, 6))
+
+
+def test_the_real_subset_is_what_scipy_reads(realdata):
+    """NetCDF 3, south first: every cell at its own coordinates, read without luray."""
+    path = realdata / "gebco_2020_subset/gebco_2020_n56.3_s55.2_w12.2_e13.1.nc"
+    with netcdf_file(path, mmap=False) as file:
+        lat, lon, metres = (file.variables[name][:].copy() for name in ("lat", "lon", "elevation"))
+    source = open_(realdata / "gebco_2020_subset")
+    grid = source.grid
+    assert grid.shape == metres.shape == (264, 216)
+    assert (source.about.title[-4:], source.variables[0].dtype) == ("2020", "int16")
+    rows, cols = (np.abs(ours[:, None] - theirs).argmin(axis=0) for ours, theirs in ((grid.lat, lat), (grid.lon, lon)))
+    np.testing.assert_allclose(grid.lat[rows], lat, atol=1e-6)
+    np.testing.assert_allclose(grid.lon[cols], lon, atol=1e-6)
+    got = source.read(None, Box(0, 0, *grid.shape))[0]
+    np.testing.assert_array_equal(got[np.ix_(rows, cols)], metres)
+    assert metres.min() < -20 < 100 < metres.max(), "the Oresund and Scania"
+    np.testing.assert_array_equal(source.read(None, Box(100, 50, 30, 40))[0], got[100:130, 50:90])
 
 
 @pytest.mark.parametrize(("edition", "doi"), [(2023, "10.5285/f98b053b-0cbc-6c23-e053-6c86abc0af7b"),
@@ -72,7 +148,8 @@ def test_what_is_in_the_file_is_told_and_0_to_360_is_turned(tmp_path):
 @pytest.mark.parametrize(("change", "found"), [
     ({"height": HEIGHT.astype(np.float32)}, "elevation is float32"),
     ({"scale_factor": 0.1}, r"with scale and offset \(0\.1, 0\.0\), expected plain int16"),
-    ({"units": "feet"}, "elevation is in 'feet', expected metres"),
+    ({"units": "degrees"}, "elevation is in 'degrees', expected m or a unit that converts"),
+    ({"units": "DN"}, "elevation is in 'DN', expected m"),
     ({"grid": Grid(35 + 1 / 480, 24, 1 / 240, 4, 6)}, r"shifted by 0\.500 of a cell"),
 ])
 def test_other_types_units_and_lattices_are_refused(tmp_path, change, found):

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import rasterio
 
 from luray.grid import Grid
 from luray.sources import InputError
@@ -16,6 +17,7 @@ CODES = np.array([0, 11, 22, 23, 24, 33, 40, 41, 42, 43, 44, 45, 55, 66, 77, 99]
 MERGED = np.array([0, 11, 22, 22, 22, 33, 44, 44, 44, 44, 44, 44, 55, 66, 77, 99], np.uint8)
 V1 = "hildap_vGLOB-1.0_geotiff_wgs84/hildap_GLOB-v1.0_lulc-states/hilda_plus_{}_states_GLOB-v1-0_wgs84-nn.tif"
 V2 = "hilda_plus_states_{}_GLOB-v2_wgs84.tif"
+V1_BASE = V1.replace("_wgs84", "_base-map_wgs84")
 V2_1 = "hilda_plus_states_{}_GLOB-v2_forest-crop_near_wgs84.tif"
 EVERYTHING = Box(0, 0, 5, 8)
 
@@ -97,6 +99,97 @@ def test_a_year_there_twice_is_refused(tmp_path):
     write_series(tmp_path / "b", [1951])
     with pytest.raises(InputError, match="years 1951 occur more than once"):
         open_(tmp_path)
+
+
+def test_years_outside_the_run_may_be_missing_or_there_twice(tmp_path):
+    write_series(tmp_path, [1930, 1932, 1960, 1961, 1962, 1999])
+    write_series(tmp_path / "again", [1930, 1999])
+    source = open_(tmp_path, range(1960, 1963))
+    assert source.years == (1960, 1961, 1962)
+    np.testing.assert_array_equal(source.read(1961, EVERYTHING)[0], MERGED[picks(1961)])
+    with pytest.raises(InputError, match=r"years 1963-1998 are missing between 1930 and 1999"):
+        open_(tmp_path / V1.partition("/")[0], range(1960, 2001))
+
+
+def test_a_netcdf_is_checked_in_the_years_of_the_run_only(tmp_path):
+    years = np.array([1930, 1932, 1960, 1961, 1962], np.int32)
+    maps = np.stack([CODES[picks(y)] for y in years]).astype(np.int8)
+    path = write_nc(tmp_path / "hildaplus_GLOB-2-0_states.nc", {
+        **axes(GRID, names=("latitude", "longitude")), "time": (("time",), years, {}),
+        "LULC_states": (("time", "latitude", "longitude"), maps, {})})
+    source = open_(path, range(1960, 2001))
+    np.testing.assert_array_equal(source.read(1961, EVERYTHING)[0], MERGED[picks(1961)])
+    with pytest.raises(InputError, match="years 1931, 1933-1959 are missing between 1930 and 1962"):
+        open_(path)
+
+
+def test_the_files_of_a_repeated_year_are_named(tmp_path):
+    write_series(tmp_path, [2014])
+    write_series(tmp_path, [2015])
+    write_series(tmp_path, [2015], V1_BASE)
+    with pytest.raises(InputError, match=r"years 2015 occur more than once: \S+_GLOB-v1-0_base-map\S+ and "
+                                         r"\S+2015_states_GLOB-v1-0_wgs84-nn\.tif overlap, expected one file"):
+        open_(tmp_path)
+
+
+@pytest.mark.parametrize("name", [
+    V1_BASE, V1_BASE.replace("hilda_plus_{}", "crete_hilda_plus_{}"),
+    "a/Crete-hilda_plus_{}_states_GLOB-v1-0_wgs84.tif",
+    "hilda_plus_{}_states_GLOB-v1-1_base-map_wgs84-nn.tif", "HILDA_PLUS_{}_STATES_GLOB-V1-0_WGS84-NN.TIF",
+    "hilda_plus_{}_states_GLOB-v1-0_wgs84-nn-1.tiff", "hilda_plus_states_{}_GLOB-v2_wgs84-nn.tif",
+    "hilda_plus_states_{}_GLOB-v2-1_wgs84-1.tif", "crete_hilda_plus_states_{}_GLOB-v2-1_base-map_wgs84.tif"])
+def test_every_published_form_of_the_name_is_known(tmp_path, name):
+    write_series(tmp_path, [2014, 2016], V2 if "v2" in name.lower() else V1, np.float32)
+    write_series(tmp_path, [2015], name, np.float32)
+    source = open_(tmp_path)
+    assert source.years == (2014, 2015, 2016)
+    np.testing.assert_array_equal(source.read(2015, EVERYTHING)[0], MERGED[picks(2015)])
+
+
+@pytest.mark.parametrize(("name", "base"), [(V1, True), (V1_BASE, True), (V2, False),
+                                            (V2.replace("_wgs84", "-1_base-map_wgs84"), True)])
+def test_the_base_map_is_declared_by_its_version_or_its_name(tmp_path, name, base):
+    write_series(tmp_path, [2014, 2016], V2 if "GLOB-v2" in name else V1)
+    write_series(tmp_path, [2015], name)
+    source = open_(tmp_path)
+    assert list(source.other_kind) == [2015] * base
+    assert any(rule.startswith("2015 is a base map of another kind") for rule in source.rules) == base
+    early = open_(tmp_path, range(2000, 2015))
+    assert early.other_kind == {}
+    assert not any("base map" in rule for rule in early.rules)
+
+
+@pytest.mark.parametrize(("name", "base"), [("hildaplus_vGLOB-1.0-f_states.nc", True),
+                                            ("crete_hildaplus_GLOB-1-0-f_states.nc", True),
+                                            ("hildaplus_GLOB-2-0_states.nc", False)])
+def test_the_base_map_of_a_netcdf_is_that_of_its_version(tmp_path, name, base):
+    path = write_nc(tmp_path / name, {
+        **axes(GRID, names=("latitude", "longitude")), "time": (("time",), np.array([2014, 2015, 2016]), {}),
+        "LULC_states": (("time", "latitude", "longitude"), np.zeros((3, 5, 8), np.int8), {})})
+    assert list(open_(path).other_kind) == [2015] * base
+
+
+@pytest.mark.parametrize(("nodata", "rule"), [(np.nan, "the file's no-data value nan read as 99"),
+                                              (None, "NaN read as 99, no data"), (-9999.0, "NaN read as 99, no data")])
+def test_nan_is_no_data_whether_it_is_declared_or_not(tmp_path, nodata, rule):
+    codes = np.full(GRID.shape, 44, np.float32)
+    codes[0, 0], codes[1, 1] = np.nan, np.nan if nodata is None else nodata
+    write_tif(tmp_path / V1.format(1950), codes, north=36, west=23, step=0.01, nodata=nodata)
+    source = open_(tmp_path)
+    got = source.read(1950, EVERYTHING)[0]
+    assert got[0, 0] == got[1, 1] == 99
+    assert (got == 44).sum() == codes.size - 2
+    assert rule in source.rules
+
+
+def test_every_fill_value_of_a_netcdf_is_no_data(tmp_path):
+    maps = np.full((1, 5, 8), 44, np.int16)
+    maps[0, 0, 0], maps[0, 1, 1] = -1, -32768
+    path = write_nc(tmp_path / "hildaplus_GLOB-2-0_states.nc", {
+        **axes(GRID, names=("latitude", "longitude")), "time": (("time",), np.array([2000]), {}),
+        "LULC_states": (("time", "latitude", "longitude"), maps, {"_FillValue": np.int16(-1),
+                                                                  "missing_value": np.int16(-32768)})})
+    assert (open_(path).read(2000, EVERYTHING)[0] == 99).sum() == 2
 
 
 def test_two_versions_or_none_are_refused(tmp_path):
@@ -213,3 +306,26 @@ def test_the_real_maps_of_crete(realdata):
     assert set(np.unique(last)) <= {0, 11, 22, 33, 44, 55, 66, 77}
     assert 0.02 < (first != last).mean() < 0.3
     np.testing.assert_array_equal(source.read(2019, Box(30, 100, 20, 50)), last[:, 30:50, 100:150])
+
+
+@pytest.mark.parametrize(("folder", "years"), [("hildaplus_v1_original_names", (1899, 2014, 2015)),
+                                               ("hildaplus_crete", (1899, 1960, 2014, 2015, 2016, 2019))])
+def test_the_real_maps_are_what_rasterio_reads(realdata, folder, years):
+    """Every cell of the published files, the one that is called base-map too, read without luray."""
+    for year in years:
+        source = open_(realdata / folder, range(year, year + 1))
+        [path] = (realdata / folder).rglob(f"*hilda_plus_{year}_states*.tif")
+        assert source.files == (str(path),)
+        with rasterio.open(path) as raster:
+            expected, place = raster.read(1), raster.transform
+        assert source.grid.shape == expected.shape
+        assert (source.grid.north, source.grid.west) == pytest.approx((place.f, place.c))
+        np.testing.assert_array_equal(source.read(year, Box(0, 0, *source.grid.shape))[0], expected)
+        assert (year in source.other_kind) == (year == 2015)
+
+
+def test_the_archive_as_published_is_refused_only_for_its_gaps(realdata):
+    path = realdata / "hildaplus_v1_original_names"
+    assert open_(path, range(2014, 2016)).years == (2014, 2015)
+    with pytest.raises(InputError, match="years 1900-2013 are missing between 1899 and 2015"):
+        open_(path)

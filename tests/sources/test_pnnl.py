@@ -7,7 +7,16 @@ import pytest
 
 from luray.grid import Grid
 from luray.sources import InputError
-from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig, depth_mean, open_pnnl_soil, open_pnnl_topo
+from luray.sources.pnnl import (
+    LAYERINGS,
+    SOIL,
+    TOPOGRAPHY,
+    PnnlSoilConfig,
+    PnnlTopoConfig,
+    depth_mean,
+    open_pnnl_soil,
+    open_pnnl_topo,
+)
 from luray.windows import Box
 from tests.sources.writers import axes, write_nc
 
@@ -80,7 +89,7 @@ def test_radians_are_turned_and_bare_units_are_said(tmp_path):
     write_topo(tmp_path / "TOPO.nc", fields, {**UNITS, "SLOPE": "radians", "ASPECT": "", "SKY_VIEW_FACTOR": ""})
     source = topo(tmp_path)
     np.testing.assert_allclose(source.read(None, EVERYTHING)[2, :2], degrees[:2], rtol=1e-5)
-    assert "SLOPE turned from radians to degrees" in source.rules
+    assert "SLOPE: radians turned into degrees: times 57.29577951" in source.rules
     assert "units not declared, taken as: ASPECT in degrees" in source.rules
 
 
@@ -110,7 +119,7 @@ def test_nan_is_missing_and_said_and_an_undeclared_fill_value_is_refused(tmp_pat
     assert "NaN read as missing, as declared values are" in source.rules
     bare = {n: (("lat", "lon"), v, {"units": UNITS[n]}) for n, v in fields.items()}
     write_nc(tmp_path / "TOPO.nc", {**axes(GRID), **bare})
-    with pytest.raises(InputError, match=r"TOPO\.nc, STDEV_ELEV: 1 cells are out of range, worst -9999 .* or a decl"):
+    with pytest.raises(InputError, match=r"TOPO\.nc, ELEVATION: 1 cells are out of range, worst -9999 .* or a decl"):
         topo(tmp_path).read(None, EVERYTHING)
 
 
@@ -123,7 +132,7 @@ def test_lacking_doubled_or_foreign_variables_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"ELEVATION is in .*a\.nc and in .*b\.nc, expected one of them"):
         topo(tmp_path)
     write_topo(tmp_path / "b.nc", {n: fields[n] for n in ("SLOPE", "ASPECT")}, {**UNITS, "SLOPE": "%"})
-    with pytest.raises(InputError, match="SLOPE is in '%', expected degrees or degree"):
+    with pytest.raises(InputError, match="SLOPE is in '%', expected degrees or a unit that converts"):
         topo(tmp_path)
     write_topo(tmp_path / "b.nc", {n: fields[n] for n in ("SLOPE", "ASPECT")}, grid=Grid(40, 20.25, 1 / 120, 3, 4))
     with pytest.raises(InputError, match=r"b\.nc: grid of .* differs from that of .*a\.nc"):
@@ -131,7 +140,8 @@ def test_lacking_doubled_or_foreign_variables_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "value"), [("ELEVATION", 12000), ("SLOPE", 91), ("STDEV_ELEV", -1),
-                                             ("SKY_VIEW_FACTOR", np.inf)])
+                                             ("SKY_VIEW_FACTOR", np.inf), ("ELEVATION", -3000), ("SLOPE", 255),
+                                             ("ASPECT", -999), ("STDEV_ELEV", 32767), ("TERRAIN_CONFIG", 255)])
 def test_values_out_of_range_are_refused(tmp_path, name, value):
     fields = topography()
     fields[name][1, 2] = value
@@ -203,3 +213,201 @@ def test_missing_layers_do_not_count():
     values = np.array([4, np.nan, 8], np.float32)[:, None, None]
     assert depth_mean(values, (0, 10, 20, 40), top=0, bottom=30) == pytest.approx((4 * 10 + 8 * 10) / 20)
     assert np.isnan(depth_mean(values[1:2], (0, 10), top=0, bottom=30)).all()
+
+
+@pytest.mark.parametrize("sentinel", [-9999, -99999, -32768, 32767, 65535, 1e20, -3.4e38])
+def test_no_range_has_room_for_a_fill_value(sentinel):
+    for parameter in (*TOPOGRAPHY.values(), *SOIL.values()):
+        assert not parameter.low <= sentinel <= parameter.high
+
+
+def converted(path, **units):
+    """Soil and topography with other units, their values turned by hand."""
+    fields = topography()
+    turned = {"km": 1e-3, "feet": 1 / 0.3048, "%": 100, "arcmin": 60}
+    for name, unit in units.items():
+        known = fields[name] != -9999
+        fields[name][known] *= turned[unit]
+    return write_topo(path, fields, {**UNITS, **units})
+
+
+def test_topography_in_other_units_of_the_same_kind_is_converted_and_said(tmp_path):
+    write_topo(tmp_path / "metres.nc", topography())
+    converted(tmp_path / "mixed.nc", ELEVATION="km", STDEV_ELEV="feet", SLOPE="arcmin", SKY_VIEW_FACTOR="%")
+    plain, mixed = topo(tmp_path / "metres.nc"), topo(tmp_path / "mixed.nc")
+    np.testing.assert_allclose(mixed.read(None, EVERYTHING), plain.read(None, EVERYTHING), rtol=1e-6)
+    assert set(mixed.rules) - set(plain.rules) == {
+        "ELEVATION: km turned into m: times 1000", "STDEV_ELEV: feet turned into m: times 0.3048",
+        "SLOPE: arcmin turned into degrees: times 0.01666666667", "SKY_VIEW_FACTOR: % turned into 1: times 0.01"}
+
+
+def in_units(fields, **units):
+    """Soil fields with other units and a factor: PCT_SAND=("1", 0.01)."""
+    for name, (unit, factor) in units.items():
+        dims, values, attrs = fields[name]
+        fields[name] = (dims, np.where(values < 0, values, values * factor).astype(np.float32),
+                        {**attrs, "units": unit})
+    return fields
+
+
+def test_soil_in_fractions_and_other_densities_is_converted(tmp_path):
+    write_nc(tmp_path / "plain.nc", layers(10))
+    write_nc(tmp_path / "turned.nc", in_units(layers(10), PCT_SAND=("1", 0.01), PCT_CLAY=("fraction", 0.01),
+                                              ORGANIC=("g cm-3", 1e-3)))
+    np.testing.assert_allclose(soil(tmp_path / "turned.nc").read(None, EVERYTHING),
+                               soil(tmp_path / "plain.nc").read(None, EVERYTHING), rtol=1e-5)
+
+
+@pytest.mark.parametrize("declared", ["%", "percent", ""])
+@pytest.mark.parametrize("names", [("PCT_SAND", "PCT_CLAY"), ("PCT_CLAY",)])
+def test_fractions_that_are_called_percent_are_refused(tmp_path, declared, names):
+    write_nc(tmp_path / "SOIL.nc", in_units(layers(10), **{name: (declared, 0.01) for name in names}))
+    with pytest.raises(InputError, match=rf"SOIL\.nc, {names[0]}: all 110 positive values are at most 0\.\d+ %, "
+                                         r"which no soil is.*set the units attribute to 1"):
+        soil(tmp_path).read(None, EVERYTHING)
+
+
+def test_percent_that_are_called_fractions_are_refused(tmp_path):
+    write_nc(tmp_path / "SOIL.nc", in_units(layers(10), PCT_SAND=("1", 1)))
+    with pytest.raises(InputError, match=r"PCT_SAND: 11 cells are out of range, worst 1000 .* expected 0 to 100 %"):
+        soil(tmp_path).read(None, EVERYTHING)
+
+
+def test_ground_without_any_sand_or_clay_is_no_fraction(tmp_path):
+    fields = layers(10)
+    for name in ("PCT_SAND", "PCT_CLAY"):
+        fields[name][1][:] = 0
+    fields["PCT_SAND"][1][:, 0, 0] = 0.5
+    write_nc(tmp_path / "SOIL.nc", fields)
+    assert soil(tmp_path).read(None, Box(0, 1, 3, 3))[:4].max() == 0
+
+
+ELM_BOTTOMS = np.array(LAYERINGS[10].bottoms_cm)
+"""The published Readme's, in cm."""
+
+
+def write_published(path, numbers=(10, 6)):
+    """The published folder of soil: one variable a file, and every variable in each layering."""
+    for n in numbers:
+        fields = layers(n)
+        for name in ("PCT_SAND", "PCT_CLAY", "ORGANIC"):
+            held = {k: v for k, v in fields.items() if k in ("lat", "lon", name)}
+            write_nc(path / f"{name}_{n}layer_1k_c230606.nc", held)
+    write_nc(path / "PCT_LAKE_1k_c230606.nc", {**axes(GRID), "PCT_LAKE": (("lat", "lon"), np.zeros(GRID.shape), {})})
+
+
+def test_the_published_folder_opens_with_its_layering_named(tmp_path):
+    write_published(tmp_path)
+    with pytest.raises(InputError, match=r"PCT_SAND is in \S+PCT_SAND_10layer_1k_c230606\.nc \(10 layers\) and in "
+                                         r"\S+PCT_SAND_6layer_1k_c230606\.nc \(6 layers\), expected one number of "
+                                         r"layers; set `layers = 10` or `layers = 6` in this source"):
+        soil(tmp_path)
+    for n in (10, 6):
+        source = soil(tmp_path, layers=n)
+        write_nc(tmp_path / f"alone/{n}.nc", layers(n))
+        expected = soil(tmp_path / f"alone/{n}.nc").read(None, EVERYTHING)
+        np.testing.assert_array_equal(source.read(None, EVERYTHING), expected)
+        (tmp_path / f"alone/{n}.nc").unlink()
+        assert all(f"_{n}layer_" in file for file in source.files)
+        assert source.edges_cm == (0, *LAYERINGS[n].bottoms_cm)
+
+
+def test_lower_edges_in_the_run_file_choose_the_layering_too(tmp_path):
+    write_published(tmp_path)
+    assert all("_6layer_" in file for file in soil(tmp_path, layer_bottoms_cm=[5, 15, 30, 60, 100, 200]).files)
+    with pytest.raises(InputError, match=r"PCT_SAND is in .*, expected 3 layers as the run file says"):
+        soil(tmp_path, layer_bottoms_cm=[30, 60, 100])
+    with pytest.raises(ValueError, match=r"layers = 10 and 6 layer_bottoms_cm are given"):
+        soil(tmp_path, layers=10, layer_bottoms_cm=[5, 15, 30, 60, 100, 200])
+
+
+def test_a_layering_that_is_not_there_or_there_twice_is_refused(tmp_path):
+    write_published(tmp_path, numbers=(6,))
+    with pytest.raises(InputError, match=r"PCT_SAND has 6 layers, expected layers = 10"):
+        soil(tmp_path, layers=10)
+    write_published(tmp_path / "again", numbers=(6,))
+    with pytest.raises(InputError, match=r"PCT_SAND is in .* and in .*, expected one of them; set `path`"):
+        soil(tmp_path, layers=6)
+
+
+@pytest.mark.parametrize(("axis", "attrs"), [
+    (ELM_BOTTOMS / 100, {"units": "m"}), (ELM_BOTTOMS, {"units": "cm"}), (ELM_BOTTOMS * 10, {"units": "mm"}),
+    (ELM_BOTTOMS / 100, {}), (ELM_BOTTOMS, {}), (-ELM_BOTTOMS / 100, {"units": "m", "positive": "up"}),
+    (np.append(ELM_BOTTOMS[:-1], 343.31), {"units": "cm"}), (np.array(ELM), {"units": "m"}), (np.array(ELM), {}),
+    (np.array(ELM) * 100, {"units": "cm", "long_name": "node depth"}), (np.arange(1, 11), {}),
+    (np.arange(10), {"units": "1"}), (np.arange(1.0, 11.0), {"units": "level"}),
+    ((ELM_BOTTOMS / 100).astype(np.float32), {"units": "meters"}),
+])
+def test_every_form_of_elms_layers_gives_the_same_means(tmp_path, axis, attrs):
+    write_nc(tmp_path / "counted.nc", layers(10))
+    write_nc(tmp_path / "axis.nc", layers(10, axis, **attrs))
+    expected = soil(tmp_path / "counted.nc").read(None, EVERYTHING)
+    np.testing.assert_allclose(soil(tmp_path / "axis.nc").read(None, EVERYTHING), expected, rtol=2e-3)
+
+
+@pytest.mark.parametrize(("axis", "attrs"), [
+    ([5, 15, 30, 60, 100, 200], {"units": "cm"}), ([0.05, 0.15, 0.3, 0.6, 1, 2], {"units": "m"}),
+    ([2.5, 10, 22.5, 45, 80, 150], {"units": "cm"}), ([0.025, 0.1, 0.225, 0.45, 0.8, 1.5], {})])
+def test_every_form_of_soilgrids_layers_gives_the_same_edges(tmp_path, axis, attrs):
+    write_nc(tmp_path / "SOIL.nc", layers(6, np.array(axis), **attrs))
+    np.testing.assert_allclose(soil(tmp_path).edges_cm, (0, 5, 15, 30, 60, 100, 200))
+
+
+@pytest.mark.parametrize(("axis", "attrs"), [
+    ([20, 50, 120], {"units": "cm"}), ([1, 2, 4, 8, 16, 32], {"units": "cm"}), ([1, 2, 3, 4, 5, 6], {"units": "m"}),
+    ([100, 60, 30, 15, 5, 2], {"units": "cm"}), ([0.5, 1.5, 2.5, 3.5, 4.5, 5.5], {}),
+    (ELM, {"units": "m", "long_name": "depth of the layer's bottom"})])
+def test_an_axis_that_may_be_edges_or_nodes_is_refused(tmp_path, axis, attrs):
+    write_nc(tmp_path / "SOIL.nc", layers(len(axis), np.array(axis), **attrs))
+    with pytest.raises(InputError, match=r"PCT_SAND: the layers lie at layer = \[.*which may be edges or nodes; "
+                                         r"expected.*set `layer_bottoms_cm`"):
+        soil(tmp_path)
+    bottoms = [10 * (i + 1) for i in range(len(axis))]
+    assert soil(tmp_path, layer_bottoms_cm=bottoms).edges_cm == (0, *bottoms)
+
+
+def test_an_index_beside_a_variable_of_depths_is_read_with_the_depths(tmp_path):
+    depth = {"depth": (("layer",), np.array([10.0, 20, 30, 60, 100, 200]), {"units": "cm"})}
+    write_nc(tmp_path / "SOIL.nc", {**layers(6, np.arange(1, 7)), **depth})
+    with pytest.raises(InputError, match=r"the layers lie at depth = \[10\.0, 20\.0"):
+        soil(tmp_path)
+    depth["depth"][2]["long_name"] = "lower edge of the layer"
+    write_nc(tmp_path / "SOIL.nc", {**layers(6, np.arange(1, 7)), **depth})
+    assert soil(tmp_path).edges_cm == (0, 10, 20, 30, 60, 100, 200)
+
+
+def test_bounds_of_the_axis_give_its_edges(tmp_path):
+    edges = np.array([0, 0.2, 0.5, 1.2])
+    bounds = {"layer_bnds": (("layer", "n2"), np.stack([edges[:-1], edges[1:]], axis=1), {})}
+    write_nc(tmp_path / "SOIL.nc", {**layers(3, edges[1:] - 0.1, units="m", bounds="layer_bnds"), **bounds})
+    np.testing.assert_allclose(soil(tmp_path).edges_cm, (0, 20, 50, 120))
+
+
+def test_files_whose_layers_differ_are_refused(tmp_path):
+    shallow = layers(6, np.array([5, 15, 30, 60, 100, 200]), units="cm")
+    deep = layers(6, np.array([10, 20, 40, 80, 100, 200]), units="cm", long_name="bottom")
+    write_nc(tmp_path / "a.nc", {k: v for k, v in shallow.items() if k != "ORGANIC"})
+    write_nc(tmp_path / "b.nc", {k: v for k, v in deep.items() if not k.startswith("PCT")})
+    with pytest.raises(InputError, match="have different layers, expected the same for all"):
+        soil(tmp_path)
+    write_nc(tmp_path / "b.nc", {k: v for k, v in layers(10).items() if not k.startswith("PCT")})
+    with pytest.raises(InputError, match="have different layers, expected the same for all"):
+        soil(tmp_path)
+
+
+def test_rounding_of_the_axis_of_one_file_is_no_other_layering(tmp_path):
+    fields = layers(6)
+    axis = {"layer": (("layer",), np.array([0.05, 0.15, 0.3, 0.6, 1, 2], np.float32), {"units": "m"})}
+    write_nc(tmp_path / "a.nc", {**axis, **{k: v for k, v in fields.items() if k != "ORGANIC"}})
+    write_nc(tmp_path / "b.nc", {k: v for k, v in fields.items() if not k.startswith("PCT")})
+    np.testing.assert_allclose(soil(tmp_path).edges_cm, (0, 5, 15, 30, 60, 100, 200))
+
+
+def test_one_layer_and_names_for_depths_are_read_with_the_run_file_only(tmp_path):
+    write_nc(tmp_path / "SOIL.nc", layers(1, np.array([1.0]), units="m"))
+    with pytest.raises(InputError, match="set `layer_bottoms_cm`"):
+        soil(tmp_path)
+    assert soil(tmp_path, layer_bottoms_cm=[100]).edges_cm == (0, 100)
+    write_nc(tmp_path / "SOIL.nc", layers(6, np.array([b"0-5", b"5-15", b"15-30", b"30-60", b"60-100", b"100-200"])))
+    with pytest.raises(InputError, match=r"layers lie at layer = \[b'0-5', .*set `layer_bottoms_cm`"):
+        soil(tmp_path)

@@ -1,0 +1,106 @@
+"""A map of another kind in a cube: training and scores without its transitions."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from luray.cube.regions import Cube
+from luray.distributed import stages
+from luray.evaluation.metrics import score
+from luray.evaluation.statistics import deflicker, tile_statistics
+from luray.schema import HILDA
+from tests.distributed.conftest import give_models
+
+WATER = HILDA.index(77)
+
+
+@pytest.fixture
+def run_with(place, tmp_path):
+    """A function that makes a run whose cube declares the map of a year to be a base map."""
+
+    def make(base, *settings):
+        cube = tmp_path / "out/cube.zarr"
+        if not cube.exists():
+            shutil.copytree(place.cube, cube)
+            declare(cube, base)
+        return place.run(tmp_path / "out", *settings)
+
+    return make
+
+
+def declare(cube, base):
+    """Write into a finished cube what `cube.build` does for a source that has a base map."""
+    root = json.loads((cube / "zarr.json").read_text())
+    state = json.loads((cube / "state/zarr.json").read_text())
+    for attributes in (root["consolidated_metadata"]["metadata"]["state"]["attributes"], state["attributes"]):
+        attributes["luray"]["other_kind"] = [[base, "a base map of another kind"]]
+    (cube / "zarr.json").write_text(json.dumps(root))
+    (cube / "state/zarr.json").write_text(json.dumps(state))
+
+
+def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path):
+    plain, *_ = stages.trainings(place.run(tmp_path / "plain"))
+    short = "training.rollout_years=1"
+    met, *_ = stages.trainings(run_with(2002, short))
+    clear, *_ = stages.trainings(run_with(2002, short, "training.leave_out=base maps"))
+    elsewhere, *_ = stages.trainings(run_with(2002, "training.years=[2003, 2006]", "training.leave_out=base maps",
+                                              'evaluation.tests=[]'))
+
+    assert plain.cube.other_kind == {}
+    assert {"leave_out", "left_out"}.isdisjoint({*plain.identity, *plain.identity["training"]})
+    assert (met.left_out, clear.left_out, elsewhere.left_out) == (frozenset(), {2002}, frozenset())
+    assert {key for key in clear.identity if clear.identity[key] != met.identity.get(key)} == {"left_out"}
+    for use in ("training", "validation"):
+        assert any(2002 in met.plan(use)[k].years for k in range(50))
+        assert not any(2002 in clear.plan(use)[k].years for k in range(50))
+    with pytest.raises(ValueError, match=r"hold no rollout of 2 years that does not meet a base map \(2002\)"):
+        stages.trainings(run_with(2002, "training.leave_out=base maps", "training.rollout_years=2",
+                                  "training.sampling.validation_years=0.0"))[0].plan()
+
+
+def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
+    test = 'evaluation.tests=[{name="forecast", start=2004, stop=2008}]'
+    run = run_with(2006, test)
+    give_models(run)
+    whole = stages.evaluate(run)
+    clear = run_with(2006, test, "evaluation.leave_out=base maps")
+    assert (stages.is_evaluated(run), stages.is_evaluated(clear)) == (True, False)
+    report = stages.evaluate(clear)
+    assert (stages.is_evaluated(run), stages.is_evaluated(clear)) == (False, True)
+
+    assert whole.skills["forecast", "raw"].years == (2005, 2006, 2007, 2008)
+    assert not any("left out" in caveat for caveat in whole.caveats)
+    assert report.caveats[-1] == ("scores: 2006, 2007 left out, since 2006 is a base map of another kind; later years "
+                                  "are still compared with a start before it")
+
+    cube, everything = Cube.open(run.cube), run.tiles.everything
+    product = xr.open_zarr(run.product)
+    years = (2004, 2005, 2007, 2008)
+    maps = np.stack([cube.state(year, everything) for year in years])
+    for truth, compared in (("raw", maps), ("deflickered", deflicker(maps))):
+        skill = report.skills["forecast", truth]
+        assert skill.years == skill.averaged == (2005, 2008)
+        for year, found in zip(skill.years, skill.by_year["model"], strict=True):
+            predicted = HILDA.encode(product.land_use.sel(year=year).values)
+            direct = score(tile_statistics(maps[0], compared[years.index(year)], predicted, n_classes=7, water=WATER,
+                                           cell_area=cube.grid.cell_area), water=WATER)
+            assert found.accuracy == pytest.approx(direct.accuracy, rel=1e-12)
+            assert found.figure_of_merit == pytest.approx(direct.figure_of_merit, rel=1e-12)
+
+
+def test_a_test_that_starts_from_the_base_map_is_refused_by_name(run_with):
+    run = run_with(2004, "evaluation.leave_out=base maps")
+    give_models(run)
+    with pytest.raises(ValueError, match="evaluation test 'forecast': the rollout starts from 2004, a base map"):
+        stages.evaluate(run)
+
+
+def test_a_test_that_ends_in_the_base_map_is_scored_up_to_it(run_with):
+    run = run_with(2006, "evaluation.leave_out=base maps")
+    give_models(run)
+    report = stages.evaluate(run)
+    assert report.skills["forecast", "raw"].years == (2005,)
+    assert report.caveats[-1].endswith("2006 is a base map of another kind")
