@@ -150,7 +150,7 @@ def _raster_steps(found: Sequence[tuple[str, re.Match[str]]], run_years: range, 
     if repeated:
         listed = "; ".join(f"{year} in {' and '.join(urls)}" for year, urls in list(repeated.items())[:MESSAGES])
         raise InputError(f"{where}: years {span(repeated)} occur more than once ({listed}), expected one file a year; "
-                         "set `path` to the folder of one series, or keep one file of each year")
+                         "set `path` to the folder of one series where they are copies, join them where they are tiles")
     check_series(list(files), where=where)
     return {year: (inspect_raster(urls[0]), 0) for year, urls in files.items()}
 
