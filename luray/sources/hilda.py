@@ -23,7 +23,14 @@ from luray.sources.base import (
     legend_table,
     recode,
 )
-from luray.sources.files import NetcdfFile, RasterFile, inspect_netcdf, inspect_raster, matching, shared_grid
+from luray.sources.files import (
+    NetcdfFile,
+    RasterFile,
+    inspect_netcdf,
+    inspect_raster,
+    matching,
+    shared_grid,
+)
 from luray.sources.layout import require_lattice
 from luray.sources.stored import stored_netcdf, stored_raster, turned
 from luray.sources.years import check_series, shared_years, span
@@ -52,17 +59,25 @@ BASE_MAP = re.compile(r"base-?_?map", re.IGNORECASE)
 BASE_YEARS = {"1": 2015}
 """Year of the base map of a version."""
 
-BASE_MAP_WORDS = "a base map of another kind: part of the change into and out of it is no change of the land"
+BASE_MAP_WORDS = (
+    "a base map of another kind: part of the change into and out of it is no change of the land"
+)
 
 ABOUT = About(
     title="HILDA+ global land use change 1960-2020 and its extension to 1899",
     doi="10.1594/PANGAEA.974335",
     licence="CC-BY-4.0",
     url="https://doi.pangaea.de/10.1594/PANGAEA.974335 (v2), https://doi.pangaea.de/10.1594/PANGAEA.921846 (v1)",
-    files=("hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif", "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
-           "hildaplus_vGLOB-1.0-f_states.nc", "hildaplus_GLOB-2-0_states.nc"),
-    values="0.01 degrees; codes " + " ".join(str(c) for c in HILDA.known()) + "; a map a year without gaps; in "
-           "version 1 that of 2015 is ..._GLOB-v1-0_base-map_wgs84-nn.tif",
+    files=(
+        "hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif",
+        "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
+        "hildaplus_vGLOB-1.0-f_states.nc",
+        "hildaplus_GLOB-2-0_states.nc",
+    ),
+    values="0.01 degrees; codes "
+    + " ".join(str(c) for c in HILDA.known())
+    + "; a map a year without gaps; in "
+    "version 1 that of 2015 is ..._GLOB-v1-0_base-map_wgs84-nn.tif",
 )
 
 
@@ -115,31 +130,53 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
     Raises InputError where files are lacking, of two versions, unreadable, on different grids, not in EPSG:4326, or
     where a year of the run is missing between others or there twice.
     """
-    found = {version: matching(config, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()}
+    found = {
+        version: matching(config, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()
+    }
     kinds = [kind for kind, files in found.items() if files]
     if len(kinds) != 1 or len(found["nc"]) > 1:
-        some = [files[0][0] for files in found.values() if files] + [file for file, _ in found["nc"][1:]]
-        raise InputError(f"{config.where}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
-                         f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` to one "
-                         "of them")
+        some = [files[0][0] for files in found.values() if files] + [
+            file for file, _ in found["nc"][1:]
+        ]
+        raise InputError(
+            f"{config.where}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
+            f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` to one "
+            "of them"
+        )
 
     [kind] = kinds
     if kind == "nc":
         [(url, match)] = found["nc"]
         version, steps = match[1], _netcdf_steps(url, run_years)
     else:
-        version, steps = kind.removeprefix("v"), _raster_steps(found[kind], run_years, where=config.where)
+        version, steps = (
+            kind.removeprefix("v"),
+            _raster_steps(found[kind], run_years, where=config.where),
+        )
     used = list({file.url: file for file, _ in steps.values()}.values())
     grid = shared_grid(used)
     other_kind = _base_maps(steps, version)
-    return Hilda(name="hilda", about=ABOUT, grid=grid, variables=(STATE,), years=tuple(steps), steps=steps,
-                 rules=(*_rules(used, grid), *(f"{year} is {words}" for year, words in other_kind.items())),
-                 files=tuple(f.url for f in used), stored=(_stored(used),), other_kind=other_kind)
+    return Hilda(
+        name="hilda",
+        about=ABOUT,
+        grid=grid,
+        variables=(STATE,),
+        years=tuple(steps),
+        steps=steps,
+        rules=(*_rules(used, grid), *(f"{year} is {words}" for year, words in other_kind.items())),
+        files=tuple(f.url for f in used),
+        stored=(_stored(used),),
+        other_kind=other_kind,
+    )
 
 
-def _raster_steps(found: Sequence[tuple[str, re.Match[str]]], run_years: range, *,
-                  where: str) -> dict[int, tuple[RasterFile | NetcdfFile, int]]:
-    """The file of each year of the run, in order; no other file is opened, so others may be lacking or there twice."""
+def _raster_steps(
+    found: Sequence[tuple[str, re.Match[str]]], run_years: range, *, where: str
+) -> dict[int, tuple[RasterFile | NetcdfFile, int]]:
+    """The file of each year of the run, in order.
+
+    No other file is opened, so other years may be lacking or there twice.
+    """
     files: dict[int, list[str]] = {}
     for url, match in sorted(found, key=lambda one: int(one[1][1])):
         files.setdefault(int(match[1]), []).append(url)
@@ -148,9 +185,14 @@ def _raster_steps(found: Sequence[tuple[str, re.Match[str]]], run_years: range, 
 
     repeated = {year: urls for year, urls in files.items() if len(urls) > 1}
     if repeated:
-        listed = "; ".join(f"{year} in {' and '.join(urls)}" for year, urls in list(repeated.items())[:MESSAGES])
-        raise InputError(f"{where}: years {span(repeated)} occur more than once ({listed}), expected one file a year; "
-                         "set `path` to the folder of one series where they are copies, join them where they are tiles")
+        listed = "; ".join(
+            f"{year} in {' and '.join(urls)}" for year, urls in list(repeated.items())[:MESSAGES]
+        )
+        raise InputError(
+            f"{where}: years {span(repeated)} occur more than once ({listed}), expected one "
+            "file a year; set `path` to the folder of one series where they are copies, join them "
+            "where they are tiles"
+        )
     check_series(list(files), where=where)
     return {year: (inspect_raster(urls[0]), 0) for year, urls in files.items()}
 
@@ -159,29 +201,41 @@ def _netcdf_steps(url: str, run_years: range) -> dict[int, tuple[RasterFile | Ne
     file = inspect_netcdf(url)
     file.require(VARIABLE)
     if file.variables[VARIABLE].packing != (1, 0):
-        raise InputError(f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class codes")
+        raise InputError(
+            f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class codes"
+        )
     held = file.years
     shared = shared_years(held, run_years, where=url)
     check_series([year for year in held if year in shared], where=url)
     return {year: (file, i) for i, year in enumerate(held) if year in shared}
 
 
-def _base_maps(steps: Mapping[int, tuple[RasterFile | NetcdfFile, int]], version: str) -> dict[int, str]:
-    """Years whose map is of another kind, in words: that of the version, and what its file is called."""
-    return {year: BASE_MAP_WORDS for year, (file, _) in steps.items()
-            if year == BASE_YEARS.get(version) or BASE_MAP.search(file.url.rpartition("/")[2])}
+def _base_maps(
+    steps: Mapping[int, tuple[RasterFile | NetcdfFile, int]], version: str
+) -> dict[int, str]:
+    """Years whose map is of another kind, in words: that of the version, and by its file's name."""
+    return {
+        year: BASE_MAP_WORDS
+        for year, (file, _) in steps.items()
+        if year == BASE_YEARS.get(version) or BASE_MAP.search(file.url.rpartition("/")[2])
+    }
 
 
 def _stored(files: Sequence[RasterFile | NetcdfFile]) -> Stored:
     rasters = [f for f in files if isinstance(f, RasterFile)]
-    return stored_raster(rasters) if rasters else stored_netcdf(VARIABLE, [f for f in files
-                                                                           if isinstance(f, NetcdfFile)])
+    return (
+        stored_raster(rasters)
+        if rasters
+        else stored_netcdf(VARIABLE, [f for f in files if isinstance(f, NetcdfFile)])
+    )
 
 
 def _rules(files: Sequence[RasterFile | NetcdfFile], grid: Grid) -> tuple[str, ...]:
     rules = ["codes 40-45 read as 44 forest, 23 and 24 as 22 cropland", *turned(files)]
     stored = _stored(files)
-    rules += [f"the file's no-data value {f:g} read as 99" for f in stored.fills if f not in HILDA.known()]
+    rules += [
+        f"the file's no-data value {f:g} read as 99" for f in stored.fills if f not in HILDA.known()
+    ]
     if "float" in stored.dtype and not np.isnan(stored.fills).any():
         rules.append("NaN read as 99, no data")
     if abs(grid.step / STEP - 1) < 1e-4:
