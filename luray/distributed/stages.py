@@ -24,7 +24,7 @@ from luray.distributed import Report, silent
 from luray.distributed.train import Progress, Training, unwatched
 from luray.evaluation.report import Outcome
 from luray.evaluation.report import Report as EvaluationReport
-from luray.evaluation.years import ScoredYears, scored_years
+from luray.evaluation.scored_years import ScoredYears, scored_years
 from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, read_card
 from luray.schema import Direction, Role

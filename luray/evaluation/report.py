@@ -66,7 +66,7 @@ class Outcome:
     deflickered: Tally | None = None
     """The same predictions tallied against de-flickered truth, see `statistics.deflicker`."""
     left_out: tuple[int, ...] = ()
-    """Years that are not scored, because a rollout comes to or from a map of another kind; see `years`."""
+    """Years that are not scored, because a rollout comes to or from a map of another kind; see `scored_years`."""
 
     def __post_init__(self) -> None:
         sign = 1 if self.direction == "forward" else -1

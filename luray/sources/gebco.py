@@ -7,7 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.schema import Variable
-from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
+from luray.sources.base import (
+    About,
+    Described,
+    FilesConfig,
+    InputError,
+    Request,
+    Source,
+    refuse_cells,
+)
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, unpack
 from luray.sources.layout import require_lattice
 from luray.sources.stored import stored_netcdf
@@ -17,18 +25,27 @@ from luray.windows import Box
 LOWEST, HIGHEST = -12000, 9000
 """Metres beyond which a value is no elevation."""
 
-ELEVATION = Variable(name="elevation", role="static", units="m", long_name="elevation above sea level, negative below",
-                     dtype="int16", resampling="bilinear", scale=1000.0)
+ELEVATION = Variable(
+    name="elevation",
+    role="static",
+    units="m",
+    long_name="elevation above sea level, negative below",
+    dtype="int16",
+    resampling="bilinear",
+    scale=1000.0,
+)
 
 EDITIONS = {
-    2020: "10.5285/a29c5465-b138-234d-e053-6c86abc040b9", 2023: "10.5285/f98b053b-0cbc-6c23-e053-6c86abc0af7b",
-    2024: "10.5285/1c44ce99-0a0d-5f4f-e063-7086abc0ea0f", 2025: "10.5285/37c52e96-24ea-67ce-e063-7086abc05f29",
+    2020: "10.5285/a29c5465-b138-234d-e053-6c86abc040b9",
+    2023: "10.5285/f98b053b-0cbc-6c23-e053-6c86abc0af7b",
+    2024: "10.5285/1c44ce99-0a0d-5f4f-e063-7086abc0ea0f",
+    2025: "10.5285/37c52e96-24ea-67ce-e063-7086abc05f29",
     2026: "10.5285/4f68d5c7-45eb-f999-e063-7086abc036fa",
 }
 """DOI of each edition; those of the others could not be confirmed."""
 
 NAME = r"(?i:GEBCO_(?P<year>\d{4})(?!\d)(?P<rest>[^/]*)\.(?P<end>nc|tiff?))"
-"""The global file, and a region as the download application names it: `gebco_2023_n36.0_s34.0_w23.0_e27.0.nc`."""
+"""The global file, and a region as the download application names it, in lower case."""
 
 REGIONAL = "gebco_{year}_n{north}_s{south}_w{west}_e{east}.nc"
 
@@ -38,7 +55,8 @@ ABOUT = About(
     licence="public domain",
     url="https://www.gebco.net/data-products/gridded-bathymetry-data",
     files=("GEBCO_{year}.nc",),
-    values="15 arcsec; elevation in metres as int16, depths negative; a regional download under its own name",
+    values="15 arcsec; elevation in metres as int16, depths negative; a regional download under its "
+    "own name",
     ranges={"": f"{LOWEST}..{HIGHEST} m"},
 )
 
@@ -69,13 +87,22 @@ class Gebco(Described):
     """What turns the file's values into metres."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Elevation, shape (1, height, width), int16, or float32 where units are converted; see `Source.read`."""
+        """Elevation, shape (1, height, width); see `Source.read`.
+
+        int16, or float32 where the file's unit is converted.
+        """
         [metres_HW] = self.file.read(("elevation",), box)
         if self.metres.changes:
             metres_HW = self.metres(unpack(metres_HW, self.file.variables["elevation"]))
-        refuse_cells((metres_HW < LOWEST) | (metres_HW > HIGHEST), metres_HW, grid=self.grid, box=box,
-                     where=self.file.url, found="are no elevations",
-                     expected=f"metres between {LOWEST} and {HIGHEST}; get the file again")
+        refuse_cells(
+            (metres_HW < LOWEST) | (metres_HW > HIGHEST),
+            metres_HW,
+            grid=self.grid,
+            box=box,
+            where=self.file.url,
+            found="are no elevations",
+            expected=f"metres between {LOWEST} and {HIGHEST}; get the file again",
+        )
         return np.asarray(metres_HW, self.variables[0].dtype)[None]
 
 
@@ -89,15 +116,26 @@ def open_gebco(config: GebcoConfig) -> Source:
     metres = _metres(field.units, where=url)
     plain = np.dtype(field.dtype).newbyteorder("=") == np.int16 and field.packing == (1, 0)
     if not (plain or metres.changes):
-        raise InputError(f"{url}: elevation is {field.dtype} with scale and offset {field.packing}, expected plain "
-                         "int16")
+        raise InputError(
+            f"{url}: elevation is {field.dtype} with scale and offset {field.packing}, expected plain "
+            "int16"
+        )
     require_lattice(file.layout.grid, where=url)
 
     elevation = replace(ELEVATION, dtype="float32") if metres.changes else ELEVATION
     converted = (f"elevation: {metres.rule}",) if metres.rule else ()
-    return Gebco(name="gebco", about=about, grid=file.layout.grid, variables=(elevation,), years=(),
-                 rules=(*file.layout.rules, *converted, "depths below sea level kept"), files=(url,), file=file,
-                 metres=metres, stored=(stored_netcdf("elevation", [file]),))
+    return Gebco(
+        name="gebco",
+        about=about,
+        grid=file.layout.grid,
+        variables=(elevation,),
+        years=(),
+        rules=(*file.layout.rules, *converted, "depths below sea level kept"),
+        files=(url,),
+        file=file,
+        metres=metres,
+        stored=(stored_netcdf("elevation", [file]),),
+    )
 
 
 def _metres(units: str, *, where: str) -> Conversion:
@@ -105,19 +143,35 @@ def _metres(units: str, *, where: str) -> Conversion:
 
 
 def _found(config: GebcoConfig) -> tuple[str, int]:
-    """Place and year of the one file. Raises InputError for none, several editions, or several regions of one."""
-    # The type identifier grid (TID) says where each depth comes from: it lies beside the elevation and is none.
-    files = [(file, match) for file, match in matching(config, NAME) if "_tid" not in match["rest"].lower()]
+    """Place and year of the one file.
+
+    Raises InputError for none, for several editions, and for several regions of one.
+    """
+    # The type identifier grid (TID) says where each depth comes from: it lies beside the elevation
+    # and is none.
+    files = [
+        (file, match)
+        for file, match in matching(config, NAME)
+        if "_tid" not in match["rest"].lower()
+    ]
     netcdf = [(file, match) for file, match in files if match["end"].lower() == "nc"]
     if not netcdf:
         rasters = f" but {files[0][0]}" if files else ""
-        raise InputError(f"{config.where}: found no GEBCO file{rasters}, expected GEBCO_{{year}}.nc or "
-                         f"{REGIONAL}; get the NetCDF file or correct `path`")
+        raise InputError(
+            f"{config.where}: found no GEBCO file{rasters}, expected GEBCO_{{year}}.nc or "
+            f"{REGIONAL}; get the NetCDF file or correct `path`"
+        )
     if len(netcdf) > 1:
         listed = ", ".join(file for file, _ in netcdf)
         editions = {(match["year"], "sub_ice" in match["rest"].lower()) for _, match in netcdf}
-        fault = "files of several editions" if len(editions) > 1 else "files of one edition, which are not joined"
-        raise InputError(f"{config.where}: found {len(netcdf)} GEBCO {fault} ({listed}), expected one file; set `path` "
-                         "to the one to use, or download the region as one")
+        fault = (
+            "files of several editions"
+            if len(editions) > 1
+            else "files of one edition, which are not joined"
+        )
+        raise InputError(
+            f"{config.where}: found {len(netcdf)} GEBCO {fault} ({listed}), expected one file; set `path` "
+            "to the one to use, or download the region as one"
+        )
     [(url, match)] = netcdf
     return url, int(match["year"])

@@ -50,17 +50,25 @@ BASE_MAP = re.compile(r"base-?_?map", re.IGNORECASE)
 BASE_YEARS = {"1": 2015}
 """Year of the base map of a version."""
 
-BASE_MAP_WORDS = "a base map of another kind: part of the change into and out of it is no change of the land"
+BASE_MAP_WORDS = (
+    "a base map of another kind: part of the change into and out of it is no change of the land"
+)
 
 ABOUT = About(
     title="HILDA+ global land use change 1960-2020 and its extension to 1899",
     doi="10.1594/PANGAEA.974335",
     licence="CC-BY-4.0",
     url="https://doi.pangaea.de/10.1594/PANGAEA.974335 (v2), https://doi.pangaea.de/10.1594/PANGAEA.921846 (v1)",
-    files=("hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif", "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
-           "hildaplus_vGLOB-1.0-f_states.nc", "hildaplus_GLOB-2-0_states.nc"),
-    values="0.01 degrees; codes " + " ".join(str(c) for c in HILDA.known()) + "; a map a year without gaps; in "
-           "version 1 that of 2015 is ..._GLOB-v1-0_base-map_wgs84-nn.tif",
+    files=(
+        "hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif",
+        "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
+        "hildaplus_vGLOB-1.0-f_states.nc",
+        "hildaplus_GLOB-2-0_states.nc",
+    ),
+    values="0.01 degrees; codes "
+    + " ".join(str(c) for c in HILDA.known())
+    + "; a map a year without gaps; in "
+    "version 1 that of 2015 is ..._GLOB-v1-0_base-map_wgs84-nn.tif",
 )
 
 
@@ -118,31 +126,53 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
     Raises InputError where files are lacking, of two versions, unreadable, on different grids, not in EPSG:4326, or
     where a year of the run is missing between others or there twice.
     """
-    found = {version: matching(config, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()}
+    found = {
+        version: matching(config, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()
+    }
     kinds = [kind for kind, files in found.items() if files]
     if len(kinds) != 1 or len(found["nc"]) > 1:
-        some = [files[0][0] for files in found.values() if files] + [file for file, _ in found["nc"][1:]]
-        raise InputError(f"{config.where}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
-                         f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` to one "
-                         "of them")
+        some = [files[0][0] for files in found.values() if files] + [
+            file for file, _ in found["nc"][1:]
+        ]
+        raise InputError(
+            f"{config.where}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
+            f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` to one "
+            "of them"
+        )
 
     [kind] = kinds
     if kind == "nc":
         [(url, match)] = found["nc"]
         version, steps = match[1], _netcdf_steps(url, run_years)
     else:
-        version, steps = kind.removeprefix("v"), _raster_steps(found[kind], run_years, where=config.where)
+        version, steps = (
+            kind.removeprefix("v"),
+            _raster_steps(found[kind], run_years, where=config.where),
+        )
     used = list({file.url: file for file, _ in steps.values()}.values())
     grid = shared_grid(used)
     other_kind = _base_maps(steps, version)
-    return Hilda(name="hilda", about=ABOUT, grid=grid, variables=(STATE,), years=tuple(steps), steps=steps,
-                 rules=(*_rules(used, grid), *(f"{year} is {words}" for year, words in other_kind.items())),
-                 files=tuple(url for f in used for url in f.urls), stored=(_stored(used),), other_kind=other_kind)
+    return Hilda(
+        name="hilda",
+        about=ABOUT,
+        grid=grid,
+        variables=(STATE,),
+        years=tuple(steps),
+        steps=steps,
+        rules=(*_rules(used, grid), *(f"{year} is {words}" for year, words in other_kind.items())),
+        files=tuple(url for file in used for url in file.urls),
+        stored=(_stored(used),),
+        other_kind=other_kind,
+    )
 
 
-def _raster_steps(found: Sequence[tuple[str, re.Match[str]]], run_years: range, *,
-                  where: str) -> dict[int, tuple[Raster | NetcdfFile, int]]:
-    """The map of each year of the run, in order; no other year is opened, so others may be lacking or there twice."""
+def _raster_steps(
+    found: Sequence[tuple[str, re.Match[str]]], run_years: range, *, where: str
+) -> dict[int, tuple[Raster | NetcdfFile, int]]:
+    """The map of each year of the run, in order.
+
+    No other file is opened, so other years may be lacking or there twice.
+    """
     maps = map_series([(int(match[1]), url) for url, match in found], run_years, where=where)
     for raster in maps.values():
         require_one_band(raster)
@@ -153,17 +183,24 @@ def _netcdf_steps(url: str, run_years: range) -> dict[int, tuple[Raster | Netcdf
     file = inspect_netcdf(url)
     file.require(VARIABLE)
     if file.variables[VARIABLE].packing != (1, 0):
-        raise InputError(f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class codes")
+        raise InputError(
+            f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class codes"
+        )
     held = file.years
     shared = shared_years(held, run_years, where=url)
     check_series([year for year in held if year in shared], where=url)
     return {year: (file, i) for i, year in enumerate(held) if year in shared}
 
 
-def _base_maps(steps: Mapping[int, tuple[Raster | NetcdfFile, int]], version: str) -> dict[int, str]:
-    """Years whose map is of another kind, in words: that of the version, and what its file is called."""
-    return {year: BASE_MAP_WORDS for year, (file, _) in steps.items()
-            if year == BASE_YEARS.get(version) or BASE_MAP.search(file.urls[0].rpartition("/")[2])}
+def _base_maps(
+    steps: Mapping[int, tuple[Raster | NetcdfFile, int]], version: str
+) -> dict[int, str]:
+    """Years whose map is of another kind, in words: that of the version, and by its file's name."""
+    return {
+        year: BASE_MAP_WORDS
+        for year, (file, _) in steps.items()
+        if year == BASE_YEARS.get(version) or BASE_MAP.search(file.urls[0].rpartition("/")[2])
+    }
 
 
 def _stored(files: Sequence[Raster | NetcdfFile]) -> Stored:
@@ -176,7 +213,9 @@ def _stored(files: Sequence[Raster | NetcdfFile]) -> Stored:
 def _rules(files: Sequence[Raster | NetcdfFile], grid: Grid) -> tuple[str, ...]:
     rules = ["codes 40-45 read as 44 forest, 23 and 24 as 22 cropland", *turned(files)]
     stored = _stored(files)
-    rules += [f"the file's no-data value {f:g} read as 99" for f in stored.fills if f not in HILDA.known()]
+    rules += [
+        f"the file's no-data value {f:g} read as 99" for f in stored.fills if f not in HILDA.known()
+    ]
     if "float" in stored.dtype and not np.isnan(stored.fills).any():
         rules.append("NaN read as 99, no data")
     if abs(grid.step / STEP - 1) < 1e-4:

@@ -1,11 +1,12 @@
 """Units of input variables: what a file declares, turned into the unit in which luray stores it.
 
-pint knows the units and how they convert. What is here is how files write them: CF forms such as `kg m-3` and
-`degrees_north`, words such as `per cent`, and spelling in capitals.
+pint knows the units and how they convert. What is here is how files write them: CF forms such as
+`kg m-3` and `degrees_north`, words such as `per cent`, and spelling in capitals.
 
-Three kinds of number that CF calls dimensionless are kept apart, because taking one for another is a wrong map:
-ratios (1, %), plane angles (degrees, radians) and counts (people). Only a bare 1 may stand for a count. So units are
-compared by the root units that they are made of, in which pint keeps the radian and the count, not by dimension.
+Three kinds of number that CF calls dimensionless are kept apart, because taking one for another is a
+wrong map: ratios (1, %), plane angles (degrees, radians) and counts (people). Only a bare 1 may stand
+for a count. So units are compared by the root units that they are made of, in which pint keeps the
+radian and the count, not by dimension.
 """
 
 import re
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
     from pint import Quantity, UnitRegistry
     from pint.facets.plain import PlainUnit
 
-NO_UNIT = ("1", "1.0", "-", "none", "unitless", "dimensionless", "nondimensional", "fraction", "ratio", "proportion")
+NO_UNIT = (
+    "1",
+    "1.0",
+    "-",
+    "none",
+    "unitless",
+    "dimensionless",
+    "nondimensional",
+    "fraction",
+    "ratio",
+    "proportion",
+)
 """How files say that a number has no unit, in lower case."""
 
 DEFINITIONS = (
@@ -41,11 +53,21 @@ RATIOS = ("percent", "permille", "ppm")
 SPELLINGS = (
     (r"^per ?cent(age)?$|^pct$", "percent"),
     (r"^per mille?$", "permille"),
-    (r"^(numbers?|counts?) of (people|persons|inhabitants|individuals)$|^numbers?$|^individuals$", "person"),
-    (r"^deg\.$|^deg(ree)?s?[ _]?(north|east|south|west|true|[nesw])$|^deg(ree)?s? (clockwise )?from (true )?north$",
-     "degree"),
-    (r"^(us|u\.s\.) survey (foot|feet)$|^(us|u\.s\.)[-_ ]?(ft|foot|feet)$|^(ft|foot|feet)[-_ ]?\(?us\)?$",
-     "survey_foot"),
+    (
+        r"^(numbers?|counts?) of (people|persons|inhabitants|individuals)$"
+        r"|^numbers?$|^individuals$",
+        "person",
+    ),
+    (
+        r"^deg\.$|^deg(ree)?s?[ _]?(north|east|south|west|true|[nesw])$"
+        r"|^deg(ree)?s? (clockwise )?from (true )?north$",
+        "degree",
+    ),
+    (
+        r"^(us|u\.s\.) survey (foot|feet)$|^(us|u\.s\.)[-_ ]?(ft|foot|feet)$"
+        r"|^(ft|foot|feet)[-_ ]?\(?us\)?$",
+        "survey_foot",
+    ),
 )
 """Whole units in words that pint does not know, and what they are; capitals do not count."""
 
@@ -62,7 +84,10 @@ BARE_NUMBER = re.compile(r"[-+\d.eE^*/() ]+")
 """A number in place of a unit: nobody can tell what 100 or 2015 means."""
 
 ENDLESS = re.compile(r"(?:\*\*|\^)(?!\s*[-+]?\d(?![\d.]|\s*(?:\*\*|\^)))|\)\s*(?:\*\*|\^)")
-"""Powers of more than one digit, and powers of powers: no unit has them, and `9^9^9` would be computed for ever."""
+"""Powers of more than one digit, and powers of powers.
+
+No unit has them, and `9^9^9` would be computed for ever.
+"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +122,8 @@ def conversion(found: str, expected: str, *, where: str) -> Conversion:
     Parameters
     ----------
     found : str
-        The unit that the file declares; empty where it declares none, which is taken for `expected`.
+        The unit that the file declares; empty where it declares none, which is taken for
+        `expected`.
     expected : str
         The unit in which luray stores the variable; `person` for a count of people.
     where : str
@@ -129,8 +155,10 @@ def conversion(found: str, expected: str, *, where: str) -> Conversion:
     target = _read(expected)
     quantity = None if target is None else _of_kind(found, target)
     if target is None or quantity is None:
-        raise InputError(f"{where} is in {found!r}, expected {expected} or a unit that converts to it; correct the "
-                         "units attribute or convert the values")
+        raise InputError(
+            f"{where} is in {found!r}, expected {expected} or a unit that converts to it; "
+            "correct the units attribute or convert the values"
+        )
 
     zero = _registry().Quantity(0, quantity.units).to(target.units)
     factor = float((quantity.to(target.units).magnitude - zero.magnitude) / target.magnitude)
@@ -142,7 +170,7 @@ def conversion(found: str, expected: str, *, where: str) -> Conversion:
 
 
 def _of_kind(found: str, target: "Quantity[Any]") -> "Quantity[Any] | None":
-    """The quantity of a declared unit that is made of the same root units as `target`, None where there is none.
+    """The quantity of a declared unit with the root units of `target`, None where there is none.
 
     Case is kept first, because `Mg` is no `mg`; `FEET` and `M` are read in lower case.
     """
@@ -172,7 +200,10 @@ def _root(quantity: "Quantity[Any]") -> "PlainUnit":
 
 
 def _read(unit: str) -> "Quantity[Any] | None":
-    """A unit as pint reads it once its spelling is pint's; None for what is no unit, or a bare number other than 1."""
+    """A unit as pint reads it once its spelling is pint's.
+
+    None for what is no unit, or a bare number other than 1.
+    """
     unit = PER_CELL.sub("", unit)
     if unit.lower() in NO_UNIT:
         return _registry().Quantity(1, "dimensionless")
@@ -186,9 +217,13 @@ def _read(unit: str) -> "Quantity[Any] | None":
         return None
 
     try:
-        quantity = _registry().Quantity(1, unit) if _is_plain(unit) else _registry().parse_expression(unit)
+        quantity = (
+            _registry().Quantity(1, unit) if _is_plain(unit) else _registry().parse_expression(unit)
+        )
         quantity.to_root_units()
-    except Exception:  # pint's parser raises whatever Python's tokens lead it to: here all of it means "no unit"
+    except (
+        Exception
+    ):  # pint's parser raises whatever Python's tokens lead it to: here all of it means "no unit"
         return None
     return quantity if hasattr(quantity, "dimensionality") else None
 
@@ -200,12 +235,17 @@ def _is_plain(unit: str) -> bool:
 
 @cache
 def _registry() -> "UnitRegistry[Any]":
-    """pint's registry, made on first use: it takes half a second. Fractions keep a foot at 0.3048 exactly."""
+    """pint's registry, made on first use, which takes half a second.
+
+    Fractions keep a foot at 0.3048 exactly.
+    """
     from fractions import Fraction
 
     import pint
 
-    registry: UnitRegistry[Any] = pint.UnitRegistry(non_int_type=Fraction, on_redefinition="ignore", cache_folder=None)
+    registry: UnitRegistry[Any] = pint.UnitRegistry(
+        non_int_type=Fraction, on_redefinition="ignore", cache_folder=None
+    )
     for definition in DEFINITIONS:
         registry.define(definition)
     return registry

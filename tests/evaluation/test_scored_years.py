@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.evaluation.years import scored_years
+from luray.evaluation.scored_years import scored_years
 
 
 def test_a_base_map_and_the_year_after_it_are_left_out_in_the_direction_of_travel():
