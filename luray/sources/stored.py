@@ -26,8 +26,13 @@ def _stored(name: str, files: Sequence[NetcdfFile | RasterFile], *, dtypes: Iter
 
 
 def turned(files: Iterable[NetcdfFile | RasterFile]) -> tuple[str, ...]:
-    """What is done to bring the files onto luray's grids, each thing once, in words."""
-    return tuple(dict.fromkeys(rule for file in files for rule in file.layout.rules))
+    """What is done to bring the files onto luray's grids and years, each thing once, in words."""
+    rules: list[str] = []
+    for file in files:
+        rules.extend(file.layout.rules)
+        if isinstance(file, NetcdfFile):
+            rules.extend(file.time_rules)
+    return tuple(dict.fromkeys(rules))
 
 
 def _each(words: Iterable[str]) -> str:
