@@ -147,7 +147,8 @@ class TimeUnits:
         units = f"{self.unit} since {self.epoch}"
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", cftime.CFWarning)
                 moments = cftime.num2date(
                     times, units, self.calendar, only_use_cftime_datetimes=True
                 )
