@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import aiohttp
@@ -29,7 +29,7 @@ from luray.sources.absent import FILL_ATTRIBUTES, Index, require_chunks
 from luray.sources.base import Asset, FilesConfig, InputError, equals
 from luray.sources.layout import Layout, layout_of_axes, require_same
 from luray.sources.stores import is_store, open_dataset, open_group, values_of
-from luray.sources.years import years_of
+from luray.sources.years import resolve_years
 from luray.storage import RefusedError, filesystem, is_local, public
 from luray.windows import Box
 
@@ -214,6 +214,8 @@ class NetcdfFile:
     times: tuple[float, ...]
     time_attrs: Mapping[str, Any]
     variables: Mapping[str, Field]
+    time_bounds: tuple[tuple[float, ...], ...] | None = None
+    """Start and end of each time step, None where the file has none."""
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -222,16 +224,47 @@ class NetcdfFile:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """What is done to bring it onto luray's grids, in words."""
-        return self.layout.rules
+        """What is done to bring it onto luray's grids and years, in words."""
+        return (*self.layout.rules, *self.time_rules)
 
     @property
     def years(self) -> tuple[int, ...]:
         """Year of each time step. Raises InputError for a time axis that has none."""
+        years, _ = self._resolved_years
+        return years
+
+    @property
+    def time_rules(self) -> tuple[str, ...]:
+        """How years were told where stamps alone would mislead, in words; else empty."""
+        try:
+            _, rules = self._resolved_years
+        except InputError:
+            return ()
+        return rules
+
+    @cached_property
+    def _resolved_years(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
         if not self.time_axis:
             raise InputError(f"{self.url}: has no time dimension, expected one of {TIME_NAMES}")
-        return years_of(np.array(self.times), units=str(self.time_attrs.get("units", "")),
-                        calendar=str(self.time_attrs.get("calendar", "standard")), where=self.url)
+        times = np.array(self.times)
+        axis = self.variables.get(self.time_axis)
+        if axis is not None and axis.packing != (1, 0):
+            raise InputError(
+                f"{self.url}: the time axis is packed with scale_factor or add_offset, expected "
+                "plain numbers; unpack it"
+            )
+        if axis is not None and any(equals(times, fill).any() for fill in axis.fills):
+            raise InputError(
+                f"{self.url}: the time axis has gaps (its declared missing value), expected a "
+                "number for every step; fill them in"
+            )
+        return resolve_years(
+            times,
+            units=str(self.time_attrs.get("units", "")),
+            calendar=str(self.time_attrs.get("calendar", "standard")),
+            where=self.url,
+            bounds=None if self.time_bounds is None else np.array(self.time_bounds),
+        )
 
     def require(self, *names: str) -> None:
         """Raise InputError unless the file has these variables on its grid."""
@@ -275,9 +308,39 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         _require_degrees(data, (lat, lon), where=url)
         layout = layout_of_axes(data[lat].values.astype(float), data[lon].values.astype(float), where=url)
         times, time_attrs = ((), {}) if time not in data.variables else (data[time].values.tolist(), data[time].attrs)
+        time_bounds = _time_bounds(data, time_attrs, where=url)
         fields = {str(name): Field(tuple(map(str, variable.dims)), str(variable.dtype), dict(variable.attrs))
                   for name, variable in data.variables.items()}
-        return NetcdfFile(url, layout, (lat, lon), time, tuple(times), dict(time_attrs), fields)
+        return NetcdfFile(
+            url, layout, (lat, lon), time, tuple(times), dict(time_attrs), fields, time_bounds
+        )
+
+
+def _time_bounds(
+    data: xr.Dataset, time_attrs: Mapping[str, Any], *, where: str
+) -> tuple[tuple[float, ...], ...] | None:
+    """Start and end of each time step, None where the axis names no bounds or they are absent.
+
+    LUH2 v2f names bounds that its files do not have.
+    """
+    name = str(time_attrs.get("bounds") or time_attrs.get("climatology") or "")
+    if name not in data.variables:
+        return None
+    bounds = data[name]
+    for attribute in ("units", "calendar"):
+        own = str(bounds.attrs.get(attribute, "")).strip()
+        of_axis = str(time_attrs.get(attribute, "")).strip()
+        if own and own.lower() != of_axis.lower():
+            raise InputError(
+                f"{where}: time bounds {name} have the {attribute} {own!r}, expected {of_axis!r} "
+                "as their axis has; give both the same"
+            )
+    if bounds.ndim != 2:
+        raise InputError(
+            f"{where}: time bounds {name} have the dimensions {bounds.dims}, expected steps and "
+            "two edges; correct them or take the attribute `bounds` away"
+        )
+    return tuple(map(tuple, bounds.values.tolist()))
 
 
 def _require_degrees(data: xr.Dataset, axes: tuple[str, str], *, where: str) -> None:

@@ -1,26 +1,42 @@
-"""LUH2 land-use states: v2h (850-2015, `states.nc`) and v2f (2015-2100, one file a scenario), joined at 2015.
+"""Land-use states of LUH2 and LUH3: a history and a scenario, joined where the scenario begins.
+
+LUH2: v2h (850-2015, `states.nc`) and v2f (2015-2100, one file a scenario, and to 2300). LUH3: a
+history (850-2024) and scenarios from 2020 or later, with one state more.
 
 Shapes: S states, H W box. Fractions are of the whole cell; with `icwtr` (ice and water) they
 sum to 1.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from luray.grid import Grid
 from luray.schema import F32, Variable
-from luray.sources.base import About, Described, FilesConfig, InputError, Request, Source, refuse_cells
+from luray.sources.base import (
+    About,
+    Described,
+    FilesConfig,
+    InputError,
+    Request,
+    Source,
+    held_years,
+    refuse_cells,
+)
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only, shared_grid, unpack
-from luray.sources.layout import require_lattice
+from luray.sources.layout import require_lattice, require_same
 from luray.sources.stored import stored_netcdf, turned
-from luray.sources.years import check_series, span
+from luray.sources.years import check_series, held_by, hold_rules, span
 from luray.windows import Box
 
 JOIN = 2015
-"""First year that is read from v2f."""
+"""First year of LUH2's scenarios."""
 
 STEP = 0.25
 FILL = 1e20
@@ -49,29 +65,74 @@ blurs with unmanaged grass: compare changes, not levels.
 OPTIONAL = ("pltns",)
 """States that only LUH3 has."""
 
-HISTORY = r"(?:states\.nc|multiple-states_input4MIPs_landState_CMIP_[^/]*\.nc)"
-FUTURE = r"multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-[A-Za-z]+-(ssp\d+)-[^/]*_gn_2015-2100\.nc"
+ESGF = "multiple-states_input4MIPs_landState"
+
+HISTORY = (
+    rf"(?:states\.nc|{ESGF}_CMIP_[^/]*\.nc"
+    rf"|{ESGF}_ScenarioMIP_UofMD-landState-(?:[a-z]+-)?2-[^/_]*-h_[^/]*\.nc)"
+)
+"""The past: v2h as luh.umd.edu names it, v2h and LUH3 as ESGF does (v2h under either MIP)."""
+
+FUTURE = (
+    rf"{ESGF}_ScenarioMIP_UofMD-(?:landState-)?(?:[A-Z]\w*-)?"
+    r"(ssp\d+(?=-2-)|[a-z]\w*(?=-3-))-(\d)-[^/_]*_gn_(\d{4})-(\d{4})\.nc"
+)
+"""A scenario: its name, version of LUH, first and last year; v2f has 2015-2100 and 2100-2300."""
+
 STATIC = r"(?:staticData_quarterdeg\.nc|multiple-(?:static|fixed)_input4MIPs_landState_[^/]*\.nc)"
+
+VERSION = re.compile(r"UofMD-(?:landState-)?(?:[A-Za-z]\w*-)*(\d)-\d")
+"""Version of LUH in an ESGF name."""
+
+SCENARIO = re.compile(r"ScenarioMIP_UofMD-(?:landState-)?(?:[A-Z]\w*-)?([a-z]\w*)-\d-")
+"""Scenario in an ESGF name."""
 
 ABOUT = About(
     title="LUH2: Harmonization of global land use change and management, 850-2100",
     doi="10.22033/ESGF/input4MIPs.10454",
     licence="CC-BY-SA-4.0",
     url="https://luh.umd.edu/data.shtml (v2f: https://doi.org/10.22033/ESGF/input4MIPs.10468)",
-    files=("states.nc", "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{IAM}-{ssp}-2-1-f_gn_2015-2100.nc",
-           "staticData_quarterdeg.nc"),
-    values="0.25 degrees; fractions 0..1 of the cell, 1e20 missing; the 12 states and icwtr sum to 1",
+    files=(
+        "states.nc",
+        f"{ESGF}_ScenarioMIP_UofMD-{{IAM}}-{{ssp}}-2-1-f_gn_2015-2100.nc",
+        "staticData_quarterdeg.nc",
+        f"{ESGF}_CMIP_UofMD-landState-3-1-1_gn_0850-2024.nc",
+        f"{ESGF}_ScenarioMIP_UofMD-landState-{{vl,l,ml,m,h,hl,...}}-3-1-1_gn_2022-2100.nc",
+        "multiple-static_input4MIPs_landState_CMIP_UofMD-landState-3-1-1_gn.nc",
+    ),
+    values="0.25 degrees; fractions 0..1 of the cell, 1e20 missing; the 12 states (13 in LUH3) "
+    "and icwtr sum to 1",
     ranges={"": "0..1"},
 )
 
 
+ABOUT_LUH3 = replace(
+    ABOUT,
+    title="LUH3: Harmonization of global land use change and management for CMIP7",
+    doi="",
+    url="https://luh.umd.edu (ESGF, input4MIPs: source UofMD-landState-3-*)",
+)
+
+
 class Luh2Config(FilesConfig):
-    """Where the LUH2 files are, and how far the states of a cell may miss 1 - icwtr before it is refused."""
+    """Where the files of LUH2 or LUH3 are, and what is refused.
+
+    `closure_tolerance` is how far the states of a cell may miss 1 - icwtr. `max_held_years` is how
+    many years of the run, which no file has, may hold the states of another year: the last one
+    before them, or the first of all. It is 0: LUH has every year, so that a file is lacking.
+    """
 
     about: ClassVar[About] = ABOUT
+    holds: ClassVar[bool] = True
     by_scenario: ClassVar[bool] = True
     kind: Literal["luh2"]
     closure_tolerance: float = 1e-3
+    max_held_years: int = Field(default=0, ge=0)
+
+    @property
+    def gaps(self) -> Literal["refused", "held"]:
+        """What is done with years that are missing within a file."""
+        return "held" if self.max_held_years else "refused"
 
     @property
     def declared(self) -> tuple[Variable, ...]:
@@ -88,6 +149,8 @@ class Luh2(Described):
     """Land-use states as fractions of the 0.25 degree cell, one variable a state."""
 
     static: NetcdfFile
+    static_offset: tuple[int, int]
+    """Row and column in the static file's grid of the first cell of the states."""
     steps: Mapping[int, tuple[NetcdfFile, int]]
     """File and time index of each year."""
     tolerance: float
@@ -99,123 +162,399 @@ class Luh2(Described):
         names = tuple(v.name for v in self.variables)
         raw = file.read(names, box, **{file.time_axis: index})
         where = f"{file.url}, year {year}"
-        states_SHW = np.stack([self._fractions(values, file, name, box, f"{where}, {name}")
-                               for name, values in zip(names, raw, strict=True)])
-        [raw_water] = self.static.read(("icwtr",), box)
-        water_HW = self._fractions(raw_water, self.static, "icwtr", box, f"{self.static.url}, icwtr")
+        states_SHW = np.stack(
+            [
+                self._fractions(values, file, name, box, f"{where}, {name}")
+                for name, values in zip(names, raw, strict=True)
+            ]
+        )
+        row, col = self.static_offset
+        static_box = Box(box.row + row, box.col + col, box.height, box.width)
+        [raw_water] = self.static.read(("icwtr",), static_box)
+        water_HW = self._fractions(
+            raw_water, self.static, "icwtr", box, f"{self.static.url}, icwtr"
+        )
         return self._close(states_SHW, np.nan_to_num(water_HW, nan=1.0), box, where)
 
-    def _fractions(self, raw: NDArray[Any], file: NetcdfFile, name: str, box: Box, where: str) -> F32:
+    def _fractions(
+        self, raw: NDArray[Any], file: NetcdfFile, name: str, box: Box, where: str
+    ) -> F32:
         """Values in 0..1 with NaN where the file says missing; what lies outside by rounding is cut."""
         values_HW = unpack(raw, file.variables[name], fills=(FILL,))
         written = raw.astype(np.float64)
         undeclared = np.isnan(written) & (not any(np.isnan(f) for f in file.variables[name].fills))
-        stray = undeclared | np.isinf(values_HW) | (values_HW < -self.tolerance) | (values_HW > 1 + self.tolerance)
-        refuse_cells(stray, written, grid=self.grid, box=box, where=where, found="are no fractions",
-                     expected="fractions of the cell between 0 and 1; get the file again")
+        stray = (
+            undeclared
+            | np.isinf(values_HW)
+            | (values_HW < -self.tolerance)
+            | (values_HW > 1 + self.tolerance)
+        )
+        refuse_cells(
+            stray,
+            written,
+            grid=self.grid,
+            box=box,
+            where=where,
+            found="are no fractions",
+            expected="fractions of the cell between 0 and 1; get the file again",
+        )
         return values_HW.clip(0, 1)
 
     def _close(self, states_SHW: F32, water_HW: F32, box: Box, where: str) -> F32:
         """States that sum to 1 - icwtr: 0 over water, missing on land where all are, scaled within the tolerance."""
         gaps_HW = np.isnan(states_SHW).sum(axis=0)
         partly = (gaps_HW > 0) & (gaps_HW < len(states_SHW))
-        refuse_cells(partly, gaps_HW, grid=self.grid, box=box, where=where, found="lack some states but not all",
-                     expected="all states or none; get the file again")
+        refuse_cells(
+            partly,
+            gaps_HW,
+            grid=self.grid,
+            box=box,
+            where=where,
+            found="lack some states but not all",
+            expected="all states or none; get the file again",
+        )
         missing_HW = gaps_HW > 0
         land_HW = 1 - water_HW.astype(np.float64)
         total_HW = np.nan_to_num(states_SHW).sum(axis=0, dtype=np.float64)
         error_HW = np.where(missing_HW, 0, total_HW - land_HW)
-        refuse_cells(np.abs(error_HW) > self.tolerance, error_HW, grid=self.grid, box=box, where=where,
-                     found="have states that do not sum to 1 - icwtr (value: the difference)",
-                     expected=f"a difference of at most {self.tolerance}; the states and {self.static.url} do not "
-                              "belong together, or the file is damaged")
+        refuse_cells(
+            np.abs(error_HW) > self.tolerance,
+            error_HW,
+            grid=self.grid,
+            box=box,
+            where=where,
+            found="have states that do not sum to 1 - icwtr (value: the difference)",
+            expected=f"a difference of at most {self.tolerance}; the states and "
+            f"{self.static.url} do not belong together, or the file is damaged",
+        )
         scale_HW = np.divide(land_HW, total_HW, out=np.zeros_like(land_HW), where=total_HW > 0)
         closed_SHW: F32 = (np.nan_to_num(states_SHW) * scale_HW).astype(np.float32)
         closed_SHW[:, missing_HW & (land_HW > self.tolerance)] = np.nan
         return closed_SHW
 
 
+@dataclass(frozen=True)
+class Published:
+    """A file with what its published name says."""
+
+    url: str
+    name: str
+    version: int
+    """2 or 3; 0 where the name does not say."""
+    first: int = 0
+    """First year of a scenario's file."""
+    last: int = 0
+
+
 def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
-    """LUH2 for a run: v2h up to 2014 and the scenario's v2f from 2015; v2h alone serves a run that ends by 2015.
+    """Open LUH2 or LUH3 for a run: the history, and from where the scenario begins the scenario.
 
-    Raises InputError where a file, a year or a state is lacking, or the files do not lie on one 0.25 degree lattice.
+    A run that ends by the scenario's first year has the history alone. The extension of a scenario
+    serves the years after the scenario's last.
+
+    Parameters
+    ----------
+    config : Luh2Config
+        Where the files are, and what is refused.
+    run_years : range
+        Years of the run.
+    scenario : str
+        The scenario as the names of its files have it: ssp245 of LUH2, vl of LUH3.
+
+    Raises
+    ------
+    InputError
+        Where a file, a year or a state is lacking, where files of LUH2 and LUH3 would meet, and
+        where files do not lie on one 0.25 degree lattice.
     """
-    late = [y for y in run_years if y >= JOIN]
-    needs_future = late != [] and late != [JOIN]
-    history = inspect_netcdf(_history(config)) if run_years.start < JOIN or not needs_future else None
-    future = inspect_netcdf(_future(config, scenario)) if needs_future else None
-    parts = [p for p in (history, future) if p is not None]
-    static = inspect_netcdf(only([f for f, _ in matching(config, STATIC)], path=config.where,
-                                 expected="LUH2 static file (staticData_quarterdeg.nc, for icwtr)"))
-    static.require("icwtr")
+    futures, version = _open_scenario(config, run_years, scenario)
+    history = _open_history(config, run_years, scenario, futures=futures, version=version)
+    parts = [*([history.file] if history else []), *futures]
+    version = history.version if history else version
+    static, static_rules = _open_static(config, scenario, version=version)
+
     states = _states(parts)
-    grid = shared_grid([*parts, static])
+    grid = shared_grid(parts)
     require_lattice(grid, where=parts[0].url, step=STEP)
-    steps = _steps(history, future, run_years)
-    return Luh2(name="luh2", about=ABOUT, grid=grid, variables=_variables(states), years=tuple(run_years),
-                rules=(_join(history, future, scenario), *turned([*parts, static]),
-                       *_rules(states, config.closure_tolerance)),
-                stored=tuple(replace(stored_netcdf(s, parts), turned=turned([*parts, static])) for s in states),
-                static=static, files=(*(p.url for p in parts), static.url), steps=steps,
-                places={y: (file.url, i) for y, (file, i) in steps.items()}, tolerance=config.closure_tolerance)
+    static_offset = _offset_in(static, grid, where=parts[0].url)
+
+    steps = _steps(history.file if history else None, futures, gaps=config.gaps)
+    held = _held(steps, parts, config, run_years, scenario, has_scenario=bool(futures))
+    run_steps = {year: steps[held.get(year, year)] for year in run_years}
+    places = {year: (file.url, index) for year, (file, index) in run_steps.items()}
+    changes = turned([*parts, static])
+    return Luh2(
+        name="luh2",
+        about=ABOUT_LUH3 if version == 3 else ABOUT,
+        grid=grid,
+        variables=_variables(states),
+        years=tuple(run_years),
+        rules=(
+            _join(history, futures, scenario, version=version),
+            *hold_rules(held),
+            *changes,
+            *_rules(states, config.closure_tolerance),
+            *static_rules,
+        ),
+        stored=tuple(replace(stored_netcdf(state, parts), turned=changes) for state in states),
+        static=static,
+        static_offset=static_offset,
+        files=(*(part.url for part in parts), static.url),
+        steps=run_steps,
+        held=held_years(places),
+        places=places,
+        tolerance=config.closure_tolerance,
+    )
 
 
-def _history(config: Luh2Config) -> str:
-    return only([f for f, _ in matching(config, HISTORY)], path=config.where, expected="LUH2 v2h file (states.nc)")
+def _published(config: Luh2Config, pattern: str) -> list[tuple[Published, re.Match[str]]]:
+    """Files of a pattern with what their names say, sorted by name."""
+    files = []
+    for url, match in matching(config, pattern):
+        name = match[0].strip("/")
+        version = VERSION.search(name)
+        files.append((Published(url, name, int(version[1]) if version else 0), match))
+    return files
 
 
-def _future(config: Luh2Config, scenario: str) -> str:
-    found = matching(config, FUTURE)
-    held = sorted({m[1] for _, m in found})
-    return only([f for f, m in found if m[1] == scenario], path=config.where,
-                expected=f"LUH2 v2f file of scenario {scenario!r} ({ABOUT.files[1]}; scenarios there: "
-                         f"{held or 'none'})")
+def _open_scenario(
+    config: Luh2Config, run_years: range, scenario: str
+) -> tuple[list[NetcdfFile], int]:
+    """Files of the scenario that the run needs, in order, and their version; none for the past."""
+    files = []
+    for file, match in _published(config, FUTURE):
+        if match[1] == scenario:
+            files.append(replace(file, first=int(match[3]), last=int(match[4])))
+    files.sort(key=lambda file: file.first)
+
+    for file, following in pairwise(files):
+        if following.first < file.last:
+            only(
+                [file.url, following.url],
+                path=config.where,
+                expected=f"LUH states of scenario {scenario!r} in the same years",
+            )
+    # The first year of a scenario or of its extension is in the file before it, too.
+    last = run_years[-1]
+    needed = [file for file in files if file.first < last]
+    return [inspect_netcdf(file.url) for file in needed], needed[0].version if needed else 0
+
+
+@dataclass(frozen=True)
+class History:
+    """The opened file of the past, and which LUH it is of."""
+
+    file: NetcdfFile
+    name: str
+    version: int
+
+
+def _open_history(
+    config: Luh2Config,
+    run_years: range,
+    scenario: str,
+    *,
+    futures: list[NetcdfFile],
+    version: int,
+) -> History | None:
+    """The file of the past, None where the scenario serves the whole run.
+
+    `version` is that of the scenario, 0 where the run has none.
+    """
+    first = run_years[0]
+    begins = futures[0].years[0] if futures else run_years.stop
+    if first >= begins:
+        return None
+    files = [file for file, _ in _published(config, HISTORY)]
+    if not files:
+        if futures and begins - first <= config.max_held_years:
+            return None
+        if not futures and first >= JOIN and _scenarios(config):
+            raise _no_scenario(config, scenario)
+    fitting = _of_version(files, version, config=config, what="history")
+    expected = "LUH2 v2h file (states.nc) or LUH3 history (..._CMIP_UofMD-landState-3-*_gn_*.nc)"
+    url = only([file.url for file in fitting], path=config.where, expected=expected)
+
+    [published] = [file for file in fitting if file.url == url]
+    file = inspect_netcdf(url)
+    plantations = "pltns" in file.variables
+    history = History(file, published.name, published.version or (3 if plantations else 2))
+    if version and history.version != version:
+        raise _mixed(config, f"{url} is of LUH{history.version}", version)
+    return history
+
+
+def _of_version(
+    files: list[Published], version: int, *, config: Luh2Config, what: str
+) -> list[Published]:
+    """Files of a version of LUH; where there are none, those whose name names no version.
+
+    All files for version 0. Raises InputError where there are only those of another version.
+    """
+    if not version:
+        return files
+    exact = [file for file in files if file.version == version]
+    nameless = [file for file in files if file.version == 0]
+    fitting = exact or nameless if version == 3 else [*exact, *nameless]
+    if files and not fitting:
+        raise _mixed(config, f"the {what} {files[0].url} is of LUH{files[0].version}", version)
+    return fitting
+
+
+def _mixed(config: Luh2Config, found: str, version: int) -> InputError:
+    return InputError(
+        f"{config.where}: {found}, expected LUH{version} as the other files of the run; history, "
+        "scenario and static file must be of one LUH: get them or correct `scenario`"
+    )
+
+
+def _open_static(
+    config: Luh2Config, scenario: str, *, version: int
+) -> tuple[NetcdfFile, tuple[str, ...]]:
+    """The file with icwtr, and a rule where its name does not say that it is of LUH3.
+
+    LUH3 may have one beside each scenario: that of the history is taken, else the scenario's own.
+    """
+    files = [file for file, _ in _published(config, STATIC)]
+    fitting = _of_version(files, version, config=config, what="static file")
+    scenarios = {file.url: SCENARIO.search(file.name) for file in fitting}
+    for wanted in ("", scenario):
+        own = [url for url, match in scenarios.items() if (match[1] if match else "") == wanted]
+        if own and version == 3:
+            fitting = [file for file in fitting if file.url in own]
+            break
+    url = only(
+        [file.url for file in fitting],
+        path=config.where,
+        expected="LUH2 static file (staticData_quarterdeg.nc, for icwtr)",
+    )
+    static = inspect_netcdf(url)
+    static.require("icwtr")
+    [name] = [file.name for file in fitting if file.url == url]
+    borrowed = version == 3 and VERSION.search(name) is None
+    return static, ((f"icwtr of LUH3's states is from {name}",) if borrowed else ())
+
+
+def _offset_in(static: NetcdfFile, grid: Grid, *, where: str) -> tuple[int, int]:
+    """Row and column of the states' first cell in a static file that may cover more than they."""
+    larger = static.layout.grid
+    try:
+        row, col = larger.offset_of(grid)
+        inside = min(row, col) >= 0
+        inside &= row + grid.n_lat <= larger.n_lat and col + grid.n_lon <= larger.n_lon
+    except ValueError:
+        inside = False
+    if not inside:
+        require_same(grid, larger, where=where, other_where=static.url)
+    return row, col
+
+
+def _scenarios(config: Luh2Config) -> list[str]:
+    return sorted({match[1] for _, match in _published(config, FUTURE)})
+
+
+def _no_scenario(config: Luh2Config, scenario: str) -> InputError:
+    there = _scenarios(config) or "none"
+    return InputError(
+        f"{config.where}: found no LUH2 v2f file of scenario {scenario!r} ({ABOUT.files[1]}; LUH3: "
+        f"{ABOUT.files[4]}; scenarios there: {there}); get the file or correct `path` or `scenario`"
+    )
 
 
 def _states(parts: list[NetcdfFile]) -> tuple[str, ...]:
     """States that every file has: the twelve, and the optional ones that are in all of them."""
     for part in parts:
-        part.require(*(s for s in STATES if s not in OPTIONAL))
-    held = [{s for s in OPTIONAL if s in part.variables} for part in parts]
-    if held[0] != held[-1]:
-        raise InputError(f"{parts[-1].url}: states {sorted(held[-1])} beside the twelve, expected {sorted(held[0])} as "
-                         f"in {parts[0].url}; history and scenario must be of one LUH version")
-    return tuple(s for s in STATES if s not in OPTIONAL or s in held[0])
+        part.require(*(state for state in STATES if state not in OPTIONAL))
+    first = {state for state in OPTIONAL if state in parts[0].variables}
+    for part in parts[1:]:
+        there = {state for state in OPTIONAL if state in part.variables}
+        if there != first:
+            raise InputError(
+                f"{part.url}: states {sorted(there)} beside the twelve, expected {sorted(first)} "
+                f"as in {parts[0].url}; history and scenario must be of one LUH version"
+            )
+    return tuple(state for state in STATES if state not in OPTIONAL or state in first)
 
 
 def _variables(states: tuple[str, ...]) -> tuple[Variable, ...]:
-    return tuple(Variable(name=s, role="forcing", units="1", long_name=f"fraction of {STATES[s][0]}",
-                          classes=STATES[s][1]) for s in states)
+    return tuple(
+        Variable(
+            name=state,
+            role="forcing",
+            units="1",
+            long_name=f"fraction of {STATES[state][0]}",
+            classes=STATES[state][1],
+        )
+        for state in states
+    )
 
 
-def _steps(history: NetcdfFile | None, future: NetcdfFile | None,
-           run_years: range) -> dict[int, tuple[NetcdfFile, int]]:
-    """File and time index of each year of the run; where both files have 2015, the scenario's wins."""
+def _steps(
+    history: NetcdfFile | None, futures: list[NetcdfFile], *, gaps: Literal["refused", "held"]
+) -> dict[int, tuple[NetcdfFile, int]]:
+    """File and time index of each year: the scenario's from its first one, the history's before."""
     steps: dict[int, tuple[NetcdfFile, int]] = {}
-    for part, years in ((history, range(850, JOIN + 1)), (future, range(JOIN, 3000))):
-        if part is not None:
-            held = part.years
-            check_series(held, where=part.url)
-            steps |= {y: (part, i) for i, y in enumerate(held) if y in years and y in run_years}
-    lacking = set(run_years) - set(steps)
-    if lacking:
-        names = ", ".join(p.url for p in (history, future) if p is not None)
-        raise InputError(f"{names}: years {span(lacking)} of the run are not there; shorten the run's years or get the "
-                         "files")
+    for part in futures:
+        check_series(part.years, where=part.url, gaps=gaps)
+        for index, year in enumerate(part.years):
+            steps.setdefault(year, (part, index))
+    begins = min(steps, default=None)
+    if history is not None:
+        check_series(history.years, where=history.url, gaps=gaps)
+        for index, year in enumerate(history.years):
+            if begins is None or year < begins:
+                steps[year] = (history, index)
     return steps
 
 
-def _join(history: NetcdfFile | None, future: NetcdfFile | None, scenario: str) -> str:
+def _held(
+    steps: Mapping[int, tuple[NetcdfFile, int]],
+    parts: list[NetcdfFile],
+    config: Luh2Config,
+    run_years: range,
+    scenario: str,
+    *,
+    has_scenario: bool,
+) -> dict[int, int]:
+    """Years of the run that no file has, with the year that each holds.
+
+    Raises InputError where they are more than the configuration lets be held.
+    """
+    held = held_by(steps, run_years)
+    if len(held) <= config.max_held_years:
+        return held
+    if not has_scenario and max(held) > max(JOIN - 1, *steps):
+        raise _no_scenario(config, scenario)
+    names = ", ".join(part.url for part in parts)
+    raise InputError(
+        f"{names}: years {span(held)} of the run are not there, expected at most "
+        f"{config.max_held_years} to be held; shorten the run's years or get the files, or set "
+        f"max_held_years = {len(held)}"
+    )
+
+
+def _join(
+    history: History | None, futures: list[NetcdfFile], scenario: str, *, version: int
+) -> str:
     """Which file serves which years, in words."""
-    if future is None:
-        return "all years from v2h (states.nc)"
-    return f"v2h up to {JOIN - 1}, v2f {scenario} from {JOIN}" if history else f"v2f {scenario} from {JOIN}"
+    past, future = ("v2h", "v2f") if version == 2 else ("LUH3 history", "LUH3")
+    if not futures:
+        assert history is not None
+        return f"all years from {past} ({history.name})"
+    begins = futures[0].years[0]
+    words = [f"{future} {scenario} from {begins}"]
+    if history:
+        words.insert(0, f"{past} up to {min(begins - 1, history.file.years[-1])}")
+    for before, extension in pairwise(futures):
+        words.append(f"its extension from {max(before.years[-1] + 1, extension.years[0])}")
+    return ", ".join(words)
 
 
 def _rules(states: tuple[str, ...], tolerance: float) -> tuple[str, ...]:
     return (
         "missing (1e20) is 0 over water, missing over land",
-        f"states scaled to sum to 1 - icwtr where they miss it by at most {tolerance:g}; refused beyond",
+        f"states scaled to sum to 1 - icwtr where they miss it by at most {tolerance:g}; refused "
+        "beyond",
         "secma and secmb left out: they are no areas",
         *(["LUH3's pltns read as a state"] if "pltns" in states else []),
     )

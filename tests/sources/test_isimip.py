@@ -2,6 +2,7 @@
 
 import pickle
 
+import h5py
 import numpy as np
 import pytest
 
@@ -66,7 +67,7 @@ def test_counts_become_density_and_years_before_the_first_hold_it(round_2b):
         assert got.dtype == np.float32
         np.testing.assert_allclose(got[0], density(held, ssp), rtol=1e-5)
     np.testing.assert_array_equal(source.read(1900, Box(2, 1, 2, 3)), source.read(1900, EVERYTHING)[:, 2:4, 1:4])
-    assert "years 1850-1860 hold 1861" in source.rules
+    assert "years 1850-1860 (11) hold 1861" in source.rules
     assert "round 2b: counts divided by the cell's area in km2" in source.rules
     assert len(source.files) == 2
 
@@ -201,3 +202,116 @@ def test_half_a_cell_off_is_refused(tmp_path):
     write(tmp_path / HIST_2B, [1861], grid=Grid(61.25, 10, 0.5, 4, 4))
     with pytest.raises(InputError, match=r"shifted by 0\.500 of a cell"):
         open_(tmp_path, range(1861, 1862))
+
+
+def write_3(path, name, years, ssp=0):
+    """A file of rounds 3a and 3b, whose days count from noon of 1 January 1850."""
+    days = np.array([(np.datetime64(f"{y}-01-01") - np.datetime64("1850-01-01")).astype(int) for y in years], float)
+    clock = {"units": "days since 1850-1-1 12:00:00", "calendar": "proleptic_gregorian"}
+    return write_nc(path / name, {
+        **axes(GRID), "time": (("time",), days, clock),
+        "total-population": (("time", "lat", "lon"), np.stack([counts(y, ssp) for y in years]),
+                             {"units": "1", "_FillValue": np.float32(1e20)})})
+
+
+PAST_3A = {"population_histsoc_30arcmin_annual_1850_1900.nc": range(1850, 1901),
+           "population_histsoc_30arcmin_annual_1901_2021.nc": range(1901, 2022)}
+
+
+def test_the_future_of_3b_wins_over_the_past_of_3a(tmp_path):
+    for name, years in PAST_3A.items():
+        write_3(tmp_path, name, years)
+    write_3(tmp_path, "population_ssp2_30arcmin_annual_2015_2100.nc", range(2015, 2101), ssp=2)
+    source = open_(tmp_path, range(1850, 2101))
+    for year, ssp in ((1850, 0), (1900, 0), (1901, 0), (2014, 0), (2015, 2), (2021, 2), (2100, 2)):
+        np.testing.assert_allclose(source.read(year, EVERYTHING)[0], density(year, ssp), rtol=1e-5)
+    assert "SSP 2 from 2015, the past before it: both have years from 2015" in source.rules
+    assert "round 3a and 3b: counts divided by the cell's area in km2" in source.rules
+    assert source.held == {}
+
+
+@pytest.mark.parametrize("names", [PAST_3A, {"population_histsoc_30arcmin_annual_1850_2021.nc": range(1850, 2022)}])
+def test_the_past_of_3a_reaches_to_2021(tmp_path, names):
+    for name, years in names.items():
+        write_3(tmp_path, name, years)
+    source = open_(tmp_path, range(1990, 2022), "historical")
+    np.testing.assert_allclose(source.read(2021, EVERYTHING)[0], density(2021), rtol=1e-5)
+    assert "round 3a: counts divided by the cell's area in km2" in source.rules
+    with pytest.raises(InputError, match="no population for years 2022-2030 with SSP 2"):
+        open_(tmp_path, range(1990, 2031))
+
+
+def test_the_pasts_of_3a_and_3b_are_refused(tmp_path):
+    for name, years in {**PAST_3A, "population_histsoc_30arcmin_annual_1901_2014.nc": range(1901, 2015)}.items():
+        write_3(tmp_path, name, years)
+    with pytest.raises(InputError, match="years 1901-2014 are also in"):
+        open_(tmp_path, range(1990, 2010))
+
+
+@pytest.mark.parametrize(("years", "lacking"), [(range(2000, 2011), "2000-2005"), (range(1850, 2011), "1850-2005"),
+                                                (range(1850, 1856), "1850-1855")])
+def test_a_file_of_the_past_that_lacks_is_named(round_2b, years, lacking):
+    (round_2b / HIST_2B).unlink()
+    with pytest.raises(InputError, match=f"no population for years {lacking} with SSP 2.*get the file") as refused:
+        open_(round_2b, years)
+    if years[-1] >= 1861:
+        assert HIST_2B in str(refused.value)
+
+
+def test_the_first_file_of_round_3_is_not_held_for(tmp_path):
+    write_3(tmp_path, "population_histsoc_30arcmin_annual_1901_2014.nc", range(1901, 2015))
+    with pytest.raises(InputError, match=r"years 1895-1900 .*population_histsoc_30arcmin_annual_1850_1900\.nc"):
+        open_(tmp_path, range(1895, 1911))
+
+
+def test_years_held_are_bounded(round_2b):
+    with pytest.raises(InputError, match=r"no population for years 1849-1860.*max_held_years = 12"):
+        open_(round_2b, range(1849, 1871))
+    with pytest.raises(InputError, match="no population for years 1850-1860"):
+        open_(round_2b, range(1850, 1871), max_held_years=10)
+    wider = open_(round_2b, range(1849, 1871), max_held_years=12)
+    np.testing.assert_allclose(wider.read(1849, EVERYTHING)[0], density(1861), rtol=1e-5)
+    assert "years 1849-1860 (12) hold 1861" in wider.rules
+
+
+def test_years_after_the_end_are_held_when_a_run_says_so(round_2b):
+    with pytest.raises(InputError, match="no population for years 2101-2102"):
+        open_(round_2b, range(2090, 2103))
+    with pytest.raises(InputError, match="no population for years 2101-2102"):
+        open_(round_2b, range(2090, 2103), max_held_years=1)
+    source = open_(round_2b, range(2090, 2103), max_held_years=2)
+    np.testing.assert_allclose(source.read(2102, EVERYTHING)[0], density(2100, 2), rtol=1e-5)
+    assert "years 2101-2102 (2) hold 2100" in source.rules
+    assert source.held == {2101: 2100, 2102: 2100}
+
+
+def test_years_within_a_file_are_held_when_a_run_says_so(round_2b):
+    write(round_2b / HIST_2B, [1861, 1862, 1864])
+    source = open_(round_2b, range(1861, 1865), max_held_years=1)
+    np.testing.assert_allclose(source.read(1863, EVERYTHING)[0], density(1862), rtol=1e-5)
+    assert "years 1863 (1) hold 1862" in source.rules
+
+
+def test_a_real_mean_over_years_is_refused(realdata, tmp_path):
+    """The mean of 1986-2005 that cdo made, under the name of an annual file."""
+    given = realdata / "isimip2b_population/population_histsoc_0p5deg_annual_1986_2005_timmean.nc4"
+    (tmp_path / "population_histsoc_0p5deg_annual_1986-2005.nc4").symlink_to(given)
+    with pytest.raises(InputError, match="covers 1986-01-01 to 2005-01-01, expected one calendar year; a mean over"):
+        open_(tmp_path, range(1995, 1996))
+
+
+def test_real_counts_of_people_are_read_in_place(realdata, tmp_path):
+    """The same numbers on the time axis of a year: every cell as an independent reading has it."""
+    given = realdata / "isimip2b_population/population_histsoc_0p5deg_annual_1986_2005_timmean.nc4"
+    with h5py.File(given) as file:
+        people, lat, lon = (file[name][...] for name in ("number_of_people", "lat", "lon"))
+    write_nc(tmp_path / "population_histsoc_0p5deg_annual_1986-2005.nc4", {
+        "lat": (("lat",), lat, {"units": "degrees_north"}), "lon": (("lon",), lon, {"units": "degrees_east"}),
+        "time": (("time",), np.array([135.0]), {"units": "years since 1860-1-1 12:00:00"}),
+        "number_of_people": (("time", "lat", "lon"), people, {"units": "1", "_FillValue": np.float32(1e20)})})
+    source = open_(tmp_path, range(1995, 1996))
+    got = source.read(1995, Box(0, 0, 360, 720))[0]
+    south, north = np.radians(lat - 0.25), np.radians(lat + 0.25)
+    area = 6371.007181**2 * np.radians(0.5) * (np.sin(north) - np.sin(south))
+    np.testing.assert_allclose(got, people[0] / area[:, None], rtol=1e-5)
+    assert lat[0] > lat[-1]

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import rasterio
 
 from luray.grid import Grid
 from luray.sources import InputError
@@ -21,8 +22,8 @@ def write(path, folder, zones=ZONES, name="koppen_geiger_0p01.tif", step=0.01, *
     return write_tif(path / folder / name, zones, **{"north": 50, "west": 10, "step": step, **options})
 
 
-def open_(path, years, scenario="ssp245"):
-    return open_koppen(KoppenConfig(kind="koppen", path=str(path)), run_years=years, scenario=scenario)
+def open_(path, years, scenario="ssp245", **options):
+    return open_koppen(KoppenConfig(kind="koppen", path=str(path), **options), run_years=years, scenario=scenario)
 
 
 def full(path, scenarios=("ssp245", "ssp585")):
@@ -54,8 +55,8 @@ def test_every_year_has_the_map_of_the_rule(tmp_path):
     assert first == {1850: 1, 1901: 1, 1930: 1, 1931: 2, 1990: 3, 1991: 4, 2020: 4, 2021: 4, 2040: 4, 2041: 5, 2070: 5,
                      2071: 1, 2100: 1}
     assert [r for r in source.rules if "hold" in r] == [
-        "years 1850-1900 hold the map of 1901-1930", "years 2021-2040 hold the map of 1991-2020",
-        "years 2100 hold the map of 2071-2099"]
+        "years 1850-1900 (51) hold the map of 1901-1930", "years 2021-2040 (20) hold the map of 1991-2020",
+        "years 2100 (1) hold the map of 2071-2099"]
     assert period_of(1700) == (1901, 1930)
 
 
@@ -138,3 +139,120 @@ def test_half_a_cell_off_is_refused(tmp_path):
     write(tmp_path, "1991_2020", west=10.005)
     with pytest.raises(InputError, match=r"shifted by 0\.500 of a cell"):
         open_(tmp_path, range(2000, 2001))
+
+
+@pytest.mark.parametrize("name", ["koppen_geiger_0p1.tif", "koppen_geiger_0p00833333.tif", "koppen_geiger_0p01.tif"])
+def test_folders_may_have_hyphens_and_maps_any_cell_size(tmp_path, name):
+    step = {"0p1": 0.1, "0p00833333": 1 / 120, "0p01": 0.01}[name[14:-4]]
+    for folder in ("1991-2020", "2041-2070/ssp245", "2071_2099/ssp245"):
+        write(tmp_path, folder, name=name, step=step)
+    source = open_(tmp_path, range(1991, 2101))
+    assert source.grid == Grid(50, 10, step, 1, 31)
+    assert source.read(2050, EVERYTHING)[0, 0].tolist() == MAIN
+
+
+def test_a_period_under_both_spellings_is_there_twice(tmp_path):
+    write(tmp_path, "1991-2020")
+    write(tmp_path, "1991_2020")
+    with pytest.raises(InputError, match="are maps of one period"):
+        open_(tmp_path, range(2000, 2001))
+
+
+@pytest.mark.parametrize(("years", "beyond", "needed"), [
+    (range(1849, 1911), "1849", 52), (range(2090, 2111), "2101-2110", 11), (range(1800, 1911), "1800-1849", 101)])
+def test_years_beyond_the_published_gaps_are_held_when_a_run_says_so(tmp_path, years, beyond, needed):
+    full(tmp_path)
+    with pytest.raises(InputError, match=rf"years {beyond} lie in no period .*max_held_years = {needed}$"):
+        open_(tmp_path, years)
+    with pytest.raises(InputError, match="lie in no period"):
+        open_(tmp_path, years, max_held_years=needed - 1)
+    assert any(f"({needed}) hold" in rule for rule in open_(tmp_path, years, max_held_years=needed).rules)
+
+
+def test_no_year_is_held_when_a_run_says_so(tmp_path):
+    full(tmp_path)
+    with pytest.raises(InputError, match=r"years 2021-2025 lie in no period .*at most 0 of them"):
+        open_(tmp_path, range(2000, 2026), max_held_years=0)
+    assert open_(tmp_path, range(2000, 2021), max_held_years=0).held.keys() >= {2001}
+
+
+def test_a_map_that_lacks_is_held_for_when_a_run_says_so(tmp_path):
+    for folder in ("1901_1930", "1961_1990"):
+        write(tmp_path, folder)
+    with pytest.raises(InputError, match=r"no Koeppen-Geiger map .* for 1931_1960"):
+        open_(tmp_path, range(1920, 1980), max_held_years=29)
+    source = open_(tmp_path, range(1920, 1980), max_held_years=30)
+    assert "years 1931-1960 (30) hold the map of 1901-1930" in source.rules
+
+
+def test_another_scenarios_maps_are_read_when_a_run_says_so(tmp_path):
+    full(tmp_path)
+    config = KoppenConfig(kind="koppen", path=str(tmp_path), scenario="ssp585")
+    source = open_koppen(config, run_years=range(2030, 2060), scenario="vl")
+    assert int(source.read(2050, Box(0, 0, 1, 1))[0, 0, 0]) == 2
+    assert "maps of ssp585 read for scenario vl" in source.rules
+    past = open_koppen(config, run_years=range(2000, 2030), scenario="vl")
+    assert not any("read for scenario" in rule for rule in past.rules)
+
+
+def beck_2018(path):
+    """The archive of 2018 with its maps of confidence; the first cell tells present from future."""
+    for period, zone in (("present", 1), ("future", 4)):
+        zones = ZONES.copy()
+        zones[0, 0] = zone
+        for size, step in (("0p0083", 1 / 120), ("0p083", 1 / 12)):
+            write(path, "Beck_KG_V1", zones, name=f"Beck_KG_V1_{period}_{size}.tif", step=step)
+            write(path, "Beck_KG_V1", zones + 60, name=f"Beck_KG_V1_{period}_conf_{size}.tif", step=step)
+    return path
+
+
+def test_the_maps_of_2018_serve_their_two_periods(tmp_path):
+    beck_2018(tmp_path)
+    present = open_(tmp_path, range(1980, 2017))
+    assert present.grid.step == 1 / 120
+    assert present.read(1980, EVERYTHING)[0, 0].tolist() == [1, *MAIN[1:]]
+    assert not any("hold" in rule or "scenario" in rule for rule in present.rules)
+    future = open_(tmp_path, range(2071, 2101), "ssp585")
+    assert future.read(2100, EVERYTHING)[0, 0].tolist() == [2, *MAIN[1:]]
+    assert "maps of rcp85 read for scenario ssp585" in future.rules
+    assert "2018" in future.about.url
+
+
+def test_the_future_of_2018_is_rcp85_alone(tmp_path):
+    beck_2018(tmp_path)
+    with pytest.raises(InputError, match="for 2071_2100/ssp245; maps there: 1980_2016, 2071_2100/rcp85"):
+        open_(tmp_path, range(2071, 2101), "ssp245")
+
+
+def test_years_around_the_maps_of_2018_are_held_when_a_run_says_so(tmp_path):
+    beck_2018(tmp_path)
+    with pytest.raises(InputError, match=r"years 2017-2070 lie in no period of Beck et al\. 2018"):
+        open_(tmp_path, range(1980, 2101), "ssp585")
+    source = open_(tmp_path, range(1979, 2101), "ssp585", max_held_years=55)
+    held = [rule for rule in source.rules if "hold" in rule]
+    assert held == ["years 1979, 2017-2070 (55) hold the map of 1980-2016"]
+
+
+def test_maps_of_two_editions_are_refused(tmp_path):
+    beck_2018(tmp_path)
+    write(tmp_path, "1991_2020")
+    with pytest.raises(InputError, match=r"found maps of Beck et al\. 2023 and Beck et al\. 2018, expected"):
+        open_(tmp_path, range(2000, 2001))
+
+
+def test_real_maps_of_2023_are_read_in_place(realdata):
+    """Every cell of each map as rasterio reads it, zone by zone."""
+    folder = realdata / "koppen_geiger_beck2023"
+    group_of_zone = np.array(MAIN, np.uint8)
+    for scenario in ("ssp126", "ssp245", "ssp585"):
+        source = open_(folder, range(1991, 2101), scenario)
+        assert source.grid == Grid(90, -180, 0.1, 1800, 3600)
+        for year, place in ((1991, "1991_2020"), (2030, "1991_2020"), (2041, f"2041_2070/{scenario}"),
+                            (2100, f"2071_2099/{scenario}")):
+            with rasterio.open(folder / place / "koppen_geiger_0p1.tif") as raster:
+                zones = raster.read(1)
+            np.testing.assert_array_equal(source.read(year, Box(0, 0, 1800, 3600))[0], group_of_zone[zones])
+    with pytest.raises(InputError, match="for 1961_1990; maps there: 1991_2020, 2041_2070/ssp126"):
+        open_(folder, range(1990, 2000))
+    with pytest.raises(InputError, match="for 2041_2070/ssp370"):
+        open_(folder, range(2000, 2050), "ssp370")

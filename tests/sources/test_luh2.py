@@ -2,6 +2,7 @@
 
 import pickle
 
+import h5py
 import numpy as np
 import pytest
 
@@ -360,8 +361,6 @@ def test_a_year_of_a_long_file_is_read_without_the_rest(tmp_path, monkeypatch):
     write_states(tmp_path / "states.nc", fields, grid=grid)
     write_static(tmp_path / "staticData_quarterdeg.nc", water, grid)
     source = open_(tmp_path, range(850, 1150))
-    import h5py
-
     read = []
     original = h5py.Dataset.__getitem__
 
@@ -373,3 +372,222 @@ def test_a_year_of_a_long_file_is_read_without_the_rest(tmp_path, monkeypatch):
     monkeypatch.setattr(h5py.Dataset, "__getitem__", counting)
     source.read(1000, Box(3, 3, 5, 5))
     assert sum(n for name, n in read if name[1:] in TWELVE) == 12 * 25 * 4
+
+
+V2H_ESGF = "multiple-states_input4MIPs_landState_{}_gn_0850-2015.nc"
+V2F = "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{}_gn_{}.nc"
+LUH3_HISTORY = "multiple-states_input4MIPs_landState_CMIP_UofMD-landState-3-1-1_gn_0850-2024.nc"
+LUH3_STATIC = "multiple-static_input4MIPs_landState_CMIP_UofMD-landState-3-1-1_gn.nc"
+THIRTEEN = (*TWELVE, "pltns")
+
+
+def luh3_scenario(name, first, last=2100, version="3-1-1"):
+    return V2F.format(f"landState-{name}-{version}", f"{first}-{last}")
+
+
+def write_luh3(path, name, fields, first):
+    """States as LUH3 has them: days of years of 365 days, which LUH3 counts from 850."""
+    n_years = len(fields["primf"])
+    days = (np.arange(first, first + n_years) - 850) * 365.0
+    return write_states(path / name, fields, units="days since {}-1-1", years=days)
+
+
+@pytest.fixture
+def luh3(tmp_path):
+    """History of 2000-2024 and two scenarios, which begin in 2022 and 2023."""
+    fields = {"history": states(25, 1, THIRTEEN), "vl": states(79, 2, THIRTEEN), "hl": states(78, 3, THIRTEEN)}
+    write_luh3(tmp_path, LUH3_HISTORY, fields["history"], 2000)
+    write_luh3(tmp_path, luh3_scenario("vl", 2022), fields["vl"], 2022)
+    write_luh3(tmp_path, luh3_scenario("hl", 2023, version="3-1"), fields["hl"], 2023)
+    write_static(tmp_path / LUH3_STATIC)
+    return tmp_path, fields
+
+
+def thirteen(fields, index):
+    return np.stack([np.where(fields[n][index] > 1, 0, fields[n][index]) for n in THIRTEEN])
+
+
+@pytest.mark.parametrize(("scenario", "begins"), [("vl", 2022), ("hl", 2023)])
+def test_luh3_is_joined_where_its_scenario_begins(luh3, scenario, begins):
+    path, fields = luh3
+    source = open_(path, range(2000, 2101), scenario=scenario)
+    for year in (2000, begins - 1):
+        np.testing.assert_allclose(source.read(year, EVERYTHING), thirteen(fields["history"], year - 2000), atol=1e-6)
+    for year in (begins, 2024, 2100):
+        np.testing.assert_allclose(source.read(year, EVERYTHING), thirteen(fields[scenario], year - begins), atol=1e-6)
+    assert f"LUH3 history up to {begins - 1}, LUH3 {scenario} from {begins}" in source.rules
+    assert source.about.title.startswith("LUH3")
+    assert source.held == {}
+
+
+def test_a_run_that_ends_where_the_scenario_begins_has_the_history_alone(luh3):
+    path, fields = luh3
+    source = open_(path, range(2010, 2023), scenario="vl")
+    np.testing.assert_allclose(source.read(2022, EVERYTHING), thirteen(fields["history"], 22), atol=1e-6)
+    assert f"all years from LUH3 history ({LUH3_HISTORY})" in source.rules
+    past = open_(path, range(2010, 2025), scenario="historical")
+    np.testing.assert_allclose(past.read(2024, EVERYTHING), thirteen(fields["history"], 24), atol=1e-6)
+    with pytest.raises(InputError, match=r"of scenario 'historical'.*scenarios there: \['hl', 'vl'\]"):
+        open_(path, range(2010, 2026), scenario="historical")
+
+
+def test_luh2_and_luh3_in_one_folder_are_chosen_by_the_scenario(luh3, world):
+    path, fields = luh3
+    _, past, future = world
+    three = open_(path, range(2010, 2031), scenario="vl")
+    assert all("landState-3" in file or "landState-vl-3" in file for file in three.files[1:])
+    two = open_(path, range(2010, 2031), scenario="ssp245")
+    np.testing.assert_allclose(two.read(2020, EVERYTHING), dry(future, 5), atol=1e-6)
+    np.testing.assert_allclose(two.read(2010, EVERYTHING), dry(past, 161), atol=1e-6)
+    assert {variable.name for variable in three.variables} - {variable.name for variable in two.variables} == {"pltns"}
+    with pytest.raises(InputError, match="found 2 files that are LUH2 v2h file"):
+        open_(path, range(2005, 2012), scenario="historical")
+    assert fields
+
+
+@pytest.mark.parametrize("lacking", [LUH3_HISTORY, LUH3_STATIC])
+def test_luh2_is_not_put_beside_luh3(luh3, lacking):
+    path, fields = luh3
+    (path / lacking).unlink()
+    if lacking == LUH3_HISTORY:
+        write_states(path / "states.nc", states(1166, 5))
+        found = "states.nc is of LUH2, expected LUH3"
+    else:
+        write_static(path / "multiple-static_input4MIPs_landState_CMIP_UofMD-landState-2-1-h_gn.nc")
+        found = "the static file .* is of LUH2, expected LUH3"
+    with pytest.raises(InputError, match=found):
+        open_(path, range(2010, 2031), scenario="vl")
+    assert fields
+
+
+def test_luh3_history_is_not_put_before_luh2_scenarios(luh3):
+    path, _ = luh3
+    write_states(path / FUTURE, states(86, 2), epoch=2015)
+    with pytest.raises(InputError, match=r"the history .*3-1-1_gn_0850-2024\.nc is of LUH3, expected LUH2"):
+        open_(path, range(2010, 2031), scenario="ssp245")
+
+
+def test_the_plain_static_file_may_close_luh3(luh3):
+    """It is one of both versions; what does not belong together does not sum to 1 - icwtr."""
+    path, _ = luh3
+    (path / LUH3_STATIC).rename(path / "staticData_quarterdeg.nc")
+    source = open_(path, range(2010, 2031), scenario="vl")
+    assert "icwtr of LUH3's states is from staticData_quarterdeg.nc" in source.rules
+    assert source.read(2020, EVERYTHING).shape == (13, 3, 4)
+
+
+def test_of_several_static_files_of_luh3_the_historys_is_read(luh3):
+    path, _ = luh3
+    for scenario in ("vl", "hl"):
+        other = f"multiple-static_input4MIPs_landState_ScenarioMIP_UofMD-landState-{scenario}-3-1-1_gn.nc"
+        write_static(path / other, np.zeros_like(WATER))
+    assert open_(path, range(2010, 2031), scenario="vl").files[-1].endswith(LUH3_STATIC)
+    (path / LUH3_STATIC).unlink()
+    assert "landState-vl-3" in open_(path, range(2010, 2031), scenario="vl").files[-1]
+
+
+def test_a_gap_between_history_and_scenario_is_refused_or_held(luh3):
+    path, fields = luh3
+    write_luh3(path, LUH3_HISTORY, {name: values[:20] for name, values in fields["history"].items()}, 2000)
+    with pytest.raises(InputError, match=r"years 2020-2021 of the run are not there, .*set max_held_years = 2"):
+        open_(path, range(2010, 2031), scenario="vl")
+    with pytest.raises(InputError, match="years 2020-2021 of the run are not there"):
+        open_(path, range(2010, 2031), scenario="vl", max_held_years=1)
+    source = open_(path, range(2010, 2031), scenario="vl", max_held_years=2)
+    np.testing.assert_array_equal(source.read(2021, EVERYTHING), source.read(2019, EVERYTHING))
+    assert source.held == {2020: 2019, 2021: 2019}
+    assert "years 2020-2021 (2) hold 2019" in source.rules
+    assert "LUH3 history up to 2019, LUH3 vl from 2022" in source.rules
+
+
+def test_years_at_both_ends_and_within_count_as_held(tmp_path):
+    past = states(4)
+    write_states(tmp_path / "states.nc", past, years=[10, 11, 13, 14])
+    write_static(tmp_path / "staticData_quarterdeg.nc")
+    source = open_(tmp_path, range(858, 867), max_held_years=5)
+    held = "years 858-859 (2) hold 860", "years 862 (1) hold 861", "years 865-866 (2) hold 864"
+    assert set(held) <= set(source.rules)
+    np.testing.assert_allclose(source.read(858, EVERYTHING), dry(past, 0), atol=1e-6)
+    np.testing.assert_allclose(source.read(862, EVERYTHING), dry(past, 1), atol=1e-6)
+    np.testing.assert_allclose(source.read(866, EVERYTHING), dry(past, 3), atol=1e-6)
+    with pytest.raises(InputError, match="years 858-859, 862, 865-866"):
+        open_(tmp_path, range(858, 867), max_held_years=4)
+
+
+@pytest.mark.parametrize("name", ["CMIP_UofMD-landState-2-1-h", "ScenarioMIP_UofMD-landState-base-2-1-h",
+                                  "ScenarioMIP_UofMD-landState-high-2-1-h"])
+def test_v2h_is_found_under_its_esgf_names(world, name):
+    path, past, future = world
+    (path / "v2h/states.nc").rename(path / V2H_ESGF.format(name))
+    source = open_(path, range(1850, 2031))
+    np.testing.assert_allclose(source.read(2014, EVERYTHING), dry(past, 165), atol=1e-6)
+    np.testing.assert_allclose(source.read(2015, EVERYTHING), dry(future, 0), atol=1e-6)
+    assert "v2h up to 2014, v2f ssp245 from 2015" in source.rules
+
+
+def test_two_histories_are_refused(world):
+    path, past, _ = world
+    write_states(path / V2H_ESGF.format("CMIP_UofMD-landState-2-1-h"), past, first=999)
+    with pytest.raises(InputError, match="found 2 files that are LUH2 v2h file"):
+        open_(path, range(1850, 2000))
+
+
+@pytest.mark.parametrize("model", ["MESSAGE-ssp245", "landState-MESSAGE-ssp245"])
+def test_an_extension_follows_its_scenario(world, model):
+    path, _, future = world
+    later = states(201, 9)
+    (path / "v2f" / FUTURE).rename(path / "v2f" / V2F.format(f"{model}-2-1-f", "2015-2100"))
+    write_states(path / "v2f" / V2F.format(f"{model}-2-1-e", "2100-2300"), later, epoch=2100)
+    source = open_(path, range(2010, 2301))
+    np.testing.assert_allclose(source.read(2100, EVERYTHING), dry(future, 85), atol=1e-6)
+    np.testing.assert_allclose(source.read(2101, EVERYTHING), dry(later, 1), atol=1e-6)
+    np.testing.assert_allclose(source.read(2300, EVERYTHING), dry(later, 200), atol=1e-6)
+    assert "v2h up to 2014, v2f ssp245 from 2015, its extension from 2101" in source.rules
+    assert len(open_(path, range(2010, 2101)).files) == 3
+
+
+def test_two_files_of_a_scenario_and_its_years_are_refused(world):
+    path, _, future = world
+    write_states(path / "v2f" / V2F.format("AIM-ssp245-2-1-f", "2015-2100"), future, epoch=2015)
+    with pytest.raises(InputError, match="found 2 files that are LUH states of scenario 'ssp245' in the same years"):
+        open_(path, range(2010, 2031))
+
+
+def test_a_static_file_may_cover_more_than_the_states(tmp_path):
+    larger = Grid(40.5, 19.25, 0.25, 8, 9)
+    water = np.ones(larger.shape, np.float32)
+    water[2:5, 3:7] = WATER
+    past = states(1)
+    write_states(tmp_path / "states.nc", past)
+    write_static(tmp_path / "staticData_quarterdeg.nc", water, larger, turn="south")
+    source = open_(tmp_path, range(850, 851))
+    np.testing.assert_allclose(source.read(850, EVERYTHING), dry(past, 0), atol=1e-6)
+    np.testing.assert_allclose(source.read(850, Box(1, 1, 2, 3)), dry(past, 0)[:, 1:, 1:], atol=1e-6)
+
+
+def test_real_states_of_2015_and_the_real_static_file_are_read_in_place(realdata, tmp_path):
+    """The crops are one remainder in the file at hand: it is given to one of the five."""
+    with h5py.File(realdata / "luh2_states_2015/luh2_2015_europe_mediterranean.nc") as given:
+        stored = {name: given[name][...] for name in (*TWELVE, "crops_remainder") if name in given}
+        clock = {name: given["time"].attrs[name].decode() for name in ("units", "calendar")}
+        time, lat, lon = (given[name][...] for name in ("time", "lat", "lon"))
+    fields = {name: stored.get(name, np.where(stored["primf"] > 1, 1e20, 0).astype(np.float32)) for name in TWELVE}
+    fields["c3ann"] = stored["crops_remainder"]
+    write_nc(tmp_path / "states.nc", {
+        "lat": (("lat",), lat, {"units": "degrees_north"}), "lon": (("lon",), lon, {"units": "degrees_east"}),
+        "time": (("time",), time, clock),
+        **{name: (("time", "lat", "lon"), values, {"missing_value": np.float32(1e20)})
+           for name, values in fields.items()}})
+    (tmp_path / "staticData_quarterdeg.nc").symlink_to(realdata / "luh2_static_v2h/staticData_quarterdeg.nc")
+
+    source = open_(tmp_path, range(2015, 2016), scenario="historical")
+    got = source.read(2015, Box(0, 0, *source.grid.shape))
+    assert source.grid == Grid(74, -25, 0.25, 168, 296)
+
+    land = stored["primf"][0] < 1
+    with h5py.File(realdata / "luh2_static_v2h/staticData_quarterdeg.nc") as static:
+        water = static["icwtr"][...][(90 - 74) * 4 :, (180 - 25) * 4 :][:168, :296]
+    expected = np.stack([fields[name][0] for name in TWELVE]).clip(0, 1)
+    np.testing.assert_allclose(got[:, land], expected[:, land], atol=3e-6)
+    np.testing.assert_allclose(got.sum(axis=0)[land], 1 - water[land], atol=1e-6)
+    assert (got[:, ~land & (water == 1)] == 0).all()

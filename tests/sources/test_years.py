@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from luray.sources.base import InputError
-from luray.sources.years import check_series, shared_years, span, years_of
+from luray.sources.years import check_series, held_by, hold_rules, shared_years, span, years_of
 
 
 @pytest.mark.parametrize(("times", "units", "calendar", "years"), [
@@ -23,7 +23,7 @@ def test_years_of_the_published_axes(times, units, calendar, years):
     assert years_of(np.array(times, float), units=units, calendar=calendar, where="f.nc") == years
 
 
-@pytest.mark.parametrize(("times", "units"), [([0, 1], ""), ([1900.5], "year"), ([5], "months since 1900-1-1"),
+@pytest.mark.parametrize(("times", "units"), [([0, 1], ""), ([1900.5], "year"), ([5.5], "months since 1900-1-1"),
                                               ([1900], "hPa"), ([np.nan, 1], "years since 850-1-1")])
 def test_other_axes_are_refused(times, units):
     with pytest.raises(InputError, match=r"f\.nc: (time is|the time axis has gaps)"):
@@ -44,6 +44,19 @@ def test_a_broken_series_is_refused_with_its_years(years, found):
 def test_a_whole_series_passes():
     check_series([1899, 1900, 1901], where="maps")
     check_series([2020], where="maps")
+
+
+def test_a_gap_passes_where_its_years_may_be_held():
+    check_series([1900, 1902], where="maps", gaps="held")
+    with pytest.raises(InputError, match="occur more than once"):
+        check_series([1900, 1900], where="maps", gaps="held")
+
+
+def test_years_hold_the_last_before_them_else_the_first():
+    held = held_by([1861, 1862, 1865], range(1859, 1868))
+    assert held == {1859: 1861, 1860: 1861, 1863: 1862, 1864: 1862, 1866: 1865, 1867: 1865}
+    assert hold_rules(held) == ("years 1859-1860 (2) hold 1861", "years 1863-1864 (2) hold 1862",
+                                "years 1866-1867 (2) hold 1865")
 
 
 def test_years_in_words():

@@ -1,0 +1,284 @@
+"""The numbers of a NetCDF time axis as moments of a calendar.
+
+`cftime` decodes every axis that CF defines, in all of its calendars. Ours are the units that CF
+leaves open: `years since` and `months since` an epoch, in whole numbers only, and plain calendar
+years.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import cftime
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.sources.base import InputError
+
+PLAIN_UNITS = ("", "1", "a", "yr", "year", "years", "calendar year", "calendar years")
+PLAIN_RANGE = (500, 3000)
+"""Numbers that are taken for calendar years where the units name no epoch."""
+
+CALENDARS = (
+    "standard",
+    "gregorian",
+    "proleptic_gregorian",
+    "julian",
+    "noleap",
+    "365_day",
+    "all_leap",
+    "366_day",
+    "360_day",
+    "tai",
+)
+"""Calendars of CF that cftime decodes."""
+
+MONTHS: Mapping[str, int] = {
+    **dict.fromkeys(("month", "months"), 1),
+    **dict.fromkeys(("year", "years", "yr", "yrs", "common_year", "common_years"), 12),
+}
+"""Months of the units that CF leaves open."""
+
+CF_MONTHS = {("360_day", "month"), ("360_day", "months")}
+CF_YEARS = {
+    (calendar, unit)
+    for calendar in ("noleap", "365_day")
+    for unit in ("common_year", "common_years")
+}
+"""Calendars in which CF defines one of those units after all, with fractions."""
+
+SINCE = re.compile(r"\s*(\w+)\s+since\s+(\S.*?)\s*", re.IGNORECASE)
+EPOCH = re.compile(
+    r"(?P<year>[+-]?\d{1,5})(?:-(?P<month>\d{1,2})(?:-(?P<day>\d{1,2}))?)?"
+    r"(?:(?:\s+|[Tt])(?P<hour>\d{1,2})"
+    r"(?::(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?P<fraction>\.\d*)?)?)?)?"
+    r"\s*(?P<zone>Z|UTC|GMT|(?P<sign>[+-])(?P<zone_hour>\d{1,2})(?::?(?P<zone_minute>\d{2}))?)?",
+    re.IGNORECASE,
+)
+"""A date with what UDUNITS lets follow it: hours, minutes and seconds, a time zone."""
+
+NOISE = timedelta(microseconds=500)
+"""What rounding in double precision may take from midnight, and more."""
+
+WHOLE = 1e-6
+"""Largest difference from a whole number that is rounding, in years or months."""
+
+MOST_YEARS = 100_000
+"""More years since an epoch than this are no dates but missing values."""
+
+Moments = NDArray[Any]
+"""An array of `cftime.datetime`."""
+
+
+@dataclass(frozen=True)
+class TimeUnits:
+    """What the numbers of a time axis count, from when, in which calendar; see `parse_units`."""
+
+    unit: str
+    epoch: str
+    """The date that the numbers count from, empty for plain calendar years."""
+    calendar: str
+    months: int
+    """Months of the unit where it is counted, not measured; else 0."""
+    shown: str
+    """Units and calendar as the file has them, for messages."""
+    where: str
+    """The file, for messages."""
+
+    @property
+    def plain(self) -> bool:
+        """True where the numbers are calendar years."""
+        return not self.epoch
+
+    def stamps(self, times: NDArray[Any]) -> Moments:
+        """Decode the stamps of time steps.
+
+        Parameters
+        ----------
+        times : array, shape (steps,)
+            Finite numbers.
+
+        Returns
+        -------
+        array of cftime.datetime, shape (steps,)
+
+        Raises
+        ------
+        InputError
+            For parts of a year or month, dates that the calendar has not, and numbers whose
+            rounding may have carried them across a new year.
+        """
+        if self.months:
+            self._require_whole(times, times)
+            return self._count(times)
+        moments = self._decode(times)
+        if times.dtype.kind == "f":
+            self._refuse_single_precision(times, moments)
+            moments = self._without_noise(times, moments)
+        return moments
+
+    def moments(self, times: NDArray[Any]) -> Moments:
+        """Decode numbers beside which time bounds stand, or the bounds themselves, shape (steps,).
+
+        Rounding does no harm here, and a part of a year may be whole months. Else like `stamps`.
+        """
+        if self.months:
+            self._require_whole(times * self.months, times)
+            return self._count(times)
+        return self._decode(times)
+
+    def _require_whole(self, counted: NDArray[Any], times: NDArray[Any]) -> None:
+        """Raise InputError unless counts are whole numbers and `times` are dates or plain years."""
+        whole = np.abs(counted - np.round(counted)) <= WHOLE
+        low, high = PLAIN_RANGE if self.plain else (-MOST_YEARS, MOST_YEARS * 12)
+        if not whole.all() or (times < low).any() or (times > high).any():
+            raise InputError(
+                f"{self.where}: time is {times[:3].tolist()}... in {self.shown}, expected `days "
+                "since` a date, whole numbers of `years since` or `months since` one (no calendar "
+                "says how long a part of them is), or plain calendar years; correct the time axis "
+                "or its units attribute"
+            )
+
+    def _decode(self, times: NDArray[Any]) -> Moments:
+        """Moments as cftime has them; its warnings (a year 0 in a calendar without) are errors."""
+        units = f"{self.unit} since {self.epoch}"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", cftime.CFWarning)
+                moments = cftime.num2date(
+                    times, units, self.calendar, only_use_cftime_datetimes=True
+                )
+        except (ValueError, TypeError, OverflowError, cftime.CFWarning) as error:
+            raise InputError(
+                f"{self.where}: time from {times.min()} to {times.max()} in {self.shown} cannot be "
+                f"decoded ({error}), expected `days since` a date of the calendar; correct the "
+                "attributes of the time axis"
+            ) from error
+        return np.asarray(moments, object)
+
+    def _count(self, times: NDArray[Any]) -> Moments:
+        """Moments that are some years or months after the epoch: the same day and hour."""
+        start = self._start()
+        moments = []
+        for count in np.round(times.astype(np.float64) * self.months).astype(int).tolist():
+            year, month = divmod(start.year * 12 + start.month - 1 + count, 12)
+            first = start.replace(year=year, month=month + 1, day=1)
+            moments.append(first.replace(day=min(start.day, first.daysinmonth)))
+        return np.array(moments, object)
+
+    def _start(self) -> cftime.datetime:
+        """The epoch; counted years pass a year 0 in every calendar, to be as many as they say."""
+        if self.plain:
+            return cftime.datetime(0, 1, 1, calendar="proleptic_gregorian", has_year_zero=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return cftime.num2date(
+                    0,
+                    f"days since {self.epoch}",
+                    self.calendar,
+                    only_use_cftime_datetimes=True,
+                    has_year_zero=True,
+                )
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                f"{self.where}: the epoch of {self.shown} cannot be decoded ({error}), expected a "
+                "date of the calendar; correct the units attribute"
+            ) from error
+
+    def _refuse_single_precision(self, times: NDArray[Any], moments: Moments) -> None:
+        """Raise InputError for a stamp that single precision may have moved across a new year.
+
+        A stamp that is the new year itself was stored exactly.
+        """
+        single = times.astype(np.float32)
+        if not np.array_equal(single, times):
+            return
+        step = np.spacing(np.abs(single)).astype(np.float64)
+        earlier, later = self._decode(times - step), self._decode(times + step)
+        for before, moment, after in zip(earlier, moments, later, strict=True):
+            if before.year != after.year and moment != new_year(moment, moment.year):
+                raise InputError(
+                    f"{self.where}: time is stored in single precision, which cannot tell whether "
+                    f"{moment} lies in {before.year} or {after.year}, expected numbers that are "
+                    "exact; store the axis in double precision, or in days"
+                )
+
+    def _without_noise(self, times: NDArray[Any], moments: Moments) -> Moments:
+        """Moments of which those that rounding has put just before a new year are that new year.
+
+        An axis that has nothing but last moments of years may mean them: it is refused.
+        """
+        before, after = [], []
+        for i, (number, moment) in enumerate(zip(times, moments, strict=True)):
+            if moment - new_year(moment, moment.year) <= NOISE:
+                after.append(i)
+            elif number != np.floor(number) and (moment + NOISE).year != moment.year:
+                before.append(i)
+        if before and not after:
+            raise InputError(
+                f"{self.where}: time steps such as {moments[before[0]]} in {self.shown} lie less "
+                "than a millisecond before a new year: rounding of midnight or the last moment of "
+                "a year; give the axis in whole days, or with time bounds"
+            )
+        for i in before:
+            moments[i] = new_year(moments[i], (moments[i] + NOISE).year)
+        return moments
+
+
+def parse_units(units: str, calendar: str, *, where: str) -> TimeUnits:
+    """Understand the `units` and `calendar` attributes of a time axis.
+
+    Raises InputError for calendars that CF does not know, epochs that are no dates, and units that
+    are neither `<unit> since <date>` nor those of plain calendar years.
+    """
+    shown = f"units {units!r} and calendar {calendar!r}"
+    parts = SINCE.fullmatch(units)
+    if parts is None:
+        if units.strip().lower() not in PLAIN_UNITS:
+            raise InputError(
+                f"{where}: time is in units {units!r}, expected `years since`, `days since` or "
+                "plain calendar years; correct the units attribute"
+            )
+        return TimeUnits("year", "", "proleptic_gregorian", 12, shown, where)
+
+    known = calendar.strip().lower()
+    if known not in CALENDARS:
+        raise InputError(
+            f"{where}: time is in calendar {calendar!r}, expected one of {', '.join(CALENDARS)}; "
+            "correct the calendar attribute"
+        )
+    unit = parts[1].lower()
+    months = 0 if (known, unit) in CF_MONTHS | CF_YEARS else MONTHS.get(unit, 0)
+    return TimeUnits(unit, _epoch(parts[2], units, where=where), known, months, shown, where)
+
+
+def _epoch(text: str, units: str, *, where: str) -> str:
+    """The date of an epoch in a form that cftime reads to its end.
+
+    What cftime does not understand it leaves out: the hour of `1850-01-01 12`, the zone of
+    `1850-1-1 0:0:0 -5`.
+    """
+    date = EPOCH.fullmatch(text)
+    if date is None:
+        raise InputError(
+            f"{where}: time is in units {units!r}, expected a date such as 850-01-01 00:00:00 "
+            "after `since`; correct the units attribute"
+        )
+    given = date.groupdict(default="")
+    day = f"{given['year']}-{given['month'] or 1}-{given['day'] or 1}"
+    fraction = given["fraction"] if len(given["fraction"]) > 1 else ""
+    time = f"{given['hour'] or 0}:{given['minute'] or 0}:{given['second'] or 0}{fraction}"
+    if not given["sign"]:
+        return f"{day} {time}"
+    zone = f"{int(given['zone_hour']):02d}:{int(given['zone_minute'] or 0):02d}"
+    return f"{day} {time} {given['sign']}{zone}"
+
+
+def new_year(like: cftime.datetime, year: int) -> cftime.datetime:
+    """Midnight of 1 January in the calendar of another moment."""
+    return cftime.datetime(year, 1, 1, calendar=like.calendar, has_year_zero=like.has_year_zero)
