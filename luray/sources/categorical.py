@@ -492,7 +492,9 @@ def _bands_of_years(
     config: CategoricalConfig, urls: Sequence[str], run_years: range, warp_to: Grid | None
 ) -> dict[int, tuple[Raster, int]]:
     """Raster and band of each year of the run, of a raster that holds a band a year."""
-    raster = join_rasters([inspect_raster(url, warp_to=warp_to) for url in urls])
+    # With the first year given, every band is a year's, whatever GDAL takes the last one for.
+    alpha: Literal["mask", "data"] = "mask" if config.first_year is None else "data"
+    raster = join_rasters([inspect_raster(url, warp_to=warp_to, alpha=alpha) for url in urls])
     years: list[tuple[int, int]] = []
     for position, band in enumerate(raster.bands):
         if config.first_year is not None:

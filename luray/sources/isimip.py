@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from luray.schema import Variable
+from luray.schema import F32, Variable
 from luray.sources.base import (
     About,
     Described,
@@ -27,15 +27,13 @@ from luray.sources.base import (
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, shared_grid, unpack
 from luray.sources.layout import require_lattice
 from luray.sources.stored import stored_netcdf, turned
+from luray.sources.units import Conversion, conversion
 from luray.sources.years import check_series, held_by, hold_rules, span
 from luray.windows import Box
 
 STEP = 0.5
 COUNTS = {"2b": "number_of_people", "3b": "total-population"}
 """Variable of each round; 3a is as 3b."""
-
-NO_COUNT = r"m\s*(?:\^|\*\*)?-?2|/\s*k?m|thousand|million|1000|1e|10\^"
-"""Units of a density or of a multiple of persons."""
 
 MOST = 1e9
 """Most people in a cell of 0.5 degrees: a larger number is a fill value that is not declared."""
@@ -147,9 +145,8 @@ class Isimip(Described):
         file, index = self.steps[year]
         name = _counts(file)
         [raw] = file.read((name,), box, **{file.time_axis: index})
-        counts_HW = np.nan_to_num(
-            unpack(raw, file.variables[name]), nan=0.0, posinf=np.inf, neginf=-np.inf
-        )
+        people_HW = _conversion(file)(unpack(raw, file.variables[name]))
+        counts_HW: F32 = np.nan_to_num(people_HW, nan=0.0, posinf=np.inf, neginf=-np.inf)
         refuse_cells(
             ~np.isfinite(counts_HW) | (counts_HW < 0) | (counts_HW > MOST),
             counts_HW,
@@ -160,7 +157,8 @@ class Isimip(Described):
             expected=f"numbers from 0 to {MOST:g}, or a declared missing value; get the file again",
         )
         area_km2 = self.grid.cell_area[box.row : box.row + box.height, None] / 1e6
-        return (counts_HW / area_km2).astype(np.float32)[None]
+        density_HW: F32 = (counts_HW / area_km2).astype(np.float32)
+        return density_HW[None]
 
 
 def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Source:
@@ -210,6 +208,7 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
     )
     rules = [f"round {label}: counts divided by the cell's area in km2"]
     rules.append("missing (sea) read as 0 persons")
+    rules.extend(dict.fromkeys(_conversion(file).rule for file in used if _conversion(file).changes))
     rules.extend(hold_rules(held))
     if from_future and any(year >= begins for year in past_steps):
         rules.append(f"SSP {ssp} from {begins}, the past before it: both have years from {begins}")
@@ -288,6 +287,16 @@ def _counts(file: NetcdfFile) -> str:
     return name
 
 
+def _conversion(file: NetcdfFile) -> Conversion:
+    """What makes persons of the counts of a file. Raises InputError for another unit, as a density is."""
+    name = _counts(file)
+    units = file.variables[name].units
+    try:
+        return conversion(units, "person", where=f"{file.url}: {name}")
+    except InputError as error:
+        raise InputError(f"{error}; expected a count of people per cell: use the files of counts") from error
+
+
 def _steps(
     files: list[NetcdfFile], *, path: str, gaps: Literal["refused", "held"]
 ) -> dict[int, tuple[NetcdfFile, int]]:
@@ -297,12 +306,7 @@ def _steps(
     """
     steps: dict[int, tuple[NetcdfFile, int]] = {}
     for file in files:
-        units = file.variables[_counts(file)].units
-        if re.search(NO_COUNT, units, re.IGNORECASE):
-            raise InputError(
-                f"{file.url}: {_counts(file)} is in {units!r}, expected a count of people per "
-                "cell; use the files of counts"
-            )
+        _conversion(file)
         check_series(file.years, where=file.url, gaps=gaps)
         again = set(file.years) & set(steps)
         if again:

@@ -8,7 +8,7 @@ sum to 1.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -32,6 +32,7 @@ from luray.sources.base import (
 from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only, shared_grid, unpack
 from luray.sources.layout import require_lattice, require_same
 from luray.sources.stored import stored_netcdf, turned
+from luray.sources.units import conversion
 from luray.sources.years import check_series, held_by, hold_rules, span
 from luray.windows import Box
 
@@ -180,9 +181,11 @@ class Luh2(Described):
         self, raw: NDArray[Any], file: NetcdfFile, name: str, box: Box, where: str
     ) -> F32:
         """Values in 0..1 with NaN where the file says missing; what lies outside by rounding is cut."""
-        values_HW = unpack(raw, file.variables[name], fills=(FILL,))
+        field = file.variables[name]
+        converted = conversion(field.units, "1", where=f"{file.url}: {name}")
+        values_HW = converted(unpack(raw, field, fills=(FILL,)))
         written = raw.astype(np.float64)
-        undeclared = np.isnan(written) & (not any(np.isnan(f) for f in file.variables[name].fills))
+        undeclared = np.isnan(written) & (not any(np.isnan(fill) for fill in field.fills))
         stray = (
             undeclared
             | np.isinf(values_HW)
@@ -292,6 +295,7 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
         rules=(
             _join(history, futures, scenario, version=version),
             *hold_rules(held),
+            *_unit_rules(parts, states),
             *changes,
             *_rules(states, config.closure_tolerance),
             *static_rules,
@@ -548,6 +552,17 @@ def _join(
     for before, extension in pairwise(futures):
         words.append(f"its extension from {max(before.years[-1] + 1, extension.years[0])}")
     return ", ".join(words)
+
+
+def _unit_rules(parts: Sequence[NetcdfFile], states: tuple[str, ...]) -> tuple[str, ...]:
+    """What makes fractions of the states of the files, where they declare another unit, in words."""
+    rules: list[str] = []
+    for part in parts:
+        for name in states:
+            converted = conversion(part.variables[name].units, "1", where=f"{part.url}: {name}")
+            if converted.changes:
+                rules.append(converted.rule)
+    return tuple(dict.fromkeys(rules))
 
 
 def _rules(states: tuple[str, ...], tolerance: float) -> tuple[str, ...]:

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
-from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
@@ -111,7 +110,9 @@ class RasterFile:
                 if self.band(band).masked or self.warp_from:
                     missing |= raster.read_masks(band, window=window) == 0
                 if self.alpha:
-                    missing |= raster.read(self.alpha, window=window) == 0
+                    alpha = raster.read(self.alpha, window=window)
+                    _require_opaque_or_not(alpha, where=f"{self.url}, band {self.alpha}")
+                    missing |= alpha == 0
                 return missing
 
             values_HW = self.layout.read(box, fetch)
@@ -181,7 +182,9 @@ class RasterMosaic:
 Raster = RasterFile | RasterMosaic
 
 
-def inspect_raster(url: str, *, warp_to: Grid | None = None) -> RasterFile:
+def inspect_raster(
+    url: str, *, warp_to: Grid | None = None, alpha: Literal["mask", "data"] = "mask"
+) -> RasterFile:
     """Read from a GeoTIFF's header what it holds and how it lies.
 
     Parameters
@@ -191,6 +194,9 @@ def inspect_raster(url: str, *, warp_to: Grid | None = None) -> RasterFile:
     warp_to
         Grid onto whose cells a projected file is warped, nearest cell; without it such a file is
         refused.
+    alpha
+        What a band that counts as alpha is. GDAL calls the last of four bands of bytes so unless it
+        is told otherwise; `data` takes every band for data.
 
     Raises
     ------
@@ -212,9 +218,10 @@ def inspect_raster(url: str, *, warp_to: Grid | None = None) -> RasterFile:
             layout, warp_from = _warped_layout(raster, warp_to, where=url), declared
         else:
             layout, warp_from = _layout_of(raster, transform, declared, where=url), ""
-        return RasterFile(
-            url, layout, _bands_of(raster), _alpha_of(raster), warp_from, _files_beside(raster, url)
-        )
+        mask_band = _alpha_of(raster) if alpha == "mask" else 0
+        bands = _bands_of(raster, mask_band)
+        beside = _files_beside(raster, url)
+        return RasterFile(url, layout, bands, mask_band, warp_from, beside)
 
 
 def _require_plain(raster: Any, *, where: str) -> None:
@@ -271,8 +278,8 @@ def _world_file(url: str) -> Any | None:
                 a, d, b, e, c, f = map(float, text.split())
             except (OSError, ValueError):
                 continue
-            centre = rasterio.Affine(a, b, c, d, e, f)
-            return centre * rasterio.Affine.translation(-0.5, -0.5)
+            # GDAL counts from the corner of the first cell.
+            return rasterio.Affine(a, b, c - (a + b) / 2, d, e, f - (d + e) / 2)
     return None
 
 
@@ -324,9 +331,8 @@ def _warped_layout(raster: Any, grid: Grid, *, where: str) -> Layout:
     return Layout(part, part.n_lat, rules=(rule,))
 
 
-def _bands_of(raster: Any) -> tuple[RasterBand, ...]:
+def _bands_of(raster: Any, alpha: int) -> tuple[RasterBand, ...]:
     bands = []
-    alpha = _alpha_of(raster)
     for number in raster.indexes:
         if number == alpha:
             continue
@@ -347,11 +353,24 @@ def _bands_of(raster: Any) -> tuple[RasterBand, ...]:
 
 
 def _alpha_of(raster: Any) -> int:
-    """Number of the alpha band, 0 where there is none."""
+    """Number of the alpha band, 0 where there is none; a band that is described is one of data."""
     kinds = list(raster.colorinterp)
-    return (
-        kinds.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in kinds and len(kinds) > 1 else 0
-    )
+    if ColorInterp.alpha not in kinds or len(kinds) == 1:
+        return 0
+    number = kinds.index(ColorInterp.alpha) + 1
+    description = raster.descriptions[number - 1] or ""
+    return number if description.lower() in ("", "alpha") else 0
+
+
+def _require_opaque_or_not(alpha: NDArray[Any], *, where: str) -> None:
+    """Raise InputError for an alpha band with more than two values: it may be a map."""
+    opaque = np.unique(alpha[alpha != 0])
+    if opaque.size > 1:
+        raise InputError(
+            f"{where}: counts as alpha and holds {opaque[:5].tolist()}..., expected 0 where cells are "
+            "missing and one other value; if it is a map, say so in the file: gdal_edit.py "
+            "-colorinterp_N undefined, N being the band"
+        )
 
 
 def _files_beside(raster: Any, url: str) -> tuple[str, ...]:
@@ -401,7 +420,7 @@ def _read_as_laid(file: RasterFile) -> Iterator[Any]:
             resampling=Resampling.nearest,
             src_nodata=None,
             nodata=None,
-            transform=from_origin(grid.west, grid.north, grid.step, grid.step),
+            transform=rasterio.Affine(grid.step, 0, grid.west, 0, -grid.step, grid.north),
             width=grid.n_lon,
             height=grid.n_lat,
             add_alpha=not file.alpha,

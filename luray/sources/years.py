@@ -19,6 +19,9 @@ DAY = timedelta(days=1)
 YEAR_LENGTHS = (timedelta(days=359), timedelta(days=367))
 """Shortest and longest year of all calendars, with a day of rounding."""
 
+CENTRAL = 0.02
+"""How far from the middle of its bounds the stamp of a mean over years may lie, as a share of them."""
+
 AT_END = "time stamps lie at the end of their time bounds: a step belongs to the year within them"
 CENTRED = "time bounds reach from July to July around 1 January: a step belongs to its stamp's year"
 
@@ -101,6 +104,8 @@ def resolve_years(
             "and end of each step; correct them or take the attribute `bounds` away"
         )
     starts, ends = decoder.moments(bounds[:, 0]), decoder.moments(bounds[:, 1])
+    if len(times) == 1 and ends[0] - starts[0] > YEAR_LENGTHS[1] and _is_central(times[0], bounds[0]):
+        return _year_of_mean(starts[0], ends[0])
     for start, end in zip(starts, ends, strict=True):
         _require_one_year(start, end, where=where)
     stamps = decoder.moments(times)
@@ -116,6 +121,21 @@ def resolve_years(
         years.append(year)
         rules.append(rule)
     return tuple(years), tuple(dict.fromkeys(filter(None, rules)))
+
+
+def _is_central(stamp: float, bounds: NDArray[Any]) -> bool:
+    """Whether the stamp of a step lies in the middle of its bounds, as that of a mean does."""
+    start, end = bounds
+    return bool(abs(stamp - (start + end) / 2) <= CENTRAL * (end - start))
+
+
+def _year_of_mean(
+    start: cftime.datetime, end: cftime.datetime
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The year that the one mean over several years in a file is taken for, and the rule."""
+    year = int((start + (end - start) / 2).year)
+    covers = f"{_day(start)} to {_day(end)}"
+    return (year,), (f"the one time step is a mean of {covers}, taken for {year}, its middle",)
 
 
 def _require_one_year(start: cftime.datetime, end: cftime.datetime, *, where: str) -> None:

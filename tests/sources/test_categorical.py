@@ -192,6 +192,157 @@ def test_a_band_of_integers_keeps_its_dtype(tmp_path):
     assert source.read(None, EVERYTHING).dtype == np.int16
 
 
+def write_bands(path, years, *, names=()):
+    """A file with a band a year, each the map that `write_maps` writes."""
+    maps = np.stack([np.roll(CODES, year, axis=1) for year in years])
+    return write_tif(path / "all_years.tif", maps, north=6, west=-75, step=0.045, nodata=0, names=names)
+
+
+def meant(year):
+    return np.roll(MEANT, year, axis=1)
+
+
+def test_the_map_among_several_bands_is_named(tmp_path):
+    for year in (2000, 2001):
+        write_maps(tmp_path, [year], np.stack([CODES * 0, np.roll(CODES, 0, axis=1)]),
+                   names=("quality", "classification"))
+    with pytest.raises(InputError, match=r"has 2 bands \(quality, classification\), expected one map"):
+        open_(SERIES, tmp_path)
+    for band in (2, "classification"):
+        source = open_(SERIES, tmp_path, band=band)
+        assert (source.read(2001, EVERYTHING)[0] != 0).sum() == (MEANT != 0).sum()
+        assert f"band {band} read as the map" in source.rules
+    with pytest.raises(InputError, match=r"has no band 'map', found 2 bands \['quality', 'classification'\]"):
+        open_(SERIES, tmp_path, band="map")
+
+
+def test_a_file_with_a_band_a_year_is_a_series(tmp_path):
+    years = range(2000, 2004)
+    write_bands(tmp_path, years, names=[f"classification_{year}" for year in years])
+    source = open_(SERIES, tmp_path, range(2001, 2050), pattern="all_years.tif", band="classification_{year}")
+    assert source.years == (2001, 2002, 2003)
+    for year in source.years:
+        np.testing.assert_array_equal(source.read(year, EVERYTHING)[0], meant(year))
+    assert "a band a year: 2001 from band 2, 2002 from band 3, 2003 from band 4" in source.rules
+    with pytest.raises(InputError, match=r"no band is described as lc_\{year\}, found classification_2000"):
+        open_(SERIES, tmp_path, pattern="all_years.tif", band="lc_{year}")
+
+
+def test_bands_without_descriptions_need_the_first_year(tmp_path):
+    write_bands(tmp_path, range(2000, 2004))
+    source = open_(SERIES, tmp_path, pattern="all_years.tif", first_year=2000)
+    np.testing.assert_array_equal(source.read(2003, EVERYTHING)[0], meant(2003))
+    with pytest.raises(ValidationError, match="a state needs"):
+        config(SERIES, tmp_path, pattern="all_years.tif")
+    with pytest.raises(ValidationError, match="the years follow from one of them"):
+        config(SERIES, tmp_path, pattern="all_years.tif", first_year=2000, band=1)
+    with pytest.raises(ValidationError, match="the years are those of bands, too"):
+        config(SERIES, tmp_path, first_year=2000)
+
+
+def test_tiles_of_a_year_are_found_by_a_wildcard(tmp_path):
+    for year in (2000, 2001):
+        codes = np.roll(CODES, year, axis=1)
+        for name, cols, west in (("w", slice(0, 2), -75), ("e", slice(2, 5), -75 + 2 * 0.045)):
+            write_tif(tmp_path / f"tile_{name}_{year}.tif", codes[:, cols], north=6, west=west, step=0.045, nodata=0)
+    source = open_(SERIES, tmp_path, pattern="tile_?_{year}.tif")
+    np.testing.assert_array_equal(source.read(2001, EVERYTHING)[0], meant(2001))
+    assert len(source.files) == 4
+    write_tif(tmp_path / "tile_x_2001.tif", CODES[:, 1:3], north=6, west=-75 + 0.045, step=0.045, nodata=0)
+    with pytest.raises(InputError, match=r"years 2001 occur more than once: \S+tile_\w_2001\.tif and \S+ overlap"):
+        open_(SERIES, tmp_path, pattern="tile_*_{year}.tif")
+
+
+def static_of(path, values, nodata=None, **band):
+    write_tif(path / "predictors_crete_001deg.tif", values, north=36, west=23, step=0.01, nodata=nodata)
+    return open_(STATIC, path, bands=[{"name": "elevation", **band}])
+
+
+RELIEF = np.arange(20, dtype=np.float32).reshape(4, 5) * 100
+
+
+@pytest.mark.parametrize(("dtype", "number"), [
+    ("int16", -9999), ("int16", -32768), ("int16", 32767), ("float32", -9999), ("float32", 1e20),
+    ("float32", -3.4028235e38), ("float32", 9.969209968386869e36), ("uint8", 255), ("uint16", 65535),
+    ("int32", -(2**31)),
+])  # fmt: skip
+def test_numbers_that_look_like_undeclared_no_data_are_refused(tmp_path, dtype, number):
+    values = (RELIEF / 10).astype(dtype)
+    values[1, 2] = number
+    with pytest.raises(InputError, match="1 cells hold a number that files use for no data, undeclared"):
+        static_of(tmp_path, values).read(None, EVERYTHING)
+    if dtype == "int16":
+        source = static_of(tmp_path, values, missing=[number])
+        assert np.argwhere(np.isnan(source.read(None, EVERYTHING)[0])).tolist() == [[1, 2]]
+
+
+def test_values_outside_the_valid_range_are_refused_missing_or_cut(tmp_path):
+    values = RELIEF.copy()
+    values[0, 0], values[3, 4] = -9999, 99999
+    source = static_of(tmp_path, values, range=[-500, 9000])
+    with pytest.raises(InputError, match=r"2 cells lie outside the valid range, worst 99999 .* expected -500\.\.9000"):
+        source.read(None, EVERYTHING)
+    source = static_of(tmp_path, values, range=[-500, 9000], outside="missing")
+    assert np.argwhere(np.isnan(source.read(None, EVERYTHING)[0])).tolist() == [[0, 0], [3, 4]]
+    source = static_of(tmp_path, values, range=[-500, 9000], outside="clipped")
+    got = source.read(None, EVERYTHING)[0]
+    assert (got[0, 0], got[3, 4]) == (-500, 9000)
+    np.testing.assert_array_equal(got[1:3], RELIEF[1:3])
+    assert "elevation: values outside -500..9000 are clipped" in source.rules
+    for wrong, found in (({"range": [9, 1]}, "expected .lowest, highest."), ({"outside": "clipped"}, "needs a `range`"),
+                         ({"range": [1, 9], "categories": [1]}, "without `categories`")):
+        with pytest.raises(ValidationError, match=found):
+            static_of(tmp_path, values, **wrong)
+
+
+def test_a_range_admits_what_would_look_like_no_data(tmp_path):
+    values = np.full((4, 5), 255, np.uint8)
+    source = static_of(tmp_path, values, range=[0, 255])
+    assert source.variables[0].dtype == "uint8"
+    assert (source.read(None, EVERYTHING) == 255).all()
+
+
+def test_a_band_in_another_unit_is_converted_or_refused(tmp_path):
+    path = write_tif(tmp_path / "predictors_crete_001deg.tif", RELIEF, north=36, west=23, step=0.01)
+    with rasterio.open(path, "r+") as out:
+        out.units = ("feet",)
+    source = open_(STATIC, tmp_path, bands=[{"name": "elevation", "units": "m"}])
+    np.testing.assert_allclose(source.read(None, EVERYTHING)[0], RELIEF * 0.3048, rtol=1e-6)
+    assert "elevation: feet turned into m: times 0.3048" in source.rules
+    assert source.stored[0].units == "feet"
+    source = open_(STATIC, tmp_path, bands=[{"name": "elevation"}])
+    assert source.variables[0].units == "feet", "the file's, where the run file names none"
+    with pytest.raises(InputError, match="is in 'feet', expected %"):
+        open_(STATIC, tmp_path, bands=[{"name": "elevation", "units": "%"}])
+
+
+def test_a_masked_map_is_missing_where_its_mask_says(tmp_path):
+    write_maps(tmp_path, [2000, 2001], nodata=None)
+    valid = np.ones(CODES.shape, np.bool_)
+    valid[:, 0] = False
+    for path in tmp_path.glob("*.tif"):
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as out:
+            out.write_mask(valid)
+    source = open_(SERIES, tmp_path)
+    np.testing.assert_array_equal(source.read(2001, EVERYTHING)[0], np.where(valid, meant(2001), 99))
+    assert "cells outside the file's mask read as missing" in source.rules
+
+
+def test_projected_maps_are_warped_where_the_run_file_says_so(tmp_path):
+    for year in (2000, 2001):
+        write_maps(tmp_path, [year], crs="EPSG:32618", north=660_000, west=500_000, step=5000)
+    with pytest.raises(InputError, match="is EPSG:32618, expected EPSG:4326"):
+        open_(SERIES, tmp_path)
+    run = Grid(6.1, -75.1, 0.01, 40, 60)
+    source = open_categorical(config(SERIES, tmp_path, reproject=True), run_years=range(2000, 2002), grid=run)
+    assert run.offset_of(source.grid)
+    classes, counts = np.unique(source.read(2000, Box(0, 0, *source.grid.shape)), return_counts=True)
+    assert set(classes) == set(np.unique(MEANT)) | {99}
+    assert counts[classes == 44] > counts[classes == 22], "as in the map"
+    with pytest.raises(ValidationError, match="elevation are numbers: warp the file"):
+        config(STATIC, tmp_path, reproject=True)
+
+
 def test_the_real_maps_of_brazil(realdata):
     source = open_(BRAZIL, realdata / "mapbiomas_brazil")
     assert source.years == tuple(range(2000, 2013))

@@ -128,11 +128,21 @@ def test_years_in_two_files_are_refused(tmp_path):
         open_(tmp_path, range(1850, 2015))
 
 
-@pytest.mark.parametrize("units", ["km-2", "people/km2", "persons m^-2", "1 / km2", "1000 people", "thousands", "1e3"])
-def test_densities_and_thousands_are_refused(tmp_path, units):
+@pytest.mark.parametrize("units", ["km-2", "people/km2", "persons m^-2", "1 / km2", "1e3"])
+def test_densities_and_bare_numbers_are_refused(tmp_path, units):
     write(tmp_path / HIST_2B, range(1861, 1864), count_units=units)
     with pytest.raises(InputError, match="expected a count of people per cell"):
         open_(tmp_path, range(1861, 1864))
+
+
+@pytest.mark.parametrize("units", ["1000 people", "thousands"])
+def test_thousands_are_counted(tmp_path, units):
+    write(tmp_path / HIST_2B, range(1861, 1864))
+    plain = open_(tmp_path, range(1861, 1864)).read(1861, EVERYTHING)
+    write(tmp_path / HIST_2B, range(1861, 1864), count_units=units)
+    source = open_(tmp_path, range(1861, 1864))
+    np.testing.assert_allclose(source.read(1861, EVERYTHING), plain * 1000, rtol=1e-6)
+    assert f"{units} turned into person: times 1000" in source.rules
 
 
 @pytest.mark.parametrize(("value", "shown"), [(-5.0, "-5"), (np.inf, "inf"), (9.96921e36, r"9\.96921e\+36")])
@@ -292,12 +302,19 @@ def test_years_within_a_file_are_held_when_a_run_says_so(round_2b):
     assert "years 1863 (1) hold 1862" in source.rules
 
 
-def test_a_real_mean_over_years_is_refused(realdata, tmp_path):
-    """The mean of 1986-2005 that cdo made, under the name of an annual file."""
+def test_the_real_mean_over_years_is_that_of_its_middle(realdata, tmp_path):
+    """The mean of 1986-2005 that cdo made, under the name of an annual file: read, and said so."""
     given = realdata / "isimip2b_population/population_histsoc_0p5deg_annual_1986_2005_timmean.nc4"
     (tmp_path / "population_histsoc_0p5deg_annual_1986-2005.nc4").symlink_to(given)
-    with pytest.raises(InputError, match="covers 1986-01-01 to 2005-01-01, expected one calendar year; a mean over"):
-        open_(tmp_path, range(1995, 1996))
+    source = open_(tmp_path, range(1995, 1996))
+    assert "the one time step is a mean of 1986-01-01 to 2005-01-01, taken for 1995, its middle" in source.rules
+    with h5py.File(given) as file:
+        people, lat = file["number_of_people"][0], file["lat"][...]
+    south, north = np.radians(lat - 0.25), np.radians(lat + 0.25)
+    area = 6371.007181**2 * np.radians(0.5) * (np.sin(north) - np.sin(south))
+    np.testing.assert_allclose(source.read(1995, Box(0, 0, 360, 720))[0], people / area[:, None], rtol=1e-5)
+    with pytest.raises(InputError, match="1994"):
+        open_(tmp_path, range(1994, 1996))
 
 
 def test_real_counts_of_people_are_read_in_place(realdata, tmp_path):

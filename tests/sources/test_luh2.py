@@ -29,7 +29,7 @@ def states(n_years, seed=0, names=TWELVE, water=WATER):
 
 
 def write_states(path, fields, *, epoch=850, first=0, units="years since {}-01-01 0:0:0", grid=GRID, turn=None,
-                 years=None, misspelt="_fillValue"):
+                 years=None, misspelt="_fillValue", state_units="1"):
     n = len(next(iter(fields.values())))
     time = np.arange(first, first + n, dtype=np.float64) if years is None else np.array(years, float)
     lat_first = axes(grid, ascending=turn == "south")
@@ -40,7 +40,7 @@ def write_states(path, fields, *, epoch=850, first=0, units="years since {}-01-0
         values = values[:, ::-1] if turn == "south" else values
         values = np.roll(values, values.shape[2] // 2, axis=2) if turn == "east" else values
         variables[name] = (("time", "lat", "lon"), values,
-                           {"missing_value": np.float32(1e20), misspelt: np.float32(1e20), "units": "1"})
+                           {"missing_value": np.float32(1e20), misspelt: np.float32(1e20), "units": state_units})
     for name in ("secma", "secmb"):
         variables[name] = (("time", "lat", "lon"), np.full((n, *grid.shape), 77, np.float32), {"units": "years"})
     return write_nc(path, variables)
@@ -69,6 +69,23 @@ def open_(path, years, scenario="ssp245", **options):
 
 def dry(fields, index):
     return np.stack([np.where(fields[n][index] > 1, 0, fields[n][index]) for n in TWELVE])
+
+
+def test_states_in_percent_are_fractions(tmp_path):
+    shares = states(2)
+    percents = {name: np.where(values > 1, values, values * 100) for name, values in shares.items()}
+    write_states(tmp_path / "states.nc", percents, first=1150, state_units="%")
+    write_static(tmp_path / "staticData_quarterdeg.nc")
+    source = open_(tmp_path, range(2000, 2002))
+    np.testing.assert_allclose(source.read(2000, EVERYTHING), dry(shares, 0), rtol=1e-5, atol=1e-7)
+    assert any("0.01" in rule for rule in source.rules)
+
+
+def test_states_in_another_unit_are_refused(tmp_path):
+    write_states(tmp_path / "states.nc", states(2), first=1150, state_units="km2")
+    write_static(tmp_path / "staticData_quarterdeg.nc")
+    with pytest.raises(InputError, match="is in 'km2', expected 1"):
+        open_(tmp_path, range(2000, 2002))
 
 
 def test_history_and_scenario_are_joined_at_2015(world):
