@@ -1,11 +1,12 @@
 """The command line: one verb a stage, each resumable and each usable alone."""
 
+import io
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,9 @@ from rich.progress import (
 from rich.table import Table
 
 from luray.config import RunConfig, load_run
+from luray.places import PlaceError, local_place, place_of, without_secrets
 from luray.schema import Direction
-from luray.storage import without_secrets
+from luray.storage import no_room
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
                   help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
@@ -208,7 +210,13 @@ def status(place: Annotated[str, typer.Argument(metavar="PRODUCT|RUN.toml",
     from luray.cube.status import status_of
     from luray.viz.tables import status_lines
 
-    url = load_run(Path(place), set_ or ()).product if place.endswith(".toml") else place
+    if place.endswith(".toml"):
+        url = load_run(place, set_ or ()).product
+    else:
+        try:
+            url = place_of(place)
+        except PlaceError as error:
+            raise PlaceError(f"PRODUCT: {error}") from None
     for line in status_lines(status_of(url)):
         out.print(escape(line), soft_wrap=True)
 
@@ -300,9 +308,9 @@ def verify(file: RunFile, set_: Set = None,
 def demo(set_: Set = None) -> None:
     """The main job on a simulated world: every stage on 251 years, in a few minutes."""
     started = time.monotonic()
-    from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+    from luray.sandbox import SandboxConfig, write_sandbox
 
-    run = load_run(demo_run(), set_ or ())
+    run = _demo_run(set_ or ())
     height, width = run.grid.shape
     config = SandboxConfig.model_validate({"height": height, "width": width, "scenario": run.scenario_names})
     with progress("sandbox") as show:
@@ -347,6 +355,23 @@ def _stages(run: RunConfig, *, restart: bool) -> None:
         _evaluate(run)
     _plot(run)
     _publish(run)
+
+
+def _demo_run(overrides: Sequence[str]) -> RunConfig:
+    """The run of the demo; its simulated inputs lie in its output, wherever that is set to.
+
+    Raises PlaceError for an output that is not on this machine, where the inputs are written.
+    """
+    from luray.sandbox import demo_run
+
+    file = demo_run()
+    run = load_run(file, overrides)
+    local_place(run.output, what="the output of the demo")
+    if run.output == load_run(file).output:
+        return run
+    inputs = [f"sources.{number}.path={run.path('world', Path(source.path).name)}"
+              for number, source in enumerate(run.sources) if source.kind != "aggregated"]
+    return load_run(file, [*inputs, *overrides])
 
 
 def _sources(run: RunConfig | None) -> None:
@@ -502,12 +527,17 @@ def _summary(run: RunConfig, world: Path, seconds: float) -> None:
 
 def main(*verb: str) -> None:
     """Entry point, of one verb or all: an error of the user is one message on stderr and exit code 1, no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # a degree sign or a title with an umlaut must not end a command where the terminal has no letter for it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs, with a traceback, what it raises as well
     try:
         app([*verb, *sys.argv[1:]])
     except (ValueError, OSError, RuntimeError) as error:
-        err.print(f"[bold red]error[/]: {escape(without_secrets(str(error)))}", soft_wrap=True)
+        said = no_room(error, place="the output of the run, or the folder for temporary files") or error
+        err.print(f"[bold red]error[/]: {escape(without_secrets(str(said)))}", soft_wrap=True)
         sys.exit(1)
 
 
