@@ -42,7 +42,8 @@ LOG_WIDTH = 160
 out = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
 err = Console(stderr=True, highlight=False)
 
-RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")]
+# text and no path, which would make one slash of the two in a URL
+RunFile = Annotated[str, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", show_default=False,
                                                help="Override a value of the run file, such as training.steps=100. "
                                                     "May be given several times.")]
@@ -99,7 +100,7 @@ def session(run: RunConfig) -> Iterator[None]:
 
 
 @app.command()
-def sources(file: Annotated[Path | None, typer.Argument(metavar="[RUN.toml]", show_default=False, help="A run file: "
+def sources(file: Annotated[str | None, typer.Argument(metavar="[RUN.toml]", show_default=False, help="A run file: "
                             "list its sources, and what is found where it says.")] = None,
             set_: Set = None) -> None:
     """List the inputs: what each is, its DOI and licence, where to get it, and the files expected.
@@ -190,7 +191,7 @@ def plan(file: RunFile, set_: Set = None,
          rate: Annotated[float | None, typer.Option(metavar="WINDOWS_PER_SECOND", show_default=False,
                                                     help="Of one worker, in place of what is measured or assumed of "
                                                          "the device.")] = None,
-         prices: Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="Your own price table; "
+         prices: Annotated[str | None, typer.Option(metavar="FILE", show_default=False, help="Your own price table; "
                                                      "luray/prices.toml is one to copy.")] = None) -> None:
     """What `infer` will take: windows, bytes, objects, memory, wall time and cost, before anything runs.
 
@@ -321,8 +322,8 @@ def demo(set_: Set = None) -> None:
 
 
 @bench.command(name="globe")
-def bench_globe(output: Annotated[Path, typer.Option(help="Folder of the inputs, the cube, the product, the picture "
-                                                          "and globe.json.")] = Path("build/globe"),
+def bench_globe(output: Annotated[str, typer.Option(help="Folder of the inputs, the cube, the product, the picture "
+                                                          "and globe.json.")] = "build/globe",
                 set_: Set = None) -> None:
     """One year of the whole globe at 1 km on two workers: its time against bare forward passes, and its peak memory.
 
@@ -332,7 +333,7 @@ def bench_globe(output: Annotated[Path, typer.Option(help="Folder of the inputs,
     """
     from luray.distributed import globe
 
-    run = globe.globe_run(str(output), set_ or ())
+    run = globe.globe_run(output, set_ or ())
     with progress("globe") as show:
         found = globe.bench(run, show=lambda stage: partial(show, name=stage))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -392,7 +393,7 @@ def _sources(run: RunConfig | None) -> None:
         raise typer.Exit(1)
 
 
-def _plan(run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: Path | None) -> None:
+def _plan(run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: str | None) -> None:
     from luray.estimate import PRICES, plan_of
     from luray.viz.sizing import inference_lines, inference_table
 

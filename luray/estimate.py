@@ -34,7 +34,7 @@ SECONDS = 10.0
 
 
 def plan_of(run: RunConfig, *, workers: int | None = None, device: str = "cpu", rate: float | None = None,
-            prices: Path = PRICES) -> InferencePlan:
+            prices: Path | str = PRICES) -> InferencePlan:
     """The plan of a run's inference; without a `rate`, windows a second of one worker, a CPU is measured now.
 
     Needs neither inputs nor a cube. Raises ValueError for an unknown device, a wrong price table, a cube of another

@@ -19,7 +19,7 @@ VARIABLE = r"\$\{(\w+)\}"
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 """What RFC 3986 takes for a scheme at the beginning of a place."""
-FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.DOTALL)
+FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*)(?=/)|(?!//))(?P<path>/.*)", re.DOTALL)
 """A file URL of RFC 8089: `file:///x`, `file://localhost/x`, `file:/x`."""
 
 WEB = ("http", "https")

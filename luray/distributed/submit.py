@@ -28,7 +28,7 @@ TRIES = 5
 """Times in a row that a connection to the log may break."""
 
 
-def submit(run: RunConfig, file: Path, *, stage: str, overrides: Sequence[str], address: str) -> tuple[str, int]:
+def submit(run: RunConfig, file: Path | str, *, stage: str, overrides: Sequence[str], address: str) -> tuple[str, int]:
     """Send a stage of a run file, a verb of the command line, as a job; returns its id and how many bytes went with it.
 
     Environment variables that the run file names get the values they have here. Raises what `pack` does, ValueError
