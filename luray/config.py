@@ -167,8 +167,8 @@ class RunConfig(Config):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name {self.name!r} must be letters, digits, dots, dashes; it names files")
         if self.output.partition("://")[0] in WEB:
-            raise ValueError("output is on a web server, which cannot be written to; set it to a local path, s3:// or "
-                             "gs://")
+            raise ValueError("output is on a web server, which cannot be written to; set it to a "
+                             "local path, s3:// or gs://")
         self._check_scenarios()
         for i, source in enumerate(self.sources):
             if source.kind != "aggregated" and source.collection and self.catalog is None:
@@ -338,10 +338,12 @@ def read_text(path: Path) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}: byte {data[error.start]:#04x} in line {line} is not {encoding.upper()}; save the "
-                          "file as UTF-8, it may be in the encoding of an older editor") from None
+        raise ConfigError(f"{path}: byte {data[error.start]:#04x} in line {line} is not "
+                          f"{encoding.upper()}; save the file as UTF-8, it may be in the encoding "
+                          "of an older editor") from None
     if "\0" in text:
-        raise ConfigError(f"{path}: has NUL bytes, as UTF-16 without a byte order mark has; save it as UTF-8")
+        raise ConfigError(f"{path}: has NUL bytes, as UTF-16 without a byte order mark has; save "
+                          "it as UTF-8")
     return text
 
 

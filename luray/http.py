@@ -1,8 +1,9 @@
-"""Files on web servers, read through fsspec: bounded retries, and errors that say what the server said and what to do.
+"""Files on web servers, read through fsspec: bounded retries, and errors that say what to do.
 
-fsspec's own file system answers "not found" to whatever goes wrong, a login that is asked for or a network that is
-down included. Here every request goes through `WebFileSystem._fetch`, and every fault through `refusal` or
-`unreachable`; requests of STAC catalogs, which go through the library requests, share them in `fetch_text`.
+fsspec's own file system answers "not found" to whatever goes wrong, a missing login or network
+included. Here every request goes through `WebFileSystem._fetch`, and every fault through `refusal`
+or `unreachable`. STAC catalogs, which are read through the library requests, share them in
+`fetch_text`.
 """
 
 import asyncio
@@ -41,21 +42,29 @@ BUSY = frozenset((429, 500, 502, 503, 504))
 WHOLE = 2**26
 """Bytes of the largest file that is fetched whole because its server gives no part of it."""
 
-BROKEN_OFF = (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.SocketTimeoutError,
-              ConnectionResetError, BrokenPipeError, requests.exceptions.ChunkedEncodingError,
-              requests.exceptions.ReadTimeout)
+BROKEN_OFF = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientPayloadError,
+    aiohttp.SocketTimeoutError,
+    ConnectionResetError,
+    BrokenPipeError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ReadTimeout,
+)
 """Connections that ended before their answer did."""
 UNREACHED = (aiohttp.ClientError, requests.exceptions.RequestException, OSError, TimeoutError)
 """What the libraries raise where there is no answer at all."""
 
-NETRC = ("put the login into ~/.netrc (machine {host} login NAME password WORD), or download the "
-         "file and give its path")
+NETRC = (
+    "put the login into ~/.netrc (machine {host} login NAME password WORD), or download the "
+    "file and give its path"
+)
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Environment variables that name certificates; Python itself reads SSL_CERT_FILE and SSL_CERT_DIR."""
+"""Environment variables that name certificates, beside SSL_CERT_FILE and SSL_CERT_DIR of Python."""
 
 
 class WebError(OSError):
-    """A web server that did not give what was asked for: names the address, says why, and what to do."""
+    """A web server did not give what was asked for: names the address, the reason, what to do."""
 
 
 class DeniedError(WebError, PermissionError):
@@ -67,7 +76,10 @@ class AbsentError(WebError, FileNotFoundError):
 
 
 class Answer(NamedTuple):
-    """What a server answered: status, headers in lower case, the address after redirects, and the body if it was read."""
+    """What a server answered; names of headers are in lower case, `address` follows redirects.
+
+    `body` is empty where it was not read.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -88,11 +100,12 @@ class Answer(NamedTuple):
 class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
     """Files of web servers, see the module."""
 
-    async def _fetch(self, url: str, start: int | None = None, end: int | None = None, *,
-                     body: bool = True) -> Answer:
-        """Ask for a file or its bytes `start` to `end`, again while the server is busy; the body is read if asked for.
+    async def _fetch(
+        self, url: str, start: int | None = None, end: int | None = None, *, body: bool = True
+    ) -> Answer:
+        """Ask for a file or its bytes `start` to `end`, again while the server is busy.
 
-        Raises WebError, or RefusedError of the session where it is redirected to a place that the run does not allow.
+        Raises WebError, and RefusedError for a redirect to a place that the run does not allow.
         """
         try:
             address = self.encode_url(url)
@@ -123,13 +136,23 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         raise AssertionError("the last try has no pause")
 
     async def _info(self, url: str, **_: Any) -> dict[str, Any]:
-        """What a server says of a file; its first byte is asked for, as some refuse to speak of a file by HEAD."""
+        """What a server says of a file: size, type, date, and whether it gives parts of it."""
+        # one byte is asked for: signed addresses refuse HEAD, and many do not tell of ranges
         answer = await self._fetch(url, 0, 1, body=False)
-        told = {name: answer.headers[name.lower()] for name in ("ETag", "Content-MD5", "Digest", "Last-Modified")
-                if answer.headers.get(name.lower())}
-        return {"name": url, "type": "file", "size": answer.total, "url": answer.address,
-                "partial": answer.status in (206, 416), **told,
-                "mimetype": answer.headers.get("content-type", "").partition(";")[0]}
+        told = {
+            name: answer.headers[name.lower()]
+            for name in ("ETag", "Content-MD5", "Digest", "Last-Modified")
+            if answer.headers.get(name.lower())
+        }
+        return {
+            "name": url,
+            "type": "file",
+            "size": answer.total,
+            "url": answer.address,
+            "partial": answer.status in (206, 416),
+            **told,
+            "mimetype": answer.headers.get("content-type", "").partition(";")[0],
+        }
 
     async def _exists(self, path: str, **_: Any) -> bool:
         """True for a file that the server gives. Raises WebError where it does not say."""
@@ -142,7 +165,9 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
     async def _isfile(self, path: str, **_: Any) -> bool:
         return await self._exists(path)
 
-    async def _cat_file(self, url: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+    async def _cat_file(
+        self, url: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
         """A file, or bytes of it; from a server that gives no parts, those of the whole file."""
         if start is None and end is None:
             return (await self._fetch(url)).body
@@ -162,21 +187,31 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         try:
             return await super()._ls_real(url, detail=detail, **kwargs)
         except FileNotFoundError as error:
-            raise AbsentError(f"{public(url)}: there is no such folder on the server; correct the "
-                              "address") from error
+            raise AbsentError(
+                f"{public(url)}: there is no such folder on the server; correct the address"
+            ) from error
         except aiohttp.ClientResponseError as error:
             raise refusal(url, error.status, {}) or unreachable(url, error) from error
         except UNREACHED as error:
             raise unreachable(url, error) from error
 
-    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any) -> Any:
-        """A seekable file: parts are fetched as they are read; a file that comes only whole is held in memory."""
+    def _open(
+        self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any
+    ) -> Any:
+        """A seekable file, fetched in parts; one that comes only whole is held in memory."""
         if mode != "rb":
             raise NotImplementedError(f"{public(path)}: web servers are only read")
         info = self.info(path)
         if info["partial"] and info["size"]:
-            return WebFile(self, path, block_size=block_size or self.block_size, size=info["size"], loop=self.loop,
-                           cache_type=self.cache_type, cache_options=self.cache_options)
+            return WebFile(
+                self,
+                path,
+                block_size=block_size or self.block_size,
+                size=info["size"],
+                loop=self.loop,
+                cache_type=self.cache_type,
+                cache_options=self.cache_options,
+            )
         return io.BytesIO(self.cat_file(path))
 
 
@@ -218,21 +253,25 @@ async def _answer(response: aiohttp.ClientResponse, url: str, *, body: bool) -> 
     else:
         data = await response.read()
     if response.status == 206:
-        _require_range(url, wanted=wanted or "", told=headers.get("content-range", ""), n_bytes=len(data))
+        _require_range(
+            url, wanted=wanted or "", told=headers.get("content-range", ""), n_bytes=len(data)
+        )
     return answer._replace(body=data)
 
 
 async def _read_small(response: aiohttp.ClientResponse, url: str) -> bytes:
-    """The whole file of a server that gives no part of it. Raises WebError for one that is too large."""
+    """The whole of a file that comes in no parts. Raises WebError for one that is too large."""
     pieces, n_bytes = [], 0
     async for piece in response.content.iter_chunked(2**20):
         pieces.append(piece)
         n_bytes += len(piece)
         if n_bytes > WHOLE:
             response.close()
-            raise WebError(f"{public(url)}: the server gives no part of a file (HTTP range "
-                           f"requests), and the whole is larger than the {WHOLE // 2**20} MiB "
-                           "that are read so; download it and give its path")
+            raise WebError(
+                f"{public(url)}: the server gives no part of a file (HTTP range "
+                f"requests), and the whole is larger than the {WHOLE // 2**20} MiB "
+                "that are read so; download it and give its path"
+            )
     return b"".join(pieces)
 
 
@@ -242,18 +281,24 @@ def _require_range(url: str, *, wanted: str, told: str, n_bytes: int) -> None:
     given = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", told)
     if asked is None:
         return
-    expected = given is not None and int(given[1]) == int(asked[1]) and int(given[2]) - int(given[1]) + 1 == n_bytes
+    expected = (
+        given is not None
+        and int(given[1]) == int(asked[1])
+        and int(given[2]) - int(given[1]) + 1 == n_bytes
+    )
     if expected and given is not None and asked[2]:
         end_of_file = given[3] != "*" and int(given[2]) == int(given[3]) - 1
         expected = int(given[2]) == int(asked[2]) or (end_of_file and int(given[2]) < int(asked[2]))
     if not expected:
-        raise WebError(f"{public(url)}: asked for {wanted}, the server or a proxy before it gave "
-                       f"{n_bytes} bytes as {told or 'no range'!r}; download the file and give "
-                       "its path")
+        raise WebError(
+            f"{public(url)}: asked for {wanted}, the server or a proxy before it gave "
+            f"{n_bytes} bytes as {told or 'no range'!r}; download the file and give "
+            "its path"
+        )
 
 
 def pause_before(attempt: int, status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait before a try, counted from 1, after an answer; None where another try is of no use."""
+    """Seconds to wait before a try, counted from 1, after an answer; None where it is of no use."""
     if status not in BUSY or attempt > TRIES:
         return None
     pause: float = FIRST_PAUSE * 2 ** (attempt - 2)
@@ -272,7 +317,7 @@ def pause_after_break(attempt: int, error: BaseException) -> float | None:
 
 
 def seconds_asked_for(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the header Retry-After asks to wait, given as a number or as a date; None where there are none."""
+    """Seconds to wait that the header Retry-After asks for, as a number or a date; None if none."""
     told = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+", told):
         return float(told)
@@ -283,7 +328,8 @@ def seconds_asked_for(headers: Mapping[str, str]) -> float | None:
 
 
 def refusal(url: str, status: int, headers: Mapping[str, str]) -> WebError | None:
-    """The error that an answer is, None for one that is none; 416 says that a file ends before what was asked for."""
+    """The error that an answer is, None for one that is none."""
+    # 416 is none: the file ends before the bytes that were asked for
     if 200 <= status < 300 or status == 416:
         return None
     shown, host = public(url), urlsplit(url).hostname or ""
@@ -295,28 +341,37 @@ def refusal(url: str, status: int, headers: Mapping[str, str]) -> WebError | Non
     if status == 401:
         return DeniedError(f"{shown}: the server wants a login ({said}); {NETRC.format(host=host)}")
     if status == 403:
-        return DeniedError(f"{shown}: the server does not let this user read it ({said}); if it "
-                           "was signed the address may have expired; check that the login may "
-                           "read it, or download the file and give its path")
+        return DeniedError(
+            f"{shown}: the server does not let this user read it ({said}); if it "
+            "was signed the address may have expired; check that the login may "
+            "read it, or download the file and give its path"
+        )
     if status == 407:
-        return DeniedError(f"{shown}: the proxy of the environment wants a login ({said}); write "
-                           "it into http_proxy and https_proxy, as http://NAME:WORD@host:port")
+        return DeniedError(
+            f"{shown}: the proxy of the environment wants a login ({said}); write "
+            "it into http_proxy and https_proxy, as http://NAME:WORD@host:port"
+        )
     if status in (404, 410):
-        return AbsentError(f"{shown}: there is no such file on the server ({said}); correct the "
-                           "address")
+        return AbsentError(
+            f"{shown}: there is no such file on the server ({said}); correct the address"
+        )
     if status in BUSY:
         asked = seconds_asked_for(headers)
         wait = f" and asks to come back in {asked:.0f} s" if asked else ""
         tried = f" after {TRIES} tries" if asked is None or asked <= LONGEST_PAUSE else ""
         why = "gets more requests than it takes" if status == 429 else "cannot answer now"
-        return WebError(f"{shown}: the server {why} ({said}){tried}{wait}; run the command again "
-                        "later, with fewer workers, or download the file and give its path")
-    return WebError(f"{shown}: the server answers {said}; open the address in a browser to see "
-                    "what it says, and correct it, or download the file and give its path")
+        return WebError(
+            f"{shown}: the server {why} ({said}){tried}{wait}; run the command again "
+            "later, with fewer workers, or download the file and give its path"
+        )
+    return WebError(
+        f"{shown}: the server answers {said}; open the address in a browser to see "
+        "what it says, and correct it, or download the file and give its path"
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and everything that led to it, in the ways in which aiohttp, requests and urllib3 keep it."""
+    """An error and all that led to it, as aiohttp, requests and urllib3 keep it."""
     pending: list[object] = [error]
     seen: set[int] = set()
     while pending:
@@ -329,7 +384,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def unreachable(url: str, error: BaseException) -> WebError:
-    """The error that a missing answer is: no such host, no network, no server, no trust, or a broken connection."""
+    """The error that a missing answer is: no host, network, server or trust, or a broken line."""
     shown, address = public(url), urlsplit(url)
     port = f"port {address.port}" if address.port else address.scheme
     chain = list(causes(error))
@@ -341,44 +396,67 @@ def unreachable(url: str, error: BaseException) -> WebError:
     proxy_answer = met(aiohttp.ClientHttpProxyError)
     if proxy_answer is not None:
         told = refusal(url, proxy_answer.status, {}) if proxy_answer.status == 407 else None
-        return told or WebError(f"{shown}: the proxy of the environment refuses to connect "
-                                f"({proxy_answer.status} {proxy_answer.message}); check "
-                                "https_proxy, or name the host in no_proxy")
+        return told or WebError(
+            f"{shown}: the proxy of the environment refuses to connect "
+            f"({proxy_answer.status} {proxy_answer.message}); check "
+            "https_proxy, or name the host in no_proxy"
+        )
     if met(aiohttp.ClientProxyConnectionError, requests.exceptions.ProxyError) is not None:
-        return WebError(f"{shown}: the proxy that http_proxy or https_proxy names does not answer "
-                        f"({_reason(chain)}); correct the variable, or name the host in no_proxy")
-    distrust = met(ssl.SSLCertVerificationError)
-    if distrust is not None:
-        return WebError(f"{shown}: the certificate of {address.hostname} is not trusted "
-                        f"({distrust.verify_message}); if your site or its proxy signs "
-                        "certificates itself, set SSL_CERT_FILE to its bundle")
+        return WebError(
+            f"{shown}: the proxy that http_proxy or https_proxy names does not answer "
+            f"({_reason(chain)}); correct the variable, or name the host in no_proxy"
+        )
+    if met(ssl.SSLCertVerificationError) is not None:
+        why = next(filter(None, (getattr(e, "verify_message", "") for e in chain)), "not verified")
+        return WebError(
+            f"{shown}: the certificate of {address.hostname} is not trusted ({why}); if "
+            "your site or its proxy signs certificates itself, set SSL_CERT_FILE to its "
+            "bundle"
+        )
     if met(ssl.SSLError) is not None:
-        return WebError(f"{shown}: {address.hostname} does not speak TLS as expected "
-                        f"({_reason(chain)}); check port and scheme (http:// or https://)")
-    if met(socket.gaierror) is not None or "NameResolution" in "".join(type(e).__name__ for e in chain):
-        return WebError(f"{shown}: no host is found under the name {address.hostname}; correct "
-                        "the address, or check network, DNS and https_proxy")
+        return WebError(
+            f"{shown}: {address.hostname} does not speak TLS as expected "
+            f"({_reason(chain)}); check port and scheme (http:// or https://)"
+        )
+    if met(socket.gaierror) is not None or "NameResolution" in "".join(
+        type(e).__name__ for e in chain
+    ):
+        return WebError(
+            f"{shown}: no host is found under the name {address.hostname}; correct "
+            "the address, or check network, DNS and https_proxy"
+        )
     if met(ConnectionRefusedError) is not None or errno.ECONNREFUSED in numbers:
-        return WebError(f"{shown}: nothing answers at {address.hostname}, {port} "
-                        "(connection refused); correct the address, or start the server")
+        return WebError(
+            f"{shown}: nothing answers at {address.hostname}, {port} "
+            "(connection refused); correct the address, or start the server"
+        )
     if numbers & {errno.ENETUNREACH, errno.EHOSTUNREACH}:
-        return WebError(f"{shown}: there is no way to {address.hostname} ({_reason(chain)}); "
-                        "check the network, or set https_proxy")
+        return WebError(
+            f"{shown}: there is no way to {address.hostname} ({_reason(chain)}); "
+            "check the network, or set https_proxy"
+        )
     if met(aiohttp.InvalidURL, requests.exceptions.InvalidURL, UnicodeError) is not None:
         return WebError(f"{shown} is no address; correct it")
     if met(aiohttp.TooManyRedirects, requests.exceptions.TooManyRedirects) is not None:
-        return WebError(f"{shown}: the server redirects in a circle; open the address in a "
-                        "browser and give the one of the file itself")
+        return WebError(
+            f"{shown}: the server redirects in a circle; open the address in a "
+            "browser and give the one of the file itself"
+        )
     if met(TimeoutError, asyncio.TimeoutError, requests.exceptions.Timeout) is not None:
-        return WebError(f"{shown}: no answer from {address.hostname} within "
-                        f"{TIMEOUT.sock_connect:.0f} s to connect or {TIMEOUT.sock_read:.0f} s to "
-                        "send; check the network and https_proxy, or run the command again later")
+        return WebError(
+            f"{shown}: no answer from {address.hostname} within "
+            f"{TIMEOUT.sock_connect:.0f} s to connect or {TIMEOUT.sock_read:.0f} s to "
+            "send; check the network and https_proxy, or run the command again later"
+        )
     if met(*BROKEN_OFF) is not None:
-        return WebError(f"{shown}: the connection broke off before the answer was whole, {TRIES} "
-                        "times; run the command again later, or download the file and give its "
-                        "path")
-    return WebError(f"{shown}: cannot be fetched ({_reason(chain)}); check the address and the "
-                    "network")
+        return WebError(
+            f"{shown}: the connection broke off before the answer was whole, {TRIES} "
+            "times; run the command again later, or download the file and give its "
+            "path"
+        )
+    return WebError(
+        f"{shown}: cannot be fetched ({_reason(chain)}); check the address and the network"
+    )
 
 
 def _reason(chain: list[BaseException]) -> str:
@@ -388,18 +466,20 @@ def _reason(chain: list[BaseException]) -> str:
 
 
 def trusted_certificates() -> ssl.SSLContext:
-    """Certificates of the system, SSL_CERT_FILE and SSL_CERT_DIR, and those that requests and curl are told to trust."""
+    """Certificates that Python trusts, and those that requests and curl are told to trust."""
     context = ssl.create_default_context()
     for name in CERTIFICATES:
         bundle = os.environ.get(name)
         if bundle:
             folder = os.path.isdir(bundle)  # noqa: PTH112, as OpenSSL takes text
-            context.load_verify_locations(cafile=None if folder else bundle, capath=bundle if folder else None)
+            context.load_verify_locations(
+                cafile=None if folder else bundle, capath=bundle if folder else None
+            )
     return context
 
 
 class TrustingAdapter(requests.adapters.HTTPAdapter):
-    """Connections of requests that trust what `trusted_certificates` names, beside its own bundle."""
+    """Connections of requests that trust `trusted_certificates` beside its own bundle."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
         """See requests."""
@@ -411,13 +491,15 @@ class TrustingAdapter(requests.adapters.HTTPAdapter):
 
 
 def fetch_text(session: requests.Session, method: str, url: str, **options: Any) -> bytes:
-    """Send a request of the library requests, again while the server is busy, and return the body of the answer.
+    """Send a request of the library requests, again while the server is busy; returns the body.
 
     Raises WebError.
     """
     for attempt in range(1, TRIES + 1):
         try:
-            response = session.request(method, url, timeout=(TIMEOUT.sock_connect, TIMEOUT.sock_read), **options)
+            response = session.request(
+                method, url, timeout=(TIMEOUT.sock_connect, TIMEOUT.sock_read), **options
+            )
             headers = {name.lower(): value for name, value in response.headers.items()}
             fault = refusal(url, response.status_code, headers)
             if fault is None:

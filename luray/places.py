@@ -1,7 +1,7 @@
 """Places: local paths and URLs as a run file or a command names them, read in one way everywhere.
 
-A place that two readers could take for different ones is refused, and so is one that would silently make a folder
-named `~`, `$HOME`, `file:` or `s3:`. What passes is a plain local path, relative or absolute, or a URL.
+A place that two readers could take for different ones is refused, and so is one that would silently
+make a folder named `~`, `$HOME`, `file:` or `s3:`. What passes is a plain local path or a URL.
 """
 
 import os
@@ -23,16 +23,37 @@ FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*)(?=/)|(?!//))(?P<path>/.*)", re
 """A file URL of RFC 8089: `file:///x`, `file://localhost/x`, `file:/x`."""
 
 WEB = ("http", "https")
-WRAPPERS = frozenset(("local", "data", "dir", "root", "reference", "simplecache", "filecache", "blockcache", "cached",
-                      "zip", "tar", "libarchive", "async_wrapper", "generic", "github", "gist", "git", "jupyter"))
-"""Schemes of fsspec that name no store of files of their own, or this machine under another name."""
+WRAPPERS = frozenset(
+    (
+        "local",
+        "data",
+        "dir",
+        "root",
+        "reference",
+        "simplecache",
+        "filecache",
+        "blockcache",
+        "cached",
+        "zip",
+        "tar",
+        "libarchive",
+        "async_wrapper",
+        "generic",
+        "github",
+        "gist",
+        "git",
+        "jupyter",
+    )
+)
+"""Schemes of fsspec that name no store of their own, or this machine under another name."""
 
-TO_WRITE_IT = ("expected a path, file:///path, s3://bucket/path, gs://bucket/path or "
-               "https://host/path")
+TO_WRITE_IT = (
+    "expected a path, file:///path, s3://bucket/path, gs://bucket/path or https://host/path"
+)
 
 
 class PlaceError(ValueError):
-    """A path or URL that cannot be taken for one place: says what is wrong with it and how to write it."""
+    """A path or URL that cannot be taken for one place: says what is wrong and how to write it."""
 
 
 def is_local(url: str) -> bool:
@@ -41,8 +62,10 @@ def is_local(url: str) -> bool:
 
 
 def public(url: str) -> str:
-    """A URL without credentials, query and fragment, which may hold secrets; a local path as it is."""
-    return url if is_local(url) else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
+    """A URL without what may hold secrets (login, query, fragment); a local path as it is."""
+    return (
+        url if is_local(url) else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
+    )
 
 
 def without_secrets(text: str) -> str:
@@ -61,14 +84,15 @@ def place_of(text: str) -> str:
     Returns
     -------
     str
-        A local path, absolute where the text began with `~` or `file:`, or a URL with its scheme in lower case.
+        A local path, absolute where the text began with `~` or `file:`, or a URL, its scheme in
+        lower case.
         Normalising it again changes nothing.
 
     Raises
     ------
     PlaceError
-        For a text that is empty, has blanks or quotes around it, names a variable or scheme that luray does not
-        expand or know, or that two readers could take for different places.
+        For a text that is empty, has blanks or quotes around it, names a variable or scheme that
+        luray does not know, or that two readers could take for different places.
     """
     _require_plain_text(text)
 
@@ -91,13 +115,16 @@ def local_place(text: str, *, what: str) -> str:
     text = re.sub(r"^(s3a?|gs|gcs|https?|memory):/(?=[^/])", r"\1://", text)
     place = place_of(text)
     if not is_local(place):
-        raise PlaceError(f"{public(place)} is on another machine, expected {what} on this one; "
-                         "copy it here, or give a local path")
+        raise PlaceError(
+            f"{public(place)} is on another machine, expected {what} on this one; "
+            "copy it here, or give a local path"
+        )
     return place
 
 
 def _checked(text: str) -> str:
-    """A place of a run file; one with a variable in it is looked at once `load_run` has expanded the variable."""
+    """A place of a run file."""
+    # `load_run` validates twice; while a variable is not expanded yet there is no place to look at
     return text if re.search(VARIABLE, text) else place_of(text)
 
 
@@ -105,8 +132,9 @@ def _checked_address(text: str) -> str:
     """The address of a server. Raises PlaceError for anything but an http or https URL."""
     address = _checked(text)
     if not re.search(VARIABLE, text) and address.partition("://")[0] not in WEB:
-        raise PlaceError(f"{_shown(text)} is no address of a server, expected http://host:port or "
-                         "https://host")
+        raise PlaceError(
+            f"{_shown(text)} is no address of a server, expected http://host:port or https://host"
+        )
     return address
 
 
@@ -136,24 +164,29 @@ def _require_plain_text(text: str) -> None:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`":
         raise PlaceError(f"{shown} has quotes of its own; remove the inner ones")
     if len(text) > LONGEST:
-        raise PlaceError(f"{shown}... has {len(text)} characters, expected at most {LONGEST}; "
-                         "correct it")
+        raise PlaceError(
+            f"{shown}... has {len(text)} characters, expected at most {LONGEST}; correct it"
+        )
     if any(unicodedata.category(c) == "Cc" for c in text):
         raise PlaceError(f"{shown} has a control character in it, such as a line end; remove it")
     if "\\" in text:
-        raise PlaceError(f"{shown} has a backslash, which Windows reads as a slash and others as "
-                         "a letter; write /")
+        raise PlaceError(
+            f"{shown} has a backslash, which Windows reads as a slash and others as "
+            "a letter; write /"
+        )
     if "::" in re.sub(r"//\[[0-9A-Fa-f:.]+\]", "//", text):
         raise PlaceError(f"{shown} has `::`, which chains file systems; give the plain place")
     variable = re.search(r"\$[A-Za-z_{(]\w*", _outside_of_web_paths(text))
     if variable:
         name = re.sub(r"\W", "", variable[0])
-        raise PlaceError(f"{shown} has {variable[0]}, which only a shell expands; write "
-                         f"${{{name or 'NAME'}}} in a run file, or the place itself")
+        raise PlaceError(
+            f"{shown} has {variable[0]}, which only a shell expands; write "
+            f"${{{name or 'NAME'}}} in a run file, or the place itself"
+        )
 
 
 def _outside_of_web_paths(text: str) -> str:
-    """The part of a place in which a dollar is a variable; in the path of a web address it is a plain character."""
+    """The part of a place where a dollar is a variable; in the path of a web address it is not."""
     address = re.match(r"(?i)https?://[^/]*", text)
     return address[0] if address else text
 
@@ -162,54 +195,72 @@ def _local(path: str) -> str:
     """A local path with `~` expanded."""
     shown = _shown(path)
     if path.startswith("//") and not path.startswith("///"):
-        raise PlaceError(f"{shown} begins with two slashes, which some read as a host; write one, "
-                         "or s3:// or https://")
+        raise PlaceError(
+            f"{shown} begins with two slashes, which some read as a host; write one, "
+            "or s3:// or https://"
+        )
     if "://" in path:
         raise PlaceError(f"{shown} has a URL inside a path; give one or the other")
 
     if re.match(r"%\w+%(/|$)", path):
-        raise PlaceError(f"{shown} begins with a variable of Windows, which luray does not "
-                         f"expand; write ${{NAME}} in a run file, or the place itself")
+        raise PlaceError(
+            f"{shown} begins with a variable of Windows, which luray does not "
+            f"expand; write ${{NAME}} in a run file, or the place itself"
+        )
     if path.startswith("~") and not os.environ.get("HOME", "/").startswith("/"):
-        raise PlaceError(f"{shown}: the environment variable HOME is {os.environ['HOME']!r}, "
-                         "expected an absolute path; set it, or write the whole path")
+        raise PlaceError(
+            f"{shown}: the environment variable HOME is {os.environ['HOME']!r}, "
+            "expected an absolute path; set it, or write the whole path"
+        )
 
-    expanded = os.path.expanduser(path)  # noqa: PTH111, as a path object would drop the slash at the end
+    # a path object would drop the slash at the end
+    expanded = os.path.expanduser(path)  # noqa: PTH111
     if expanded.startswith("~"):
         user = path.split("/")[0]
-        raise PlaceError(f"{shown}: there is no home folder of {user!r} on this machine; write "
-                         f"the whole path, or ./{path} for a folder of that name")
+        raise PlaceError(
+            f"{shown}: there is no home folder of {user!r} on this machine; write "
+            f"the whole path, or ./{path} for a folder of that name"
+        )
 
     segments = expanded.split("/")
     if "~" in segments[1:]:
-        raise PlaceError(f"{shown} has `~` inside a path, where it is no home folder; write the "
-                         "whole path")
+        raise PlaceError(
+            f"{shown} has `~` inside a path, where it is no home folder; write the whole path"
+        )
     scheme = next((s for s in segments if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", s)), None)
     if scheme:
-        raise PlaceError(f"{shown} has a folder {scheme!r}, which looks like the beginning of a "
-                         "URL; give one or the other")
+        raise PlaceError(
+            f"{shown} has a folder {scheme!r}, which looks like the beginning of a "
+            "URL; give one or the other"
+        )
     try:
         os.fsencode(expanded)
     except UnicodeEncodeError:
-        raise PlaceError(f"{shown} has letters that this locale cannot name; set PYTHONUTF8=1 or "
-                         "LC_ALL=C.UTF-8") from None
+        raise PlaceError(
+            f"{shown} has letters that this locale cannot name; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+        ) from None
     return expanded
 
 
 def _local_of_file_url(text: str) -> str:
     """The local path of a file URL of this machine, percent-decoded."""
     shown = _shown(text)
-    url = FILE_URL.fullmatch("file" + text[len("file"):])
+    url = FILE_URL.fullmatch("file" + text[len("file") :])
     if url is None:
-        raise PlaceError(f"{shown} is a file URL without an absolute path; write file:///path, or "
-                         "the path itself")
+        raise PlaceError(
+            f"{shown} is a file URL without an absolute path; write file:///path, or "
+            "the path itself"
+        )
     host = url["host"] or ""
     if host.lower() not in ("", "localhost"):
-        raise PlaceError(f"{shown} is a file URL of the host {host!r}, expected this machine; "
-                         "write file:///path, or the path itself")
+        raise PlaceError(
+            f"{shown} is a file URL of the host {host!r}, expected this machine; "
+            "write file:///path, or the path itself"
+        )
     if re.search(r"[?#]", url["path"]):
-        raise PlaceError(f"{shown} has ? or #, which end the path of a URL; write %3F or %23, or "
-                         "the path itself")
+        raise PlaceError(
+            f"{shown} has ? or #, which end the path of a URL; write %3F or %23, or the path itself"
+        )
     try:
         path = unquote(url["path"], errors="strict")
     except UnicodeDecodeError:
@@ -229,21 +280,27 @@ def _remote(text: str, scheme: str) -> str:
     if not rest.startswith("//"):
         if scheme in known:
             raise PlaceError(f"{shown} lacks a slash; write {scheme}://{rest.lstrip('/')}")
-        raise PlaceError(f"{shown} begins like a URL of the unknown kind {scheme!r}; "
-                         f"{TO_WRITE_IT}, or ./{text} for a file of that name")
+        raise PlaceError(
+            f"{shown} begins like a URL of the unknown kind {scheme!r}; "
+            f"{TO_WRITE_IT}, or ./{text} for a file of that name"
+        )
     if scheme not in known:
         raise PlaceError(f"{shown} is a URL of the unknown kind {scheme!r}; {TO_WRITE_IT}")
 
     host, _, path = rest[2:].partition("/")
     if not host and scheme != "memory":
-        raise PlaceError(f"{shown} names no host or bucket; write "
-                         f"{scheme}://{'host' if scheme in WEB else 'bucket'}/path")
+        raise PlaceError(
+            f"{shown} names no host or bucket; write "
+            f"{scheme}://{'host' if scheme in WEB else 'bucket'}/path"
+        )
     if any(character.isspace() for character in host):
         raise PlaceError(f"{shown} has a blank in its host or bucket; correct it")
     if climbs(re.split(r"[?#]", path, maxsplit=1)[0] if scheme in WEB else path):
-        raise PlaceError(f"{shown} has a step . or .. in it, which some readers follow and others "
-                         "take for a name; write the place without")
-    return scheme + text[len(scheme):]
+        raise PlaceError(
+            f"{shown} has a step . or .. in it, which some readers follow and others "
+            "take for a name; write the place without"
+        )
+    return scheme + text[len(scheme) :]
 
 
 def climbs(path: str) -> bool:

@@ -103,8 +103,8 @@ def configured() -> StorageConfig:
         return StorageConfig.model_validate_json(os.environ.get(ENVIRONMENT) or "{}")
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
-        raise ValueError(f"the environment variable {ENVIRONMENT} is no JSON of [storage] ({faults}); unset it, and set "
-                         "[storage] in the run file") from None
+        raise ValueError(f"the environment variable {ENVIRONMENT} is no JSON of [storage] "
+                         f"({faults}); unset it, and set [storage] in the run file") from None
 
 
 def environment() -> dict[str, str]:
@@ -226,8 +226,9 @@ def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
     assert isinstance(cause, OSError)
     assert cause.errno is not None
     where = str(cause.filename) if cause.filename else place
-    return NoRoomError(f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and run the command again: "
-                       "it goes on where it was, as whatever was finished is kept")
+    return NoRoomError(f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and "
+                       "run the command again: it goes on where it was, as whatever was finished "
+                       "is kept")
 
 
 def write_atomically(url: str, data: bytes) -> None:

@@ -172,7 +172,8 @@ def _text(data: bytes, href: str) -> str:
     if not text.lstrip().startswith(("{", "[")):
         form = form_of(data[:HEAD])
         name = PurePosixPath(public(href)).name
-        raise ValueError(f"{public(href)} is {form.name}, expected JSON; {form.advice.format(name=name, end='.json')}")
+        raise ValueError(f"{public(href)} is {form.name}, expected JSON; "
+                         f"{form.advice.format(name=name, end='.json')}")
     return text
 
 

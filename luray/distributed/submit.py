@@ -119,8 +119,9 @@ def _require_no_home(file: Path, overrides: Sequence[str]) -> None:
     for key, place in _places_of(expand(read_tree(file, overrides))):
         if place.startswith("~"):
             whole = Path(place).expanduser()
-            raise ValueError(f"{key} = {place!r} is below a home folder, and that of the cluster is another; write the "
-                             f"whole path, {whole} if all nodes have it, or s3:// or gs://")
+            raise ValueError(f"{key} = {place!r} is below a home folder, and that of the cluster "
+                             f"is another; write the whole path, {whole} if all nodes have it, or "
+                             "s3:// or gs://")
 
 
 def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shlex
+import stat
 import threading
 import warnings
 import zlib
@@ -16,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import aiohttp
@@ -82,7 +83,8 @@ def list_files(path: str) -> list[str]:
     Links to folders are followed, each folder being searched once. Raises InputError where there is nothing, where
     access is denied, or where there are more folders than are searched.
     """
-    nothing = InputError(f"{public(path)}: no such file or folder, or it is empty; set `path` to where the files are")
+    nothing = InputError(f"{public(path)}: no such file or folder, or it is empty; set `path` to "
+                         "where the files are")
     with _refusal(path, "a folder", (OSError,), missing=nothing), accessing(path):
         fs, root = filesystem(path)
         if path.partition("://")[0] in WEB:
@@ -106,16 +108,17 @@ def _is_one_file(path: str) -> bool:
 
 def _is_folder(path: str) -> bool:
     """True for a folder, or a link to one. Raises OSError where there is nothing."""
-    return os.stat(path).st_mode & 0o170000 == 0o040000  # noqa: PTH116, as it says why where it cannot tell
+    return stat.S_ISDIR(Path(path).stat().st_mode)
 
 
 def _web_file(fs: Any, url: str) -> str:
     """The URL of a file on a web server. Raises InputError for a page."""
     page = fs.info(url)["mimetype"] == "text/html"
     if page and not PurePosixPath(public(url)).suffix:
-        raise InputError(f"{public(url)}: is a web page, expected a file: luray does not search the pages of web servers "
-                         "for files; give the address of the file, list several as `assets`, or catalogue them with "
-                         "`luray virtualize` and name the catalog")
+        raise InputError(f"{public(url)}: is a web page, expected a file: luray does not search "
+                         "the pages of web servers for files; give the address of the file, list "
+                         "several as `assets`, or catalogue them with `luray virtualize` and name "
+                         "the catalog")
     return url
 
 
@@ -177,15 +180,16 @@ def _overlap(folder: str, other: str) -> bool:
 def _deeper(depth: int, root: str, folder: str) -> int:
     """The level below. Raises InputError beyond the last one that is searched."""
     if depth == DEPTH:
-        raise InputError(f"{root}: {folder} lies {DEPTH + 1} levels below, {DEPTH} are searched; set `path` nearer to the "
-                         "files")
+        raise InputError(f"{root}: {folder} lies {DEPTH + 1} levels below, {DEPTH} are searched; "
+                         "set `path` nearer to the files")
     return depth + 1
 
 
 def _counted(seen: int, root: str) -> int:
     """One more file or folder. Raises InputError beyond the last one that is looked at."""
     if seen == LIMIT:
-        raise InputError(f"{root}: there are more than {LIMIT} files and folders below; set `path` nearer to the files")
+        raise InputError(f"{root}: there are more than {LIMIT} files and folders below; set "
+                         "`path` nearer to the files")
     return seen + 1
 
 
@@ -419,10 +423,9 @@ def _refusal(url: str, kind: str, errors: tuple[type[Exception], ...], *,
     except AbsentError as error:
         raise InputError(str(error)) from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        dangling = is_local(url) and os.path.islink(url)  # noqa: PTH114
-        if dangling:
-            raise InputError(f"{shown}: is a link to {os.readlink(url)}, where there is nothing; get the file or correct "  # noqa: PTH115
-                             "the link") from error
+        if is_local(url) and Path(url).is_symlink():
+            raise InputError(f"{shown}: is a link to {Path(url).readlink()}, where there is nothing; "
+                             "get the file or correct the link") from error
         raise missing or InputError(f"{shown}: there is no such file; get it or correct `path`") from error
     except IsADirectoryError as error:
         raise InputError(_folder_in_place(url, kind)) from error
@@ -436,22 +439,24 @@ def _refusal(url: str, kind: str, errors: tuple[type[Exception], ...], *,
 
 def _folder_in_place(url: str, kind: str) -> str:
     """What to do about a folder where a file was expected."""
-    held = os.listdir(url) if is_local(url) else []  # noqa: PTH208
-    if set(NODES) & set(held):
-        return (f"{public(url)}: is a Zarr store under a name that does not end in .zarr, expected {kind}; rename it, or "
-                "link to it under such a name")
-    return f"{public(url)}: is a folder, expected {kind}; set `path` to the file in it, or take the folder away"
+    store = is_local(url) and any((Path(url) / node).exists() for node in NODES)
+    if store:
+        return (f"{public(url)}: is a Zarr store under a name that does not end in .zarr, "
+                f"expected {kind}; rename it, or link to it under such a name")
+    return (f"{public(url)}: is a folder, expected {kind}; set `path` to the file in it, or take the "
+            "folder away")
 
 
 def _damage(url: str, kind: str, error: Exception) -> str:
-    """Why a file cannot be read: another form of file, a lock, a circle of links, or a file that was cut."""
+    """Why a file cannot be read: another form, a lock, a circle of links, or a file that was cut."""
     shown, said = public(url), f"{public(url)}: cannot be read as {kind} ({error})"
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return f"{shown}: is a link that leads in a circle; correct it"
     if re.search(LOCKED, str(error)):
-        return (f"{said}: another process has it open for writing, or its disk has no locks; wait until it is written, "
-                "or if nobody writes it set the environment variable HDF5_USE_FILE_LOCKING=FALSE. If its writer was "
-                f"killed, `h5clear -s {shlex.quote(shown)}` takes its mark away")
+        return (f"{said}: another process has it open for writing, or its disk has no locks; wait "
+                "until it is written, or if nobody writes it set the environment variable "
+                "HDF5_USE_FILE_LOCKING=FALSE. If its writer was killed, `h5clear -s "
+                f"{shlex.quote(shown)}` takes its mark away")
     form = _form_of_file(url) if kind in EXPECTED else None
     if form is not None and form.name not in EXPECTED[kind]:
         return _foreign(url, kind, form)
