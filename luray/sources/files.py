@@ -158,8 +158,12 @@ def _below_folder(root: str) -> Iterator[str]:
         for entry in entries:
             seen = _counted(seen, root)
             linked = entry.is_symlink()
-            if not entry.is_dir():
-                if entry.is_file() or linked:  # a link to nothing is told when it is opened
+            try:
+                folder_or_link_to_one, file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link in a circle
+                folder_or_link_to_one = file = False
+            if not folder_or_link_to_one:
+                if file or linked:  # a link to nothing is told when it is opened
                     yield entry.path
             elif STORES.fullmatch(entry.name):
                 yield entry.path
@@ -278,8 +282,9 @@ def _open_raster(url: str) -> Iterator[tuple[Any, list[Exception]]]:
     opener = None if is_local(url) else _Opener(fs, url, path)
     with warnings.catch_warnings(), _told(opener.faults if opener else []):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        if opener is None and _is_folder(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if opener is None:
+            with Path(path).open("rb"):  # the system says why a file cannot be opened, GDAL does not
+                pass
         with rasterio.open(path, driver="GTiff", **({"opener": opener} if opener else {})) as raster:
             yield raster, opener.faults if opener else []
 
