@@ -278,19 +278,19 @@ def test_stores_are_one_file_and_odd_names_are_names(tmp_path):
 
 
 def test_objects_are_found_at_any_depth(s3):
-    names = ["in/a/b/c/d/e/f/x.nc", "in/y.nc", "in/z.zarr/c/0"]
+    names = ["deep/a/b/c/d/e/f/x.nc", "deep/y.nc", "deep/z.zarr/c/0"]
     for name in names:
         s3.put(name, b"x")
-    assert list_files(f"{s3.url}/in") == [
-        f"{s3.url}/in/a/b/c/d/e/f/x.nc",
-        f"{s3.url}/in/y.nc",
-        f"{s3.url}/in/z.zarr",
+    assert list_files(f"{s3.url}/deep") == [
+        f"{s3.url}/deep/a/b/c/d/e/f/x.nc",
+        f"{s3.url}/deep/y.nc",
+        f"{s3.url}/deep/z.zarr",
     ]
-    assert list_files(f"{s3.url}/in/y.nc") == [f"{s3.url}/in/y.nc"]
+    assert list_files(f"{s3.url}/deep/y.nc") == [f"{s3.url}/deep/y.nc"]
     with pytest.raises(InputError, match="no such file or folder, or it is empty"):
         list_files(f"{s3.url}/none")
     with s3.locked(), pytest.raises(InputError, match="access is denied"):
-        list_files(f"{s3.url}/in")
+        list_files(f"{s3.url}/deep")
 
 
 def test_a_raster_of_an_object_store_is_read_and_its_locks_are_told(s3, raster):
