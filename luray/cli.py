@@ -1,11 +1,12 @@
 """The command line: one verb a stage, each resumable and each usable alone."""
 
+import io
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,9 @@ from rich.progress import (
 from rich.table import Table
 
 from luray.config import RunConfig, load_run
+from luray.places import PlaceError, local_place, place_of, without_secrets
 from luray.schema import Direction
-from luray.storage import without_secrets
+from luray.storage import no_room
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
                   help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
@@ -40,7 +42,8 @@ LOG_WIDTH = 160
 out = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
 err = Console(stderr=True, highlight=False)
 
-RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")]
+# text and no path, which would make one slash of the two in a URL
+RunFile = Annotated[str, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", show_default=False,
                                                help="Override a value of the run file, such as training.steps=100. "
                                                     "May be given several times.")]
@@ -97,7 +100,7 @@ def session(run: RunConfig) -> Iterator[None]:
 
 
 @app.command()
-def sources(file: Annotated[Path | None, typer.Argument(metavar="[RUN.toml]", show_default=False, help="A run file: "
+def sources(file: Annotated[str | None, typer.Argument(metavar="[RUN.toml]", show_default=False, help="A run file: "
                             "list its sources, and what is found where it says.")] = None,
             set_: Set = None) -> None:
     """List the inputs: what each is, its DOI and licence, where to get it, and the files expected.
@@ -193,7 +196,7 @@ def plan(file: RunFile, set_: Set = None,
          rate: Annotated[float | None, typer.Option(metavar="WINDOWS_PER_SECOND", show_default=False,
                                                     help="Of one worker, in place of what is measured or assumed of "
                                                          "the device.")] = None,
-         prices: Annotated[Path | None, typer.Option(metavar="FILE", show_default=False, help="Your own price table; "
+         prices: Annotated[str | None, typer.Option(metavar="FILE", show_default=False, help="Your own price table; "
                                                      "luray/prices.toml is one to copy.")] = None) -> None:
     """What `infer` will take: windows, bytes, objects, memory, wall time and cost, before anything runs.
 
@@ -213,7 +216,13 @@ def status(place: Annotated[str, typer.Argument(metavar="PRODUCT|RUN.toml",
     from luray.cube.status import status_of
     from luray.viz.tables import status_lines
 
-    url = load_run(Path(place), set_ or ()).product if place.endswith(".toml") else place
+    if place.endswith(".toml"):
+        url = load_run(place, set_ or ()).product
+    else:
+        try:
+            url = place_of(place)
+        except PlaceError as error:
+            raise PlaceError(f"PRODUCT: {error}") from None
     for line in status_lines(status_of(url)):
         out.print(escape(line), soft_wrap=True)
 
@@ -305,9 +314,9 @@ def verify(file: RunFile, set_: Set = None,
 def demo(set_: Set = None) -> None:
     """The main job on a simulated world: every stage on 251 years, in a few minutes."""
     started = time.monotonic()
-    from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+    from luray.sandbox import SandboxConfig, write_sandbox
 
-    run = load_run(demo_run(), set_ or ())
+    run = _demo_run(set_ or ())
     height, width = run.grid.shape
     config = SandboxConfig.model_validate({"height": height, "width": width, "scenario": run.scenario_names})
     with progress("sandbox") as show:
@@ -318,8 +327,8 @@ def demo(set_: Set = None) -> None:
 
 
 @bench.command(name="globe")
-def bench_globe(output: Annotated[Path, typer.Option(help="Folder of the inputs, the cube, the product, the picture "
-                                                          "and globe.json.")] = Path("build/globe"),
+def bench_globe(output: Annotated[str, typer.Option(help="Folder of the inputs, the cube, the product, the picture "
+                                                          "and globe.json.")] = "build/globe",
                 set_: Set = None) -> None:
     """One year of the whole globe at 1 km on two workers: its time against bare forward passes, and its peak memory.
 
@@ -329,7 +338,7 @@ def bench_globe(output: Annotated[Path, typer.Option(help="Folder of the inputs,
     """
     from luray.distributed import globe
 
-    run = globe.globe_run(str(output), set_ or ())
+    run = globe.globe_run(output, set_ or ())
     with progress("globe") as show:
         found = globe.bench(run, show=lambda stage: partial(show, name=stage))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -354,6 +363,23 @@ def _stages(run: RunConfig, *, restart: bool) -> None:
     _publish(run)
 
 
+def _demo_run(overrides: Sequence[str]) -> RunConfig:
+    """The run of the demo; its simulated inputs lie in its output, wherever that is set to.
+
+    Raises PlaceError for an output that is not on this machine, where the inputs are written.
+    """
+    from luray.sandbox import demo_run
+
+    file = demo_run()
+    run = load_run(file, overrides)
+    local_place(run.output, what="the output of the demo")
+    if run.output == load_run(file).output:
+        return run
+    inputs = [f"sources.{number}.path={run.path('world', Path(source.path).name)}"
+              for number, source in enumerate(run.sources) if source.kind != "aggregated"]
+    return load_run(file, [*inputs, *overrides])
+
+
 def _sources(run: RunConfig | None) -> None:
     from luray.sources import about_of, kinds
     from luray.viz.tables import Listed, sources_lines, sources_table
@@ -372,7 +398,7 @@ def _sources(run: RunConfig | None) -> None:
         raise typer.Exit(1)
 
 
-def _plan(run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: Path | None) -> None:
+def _plan(run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: str | None) -> None:
     from luray.estimate import PRICES, plan_of
     from luray.viz.sizing import inference_lines, inference_table
 
@@ -512,12 +538,17 @@ def _summary(run: RunConfig, world: Path, seconds: float) -> None:
 
 def main(*verb: str) -> None:
     """Entry point, of one verb or all: an error of the user is one message on stderr and exit code 1, no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # a degree sign or a title with an umlaut must not end a command where the terminal has no letter for it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs, with a traceback, what it raises as well
     try:
         app([*verb, *sys.argv[1:]])
     except (ValueError, OSError, RuntimeError) as error:
-        err.print(f"[bold red]error[/]: {escape(without_secrets(str(error)))}", soft_wrap=True)
+        said = no_room(error, place="the output of the run, or the folder for temporary files") or error
+        err.print(f"[bold red]error[/]: {escape(without_secrets(str(said)))}", soft_wrap=True)
         sys.exit(1)
 
 

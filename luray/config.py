@@ -4,6 +4,7 @@ Everything is checked before anything runs: an unknown key, a wrong type or an i
 names the key, what was expected and what to do.
 """
 
+import codecs
 import difflib
 import json
 import os
@@ -24,15 +25,16 @@ from luray.grid import Grid
 from luray.model.calibration import OperatingPoint
 from luray.model.fit import Recipe
 from luray.model.unet import UNetConfig
+from luray.places import VARIABLE, WEB, Place, PlaceError, is_local, local_place
 from luray.schema import Config, Device, Direction, LeaveOut, Workers
 from luray.sources import SourceConfig
 from luray.sources.years import span as spoken
-from luray.storage import StorageConfig, configure, is_local
+from luray.storage import StorageConfig, configure
 from luray.windows import Tiling, TilingConfig
 
-VARIABLE = r"\$\{(\w+)\}"
-"""An environment variable in a string of the run file."""
-
+ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+             (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+"""Byte order marks, and the encoding of a text that begins with one: Notepad and PowerShell write them."""
 
 SCENARIO = r"(?!across$|m\d+$)[A-Za-z0-9][A-Za-z0-9._-]*"
 """A scenario that names a dimension, groups of the cube and receipts."""
@@ -151,7 +153,7 @@ class RunConfig(Config):
     scenarios: tuple[str, ...] | None = None
     """Those of a product with dimension `scenario`. The first one's view of the inputs is what models are trained and
     tested on: those years are history, and where inputs differ already (ISIMIP from 2006) the first one's count."""
-    output: str
+    output: Place
     storage: StorageConfig = StorageConfig()
     catalog: CatalogConfig | None = None
     grid: GridConfig
@@ -167,6 +169,9 @@ class RunConfig(Config):
     def model_post_init(self, _: Any) -> None:  # noqa: D102
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise ValueError(f"name {self.name!r} must be letters, digits, dots, dashes; it names files")
+        if self.output.partition("://")[0] in WEB:
+            raise ValueError("output is on a web server, which cannot be written to; set it to a "
+                             "local path, s3:// or gs://")
         self._check_scenarios()
         for i, source in enumerate(self.sources):
             if source.kind != "aggregated" and source.collection and self.catalog is None:
@@ -245,7 +250,7 @@ class RunConfig(Config):
     @property
     def lasting(self) -> bool:
         """True when the output does not lie in a folder that is relative to where the command runs."""
-        return not is_local(self.output) or Path(self.output.removeprefix("file://")).is_absolute()
+        return not is_local(self.output) or Path(self.output).is_absolute()
 
     @property
     def reach(self) -> StorageConfig:
@@ -268,34 +273,99 @@ class RunConfig(Config):
         return self.path("model", direction)
 
 
-def load_run(path: Path, overrides: Sequence[str] = (), *, unset: Literal["refused", "kept"] = "refused") -> RunConfig:
+def load_run(path: Path | str, overrides: Sequence[str] = (), *,
+             unset: Literal["refused", "kept"] = "refused") -> RunConfig:
     """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a string).
 
     `${NAME}` in a string is taken from the environment; where that lacks it, it is `refused`, or `kept` as it is by
     who looks at no place. The storage options of the run are those of this process from here on. Raises ConfigError
     listing every fault.
     """
+    path = run_file(path)
+    tree = read_tree(path, overrides)
     try:
-        text = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such run file; `catalogs/*/run.toml` are examples") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    for override in overrides:
-        _override(text, override)
-    try:
-        run = RunConfig.model_validate_json(json.dumps(text, default=str))
+        run = RunConfig.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as error:
-        faults = [f"  {_explain(fault)}" for fault in error.errors()]
-        raise ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults])) from None
-    lacking = {name for name in re.findall(VARIABLE, json.dumps(text, default=str)) if name not in os.environ}
+        raise _faults(path, error) from None
+    lacking = _lacking_variables(tree)
     if lacking and unset == "refused":
         fault = (f"{path}: the environment variable {', '.join(sorted(lacking))} is not set; set it to the place that "
                  "the run file means. This run wants:")
         raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
-    run = RunConfig.model_validate_json(json.dumps(_expand(text), default=str))
+    try:
+        run = RunConfig.model_validate_json(json.dumps(expand(tree), default=str))
+    except ValidationError as error:  # a place that is none once its variable is expanded
+        raise _faults(path, error) from None
     configure(run.reach)
     return run
+
+
+def run_file(place: Path | str) -> Path:
+    """The run file at a local place. Raises ConfigError for one that is none."""
+    try:
+        return Path(local_place(str(place), what="a run file"))
+    except PlaceError as error:
+        raise ConfigError(f"RUN.toml: {error}") from None
+
+
+def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a run file as they are written, with the overrides. Raises ConfigError."""
+    tree = read_toml(path, missing="no such run file; `catalogs/*/run.toml` are examples")
+    for override in overrides:
+        _override(tree, override)
+    return tree
+
+
+def read_toml(path: Path, *, missing: str) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError, which says `missing` where there is none."""
+    try:
+        return tomllib.loads(read_text(path))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: {missing}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, expected a file; give the file in it") from None
+    except PermissionError:
+        raise ConfigError(f"{path}: access is denied; check its permissions") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in the encoding that its byte order mark says; the locale does not count.
+
+    Raises ConfigError for any other encoding.
+    """
+    data = path.read_bytes()
+    encoding = next((name for mark, name in ENCODINGS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}: byte {data[error.start]:#04x} in line {line} is not "
+                          f"{encoding.upper()}; save the file as UTF-8, it may be in the encoding "
+                          "of an older editor") from None
+    if "\0" in text:
+        raise ConfigError(f"{path}: has NUL bytes, as UTF-16 without a byte order mark has; save "
+                          "it as UTF-8")
+    return text
+
+
+def _faults(path: Path, error: ValidationError) -> ConfigError:
+    """Every fault of a run file, a line each."""
+    faults = [f"  {_explain(fault)}" for fault in error.errors()]
+    return ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults]))
+
+
+def _lacking_variables(node: Any) -> set[str]:
+    """Environment variables that a tree names and that are not set, or are empty where a path begins with them."""
+    if isinstance(node, dict | list):
+        parts = node.values() if isinstance(node, dict) else node
+        return {name for part in parts for name in _lacking_variables(part)}
+    if not isinstance(node, str):
+        return set()
+    unset = {name for name in re.findall(VARIABLE, node) if name not in os.environ}
+    root = re.match(f"{VARIABLE}/", node)
+    return unset | ({root[1]} if root and not os.environ.get(root[1]) else set())
 
 
 def _override(text: dict[str, Any], override: str) -> None:
@@ -315,12 +385,12 @@ def _override(text: dict[str, Any], override: str) -> None:
     node[int(last) if isinstance(node, list) else last] = parsed
 
 
-def _expand(node: Any) -> Any:
+def expand(node: Any) -> Any:
     """The same tree with `${NAME}` in its strings taken from the environment, as it is where that lacks it."""
     if isinstance(node, dict):
-        return {k: _expand(v) for k, v in node.items()}
+        return {k: expand(v) for k, v in node.items()}
     if isinstance(node, list):
-        return [_expand(v) for v in node]
+        return [expand(v) for v in node]
     return re.sub(VARIABLE, lambda m: os.environ.get(m[1], m[0]), node) if isinstance(node, str) else node
 
 

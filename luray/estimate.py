@@ -3,14 +3,13 @@
 import json
 import os
 import tempfile
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
-from luray.config import ConfigError, RunConfig
+from luray.config import ConfigError, RunConfig, read_toml
 from luray.cube.create import Several
 from luray.cube.expected import expected_cube
 from luray.cube.land import tiles_with_land
@@ -20,6 +19,7 @@ from luray.grid import Grid
 from luray.model.checkpoint import ModelCard, save_model
 from luray.model.features import Features
 from luray.model.speed import forward_cost, trunk_flops
+from luray.places import PlaceError, local_place
 from luray.planning import InferencePlan, Load, Range, Rate, loads
 from luray.prices import Prices
 from luray.regrid import grid_map
@@ -34,7 +34,7 @@ SECONDS = 10.0
 
 
 def plan_of(run: RunConfig, *, workers: int | None = None, device: str = "cpu", rate: float | None = None,
-            prices: Path = PRICES) -> InferencePlan:
+            prices: Path | str = PRICES) -> InferencePlan:
     """The plan of a run's inference; without a `rate`, windows a second of one worker, a CPU is measured now.
 
     Needs neither inputs nor a cube. Raises ValueError for an unknown device, a wrong price table, a cube of another
@@ -66,14 +66,14 @@ def plan_of(run: RunConfig, *, workers: int | None = None, device: str = "cpu", 
                          run.inference.batch, chosen, table.storage, table.as_of)
 
 
-def read_prices(place: Path) -> Prices:
+def read_prices(place: Path | str) -> Prices:
     """A price table. Raises ConfigError naming what is wrong with it."""
     try:
-        return Prices.model_validate_json(json.dumps(tomllib.loads(place.read_text())))
-    except FileNotFoundError:
-        raise ConfigError(f"--prices {place}: no such file; {PRICES} is one to copy") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--prices {place}: not valid TOML: {error}; {PRICES} is one to copy") from None
+        path = Path(local_place(str(place), what="a price table"))
+        tree = read_toml(path, missing=f"no such file; {PRICES} is one to copy")
+        return Prices.model_validate_json(json.dumps(tree, default=str))
+    except (ConfigError, PlaceError) as error:
+        raise ConfigError(f"--prices {error}") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg'].lower()}" for f in error.errors())
         raise ConfigError(f"--prices {place}: {faults}; correct it, {PRICES} is one to copy") from None

@@ -4,11 +4,12 @@ Options of the stores are the process's, not the caller's: `configure` sets them
 fsspec (Zarr included), and workers find them in the environment.
 """
 
+import errno
 import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Annotated, Any
 from urllib.parse import unquote, urljoin
@@ -17,8 +18,13 @@ import aiohttp
 import fsspec
 from fsspec.config import conf
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from luray.http import TIMEOUT, WebError, WebFileSystem, trusted_certificates
+from luray.places import LONGEST, WEB, OptionalAddress, Place, climbs
+from luray.places import is_local as is_local
+from luray.places import public as public
+from luray.places import without_secrets as without_secrets
 from luray.schema import Config
 
 ENVIRONMENT = "LURAY_STORAGE"
@@ -28,7 +34,6 @@ ALIASES = {"gcs": "gs", "s3a": "s3"}
 PORTS = {"http": ":80", "https": ":443"}
 """Schemes with servers that decode paths, and the port that goes without saying."""
 
-LONGEST = 4096
 UNCLEAR = r"[\x00-\x1f\x7f\\]|::|^\s|^[A-Za-z][\w+.-]*:(?!//)"
 """What readers of a URL disagree about: control characters, backslashes, fsspec's chains, schemes without slashes."""
 
@@ -38,15 +43,23 @@ LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google")
 DENIED = "forbidden|denied|credential|unauthori[sz]ed"
 """What they say where the trouble is who asks."""
 
+NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up",
+           errno.EFBIG: "the file would exceed the size that is allowed here"}
+"""Errors of the system that end once there is room again, in words."""
+
 
 class RefusedError(ValueError):
     """A place that luray was led to and does not open: says which, by what, and what to allow."""
 
 
+class NoRoomError(OSError):
+    """A place that nothing more can be written to: says which, what was kept, and how to go on."""
+
+
 class S3Options(Config):
     """Options of s3://; an empty endpoint is AWS's own, or that of AWS_ENDPOINT_URL."""
 
-    endpoint_url: str = ""
+    endpoint_url: OptionalAddress = ""
     anonymous: bool = False
     requester_pays: bool = False
 
@@ -54,7 +67,7 @@ class S3Options(Config):
 class GcsOptions(Config):
     """Options of gs://; an empty endpoint is Google's own, or that of STORAGE_EMULATOR_HOST."""
 
-    endpoint_url: str = ""
+    endpoint_url: OptionalAddress = ""
     anonymous: bool = False
     project: str = ""
 
@@ -67,7 +80,7 @@ class StorageConfig(Config):
 
     s3: S3Options = S3Options()
     gs: GcsOptions = GcsOptions()
-    allow: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    allow: Annotated[tuple[Place, ...], Field(strict=False)] = ()
     """Places, such as s3://bucket/inputs/ or https://host/, below which what a catalog names may lie."""
 
 
@@ -76,16 +89,22 @@ def configure(options: StorageConfig) -> None:
     os.environ[ENVIRONMENT] = options.model_dump_json(exclude_defaults=True)
     s3 = {"endpoint_url": options.s3.endpoint_url, "anon": options.s3.anonymous,
           "requester_pays": options.s3.requester_pays}
+    # botocore takes the proxies of the environment by itself, gcsfs only when it is told to
     gs = {"endpoint_url": options.gs.endpoint_url, "token": "anon" if options.gs.anonymous else "",
-          "project": options.gs.project}
+          "project": options.gs.project, "session_kwargs": {"trust_env": True}}
     conf["s3"] = {key: value for key, value in s3.items() if value}
     conf["gs"] = {key: value for key, value in gs.items() if value}
     conf["http"] = conf["https"] = {"get_client": _guarded_client}
 
 
 def configured() -> StorageConfig:
-    """The options in use."""
-    return StorageConfig.model_validate_json(os.environ.get(ENVIRONMENT) or "{}")
+    """The options in use. Raises ValueError where the environment variable holds others than these."""
+    try:
+        return StorageConfig.model_validate_json(os.environ.get(ENVIRONMENT) or "{}")
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
+        raise ValueError(f"the environment variable {ENVIRONMENT} is no JSON of [storage] "
+                         f"({faults}); unset it, and set [storage] in the run file") from None
 
 
 def environment() -> dict[str, str]:
@@ -110,16 +129,6 @@ def require_within(url: str, roots: Iterable[str], *, led_by: str) -> str:
                        f'the run file; if you trust it, add it there: allow = ["{root}"]')
 
 
-def public(url: str) -> str:
-    """A URL without credentials, query and fragment, which may hold secrets; a local path as it is."""
-    return url if is_local(url) else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
-
-
-def without_secrets(text: str) -> str:
-    """A message with every URL in it as `public` shows it."""
-    return re.sub(r"(\w+://)(?:[^/\s@]*@)?([^\s?#]*)(?:[?#][^\s'\"<>]*)?", r"\1\2", text)
-
-
 def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
     """Scheme, host or bucket, and path of a URL as its store reads it; None where two readers could differ about it.
 
@@ -137,14 +146,7 @@ def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
     else:
         host, _, path = rest.partition("/")
         segments = tuple(path.split("/"))
-    return None if _climbs(path) else (scheme, host, segments)
-
-
-def _climbs(path: str) -> bool:
-    """True for a path with a step `.` or `..`, however often it is encoded."""
-    while (decoded := unquote(path)) != path:
-        path = decoded
-    return bool({".", ".."} & set(path.split("/")))
+    return None if climbs(path) else (scheme, host, segments)
 
 
 def _below(url: str, root: str) -> bool:
@@ -156,10 +158,15 @@ def _below(url: str, root: str) -> bool:
 
 
 async def _guarded_client(**options: Any) -> aiohttp.ClientSession:
-    """An HTTP session that is led to another host only where the run file allows it."""
+    """An HTTP session that is led to another host only where the run file allows it.
+
+    It takes proxies (http_proxy, https_proxy, no_proxy) and logins (.netrc) from the environment.
+    """
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_check_redirect)
-    return aiohttp.ClientSession(trace_configs=[trace], **options)
+    connector = aiohttp.TCPConnector(ssl=trusted_certificates())
+    settings: dict[str, Any] = {"timeout": TIMEOUT, "trust_env": True, "connector": connector, **options}
+    return aiohttp.ClientSession(trace_configs=[trace], **settings)
 
 
 async def _check_redirect(_: aiohttp.ClientSession, __: SimpleNamespace, redirect: Any) -> None:
@@ -171,20 +178,28 @@ async def _check_redirect(_: aiohttp.ClientSession, __: SimpleNamespace, redirec
 
 def filesystem(url: str) -> tuple[Any, str]:
     """File system and path of a URL. Its listings are never cached: other processes write beside this one."""
+    if url.partition("://")[0] in WEB:
+        return WebFileSystem(get_client=_guarded_client), url
     fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return fs, path
 
 
 @contextmanager
 def accessing(url: str) -> Iterator[None]:
-    """What a remote store refuses inside is said with the URL, without secrets, and what to do; disks name their files.
+    """Say what a store refuses inside with its place, without secrets, and what to do.
 
-    Raises PermissionError, FileNotFoundError or OSError, which unlike the libraries' own errors travel between
-    processes and are not worth another try: s3fs and gcsfs have tried what may pass.
+    Raises NoRoomError for a full disk, and of a remote store PermissionError, FileNotFoundError or OSError. Unlike the
+    libraries' own errors these travel between processes. They are not worth another try: what may pass was tried
+    again below. Other errors of a disk name their files and pass as they are.
     """
     try:
         yield
+    except WebError:
+        raise
     except Exception as error:
+        lacking = no_room(error, place=public(url))
+        if lacking is not None:
+            raise lacking from error
         if is_local(url) or not (isinstance(error, OSError) or type(error).__module__.split(".")[0] in LIBRARIES):
             raise
         said = f"{public(url)}: {without_secrets(' '.join(str(error).split())) or type(error).__name__}"
@@ -197,6 +212,25 @@ def accessing(url: str) -> Iterator[None]:
                       "finished is kept") from error
 
 
+def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
+    """Explain an error that means that nothing more can be written; None for any other, and for an explained one.
+
+    `place` is named where the system does not name the file. Libraries wrap such errors: the cause counts.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno in NO_ROOM):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, NoRoomError) or cause is None:
+        return None
+
+    assert isinstance(cause, OSError)
+    assert cause.errno is not None
+    where = str(cause.filename) if cause.filename else place
+    return NoRoomError(f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and "
+                       "run the command again: it goes on where it was, as whatever was finished "
+                       "is kept")
+
+
 def write_atomically(url: str, data: bytes) -> None:
     """Write a whole object or none: on a local disk through a temporary name, on an object store as one put."""
     fs, path = filesystem(url)
@@ -204,10 +238,16 @@ def write_atomically(url: str, data: bytes) -> None:
         with accessing(url):
             fs.pipe_file(path, data)
         return
-    fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     temporary = f"{path}.{uuid.uuid4().hex[:8]}.partial"
-    fs.pipe_file(temporary, data)
-    fs.mv(temporary, path)
+    with accessing(url):
+        fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        try:
+            fs.pipe_file(temporary, data)
+            fs.mv(temporary, path)
+        except OSError:
+            with suppress(OSError):  # what is left of it takes room on a disk that has none
+                fs.rm_file(temporary)
+            raise
 
 
 def read_object(url: str) -> bytes | None:
@@ -234,11 +274,6 @@ def remove(url: str) -> None:
     with accessing(url):
         if fs.exists(path):
             fs.rm(path, recursive=True)
-
-
-def is_local(url: str) -> bool:
-    """True for a path on this machine."""
-    return "://" not in url or url.startswith("file://")
 
 
 configure(configured())

@@ -1,5 +1,6 @@
 """A run file that cannot be run is an error that names the key, what was expected and what to do."""
 
+import os
 import re
 import subprocess
 import sys
@@ -106,3 +107,58 @@ def test_the_command_line_prints_errors_without_a_traceback():
     assert result.returncode == 1
     assert "model.depth" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+TITLE = 'title = "Köppen, 0.5°"'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_run_file_is_read_with_any_mark_and_line_end(tmp_path, encoding, end):
+    text = re.sub(r"^title = .*$", TITLE, RUN.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (tmp_path / "run.toml").write_bytes(text.replace("\n", end).encode(encoding))
+    assert load_run(tmp_path / "run.toml") == load_run(RUN, [TITLE.replace(" = ", "=")])
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    (b'name = "a"\ntitle = "K\xf6ppen"', r"byte 0xf6 in line 2 is not UTF-8; save the file as UTF-8"),
+    ("name = 'a'".encode("utf-16-le"), "has NUL bytes, as UTF-16 without a byte order mark has; save it as UTF-8"),
+    (b"\xff\xfen\x00a", "is not UTF-16"), (b"", "name: missing"),
+    (b"\xef\xbb\xbf\xef\xbb\xbfname = 1", "not valid TOML")])
+def test_a_run_file_in_another_encoding_is_told(tmp_path, data, said):
+    (tmp_path / "run.toml").write_bytes(data)
+    with pytest.raises(ConfigError, match=rf"run\.toml: .*{said}" if data else said):
+        load_run(tmp_path / "run.toml")
+
+
+def test_a_folder_in_place_of_a_run_file_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder, expected a file"):
+        load_run(tmp_path)
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("env", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "ascii:strict"}])
+def test_no_locale_or_terminal_ends_a_command(tmp_path, env):
+    """Titles, degree signs, bars and boxes are printed as well as the terminal can."""
+    text = re.sub(r"^title = .*$", TITLE, RUN.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (tmp_path / "run.toml").write_text(text + '\n[[sources]]\nkind = "categorical"\nname = "käse"\n', encoding="utf-8")
+    code = ("import sys; from luray import cli; from luray.viz.tables import size\n"
+            "from rich.panel import Panel\n"
+            "def show(*_, **__):\n"
+            "    cli.out.print(Panel('0.5° \\u2013 Köppen \\udcff'))\n"
+            "    cli.err.print('0.5° Köppen')\n"
+            "    with cli.progress('bür') as bar: bar(1, 2, '°')\n"
+            "cli._sources = show\n"
+            "cli.out = cli.Console(force_terminal=True, width=80)\n"
+            "sys.argv = ['luray', 'sources']\n"
+            "cli.main()")
+    (tmp_path / "show.py").write_text(code, encoding="utf-8")
+    for command in ([str(tmp_path / "show.py")], ["-m", "luray.cli", "sources", str(tmp_path / "run.toml")],
+                    ["-m", "luray.cli", "--help"]):
+        done = subprocess.run([sys.executable, *command], capture_output=True, check=False,
+                              env={**os.environ, "PYTHONPATH": str(CATALOGS.parent), **env})
+        assert b"codec" not in done.stderr
+        assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+    assert done.returncode == 0

@@ -1,4 +1,9 @@
+import errno
 import os
+import pickle
+import re
+import subprocess
+import sys
 import time
 
 import fsspec
@@ -8,10 +13,12 @@ from gcsfs.retry import validate_response
 from luray.cube.ledger import Ledger
 from luray.sources.base import InputError
 from luray.storage import (
+    NoRoomError,
     RefusedError,
     accessing,
     exists,
     is_local,
+    no_room,
     public,
     read_object,
     remove,
@@ -204,3 +211,41 @@ def test_errors_of_google_and_of_the_network_are_told_apart_and_ours_pass():
         raise ValueError("ours")
     with pytest.raises(OSError, match=r"^disk full$"), accessing("/b/x"):
         raise OSError("disk full")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_told_with_the_place_and_how_to_go_on(number):
+    try:
+        raise OSError(number, os.strerror(number))
+    except OSError as error:
+        wrapped = RuntimeError("a library failed")
+        wrapped.__cause__ = error
+    go_on = r"^/d/cube\.zarr: .*; make room, or set another place, and run the command again"
+    with pytest.raises(NoRoomError, match=go_on), accessing("/d/cube.zarr"):
+        raise wrapped
+    with pytest.raises(NoRoomError, match=r"^/tmp/x: "), accessing("/d/cube.zarr"):
+        raise OSError(number, os.strerror(number), "/tmp/x")
+    assert no_room(ValueError("other"), place="/d") is None
+    assert no_room(NoRoomError("told"), place="/d") is None
+    assert str(pickle.loads(pickle.dumps(NoRoomError("told")))) == "told"
+
+
+def test_an_object_that_does_not_fit_leaves_nothing_behind(tmp_path):
+    """A limit on the size of files fails a write in the middle, as a full disk does."""
+    code = f"""if True:
+        import resource, signal, sys
+        from pathlib import Path
+        from luray import cli
+        from luray.storage import read_object, write_atomically
+        place = {str(tmp_path)!r} + "/out/x.bin"
+        write_atomically(place, b"old")
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        cli._sources = lambda _: write_atomically(place, bytes(5000))
+        sys.argv = ["luray", "sources"]
+        cli.main()"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    go_on = rf"error: {tmp_path}/out/x\.bin\S*: .* run the command again: it goes on where it was"
+    assert re.match(go_on, done.stderr), done.stderr
+    assert [(p.name, p.read_bytes()) for p in (tmp_path / "out").iterdir()] == [("x.bin", b"old")]

@@ -17,12 +17,16 @@ import pystac
 import requests
 from pystac.utils import make_absolute_href
 from pystac_client import Client, ConformanceClasses
+from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import PystacClientWarning
 
+from luray.http import AbsentError, TrustingAdapter, WebError, fetch_text
+from luray.places import WEB, Place, PlaceError, place_of
 from luray.schema import Config
 from luray.sources.base import Asset
 from luray.sources.files import published_name
+from luray.sources.magic import HEAD, form_of
 from luray.sources.references import is_references
 from luray.sources.years import span
 from luray.storage import RefusedError, is_local, public, read_object, require_within
@@ -37,9 +41,6 @@ MEDIA = {"zarr": r"application/(?:vnd\.|x-)?(?:vnd\+)?zarr\b",
 LIMIT = 100_000
 """Documents of a catalog that are read at most: links can go round in a circle of ever new names."""
 
-TIMEOUT = 60.0
-RETRIES = 3
-
 
 class CatalogError(ValueError):
     """A catalog that cannot be read or does not have what the run wants: says what it has, and what to do."""
@@ -48,14 +49,14 @@ class CatalogError(ValueError):
 class CatalogConfig(Config):
     """The STAC catalog of a run's inputs: a `catalog.json` on any store, or the address of a STAC API."""
 
-    url: str
+    url: Place
     role: str = "data"
     """Role of the assets that are read; empty for all."""
 
     @property
     def place(self) -> str:
         """Where reading begins: an absolute path or a URL."""
-        url = str(Path(self.url.removeprefix("file://")).resolve()) if is_local(self.url) else self.url
+        url = str(Path(self.url).resolve()) if is_local(self.url) else self.url
         whole = public(url).endswith(".json") or url.startswith(("http://", "https://"))
         return url if whole else f"{url.rstrip('/')}/catalog.json"
 
@@ -93,23 +94,41 @@ def find_assets(catalog: CatalogConfig, collection: str, *, years: range | None 
             client = Client.open(catalog.place, stac_io=reader)
             search = client.conforms_to(ConformanceClasses.ITEM_SEARCH)
             held = list(_of_api(client, reader, collection, years) if search else _of_files(reader, collection))
-    kept = _filter(held, catalog, collection, years)
-    for found in kept:
-        require_within(found.href, [catalog.root], led_by=f"{found.owner} of catalog {public(catalog.url)}")
-    return tuple(Asset(name=f.name, href=f.href) for f in sorted(kept, key=lambda f: (f.name, f.href)))
+    assets = []
+    for found in _filter(held, catalog, collection, years):
+        led_by = f"{found.owner} of catalog {public(catalog.url)}"
+        require_within(found.href, [catalog.root], led_by=led_by)
+        try:
+            href = place_of(found.href)
+        except PlaceError as error:
+            raise CatalogError(f"{led_by}: {error}") from None
+        # what is opened is judged, too: a file URL may hide a step upwards behind percent codes
+        assets.append(Asset(name=found.name, href=require_within(href, [catalog.root], led_by=led_by)))
+    return tuple(sorted(assets, key=lambda asset: (asset.name, asset.href)))
 
 
 class _Reader(StacApiIO):
     """Reads the documents of a catalog from any store, and none outside."""
 
     def __init__(self, catalog: CatalogConfig) -> None:
-        super().__init__(max_retries=RETRIES, timeout=TIMEOUT)
+        super().__init__(max_retries=None)
         self.catalog, self.documents = catalog, 0
         self.session.hooks["response"].append(self._check_redirect)
+        for scheme in WEB:
+            self.session.mount(f"{scheme}://", TrustingAdapter())
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Keep the time limit, which opening a client would take away."""
-        super().update(*args, **{**kwargs, "timeout": TIMEOUT})
+    def request(self, href: str, method: str | None = None, headers: dict[str, str] | None = None,
+                parameters: dict[str, Any] | None = None) -> str:
+        """The text of a document of a web server or API. Raises WebError, and APIError where there is none."""
+        method = (method or "GET").upper()
+        sent = {"params": parameters} if method == "GET" else {"json": parameters}
+        try:
+            data = fetch_text(self.session, method, href, headers=headers, **sent)
+        except AbsentError as error:
+            absent = APIError(str(error))
+            absent.status_code = 404  # by which pystac-client knows that an API has no such collection
+            raise absent from error
+        return _text(data, href)
 
     def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
         """The text of a document. Raises RefusedError for one outside, FileNotFoundError where there is none."""
@@ -123,7 +142,7 @@ class _Reader(StacApiIO):
         data = read_object(href)
         if data is None:
             raise FileNotFoundError(f"{public(href)} is not there")
-        return data.decode()
+        return _text(data, href)
 
     def document(self, href: str) -> dict[str, Any]:
         """A document as plain JSON."""
@@ -144,6 +163,20 @@ class _Reader(StacApiIO):
             raise
 
 
+def _text(data: bytes, href: str) -> str:
+    """The text of a document. Raises ValueError for a page, a picture, or what is packed or empty."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    if not text.lstrip().startswith(("{", "[")):
+        form = form_of(data[:HEAD])
+        name = PurePosixPath(public(href)).name
+        raise ValueError(f"{public(href)} is {form.name}, expected JSON; "
+                         f"{form.advice.format(name=name, end='.json')}")
+    return text
+
+
 @contextmanager
 def _reading(catalog: CatalogConfig) -> Iterator[None]:
     where = f"catalog {public(catalog.url)}"
@@ -155,6 +188,8 @@ def _reading(catalog: CatalogConfig) -> Iterator[None]:
             cause = cause.__cause__ or cause.__context__
         if isinstance(cause, RefusedError):
             raise cause from None
+        if isinstance(error, WebError):
+            raise CatalogError(f"{where}: cannot be read as STAC ({error})") from error
         shown = re.sub(r"\w+://[^\s'\"]+", lambda match: public(match[0]), str(error) or type(error).__name__)
         hint = "" if isinstance(error, CatalogError) else "; give the url of a catalog.json or of a STAC API"
         raise CatalogError(f"{where}: {shown if not hint else f'cannot be read as STAC ({shown})'}{hint}") from error

@@ -26,6 +26,7 @@ from virtualizarr.parsers import HDFParser, NetCDF3Parser
 
 from luray.catalog.publish import anchor, relative_href
 from luray.grid import Grid
+from luray.places import PlaceError, place_of
 from luray.sources.base import InputError
 from luray.sources.files import inspect_netcdf, list_files
 from luray.sources.raster import inspect_raster
@@ -86,6 +87,8 @@ def virtualize(urls: Sequence[str], *, collection: str, output: str, format: str
     """
     if format not in FORMATS:
         raise ValueError(f"format {format!r}, expected {' or '.join(FORMATS)}")
+    urls = [_place(url, "URL") for url in urls]
+    collection, output = _place(collection, "--collection"), _place(output, "--output")
     described = _description(collection)
     root, name = output.rstrip("/"), str(described["id"])
     sources = _sources(urls, output=output)
@@ -105,9 +108,18 @@ def virtualize(urls: Sequence[str], *, collection: str, output: str, format: str
 
 def places(urls: Sequence[str], *, output: str) -> list[str]:
     """Folders that the run file must allow so that what a catalog in `output` names can be read."""
+    urls, output = [_place(url, "URL") for url in urls], _place(output, "--output")
     folders = {public(url if _is_folder(url) else url.rsplit("/", 1)[0]).rstrip("/") + "/" for url in urls}
     inside = public(output).rstrip("/") + "/"
     return sorted(folder for folder in folders if not folder.startswith(inside))
+
+
+def _place(text: str, key: str) -> str:
+    """A place of the command line, normalised. Raises PlaceError naming the argument."""
+    try:
+        return place_of(text)
+    except PlaceError as error:
+        raise PlaceError(f"{key}: {error}") from None
 
 
 def _is_folder(url: str) -> bool:

@@ -22,6 +22,7 @@ from luray.distributed import Report, cluster, silent, stages
 from luray.distributed.watch import Watch
 from luray.model.checkpoint import read_card
 from luray.model.speed import Forward, forward_cost
+from luray.places import local_place
 from luray.sandbox.globe import write_globe
 from luray.sandbox.models import save_restless
 from luray.sources import open_source
@@ -68,7 +69,7 @@ class Found:
         """What an earlier run wrote, nothing where there was none."""
         if not place.exists():
             return cls()
-        text = json.loads(place.read_text())
+        text = json.loads(place.read_text(encoding="utf-8"))
         costs = {stage: Cost(**cost) for stage, cost in text.pop("costs").items()}
         before, after = (Forward(*text.pop(when)) if text[when] else text.pop(when) for when in ("before", "after"))
         return cls(costs, text["tiles"], text["windows"], before, after, text["land_seconds"])
@@ -102,7 +103,7 @@ class Found:
             about |= {"ratio": self.ratio, "cpu_ratio": self.cpu_ratio, "ratio_goal": RATIO_GOAL,
                       "peak_bytes": self.peak_bytes, "peak_bytes_goal": MEMORY_GOAL}
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(about, indent=1))
+        place.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """What was measured, how much, and the verdict where there is a goal."""
@@ -126,9 +127,12 @@ def _verdict(value: float, goal: float, named: str) -> str:
 
 def globe_run(output: str, overrides: Sequence[str] = ()) -> RunConfig:
     """The run of the globe with all outputs, and the inputs it writes, below `output`."""
+    output = local_place(output, what="the output of the benchmark")
     names = ("hilda", "luh2", "isimip")
     places = [f"output={output}", *(f"sources.{i}.path={output}/inputs/{name}" for i, name in enumerate(names))]
-    return load_run(Path(luray.sandbox.__file__).with_name("globe.toml"), [*places, *overrides])
+    run = load_run(Path(luray.sandbox.__file__).with_name("globe.toml"), [*places, *overrides])
+    local_place(run.output, what="the output of the benchmark")
+    return run
 
 
 def bench(run: RunConfig, *, show: Show = lambda _: silent, forward: float = FORWARD_SECONDS) -> Found:

@@ -9,17 +9,18 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 import luray
-from luray.config import VARIABLE, RunConfig
-from luray.storage import is_local
+from luray.config import RunConfig, expand, read_text, read_tree, run_file
+from luray.places import VARIABLE, is_local
 
 CARRIED = 100 * 2**20
 """Bytes that a cluster accepts with a job."""
@@ -27,13 +28,15 @@ TRIES = 5
 """Times in a row that a connection to the log may break."""
 
 
-def submit(run: RunConfig, file: Path, *, stage: str, overrides: Sequence[str], address: str) -> tuple[str, int]:
+def submit(run: RunConfig, file: Path | str, *, stage: str, overrides: Sequence[str], address: str) -> tuple[str, int]:
     """Send a stage of a run file, a verb of the command line, as a job; returns its id and how many bytes went with it.
 
-    Environment variables that the run file names get the values they have here. Raises what `pack` does,
-    ConnectionError where no cluster answers and PermissionError where it wants another token.
+    Environment variables that the run file names get the values they have here. Raises what `pack` does, ValueError
+    for a place below `~`, ConnectionError where no cluster answers and PermissionError where it wants another token.
     """
-    named = set(re.findall(VARIABLE, file.read_text() + "".join(overrides))) & os.environ.keys()
+    file = run_file(file)
+    _require_no_home(file, overrides)
+    named = set(re.findall(VARIABLE, read_text(file) + "".join(overrides))) & os.environ.keys()
     options = [part for override in overrides for part in ("--set", override)]
     with tempfile.TemporaryDirectory(prefix="luray") as folder, _reaching(address):
         pack(run, file, Path(folder), stage=stage)
@@ -109,6 +112,29 @@ def _reaching(address: str) -> Iterator[None]:
     except (ConnectionError, aiohttp.ClientError) as error:
         raise ConnectionError(f"{address}: no Ray dashboard answers; give the cluster's with --address, on Kubernetes "
                               "after `kubectl port-forward service/<cluster>-head-svc 8265`") from error
+
+
+def _require_no_home(file: Path, overrides: Sequence[str]) -> None:
+    """Raise ValueError for a place below `~`, which is another folder where the job runs."""
+    for key, place in _places_of(expand(read_tree(file, overrides))):
+        if place.startswith("~"):
+            whole = Path(place).expanduser()
+            raise ValueError(f"{key} = {place!r} is below a home folder, and that of the cluster "
+                             f"is another; write the whole path, {whole} if all nodes have it, or "
+                             "s3:// or gs://")
+
+
+def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key and text of every place that a checked run file names, as it is written there."""
+    yield "output", tree["output"]
+    if "catalog" in tree:
+        yield "catalog.url", tree["catalog"]["url"]
+    for place in tree.get("storage", {}).get("allow", ()):
+        yield "storage.allow", place
+    for number, source in enumerate(tree["sources"]):
+        yield f"sources.{number}.path", source.get("path", "")
+        for asset in source.get("assets", ()):
+            yield f"sources.{number}.assets", asset["href"]
 
 
 def _beside(run: RunConfig) -> Iterator[Path]:

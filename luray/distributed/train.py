@@ -50,7 +50,7 @@ from luray.model.samples import SamplePlan, Use, class_weights, require_classes
 from luray.model.unet import UNet, UNetConfig
 from luray.model.validation import validation_report
 from luray.schema import Direction
-from luray.storage import filesystem, is_local, remove, write_atomically
+from luray.storage import NoRoomError, filesystem, is_local, remove, write_atomically
 from luray.windows import Tiling
 
 log = logging.getLogger(__name__)
@@ -423,7 +423,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
                 training.save(trainer, diary.last)
             if world > 1:
                 torch.distributed.barrier()
-    except ValueError as error:
+    except (ValueError, NoRoomError) as error:
         ray.get(board.fail.remote(str(error)))
         raise
 

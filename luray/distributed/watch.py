@@ -24,7 +24,7 @@ def family(root: int) -> dict[int, float]:
     seconds: dict[int, float] = {}
     for stat in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            process, fields = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+            process, fields = int(stat.parent.name), stat.read_text(encoding="utf-8").rpartition(")")[2].split()
             children[int(fields[1])].append(process)
             seconds[process] = (int(fields[11]) + int(fields[12])) / TICKS
     found = [root]
@@ -36,7 +36,7 @@ def family(root: int) -> dict[int, float]:
 def proportional(process: int) -> int:
     """Bytes of a process, each shared page split among those that share it (PSS); 0 for one that has ended."""
     with contextlib.suppress(OSError):
-        for line in (PROC / str(process) / "smaps_rollup").read_text().splitlines():
+        for line in (PROC / str(process) / "smaps_rollup").read_text(encoding="utf-8").splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return 0

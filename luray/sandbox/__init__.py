@@ -51,7 +51,7 @@ def write_sandbox(directory: str | os.PathLike[str], config: SandboxConfig, *,
         write()
     record = {**_identity(config), "files": _sizes(directory)}
     with writers.replacing(directory / FINISHED) as path:
-        path.write_text(json.dumps(record, indent=1))
+        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     progress(len(steps), len(steps), "")
     return directory
 
@@ -95,7 +95,7 @@ def _sizes(directory: Path) -> dict[str, int]:
 def _is_finished(directory: Path, config: SandboxConfig) -> bool:
     """True when all files that a finished sandbox of `config` recorded, and no others, are there with their sizes."""
     try:
-        record = json.loads((directory / FINISHED).read_text())
+        record = json.loads((directory / FINISHED).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return False
     return bool(record == {**_identity(config), "files": _sizes(directory)})

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from luray.grid import Grid
+from luray.places import OptionalPlace, Place, without_secrets
 from luray.schema import HILDA, U8, Bool, Config, Legend, Role, Variable
-from luray.storage import without_secrets
 from luray.windows import Box
 
 
@@ -64,7 +64,7 @@ class Asset(Config):
     """One input file: the name that its publisher gives it, folders included where they matter, and where it is."""
 
     name: str
-    href: str
+    href: Place
     """A local path or URL of a NetCDF or GeoTIFF file, a Zarr store, or kerchunk references."""
 
 
@@ -84,7 +84,7 @@ class FilesConfig(Config):
     by_scenario: ClassVar[bool] = False
     """True where the scenario decides which files are read."""
 
-    path: str = ""
+    path: OptionalPlace = ""
     collection: str = ""
     assets: Annotated[tuple[Asset, ...], Field(strict=False)] = ()
     min_coverage: float = Field(default=MIN_COVERAGE, ge=0, le=1)

@@ -4,33 +4,37 @@ Every file is opened here, from a local path or any URL that fsspec knows: what 
 `RasterFile`, which hold the path and the layout.
 """
 
+import errno
+import logging
 import os
 import re
-import warnings
+import shlex
+import stat
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import aiohttp
-import fsspec
 import h5py
 import numpy as np
-import rasterio
 import xarray as xr
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from luray.grid import Grid
+from luray.http import AbsentError, WebError
+from luray.places import WEB
 from luray.schema import F32
 from luray.sources.absent import FILL_ATTRIBUTES, Index, require_chunks
-from luray.sources.base import Asset, FilesConfig, InputError, equals
+from luray.sources.base import FilesConfig, InputError, equals
 from luray.sources.layout import Layout, layout_of_axes, require_same
-from luray.sources.stores import is_store, open_dataset, open_group, values_of
+from luray.sources.magic import HEAD, NETCDF_3, NETCDF_4, TIFF, Form, form_of
+from luray.sources.stores import NODES, is_store, open_dataset, open_group, values_of
 from luray.sources.years import resolve_years
-from luray.storage import RefusedError, filesystem, is_local, public
+from luray.storage import RefusedError, accessing, filesystem, is_local, public
 from luray.windows import Box
 
 BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, aiohttp.ClientError)
@@ -38,8 +42,22 @@ BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib
 
 os.environ.setdefault("GDAL_CACHEMAX", "128")  # MB: a band of 2000 rows around the globe, not a share of the machine
 
-DEPTH = 5
+log = logging.getLogger(__name__)
+
+DEPTH = 32
 """Levels of folders that are searched below the path of a source."""
+LIMIT = 1_000_000
+"""Files and folders that are looked at below it."""
+
+ENGINES = {NETCDF_4: "h5netcdf", NETCDF_3: "scipy"}
+"""xarray's name of the library that reads a form of NetCDF."""
+EXPECTED = {"NetCDF": frozenset(ENGINES), "GeoTIFF": frozenset((TIFF,))}
+"""Forms of a file that are read as a kind."""
+
+LOCKED = "unable to lock file|already open for write|already open for read|No locks available"
+"""What HDF5 says of a file that another process holds, or of a disk that has no locks."""
+SHORT = r"truncated file: eof = (\d+),.*stored_eof = (\d+)"
+"""What HDF5 says of a file that was cut: its bytes, and those that it should have."""
 
 LAT_NAMES, LON_NAMES, TIME_NAMES = ("lat", "latitude"), ("lon", "longitude"), ("time", "year", "years")
 
@@ -51,15 +69,123 @@ STANDS_FOR = re.compile(r"\.(?:json|parquet|parq|zarr)$")
 
 
 def list_files(path: str) -> list[str]:
-    """Files at or below a path or URL, sorted; a Zarr store counts as one. Raises InputError where there is nothing."""
-    fs, root = filesystem(path)
-    if fs.isfile(root) or STORES.fullmatch(root.rstrip("/")):
-        return [path]
-    below = fs.find(root, maxdepth=DEPTH) if fs.exists(root) else []
-    found = sorted({m[1] if (m := STORES.match(f)) else f for f in below})
+    """Files at or below a path or URL, sorted; a Zarr store counts as one.
+
+    Links to folders are followed, each folder being searched once. Raises InputError where there is nothing, where
+    access is denied, or where there are more folders than are searched.
+    """
+    nothing = InputError(f"{public(path)}: no such file or folder, or it is empty; set `path` to "
+                         "where the files are")
+    with refusal(path, "a folder", (OSError,), missing=nothing), accessing(path):
+        fs, root = filesystem(path)
+        if path.partition("://")[0] in WEB:
+            found = [_web_file(fs, path)]
+        elif is_local(path):
+            found = [path] if _is_one_file(root) else sorted(_below_folder(root))
+        elif STORES.fullmatch(root.rstrip("/")) or fs.info(root)["type"] != "directory":
+            found = [path]
+        else:
+            found = [fs.unstrip_protocol(file) for file in sorted(_below_prefix(fs, root))]
     if not found:
-        raise InputError(f"{public(path)}: no such file or folder, or it is empty; set `path` to where the files are")
-    return found if is_local(path) else [fs.unstrip_protocol(f) for f in found]
+        raise nothing
+    return found
+
+
+def _is_one_file(path: str) -> bool:
+    """True for a file or a Zarr store, False for a folder. Raises OSError where there is neither."""
+    one = bool(STORES.fullmatch(path.rstrip("/")))
+    return one or not _is_folder(path)
+
+
+def _is_folder(path: str) -> bool:
+    """True for a folder, or a link to one. Raises OSError where there is nothing."""
+    return stat.S_ISDIR(Path(path).stat().st_mode)
+
+
+def _web_file(fs: Any, url: str) -> str:
+    """The URL of a file on a web server. Raises InputError for a page."""
+    page = fs.info(url)["mimetype"] == "text/html"
+    if page and not PurePosixPath(public(url)).suffix:
+        raise InputError(f"{public(url)}: is a web page, expected a file: luray does not search "
+                         "the pages of web servers for files; give the address of the file, list "
+                         "several as `assets`, or catalogue them with `luray virtualize` and name "
+                         "the catalog")
+    return url
+
+
+def _below_prefix(fs: Any, root: str) -> Iterator[str]:
+    """Objects below a prefix of an object store."""
+    pending, seen = [(root, 0)], 0
+    while pending:
+        folder, depth = pending.pop()
+        for entry in fs.ls(folder, detail=True):
+            name = entry["name"]
+            seen = _counted(seen, root)
+            if name.rstrip("/") == folder.rstrip("/"):  # the object by which some tools mark a folder
+                continue
+            if entry["type"] == "directory" and not STORES.fullmatch(name.rstrip("/").rsplit("/", 1)[-1]):
+                pending.append((name, _deeper(depth, root, name)))
+            else:
+                yield name.rstrip("/")
+
+
+def _below_folder(root: str) -> Iterator[str]:
+    """Files below a folder of this machine, through links.
+
+    A link that leads to where is searched anyway, up or down, is passed by: the files there are found under their own
+    names, and nothing goes round in a circle.
+    """
+    pending: list[tuple[str, int, tuple[str, ...]]] = [(root, 0, (os.path.realpath(root),))]
+    seen = 0
+    while pending:
+        folder, depth, searched = pending.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except PermissionError:
+            if folder == root:
+                raise
+            log.warning("%s is not searched for files: access is denied", folder)
+            continue
+        for entry in entries:
+            seen = _counted(seen, root)
+            linked = entry.is_symlink()
+            try:
+                folder_or_link_to_one, file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link in a circle
+                folder_or_link_to_one = file = False
+            if not folder_or_link_to_one:
+                if file or linked:  # a link to nothing is told when it is opened
+                    yield entry.path
+            elif STORES.fullmatch(entry.name):
+                yield entry.path
+            elif not linked:
+                pending.append((entry.path, _deeper(depth, root, entry.path), searched))
+            else:
+                target = os.path.realpath(entry.path)
+                if not any(_overlap(target, other) for other in searched):
+                    pending.append((entry.path, _deeper(depth, root, entry.path), (*searched, target)))
+
+
+def _overlap(folder: str, other: str) -> bool:
+    """True where one of two folders is the other, or lies in it."""
+    shorter, longer = sorted((folder.rstrip("/") + "/", other.rstrip("/") + "/"), key=len)
+    return longer.startswith(shorter)
+
+
+def _deeper(depth: int, root: str, folder: str) -> int:
+    """The level below. Raises InputError beyond the last one that is searched."""
+    if depth == DEPTH:
+        raise InputError(f"{root}: {folder} lies {DEPTH + 1} levels below, {DEPTH} are searched; "
+                         "set `path` nearer to the files")
+    return depth + 1
+
+
+def _counted(seen: int, root: str) -> int:
+    """One more file or folder. Raises InputError beyond the last one that is looked at."""
+    if seen == LIMIT:
+        raise InputError(f"{root}: there are more than {LIMIT} files and folders below; set "
+                         "`path` nearer to the files")
+    return seen + 1
 
 
 def published_name(href: str) -> str:
@@ -69,9 +195,13 @@ def published_name(href: str) -> str:
 
 def matching(files: FilesConfig, pattern: str) -> list[tuple[str, re.Match[str]]]:
     """Places of a source's files whose trailing name matches a regular expression, with the match, sorted by name."""
-    assets = files.assets or tuple(Asset(name=published_name(f), href=f) for f in list_files(files.path))
+    if files.assets:
+        named = [(asset.name, asset.href) for asset in files.assets]
+    else:
+        named = [(published_name(file), file) for file in list_files(files.path)]
     regex = re.compile(r"(?:^|/)" + pattern + "$")
-    return [(a.href, match) for a in sorted(assets, key=lambda a: a.name) if (match := regex.search(a.name))]
+    matches = [(href, regex.search(name)) for name, href in sorted(named, key=lambda pair: pair[0])]
+    return [(href, match) for href, match in matches if match]
 
 
 def only(files: list[str], *, path: str, expected: str) -> str:
@@ -136,43 +266,84 @@ def _stored_values(variable: h5py.Dataset, index: Index, *, where: str) -> NDArr
 @contextmanager
 def _opened(url: str) -> Iterator[tuple[Any, str]]:
     """What a NetCDF library opens, a local path or a file object, and xarray's name of the library."""
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
-        magic = file.read(4)
-        engine = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}.get(magic)
-        if engine is None:
-            raise OSError(f"it begins with {magic!r}")
+        form = form_of(file.read(HEAD))
+        if form.name not in ENGINES:
+            raise InputError(_foreign(url, "NetCDF", form))
         file.seek(0)
-        yield path if is_local(url) else file, engine
+        yield path if is_local(url) else file, ENGINES[form.name]
 
 
 @contextmanager
-def open_raster(url: str) -> Iterator[Any]:
-    """A GeoTIFF as an open rasterio dataset; no other format is tried. Raises InputError where it cannot be read."""
-    with refusal(url, "GeoTIFF", (OSError, RasterioError)), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        fs, path = fsspec.core.url_to_fs(url)
-        if not fs.exists(path):
-            raise FileNotFoundError(path)
-        opener = {} if is_local(url) else {"opener": fs}
-        with rasterio.open(path, driver="GTiff", **opener) as raster:
-            yield raster
-
-
-@contextmanager
-def refusal(url: str, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turn what a library raises on a file into an InputError that says what to do."""
+def refusal(url: str, kind: str, errors: tuple[type[Exception], ...], *,
+            missing: InputError | None = None) -> Iterator[None]:
+    """Say what a library or a store raises inside as an InputError that names the file and what to do."""
     shown = public(url)
     try:
         yield
     except (InputError, RefusedError):
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"{shown}: there is no such file; get it or correct `path`") from error
+    except AbsentError as error:
+        raise InputError(str(error)) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if is_local(url) and Path(url).is_symlink():
+            raise InputError(f"{shown}: is a link to {Path(url).readlink()}, where there is nothing; "
+                             "get the file or correct the link") from error
+        raise missing or InputError(f"{shown}: there is no such file; get it or correct `path`") from error
+    except IsADirectoryError as error:
+        raise InputError(_folder_in_place(url, kind)) from error
+    except WebError as error:
+        raise InputError(str(error)) from error
     except PermissionError as error:
         raise InputError(f"{shown}: access is denied; check the permissions or credentials") from error
     except errors as error:
-        raise InputError(f"{shown}: cannot be read as {kind} ({error}); it may be truncated: get it again") from error
+        raise InputError(_damage(url, kind, error)) from error
+
+
+def _folder_in_place(url: str, kind: str) -> str:
+    """What to do about a folder where a file was expected."""
+    store = is_local(url) and any((Path(url) / node).exists() for node in NODES)
+    if store:
+        return (f"{public(url)}: is a Zarr store under a name that does not end in .zarr, "
+                f"expected {kind}; rename it, or link to it under such a name")
+    return (f"{public(url)}: is a folder, expected {kind}; set `path` to the file in it, or take the "
+            "folder away")
+
+
+def _damage(url: str, kind: str, error: Exception) -> str:
+    """Why a file cannot be read: another form, a lock, a circle of links, or a file that was cut."""
+    shown, said = public(url), f"{public(url)}: cannot be read as {kind} ({error})"
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return f"{shown}: is a link that leads in a circle; correct it"
+    if re.search(LOCKED, str(error)):
+        return (f"{said}: another process has it open for writing, or its disk has no locks; wait "
+                "until it is written, or if nobody writes it set the environment variable "
+                "HDF5_USE_FILE_LOCKING=FALSE. If its writer was killed, `h5clear -s "
+                f"{shlex.quote(shown)}` takes its mark away")
+    form = _form_of_file(url) if kind in EXPECTED else None
+    if form is not None and form.name not in EXPECTED[kind]:
+        return _foreign(url, kind, form)
+    short = re.search(SHORT, str(error))
+    why = f", as it has {short[1]} of {short[2]} bytes" if short else ""
+    return f"{said}; it may be truncated{why}: get it again"
+
+
+def _form_of_file(url: str) -> Form | None:
+    """The form of a file by its first bytes; None where they cannot be read."""
+    fs, path = filesystem(url)
+    try:
+        with fs.open(path, "rb") as file:
+            return form_of(file.read(HEAD))
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def _foreign(url: str, kind: str, form: Form) -> str:
+    """What to do about a file of another form than the expected one."""
+    name = PurePosixPath(public(url)).name
+    advice = form.advice.format(name=shlex.quote(name), end=PurePosixPath(name).suffix)
+    return f"{public(url)}: cannot be read as {kind}: it is {form.name}; {advice}"
 
 
 @dataclass(frozen=True)
@@ -191,14 +362,37 @@ class Field:
     @property
     def fills(self) -> tuple[float, ...]:
         """Values that the attributes declare missing."""
-        names = [n for n in self.attrs if n.lower().replace("_", "") in FILL_ATTRIBUTES]
-        return tuple(float(v) for n in names for v in np.ravel(self.attrs[n]))
+        return tuple(value for _, text in self._declared_fills() if (value := _number(text)) is not None)
+
+    @property
+    def ignored_fills(self) -> tuple[str, ...]:
+        """Declarations of missing values that are no number, such as `missing_value none`: they declare nothing."""
+        return tuple(f"{name} {text!r}" for name, text in self._declared_fills() if _number(text) is None)
+
+    def _declared_fills(self) -> Iterator[tuple[str, Any]]:
+        """Name and each value of the attributes that declare missing values; a text may list several."""
+        for name, declared in self.attrs.items():
+            if name.lower().replace("_", "") in FILL_ATTRIBUTES:
+                values = () if isinstance(declared, h5py.Empty) else np.ravel(declared).tolist()
+                for value in values:
+                    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+                    parts = re.split(r"[,;\s]+", text.strip()) if isinstance(text, str) else [text]
+                    yield from ((name, part) for part in parts)
 
     @property
     def packing(self) -> tuple[float, float]:
         """CF `scale_factor` and `add_offset`."""
         return tuple(float(np.ravel(self.attrs.get(n, d))[0])  # type: ignore[return-value]
                      for n, d in (("scale_factor", 1), ("add_offset", 0)))
+
+
+def _number(text: Any) -> float | None:
+    """A number, or a text that is one, also as the tool ncdump prints it (1.e+20f); None for anything else."""
+    plain = re.sub(r"(?<=[\d.])(?:[fFdDlLsSbB]|ub|us|ull?|ll)$", "", text) if isinstance(text, str) else text
+    try:
+        return float(plain)
+    except (ValueError, TypeError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -311,6 +505,7 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         time_bounds = _time_bounds(data, time_attrs, where=url)
         fields = {str(name): Field(tuple(map(str, variable.dims)), str(variable.dtype), dict(variable.attrs))
                   for name, variable in data.variables.items()}
+        layout = layout.with_rules(*_rules_of_fills(fields.values()))
         return NetcdfFile(
             url, layout, (lat, lon), time, tuple(times), dict(time_attrs), fields, time_bounds
         )
@@ -341,6 +536,12 @@ def _time_bounds(
             "two edges; correct them or take the attribute `bounds` away"
         )
     return tuple(map(tuple, bounds.values.tolist()))
+
+
+def _rules_of_fills(fields: Collection[Field]) -> tuple[str, ...]:
+    """What is done about declarations of missing values that are no number, each once, in words."""
+    ignored = dict.fromkeys(declared for field in fields for declared in field.ignored_fills)
+    return tuple(f"{declared} is no number, and declares no missing value" for declared in ignored)
 
 
 def _require_degrees(data: xr.Dataset, axes: tuple[str, str], *, where: str) -> None:

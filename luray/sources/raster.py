@@ -23,7 +23,8 @@ from luray.grid import Grid
 from luray.schema import Bool
 from luray.sources.base import InputError
 from luray.sources.crs import geographic_rule
-from luray.sources.files import open_raster, refusal
+from luray.sources.files import refusal
+from luray.sources.geotiff import open_raster, raised, watched_raster
 from luray.sources.layout import Layout, describe, make_layout
 from luray.sources.years import check_series, shared_years
 from luray.storage import filesystem, is_local
@@ -395,21 +396,24 @@ def _kept_raster(file: RasterFile) -> Iterator[Any]:
         if getattr(_OPEN, "key", None) != key:
             _OPEN.key, opened = None, ExitStack()
             getattr(_OPEN, "opened", opened).close()
-            _OPEN.raster, _OPEN.opened = opened.enter_context(_read_as_laid(file)), opened
-            _OPEN.key = key
+            _OPEN.raster, _OPEN.faults = opened.enter_context(_read_as_laid(file))
+            _OPEN.opened, _OPEN.key = opened, key
         try:
-            yield _OPEN.raster
+            with raised(_OPEN.faults):
+                yield _OPEN.raster
         except BaseException:
             _OPEN.key = None
+            # It is told here, once: closing the raster would raise it again, before the next is opened.
+            _OPEN.faults.clear()
             raise
 
 
 @contextmanager
-def _read_as_laid(file: RasterFile) -> Iterator[Any]:
-    """The open raster, warped onto its layout's grid where it is projected."""
-    with open_raster(file.url) as raster:
+def _read_as_laid(file: RasterFile) -> Iterator[tuple[Any, list[Exception]]]:
+    """The open raster, warped onto its layout's grid where it is projected, and the faults beneath."""
+    with watched_raster(file.url) as (raster, faults):
         if not file.warp_from:
-            yield raster
+            yield raster, faults
             return
         grid = file.layout.grid
         # The no-data value is kept out of the warp: the caller compares it by value. What lies beyond the file is
@@ -425,7 +429,7 @@ def _read_as_laid(file: RasterFile) -> Iterator[Any]:
             height=grid.n_lat,
             add_alpha=not file.alpha,
         ) as warped:
-            yield warped
+            yield warped, faults
 
 
 def require_one_band(file: Raster) -> RasterBand:

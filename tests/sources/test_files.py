@@ -20,11 +20,12 @@ FIELD = np.arange(24, dtype=np.float32).reshape(4, 6)
 DIMS = ("lat", "lon")
 
 
-def test_files_are_found_below_a_folder_and_no_deeper_than_said(tmp_path):
-    for name in ("b.nc", "x/y/a.nc", "1/2/3/4/5/far.nc"):
+def test_files_are_found_at_any_depth_below_a_folder(tmp_path):
+    names = ["1/2/3/4/5/6/7/far.nc", "b.nc", "x/y/a.nc"]
+    for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    assert list_files(str(tmp_path)) == [str(tmp_path / "b.nc"), str(tmp_path / "x/y/a.nc")]
+    assert list_files(str(tmp_path)) == [str(tmp_path / name) for name in names]
     assert list_files(str(tmp_path / "b.nc")) == [str(tmp_path / "b.nc")]
     assert [f for f, _ in matching(FilesConfig(path=str(tmp_path)), r"a\.nc")] == [str(tmp_path / "x/y/a.nc")]
     assert matching(FilesConfig(path=str(tmp_path)), r"\.nc") == []
