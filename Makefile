@@ -17,7 +17,7 @@ demo: .venv/installed
 	$(BIN)/luray demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 bench: .venv/installed
 	$(BIN)/python -m tests.benchmarks

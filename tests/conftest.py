@@ -1,6 +1,9 @@
-"""What every test shares: one Hypothesis profile and the folder of real data."""
+"""What every test shares: a Hypothesis profile, limits that follow the machine, servers and the folder of real data."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; read when torch is imported
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,16 +12,32 @@ from hypothesis import HealthCheck, settings
 
 from luray.storage import StorageConfig, configure, configured
 from tests.gcs import GcsBucket, serve_gcs
+from tests.machine import LONGEST, patience, slowness
 from tests.s3 import Bucket, serve
 from tests.web import Site, serve_site
 
-# Tests run beside each other: one thread unless a test asks for more, and threads that wait sleep.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+CLUSTERS = ("distributed", "infra/test_shutdown.py")
+"""Tests that start Ray clusters. One process has all of them, so that no two clusters run beside each other."""
 
 settings.register_profile("luray", deadline=None, max_examples=40, database=None, derandomize="CI" in os.environ,
                           print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("luray")
+
+
+def pytest_configure() -> None:
+    """Measure the machine before other processes of the session start, and give Ray as much time as it needs here."""
+    slowness()
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(patience(60)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Limit every test, and keep the tests of a file, and those of all clusters, in one process of pytest-xdist."""
+    folder = Path(__file__).parent
+    for item in items:
+        file = item.path.relative_to(folder).as_posix()
+        item.add_marker(pytest.mark.timeout(patience(LONGEST)))
+        item.add_marker(pytest.mark.xdist_group("clusters" if file.startswith(CLUSTERS) else file))
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from luray.model.unet import frozen
 from luray.schema import OUTSIDE
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
+from tests.machine import patience
 from tests.worlds import Slow
 
 
@@ -195,7 +196,7 @@ def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_
     run = place.run(tmp_path / "out", settings)
     give_models(run)
     done = subprocess.run([sys.executable, "-m", "tests.distributed.three_nodes", str(place.world),
-                           str(tmp_path / "out"), settings], capture_output=True, text=True, timeout=240, check=False)
+                           str(tmp_path / "out"), settings], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout.splitlines()[-1])
     jobs = there.pop("jobs")
@@ -270,6 +271,7 @@ def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is
 
 def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expected, monkeypatch):
     monkeypatch.setattr(lease, "RENEWED_EVERY", 0.2)
+    monkeypatch.setattr(lease, "PATIENCE", patience(20))
     run = place.run(tmp_path / "out")
     give_models(run)
     refused = []
