@@ -17,7 +17,7 @@ demo: .venv/installed
 	$(BIN)/luray demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 bench: .venv/installed
 	$(BIN)/python -m tests.benchmarks

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; read when torch is imported
 
+import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +17,13 @@ from tests.machine import LONGEST, patience, slowness
 from tests.s3 import Bucket, serve
 from tests.web import Site, serve_site
 
-CLUSTERS = ("distributed", "infra/test_shutdown.py")
-"""Tests that start Ray clusters. One process has all of them, so that no two clusters run beside each other."""
+TRAINING = tuple(f"distributed/test_{name}.py" for name in ("stores", "jobs", "train", "stages"))
+"""Tests that train on a Ray cluster. One process of pytest-xdist has them all: two trainings starve each other."""
+CLUSTERS = ("distributed/", "infra/test_shutdown.py")
+"""Tests that start a Ray cluster, and take the longest."""
+
+Once = Callable[[str, Callable[[Path], None]], Path]
+"""Gives the folder of a name, made by a function."""
 
 settings.register_profile("luray", deadline=None, max_examples=40, database=None, derandomize="CI" in os.environ,
                           print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -28,16 +34,44 @@ def pytest_configure() -> None:
     """Measure the machine before other processes of the session start, and give Ray as much time as it needs here."""
     slowness()
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(patience(60)))
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # the end of a training is seen at once
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Limit every test, and keep the tests of a file, and those of all clusters, in one process of pytest-xdist."""
-    folder = Path(__file__).parent
+    """Limit every test; keep the tests of a file, and all that train, in one process; begin with what takes longest."""
+
+    def file_of(item: pytest.Item) -> str:
+        return item.path.relative_to(Path(__file__).parent).as_posix()
+
+    def rank(item: pytest.Item) -> int:
+        file = file_of(item)
+        return TRAINING.index(file) - len(TRAINING) if file in TRAINING else 0 if file.startswith(CLUSTERS) else 1
+
     for item in items:
-        file = item.path.relative_to(folder).as_posix()
+        file = file_of(item)
         item.add_marker(pytest.mark.timeout(patience(LONGEST)))
-        item.add_marker(pytest.mark.xdist_group("clusters" if file.startswith(CLUSTERS) else file))
+        item.add_marker(pytest.mark.xdist_group("training" if file in TRAINING else file))
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """A function that makes a folder the first time that any process of the session asks for its name."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = root / name, root / f"{name}.made"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture

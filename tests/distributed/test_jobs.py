@@ -26,7 +26,7 @@ from tests.head import Head, head_node
 from tests.machine import patience, until
 
 ROOT = Path(luray.__file__).parents[1]
-AHEAD = ("inference.years=[2000, 2040]", "inference.workers=1", "inference.operating_point=unbiased")
+AHEAD = ("inference.years=[2000, 2030]", "inference.operating_point=unbiased")
 
 
 @pytest.fixture(scope="module")
