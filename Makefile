@@ -17,7 +17,7 @@ demo: .venv/installed
 	$(BIN)/luray demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: .venv/installed
 	$(BIN)/python -m tests.benchmarks

@@ -7,9 +7,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; re
 import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from luray.storage import StorageConfig, configure, configured
 from tests.gcs import GcsBucket, serve_gcs
@@ -37,22 +39,38 @@ def pytest_configure() -> None:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # the end of a training is seen at once
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Limit every test; keep the tests of a file, and all that train, in one process; begin with what takes longest."""
-
-    def file_of(item: pytest.Item) -> str:
-        return item.path.relative_to(Path(__file__).parent).as_posix()
-
-    def rank(item: pytest.Item) -> int:
-        file = file_of(item)
-        return TRAINING.index(file) - len(TRAINING) if file in TRAINING else 0 if file.startswith(CLUSTERS) else 1
-
+    """Limit every test, and begin with those that take longest."""
     for item in items:
-        file = file_of(item)
         item.add_marker(pytest.mark.timeout(patience(LONGEST)))
-        item.add_marker(pytest.mark.xdist_group("training" if file in TRAINING else file))
-    items.sort(key=rank)
+    items.sort(key=lambda item: rank(file_of(item.nodeid)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Hand whole files to the processes, in the order of the collection, and all those that train to one of them."""
+    config.option.loadscopereorder = False
+    return OneProcessTrains(config, log)
+
+
+class OneProcessTrains(LoadScopeScheduling):
+    """What pytest-xdist hands out at once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = file_of(nodeid)
+        return "training" if file in TRAINING else file
+
+
+def file_of(nodeid: str) -> str:
+    """The file of a test, below the folder of this one."""
+    return nodeid.split("::")[0].removeprefix("tests/")
+
+
+def rank(file: str) -> int:
+    """Place of a file in the order of tests: training, other clusters, the rest."""
+    if file in TRAINING:
+        return TRAINING.index(file) - len(TRAINING)
+    return 0 if file.startswith(CLUSTERS) else 1
 
 
 @pytest.fixture(scope="session")

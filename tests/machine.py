@@ -12,7 +12,7 @@ PASS_SECONDS = 0.03
 PASSES = 10
 LONGEST = 600.0
 """Seconds of one test with its fixtures there, ten times what the slowest takes: a longer one hangs."""
-POLLED = 0.1
+POLLED = 0.05
 """Seconds between two looks at a state that is waited for."""
 
 

@@ -85,7 +85,7 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
 
     def report(told):
         news.append(told.step)
-        if told.step >= 20 and not killed:
+        if told.step >= 12 and not killed:
             killed.extend(named("ray::RayTrainWorker"))
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)

