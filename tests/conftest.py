@@ -35,6 +35,7 @@ settings.load_profile("luray")
 def pytest_configure() -> None:
     """Measure the machine before other processes of the session start, and give Ray as much time as it needs here."""
     slowness()
+    os.environ.setdefault("RAY_worker_niceness", "0")  # at 15, Ray's own, workers starve beside any other busy process
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(patience(60)))
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # the end of a training is seen at once
 

@@ -51,7 +51,8 @@ def head_node(*, cpus: int, workers: int = 0, stop_seconds: int = 60) -> Iterato
         folder = stack.enter_context(short_folder())
         ports = free_ports(HEAD)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        own = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith("RAY_TRAIN_")}
+        kept = ("RAY_TRAIN_", "RAY_worker_")
+        own = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith(kept)}
         env = {k: v for k, v in own.items() if k not in WAIT_POLICY} | {  # nodes know nothing of luray's
             "RAY_metrics_report_interval_ms": "1000", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_JOB_STOP_WAIT_TIME_S": str(stop_seconds),
