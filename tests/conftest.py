@@ -1,24 +1,96 @@
-"""What every test shares: one Hypothesis profile and the folder of real data."""
+"""What every test shares: a Hypothesis profile, limits that follow the machine, servers and the folder of real data."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; read when torch is imported
+
+import fcntl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from luray.storage import StorageConfig, configure, configured
 from tests.gcs import GcsBucket, serve_gcs
+from tests.machine import LONGEST, patience, slowness
 from tests.s3 import Bucket, serve
 from tests.web import Site, serve_site
 
-# Tests run beside each other: one thread unless a test asks for more, and threads that wait sleep.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+TRAINING = tuple(f"distributed/test_{name}.py" for name in ("stores", "jobs", "train", "stages"))
+"""Tests that train on a Ray cluster. One process of pytest-xdist has them all: two trainings starve each other."""
+CLUSTERS = ("distributed/", "infra/test_shutdown.py")
+"""Tests that start a Ray cluster, and take the longest."""
+
+Once = Callable[[str, Callable[[Path], None]], Path]
+"""Gives the folder of a name, made by a function."""
 
 settings.register_profile("luray", deadline=None, max_examples=40, database=None, derandomize="CI" in os.environ,
                           print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("luray")
+
+
+def pytest_configure() -> None:
+    """Measure the machine before other processes of the session start, and give Ray as much time as it needs here."""
+    slowness()
+    os.environ.setdefault("RAY_worker_niceness", "0")  # at 15, Ray's own, workers starve beside any other busy process
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(patience(60)))
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # the end of a training is seen at once
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Limit every test, and begin with those that take longest."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(patience(LONGEST)))
+    items.sort(key=lambda item: rank(file_of(item.nodeid)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Hand whole files to the processes, in the order of the collection, and all those that train to one of them."""
+    config.option.loadscopereorder = False
+    return OneProcessTrains(config, log)
+
+
+class OneProcessTrains(LoadScopeScheduling):
+    """What pytest-xdist hands out at once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = file_of(nodeid)
+        return "training" if file in TRAINING else file
+
+
+def file_of(nodeid: str) -> str:
+    """The file of a test, below the folder of this one."""
+    return nodeid.split("::")[0].removeprefix("tests/")
+
+
+def rank(file: str) -> int:
+    """Place of a file in the order of tests: training, other clusters, the rest."""
+    if file in TRAINING:
+        return TRAINING.index(file) - len(TRAINING)
+    return 0 if file.startswith(CLUSTERS) else 1
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """A function that makes a folder the first time that any process of the session asks for its name."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = root / name, root / f"{name}.made"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import secrets
 import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +12,10 @@ from pathlib import Path
 
 import psutil
 import requests
+
+from luray import WAIT_POLICY
+from luray.distributed.sockets import short_folder
+from tests.machine import patience, until
 
 NODE = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
 """Ports of every node that are fixed unless others are given."""
@@ -32,8 +34,7 @@ class Head:
 
     def call(self, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a command of this Python's environment to its end, with the token."""
-        return subprocess.run(self.words(*command), env=self.env, cwd=cwd, capture_output=True, text=True, timeout=240,
-                              check=False)
+        return subprocess.run(self.words(*command), env=self.env, cwd=cwd, capture_output=True, text=True, check=False)
 
     def words(self, *command: str) -> list[str]:
         """A command by its full path."""
@@ -47,11 +48,13 @@ def head_node(*, cpus: int, workers: int = 0, stop_seconds: int = 60) -> Iterato
     A job that is stopped has `stop_seconds` to end.
     """
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray"))
+        folder = stack.enter_context(short_folder())
         ports = free_ports(HEAD)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
-            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        kept = ("RAY_TRAIN_", "RAY_worker_")
+        own = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith(kept)}
+        env = {k: v for k, v in own.items() if k not in WAIT_POLICY} | {  # nodes know nothing of luray's
+            "RAY_metrics_report_interval_ms": "1000", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_JOB_STOP_WAIT_TIME_S": str(stop_seconds),
             "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
         head = Head(*(f"http://127.0.0.1:{ports[name]}" for name in ("dashboard-port", "metrics-export-port")),
@@ -62,11 +65,8 @@ def head_node(*, cpus: int, workers: int = 0, stop_seconds: int = 60) -> Iterato
             node = subprocess.Popen(head.words("ray", "start", "--block", *kind), env=env, stdout=subprocess.DEVNULL,
                                     stderr=subprocess.DEVNULL)
             stack.callback(kill, node)
-            until = time.monotonic() + 60
-            while not answers(head):
-                assert node.poll() is None, "the head node ended"
-                assert time.monotonic() < until, "the dashboard does not answer"
-                time.sleep(0.2)
+            until(lambda node=node: node.poll() is not None or answers(head), expected="the dashboard answers")
+            assert node.poll() is None, "the node ended"
         yield head
 
 
@@ -75,15 +75,15 @@ def kill(node: subprocess.Popen[bytes]) -> None:
     for process in (*psutil.Process(node.pid).children(recursive=True), node):
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    node.wait(60)
+    node.wait()
 
 
 def answers(head: Head) -> bool:
     """True once the job API is there."""
     try:
-        found = requests.get(f"{head.dashboard}/api/jobs/", timeout=5,
+        found = requests.get(f"{head.dashboard}/api/jobs/", timeout=patience(5),
                              headers={"Authorization": f"Bearer {head.env['RAY_AUTH_TOKEN']}"})
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
     return found.ok
 

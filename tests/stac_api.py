@@ -4,18 +4,28 @@ import json
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.machine import patience, until
+
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """True once a server is there."""
+    try:
+        urllib.request.urlopen(url, timeout=patience(1)).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -31,13 +41,8 @@ def serve_stac(folder: Path, items: Iterable[dict[str, Any]], collections: Itera
     server = subprocess.Popen([str(program), "serve", "--addr", address, *map(str, files)], stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
     try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://{address}/", timeout=1).close()
-                break
-            except OSError:
-                assert server.poll() is None, "rustac did not start"
-                time.sleep(0.05)
+        until(lambda: server.poll() is not None or answers(f"http://{address}/"), expected="rustac answers")
+        assert server.poll() is None, "rustac did not start"
         yield f"http://{address}"
     finally:
         server.terminate()

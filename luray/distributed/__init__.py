@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 if "RAY_ADDRESS" not in os.environ:
@@ -14,7 +14,8 @@ if "RAY_ADDRESS" not in os.environ:
 import ray
 from ray.exceptions import RayTaskError
 
-from luray.model.speed import MALLOC, keep_memory
+from luray.distributed.sockets import session_folders
+from luray.model.speed import keep_memory, worker_environment
 from luray.storage import environment
 
 Report = Callable[[int, int], None]
@@ -23,20 +24,33 @@ Report = Callable[[int, int], None]
 
 @contextmanager
 def cluster(*, cpus: int) -> Iterator[None]:
-    """A Ray cluster for the duration: the one that RAY_ADDRESS names, or one of `cpus` CPUs on this machine."""
+    """Keep a Ray cluster for the duration of a block.
+
+    Parameters
+    ----------
+    cpus : int
+        CPUs of the cluster that is started on this machine. A cluster that RAY_ADDRESS names is joined as it is.
+
+    Raises
+    ------
+    OSError
+        If no folder is found whose path is short enough for Ray's sockets.
+    """
     if ray.is_initialized():
         yield
         return
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, runtime_env={"env_vars": {**MALLOC, **environment()}})
-    else:  # inherited: a worker with variables of its own is started anew for every job
-        keep_memory()
-        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
-                 runtime_env={"env_vars": environment()})
-    try:
+
+    with ExitStack() as stack:
+        if "RAY_ADDRESS" in os.environ:
+            ray.init(log_to_driver=False, runtime_env={"env_vars": {**worker_environment(), **environment()}})
+        else:
+            folders = stack.enter_context(session_folders())
+            keep_memory()  # inherited: a worker with variables of its own is started anew for every job
+            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
+                     runtime_env={"env_vars": environment()}, **folders)
+
+        stack.callback(ray.shutdown)
         yield
-    finally:
-        ray.shutdown()
 
 
 def collected(tasks: list[Any], *, report: Report) -> list[Any]:

@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from luray import WAIT_POLICY
 from luray.model.checkpoint import load_model
 from luray.model.trunk import Trunk
 from luray.model.unet import UNet, UNetConfig, frozen
@@ -30,9 +32,15 @@ class Forward(NamedTuple):
     """Processor time, which other work on the machine hardly changes."""
 
 
+def worker_environment() -> dict[str, str]:
+    """Variables that processes which compute have to find when they start; those of this process's environment win."""
+    wanted = {**MALLOC, **WAIT_POLICY}
+    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
 def keep_memory() -> None:
     """Have processes that are started from now on keep the memory of a batch, unless the environment says otherwise."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in MALLOC.items()})
+    os.environ.update(worker_environment())
 
 
 def forward_cost(folder: str, *, batch: int, window: int, processes: int, threads: int, seconds: float,
@@ -47,7 +55,13 @@ def forward_cost(folder: str, *, batch: int, window: int, processes: int, thread
     with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
         jobs = [pool.submit(_timed, folder, batch, window, threads, seconds, whole) for _ in range(processes)]
         costs = [job.result() for job in jobs]
-    return Forward(1 / sum(1 / cost.seconds for cost in costs), sum(cost.cpu_seconds for cost in costs) / processes)
+    return together(costs)
+
+
+def together(costs: Sequence[Forward]) -> Forward:
+    """Cost of a window where each of several processes, which compute at once, has its own."""
+    windows_per_second = sum(1 / cost.seconds for cost in costs)
+    return Forward(1 / windows_per_second, sum(cost.cpu_seconds for cost in costs) / len(costs))
 
 
 def _timed(folder: str, batch: int, window: int, threads: int, seconds: float, whole: bool) -> Forward:

@@ -1,6 +1,8 @@
 """A small world through every stage, shared by the tests of the engine."""
 
 import os
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,14 @@ from luray.distributed import cluster, stages
 from luray.model.calibration import PLAIN, Calibration
 from luray.model.checkpoint import ModelCard, save_model
 from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+from tests.conftest import Once
 from tests.worlds import restless
 
 SETTINGS = ("grid.shape=[100, 150]", "tiling.window=64", "tiling.stride=50", "tiling.tile=50", "model.width=4",
             "model.depth=2", "training.years=[2000, 2003]", "training.steps=6", "training.batch=4",
             "training.micro_batch=2", "training.calibration_batches=2", "training.checkpoint_every=2",
             "inference.years=[1996, 2008]", "inference.observed=[2000, 2004]",
-            "inference.operating_point=cautious", "demand.strength=0.0",
+            "inference.operating_point=cautious", "demand.strength=0.0", "inference.workers=1",
             'evaluation.tests=[{name="forecast", start=2004, stop=2006}]')
 
 
@@ -50,20 +53,41 @@ def small_run(world: Path, output: Path, *settings: str) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def ray_cluster():
-    """A cluster of two CPUs on this machine."""
+    """A cluster of three CPUs on this machine."""
     assert "RAY_ADDRESS" not in os.environ, "the tests start their own cluster"
-    with cluster(cpus=4):
+    with cluster(cpus=3):
         yield
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> Place:
-    root = tmp_path_factory.mktemp("place")
-    config = SandboxConfig(height=100, width=150, first_map=1994, last_map=2009)
-    world = write_sandbox(root / "world", config)
-    run = small_run(world, root / "shared")
-    stages.build(stages.plan_cube(run))
-    return Place(world, run.cube)
+def place(once: Once, ray_cluster: None) -> Place:
+    """The small world and its cube, for all tests to read."""
+
+    def make(folder: Path) -> None:
+        config = SandboxConfig(height=100, width=150, first_map=1994, last_map=2009)
+        world = write_sandbox(folder / "world", config)
+        stages.build(stages.plan_cube(small_run(world, folder / "shared")))
+
+    folder = once("place", make)
+    return Place(folder / "world", small_run(folder / "world", folder / "shared").cube)
+
+
+@pytest.fixture(scope="session")
+def finished(once: Once, place: Place) -> Callable[[Path], RunConfig]:
+    """A function that puts a copy of a finished inference with its models into a folder, and returns its run."""
+
+    def make(folder: Path) -> None:
+        run = place.run(folder / "out")
+        give_models(run)
+        stages.infer(run)
+
+    folder = once("finished", make)
+
+    def copy(output: Path) -> RunConfig:
+        shutil.copytree(folder / "out", output, symlinks=True)
+        return place.run(output)
+
+    return copy
 
 
 def give_models(run: RunConfig, *, seed: int = 0) -> None:

@@ -25,6 +25,7 @@ from luray.model.unet import frozen
 from luray.schema import OUTSIDE
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
+from tests.machine import patience
 from tests.worlds import Slow
 
 
@@ -141,10 +142,8 @@ def test_the_engine_equals_the_serial_rollout(place, tmp_path, expected, setting
     assert_equals_serial(run, expected)
 
 
-def test_the_product_is_what_readers_expect(place, tmp_path, expected):
-    run = place.run(tmp_path / "out")
-    give_models(run)
-    stages.infer(run)
+def test_the_product_is_what_readers_expect(finished, tmp_path):
+    run = finished(tmp_path / "out")
     product = xr.open_zarr(run.product)
     assert product.land_use.dtype == np.uint8
     assert product.land_use.dims == ("year", "lat", "lon")
@@ -154,10 +153,8 @@ def test_the_product_is_what_readers_expect(place, tmp_path, expected):
     assert "consolidated_metadata" in (tmp_path / "out/product.zarr/zarr.json").read_text()
 
 
-def test_a_second_inference_computes_nothing(place, tmp_path, expected):
-    run = place.run(tmp_path / "out")
-    give_models(run)
-    stages.infer(run)
+def test_a_second_inference_computes_nothing(finished, tmp_path):
+    run = finished(tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/product.zarr").rglob("c/*/*/*")}
     reports = []
     stages.infer(run, report=lambda done, total: reports.append((done, total)))
@@ -165,10 +162,8 @@ def test_a_second_inference_computes_nothing(place, tmp_path, expected):
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_another_model_is_refused_and_both_runs_are_named(place, tmp_path, expected):
-    run = place.run(tmp_path / "out")
-    give_models(run)
-    stages.infer(run)
+def test_another_model_is_refused_and_both_runs_are_named(place, finished, tmp_path):
+    finished(tmp_path / "out")
     other = place.run(tmp_path / "out", "blending.taper=uniform")
     with pytest.raises(ValueError, match=r"belongs to run \w{12}, this is run \w{12}.*--restart"):
         stages.infer(other)
@@ -195,7 +190,7 @@ def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_
     run = place.run(tmp_path / "out", settings)
     give_models(run)
     done = subprocess.run([sys.executable, "-m", "tests.distributed.three_nodes", str(place.world),
-                           str(tmp_path / "out"), settings], capture_output=True, text=True, timeout=240, check=False)
+                           str(tmp_path / "out"), settings], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout.splitlines()[-1])
     jobs = there.pop("jobs")
@@ -225,10 +220,8 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
     assert_equals_serial(run, expected)
 
 
-def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(place, tmp_path, expected):
-    run = place.run(tmp_path / "out")
-    give_models(run)
-    stages.infer(run)
+def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(finished, tmp_path, expected):
+    run = finished(tmp_path / "out")
     assert status_of(run.product).finished
     tiles = len(stages.rollout_of(run, run.inference.span, run.product).geometry.tiles)
     for year, again in ((2007, 2), (1997, 2)):  # 2007 and 2008, and backward 1997 and 1996
@@ -240,10 +233,8 @@ def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(place
         stages.infer(run, from_year=2002)
 
 
-def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is(place, tmp_path, expected):
-    run = place.run(tmp_path / "out")
-    give_models(run)
-    stages.infer(run)
+def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is(finished, tmp_path, expected):
+    run = finished(tmp_path / "out")
 
     class Stop(Exception):
         pass
@@ -270,6 +261,7 @@ def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is
 
 def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expected, monkeypatch):
     monkeypatch.setattr(lease, "RENEWED_EVERY", 0.2)
+    monkeypatch.setattr(lease, "PATIENCE", patience(20))
     run = place.run(tmp_path / "out")
     give_models(run)
     refused = []
@@ -286,10 +278,8 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "delete", "receipt"])
-def test_verify_names_what_is_damaged_and_only_that_is_computed_again(place, tmp_path, expected, harm):
-    run = place.run(tmp_path / "out")
-    give_models(run)
-    stages.infer(run)
+def test_verify_names_what_is_damaged_and_only_that_is_computed_again(finished, tmp_path, expected, harm):
+    run = finished(tmp_path / "out")
     assert stages.damaged(run) == []
     plan = stages.rollout_of(run, run.inference.span, run.product)
     year, tile = 2006, plan.geometry.tiles[0]

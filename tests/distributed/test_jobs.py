@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import subprocess
-import time
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,22 +19,22 @@ from luray.cube.status import status_of
 from luray.distributed.metrics import EXPORTED
 from luray.distributed.submit import CARRIED, pack
 from luray.sandbox import demo_run
-from tests.distributed.conftest import settings_of
+from tests.distributed.conftest import give_models, settings_of
 from tests.distributed.processes import named
 from tests.distributed.test_infer import assert_equals_serial, serial
 from tests.head import Head, head_node
+from tests.machine import patience, until
 
 ROOT = Path(luray.__file__).parents[1]
-AHEAD = ("inference.years=[2000, 2040]", "inference.workers=1", "inference.operating_point=unbiased")
+AHEAD = ("inference.years=[2000, 2030]", "inference.operating_point=unbiased")
 
 
 @pytest.fixture(scope="module")
 def head():
-    with head_node(cpus=2) as found:
+    with head_node(cpus=2, stop_seconds=round(patience(60))) as found:
         yield found
 
 
-@pytest.mark.timeout(600)
 def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_path, head):
     settings = settings_of(place.world, tmp_path / "out", *AHEAD)
     run = load_run(demo_run(), settings)
@@ -47,7 +47,7 @@ def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_
 
     job = begin(head, settings)
     wait_for_share(run.product, 0.3)
-    assert head.call("ray", "job", "stop", f"--address={head.dashboard}", job, cwd=ROOT).returncode == 0
+    stop(head, job)
     log = head.call("ray", "job", "logs", f"--address={head.dashboard}", job, cwd=ROOT).stdout
     told = re.search(r"stopped with (\d+) of (\d+) tile-years done", log)
     assert told, log
@@ -69,13 +69,40 @@ def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_
     assert first
     assert int(first[1]) >= 0.7 * after.total, "it goes on where it was"
     assert_equals_serial(run, serial(run))
-    exported = requests.get(head.metrics, timeout=10).text
-    names = set(re.findall(r"^(ray_luray_\w+)\{", exported, re.MULTILINE))
-    assert names | {"ray_luray_retries_total"} == set(EXPORTED), "a counter is exported once it has counted"
+
+
+def test_an_inference_exports_what_the_dashboard_draws(place, tmp_path, head):
+    run = place.run(tmp_path / "out", "inference.workers=1")
+    give_models(run)
+    command = [sys.executable, "-m", "tests.distributed.half_way", str(place.world), run.output, "inference.workers=1"]
+    with subprocess.Popen(command, env={**head.env, "RAY_ADDRESS": head.address}, cwd=ROOT, text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as inference:
+        left = int(inference.stdout.readline())
+        until(lambda: exported(head).keys() | {"ray_luray_retries_total"} == set(EXPORTED),
+              expected="all is exported, a counter once it has counted")
+        until(lambda: exported(head)["ray_luray_tile_years_left"] == left, expected=f"{left} tile-years are left")
+        inference.communicate("go on\n")
+    assert inference.returncode == 0
+    assert status_of(run.product).finished
+
+
+def exported(head):
+    """Metrics of luray that the head shows, by name."""
+    text = requests.get(head.metrics, timeout=patience(10)).text
+    return {name: float(value) for name, value in re.findall(r"^(ray_luray_\w+)\{.*\} (\S+)$", text, re.MULTILINE)}
+
+
+def test_workers_of_a_cluster_that_is_joined_wait_asleep(head):
+    """Its nodes know nothing of it: the head is started without the variable."""
+    assert "OMP_WAIT_POLICY" not in head.env
+    code = ("import os, ray\nfrom luray.distributed import cluster\nwith cluster(cpus=1):\n    "
+            "print(ray.get(ray.remote(lambda: os.environ['OMP_WAIT_POLICY']).remote()))")
+    done = replace(head, env={**head.env, "RAY_ADDRESS": head.address}).call("python", "-c", code, cwd=ROOT)
+    assert done.stdout.split() == ["PASSIVE"], done.stderr
 
 
 def test_a_job_without_the_token_is_refused(head, tmp_path):
-    assert requests.get(f"{head.dashboard}/api/jobs/", timeout=10).status_code in (401, 403)
+    assert requests.get(f"{head.dashboard}/api/jobs/", timeout=patience(10)).status_code in (401, 403)
     thief = replace(head, env=head.env | {"RAY_AUTH_TOKEN": "0" * 64})
     refused = luray_submit(thief, tmp_path, "infer", [f"output={tmp_path}"])
     assert refused.returncode == 1
@@ -153,14 +180,31 @@ def luray_submit(head: Head, folder: Path, stage: str, settings: list[str]) -> s
 
 def wait_for_share(product: str, share: float) -> None:
     """Wait until so much of a product is done."""
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
+
+    def is_done() -> bool:
         with suppress(ValueError, OSError):  # it is only being created
             found = status_of(product)
-            if sum(found.done.values()) >= share * found.total:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"{product} is not {share} done after 90 s")
+            return sum(found.done.values()) >= share * found.total
+        return False
+
+    until(is_done, expected=f"{share} of {product} is done", seconds=240)
+
+
+def stop(head: Head, job: str) -> None:
+    """Stop a job as a user does. Its driver stands still until it is asked to, lest it be done before that."""
+    driver = driver_of("jobs/infer.py")
+    os.kill(driver, signal.SIGSTOP)
+    command = head.words("ray", "job", "stop", f"--address={head.dashboard}", job)
+    with subprocess.Popen(command, env=head.env, cwd=ROOT, stdout=subprocess.DEVNULL) as stopping:
+        until(lambda: is_asked_to_end(driver), expected="the driver is asked to end")
+        os.kill(driver, signal.SIGCONT)
+    assert stopping.returncode == 0
+
+
+def is_asked_to_end(process: int) -> bool:
+    """True while a SIGTERM waits for a process that stands still."""
+    [pending] = re.findall(r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def driver_of(script: str) -> int:

@@ -91,5 +91,5 @@ def luray_build(settings: list[str]) -> None:
     """`luray build` with a cluster of its own, whose workers have the environment of this test."""
     command = [sys.executable, "-m", "luray.cli", "build", str(demo_run())]
     done = subprocess.run([*command, *(a for s in settings for a in ("--set", s))], capture_output=True, text=True,
-                          env={k: v for k, v in os.environ.items() if k != "LURAY_STORAGE"}, timeout=200)
+                          env={k: v for k, v in os.environ.items() if k != "LURAY_STORAGE"})
     assert done.returncode == 0, done.stderr + done.stdout

@@ -142,9 +142,8 @@ def test_a_year_missing_in_the_middle_is_named_before_anything_is_written(place,
     assert not (tmp_path / "out/cube.zarr").exists()
 
 
-def test_evaluation_equals_a_direct_computation(place, tmp_path):
-    run = place.run(tmp_path / "out")
-    give_models(run)
+def test_evaluation_equals_a_direct_computation(place, finished, tmp_path):
+    run = finished(tmp_path / "out")
     assert not stages.is_evaluated(run)
     report = stages.evaluate(run)
     assert stages.is_evaluated(run)
@@ -167,10 +166,8 @@ def test_evaluation_equals_a_direct_computation(place, tmp_path):
     assert written["tests"]
 
 
-def test_a_damaged_map_stops_the_evaluation_with_an_error_that_a_user_can_read(place, tmp_path):
-    run = place.run(tmp_path / "out")
-    give_models(run)
-    stages.infer(run)
+def test_a_damaged_map_stops_the_evaluation_with_an_error_that_a_user_can_read(finished, tmp_path):
+    run = finished(tmp_path / "out")
     shard = next(p for p in (tmp_path / "out/product.zarr/land_use/c/9").rglob("*") if p.is_file())
     shard.write_bytes(b"damaged")
     with pytest.raises(ValueError) as error:  # noqa: PT011  # Zarr's own words, which differ by version

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from luray.model.fit import summary
 from luray.sandbox import demo_run
 from tests.distributed.conftest import settings_of
 from tests.distributed.processes import named
+from tests.machine import until
 
 
 def serial_weights(training, *, threads):
@@ -77,9 +77,7 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
     sets = [part for s in settings_of(place.world, tmp_path / "out", *options) for part in ("--set", s)]
     driver = subprocess.Popen([sys.executable, "-m", "luray.cli", "train", str(demo_run()), *sets],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while training.checkpoint.done < 7:
-        assert driver.poll() is None, "the training ended before it was killed"
-        time.sleep(0.05)
+    until(lambda: driver.poll() is not None or training.checkpoint.done >= 7, expected="seven steps are saved")
     driver.kill()
     driver.wait()
     assert read_card(training.folder) is None
@@ -87,7 +85,7 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
 
     def report(told):
         news.append(told.step)
-        if told.step >= 20 and not killed:
+        if told.step >= 12 and not killed:
             killed.extend(named("ray::RayTrainWorker"))
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)

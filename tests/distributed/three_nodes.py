@@ -6,8 +6,6 @@ Prints how many workers there were in each of these states, and how many jobs ea
 
 import json
 import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +16,10 @@ from ray.cluster_utils import Cluster
 
 from luray.distributed import stages
 from luray.distributed.infer import Driver
+from luray.distributed.sockets import short_folder
 from tests.distributed.conftest import small_run
 from tests.distributed.processes import named
+from tests.machine import patience, until
 
 QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 200, "health_check_timeout_ms": 500,
          "health_check_failure_threshold": 3}
@@ -29,27 +29,27 @@ QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 200, "h
 def main(world: str, output: str, settings: list[str]) -> None:
     """Infer, on a cluster that changes at 1, 2 and 3 fifths of the way."""
     run = small_run(Path(world), Path(output), *settings)
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+    with short_folder() as folder:
         nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": QUICK,
                                                               "temp_dir": folder})
         ray.init(nodes.address, log_to_driver=False)
         there: dict[str, int] = {}
         added: list[Any] = []
-        jobs = count_jobs()
+        drivers, jobs = watch_jobs()
 
         def report(done: int, total: int) -> None:
             if 5 * done > total and "first" not in there:
                 there["first"] = wait_for(1)
                 added.extend(nodes.add_node(num_cpus=1) for _ in range(2))
+                wait_until_ready(drivers[0], 2)
                 there["grown"] = wait_for(3)
             elif 5 * done > 2 * total and "killed" not in there:
                 nodes.remove_node(added[0], allow_graceful=False)
                 there["killed"] = wait_for(2)
             elif 5 * done > 3 * total and "joined" not in there:
                 nodes.add_node(num_cpus=1)
+                wait_until_ready(drivers[0], 1)
                 there["joined"] = wait_for(3)
-            elif "joined" in there and len(jobs) < 4:
-                time.sleep(0.3)  # the rest would be done before the new worker is
 
         stages.infer(run, report=report)
         ray.shutdown()
@@ -57,25 +57,33 @@ def main(world: str, output: str, settings: list[str]) -> None:
     print(json.dumps({**there, "jobs": jobs}))
 
 
-def count_jobs() -> Counter[int]:
-    """How many jobs each worker is sent from now on."""
+def watch_jobs() -> tuple[list[Driver], Counter[int]]:
+    """The driver from its first job on, and how many jobs each worker is sent from now on."""
+    drivers: list[Driver] = []
     jobs: Counter[int] = Counter()
     send: Callable[..., None] = Driver._send
 
     def counted(driver: Driver, worker: int, job: object) -> None:
+        if not drivers:
+            drivers.append(driver)
         jobs[worker] += 1
         send(driver, worker, job)
 
     Driver._send = counted  # type: ignore[method-assign]
-    return jobs
+    return drivers, jobs
+
+
+def wait_until_ready(driver: Driver, n: int) -> None:
+    """Wait until `n` of the workers that the driver has asked for can take jobs: meanwhile nothing else is done."""
+    asked_for = [marker for marker, flight in driver._flights.items() if flight.job is None]
+    ready, _ = ray.wait(asked_for, num_returns=n, timeout=patience(240))
+    assert len(ready) == n, f"{len(ready)} of {n} workers came"
 
 
 def wait_for(n: int) -> int:
-    """Wait until so many workers are there, a minute at most; returns how many are."""
-    until = time.monotonic() + 60
-    while len(named("ray::Worker")) != n and time.monotonic() < until:
-        time.sleep(0.1)
-    return len(named("ray::Worker"))
+    """Wait until so many workers are there."""
+    until(lambda: len(named("ray::Worker")) == n, expected=f"{n} workers")
+    return n
 
 
 if __name__ == "__main__":

@@ -100,7 +100,6 @@ def shell(command: str, cwd: Path, env: dict[str, str]) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.timeout(120)
 def test_the_builders_steps_give_a_luray_that_runs(tmp_path: Path) -> None:
     """The dependencies are those of this environment, lent to the new one; luray comes from the wheel."""
     source = tmp_path / "src"

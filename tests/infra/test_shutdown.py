@@ -3,15 +3,14 @@
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.head import Head, head_node
 from tests.infra.helm import Render
+from tests.machine import until
 
 BIN = Path(sys.executable).parent
 STAGE = """
@@ -23,23 +22,29 @@ def stop(*_):
     sys.exit(1)
 signal.signal(signal.SIGTERM, stop)
 print("at work", flush=True)
-time.sleep(200)
+while True:
+    time.sleep(1)
 """
 DRAIN = """
-import ray, subprocess, sys, time
+import pathlib, ray, subprocess, sys, time
 ray.init("auto", log_to_driver=False)
+folder = pathlib.Path(sys.argv[2])
+def wait_for(name):
+    while not (folder / name).exists():
+        time.sleep(0.1)
 @ray.remote(num_cpus=1)
-def work():
-    time.sleep(5)
+def work(folder):
+    (folder / "begun").touch()
+    wait_for("drained")
     return "done"
 node, = (n["NodeID"] for n in ray.nodes() if n["Resources"].get("CPU"))
-task = work.remote()
-time.sleep(2)
+task = work.remote(folder)
+wait_for("begun")
 subprocess.run(["/bin/bash", "-c", sys.argv[1].replace("drain-node", f"drain-node --node-id {node}")], check=True)
+late = work.remote(folder)
+(folder / "drained").touch()
 print(ray.get(task))
-late = work.remote()
-end = time.monotonic() + 20
-while any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node) and time.monotonic() < end:
+while any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node):
     time.sleep(0.5)
 gone, = (n for n in ray.nodes() if n["NodeID"] == node)
 print(gone["Alive"], gone["DeathReasonMessage"], len(ray.wait([late], timeout=0)[0]))
@@ -58,13 +63,6 @@ def job(cluster: Head, verb: str, *rest: str | Path) -> str:
     return run(cluster, BIN / "ray", "job", verb, "--address", cluster.dashboard, *rest)
 
 
-def until(true: Callable[[], Any], *, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "took too long"
-        time.sleep(1)
-
-
 @pytest.fixture(scope="module")
 def cluster(render: Render) -> Iterator[Head]:
     (manifest,) = (m for m in render() if m["kind"] == "RayCluster")
@@ -81,13 +79,13 @@ def prestop(render: Render, group: str) -> list[str]:
     return template["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
 
 
-def test_a_worker_finishes_its_task_gets_no_other_and_leaves(cluster: Head, render: Render) -> None:
+def test_a_worker_finishes_its_task_gets_no_other_and_leaves(cluster: Head, render: Render, tmp_path: Path) -> None:
     shell, flag, command = prestop(render, "cpu")
     assert (shell, flag) == ("/bin/bash", "-c")
     drain, wait = command.split(";", 1)
     subprocess.run(["/bin/bash", "-nc", wait], check=True)  # waits for the raylet of its own pod: not to be tried here
-    until(lambda: "1.0 CPU" in run(cluster, BIN / "ray", "status"), seconds=60)
-    said = run(cluster, sys.executable, "-c", DRAIN, drain).split("\n")
+    until(lambda: "1.0 CPU" in run(cluster, BIN / "ray", "status"), expected="the worker's CPU is there")
+    said = run(cluster, sys.executable, "-c", DRAIN, drain, tmp_path).split("\n")
     assert said[-3:] == ["done", "False pod is terminating 0", ""]
 
 
@@ -105,8 +103,8 @@ def test_a_stage_finishes_what_it_has_in_hand_before_the_head_goes(cluster: Head
             raise
         return True
 
-    until(submitted, seconds=60)
-    until(lambda: "at work" in job(cluster, "logs", "stage"), seconds=60)
+    until(submitted, expected="the head takes jobs")
+    until(lambda: "at work" in job(cluster, "logs", "stage"), expected="the stage is at work")
     python, flag, code = prestop(render, "head")
     assert (python, flag) == ("python", "-c")
     code, changed = re.subn(r"http://127\.0\.0\.1:8265", cluster.dashboard, code)

@@ -11,6 +11,7 @@ from luray.model.fit import Recipe, summary
 from luray.model.noise import NoiseConfig
 from luray.schema import OUTSIDE
 from tests import reference
+from tests.machine import patience
 from tests.model.toys import SIZE, pieces_of, recipe_of, sample_of, trainer_of
 
 
@@ -18,7 +19,7 @@ class Workers:
     """Sums over workers that are threads of this process, as an all-reduce would."""
 
     def __init__(self, n):
-        self.barrier, self.parts = Barrier(n, timeout=60), [None] * n
+        self.barrier, self.parts = Barrier(n, timeout=patience(60)), [None] * n
 
     def total(self, rank):
         def summed(tensor):

@@ -1,0 +1,31 @@
+"""An inference that stands still half-way until a line comes on its input:
+python -m tests.distributed.half_way WORLD OUT SETTING...
+
+Meanwhile it has printed how many tile-years are left.
+"""
+
+import sys
+from pathlib import Path
+
+from luray.distributed import cluster, stages
+from tests.distributed.conftest import small_run
+
+
+def main(world: str, output: str, settings: list[str]) -> None:
+    """Infer on the cluster that RAY_ADDRESS names."""
+    run = small_run(Path(world), Path(output), *settings)
+    held = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal held
+        if 2 * done > total and not held:
+            held = True
+            print(total - done, flush=True)
+            sys.stdin.readline()
+
+    with cluster(cpus=2):
+        stages.infer(run, report=report)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
