@@ -21,6 +21,7 @@ test: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .
