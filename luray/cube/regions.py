@@ -96,6 +96,8 @@ class Cube:
     """The forcing of each of several scenarios by its name, the first being `forcing`; empty in a cube of one."""
     other_kind: Mapping[int, str] = field(default_factory=dict)
     """Observed years whose map is of another kind than the others', in words; see `Source.other_kind`."""
+    rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was done to the data of each source, in words."""
 
     @classmethod
     def open(cls, url: str) -> "Cube":
@@ -109,6 +111,7 @@ class Cube:
         groups: list[tuple[str, Any]] = [(path, root[path].attrs) for _, path in sorted(about["groups"].items())]
         layers = [(said["luray"]["role"], _layer(path, said["luray"])) for path, said in groups]
         state = next(layer for role, layer in layers if role == "state")
+        rules = {name: tuple(root[path].attrs["rules"]) for name, path in sorted(about["groups"].items())}
         other_kind = {year: words for _, said in groups for year, words in said["luray"].get("other_kind", ())}
         forcing = tuple(layer for role, layer in layers if role == "forcing")
         parts = {name: [_layer(path, root[path].attrs["luray"]) for path in about["parts"][name]]  # type: ignore[arg-type]
@@ -117,7 +120,7 @@ class Cube:
         return cls(url, Grid(**about["grid"]), HILDA, tuple(state.steps), next(iter(views.values()), forcing),
                    tuple(layer for role, layer in layers if role == "static"), about["fingerprint"],
                    tuple({key: said[key] for key in ("title", "doi", "licence", "caveat")} for _, said in groups),
-                   views, other_kind)
+                   views, other_kind, rules)
 
     def of_scenario(self, name: str) -> "Cube":
         """The cube as a scenario sees it: the same arrays, but the scenario's own years of the forcing.

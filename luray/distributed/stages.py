@@ -238,7 +238,7 @@ def evaluate(run: RunConfig, *, report: Report = silent) -> EvaluationReport:
     model = (f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
              f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps")
     caveats = (*plan.cube.caveats, *_scored(run), *_left_out(outcomes, plan.cube))
-    written = EvaluationReport(tuple(outcomes), plan.cube.legend, model, caveats, scored)
+    written = EvaluationReport(tuple(outcomes), plan.cube.legend, model, caveats, scored, plan.cube.rules)
     written.write(run.path("report"))
     return written
 

@@ -122,6 +122,8 @@ class Report:
     caveats: tuple[str, ...] = ()
     scored: Mapping[str, str] = field(default_factory=dict)
     """Fingerprint of the rollout that each test scored."""
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was done to the data of each source, in words."""
 
     def __post_init__(self) -> None:
         names = [outcome.name for outcome in self.outcomes]
@@ -154,7 +156,8 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Everything in the report, ready for JSON."""
         return {"model": self.model, "legend": self.legend.name, "caveats": list(self.caveats),
-                "scored": dict(self.scored), "definitions": DEFINITIONS, "published_on_other_data": PUBLISHED,
+                "scored": dict(self.scored), "inputs": {name: list(rules) for name, rules in self.inputs.items()},
+                "definitions": DEFINITIONS, "published_on_other_data": PUBLISHED,
                 "tests": [self._test(outcome) for outcome in self.outcomes]}
 
     def _test(self, outcome: Outcome) -> dict[str, Any]:
@@ -211,6 +214,9 @@ class Report:
                           _reference_table(mean, "mean" if raw else None), Text(), _change_table(mean)]
             parts += [_heading(f"{title}, skill by lead year"), self._lead_table(outcome),
                       _heading(f"{title}, change by class in km2"), self._class_table(outcome)]
+        if self.inputs:
+            parts.append(_heading("what was done to the inputs"))
+        parts += [Text(f"{name}: {rule}", "dim") for name, rules in self.inputs.items() for rule in rules]
         return Group(*parts, Text(), *caveat_lines(self.caveats))
 
     def _truths(self, outcome: Outcome) -> Iterator[tuple[str, Skill]]:

@@ -1,6 +1,7 @@
 """The plan of a build: pieces, tasks, and what tells one input from another."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,6 +120,44 @@ def test_a_cube_knows_which_of_its_maps_is_of_another_kind(tmp_path):
     plain = build_here(tmp_path / "b.zarr", grid, [maps_of(tmp_path / "b", grid, (2012, 2013, 2014))])
     assert plain.other_kind == {}
     assert "other_kind" not in zarr.open_group(tmp_path / "b.zarr", mode="r")["state"].attrs["luray"]
+
+
+def maps_with_a_hole(folder, grid, *, blank=False, **options):
+    """Forest in three years, of which the middle one lacks a quarter or everything."""
+    source = maps_of(folder, grid, (2000, 2001, 2002))
+    codes = np.full(grid.shape, 44, np.uint8)
+    codes[: grid.n_lat if blank else grid.n_lat // 2, : grid.n_lon if blank else grid.n_lon // 2] = 99
+    write_tif(folder / "hilda_plus_2001_states_GLOB-v1-0_wgs84-nn.tif", codes, north=grid.north, west=grid.west,
+              step=grid.step)
+    return replace(source, **options)
+
+
+def test_a_hole_in_one_year_is_refused_or_declared(tmp_path):
+    grid = Grid(36, 23, 0.01, 16, 16)
+    url = tmp_path / "a.zarr"
+    with pytest.raises(ValueError, match=r"hilda: 25\.0% of the cells .* missing in 2001 \(64 of 256 cells, 25\.0%\)"):
+        build_here(url, grid, [maps_with_a_hole(tmp_path / "a", grid)])
+    with pytest.raises(FileNotFoundError, match="no finished predictor cube"):
+        Cube.open(str(url))
+    cube = build_here(url, grid, [maps_with_a_hole(tmp_path / "a", grid, max_missing=0.3)])
+    assert cube.land(Box(0, 0, 16, 16)).sum() == 192
+    assert "left out: missing in 2001 (64 of 256 cells, 25.0%)" in cube.rules["hilda"][-1]
+    with pytest.raises(ValueError, match="hilda: no value at all in 2001"):
+        build_here(tmp_path / "b.zarr", grid, [maps_with_a_hole(tmp_path / "b", grid, blank=True, max_missing=1.0)])
+
+
+def test_what_a_source_does_not_reach_is_missing_in_the_cube(tmp_path):
+    grid = Grid(56, 12.5, 0.01, 16, 16)
+    relief = Grid(56.05, 12.45, 1 / 240, 60, 36)
+    write_nc(tmp_path / "gebco/GEBCO_2023.nc", {
+        **axes(relief), "elevation": (("lat", "lon"), np.full(relief.shape, 70, np.int16), {"units": "m"})})
+    source = open_gebco(GebcoConfig(kind="gebco", path=str(tmp_path / "gebco")))
+    cube = build_here(tmp_path / "c.zarr", grid, [maps_of(tmp_path / "maps", grid, (2000, 2001)), source])
+    box = Box(0, 0, 16, 16)
+    seen = cube.region(box).static(box)[0] * 1000
+    assert seen[:, :9].round(3).min() == 70, "to the edge of the file"
+    assert (seen[:, 11:] == 0).all(), "a missing value is seen as 0, not as the last one of the file"
+    assert any(rule.endswith("what lies beyond is missing") for rule in cube.rules["gebco"])
 
 
 def test_the_real_gebco_subset_is_in_the_cube_as_scipy_reads_it(realdata, tmp_path):

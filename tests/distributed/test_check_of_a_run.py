@@ -1,5 +1,6 @@
 """`luray sources` and `luray build --check` on a small sandbox, sound and spoiled."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -88,13 +89,42 @@ def test_the_command_line_of_the_check(spoiled: Path, place: Place, tmp_path: Pa
     assert "  ok: luh2.urban: found float32, fill 1e+20; values " in sound.stdout
     assert "luh2: rule: v2h up to 2014" not in sound.stdout, "the run ends before v2f begins"
     assert max(map(len, sound.stdout.splitlines())) > 120, "lines in a pipe are not wrapped"
+    assert sound.stdout.splitlines()[-1] == "verdict: ok: 7 sources, 29 variables"
     bad = runner.invoke(app, ["build", str(demo_run()), "--check", *options(spoiled, tmp_path / "out")])
     assert bad.exit_code == 1
     assert "  refused: hilda.land_use: found band 1 uint8; values " in bad.stdout
     assert "  ok: koppen.climate_group: " in bad.stdout
+    assert bad.stdout.splitlines()[-1] == "verdict: refused: hilda, luh2, gebco"
     assert re.search(r"refused: hilda: \S+hilda_plus_2001_\S+ code 13 \(14 cells\)", bad.stderr)
     assert "Traceback" not in bad.output
     assert not (tmp_path / "out").exists()
+
+
+def test_the_check_as_json(spoiled: Path, tmp_path: Path):
+    command = ["build", str(demo_run()), "--check", "--json", *options(spoiled, tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["verdict"], found["refused"]) == (1, "refused", ["hilda", "luh2", "gebco"])
+    koppen = next(source for source in found["sources"] if source["name"] == "koppen")
+    assert koppen["rules"][0].startswith("zones 1-30 read as main groups")
+    [zones] = koppen["rows"]
+    assert (zones["variable"], zones["verdict"], zones["covers"]) == ("climate_group", "ok", "100.0%")
+    alone = CliRunner().invoke(app, ["build", str(demo_run()), "--json"])
+    assert alone.exit_code == 2
+    assert "--json" in alone.output
+
+
+def test_a_year_with_a_hole_is_refused_by_its_year(place: Place, tmp_path: Path):
+    world = tmp_path / "world"
+    shutil.copytree(place.world, world)
+    with rasterio.open(next(world.glob("hilda/**/hilda_plus_2003_*.tif")), "r+") as maps:
+        codes = maps.read(1)
+        codes[:40] = 99
+        maps.write(codes, 1)
+    report = stages.check(small_run(world, tmp_path / "out"))
+    assert report.refused == ("hilda",)
+    [refusal] = report.sources[0].refusals
+    assert re.search(r"of the cells with a value in some year lack it in another.*missing in 2003 \(", refusal)
 
 
 def test_the_list_of_sources_of_a_run_says_what_was_found(spoiled: Path, tmp_path: Path):

@@ -15,6 +15,7 @@ from luray.evaluation.statistics import tile_statistics
 from luray.schema import HILDA
 
 CAVEATS = ("forcing: aggregated target, an upper bound", "population left out")
+INPUTS = {"luh2": ("years 1850-1860 (11) hold 1861", "turned")}
 WATER = 6
 
 
@@ -34,13 +35,14 @@ def tally(years, *, seed=0):
 def report():
     forecast = Outcome("forecast", "forward", 2000, tally(range(2001, 2021)), tally(range(2001, 2021), seed=1))
     hindcast = Outcome("hindcast", "backward", 1960, tally([1959, 1958, 1957]))
-    return Report((forecast, hindcast), HILDA, "U-Net of width 16", CAVEATS)
+    return Report((forecast, hindcast), HILDA, "U-Net of width 16", CAVEATS, inputs=INPUTS)
 
 
 def test_json_holds_first_year_mean_and_every_year(report, tmp_path):
     path, _ = report.write(tmp_path)
     found = json.loads(Path(path).read_text())
     assert found["caveats"] == list(CAVEATS)
+    assert found["inputs"] == {"luh2": ["years 1850-1860 (11) hold 1861", "turned"]}
     assert found["model"] == "U-Net of width 16"
     forecast, hindcast = found["tests"]
     assert (forecast["first_year"], hindcast["first_year"]) == (2001, 1959)
