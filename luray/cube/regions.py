@@ -111,7 +111,8 @@ class Cube:
         groups: list[tuple[str, Any]] = [(path, root[path].attrs) for _, path in sorted(about["groups"].items())]
         layers = [(said["luray"]["role"], _layer(path, said["luray"])) for path, said in groups]
         state = next(layer for role, layer in layers if role == "state")
-        rules = {name: tuple(root[path].attrs["rules"]) for name, path in sorted(about["groups"].items())}
+        names = dict(sorted(about["groups"].items()))
+        rules = {name: tuple(said["rules"]) for name, (_, said) in zip(names, groups, strict=True)}
         other_kind = {year: words for _, said in groups for year, words in said["luray"].get("other_kind", ())}
         forcing = tuple(layer for role, layer in layers if role == "forcing")
         parts = {name: [_layer(path, root[path].attrs["luray"]) for path in about["parts"][name]]  # type: ignore[arg-type]
