@@ -53,9 +53,9 @@ def small_run(world: Path, output: Path, *settings: str) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def ray_cluster():
-    """A cluster of three CPUs on this machine."""
+    """A cluster of four CPUs on this machine: two trainers that read ahead take three and leave one to read with."""
     assert "RAY_ADDRESS" not in os.environ, "the tests start their own cluster"
-    with cluster(cpus=3):
+    with cluster(cpus=4):
         yield
 
 
