@@ -34,6 +34,8 @@ class Site:
         self.faults: dict[str, list[Fault]] = {}
         self.always: dict[str, Fault] = {}
         self.ranges = True
+        self.everything = ""
+        """Name of the file with which every name is answered that has none; empty for a 404."""
 
     def put(self, name: str, data: bytes) -> str:
         path = self.folder / name
@@ -86,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if not file.is_file() and site.everything:
+            file = site.folder / site.everything
         if not file.is_file():
             self.send_error(404)
             return

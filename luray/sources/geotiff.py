@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ import rasterio
 from rasterio.abc import FileContainer
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from luray.places import WEB
 from luray.sources.files import refusal
 from luray.storage import accessing, filesystem, is_local
+
+BESIDE = (".msk", ".aux.xml", ".ovr")
+"""Endings of the files beside a raster that GDAL reads with it: mask, statistics, overviews."""
+NO_FILE = ".luray-asks-for-no-such-file"
+"""Ending of a name that no server has a file for."""
 
 
 @contextmanager
@@ -57,6 +64,7 @@ class Opener(FileContainer):  # type: ignore[misc]
 
     def __init__(self, fs: Any, url: str, path: str) -> None:
         self.fs, self.url, self.path = fs, url, path
+        self.beside = tuple(path + ending for ending in BESIDE)
         self.faults: list[Exception] = []
 
     def open(self, path: str, mode: str = "r", **_: Any) -> Any:
@@ -68,11 +76,24 @@ class Opener(FileContainer):  # type: ignore[misc]
         return WatchedFile(self, self.fs.open(path, "rb"))
 
     def isfile(self, path: str) -> bool:
-        """True where there is a file; who may not see a file beside the raster has none there."""
+        """True where there is a file; who may not see a file beside the raster has none there.
+
+        Beside it are its mask and its statistics. A mask has no mask of its own, and a web server that answers to every
+        name, with a page or with the raster itself, says nothing of them.
+        """
+        if path != self.path and (path not in self.beside or self._answers_to_every_name):
+            return False
+        return self._is_there(path)
+
+    def _is_there(self, path: str) -> bool:
         try:
             return bool(self._watched(lambda: self.fs.info(path)["type"] == "file", beside=path != self.path))
         except (FileNotFoundError, PermissionError):
             return False
+
+    @cached_property
+    def _answers_to_every_name(self) -> bool:
+        return self.url.partition("://")[0] in WEB and self._is_there(self.path + NO_FILE)
 
     def isdir(self, path: str) -> bool:
         """False: folders are not looked at."""

@@ -98,6 +98,17 @@ def test_a_mask_inside_or_beside_the_file_says_what_is_missing(site, internal):
     assert (len(inspect_raster(str(path)).urls) > 1) is not internal, "a mask beside it is one of its files"
 
 
+def test_a_server_that_answers_to_every_name_has_no_masks(site):
+    """It would give the raster for its own mask, and for the mask of that, for ever."""
+    write(site.folder / "f.tif")
+    site.everything = "f.tif"
+    file = inspect_raster(f"{site.url}/f.tif")
+    got = file.read(EVERYTHING)
+    assert not np.ma.getmaskarray(got).any()
+    np.testing.assert_array_equal(got, FIELD)
+    assert len(site.asked) < 20
+
+
 def test_a_mask_counts_beside_a_no_data_value(tmp_path):
     path = write(tmp_path / "f.tif", nodata=5)
     write_mask(path)
