@@ -73,6 +73,11 @@ SENTINELS = (-99999, -32768, -32767, -9999, -999, 32767, 65535, -(2**31), 2**31 
 HUGE = 1e15
 """No variable of land has numbers like these: fill values of floats are 1e20, 9.97e36 and 3.4e38."""
 
+NEAR = 0.05
+"""A number is among others of its kind where one lies within this share of it."""
+FLAT = 64
+"""Cells that hold such a number alone before it is no value: one cell tells nothing."""
+
 WILDCARDS = {"\\{year\\}": "(\\d{4})", "\\*": "[^/]*", "\\?": "[^/]"}
 """What may stand in a `pattern`, escaped, and the regular expression of each."""
 
@@ -365,7 +370,7 @@ class StaticRaster(Described):
         )
         if band.config.range is None:
             refuse_cells(
-                known_HW & _looks_missing(values_HW),
+                _looks_missing(values_HW, known_HW),
                 values_HW,
                 grid=self.grid,
                 box=box,
@@ -405,12 +410,23 @@ class StaticRaster(Described):
         return values_HW
 
 
-def _looks_missing(values: NDArray[Any]) -> Bool:
-    """Where values are numbers that files use for missing ones."""
-    if values.dtype == np.uint8:
-        return np.asarray(values == MISSING)
-    huge: Bool = np.abs(values.astype(np.float64)) >= HUGE
-    return np.asarray(huge | np.isin(values, np.array(SENTINELS, np.float64)))
+def _looks_missing(values: NDArray[Any], known: Bool) -> Bool:
+    """Where known values are numbers that files use for missing ones, far from all the others.
+
+    Depths of the sea come to -9999, too, but not without -9998 and its like beside it.
+    """
+    suspect: Bool = known & (np.abs(values.astype(np.float64)) >= HUGE)
+    sentinels = (MISSING,) if values.dtype == np.uint8 else SENTINELS
+    for sentinel in sentinels:
+        equal = known & (values == sentinel)
+        if not equal.any():
+            continue
+        others = values[known & ~equal].astype(np.float64)
+        others = others[~np.isin(others, SENTINELS)]
+        isolated = not (np.abs(others - sentinel) <= NEAR * abs(sentinel)).any()
+        if isolated and (others.size or equal.sum() >= FLAT):
+            suspect |= equal
+    return suspect
 
 
 def open_categorical(

@@ -276,6 +276,20 @@ def test_numbers_that_look_like_undeclared_no_data_are_refused(tmp_path, dtype, 
         assert np.argwhere(np.isnan(source.read(None, EVERYTHING)[0])).tolist() == [[1, 2]]
 
 
+def test_depths_that_happen_to_be_such_a_number_are_values(tmp_path):
+    values = (RELIEF - 10_400).astype(np.int16)
+    values[1, 2], values[1, 3] = -9999, -999
+    with pytest.raises(InputError, match=r"1 cells hold a number .* worst -999 "):
+        static_of(tmp_path, values).read(None, EVERYTHING)
+    values[1, 3] = -9900
+    np.testing.assert_array_equal(static_of(tmp_path, values).read(None, EVERYTHING)[0], values)
+
+
+def test_a_whole_box_of_such_a_number_is_refused(tmp_path):
+    with pytest.raises(InputError, match="100 cells hold a number that files use for no data"):
+        static_of(tmp_path, np.full((10, 10), -9999, np.int16)).read(None, Box(0, 0, 10, 10))
+
+
 def test_values_outside_the_valid_range_are_refused_missing_or_cut(tmp_path):
     values = RELIEF.copy()
     values[0, 0], values[3, 4] = -9999, 99999
