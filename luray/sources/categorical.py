@@ -588,7 +588,7 @@ def _rules_of_band(band: StaticBand) -> list[str]:
         *config.missing,
     ):
         rules.append(_nodata_rule(band.stored.nodata, "missing"))
-    if config.units and band.converted.rule:
+    if band.converted.changes:
         rules.append(band.converted.rule)
     if config.range is not None:
         low, high = config.range

@@ -5,12 +5,12 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from luray.cube import lease
 from luray.cube.lease import HeldError, Lease, leased
+from luray.storage import write_atomically
 from tests.machine import patience, until
 
 
@@ -24,7 +24,8 @@ def quick(monkeypatch):
 def write(store, **about):
     text = {"holder": "process 7 on other", "host": "other", "pid": 7, "since": "then", "token": "a", "renewal": 3}
     Lease(store)._write()
-    Path(f"{store}.lease").write_text(json.dumps(text | about))
+    # whole or not at all, as a job writes it: a holder may look at any moment
+    write_atomically(f"{store}.lease", json.dumps(text | about).encode())
 
 
 def test_a_store_has_one_holder_and_is_free_again_afterwards(tmp_path):
