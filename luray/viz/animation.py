@@ -189,14 +189,15 @@ def _counted(layout: Layout, progress: Progress | None) -> Iterator[Image.Image]
 def _write_mp4(path: Path, frames: Iterator[Image.Image], size: tuple[int, int]) -> None:
     """H.264 with 4:2:0 colour and the BT.709 matrix that players assume, readable while it loads.
 
-    In one thread: with several, the same frames were not always the same bytes.
+    The same frames must be the same bytes: one thread for the codec and one for the scaling, whose rounding is exact.
     """
-    colours = ["-vf", "scale=out_color_matrix=bt709", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc",
-               "bt709"]
+    scaling = "scale=out_color_matrix=bt709:flags=bicubic+accurate_rnd+bitexact"
+    one_thread = ["-threads", "1", "-filter_threads", "1"]
+    colours = ["-vf", scaling, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
     writer = imageio_ffmpeg.write_frames(
         str(path), size, fps=PACE, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p", macro_block_size=1,
         ffmpeg_log_level="error", quality=None,
-        output_params=["-threads", "1", "-crf", "18", "-preset", "veryfast", "-movflags", "+faststart", *colours])
+        output_params=[*one_thread, "-crf", "18", "-preset", "veryfast", "-movflags", "+faststart", *colours])
     writer.send(None)
     try:
         for frame in frames:
