@@ -300,7 +300,7 @@ def test_objects_are_found_at_any_depth(s3):
 
 
 def test_a_raster_of_an_object_store_is_read_and_its_locks_are_told(s3, raster):
-    url = s3.put("in/f.tif", raster.read_bytes()) or f"{s3.url}/in/f.tif"
+    url = s3.put("opening/f.tif", raster.read_bytes()) or f"{s3.url}/opening/f.tif"
     np.testing.assert_array_equal(inspect_raster(url).read(Box(0, 0, 4, 6)), FIELD)
     with s3.locked(), pytest.raises(InputError, match=r"f\.tif: access is denied"):
         inspect_raster(url)
