@@ -31,6 +31,13 @@ class Box(NamedTuple):
         """The box with `margin` more cells on every side."""
         return Box(self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin)
 
+    def intersection(self, other: "Box") -> "Box | None":
+        """The cells that both have, None where they have none in common."""
+        row, col = max(self.row, other.row), max(self.col, other.col)
+        height = min(self.row + self.height, other.row + other.height) - row
+        width = min(self.col + self.width, other.col + other.width) - col
+        return Box(row, col, height, width) if height > 0 and width > 0 else None
+
     def slices(self, *, origin: "Box") -> tuple[slice, slice]:
         """Index of this box in an array whose first cell is the first cell of `origin`."""
         row, col = self.row - origin.row, self.col - origin.col

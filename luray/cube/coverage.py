@@ -91,17 +91,14 @@ def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
 
 def read_part(source: Source, year: int | None, box: Box) -> NDArray[Any]:
     """Values of a box in a source's native cells, (variable, height, width), missing beyond its grid."""
-    top, left = max(box.row, 0), max(box.col, 0)
-    bottom = min(box.row + box.height, source.grid.n_lat)
-    right = min(box.col + box.width, source.grid.n_lon)
-    inside = Box(top, left, bottom - top, right - left)
+    inside = box.intersection(Box(0, 0, *source.grid.shape))
     if inside == box:
         return source.read(year, box)
 
     dtype = np.dtype(source.variables[0].dtype)
     missing = np.nan if dtype.kind == "f" else OUTSIDE
     values = np.full((len(source.variables), *box.shape), missing, dtype)
-    if inside.height > 0 and inside.width > 0:
+    if inside is not None:
         rows, cols = inside.slices(origin=box)
         values[:, rows, cols] = source.read(year, inside)
     return values
@@ -114,12 +111,11 @@ def read_map(source: Source, year: int, run: Grid, box: Box) -> NDArray[np.uint8
     """
     row, col = run.offset_of(source.grid)
     codes = np.full(box.shape, HILDA.ocean, np.uint8)
-    top, bottom = max(box.row, row), min(box.row + box.height, row + source.grid.n_lat)
-    left, right = max(box.col, col), min(box.col + box.width, col + source.grid.n_lon)
-    if top < bottom and left < right:
-        found = source.read(year, Box(top - row, left - col, bottom - top, right - left))[0]
+    common = box.intersection(Box(row, col, *source.grid.shape))
+    if common is not None:
+        found = source.read(year, common._replace(row=common.row - row, col=common.col - col))[0]
         classes = HILDA.encode(found, where=f"{source.name} {year}")
-        codes[Box(top, left, bottom - top, right - left).slices(origin=box)] = HILDA.decode(classes)
+        codes[common.slices(origin=box)] = HILDA.decode(classes)
     return codes
 
 

@@ -168,13 +168,11 @@ class RasterMosaic:
         missing_HW = np.ones(box.shape, np.bool_)
         for part in self.parts:
             row, col = self.layout.grid.offset_of(part.layout.grid)
-            top, left = max(box.row, row), max(box.col, col)
-            bottom = min(box.row + box.height, row + part.layout.grid.n_lat)
-            right = min(box.col + box.width, col + part.layout.grid.n_lon)
-            if bottom <= top or right <= left:
+            common = box.intersection(Box(row, col, *part.layout.grid.shape))
+            if common is None:
                 continue
-            found = part.read(Box(top - row, left - col, bottom - top, right - left), band=band)
-            at = Box(top, left, bottom - top, right - left).slices(origin=box)
+            found = part.read(common._replace(row=common.row - row, col=common.col - col), band=band)
+            at = common.slices(origin=box)
             values_HW[at] = found.data
             missing_HW[at] = np.ma.getmaskarray(found)
         return np.ma.masked_array(values_HW, missing_HW)
@@ -470,7 +468,7 @@ def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map
         for (row, col), file in zip(offsets, files, strict=True)
     ]
     for i, j in combinations(range(len(files)), 2):
-        if _overlap(boxes[i], boxes[j]):
+        if boxes[i].intersection(boxes[j]):
             raise InputError(
                 f"{map_of} occur more than once: {files[i].url} and {files[j].url} overlap, expected one file "
                 "for a place, or several that lie side by side; keep one of the two"
@@ -481,12 +479,6 @@ def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map
 def _alike(file: RasterFile) -> list[tuple[int, str, str, str]]:
     """What the parts of a mosaic must have in common; no data as text, since NaN equals nothing."""
     return [(band.number, band.dtype, str(band.nodata), band.units) for band in file.bands]
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    rows = min(one.row + one.height, other.row + other.height) - max(one.row, other.row)
-    cols = min(one.col + one.width, other.col + other.width) - max(one.col, other.col)
-    return rows > 0 and cols > 0
 
 
 def _around(first: Grid, boxes: Sequence[Box]) -> Layout:
