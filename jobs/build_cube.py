@@ -3,7 +3,7 @@
 ray job submit --working-dir . -- python jobs/build_cube.py RUN.toml [what `luray build` takes]
 """
 
-from luray.cli import main
+from luray.cli.app import main
 
 if __name__ == "__main__":
     main("build")

@@ -3,7 +3,7 @@
 ray job submit --working-dir . -- python jobs/evaluate.py RUN.toml [what `luray evaluate` takes]
 """
 
-from luray.cli import main
+from luray.cli.app import main
 
 if __name__ == "__main__":
     main("evaluate")

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from luray import WAIT_POLICY
+from luray.core.processes import WAIT_POLICY
 from luray.distributed.sockets import short_folder
 from tests.machine import patience, until
 

@@ -363,7 +363,7 @@ def draw(sums, seed, scenario, member, year, row, col):
 
 
 def demanded_counts(prior, settled, land, change):
-    """Cells of each group that one block should have, exact; see `luray.demand.demanded_counts`."""
+    """Cells of each group that one block should have, exact; see `luray.engine.demand.demanded_counts`."""
     cells, play = [land * Fraction(float(c)) for c in change], sum(settled)
     flux = [s - n for s, n in zip(settled, prior, strict=True)]
     part = min(max(1 - sum(cells) / Fraction(sum(flux)), 0), 1) if sum(flux) else 0

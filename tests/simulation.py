@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
-from luray.scheduling import Errand, Job, Scheduler
+from luray.engine.scheduler import Errand, Job, Scheduler
 
 
 class Simulation:

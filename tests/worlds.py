@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luray.cube.regions import alike
+from luray.core.legend import OUTSIDE
+from luray.core.variable import Variable
+from luray.cube.cube import alike
+from luray.engine.stem import Stem
 from luray.model.features import Features
-from luray.model.stem import Stem
 from luray.model.unet import UNetConfig
-from luray.sandbox import models
-from luray.schema import OUTSIDE, Variable
+from luray.sandbox import random_model as models
 from tests import reference
 
 K = 4

@@ -22,8 +22,9 @@ from pystac.extensions.scientific import Publication, ScientificExtension, doi_t
 from pystac.extensions.xarray_assets import AssetXarrayAssetsExtension, XarrayAssetsExtension
 from pystac.utils import make_relative_href
 
-from luray.grid import Grid
-from luray.storage import is_local, public, read_object, write_atomically
+from luray.core.grid import Grid
+from luray.storage.objects import read_object, write_atomically
+from luray.storage.places import is_local, public
 
 VARIABLES = ("land_use", "confidence", "origin")
 """The arrays that make a store a product of luray."""

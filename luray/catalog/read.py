@@ -21,15 +21,16 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import PystacClientWarning
 
-from luray.http import AbsentError, TrustingAdapter, WebError, fetch_text
-from luray.places import WEB, Place, PlaceError, place_of
-from luray.schema import Config
+from luray.core.config import Config
 from luray.sources.base import Asset
-from luray.sources.files import published_name
-from luray.sources.magic import HEAD, form_of
-from luray.sources.references import is_references
+from luray.sources.discover import published_name
+from luray.sources.file_forms import HEAD, form_of
 from luray.sources.years import span
-from luray.storage import RefusedError, is_local, public, read_object, require_within
+from luray.storage.objects import read_object
+from luray.storage.places import WEB, Place, PlaceError, is_local, place_of, public
+from luray.storage.references import is_references
+from luray.storage.trust import RefusedError, require_within
+from luray.storage.web import AbsentError, TrustingAdapter, WebError, fetch_text
 
 FILES = (".nc", ".nc4", ".cdf", ".tif", ".tiff")
 """Ends of the names of NetCDF and GeoTIFF files."""

@@ -25,13 +25,14 @@ from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.parsers import HDFParser, NetCDF3Parser
 
 from luray.catalog.publish import anchor, relative_href
-from luray.grid import Grid
-from luray.places import PlaceError, place_of
-from luray.sources.base import InputError
-from luray.sources.files import inspect_netcdf, list_files
+from luray.core.grid import Grid
+from luray.sources.discover import list_files
+from luray.sources.netcdf import inspect_netcdf
 from luray.sources.raster import inspect_raster
-from luray.sources.stores import quiet
-from luray.storage import exists, filesystem, is_local, public, read_object, remove, write_atomically
+from luray.storage.errors import InputError
+from luray.storage.objects import exists, filesystem, read_object, remove, write_atomically
+from luray.storage.places import PlaceError, is_local, place_of, public
+from luray.storage.zarr_inputs import quiet
 
 KINDS = {".nc": "netcdf", ".nc4": "netcdf", ".cdf": "netcdf", ".tif": "geotiff", ".tiff": "geotiff"}
 """What is catalogued, by the end of its name."""

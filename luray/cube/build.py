@@ -16,18 +16,21 @@ import numpy as np
 import zarr
 from zarr.core.group import Group
 
-from luray.cube.coverage import coverages, covered, cut, read_map, read_part
-from luray.cube.create import NativeLayout, consolidate, create_native, create_state, native_layout
+from luray.core.grid import Grid
+from luray.core.legend import HILDA, OUTSIDE
+from luray.core.tiling import Box, Tile, Tiling
+from luray.core.types import U8, Role
 from luray.cube.land import note_tiles
-from luray.cube.ledger import Ledger, digest, fingerprint_of
-from luray.cube.presence import Presence, compare_years, presence_rule, present
-from luray.grid import Grid
-from luray.schema import HILDA, OUTSIDE, U8, Role
-from luray.sources import Source
-from luray.sources.references import is_references, targets
-from luray.sources.stores import is_store
-from luray.storage import accessing, filesystem, is_local, public
-from luray.windows import Box, Tile, Tiling
+from luray.cube.schema import NativeLayout, create_native, create_state, native_layout
+from luray.sources.base import Source
+from luray.sources.coverage import coverages, covered, cut, read_map, read_part
+from luray.sources.presence import Presence, compare_years, presence_rule, present
+from luray.storage.arrays import consolidate
+from luray.storage.objects import accessing, filesystem
+from luray.storage.places import is_local, public
+from luray.storage.receipts import Ledger, digest, fingerprint_of
+from luray.storage.references import is_references, targets
+from luray.storage.zarr_inputs import is_store
 
 FORMAT = 2
 ORIGIN = Box(0, 0, 0, 0)

@@ -15,8 +15,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.buffer.cpu import NDBuffer
 
-from luray.cube.kept import Kept
-from luray.storage import accessing, is_local
+from luray.storage.cache import Kept
+from luray.storage.objects import accessing
+from luray.storage.places import is_local
 
 Key = tuple[Any, ...]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import zarr
 
-from luray.cube.regions import Cube
-from luray.storage import accessing
-from luray.windows import Tile, Tiling
+from luray.core.tiling import Tile, Tiling
+from luray.cube.cube import Cube
+from luray.storage.objects import accessing
 
 NOTED = "tiles_with_land"
 """Attribute of the land mask: row and column of each shard with land in it, row by row."""

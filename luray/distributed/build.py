@@ -6,8 +6,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
+from luray.core.progress import Progress, no_progress
 from luray.cube.build import BuildPlan, Piece, batches, create, finish, remaining, write_piece
-from luray.distributed import Report, silent
 
 
 @ray.remote(max_retries=3)
@@ -17,7 +17,7 @@ def _write(plan: BuildPlan, pieces: Sequence[Piece]) -> int:
     return len(pieces)
 
 
-def build(plan: BuildPlan, *, report: Report = silent) -> None:
+def build(plan: BuildPlan, *, report: Progress = no_progress) -> None:
     """Write every piece of a cube that has no receipt yet, values first and then the land mask, and finish it.
 
     Raises what the source raises, naming the file; finished pieces are kept for the next run.

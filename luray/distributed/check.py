@@ -7,11 +7,22 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from luray.cube.check import REFUSALS, Findings, Opened, Share, SourceCheck, Values, cover, examine, judge, shares_of
-from luray.distributed import Report, silent
-from luray.grid import Grid
-from luray.schema import Role
-from luray.sources import Source
+from luray.core.grid import Grid
+from luray.core.progress import Progress, no_progress
+from luray.core.types import Role
+from luray.sources.base import Source
+from luray.sources.check import (
+    REFUSALS,
+    Findings,
+    Opened,
+    Share,
+    SourceCheck,
+    Values,
+    cover,
+    examine,
+    judge,
+    shares_of,
+)
 
 SHARES_PER_TASK = 8
 
@@ -22,7 +33,7 @@ def _examine(source: Source, shares: Sequence[tuple[int, Share]]) -> Findings:
 
 
 def check(opened: Sequence[Opened], *, grid: Grid, wanted: Mapping[Role, Collection[int]],
-          report: Report = silent) -> tuple[SourceCheck, ...]:
+          report: Progress = no_progress) -> tuple[SourceCheck, ...]:
     """Read every value of every source that is open, and judge each: one that is refused does not stop the others.
 
     `wanted` are the years that a source of a role must have.

@@ -9,8 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import ray.data
@@ -20,12 +19,14 @@ from ray.data import DataContext, Dataset
 from ray.data.collate_fn import NumpyBatchCollateFn
 from torch import Tensor
 
-from luray.cube.packing import pack, unpack
-from luray.cube.regions import Cube, everywhere
-from luray.model.rollout import Sample
-from luray.model.samples import Draw, SamplePlan
-from luray.schema import Bool
-from luray.windows import Box, Tiling
+from luray.core.tiling import Box, Tiling
+from luray.core.types import Bool
+from luray.cube.cube import Cube
+from luray.training.packing import pack, unpack
+from luray.training.rollout import Sample
+from luray.training.sample_reader import everywhere, read_samples
+from luray.training.samples import Draw
+from luray.training.windows import Lattice, Share, Windows
 
 Rows = Mapping[str, NDArray[Any]]
 Arrays = Literal["late", "ahead"]
@@ -36,90 +37,6 @@ PREFETCHED = 2
 READ_AT_ONCE = 4
 """Windows that a worker reads ahead in one go."""
 MOST_BLOCKS = 64
-
-
-class Windows(Protocol):
-    """Windows in the order in which they are read, in numbered groups that are worked out where they are read."""
-
-    @property
-    def groups(self) -> range:
-        """Numbers of the groups."""
-        ...
-
-    @property
-    def length(self) -> int:
-        """Years of a window."""
-        ...
-
-    def draws(self, group: int) -> Iterator[Draw]:
-        """The windows of a group."""
-        ...
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """Every window with land of the lattice, in every run of `length` of the `years`; a group is a tile."""
-
-    cube: Cube
-    tiling: Tiling
-    years: tuple[int, ...]
-    length: int
-
-    @property
-    def groups(self) -> range:
-        """One for each tile, row by row."""
-        return range(sum(1 for _ in self.tiling.tiles()))
-
-    def draws(self, group: int) -> Iterator[Draw]:
-        """The windows of a tile, year after year; its land mask is read for it, so nobody holds that of the globe."""
-        box = self.tiling.tile_box(next(islice(self.tiling.tiles(), group, None)))
-        cores = self.tiling.active_cores(box, self.cube.land(box))
-        for first in range(len(self.years) - self.length + 1):
-            for core in cores:
-                yield Draw(self.tiling.window_box(core), self.years[first : first + self.length])
-
-
-@dataclass(frozen=True)
-class Share:
-    """One worker's samples of a training, step after step: a group is a step, from `done` to `steps`.
-
-    Step s has the samples s * batch .. (s + 1) * batch - 1 of the plan, in micro-batches of which every worker takes
-    each `world`-th; so one worker or many, and a resumed training, read the same batches.
-    """
-
-    plan: SamplePlan
-    batch: int
-    micro_batch: int
-    steps: int
-    done: int = 0
-    rank: int = 0
-    world: int = 1
-
-    @property
-    def groups(self) -> range:
-        """The steps that are left."""
-        return range(self.done, self.steps)
-
-    @property
-    def length(self) -> int:
-        """Maps of a sample: the prior of a rollout and its targets."""
-        return self.plan.rollout_years + 1
-
-    @property
-    def pieces(self) -> range:
-        """Numbers of this worker's micro-batches in an effective batch."""
-        return range(self.rank, self.batch // self.micro_batch, self.world)
-
-    @property
-    def windows(self) -> int:
-        """Windows of a step that this worker reads."""
-        return len(self.pieces) * self.micro_batch
-
-    def draws(self, group: int) -> Iterator[Draw]:
-        """This worker's windows of a step."""
-        for piece in self.pieces:
-            first = group * self.batch + piece * self.micro_batch
-            yield from (self.plan[k] for k in range(first, first + self.micro_batch))
 
 
 def read_windows(cube: Cube, tiling: Tiling, years: tuple[int, ...] | range, *, length: int = 1,
@@ -133,7 +50,7 @@ def read_windows(cube: Cube, tiling: Tiling, years: tuple[int, ...] | range, *, 
     replaces those of the whole lattice, as training does. Ray Data shards, shuffles and streams the rows, like those of
     any dataset::
 
-        >>> from luray.cube.regions import Cube
+        >>> from luray.cube.cube import Cube
         >>> from luray.distributed.data import WindowReader, read_windows
         >>> cube = Cube.open(url)
         >>> tiling = cube.tiling(window=64, stride=50, tile=50)
@@ -225,7 +142,7 @@ class WindowReader:
         """The rows as a batch of samples."""
         draws = _draws(rows, self.tiling)
         packed = [unpack(self.cube, draw, data) for draw, data in zip(draws, rows.get("packed", ()), strict=False)]
-        return self.cube.sample(draws, counted=self.counted, given=packed)
+        return read_samples(self.cube, draws, counted=self.counted, given=packed)
 
 
 class Collate(NumpyBatchCollateFn):

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import ray
 
-from luray.cube.tileyear import Run
-from luray.distributed import Report, collected, silent
+from luray.core.progress import Progress, no_progress
+from luray.core.tiling import Tile
+from luray.distributed.cluster import collected
 from luray.distributed.data import in_order_and_silent, read_windows
+from luray.engine.run import Run
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.statistics import deflicker, tile_statistics
-from luray.windows import Tile
 
 Pair = tuple[Tally, Tally]
 """Tallies against the maps as published, and with their flicker removed."""
@@ -38,7 +39,7 @@ def _tally(run: Run, tile: Tile, years: tuple[int, ...], scored: Collection[int]
     return tally_tile(run, tile, years, scored)
 
 
-def evaluate(run: Run, years: tuple[int, ...], *, scored: Collection[int], report: Report = silent) -> Pair:
+def evaluate(run: Run, years: tuple[int, ...], *, scored: Collection[int], report: Progress = no_progress) -> Pair:
     """Tallies of a finished rollout over all tiles.
 
     `years` begin with its start; their maps are what flicker is removed from. Of them those `scored` are tallied.

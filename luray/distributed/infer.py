@@ -19,17 +19,18 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
-from luray.cube.lease import Lease
-from luray.cube.product import Course, Done, Lane
-from luray.cube.tileyear import Run, SumsLost, TileYears
-from luray.demand import Shortfall
-from luray.distributed import Report, silent
+from luray.core.config import Device, Workers
+from luray.core.progress import Progress, no_progress
+from luray.core.tiling import Tile
 from luray.distributed.metrics import Metrics
-from luray.scheduling import Errand, Job, Scheduler
-from luray.schema import Device, Workers
-from luray.storage import public
-from luray.wavefront import Wavefront
-from luray.windows import Tile
+from luray.engine.demand import Shortfall
+from luray.engine.run import Run
+from luray.engine.scheduler import Errand, Job, Scheduler
+from luray.engine.tile_year import SumsLost, TileYears
+from luray.engine.wavefront import Wavefront
+from luray.product.trajectories import Course, Done, Lane
+from luray.storage.lease import Lease
+from luray.storage.places import public
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Flight:
 
 
 def infer(run: Run, *, workers: Workers, device: Device, years_in_flight: int, lease: Lease,
-          report: Report = silent) -> Shortfall:
+          report: Progress = no_progress) -> Shortfall:
     """Compute every tile-year of a run that has no receipt yet, then finish the product; returns what it misses of the
     scenario's demand in the tile-years that were computed.
 
@@ -134,7 +135,7 @@ def infer(run: Run, *, workers: Workers, device: Device, years_in_flight: int, l
 class Driver:
     """Sends jobs to workers until the scheduler has none left."""
 
-    def __init__(self, run: Run, *, workers: Workers, gpu: bool, years_in_flight: int, report: Report) -> None:
+    def __init__(self, run: Run, *, workers: Workers, gpu: bool, years_in_flight: int, report: Progress) -> None:
         self.run, self.report, self._geometry, self._gpu = run, report, run.geometry, gpu
         done, self._courses = run.product.done(), run.product.courses
         self.fronts = [self._front(course, done, years_in_flight) for course in self._courses]

@@ -1,79 +1,29 @@
-"""A run file sent to a cluster as a Ray job, with the code that runs here and inputs that are given as relative paths.
-
-`ray job submit --working-dir .` sends a whole folder; this sends what the job needs and refuses what would be lost.
-"""
+"""A folder sent to a Ray cluster as a job, and following the log of a job."""
 
 import asyncio
-import os
-import re
-import shlex
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-import luray
-from luray.config import RunConfig, expand, read_text, read_tree, run_file
-from luray.places import VARIABLE, is_local
-
-CARRIED = 100 * 2**20
-"""Bytes that a cluster accepts with a job."""
 TRIES = 5
 """Times in a row that a connection to the log may break."""
 
 
-def submit(run: RunConfig, file: Path | str, *, stage: str, overrides: Sequence[str], address: str) -> tuple[str, int]:
-    """Send a stage of a run file, a verb of the command line, as a job; returns its id and how many bytes went with it.
+def submit_folder(folder: str, *, entrypoint: str, env_vars: Mapping[str, str], metadata: Mapping[str, str],
+                  address: str) -> str:
+    """Send a folder as the working directory of a job; returns the job's id.
 
-    Environment variables that the run file names get the values they have here. Raises what `pack` does, ValueError
-    for a place below `~`, ConnectionError where no cluster answers and PermissionError where it wants another token.
+    Raises ConnectionError where no cluster answers and PermissionError where it wants another token.
     """
-    file = run_file(file)
-    _require_no_home(file, overrides)
-    named = set(re.findall(VARIABLE, read_text(file) + "".join(overrides))) & os.environ.keys()
-    options = [part for override in overrides for part in ("--set", override)]
-    with tempfile.TemporaryDirectory(prefix="luray") as folder, _reaching(address):
-        pack(run, file, Path(folder), stage=stage)
-        job = JobSubmissionClient(address).submit_job(
-            entrypoint=shlex.join(["python", "-m", "luray.cli", stage, file.name, *options]),
-            runtime_env={"working_dir": folder, "env_vars": {name: os.environ[name] for name in named}},
-            metadata={"run": run.name, "stage": stage})
-        return job, _size(Path(folder))
-
-
-def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
-    """Put into an empty folder what a job needs: this package, the run file, and inputs of the build given as relative
-    paths.
-
-    Raises ValueError where the output would be lost with the job, or the inputs are too large to travel.
-    """
-    if not run.lasting:
-        raise ValueError(lost(run))
-    inputs = list(_beside(run)) if stage in ("build", "run") else []
-    sizes = {path: _size(path) for path in inputs}
-    if sum(sizes.values()) > CARRIED:
-        listed = ", ".join(f"{path} ({size / 2**20:.0f} MiB)" for path, size in sizes.items())
-        raise ValueError(f"inputs given as relative paths travel with the job, which can carry {CARRIED // 2**20} MiB: "
-                         f"{listed}; put them where the cluster can read them (s3://, gs://, a path that all its nodes "
-                         "have) and name that place in the run file")
-    shutil.copytree(Path(luray.__file__).parent, folder / "luray", ignore=shutil.ignore_patterns("__pycache__"))
-    for path in inputs:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path)
-    shutil.copy2(file, folder / file.name)
-
-
-def lost(run: RunConfig) -> str:
-    """Why the output of a run would not outlive a job, and what to do."""
-    return (f"output = {run.output!r} is a folder of the job's own copy of the working directory, which goes "
-            "with the cluster; set output to s3://, gs:// or an absolute path that all nodes have, such as "
-            f"--set output=s3://bucket/{run.name}")
+    with _reaching(address):
+        return JobSubmissionClient(address).submit_job(
+            entrypoint=entrypoint,
+            runtime_env={"working_dir": folder, "env_vars": dict(env_vars)},
+            metadata=dict(metadata),
+        )
 
 
 def follow(job: str, *, address: str, say: Callable[[str], None]) -> str:
@@ -112,47 +62,3 @@ def _reaching(address: str) -> Iterator[None]:
     except (ConnectionError, aiohttp.ClientError) as error:
         raise ConnectionError(f"{address}: no Ray dashboard answers; give the cluster's with --address, on Kubernetes "
                               "after `kubectl port-forward service/<cluster>-head-svc 8265`") from error
-
-
-def _require_no_home(file: Path, overrides: Sequence[str]) -> None:
-    """Raise ValueError for a place below `~`, which is another folder where the job runs."""
-    for key, place in _places_of(expand(read_tree(file, overrides))):
-        if place.startswith("~"):
-            whole = Path(place).expanduser()
-            raise ValueError(f"{key} = {place!r} is below a home folder, and that of the cluster "
-                             f"is another; write the whole path, {whole} if all nodes have it, or "
-                             "s3:// or gs://")
-
-
-def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Key and text of every place that a checked run file names, as it is written there."""
-    yield "output", tree["output"]
-    if "catalog" in tree:
-        yield "catalog.url", tree["catalog"]["url"]
-    for place in tree.get("storage", {}).get("allow", ()):
-        yield "storage.allow", place
-    for number, source in enumerate(tree["sources"]):
-        yield f"sources.{number}.path", source.get("path", "")
-        for asset in source.get("assets", ()):
-            yield f"sources.{number}.assets", asset["href"]
-
-
-def _beside(run: RunConfig) -> Iterator[Path]:
-    """Inputs given as paths relative to where the command runs, and there."""
-    places = [source.path for source in run.sources if source.kind != "aggregated"]
-    if run.catalog:
-        url = run.catalog.url
-        places.append(str(Path(url).parent) if is_local(url) and url.endswith(".json") else url)
-    for place in dict.fromkeys(filter(None, places)):
-        path = Path(place)
-        if not is_local(place) or path.is_absolute() or not path.exists():
-            continue
-        if ".." in path.parts:
-            raise ValueError(f"input {place} lies above the working directory, of which a job has a copy; give an "
-                             "absolute path that all nodes have, s3:// or gs://")
-        yield path
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
-    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())

@@ -4,12 +4,13 @@ from typing import Any
 
 import ray
 
-from luray.cube.regions import Cube
-from luray.cube.survey import read_survey, survey_tile, write_survey
-from luray.distributed import Report, collected, silent
-from luray.model.samples import SamplingConfig
-from luray.model.survey import Counts, Survey
-from luray.windows import Tile, Tiling
+from luray.core.progress import Progress, no_progress
+from luray.core.tiling import Tile, Tiling
+from luray.cube.cube import Cube
+from luray.distributed.cluster import collected
+from luray.training.change_counts import read_survey, survey_tile, write_survey
+from luray.training.sampling_config import SamplingConfig
+from luray.training.survey_counts import Counts, Survey
 
 
 @ray.remote(max_retries=3)
@@ -17,7 +18,7 @@ def _survey(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) ->
     return survey_tile(cube, tiling, tile, sampling)
 
 
-def survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Report = silent) -> Survey:
+def survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Progress = no_progress) -> Survey:
     """The survey of a cube: the stored one, else counted by the cluster, and stored.
 
     Raises ValueError when `sampling.zone` is no categorical variable of the cube.

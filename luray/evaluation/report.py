@@ -18,10 +18,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from luray.core.legend import Legend
+from luray.core.types import Direction
 from luray.evaluation.aggregation import Tally
-from luray.evaluation.metrics import ClassChange, Scores, change_by_class, mean_scores, persistence, score
-from luray.schema import Direction, Legend
-from luray.storage import write_atomically
+from luray.evaluation.metrics import (
+    ClassChange,
+    Scores,
+    change_by_class,
+    mean_scores,
+    persistence,
+    score,
+)
+from luray.storage.objects import write_atomically
 
 MEAN_YEARS = 15
 """Lead years that the reference table averages; all of them where there are fewer."""

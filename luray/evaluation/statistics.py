@@ -13,7 +13,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.schema import OUTSIDE, U8, Bool
+from luray.core.legend import OUTSIDE
+from luray.core.types import U8, Bool
 
 F64 = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from luray.schema import F32
+from luray.core.types import F32
 
 F64 = NDArray[np.float64]
 Index = NDArray[np.int64]

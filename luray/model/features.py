@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from luray.compiled import compiled
-from luray.schema import F32, OUTSIDE, Variable
+from luray.core.compiled import compiled
+from luray.core.legend import OUTSIDE
+from luray.core.types import F32
+from luray.core.variable import Variable
 
 UNKNOWN = 254
 """Prior class of a land cell whose class is hidden from the model."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, softplus
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from luray.schema import Config
+from luray.core.config import Config
 
 
 class UNetConfig(Config):

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from luray.core.legend import HILDA, OUTSIDE
+from luray.core.types import F32, U8
 from luray.sandbox.terrain import Terrain, fractal
 from luray.sandbox.trajectory import (
     CROP,
@@ -27,7 +29,6 @@ from luray.sandbox.trajectory import (
     Trajectory,
     town_radius,
 )
-from luray.schema import F32, HILDA, OUTSIDE, U8
 
 F64 = NDArray[np.float64]
 

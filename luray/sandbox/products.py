@@ -7,6 +7,7 @@ maps, not the same levels: some grassland counts as rangeland, and some that cou
 import numpy as np
 from numpy.typing import NDArray
 
+from luray.core.types import F32
 from luray.sandbox.trajectory import (
     CROP,
     FIRST_YEAR,
@@ -21,7 +22,6 @@ from luray.sandbox.trajectory import (
     town_radius,
 )
 from luray.sandbox.world import COARSE, World
-from luray.schema import F32
 
 F64 = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from luray.grid import Grid
-from luray.schema import F32, I32, Bool
+from luray.core.grid import Grid
+from luray.core.types import F32, I32, Bool
 
 F64 = NDArray[np.float64]
 

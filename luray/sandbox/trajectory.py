@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from luray.grid import Grid
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.types import F32, I32
 from luray.sandbox.terrain import Terrain, fractal
-from luray.schema import F32, HILDA, I32
 
 F64 = NDArray[np.float64]
 

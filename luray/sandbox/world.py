@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from luray.grid import Grid
+from luray.core.config import Config
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.types import F32, U8
 from luray.sandbox.history import Allocator, first_map, suitability, walk
 from luray.sandbox.terrain import Terrain, make_terrain, zones
 from luray.sandbox.trajectory import (
@@ -29,7 +32,6 @@ from luray.sandbox.trajectory import (
     pathway,
     urban_fraction,
 )
-from luray.schema import F32, HILDA, U8, Config
 
 F64 = NDArray[np.float64]
 

@@ -17,12 +17,13 @@ import rasterio
 import zarr
 from numpy.typing import NDArray
 
-from luray.grid import Grid
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.types import F32, U8
 from luray.sandbox.products import MISSING, STATES, ice_and_water, luh2_states, population
 from luray.sandbox.terrain import fractal, koeppen, slope_and_aspect
 from luray.sandbox.trajectory import FIRST_YEAR, YEARS, pathway
 from luray.sandbox.world import COARSE, World
-from luray.schema import F32, HILDA, U8
 
 NOTICE = "Simulated by the luray sandbox. Not real data: the file only has the form of the published one."
 

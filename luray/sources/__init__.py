@@ -5,9 +5,9 @@ from typing import Annotated, Any, cast, get_args
 
 from pydantic import Field
 
-from luray.grid import Grid
+from luray.core.grid import Grid
 from luray.sources.aggregated import AggregatedConfig
-from luray.sources.base import About, InputError, Request, Source
+from luray.sources.base import About, Request, Source
 from luray.sources.categorical import CategoricalConfig
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
@@ -15,6 +15,7 @@ from luray.sources.isimip import IsimipConfig
 from luray.sources.koppen import KoppenConfig
 from luray.sources.luh2 import Luh2Config
 from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig
+from luray.storage.errors import InputError
 
 SourceConfig = Annotated[
     Luh2Config

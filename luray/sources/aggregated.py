@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from luray.grid import Grid
-from luray.schema import F32, HILDA, OUTSIDE, U8, Config, Variable
+from luray.core.config import Config
+from luray.core.grid import Grid
+from luray.core.legend import HILDA, OUTSIDE
+from luray.core.tiling import Box
+from luray.core.types import F32, U8
+from luray.core.variable import Variable
 from luray.sources.base import About, Described, Request, Source
 from luray.sources.luh2 import STATES
-from luray.windows import Box
 
 CAVEAT = "forcing: class fractions aggregated from the target maps, an upper bound"
 

@@ -12,20 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from luray.grid import Grid
-from luray.places import OptionalPlace, Place, without_secrets
-from luray.schema import HILDA, U8, Bool, Config, Legend, Role, Variable
-from luray.windows import Box
-
-
-class InputError(ValueError):
-    """Input data that luray refuses: names the file, what was expected, what was found, and what to do.
-
-    The signature of a signed URL is left out of the message.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(without_secrets(message))
+from luray.core.config import Config
+from luray.core.grid import Grid
+from luray.core.legend import HILDA, Legend
+from luray.core.tiling import Box
+from luray.core.types import U8, Bool, Role
+from luray.core.variable import Variable
+from luray.storage.errors import InputError
+from luray.storage.places import OptionalPlace, Place
 
 
 @dataclass(frozen=True)

@@ -31,21 +31,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from luray.grid import Grid
-from luray.schema import F32, HILDA, Bool, Config, Variable
+from luray.core.config import Config
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.tiling import Box
+from luray.core.types import F32, Bool
+from luray.core.variable import Variable
 from luray.sources.base import (
     STATE,
     About,
     Described,
     FilesConfig,
-    InputError,
     Request,
     Source,
     equals,
     recode,
     refuse_cells,
 )
-from luray.sources.files import matching, shared_grid
+from luray.sources.discover import matching
+from luray.sources.encoding import stored_raster, turned
+from luray.sources.netcdf import shared_grid
 from luray.sources.raster import (
     Raster,
     RasterBand,
@@ -54,10 +59,9 @@ from luray.sources.raster import (
     map_series,
     require_one_band,
 )
-from luray.sources.stored import stored_raster, turned
 from luray.sources.units import Conversion, conversion
 from luray.sources.years import check_series, shared_years
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 MISSING = 255
 """Stored value of a missing category; the model sees no category there."""

@@ -7,7 +7,7 @@ from pyproj import CRS, Geod
 from pyproj.exceptions import CRSError
 from pyproj.transformer import TransformerGroup
 
-from luray.sources.base import InputError
+from luray.storage.errors import InputError
 
 WGS84 = CRS.from_epsg(4326)
 METRES_PER_DEGREE = 111_320.0

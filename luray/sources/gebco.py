@@ -6,21 +6,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.schema import Variable
-from luray.sources.base import (
-    About,
-    Described,
-    FilesConfig,
-    InputError,
-    Request,
-    Source,
-    refuse_cells,
-)
-from luray.sources.files import NetcdfFile, inspect_netcdf, matching, unpack
+from luray.core.tiling import Box
+from luray.core.variable import Variable
+from luray.sources.base import About, Described, FilesConfig, Request, Source, refuse_cells
+from luray.sources.discover import matching
+from luray.sources.encoding import stored_netcdf
 from luray.sources.layout import require_lattice
-from luray.sources.stored import stored_netcdf
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.units import Conversion, conversion
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 LOWEST, HIGHEST = -12000, 9000
 """Metres beyond which a value is no elevation."""

@@ -13,9 +13,9 @@ import rasterio
 from rasterio.abc import FileContainer
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from luray.places import WEB
-from luray.sources.files import refusal
-from luray.storage import accessing, filesystem, is_local
+from luray.sources.refusals import refusal
+from luray.storage.objects import accessing, filesystem
+from luray.storage.places import WEB, is_local
 
 BESIDE = (".msk", ".aux.xml", ".ovr")
 """Endings of the files beside a raster that GDAL reads with it: mask, statistics, overviews."""

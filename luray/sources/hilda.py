@@ -8,14 +8,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.grid import Grid
-from luray.schema import HILDA, Variable
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.tiling import Box
+from luray.core.variable import Variable
 from luray.sources.base import (
     STATE,
     About,
     Described,
     FilesConfig,
-    InputError,
     Request,
     Source,
     Stored,
@@ -23,12 +24,13 @@ from luray.sources.base import (
     legend_table,
     recode,
 )
-from luray.sources.files import NetcdfFile, inspect_netcdf, matching, shared_grid
+from luray.sources.discover import matching
+from luray.sources.encoding import stored_netcdf, stored_raster, turned
 from luray.sources.layout import require_lattice
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid
 from luray.sources.raster import Raster, map_series, require_one_band
-from luray.sources.stored import stored_netcdf, stored_raster, turned
 from luray.sources.years import check_series, shared_years
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 STEP = 0.01
 VARIABLE = "LULC_states"

@@ -13,23 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from luray.schema import F32, Variable
+from luray.core.tiling import Box
+from luray.core.types import F32
+from luray.core.variable import Variable
 from luray.sources.base import (
     About,
     Described,
     FilesConfig,
-    InputError,
     Request,
     Source,
     held_years,
     refuse_cells,
 )
-from luray.sources.files import NetcdfFile, inspect_netcdf, matching, shared_grid, unpack
+from luray.sources.discover import matching
+from luray.sources.encoding import stored_netcdf, turned
 from luray.sources.layout import require_lattice
-from luray.sources.stored import stored_netcdf, turned
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid, unpack
 from luray.sources.units import Conversion, conversion
 from luray.sources.years import check_series, held_by, hold_rules, span
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 STEP = 0.5
 COUNTS = {"2b": "number_of_people", "3b": "total-population"}

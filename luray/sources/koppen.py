@@ -15,23 +15,16 @@ from typing import Any, ClassVar, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
-from luray.schema import Variable
-from luray.sources.base import (
-    About,
-    Described,
-    FilesConfig,
-    InputError,
-    Request,
-    Source,
-    held_years,
-    recode,
-)
-from luray.sources.files import matching, shared_grid
+from luray.core.tiling import Box
+from luray.core.variable import Variable
+from luray.sources.base import About, Described, FilesConfig, Request, Source, held_years, recode
+from luray.sources.discover import matching
+from luray.sources.encoding import stored_raster, turned
 from luray.sources.layout import require_lattice
+from luray.sources.netcdf import shared_grid
 from luray.sources.raster import RasterFile, inspect_raster, require_one_band
-from luray.sources.stored import stored_raster, turned
 from luray.sources.years import hold_rules, span
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 Period = tuple[int, int]
 """First and last year of a map."""

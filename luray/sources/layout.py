@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.grid import ALIGNMENT, Grid
-from luray.sources.base import InputError
-from luray.windows import Box
+from luray.core.grid import ALIGNMENT, Grid
+from luray.core.tiling import Box
+from luray.storage.errors import InputError
 
 F64 = NDArray[np.float64]
 Fetch = Callable[[slice, slice], NDArray[Any]]

@@ -17,24 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from luray.grid import Grid
-from luray.schema import F32, Variable
+from luray.core.grid import Grid
+from luray.core.tiling import Box
+from luray.core.types import F32
+from luray.core.variable import Variable
 from luray.sources.base import (
     About,
     Described,
     FilesConfig,
-    InputError,
     Request,
     Source,
     held_years,
     refuse_cells,
 )
-from luray.sources.files import NetcdfFile, inspect_netcdf, matching, only, shared_grid, unpack
+from luray.sources.discover import matching, only
+from luray.sources.encoding import stored_netcdf, turned
 from luray.sources.layout import require_lattice, require_same
-from luray.sources.stored import stored_netcdf, turned
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid, unpack
 from luray.sources.units import conversion
 from luray.sources.years import check_series, held_by, hold_rules, span
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 JOIN = 2015
 """First year of LUH2's scenarios."""

@@ -12,29 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field as Setting
 
-from luray.schema import F32, Variable
-from luray.sources.base import (
-    About,
-    Described,
-    FilesConfig,
-    InputError,
-    Request,
-    Source,
-    Stored,
-    refuse_cells,
-)
-from luray.sources.files import (
-    NetcdfFile,
-    inspect_netcdf,
-    matching,
-    open_netcdf,
-    shared_grid,
-    unpack,
-)
+from luray.core.tiling import Box
+from luray.core.types import F32
+from luray.core.variable import Variable
+from luray.sources.base import About, Described, FilesConfig, Request, Source, Stored, refuse_cells
+from luray.sources.discover import matching
+from luray.sources.encoding import stored_netcdf, turned
 from luray.sources.layout import require_lattice
-from luray.sources.stored import stored_netcdf, turned
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, open_netcdf, shared_grid, unpack
 from luray.sources.units import Conversion, conversion
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 F64 = NDArray[np.float64]
 

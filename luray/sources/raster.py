@@ -19,16 +19,17 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
-from luray.grid import Grid
-from luray.schema import Bool
-from luray.sources.base import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
+from luray.core.types import Bool
 from luray.sources.crs import geographic_rule
-from luray.sources.files import refusal
 from luray.sources.geotiff import open_raster, raised, watched_raster
 from luray.sources.layout import Layout, describe, make_layout
+from luray.sources.refusals import refusal
 from luray.sources.years import check_series, shared_years
-from luray.storage import filesystem, is_local
-from luray.windows import Box
+from luray.storage.errors import InputError
+from luray.storage.objects import filesystem
+from luray.storage.places import is_local
 
 WORLD_FILES = (".tfw", ".tifw", ".wld")
 """Endings of the text file that may hold the place of a GeoTIFF, in place of the file's own."""

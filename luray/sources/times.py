@@ -16,7 +16,7 @@ import cftime
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.sources.base import InputError
+from luray.storage.errors import InputError
 
 PLAIN_UNITS = ("", "1", "a", "yr", "year", "years", "calendar year", "calendar years")
 PLAIN_RANGE = (500, 3000)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.sources.base import InputError
+from luray.storage.errors import InputError
 
 if TYPE_CHECKING:
     from pint import Quantity, UnitRegistry

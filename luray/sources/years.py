@@ -11,8 +11,8 @@ import cftime
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.sources.base import InputError
 from luray.sources.times import NOISE, new_year, parse_units
+from luray.storage.errors import InputError
 
 DAY = timedelta(days=1)
 

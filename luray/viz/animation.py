@@ -16,7 +16,7 @@ import xarray as xr
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from luray.schema import U8
+from luray.core.types import U8
 from luray.viz.figure import ACCENT, INK, MUTED, RULE
 from luray.viz.view import View, rgb
 

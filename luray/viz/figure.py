@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from luray.storage import write_atomically
+from luray.storage.objects import write_atomically
 
 INK = "#22303c"
 MUTED = "#6b7780"

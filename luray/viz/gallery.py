@@ -9,10 +9,15 @@ from pathlib import Path
 
 import xarray as xr
 
-from luray.storage import read_object, write_atomically
+from luray.storage.objects import read_object, write_atomically
 from luray.viz.animation import animate
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
-from luray.viz.plots import area_by_class, confidence_over_time, skill_by_lead_year, validation_of_model
+from luray.viz.plots import (
+    area_by_class,
+    confidence_over_time,
+    skill_by_lead_year,
+    validation_of_model,
+)
 from luray.viz.view import View
 
 Progress = Callable[[int, int, str], None]

@@ -13,8 +13,8 @@ from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, V
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from luray.grid import EARTH_RADIUS_M
-from luray.schema import U8
+from luray.core.grid import EARTH_RADIUS_M
+from luray.core.types import U8
 from luray.viz.figure import INK, MUTED, RULE, axes_at, footnote, new_figure, save, text_at
 from luray.viz.plots import draw_areas
 from luray.viz.view import Picture, View, rgb, shares

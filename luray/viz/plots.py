@@ -9,7 +9,18 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from luray.viz.figure import ACCENT, INK, MUTED, SHADE, axes_at, footnote, new_figure, open_spines, save, text_at
+from luray.viz.figure import (
+    ACCENT,
+    INK,
+    MUTED,
+    SHADE,
+    axes_at,
+    footnote,
+    new_figure,
+    open_spines,
+    save,
+    text_at,
+)
 from luray.viz.view import View, shares
 
 

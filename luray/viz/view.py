@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from luray.grid import F64, Grid
-from luray.schema import U8
+from luray.core.grid import F64, Grid
+from luray.core.types import U8
 
 OCEAN = "ocean"
 UNKNOWN = "#8d99a6"

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.tiling import Tiling
 from luray.cube.build import BuildPlan, batches, create, finish, plan_build, write_piece
-from luray.cube.costs import worker_memory
-from luray.grid import Grid
-from luray.schema import HILDA
-from luray.sources import Request
+from luray.planning.build import worker_memory
+from luray.sources.base import Request
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.koppen import KoppenConfig
 from luray.sources.luh2 import OPTIONAL, STATES, Luh2Config
 from luray.sources.pnnl import SOIL, TOPOGRAPHY, PnnlSoilConfig, PnnlTopoConfig
-from luray.windows import Tiling
 from tests.benchmarks.ratio import Ratio
 from tests.sources.writers import axes, write_nc, write_tif
 

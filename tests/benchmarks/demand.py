@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from luray.blending import ONE, decide
-from luray.demand import Shortfall, constrain
+from luray.core.legend import HILDA
+from luray.core.random import Draws
+from luray.core.tiling import Box
+from luray.core.types import F32, I32, U8
+from luray.engine.blending import ONE, decide
+from luray.engine.demand import Shortfall, constrain
+from luray.engine.ensemble import sample
 from luray.model.unet import UNet, UNetConfig, frozen
-from luray.sampling import Draws, sample
-from luray.schema import F32, HILDA, I32, U8
-from luray.windows import Box
 from tests.benchmarks.ratio import Ratio, in_turn, seconds
 
 SIDE, BLOCK = 2000, 25

@@ -3,7 +3,7 @@
 Engine: Zarr reads, input assembly, forward passes, averaging, exchange of strips and edges, Zarr writes, receipts, on
 4,000 x 6,000 cells that are all land, over years with the inputs of a global run. Bare: plain processes outside Ray on
 random input with the same settings of glibc, their best of several batches and of one process a core or a thread a
-core, before and after, the mean of both. The engine computes the same in less arithmetic (see `luray.model.stem` and
+core, before and after, the mean of both. The engine computes the same in less arithmetic (see `luray.engine.stem` and
 `trunk`). A Ray cluster is there when its time begins, and the machine code of the kernels; its workers are not.
 """
 
@@ -13,19 +13,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from luray.cube.lease import leased
-from luray.cube.product import Product, Span
-from luray.cube.regions import Cube
-from luray.cube.tileyear import Geometry, Run
-from luray.distributed import cluster, silent
+from luray.bench.watch import Watch
+from luray.core.config import Workers
+from luray.core.grid import Grid
+from luray.core.progress import no_progress
+from luray.cube.cube import Cube
+from luray.distributed.cluster import cluster
 from luray.distributed.infer import Driver
-from luray.distributed.watch import Watch
-from luray.grid import Grid
-from luray.model.speed import forward_cost
+from luray.engine.geometry import Geometry
+from luray.engine.run import Run
+from luray.engine.scheduler import Errand, Job, Scheduler
 from luray.model.unet import UNetConfig
-from luray.sandbox.models import save_restless
-from luray.scheduling import Errand, Job, Scheduler
-from luray.schema import Workers
+from luray.planning.measure import forward_cost
+from luray.product.store import Product
+from luray.product.trajectories import Span
+from luray.sandbox.random_model import save_restless
+from luray.storage.lease import leased
 from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.schedule import Took, simulated
 from tests.benchmarks.windows import YEARS, write_cube
@@ -107,7 +110,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
     with cluster(cpus=CORES), leased(url) as lease, Watch() as watch:
         started = time.perf_counter()
         driver = Driver(run, workers=Workers(min=workers, max=workers), gpu=False, years_in_flight=4,
-                        report=silent)
+                        report=no_progress)
         jobs = recorded(driver.scheduler)
         driver.go(lease)
         run.product.finish()

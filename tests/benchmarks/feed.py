@@ -20,17 +20,26 @@ import numpy as np
 import torch
 import zarr
 
-from luray.cube.create import consolidate, create_native, create_state, native_layout
-from luray.cube.regions import Cube
-from luray.cube.survey import surveyed
-from luray.distributed import cluster
-from luray.distributed.data import PREFETCHED, Share, WindowReader, in_order_and_silent, micro_batches, read_windows
-from luray.distributed.train import Training
-from luray.grid import Grid
-from luray.model.fit import Recipe
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.variable import Variable
+from luray.cube.cube import Cube
+from luray.cube.schema import create_native, create_state, native_layout
+from luray.distributed.cluster import cluster
+from luray.distributed.data import (
+    PREFETCHED,
+    WindowReader,
+    in_order_and_silent,
+    micro_batches,
+    read_windows,
+)
 from luray.model.unet import UNetConfig
-from luray.schema import HILDA, Variable
 from luray.sources.base import STATE
+from luray.storage.arrays import consolidate
+from luray.training.change_counts import surveyed
+from luray.training.recipe import Recipe
+from luray.training.training import Training
+from luray.training.windows import Share
 from tests.benchmarks.ratio import Ratio, seconds
 from tests.benchmarks.windows import smooth
 from tests.s3 import serve

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from luray.grid import Grid
+from luray.core.grid import Grid
+from luray.core.processes import MALLOC
+from luray.core.types import Bool
 from luray.model.checkpoint import load_model
-from luray.model.speed import MALLOC
 from luray.model.unet import UNetConfig, frozen
-from luray.sandbox.globe import land_mask
-from luray.sandbox.models import save_restless
-from luray.schema import Bool
+from luray.planning.land_mask import land_mask
+from luray.sandbox.random_model import save_restless
 from tests.benchmarks.engine import CORES, REGION, STRIDE, WINDOW, Pace, paced
 from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.windows import YEARS, write_cube

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from luray.scheduling import KEPT, Errand, Job, Scheduler
-from luray.schema import Workers
-from luray.wavefront import Wavefront
-from luray.windows import Tile, Tiling
+from luray.core.config import Workers
+from luray.core.tiling import Tile, Tiling
+from luray.engine.scheduler import KEPT, Errand, Job, Scheduler
+from luray.engine.wavefront import Wavefront
 from tests.benchmarks.ratio import Ratio
 from tests.simulation import Simulation
 

@@ -15,22 +15,26 @@ import numpy as np
 import zarr
 from scipy.ndimage import gaussian_filter
 
-from luray.cube.create import consolidate, create_native, create_state, native_layout
-from luray.cube.prepared import Prepared
-from luray.cube.regions import Cube, Layer
-from luray.grid import Grid
-from luray.model.samples import Draw
-from luray.model.stem import Stem
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.tiling import Box, Tiling
+from luray.core.types import Bool
+from luray.core.variable import Variable
+from luray.cube.cube import Cube, Layer
+from luray.cube.schema import create_native, create_state, native_layout
+from luray.engine.inputs import Prepared
+from luray.engine.stem import Stem
 from luray.model.unet import UNetConfig, frozen
-from luray.sandbox.models import restless
-from luray.schema import HILDA, Bool, Variable
+from luray.sandbox.random_model import restless
 from luray.sources.base import STATE
 from luray.sources.gebco import ELEVATION
 from luray.sources.isimip import POPULATION
 from luray.sources.koppen import CLIMATE
 from luray.sources.luh2 import OPTIONAL, STATES
 from luray.sources.pnnl import SOIL_VARIABLES, TOPO_VARIABLES
-from luray.windows import Box, Tiling
+from luray.storage.arrays import consolidate
+from luray.training.sample_reader import read_samples
+from luray.training.samples import Draw
 from tests.benchmarks.ratio import Ratio, in_turn
 
 SIDE = 2200
@@ -99,7 +103,7 @@ def samples(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """Read training samples: a window somewhere, three years of it."""
     seen = []
     for draw in draws():
-        sample = cube.sample([draw])
+        sample = read_samples(cube, [draw])
         seen += [sample.maps_BTHW.numpy()[0], sample.forcing_BTLHW.numpy()[0], sample.static_BSHW.numpy()[0]]
     return seen if check else []
 

@@ -15,12 +15,13 @@ from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 
 from luray.catalog.read import CatalogConfig
-from luray.config import RunConfig, load_run
-from luray.schema import HILDA
+from luray.core.legend import HILDA
+from luray.core.tiling import Tiling
 from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl
 from luray.sources.base import FilesConfig
-from luray.sources.files import matching
-from luray.windows import Tiling
+from luray.sources.discover import matching
+from luray.stages.config import RunConfig
+from luray.stages.run_file import load_run
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
 INPUTS = ("luh2", "hilda", "isimip-population", "koppen-geiger", "gebco", "pnnl")

@@ -23,10 +23,13 @@ from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 from pystac_client.warnings import PystacClientWarning
 
-from luray.catalog.publish import StoreIO, public, publish, read_finished
-from luray.cube.create import Several, consolidate, create_product
-from luray.grid import Grid
-from luray.schema import HILDA
+from luray.catalog.publish import StoreIO, publish, read_finished
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.product.create import create_product
+from luray.product.dimensions import Several
+from luray.storage.arrays import consolidate
+from luray.storage.places import public
 from tests.s3 import Bucket
 
 GRID = Grid(36.0, 23.0, 0.01, 40, 60)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from luray.catalog.read import CatalogConfig, CatalogError, find_assets
-from luray.storage import RefusedError
+from luray.storage.trust import RefusedError
 from tests.stac_api import serve_stac
 
 RUN = range(1850, 2101)

@@ -16,11 +16,11 @@ from scipy.io import netcdf_file
 from luray.catalog import virtual
 from luray.catalog.read import CatalogConfig, find_assets
 from luray.catalog.virtual import places, virtual_references, virtualize, write_references
-from luray.grid import Grid
-from luray.sources.base import InputError
-from luray.sources.files import inspect_netcdf
-from luray.sources.references import targets
-from luray.windows import Box
+from luray.core.grid import Grid
+from luray.core.tiling import Box
+from luray.sources.netcdf import inspect_netcdf
+from luray.storage.errors import InputError
+from luray.storage.references import targets
 from tests.sources.writers import axes, write_nc, write_tif
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"

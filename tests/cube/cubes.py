@@ -6,10 +6,12 @@ from fractions import Fraction
 import numpy as np
 import zarr
 
-from luray.cube.create import NativeLayout, consolidate, create_native, create_state
-from luray.cube.regions import Cube
-from luray.grid import Grid
-from luray.schema import HILDA, Variable
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.variable import Variable
+from luray.cube.cube import Cube
+from luray.cube.schema import NativeLayout, create_native, create_state
+from luray.storage.arrays import consolidate
 
 YEARS = (2001, 2002, 2003)
 HELD = ((2002, 2001),)

@@ -11,13 +11,22 @@ from hypothesis import strategies as st
 from scipy.io import netcdf_file
 
 from luray.catalog.virtual import virtual_references, write_references
-from luray.cube.build import PIECES_AT_ONCE, Piece, batches, create, finish, identify, plan_build, write_piece
-from luray.cube.coverage import cut
-from luray.cube.regions import Cube
-from luray.grid import Grid
+from luray.core.grid import Grid
+from luray.core.tiling import Box, Tiling
+from luray.cube.build import (
+    PIECES_AT_ONCE,
+    Piece,
+    batches,
+    create,
+    finish,
+    identify,
+    plan_build,
+    write_piece,
+)
+from luray.cube.cube import Cube
+from luray.sources.coverage import cut
 from luray.sources.gebco import GebcoConfig, open_gebco
 from luray.sources.hilda import HildaConfig, open_hilda
-from luray.windows import Box, Tiling
 from tests.sources.writers import axes, write_nc, write_tif
 
 GRID = Grid(50, 10, 1, 4, 6)

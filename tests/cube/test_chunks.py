@@ -6,9 +6,9 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luray.core.regrid import joined
 from luray.cube import chunks
 from luray.cube.chunks import Chunks
-from luray.regrid import joined
 
 
 @pytest.mark.parametrize("scheme", ["", "memory://"])

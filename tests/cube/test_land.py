@@ -4,9 +4,9 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from luray.core.tiling import Tile
+from luray.cube.cube import Cube
 from luray.cube.land import NOTED, note_tiles, tiles_with_land
-from luray.cube.regions import Cube
-from luray.windows import Tile
 from tests.cube.cubes import make_cube
 
 

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import torch
 
-from luray.cli import app
-from luray.config import RunConfig, load_run
-from luray.distributed import cluster, stages
-from luray.distributed.train import Diary, run_steps, unwatched
-from luray.model.fit import Metrics, Trainer
-from luray.model.rollout import Sample
-from luray.storage import filesystem, is_local
+from luray.cli.app import app
+from luray.distributed.cluster import cluster
+from luray.stages.config import RunConfig
+from luray.stages.run_file import load_run
+from luray.stages.train import trainings
+from luray.storage.objects import filesystem
+from luray.storage.places import is_local
+from luray.training.rollout import Sample
+from luray.training.trainer import Metrics, Trainer
+from luray.training.training import Diary, run_steps, unwatched
 from tests.distributed.conftest import SETTINGS
 
 FEW = (*SETTINGS, "tiling.tile=100", "inference.years=[2000, 2006]", "training.steps=4", "training.epochs=2",
@@ -61,7 +64,7 @@ def command(file: str, run: RunConfig, verb: str) -> None:
 def interrupt_training(run: RunConfig) -> None:
     """Train in this process until the first checkpoint is on the store."""
     torch.set_num_threads(os.cpu_count() or 1)
-    [training] = stages.trainings(run)
+    [training] = trainings(run)
     trainer, plan, recipe = training.trainer(), training.plan(), training.recipe
 
     def batches() -> Iterator[dict[int, Sample]]:

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from luray.config import RunConfig, load_run
-from luray.cube.regions import Cube
-from luray.distributed import cluster, stages
+from luray.cube.cube import Cube
+from luray.distributed.cluster import cluster
 from luray.model.calibration import PLAIN, Calibration
 from luray.model.checkpoint import ModelCard, save_model
-from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+from luray.sandbox.world import SandboxConfig
+from luray.sandbox.write import demo_run, write_sandbox
+from luray.stages.build import build as run_build
+from luray.stages.build import plan_cube
+from luray.stages.config import RunConfig
+from luray.stages.infer import infer as run_infer
+from luray.stages.run_file import load_run
 from tests.conftest import Once
 from tests.worlds import restless
 
@@ -66,7 +71,7 @@ def place(once: Once, ray_cluster: None) -> Place:
     def make(folder: Path) -> None:
         config = SandboxConfig(height=100, width=150, first_map=1994, last_map=2009)
         world = write_sandbox(folder / "world", config)
-        stages.build(stages.plan_cube(small_run(world, folder / "shared")))
+        run_build(plan_cube(small_run(world, folder / "shared")))
 
     folder = once("place", make)
     return Place(folder / "world", small_run(folder / "world", folder / "shared").cube)
@@ -79,7 +84,7 @@ def finished(once: Once, place: Place) -> Callable[[Path], RunConfig]:
     def make(folder: Path) -> None:
         run = place.run(folder / "out")
         give_models(run)
-        stages.infer(run)
+        run_infer(run)
 
     folder = once("finished", make)
 

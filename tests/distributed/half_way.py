@@ -7,7 +7,8 @@ Meanwhile it has printed how many tile-years are left.
 import sys
 from pathlib import Path
 
-from luray.distributed import cluster, stages
+from luray.distributed.cluster import cluster
+from luray.stages.infer import infer as run_infer
 from tests.distributed.conftest import small_run
 
 
@@ -24,7 +25,7 @@ def main(world: str, output: str, settings: list[str]) -> None:
             sys.stdin.readline()
 
     with cluster(cpus=2):
-        stages.infer(run, report=report)
+        run_infer(run, report=report)
 
 
 if __name__ == "__main__":

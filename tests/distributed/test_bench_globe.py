@@ -10,10 +10,12 @@ import xarray as xr
 from PIL import Image
 from typer.testing import CliRunner
 
-from luray.cli import app
-from luray.config import RunConfig
-from luray.distributed import globe, stages
-from luray.model.speed import forward_cost
+from luray.bench import globe
+from luray.cli.app import app
+from luray.planning.measure import forward_cost
+from luray.stages.config import RunConfig
+from luray.stages.infer import rollout_of
+from luray.stages.verify import withdraw
 
 HELD = 200 * 2**20
 BUSY = f"""
@@ -26,7 +28,7 @@ input()
 """
 WATCHING = f"""
 import json, os, subprocess, sys
-from luray.distributed.watch import Watch, family, proportional
+from luray.bench.watch import Watch, family, proportional
 with Watch(every=0.05) as quiet:
     pass
 with Watch() as watch:  # which looks once more at the end
@@ -89,9 +91,9 @@ def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(measure
 
 def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
     run, found = measured
-    plan = stages.rollout_of(run, run.inference.span, run.product)
+    plan = rollout_of(run, run.inference.span, run.product)
     tile = plan.geometry.tiles[3]
-    stages.withdraw(run, list(plan.product.units([tile], [2001])))
+    withdraw(run, list(plan.product.units([tile], [2001])))
     again = globe.bench(run, forward=0.5)
     box = run.tiles.tile_box(tile)
     assert again.windows == len(run.inference_tiles.active_cores(box, plan.cube.land(box))) < found.windows

@@ -10,11 +10,11 @@ import pytest
 import rasterio
 from typer.testing import CliRunner
 
-from luray.cli import app
-from luray.cube.check import CheckReport
-from luray.distributed import stages
-from luray.sandbox import demo_run
+from luray.cli.app import app
+from luray.sandbox.write import demo_run
 from luray.sources.aggregated import AggregatedConfig
+from luray.sources.check import CheckReport
+from luray.stages.build import check as run_check
 from tests.distributed.conftest import SETTINGS, Place, small_run
 
 NAMES = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")
@@ -48,7 +48,7 @@ def verdicts(report: CheckReport) -> dict[str, set[str]]:
 
 def test_a_sound_world_is_ok_and_what_is_turned_is_said(place: Place, tmp_path: Path):
     progress = []
-    report = stages.check(small_run(place.world, tmp_path / "out"), report=lambda *at: progress.append(at))
+    report = run_check(small_run(place.world, tmp_path / "out"), report=lambda *at: progress.append(at))
     assert report.refused == ()
     assert {s.name: len(s.rows) for s in report.sources} == VARIABLES
     assert verdicts(report) == {**{name: {"ok"} for name in VARIABLES},
@@ -67,7 +67,7 @@ def test_a_sound_world_is_ok_and_what_is_turned_is_said(place: Place, tmp_path: 
 
 
 def test_what_is_spoiled_is_refused_by_file_count_and_remedy_and_the_rest_is_ok(spoiled: Path, tmp_path: Path):
-    report = stages.check(small_run(spoiled, tmp_path / "out"))
+    report = run_check(small_run(spoiled, tmp_path / "out"))
     assert report.refused == ("hilda", "luh2", "gebco")
     ok = {row.source for row in report.rows if not row.refused}
     assert ok == set(VARIABLES) - {"hilda", "luh2", "gebco"}
@@ -121,7 +121,7 @@ def test_a_year_with_a_hole_is_refused_by_its_year(place: Place, tmp_path: Path)
         codes = maps.read(1)
         codes[:40] = 99
         maps.write(codes, 1)
-    report = stages.check(small_run(world, tmp_path / "out"))
+    report = run_check(small_run(world, tmp_path / "out"))
     assert report.refused == ("hilda",)
     [refusal] = report.sources[0].refusals
     assert re.search(r"of the cells with a value in some year lack it in another.*missing in 2003 \(", refusal)
@@ -140,14 +140,14 @@ def test_the_list_of_sources_of_a_run_says_what_was_found(spoiled: Path, tmp_pat
 
 def test_maps_between_the_cells_of_the_run_are_refused_and_what_is_made_of_maps_that_are_not_there(place, tmp_path):
     run = small_run(place.world, tmp_path / "out", "grid.north=48.005", "grid.shape=[50, 100]")
-    report = stages.check(run)
+    report = run_check(run)
     assert report.refused == ("hilda",)
     [row] = (r for r in report.rows if r.source == "hilda")
     assert re.match(r"refused: hilda: cells are shifted by 0\.500 of a cell against the run grid .*correct the georef",
                     row.verdict)
     gone = run.sources[0].model_copy(update={"path": str(tmp_path / "nowhere")})
     blocks = AggregatedConfig(kind="aggregated", block=25)
-    report = stages.check(run.model_copy(update={"sources": (blocks, gone, run.sources[4])}))
+    report = run_check(run.model_copy(update={"sources": (blocks, gone, run.sources[4])}))
     assert report.refused == ("hilda", "aggregated")
     assert [len(source.rows) for source in report.sources] == [1, 1, 7]
     assert {r.verdict for r in report.rows if r.source == "aggregated"} == {
@@ -159,11 +159,11 @@ def test_a_run_without_maps_is_refused_before_anything_is_read(place: Place, tmp
     run = small_run(place.world, tmp_path / "out")
     without = run.model_copy(update={"sources": run.sources[1:]})
     with pytest.raises(ValueError, match="a run needs exactly one state source, found none"):
-        stages.check(without)
+        run_check(without)
 
 
 def test_maps_that_do_not_reach_the_years_of_the_run_are_refused(place: Place, tmp_path: Path):
-    report = stages.check(small_run(place.world, tmp_path / "out", "training.years=[1985, 2003]"))
+    report = run_check(small_run(place.world, tmp_path / "out", "training.years=[1985, 2003]"))
     assert report.refused == ("hilda",)
     [row] = (r for r in report.rows if r.source == "hilda")
     assert "hilda has nothing for years 1985-1993, expected 1985-2004 by inference.observed" in row.verdict

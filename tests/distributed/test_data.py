@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import luray.distributed.data
-from luray.cube.regions import Cube
-from luray.distributed import stages
-from luray.distributed.data import Lattice, Share, WindowReader, micro_batches, read_windows
-from luray.windows import Box
+from luray.core.tiling import Box
+from luray.cube.cube import Cube
+from luray.distributed.data import WindowReader, micro_batches, read_windows
+from luray.stages.train import trainings
+from luray.training.windows import Lattice, Share
 
 SAME = ("maps", "forcing", "static", "area", "counted")
 
@@ -73,7 +74,7 @@ def batches(training, world, arrays, *, done=0):
 
 
 def test_batches_do_not_depend_on_workers_nor_on_where_they_are_read(place, tmp_path):
-    training = stages.trainings(place.run(tmp_path / "out", "training.steps=5"))[0]
+    training = trainings(place.run(tmp_path / "out", "training.steps=5"))[0]
     plan = training.plan()
     for world, arrays in ((1, "late"), (2, "late"), (2, "ahead")):
         found = batches(training, world, arrays)

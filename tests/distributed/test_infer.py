@@ -11,18 +11,21 @@ import pytest
 import xarray as xr
 import zarr
 
-from luray.blending import window_weights
-from luray.cube import lease
-from luray.cube.ledger import key_of
-from luray.cube.product import TileYear
-from luray.cube.regions import Cube
-from luray.cube.status import status_of
-from luray.cube.tileyear import settle
-from luray.distributed import stages
-from luray.inference import Predictor, freely, serial_rollout
+from luray.core.legend import OUTSIDE
+from luray.cube.cube import Cube
+from luray.engine.blending import window_weights
+from luray.engine.predictor import Predictor
+from luray.engine.serial import freely, serial_rollout
+from luray.engine.tile_year import settle
 from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
-from luray.schema import OUTSIDE
+from luray.product.status import status_of
+from luray.product.trajectories import TileYear
+from luray.stages.infer import infer as run_infer
+from luray.stages.infer import rollout_of
+from luray.stages.verify import damaged, withdraw
+from luray.storage import lease
+from luray.storage.receipts import key_of
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
 from tests.machine import patience
@@ -55,7 +58,7 @@ def settler(run):
     """What makes the maps of the whole grid at once, with the demand of the run."""
     if not run.demand.strength:
         return freely
-    plan = stages.rollout_of(run, run.inference.span, run.product)
+    plan = rollout_of(run, run.inference.span, run.product)
 
     def settle_all(sums, prior, land, *, year, prior_year):
         return settle(sums, prior, land, year=year, prior_year=prior_year, box=run.tiles.everything,
@@ -99,7 +102,7 @@ def demanded(place, tmp_path_factory, expected):
 def test_the_engine_meets_a_demand_as_the_serial_rollout_does(place, tmp_path, demanded, settings):
     run = place.run(tmp_path / "out", *DEMANDED, *settings)
     give_models(run)
-    stages.infer(run)
+    run_infer(run)
     assert_equals_serial(run, demanded)
 
 
@@ -108,7 +111,7 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
     """Group by group in every coarse cell, within a cell, from probabilities that know nothing of the demand."""
     run = place.run(tmp_path / "out", *DEMANDED)
     give_models(run)
-    plan, box = stages.rollout_of(run, run.inference.span, run.product), run.tiles.everything
+    plan, box = rollout_of(run, run.inference.span, run.product), run.tiles.everything
     cube, random = plan.cube, np.random.default_rng(year)
     prior, land = cube.state(prior_year, box), cube.land(box)
     sums = random.integers(1, 60_000, (len(cube.legend), *box.shape), dtype=np.int32)
@@ -138,7 +141,7 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
 def test_the_engine_equals_the_serial_rollout(place, tmp_path, expected, settings):
     run = place.run(tmp_path / "out", *settings)
     give_models(run)
-    stages.infer(run)
+    run_infer(run)
     assert_equals_serial(run, expected)
 
 
@@ -157,7 +160,7 @@ def test_a_second_inference_computes_nothing(finished, tmp_path):
     run = finished(tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/product.zarr").rglob("c/*/*/*")}
     reports = []
-    stages.infer(run, report=lambda done, total: reports.append((done, total)))
+    run_infer(run, report=lambda done, total: reports.append((done, total)))
     assert reports[0][0] == reports[0][1]
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -166,8 +169,8 @@ def test_another_model_is_refused_and_both_runs_are_named(place, finished, tmp_p
     finished(tmp_path / "out")
     other = place.run(tmp_path / "out", "blending.taper=uniform")
     with pytest.raises(ValueError, match=r"belongs to run \w{12}, this is run \w{12}.*--restart"):
-        stages.infer(other)
-    stages.infer(other, restart=True)
+        run_infer(other)
+    run_infer(other, restart=True)
 
 
 def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
@@ -180,7 +183,7 @@ def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
             os.kill(named("ray::Worker")[0], signal.SIGKILL)
             killed.append(done)
 
-    stages.infer(run, report=report)
+    run_infer(run, report=report)
     assert killed
     assert_equals_serial(run, expected)
 
@@ -211,11 +214,11 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
             raise Stop
 
     with pytest.raises(Stop):
-        stages.infer(run, report=report)
+        run_infer(run, report=report)
     with pytest.raises((ValueError, KeyError, FileNotFoundError)):
         xr.open_zarr(run.product, consolidated=True)
     first = []
-    stages.infer(run, report=lambda done, total: first.append(done))
+    run_infer(run, report=lambda done, total: first.append(done))
     assert first[0] > 0
     assert_equals_serial(run, expected)
 
@@ -223,14 +226,14 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
 def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(finished, tmp_path, expected):
     run = finished(tmp_path / "out")
     assert status_of(run.product).finished
-    tiles = len(stages.rollout_of(run, run.inference.span, run.product).geometry.tiles)
+    tiles = len(rollout_of(run, run.inference.span, run.product).geometry.tiles)
     for year, again in ((2007, 2), (1997, 2)):  # 2007 and 2008, and backward 1997 and 1996
         reports = []
-        stages.infer(run, from_year=year, report=lambda done, total, reports=reports: reports.append((done, total)))
+        run_infer(run, from_year=year, report=lambda done, total, reports=reports: reports.append((done, total)))
         assert reports[0][1] - reports[0][0] == again * tiles
         assert_equals_serial(run, expected)
     with pytest.raises(ValueError, match="2002 is not predicted: the product has 1996-2008, of which 2000-2004"):
-        stages.infer(run, from_year=2002)
+        run_infer(run, from_year=2002)
 
 
 def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is(finished, tmp_path, expected):
@@ -247,7 +250,7 @@ def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is
             raise Stop
 
     with pytest.raises(Stop):
-        stages.infer(run, from_year=2007, report=report)
+        run_infer(run, from_year=2007, report=report)
     assert seen[0].complete == list(range(1996, 2007))
     assert not seen[0].finished
     assert f"process {os.getpid()} on" in seen[0].holder
@@ -255,7 +258,7 @@ def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is
     with pytest.raises((ValueError, KeyError, FileNotFoundError)):
         xr.open_zarr(run.product, consolidated=True)
     assert status_of(run.product).holder == ""
-    stages.infer(run)
+    run_infer(run)
     assert_equals_serial(run, expected)
 
 
@@ -269,10 +272,10 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
     def report(done: int, total: int) -> None:
         if not refused:
             with pytest.raises(lease.HeldError, match=r"product\.zarr is being written by process .* since"):
-                stages.infer(run)
+                run_infer(run)
             refused.append(done)
 
-    stages.infer(run, report=report)
+    run_infer(run, report=report)
     assert refused
     assert_equals_serial(run, expected)
 
@@ -280,8 +283,8 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
 @pytest.mark.parametrize("harm", ["flip", "cut", "delete", "receipt"])
 def test_verify_names_what_is_damaged_and_only_that_is_computed_again(finished, tmp_path, expected, harm):
     run = finished(tmp_path / "out")
-    assert stages.damaged(run) == []
-    plan = stages.rollout_of(run, run.inference.span, run.product)
+    assert damaged(run) == []
+    plan = rollout_of(run, run.inference.span, run.product)
     year, tile = 2006, plan.geometry.tiles[0]
     shard = tmp_path / f"out/product.zarr/land_use/c/{year - 1996}/{tile.row}/{tile.col}"
     data = bytearray(shard.read_bytes())
@@ -294,22 +297,22 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(finished, 
         shard.unlink()
     else:
         (next((tmp_path / "out").glob("product.zarr.ledger/*")) / f"{key_of(year, tile)}.json").write_text("{")
-    assert stages.damaged(run) == [TileYear(year, tile)]
-    stages.withdraw(run, [TileYear(year, tile)])
+    assert damaged(run) == [TileYear(year, tile)]
+    withdraw(run, [TileYear(year, tile)])
     reports = []
-    stages.infer(run, report=lambda done, total: reports.append((done, total)))
+    run_infer(run, report=lambda done, total: reports.append((done, total)))
     assert reports[0][1] - reports[0][0] == 1
-    assert stages.damaged(run) == []
+    assert damaged(run) == []
     assert_equals_serial(run, expected)
 
 
 def test_a_damaged_input_is_an_error_that_says_where(place, tmp_path, expected):
     run = place.run(tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="luray train"):
-        stages.infer(run)
+        run_infer(run)
     give_models(run)
     weights = tmp_path / "out/model/forward/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(ValueError, match=r"weights.safetensors: sha256"):
-        stages.infer(run)
+        run_infer(run)
 

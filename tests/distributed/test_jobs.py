@@ -13,12 +13,12 @@ import pytest
 import requests
 
 import luray
-from luray.cli import STAGES, app
-from luray.config import load_run
-from luray.cube.status import status_of
+from luray.cli.app import STAGES, app
 from luray.distributed.metrics import EXPORTED
-from luray.distributed.submit import CARRIED, pack
-from luray.sandbox import demo_run
+from luray.product.status import status_of
+from luray.sandbox.write import demo_run
+from luray.stages.run_file import load_run
+from luray.stages.submit import CARRIED, pack
 from tests.distributed.conftest import give_models, settings_of
 from tests.distributed.processes import named
 from tests.distributed.test_infer import assert_equals_serial, serial

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from luray.cube.regions import Cube
-from luray.distributed import stages
+from luray.core.legend import HILDA
+from luray.cube.cube import Cube
 from luray.evaluation.metrics import score
 from luray.evaluation.statistics import deflicker, tile_statistics
-from luray.schema import HILDA
+from luray.stages.evaluate import evaluate as run_evaluate
+from luray.stages.evaluate import is_evaluated
+from luray.stages.train import trainings
 from tests.distributed.conftest import give_models
 
 WATER = HILDA.index(77)
@@ -42,11 +44,11 @@ def declare(cube, base):
 
 
 def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path):
-    plain, *_ = stages.trainings(place.run(tmp_path / "plain"))
+    plain, *_ = trainings(place.run(tmp_path / "plain"))
     short = "training.rollout_years=1"
-    met, *_ = stages.trainings(run_with(2002, short))
-    clear, *_ = stages.trainings(run_with(2002, short, "training.leave_out=base maps"))
-    elsewhere, *_ = stages.trainings(run_with(2002, "training.years=[2003, 2006]", "training.leave_out=base maps",
+    met, *_ = trainings(run_with(2002, short))
+    clear, *_ = trainings(run_with(2002, short, "training.leave_out=base maps"))
+    elsewhere, *_ = trainings(run_with(2002, "training.years=[2003, 2006]", "training.leave_out=base maps",
                                               'evaluation.tests=[]'))
 
     assert plain.cube.other_kind == {}
@@ -57,7 +59,7 @@ def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path
         assert any(2002 in met.plan(use)[k].years for k in range(50))
         assert not any(2002 in clear.plan(use)[k].years for k in range(50))
     with pytest.raises(ValueError, match=r"hold no rollout of 2 years that does not meet a base map \(2002\)"):
-        stages.trainings(run_with(2002, "training.leave_out=base maps", "training.rollout_years=2",
+        trainings(run_with(2002, "training.leave_out=base maps", "training.rollout_years=2",
                                   "training.sampling.validation_years=0.0"))[0].plan()
 
 
@@ -65,11 +67,11 @@ def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
     test = 'evaluation.tests=[{name="forecast", start=2004, stop=2008}]'
     run = run_with(2006, test)
     give_models(run)
-    whole = stages.evaluate(run)
+    whole = run_evaluate(run)
     clear = run_with(2006, test, "evaluation.leave_out=base maps")
-    assert (stages.is_evaluated(run), stages.is_evaluated(clear)) == (True, False)
-    report = stages.evaluate(clear)
-    assert (stages.is_evaluated(run), stages.is_evaluated(clear)) == (False, True)
+    assert (is_evaluated(run), is_evaluated(clear)) == (True, False)
+    report = run_evaluate(clear)
+    assert (is_evaluated(run), is_evaluated(clear)) == (False, True)
 
     assert whole.skills["forecast", "raw"].years == (2005, 2006, 2007, 2008)
     assert not any("left out" in caveat for caveat in whole.caveats)
@@ -95,12 +97,12 @@ def test_a_test_that_starts_from_the_base_map_is_refused_by_name(run_with):
     run = run_with(2004, "evaluation.leave_out=base maps")
     give_models(run)
     with pytest.raises(ValueError, match="evaluation test 'forecast': the rollout starts from 2004, a base map"):
-        stages.evaluate(run)
+        run_evaluate(run)
 
 
 def test_a_test_that_ends_in_the_base_map_is_scored_up_to_it(run_with):
     run = run_with(2006, "evaluation.leave_out=base maps")
     give_models(run)
-    report = stages.evaluate(run)
+    report = run_evaluate(run)
     assert report.skills["forecast", "raw"].years == (2005,)
     assert report.caveats[-1].endswith("2006 is a base map of another kind")

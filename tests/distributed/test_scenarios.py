@@ -10,24 +10,32 @@ import xarray as xr
 import zarr
 from typer.testing import CliRunner
 
-from luray.blending import decide, percentages, window_weights
-from luray.cli import app
+from luray.cli.app import app
+from luray.core.legend import OUTSIDE
+from luray.core.tiling import Box, Tile
 from luray.cube.build import create, finish, write_piece
-from luray.cube.ledger import fingerprint_of
-from luray.cube.packing import pack, unpack
-from luray.cube.product import Lane, TileYear
-from luray.cube.regions import Cube
-from luray.cube.scenario import Scenario
-from luray.demand import constrain
-from luray.distributed import stages
-from luray.inference import Predictor, serial_rollout
+from luray.cube.cube import Cube
+from luray.engine.blending import decide, percentages, window_weights
+from luray.engine.coarse_demand import Scenario
+from luray.engine.demand import constrain
+from luray.engine.ensemble import perturbed, sample
+from luray.engine.predictor import Predictor
+from luray.engine.serial import serial_rollout
 from luray.model.checkpoint import load_model, read_card
-from luray.model.samples import Draw
 from luray.model.unet import frozen
-from luray.sampling import perturbed, sample
-from luray.sandbox import SandboxConfig, demo_run, write_sandbox
-from luray.schema import OUTSIDE
-from luray.windows import Box, Tile
+from luray.product.trajectories import Lane, TileYear
+from luray.sandbox.world import SandboxConfig
+from luray.sandbox.write import demo_run, write_sandbox
+from luray.stages.build import build as run_build
+from luray.stages.build import check as run_check
+from luray.stages.build import open_cube, opened_sources, plan_cube
+from luray.stages.evaluate import evaluate as run_evaluate
+from luray.stages.infer import infer as run_infer
+from luray.stages.infer import rollout_of
+from luray.stages.verify import damaged
+from luray.storage.receipts import fingerprint_of
+from luray.training.packing import pack, unpack
+from luray.training.samples import Draw
 from tests.distributed.conftest import give_models, settings_of, small_run
 from tests.worlds import Slow
 
@@ -49,7 +57,7 @@ def run_of(world, output, *settings):
 
 
 def built(run):
-    plan = stages.plan_cube(run)
+    plan = plan_cube(run)
     create(plan)
     for pieces in plan.pieces():
         for piece in pieces:
@@ -63,8 +71,8 @@ def cubes(world, ray_cluster):
     """The cube of each scenario alone, and that of all of them, built by workers, under an empty name."""
     alone = {name: built(run_of(world, world.parent / name, f"scenario={name}")) for name in NAMES}
     several = run_of(world, world.parent / "all", SEVERAL)
-    stages.build(stages.plan_cube(several))
-    return {**alone, "": stages.open_cube(several)}
+    run_build(plan_cube(several))
+    return {**alone, "": open_cube(several)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,15 +118,15 @@ def test_only_what_differs_is_stored_again(cubes, world):
 
 def test_a_list_of_one_scenario_has_the_cube_of_one_scenario(world, cubes, tmp_path):
     run = run_of(world, tmp_path, 'scenarios=["ssp126"]')
-    assert stages.plan_cube(run).fingerprint == cubes["ssp126"].fingerprint
+    assert plan_cube(run).fingerprint == cubes["ssp126"].fingerprint
     (tmp_path / "cube.zarr").symlink_to(cubes["ssp126"].url)
-    assert stages.open_cube(run).of_scenario("ssp126").fingerprint == cubes["ssp126"].fingerprint
-    assert stages.plan_cube(run_of(world, tmp_path, SEVERAL)).fingerprint == cubes[""].fingerprint
+    assert open_cube(run).of_scenario("ssp126").fingerprint == cubes["ssp126"].fingerprint
+    assert plan_cube(run_of(world, tmp_path, SEVERAL)).fingerprint == cubes[""].fingerprint
     assert len({cube.fingerprint for cube in cubes.values()}) == 4
 
 
 def test_a_run_that_ends_before_its_scenarios_differ_stores_nothing_twice(world, tmp_path):
-    plan = stages.plan_cube(run_of(world, tmp_path, SEVERAL, f"sources={_without_people(world)}",
+    plan = plan_cube(run_of(world, tmp_path, SEVERAL, f"sources={_without_people(world)}",
                                    "inference.years=[2007, 2011]"))
     assert [s.name for s in plan.sources if s.scenario] == []
 
@@ -132,30 +140,30 @@ def test_a_cube_of_other_scenarios_is_refused(world, cubes, tmp_path):
     (tmp_path / "cube.zarr").symlink_to(cubes[""].url)
     fewer = run_of(world, tmp_path, 'scenarios=["ssp245", "ssp585"]')
     with pytest.raises(ValueError, match=r"built for scenarios \['ssp245', 'ssp126', 'ssp585'\], the run file has"):
-        stages.open_cube(fewer)
+        open_cube(fewer)
     with pytest.raises(ValueError, match=r"no scenario 'ssp370', expected one of \['ssp245'"):
         cubes[""].of_scenario("ssp370")
 
 
 def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluster):
     run = run_of(world, tmp_path, SEVERAL)
-    report = stages.check(run)
+    report = run_check(run)
     assert report.refused == ()
     parts = {s.name: s.found for s in report.sources if "@" in s.name}
     assert set(parts) == {f"{source}@{name}" for source in ("luh2", "isimip", "koppen") for name in NAMES[1:]}
     assert "1 file; years 2015-2043" in parts["luh2@ssp126"]
     lacking = run_of(world, tmp_path, 'scenarios=["ssp245", "ssp370"]')
-    refused = {one.name: one.fault for one in stages.opened_sources(lacking) if one.fault}
+    refused = {one.name: one.fault for one in opened_sources(lacking) if one.fault}
     assert set(refused) == {"luh2@ssp370", "isimip@ssp370", "koppen@ssp370"}
     assert "ssp370" in refused["luh2@ssp370"]
-    assert set(stages.check(lacking).refused) == set(refused), "the first scenario is sound"
+    assert set(run_check(lacking).refused) == set(refused), "the first scenario is sound"
     with pytest.raises(ValueError, match="ssp370"):
-        stages.plan_cube(lacking)
+        plan_cube(lacking)
 
 
 def write_serially(run):
     """The product of a run as every engine must write it: each course over the whole grid at once."""
-    plan = stages.rollout_of(run, run.inference.span, run.product)
+    plan = rollout_of(run, run.inference.span, run.product)
     product, tiling, everything = plan.product, run.inference_tiles, run.tiles.everything
     product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
     land, last = plan.cube.land(everything), {}
@@ -260,15 +268,15 @@ def test_the_engine_computes_every_lane_as_the_serial_rollout_does(world, cubes,
 
     seen: list[tuple[int, int]] = []
     with pytest.raises(Stop):
-        stages.infer(run, report=report)
-    stages.infer(run, report=lambda done, total: seen.append((done, total)))
+        run_infer(run, report=report)
+    run_infer(run, report=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
-    assert stages.damaged(run) == []
+    assert damaged(run) == []
     found, right = xr.open_zarr(run.product), xr.open_zarr(expected)
     assert {"land_use", "confidence", "probability", "class_probability", "entropy"} < set(found)
     for name in right.data_vars:
         assert np.array_equal(found[name].values, right[name].values), name
-    stages.infer(run, report=lambda done, total: seen.append((done, total)))
+    run_infer(run, report=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
 
 
@@ -284,12 +292,12 @@ def test_a_scenario_draws_the_same_alone_as_among_others(world, cubes, drawn, tm
 
 def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, ray_cluster):
     run, product = drawn
-    assert stages.damaged(run) == []
-    report = stages.evaluate(run)
+    assert damaged(run) == []
+    report = run_evaluate(run)
     assert report.skills["forecast", "raw"].years == (2011,)
     assert "scores: of scenario ssp245, of 3" in report.caveats
     assert any("member 0 of 2" in caveat for caveat in report.caveats)
-    cube, everything = stages.open_cube(run), run.tiles.everything
+    cube, everything = open_cube(run), run.tiles.everything
     right = product.read(2011, everything) == cube.state(2011, everything)
     land = cube.land(everything) & (cube.state(2011, everything) != cube.legend.index(77))
     area = np.broadcast_to(cube.grid.cell_area[:, None], land.shape)
@@ -299,7 +307,7 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
     place = Path(run.product, "confidence/c/1/1/5/0/0")
     whole = place.read_bytes()
     place.write_bytes(whole[:-9])
-    assert stages.damaged(run) == [unit]
+    assert damaged(run) == [unit]
     settings = settings_of(world, world.parent / "drawn", *SETTINGS, SEVERAL, *DRAWN)
     command = [str(demo_run()), *(part for setting in settings for part in ("--set", setting))]
     found = CliRunner().invoke(app, ["verify", *command])
@@ -317,10 +325,10 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
 def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(world, cubes, tmp_path):
     def fingerprint(name, *settings):
         run = with_cube(world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings)
-        return stages.rollout_of(run, run.inference.span, run.product).product.fingerprint
+        return rollout_of(run, run.inference.span, run.product).product.fingerprint
 
     plain, run = fingerprint("plain"), run_of(world, tmp_path / "plain", "inference.years=[2007, 2012]")
-    plan = stages.rollout_of(run, run.inference.span, run.product)
+    plan = rollout_of(run, run.inference.span, run.product)
     cards = {d: (card.weights_sha256, card.points["cautious"]) for d in plan.models
              for card in [read_card(run.model_folder(d))]}
     assert plain == fingerprint_of(plan.cube.fingerprint, cards, 64, 50, 50, "linear", 2007, 2012, (2008, 2010),

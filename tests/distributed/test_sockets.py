@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from luray.distributed import sockets
-from luray.distributed.sockets import LONGEST, SESSION, holds_sockets, session_folders, short_folder
-from luray.sandbox import demo_run
+from luray.distributed.sockets import (
+    LONGEST,
+    SESSION,
+    holds_sockets,
+    session_folders,
+    short_folder,
+)
+from luray.sandbox.write import demo_run
 from tests.distributed.conftest import settings_of
 
 FOLDER_OF_A_WORKER = """

@@ -11,9 +11,10 @@ import pystac
 import zarr
 
 from luray.catalog.virtual import virtualize
-from luray.sandbox import demo_run
-from luray.sources.references import load_references
-from luray.storage import StorageConfig, configure, configured, read_object
+from luray.sandbox.write import demo_run
+from luray.storage.objects import read_object
+from luray.storage.references import load_references
+from luray.storage.trust import StorageConfig, configure, configured
 from tests.distributed.conftest import SETTINGS, Place
 from tests.s3 import Bucket
 from tests.stac_api import serve_stac

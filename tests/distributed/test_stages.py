@@ -15,17 +15,20 @@ import zarr
 from rich.console import Console
 from typer.testing import CliRunner
 
-from luray.cli import app
+from luray.cli.app import app
+from luray.cli.tables import plan_table
+from luray.core.legend import HILDA
 from luray.cube.build import create, remaining, write_piece
-from luray.cube.costs import costs, objects, worker_memory
+from luray.cube.cube import Cube
 from luray.cube.land import NOTED
-from luray.cube.regions import Cube
-from luray.distributed import stages
 from luray.evaluation.metrics import score
 from luray.evaluation.statistics import tile_statistics
-from luray.sandbox import demo_run
-from luray.schema import HILDA
-from luray.viz.tables import plan_table
+from luray.planning.build import costs, objects, worker_memory
+from luray.sandbox.write import demo_run
+from luray.stages.build import build as run_build
+from luray.stages.build import plan_cube
+from luray.stages.evaluate import evaluate as run_evaluate
+from luray.stages.evaluate import is_evaluated
 from tests.distributed.conftest import give_models, settings_of, small_run
 
 
@@ -50,7 +53,7 @@ def test_a_build_notes_the_tiles_with_land(place):
 
 def test_a_plan_counts_what_the_build_wrote(place, tmp_path):
     run = place.run(tmp_path / "out")
-    plan = stages.plan_cube(run)
+    plan = plan_cube(run)
     found = {cost.group: cost for cost in costs(plan)}
     receipts = list(Path(f"{place.cube}.ledger").rglob("*.json"))
     shards = [p for name in ("land_use", "land", "values") for p in Path(place.cube).rglob(f"{name}/c/**/*")
@@ -91,27 +94,27 @@ def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        stages.build(stages.plan_cube(run), report=stop)
+        run_build(plan_cube(run), report=stop)
     with pytest.raises(FileNotFoundError, match="luray build"):
         Cube.open(run.cube)
     first = []
-    stages.build(stages.plan_cube(run), report=lambda done, total: first.append(done / total))
+    run_build(plan_cube(run), report=lambda done, total: first.append(done / total))
     assert 0 < first[0] < 1
     everything = run.tiles.everything
     assert np.array_equal(Cube.open(run.cube).state(2002, everything), Cube.open(place.cube).state(2002, everything))
     again = []
-    stages.build(stages.plan_cube(run), report=lambda done, total: again.append(done / total))
+    run_build(plan_cube(run), report=lambda done, total: again.append(done / total))
     assert set(again) == {1.0}
 
 
 def test_a_cube_that_is_begun_anew_has_no_receipts_of_the_shards_that_went(place, tmp_path):
-    wide = stages.plan_cube(small_run(place.world, tmp_path / "out"))
+    wide = plan_cube(small_run(place.world, tmp_path / "out"))
     create(wide)
     pieces, _ = wide.pieces()
     write_piece(wide, pieces[0])
     create(wide)
     assert len(remaining(wide, pieces)) == len(pieces) - 1, "the same build goes on"
-    create(stages.plan_cube(small_run(place.world, tmp_path / "out", "inference.years=[2000, 2004]",
+    create(plan_cube(small_run(place.world, tmp_path / "out", "inference.years=[2000, 2004]",
                                       "evaluation.tests=[]")))
     create(wide)
     assert remaining(wide, pieces) == pieces
@@ -127,7 +130,7 @@ def test_a_code_outside_the_legend_leaves_no_cube(place, tmp_path):
         file.write(codes, 1)
     run = small_run(world, tmp_path / "out")
     with pytest.raises(ValueError, match=r"hilda_plus_2001.*code 88 \(\d+ cells?\)"):
-        stages.build(stages.plan_cube(run))
+        run_build(plan_cube(run))
     with pytest.raises(FileNotFoundError):
         Cube.open(run.cube)
 
@@ -138,15 +141,15 @@ def test_a_year_missing_in_the_middle_is_named_before_anything_is_written(place,
     next(world.rglob("hilda_plus_2001_states*.tif")).unlink()
     run = small_run(world, tmp_path / "out")
     with pytest.raises(ValueError, match="2001"):
-        stages.build(stages.plan_cube(run))
+        run_build(plan_cube(run))
     assert not (tmp_path / "out/cube.zarr").exists()
 
 
 def test_evaluation_equals_a_direct_computation(place, finished, tmp_path):
     run = finished(tmp_path / "out")
-    assert not stages.is_evaluated(run)
-    report = stages.evaluate(run)
-    assert stages.is_evaluated(run)
+    assert not is_evaluated(run)
+    report = run_evaluate(run)
+    assert is_evaluated(run)
     cube, everything = Cube.open(run.cube), run.tiles.everything
     codes = xr.open_zarr(run.product).land_use.sel(year=2006).values
     direct = score(tile_statistics(cube.state(2004, everything), cube.state(2006, everything),
@@ -157,11 +160,11 @@ def test_evaluation_equals_a_direct_computation(place, finished, tmp_path):
     assert skill.by_year["model"][1].accuracy == pytest.approx(direct.accuracy, rel=1e-12)
     assert skill.by_year["model"][1].figure_of_merit == pytest.approx(direct.figure_of_merit, rel=1e-12)
     aside = place.run(tmp_path / "out", 'evaluation.tests=[{name="aside", start=2003, stop=2005}]')
-    assert not stages.is_evaluated(aside)
-    assert stages.evaluate(aside).skills["aside", "raw"].years == (2004, 2005)
+    assert not is_evaluated(aside)
+    assert run_evaluate(aside).skills["aside", "raw"].years == (2004, 2005)
     give_models(aside, seed=5)
-    assert not stages.is_evaluated(aside)
-    assert stages.evaluate(aside).skills["aside", "raw"].years == (2004, 2005), "an earlier model's rollout is replaced"
+    assert not is_evaluated(aside)
+    assert run_evaluate(aside).skills["aside", "raw"].years == (2004, 2005), "an earlier model's rollout is replaced"
     written = json.loads((tmp_path / "out/report/metrics.json").read_text())
     assert written["tests"]
 
@@ -171,7 +174,7 @@ def test_a_damaged_map_stops_the_evaluation_with_an_error_that_a_user_can_read(f
     shard = next(p for p in (tmp_path / "out/product.zarr/land_use/c/9").rglob("*") if p.is_file())
     shard.write_bytes(b"damaged")
     with pytest.raises(ValueError) as error:  # noqa: PT011  # Zarr's own words, which differ by version
-        stages.evaluate(run)
+        run_evaluate(run)
     assert "RayTask" not in type(error.value).__name__
 
 

@@ -13,7 +13,8 @@ import pystac
 import pytest
 
 from luray.catalog.publish import StoreIO
-from luray.sandbox import SandboxConfig, demo_run, write_sandbox
+from luray.sandbox.world import SandboxConfig
+from luray.sandbox.write import demo_run, write_sandbox
 from tests.distributed.all_stages import OPTIONS
 from tests.gcs import GcsBucket
 from tests.s3 import Bucket

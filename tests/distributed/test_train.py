@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from luray.distributed import stages
 from luray.distributed.survey import survey
-from luray.distributed.train import run_steps, train
+from luray.distributed.train import train
 from luray.model.checkpoint import load_model, read_card
-from luray.model.fit import summary
-from luray.sandbox import demo_run
+from luray.sandbox.write import demo_run
+from luray.stages.train import trainings
+from luray.training.trainer import summary
+from luray.training.training import run_steps
 from tests.distributed.conftest import settings_of
 from tests.distributed.processes import named
 from tests.head import kill
@@ -44,7 +45,7 @@ def serial_weights(training, *, threads):
 
 def test_two_workers_train_the_weights_of_the_plain_loop_with_its_losses(place, tmp_path):
     options = ("training.workers={min = 1, max = 2}", "training.read=ahead", "training.epochs=3")
-    [training, *_] = stages.trainings(place.run(tmp_path / "out", *options))
+    [training, *_] = trainings(place.run(tmp_path / "out", *options))
     news = []
     assert train([training], report=news.append) == ["forward"]
     weights, steps = serial_weights(training, threads=1)
@@ -76,7 +77,7 @@ def assert_curves(training, news):
 def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_weights(place, tmp_path):
     # an epoch a step: each is scored and saved, so that dozens of steps take much longer than a look at their number
     options = ("training.steps=40", "training.epochs=40", "inference.years=[2000, 2008]")
-    [training] = stages.trainings(place.run(tmp_path / "out", *options))
+    [training] = trainings(place.run(tmp_path / "out", *options))
     sets = [part for s in settings_of(place.world, tmp_path / "out", *options) for part in ("--set", s)]
     driver = subprocess.Popen([sys.executable, "-m", "luray.cli", "train", str(demo_run()), *sets],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -108,7 +109,7 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
 
 def test_a_loss_that_is_not_finite_is_told_once_and_the_last_good_checkpoint_kept(place, tmp_path):
     options = ("training.steps=40", "training.learning_rate=1e15", "training.checkpoint_every=1")
-    [training, *_] = stages.trainings(place.run(tmp_path / "out", *options))
+    [training, *_] = trainings(place.run(tmp_path / "out", *options))
     news = []
     with pytest.raises(ValueError, match=r"training step \d+: the loss is .*; lower training\.learning_rate") as error:
         train([training], report=news.append)
@@ -120,8 +121,8 @@ def test_a_loss_that_is_not_finite_is_told_once_and_the_last_good_checkpoint_kep
 
 
 def test_a_model_of_another_training_is_refused_and_discarded_only_on_demand(place, tmp_path):
-    [training, *_] = stages.trainings(place.run(tmp_path / "out"))
-    [other, *_] = stages.trainings(place.run(tmp_path / "out", "training.seed=5", "training.change_weight=0.5"))
+    [training, *_] = trainings(place.run(tmp_path / "out"))
+    [other, *_] = trainings(place.run(tmp_path / "out", "training.seed=5", "training.change_weight=0.5"))
     survey(training.cube, training.tiling, training.recipe.sampling)
     trainer = training.trainer()
     training.save(trainer, {})

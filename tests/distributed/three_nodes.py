@@ -14,9 +14,9 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from luray.distributed import stages
 from luray.distributed.infer import Driver
 from luray.distributed.sockets import short_folder
+from luray.stages.infer import infer as run_infer
 from tests.distributed.conftest import small_run
 from tests.distributed.processes import named
 from tests.machine import patience, until
@@ -51,7 +51,7 @@ def main(world: str, output: str, settings: list[str]) -> None:
                 wait_until_ready(drivers[0], 1)
                 there["joined"] = wait_for(3)
 
-        stages.infer(run, report=report)
+        run_infer(run, report=report)
         ray.shutdown()
         nodes.shutdown()
     print(json.dumps({**there, "jobs": jobs}))

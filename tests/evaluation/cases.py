@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from luray.schema import OUTSIDE
+from luray.core.legend import OUTSIDE
 
 K = 4
 WATER = 3

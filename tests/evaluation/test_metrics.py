@@ -6,7 +6,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from luray.evaluation.metrics import Scores, change_by_class, change_parts, judged, mean_scores, persistence, score
+from luray.evaluation.metrics import (
+    Scores,
+    change_by_class,
+    change_parts,
+    judged,
+    mean_scores,
+    persistence,
+    score,
+)
 from luray.evaluation.statistics import tile_statistics
 from tests import reference
 from tests.evaluation.cases import WATER, K, maps

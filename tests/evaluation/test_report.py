@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from luray.core.legend import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.metrics import persistence, score
 from luray.evaluation.report import Outcome, Report
 from luray.evaluation.statistics import tile_statistics
-from luray.schema import HILDA
 
 CAVEATS = ("forcing: aggregated target, an upper bound", "population left out")
 INPUTS = {"luh2": ("years 1850-1860 (11) hold 1861", "turned")}

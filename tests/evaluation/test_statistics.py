@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from luray.core.legend import OUTSIDE
 from luray.evaluation.metrics import change_parts, figure_of_merit
-from luray.evaluation.statistics import OUTSIDE, block_change, cross_tabulate, deflicker, tile_statistics
+from luray.evaluation.statistics import block_change, cross_tabulate, deflicker, tile_statistics
 from tests import reference
 from tests.evaluation.cases import WATER, K, maps
 

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from luray.config import load_run
+from luray.stages.run_file import load_run
 from tests.infra.helm import CHART, HERE, ROOT, Manifests, Render
 
 STAGES = ("build", "train", "infer", "evaluate", "publish", "pipeline")

@@ -7,18 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from luray.model.checkpoint import (
-    Checkpoint,
-    ModelCard,
-    check_fits,
-    load_model,
-    read_card,
-    require_same,
-    save_model,
-)
+from luray.model.checkpoint import ModelCard, check_fits, load_model, read_card, save_model
 from luray.model.features import Features
 from luray.model.unet import UNetConfig
-from tests.model.toys import pieces_of, recipe_of, sample_of, trainer_of
+from luray.training.checkpoint import Checkpoint, require_same
+from tests.training.toys import pieces_of, recipe_of, sample_of, trainer_of
 from tests.worlds import FEATURES, K, restless
 
 CARD = ModelCard("forward", "HILDA+", (11, 22, 33, 44), FEATURES.names, UNetConfig(width=4, depth=2),

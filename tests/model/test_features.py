@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from luray.core.legend import OUTSIDE
+from luray.core.variable import Variable
 from luray.model.features import CHANGE_SCALE, UNKNOWN, Features, assemble, changes, scaled
-from luray.schema import OUTSIDE, Variable
 from tests import reference
 
 FLOATS = st.floats(-5, 1e6, width=32) | st.just(float("nan"))

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import softplus
 
+from luray.core.legend import OUTSIDE
 from luray.model.features import UNKNOWN, Features, assemble
 from luray.model.unet import UNet, UNetConfig, frozen
-from luray.schema import OUTSIDE
 from tests.worlds import FEATURES, K, restless
 
 

@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from luray.sandbox import SandboxConfig, World, simulate
+from luray.core.legend import HILDA
 from luray.sandbox.history import neighbours
 from luray.sandbox.products import MISSING, STATES, ice_and_water, luh2_states, population
 from luray.sandbox.terrain import slope_and_aspect
 from luray.sandbox.trajectory import FLOWS, N_CLASSES, YEARS
-from luray.sandbox.world import COARSE
-from luray.schema import HILDA
+from luray.sandbox.world import COARSE, SandboxConfig, World, simulate
 
 GROUPS = {
     (22,): ("c3ann", "c3per", "c4ann", "c4per", "c3nfx"),

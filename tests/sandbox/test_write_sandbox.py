@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from luray.sandbox import SandboxConfig, write_sandbox
+from luray.sandbox.world import SandboxConfig
+from luray.sandbox.write import write_sandbox
 
 CONFIG = SandboxConfig(height=50, width=50, first_map=2000, last_map=2002)
 

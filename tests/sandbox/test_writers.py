@@ -7,12 +7,12 @@ import rasterio
 import xarray as xr
 from pydantic import TypeAdapter
 
-from luray.sandbox import World
+from luray.core.legend import HILDA
+from luray.core.tiling import Box
 from luray.sandbox.products import STATES, luh2_states, population
 from luray.sandbox.trajectory import YEARS
-from luray.schema import HILDA
+from luray.sandbox.world import World
 from luray.sources import SourceConfig, open_source
-from luray.windows import Box
 
 HILDA_FOLDER = "hilda/hildap_vGLOB-1.0_geotiff_wgs84/hildap_GLOB-v1.0_lulc-states"
 SSP245 = "luh2/multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-MESSAGE-ssp245-2-1-f_gn_2015-2100.nc"

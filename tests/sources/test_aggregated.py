@@ -9,12 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from luray.grid import Grid
-from luray.schema import HILDA, OUTSIDE
+from luray.core.grid import Grid
+from luray.core.legend import HILDA, OUTSIDE
+from luray.core.tiling import Box
 from luray.sources import open_source
-from luray.sources.aggregated import CAVEAT, VARIABLES, AggregatedConfig, block_fractions, open_aggregated
+from luray.sources.aggregated import (
+    CAVEAT,
+    VARIABLES,
+    AggregatedConfig,
+    block_fractions,
+    open_aggregated,
+)
 from luray.sources.hilda import HildaConfig, open_hilda
-from luray.windows import Box
 from tests.sources.writers import write_tif
 
 CODES = np.array([0, 99, 11, 22, 33, 44, 55, 66, 77], np.uint8)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
-from luray.sources.base import InputError
+from luray.core.tiling import Box
 from luray.sources.categorical import CategoricalConfig, open_categorical
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 STEP = 0.5
 CROSSWALK = {"1": 44, "2": 22, "3": 33}

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from luray.grid import Grid
-from luray.schema import HILDA, Variable
-from luray.sources.base import About, Described, InputError, held_years, legend_table, recode, refuse_cells
-from luray.windows import Box
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.tiling import Box
+from luray.core.variable import Variable
+from luray.sources.base import About, Described, held_years, legend_table, recode, refuse_cells
+from luray.storage.errors import InputError
 
 
 def test_the_hilda_table_merges_sub_codes_and_keeps_ocean_and_no_data():

@@ -9,11 +9,11 @@ import pytest
 import rasterio
 from pydantic import ValidationError
 
-from luray.grid import Grid
-from luray.schema import HILDA
-from luray.sources import InputError
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.core.tiling import Box
 from luray.sources.categorical import CategoricalConfig, open_categorical
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import write_tif
 
 GRID = Grid(6, -75, 0.045, 4, 5)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from luray.sources.base import InputError
 from luray.sources.crs import geographic_rule
+from luray.storage.errors import InputError
 
 CELL = 0.01
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.io import netcdf_file
 
-from luray.grid import Grid
-from luray.sources import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
 from luray.sources.gebco import GebcoConfig, open_gebco
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc
 
 GRID = Grid(35, 24, 1 / 240, 4, 6)

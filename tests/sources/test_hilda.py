@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from luray.grid import Grid
-from luray.sources import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
 from luray.sources.hilda import HildaConfig, open_hilda
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc, write_tif
 
 GRID = Grid(36, 23, 0.01, 5, 8)

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from luray.grid import Grid
-from luray.sources import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
 from luray.sources.isimip import IsimipConfig, open_isimip
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc
 
 GRID = Grid(61, 10, 0.5, 4, 4)

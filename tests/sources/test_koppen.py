@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from luray.grid import Grid
-from luray.sources import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
 from luray.sources.koppen import GROUPS, KoppenConfig, open_koppen, period_of
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import write_tif
 
 PAST = ("1901_1930", "1931_1960", "1961_1990", "1991_2020")

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from luray.grid import Grid
-from luray.sources.base import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
 from luray.sources.layout import Layout, layout_of_axes, make_layout, require_lattice, require_same
-from luray.windows import Box
+from luray.storage.errors import InputError
 
 
 def read_all(layout: Layout, stored: np.ndarray) -> np.ndarray:

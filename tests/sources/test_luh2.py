@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from luray.grid import Grid
-from luray.sources import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
 from luray.sources.luh2 import STATES, Luh2Config, open_luh2
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc
 
 GRID = Grid(40, 20, 0.25, 3, 4)

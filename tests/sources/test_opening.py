@@ -18,13 +18,15 @@ import pytest
 import zarr
 from scipy.io import netcdf_file
 
-from luray.grid import Grid
-from luray.sources import files
-from luray.sources.base import FilesConfig, InputError
-from luray.sources.files import inspect_netcdf, list_files, matching, unpack
-from luray.sources.magic import form_of
+from luray.core.grid import Grid
+from luray.core.tiling import Box
+from luray.sources import netcdf as files
+from luray.sources.base import FilesConfig
+from luray.sources.discover import list_files, matching
+from luray.sources.file_forms import form_of
+from luray.sources.netcdf import inspect_netcdf, unpack
 from luray.sources.raster import inspect_raster
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc, write_tif
 
 GRID = Grid(50, 10, 1, 4, 6)
@@ -191,7 +193,7 @@ def test_what_may_not_be_read_is_no_missing_file(tmp_path, netcdf, raster, caplo
     raster.chmod(0o000)
     code = f"""if True:
         import os
-        from luray.sources.files import inspect_netcdf, list_files
+        from luray.sources.discover import list_files; from luray.sources.netcdf import inspect_netcdf
         from luray.sources.raster import inspect_raster
         from luray.sources.base import InputError
         os.chdir("/")

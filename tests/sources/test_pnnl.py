@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from luray.grid import Grid
-from luray.sources import InputError
+from luray.core.grid import Grid
+from luray.core.tiling import Box
 from luray.sources.pnnl import (
     LAYERINGS,
     SOIL,
@@ -17,7 +17,7 @@ from luray.sources.pnnl import (
     open_pnnl_soil,
     open_pnnl_topo,
 )
-from luray.windows import Box
+from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc
 
 GRID = Grid(40, 20, 1 / 120, 3, 4)

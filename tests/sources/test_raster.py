@@ -10,10 +10,16 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from luray.grid import Grid
-from luray.sources.base import InputError
-from luray.sources.raster import RasterMosaic, inspect_raster, join_rasters, map_series, require_one_band
-from luray.windows import Box
+from luray.core.grid import Grid
+from luray.core.tiling import Box
+from luray.sources.raster import (
+    RasterMosaic,
+    inspect_raster,
+    join_rasters,
+    map_series,
+    require_one_band,
+)
+from luray.storage.errors import InputError
 from tests.sources.writers import write_tif
 
 GRID = Grid(50, 10, 1, 4, 6)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from luray.sandbox import SandboxConfig, write_sandbox
+from luray.core.tiling import Box
+from luray.sandbox.world import SandboxConfig
+from luray.sandbox.write import write_sandbox
 from luray.sources import SourceConfig, open_source
-from luray.windows import Box
 
 CONFIGS: TypeAdapter[SourceConfig] = TypeAdapter(SourceConfig)
 KINDS = {"luh2": "luh2", "hilda": "hilda", "isimip": "isimip", "koppen": "koppen", "gebco": "gebco",

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from luray.grid import Grid
-from luray.sources.base import InputError
-from luray.sources.files import inspect_netcdf
-from luray.sources.stored import turned
+from luray.core.grid import Grid
+from luray.sources.encoding import turned
+from luray.sources.netcdf import inspect_netcdf
 from luray.sources.times import CALENDARS
 from luray.sources.years import AT_END, CENTRED, resolve_years, years_of
+from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc
 
 UNITS = {

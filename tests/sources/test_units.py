@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.sources import InputError
 from luray.sources.units import Conversion, conversion
+from luray.storage.errors import InputError
 
 SAME = {
     "m": ("m", "metre", "metres", "meter", "Meters", "METERS", "M", " m "),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from luray.sources.base import InputError
 from luray.sources.years import check_series, held_by, hold_rules, shared_years, span, years_of
+from luray.storage.errors import InputError
 
 
 @pytest.mark.parametrize(("times", "units", "calendar", "years"), [

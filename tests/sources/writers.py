@@ -8,7 +8,7 @@ import h5netcdf
 import rasterio
 from numpy.typing import NDArray
 
-from luray.grid import Grid
+from luray.core.grid import Grid
 
 LAT_UNITS, LON_UNITS = {"units": "degrees_north"}, {"units": "degrees_east"}
 

@@ -5,9 +5,10 @@ import xarray as xr
 import zarr
 from PIL import Image
 
-from luray.cube.create import ONE_MAP, create_product
-from luray.grid import Grid
-from luray.schema import HILDA
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.product.create import create_product
+from luray.product.dimensions import ONE_MAP
 
 GRID = Grid(50, 10, 0.5, 12, 16)
 YEARS = (1998, 1999, 2000, 2001, 2002)

@@ -6,10 +6,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib import colormaps
 
-from luray.grid import Grid
+from luray.core.grid import Grid
 from luray.viz import maps
 from luray.viz.figure import DPI, axes_at, new_figure, save
-from luray.viz.maps import PANEL_WIDTH, UNCHANGED, change_map, draw_map, map_of_year, overview, round_length
+from luray.viz.maps import (
+    PANEL_WIDTH,
+    UNCHANGED,
+    change_map,
+    draw_map,
+    map_of_year,
+    overview,
+    round_length,
+)
 from luray.viz.view import View, rgb
 from tests.viz.pictures import COLOURS, GRID, YEARS, cells_in, image_of, painted, write_product
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.schema import HILDA
+from luray.core.legend import HILDA
 from luray.viz.figure import ACCENT, INK, MUTED, axes_at, new_figure, save
 from luray.viz.plots import (
     area_by_class,

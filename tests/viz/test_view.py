@@ -6,9 +6,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.cube.create import Several
-from luray.grid import Grid
-from luray.schema import HILDA
+from luray.core.grid import Grid
+from luray.core.legend import HILDA
+from luray.product.dimensions import Several
 from luray.viz import view as module
 from luray.viz.gallery import draw_pictures
 from luray.viz.view import View, shares

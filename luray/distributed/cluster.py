@@ -1,0 +1,60 @@
+"""The Ray cluster that a command uses, and collecting what its tasks give."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from luray.core.processes import keep_memory, worker_environment
+from luray.core.progress import Progress
+from luray.distributed.sockets import session_folders
+from luray.storage.trust import environment
+
+
+@contextmanager
+def cluster(*, cpus: int) -> Iterator[None]:
+    """Keep a Ray cluster for the duration of a block.
+
+    Parameters
+    ----------
+    cpus : int
+        CPUs of the cluster that is started on this machine. A cluster that RAY_ADDRESS names is joined as it is.
+
+    Raises
+    ------
+    OSError
+        If no folder is found whose path is short enough for Ray's sockets.
+    """
+    if ray.is_initialized():
+        yield
+        return
+
+    with ExitStack() as stack:
+        if "RAY_ADDRESS" in os.environ:
+            ray.init(log_to_driver=False, runtime_env={"env_vars": {**worker_environment(), **environment()}})
+        else:
+            folders = stack.enter_context(session_folders())
+            keep_memory()  # inherited: a worker with variables of its own is started anew for every job
+            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
+                     runtime_env={"env_vars": environment()}, **folders)
+
+        stack.callback(ray.shutdown)
+        yield
+
+
+def collected(tasks: list[Any], *, report: Progress) -> list[Any]:
+    """Results of tasks in the order in which they finish. Raises what a task raised."""
+    total, results = len(tasks), []
+    while tasks:
+        report(total - len(tasks), total)
+        (finished,), tasks = ray.wait(tasks, num_returns=1)
+        try:
+            results.append(ray.get(finished))
+        except RayTaskError as error:
+            raise error.cause from None
+    report(total, total)
+    return results
+

@@ -1,0 +1,74 @@
+"""How far a product is, from its metadata, its receipts and its lease: for anybody, also while it is being written."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import zarr
+
+from luray.product.dimensions import ONE_MAP, Several
+from luray.storage.lease import Lease
+from luray.storage.objects import accessing
+from luray.storage.receipts import Ledger, tile_year_of
+
+RECENT = 600.0
+"""Seconds over which the rate is taken."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A product at a moment."""
+
+    title: str
+    years: tuple[int, ...]
+    tiles: int
+    """Tiles with land, each written in every year."""
+    done: Counter[int]
+    """Receipts by year."""
+    times: tuple[float, ...]
+    """When the receipts were written, in seconds since 1970, ascending."""
+    finished: bool
+    holder: str
+    """The job that holds the product, empty when none does."""
+    several: Several = ONE_MAP
+    """Its scenarios and members."""
+
+    @property
+    def complete(self) -> list[int]:
+        """Years of which every tile is done."""
+        return [year for year in self.years if self.done[year] >= self.each]
+
+    @property
+    def each(self) -> int:
+        """Tile-years of a finished year: of every scenario and member, and those across members."""
+        return self.tiles * self.several.receipts
+
+    @property
+    def total(self) -> int:
+        """Tile-years in all."""
+        return self.each * len(self.years)
+
+    def rate(self, *, now: float | None = None) -> float:
+        """Tile-years a second over the last `RECENT` seconds, 0 when none was done."""
+        now = time.time() if now is None else now
+        recent = [t for t in self.times if now - t <= RECENT]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+
+def status_of(url: str) -> Status:
+    """The status of a product. Raises FileNotFoundError when there is none at `url`."""
+    try:
+        with accessing(url):
+            root = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=False)
+        about: Any = root.attrs["luray"]
+        array: Any = root["year"]
+        years, tiles = tuple(array[:].tolist()), int(about["tiles"])
+    except (FileNotFoundError, KeyError):
+        raise FileNotFoundError(f"{url}: no product of luray; give the product.zarr of a run, or its run file"
+                                ) from None
+    written = Ledger(url, about["fingerprint"]).written()
+    lease = Lease(url).found()
+    several = Several(tuple(about.get("scenarios", ())), int(about.get("members", 0)))
+    return Status(str(root.attrs.get("title", url)), years, tiles, Counter(tile_year_of(key)[0] for key in written),
+                  tuple(sorted(written.values())), bool(about["finished"]), lease["holder"] if lease else "", several)

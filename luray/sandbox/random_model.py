@@ -1,0 +1,36 @@
+"""Models that nobody trained: random weights whose maps change from year to year, for tests and benchmarks."""
+
+import torch
+
+from luray.core.types import Direction
+from luray.cube.cube import Cube
+from luray.model.checkpoint import ModelCard, save_model
+from luray.model.features import Features
+from luray.model.unet import UNet, UNetConfig
+
+
+def restless(features: Features, config: UNetConfig, *, seed: int = 0, bonus: float = 0.5) -> UNet:
+    """A U-Net with random weights and batch-norm statistics; the larger `bonus`, the less it changes."""
+    generator = torch.Generator().manual_seed(seed)
+    model = UNet(features.n_channels, features.n_classes, config)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.weight.normal_(0, (2 / module.weight[0].numel()) ** 0.5, generator=generator)
+            elif isinstance(module, torch.nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.normal_(0, 0.3, generator=generator)
+                module.running_var.uniform_(0.5, 1.5, generator=generator)
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.1, generator=generator)
+        assert model.head.bias is not None
+        model.head.bias[-1] = bonus
+    return model
+
+
+def save_restless(cube: Cube, direction: Direction, config: UNetConfig, folder: str, *, bonus: float = 0.5) -> None:
+    """Write a restless model for the inputs of a cube, with its card."""
+    codes = tuple(int(code) for code in cube.legend.codes)
+    card = ModelCard(direction, cube.legend.name, codes, cube.features.names, config, {}, f"restless {bonus}", {})
+    save_model(restless(cube.features, config, bonus=bonus), card, folder)

@@ -1,0 +1,189 @@
+"""TO BE WRITTEN."""
+
+import codecs
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from luray.sources import SourceConfig
+from luray.stages.config import RunConfig
+from luray.storage.places import VARIABLE, PlaceError, local_place
+from luray.storage.trust import configure
+
+ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+             (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+"""Byte order marks, and the encoding of a text that begins with one: Notepad and PowerShell write them."""
+
+
+class ConfigError(ValueError):
+    """A run file that cannot be run; every line names a key, what was expected and what to do."""
+
+
+def load_run(path: Path | str, overrides: Sequence[str] = (), *,
+             unset: Literal["refused", "kept"] = "refused") -> RunConfig:
+    """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a string).
+
+    `${NAME}` in a string is taken from the environment; where that lacks it, it is `refused`, or `kept` as it is by
+    who looks at no place. The storage options of the run are those of this process from here on. Raises ConfigError
+    listing every fault.
+    """
+    path = run_file(path)
+    tree = read_tree(path, overrides)
+    try:
+        run = RunConfig.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        raise _faults(path, error) from None
+    lacking = _lacking_variables(tree)
+    if lacking and unset == "refused":
+        fault = (f"{path}: the environment variable {', '.join(sorted(lacking))} is not set; set it to the place that "
+                 "the run file means. This run wants:")
+        raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
+    try:
+        run = RunConfig.model_validate_json(json.dumps(expand(tree), default=str))
+    except ValidationError as error:  # a place that is none once its variable is expanded
+        raise _faults(path, error) from None
+    configure(run.reach)
+    return run
+
+
+def run_file(place: Path | str) -> Path:
+    """The run file at a local place. Raises ConfigError for one that is none."""
+    try:
+        return Path(local_place(str(place), what="a run file"))
+    except PlaceError as error:
+        raise ConfigError(f"RUN.toml: {error}") from None
+
+
+def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a run file as they are written, with the overrides. Raises ConfigError."""
+    tree = read_toml(path, missing="no such run file; `catalogs/*/run.toml` are examples")
+    for override in overrides:
+        _override(tree, override)
+    return tree
+
+
+def read_toml(path: Path, *, missing: str) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError, which says `missing` where there is none."""
+    try:
+        return tomllib.loads(read_text(path))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: {missing}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, expected a file; give the file in it") from None
+    except PermissionError:
+        raise ConfigError(f"{path}: access is denied; check its permissions") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in the encoding that its byte order mark says; the locale does not count.
+
+    Raises ConfigError for any other encoding.
+    """
+    data = path.read_bytes()
+    encoding = next((name for mark, name in ENCODINGS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}: byte {data[error.start]:#04x} in line {line} is not "
+                          f"{encoding.upper()}; save the file as UTF-8, it may be in the encoding "
+                          "of an older editor") from None
+    if "\0" in text:
+        raise ConfigError(f"{path}: has NUL bytes, as UTF-16 without a byte order mark has; save "
+                          "it as UTF-8")
+    return text
+
+
+def _faults(path: Path, error: ValidationError) -> ConfigError:
+    """Every fault of a run file, a line each."""
+    faults = [f"  {_explain(fault)}" for fault in error.errors()]
+    return ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults]))
+
+
+def _lacking_variables(node: Any) -> set[str]:
+    """Environment variables that a tree names and that are not set, or are empty where a path begins with them."""
+    if isinstance(node, dict | list):
+        parts = node.values() if isinstance(node, dict) else node
+        return {name for part in parts for name in _lacking_variables(part)}
+    if not isinstance(node, str):
+        return set()
+    unset = {name for name in re.findall(VARIABLE, node) if name not in os.environ}
+    root = re.match(f"{VARIABLE}/", node)
+    return unset | ({root[1]} if root and not os.environ.get(root[1]) else set())
+
+
+def _override(text: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: expected a.b=value, such as --set training.steps=100")
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    node: Any = text
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
+        if not isinstance(node, dict | list):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a table; give the key of a value")
+    node[int(last) if isinstance(node, list) else last] = parsed
+
+
+def expand(node: Any) -> Any:
+    """The same tree with `${NAME}` in its strings taken from the environment, as it is where that lacks it."""
+    if isinstance(node, dict):
+        return {k: expand(v) for k, v in node.items()}
+    if isinstance(node, list):
+        return [expand(v) for v in node]
+    return re.sub(VARIABLE, lambda m: os.environ.get(m[1], m[0]), node) if isinstance(node, str) else node
+
+
+def _wants(source: SourceConfig) -> str:
+    """Which files a source needs and where they come from."""
+    if source.kind == "aggregated":
+        return "  aggregated: no files of its own, made from the maps"
+    about, files = source.about, f"{', '.join(source.about.files)} in {source.where}"
+    title, place = about.title, about.url or about.doi
+    if source.kind == "categorical":
+        title, place, files = source.title, source.url or source.doi, f"{source.where}/{source.pattern}"
+    return f"  {source.kind}: {files} ({', '.join(filter(None, (title, place))) or 'your own'})"
+
+
+def _explain(fault: Any) -> str:
+    where = ".".join(str(p) for p in fault["loc"]) or "run file"
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(fault["loc"][:-1])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}" if known else "remove it"
+        return f"{where}: unknown key; {hint}"
+    if fault["type"] == "missing":
+        return f"{where}: missing; add it"
+    if fault["type"] == "value_error":
+        return f"{where}: {fault['ctx']['error']}" if fault["loc"] else str(fault["ctx"]["error"])
+    return f"{where}: {fault['msg'].lower()}, got {fault['input']!r}; correct the value"
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    """Keys that the run file knows at a place, from the JSON schema of the configuration."""
+    schema = RunConfig.model_json_schema()
+    definitions: Mapping[str, Any] = schema["$defs"]
+    node: Any = schema
+    for part in loc:
+        if isinstance(part, int):
+            node = node.get("items", {})
+        elif "discriminator" in node:
+            node = definitions[node["discriminator"]["mapping"][part].rsplit("/", 1)[-1]]
+        else:
+            node = node.get("properties", {}).get(part, {})
+        if "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
+    return list(node.get("properties", {}))

@@ -1,0 +1,515 @@
+"""Files on web servers, read through fsspec: bounded retries, and errors that say what to do.
+
+fsspec's own file system answers "not found" to whatever goes wrong, a missing login or network
+included. Here every request goes through `WebFileSystem._fetch`, and every fault through `refusal`
+or `unreachable`. STAC catalogs, which are read through the library requests, share them in
+`fetch_text`.
+"""
+
+import asyncio
+import email.utils
+import errno
+import io
+import os
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+import requests
+from fsspec.asyn import sync_wrapper
+from fsspec.caching import AllBytes
+from fsspec.implementations.http import HTTPFile, HTTPFileSystem
+
+from luray.storage.places import public, without_secrets
+
+TRIES = 5
+"""Times that a request is sent while a server is busy or breaks off."""
+FIRST_PAUSE = 0.5
+"""Seconds before the second try; each further pause is twice as long."""
+LONGEST_PAUSE = 30.0
+"""Seconds that are waited at most before a try; a server that asks for more is not waited for."""
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=60.0)
+"""Seconds without a connection, and without a byte; a large file may take long."""
+
+BUSY = frozenset((429, 500, 502, 503, 504))
+"""Answers that may be others a moment later."""
+WHOLE = 2**26
+"""Bytes of the largest file that is fetched whole because its server gives no part of it."""
+
+BROKEN_OFF = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientPayloadError,
+    aiohttp.SocketTimeoutError,
+    ConnectionResetError,
+    BrokenPipeError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ReadTimeout,
+)
+"""Connections that ended before their answer did."""
+UNREACHED = (aiohttp.ClientError, requests.exceptions.RequestException, OSError, TimeoutError)
+"""What the libraries raise where there is no answer at all."""
+
+NETRC = (
+    "put the login into ~/.netrc (machine {host} login NAME password WORD), or download the "
+    "file and give its path"
+)
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Environment variables that name certificates, beside SSL_CERT_FILE and SSL_CERT_DIR of Python."""
+
+
+class WebError(OSError):
+    """A web server did not give what was asked for: names the address, the reason, what to do."""
+
+
+class DeniedError(WebError, PermissionError):
+    """The server, or the proxy before it, does not let this user in."""
+
+
+class AbsentError(WebError, FileNotFoundError):
+    """The server has nothing at this address."""
+
+
+class Answer(NamedTuple):
+    """What a server answered; names of headers are in lower case, `address` follows redirects.
+
+    `body` is empty where it was not read.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    address: str
+    body: bytes
+
+    @property
+    def total(self) -> int | None:
+        """Bytes of the whole file; None where the server does not say."""
+        told = re.fullmatch(r"bytes (?:\d+-\d+|\*)/(\d+)", self.headers.get("content-range", ""))
+        if told:
+            return int(told[1])
+        packed = self.headers.get("content-encoding", "identity") != "identity"
+        length = self.headers.get("content-length")
+        return int(length) if self.status == 200 and length and not packed else None
+
+
+class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
+    """Files of web servers, see the module."""
+
+    async def _fetch(
+        self, url: str, start: int | None = None, end: int | None = None, *, body: bool = True
+    ) -> Answer:
+        """Ask for a file or its bytes `start` to `end`, again while the server is busy.
+
+        Raises WebError, and RefusedError for a redirect to a place that the run does not allow.
+        """
+        try:
+            address = self.encode_url(url)
+        except ValueError as error:
+            raise WebError(f"{public(url)} is no address ({error}); correct it") from None
+        session = await self.set_session()
+        headers = {"Accept-Encoding": "identity"}  # packed on the way, a file has no bytes to count
+        if start is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with session.get(address, headers=headers, **self.kwargs) as response:
+                    answer = await _answer(response, url, body=body)
+                fault = refusal(url, answer.status, answer.headers)
+                if fault is None:
+                    return answer
+                pause = pause_before(attempt + 1, answer.status, answer.headers)
+            except WebError:
+                raise
+            except UNREACHED as error:
+                fault = unreachable(url, error)
+                fault.__cause__ = error
+                pause = pause_after_break(attempt + 1, error)
+            if pause is None:
+                raise fault
+            await asyncio.sleep(pause)
+        raise AssertionError("the last try has no pause")
+
+    async def _info(self, url: str, **_: Any) -> dict[str, Any]:
+        """What a server says of a file: size, type, date, and whether it gives parts of it."""
+        # one byte is asked for: signed addresses refuse HEAD, and many do not tell of ranges
+        answer = await self._fetch(url, 0, 1, body=False)
+        told = {
+            name: answer.headers[name.lower()]
+            for name in ("ETag", "Content-MD5", "Digest", "Last-Modified")
+            if answer.headers.get(name.lower())
+        }
+        return {
+            "name": url,
+            "type": "file",
+            "size": answer.total,
+            "url": answer.address,
+            "partial": answer.status in (206, 416),
+            **told,
+            "mimetype": answer.headers.get("content-type", "").partition(";")[0],
+        }
+
+    async def _exists(self, path: str, **_: Any) -> bool:
+        """True for a file that the server gives. Raises WebError where it does not say."""
+        try:
+            await self._info(path)
+        except AbsentError:
+            return False
+        return True
+
+    async def _isfile(self, path: str, **_: Any) -> bool:
+        return await self._exists(path)
+
+    async def _cat_file(
+        self, url: str, start: int | None = None, end: int | None = None, **_: Any
+    ) -> bytes:
+        """A file, or bytes of it; from a server that gives no parts, those of the whole file."""
+        if start is None and end is None:
+            return (await self._fetch(url)).body
+        first, last = start or 0, end
+        if first < 0 or (last is not None and last < 0):
+            size = (await self._info(url))["size"] or 0
+            first = first + size if first < 0 else first
+            last = last + size if last is not None and last < 0 else last
+        if last is not None and last <= first:
+            return b""
+        answer = await self._fetch(url, first, last)
+        if answer.status == 416:
+            return b""
+        return answer.body[first:last] if answer.status == 200 else answer.body
+
+    async def _ls_real(self, url: str, detail: bool = True, **kwargs: Any) -> Any:
+        try:
+            return await super()._ls_real(url, detail=detail, **kwargs)
+        except FileNotFoundError as error:
+            raise AbsentError(
+                f"{public(url)}: there is no such folder on the server; correct the address"
+            ) from error
+        except aiohttp.ClientResponseError as error:
+            raise refusal(url, error.status, {}) or unreachable(url, error) from error
+        except UNREACHED as error:
+            raise unreachable(url, error) from error
+
+    def _open(
+        self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any
+    ) -> Any:
+        """A seekable file, fetched in parts; one that comes only whole is held in memory."""
+        if mode != "rb":
+            raise NotImplementedError(f"{public(path)}: web servers are only read")
+        info = self.info(path)
+        if info["partial"] and info["size"]:
+            return WebFile(
+                self,
+                path,
+                block_size=block_size or self.block_size,
+                size=info["size"],
+                loop=self.loop,
+                cache_type=self.cache_type,
+                cache_options=self.cache_options,
+            )
+        return io.BytesIO(self.cat_file(path))
+
+
+class WebFile(HTTPFile):  # type: ignore[misc]
+    """A file on a web server, read in blocks."""
+
+    cache: Any
+
+    async def async_fetch_range(self, start: int, end: int) -> bytes:
+        """Bytes `start` to `end`."""
+        data: bytes = await self.fs._cat_file(self.url, start, end)
+        return data
+
+    _fetch_range = sync_wrapper(async_fetch_range)
+
+    async def async_fetch_all(self) -> None:
+        """The whole file, at once."""
+        if not isinstance(self.cache, AllBytes):
+            data = await self.fs._cat_file(self.url)
+            self.cache = AllBytes(size=len(data), fetcher=None, blocksize=None, data=data)
+            self.size = len(data)
+
+    _fetch_all = sync_wrapper(async_fetch_all)
+
+
+async def _answer(response: aiohttp.ClientResponse, url: str, *, body: bool) -> Answer:
+    """An answer, with its body where it is asked for and is what was asked for.
+
+    Raises WebError for a file that comes whole and is too large for that.
+    """
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    answer = Answer(response.status, headers, str(response.url), b"")
+    wanted = response.request_info.headers.get("Range")
+    if not body or response.status not in (200, 203, 206):
+        return answer
+
+    if wanted and response.status != 206:
+        data = await _read_small(response, url)
+    else:
+        data = await response.read()
+    if response.status == 206:
+        _require_range(
+            url, wanted=wanted or "", told=headers.get("content-range", ""), n_bytes=len(data)
+        )
+    return answer._replace(body=data)
+
+
+async def _read_small(response: aiohttp.ClientResponse, url: str) -> bytes:
+    """The whole of a file that comes in no parts. Raises WebError for one that is too large."""
+    pieces, n_bytes = [], 0
+    async for piece in response.content.iter_chunked(2**20):
+        pieces.append(piece)
+        n_bytes += len(piece)
+        if n_bytes > WHOLE:
+            response.close()
+            raise WebError(
+                f"{public(url)}: the server gives no part of a file (HTTP range "
+                f"requests), and the whole is larger than the {WHOLE // 2**20} MiB "
+                "that are read so; download it and give its path"
+            )
+    return b"".join(pieces)
+
+
+def _require_range(url: str, *, wanted: str, told: str, n_bytes: int) -> None:
+    """Raise WebError unless the bytes of a partial answer are those that were asked for."""
+    asked = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
+    given = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", told)
+    if asked is None:
+        return
+    expected = (
+        given is not None
+        and int(given[1]) == int(asked[1])
+        and int(given[2]) - int(given[1]) + 1 == n_bytes
+    )
+    if expected and given is not None and asked[2]:
+        end_of_file = given[3] != "*" and int(given[2]) == int(given[3]) - 1
+        expected = int(given[2]) == int(asked[2]) or (end_of_file and int(given[2]) < int(asked[2]))
+    if not expected:
+        raise WebError(
+            f"{public(url)}: asked for {wanted}, the server or a proxy before it gave "
+            f"{n_bytes} bytes as {told or 'no range'!r}; download the file and give "
+            "its path"
+        )
+
+
+def pause_before(attempt: int, status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait before a try, counted from 1, after an answer; None where it is of no use."""
+    if status not in BUSY or attempt > TRIES:
+        return None
+    pause: float = FIRST_PAUSE * 2 ** (attempt - 2)
+    asked = seconds_asked_for(headers)
+    if asked is not None and asked > LONGEST_PAUSE:
+        return None
+    return max(pause, asked or 0.0)
+
+
+def pause_after_break(attempt: int, error: BaseException) -> float | None:
+    """The same after a connection that broke off; one that never was is not tried again."""
+    if attempt > TRIES or not any(isinstance(e, BROKEN_OFF) for e in causes(error)):
+        return None
+    pause: float = FIRST_PAUSE * 2 ** (attempt - 2)
+    return pause
+
+
+def seconds_asked_for(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait that the header Retry-After asks for, as a number or a date; None if none."""
+    told = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d+", told):
+        return float(told)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def refusal(url: str, status: int, headers: Mapping[str, str]) -> WebError | None:
+    """The error that an answer is, None for one that is none."""
+    # 416 is none: the file ends before the bytes that were asked for
+    if 200 <= status < 300 or status == 416:
+        return None
+    shown, host = public(url), urlsplit(url).hostname or ""
+    try:
+        said = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        said = str(status)
+
+    if status == 401:
+        return DeniedError(f"{shown}: the server wants a login ({said}); {NETRC.format(host=host)}")
+    if status == 403:
+        return DeniedError(
+            f"{shown}: the server does not let this user read it ({said}); if it "
+            "was signed the address may have expired; check that the login may "
+            "read it, or download the file and give its path"
+        )
+    if status == 407:
+        return DeniedError(
+            f"{shown}: the proxy of the environment wants a login ({said}); write "
+            "it into http_proxy and https_proxy, as http://NAME:WORD@host:port"
+        )
+    if status in (404, 410):
+        return AbsentError(
+            f"{shown}: there is no such file on the server ({said}); correct the address"
+        )
+    if status in BUSY:
+        asked = seconds_asked_for(headers)
+        wait = f" and asks to come back in {asked:.0f} s" if asked else ""
+        tried = f" after {TRIES} tries" if asked is None or asked <= LONGEST_PAUSE else ""
+        why = "gets more requests than it takes" if status == 429 else "cannot answer now"
+        return WebError(
+            f"{shown}: the server {why} ({said}){tried}{wait}; run the command again "
+            "later, with fewer workers, or download the file and give its path"
+        )
+    return WebError(
+        f"{shown}: the server answers {said}; open the address in a browser to see "
+        "what it says, and correct it, or download the file and give its path"
+    )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that led to it, as aiohttp, requests and urllib3 keep it."""
+    pending: list[object] = [error]
+    seen: set[int] = set()
+    while pending:
+        cause = pending.pop(0)
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+
+
+def unreachable(url: str, error: BaseException) -> WebError:
+    """The error that a missing answer is: no host, network, server or trust, or a broken line."""
+    shown, address = public(url), urlsplit(url)
+    port = f"port {address.port}" if address.port else address.scheme
+    chain = list(causes(error))
+
+    def met(*kinds: type[BaseException]) -> Any:
+        return next((e for e in chain if isinstance(e, kinds)), None)
+
+    numbers = {e.errno for e in chain if isinstance(e, OSError)}
+    proxy_answer = met(aiohttp.ClientHttpProxyError)
+    if proxy_answer is not None:
+        told = refusal(url, proxy_answer.status, {}) if proxy_answer.status == 407 else None
+        return told or WebError(
+            f"{shown}: the proxy of the environment refuses to connect "
+            f"({proxy_answer.status} {proxy_answer.message}); check "
+            "https_proxy, or name the host in no_proxy"
+        )
+    if met(aiohttp.ClientProxyConnectionError, requests.exceptions.ProxyError) is not None:
+        return WebError(
+            f"{shown}: the proxy that http_proxy or https_proxy names does not answer "
+            f"({_reason(chain)}); correct the variable, or name the host in no_proxy"
+        )
+    if met(ssl.SSLCertVerificationError) is not None:
+        why = next(filter(None, (getattr(e, "verify_message", "") for e in chain)), "not verified")
+        return WebError(
+            f"{shown}: the certificate of {address.hostname} is not trusted ({why}); if "
+            "your site or its proxy signs certificates itself, set SSL_CERT_FILE to its "
+            "bundle"
+        )
+    if met(ssl.SSLError) is not None:
+        return WebError(
+            f"{shown}: {address.hostname} does not speak TLS as expected "
+            f"({_reason(chain)}); check port and scheme (http:// or https://)"
+        )
+    if met(socket.gaierror) is not None or "NameResolution" in "".join(
+        type(e).__name__ for e in chain
+    ):
+        return WebError(
+            f"{shown}: no host is found under the name {address.hostname}; correct "
+            "the address, or check network, DNS and https_proxy"
+        )
+    if met(ConnectionRefusedError) is not None or errno.ECONNREFUSED in numbers:
+        return WebError(
+            f"{shown}: nothing answers at {address.hostname}, {port} "
+            "(connection refused); correct the address, or start the server"
+        )
+    if numbers & {errno.ENETUNREACH, errno.EHOSTUNREACH}:
+        return WebError(
+            f"{shown}: there is no way to {address.hostname} ({_reason(chain)}); "
+            "check the network, or set https_proxy"
+        )
+    if met(aiohttp.InvalidURL, requests.exceptions.InvalidURL, UnicodeError) is not None:
+        return WebError(f"{shown} is no address; correct it")
+    if met(aiohttp.TooManyRedirects, requests.exceptions.TooManyRedirects) is not None:
+        return WebError(
+            f"{shown}: the server redirects in a circle; open the address in a "
+            "browser and give the one of the file itself"
+        )
+    if met(TimeoutError, asyncio.TimeoutError, requests.exceptions.Timeout) is not None:
+        return WebError(
+            f"{shown}: no answer from {address.hostname} within "
+            f"{TIMEOUT.sock_connect:.0f} s to connect or {TIMEOUT.sock_read:.0f} s to "
+            "send; check the network and https_proxy, or run the command again later"
+        )
+    if met(*BROKEN_OFF) is not None:
+        return WebError(
+            f"{shown}: the connection broke off before the answer was whole, {TRIES} "
+            "times; run the command again later, or download the file and give its "
+            "path"
+        )
+    return WebError(
+        f"{shown}: cannot be fetched ({_reason(chain)}); check the address and the network"
+    )
+
+
+def _reason(chain: list[BaseException]) -> str:
+    """What the system said, or the library where it said nothing, without secrets."""
+    said = [e.strerror for e in chain if isinstance(e, OSError) and e.strerror]
+    return without_secrets(said[-1] if said else str(chain[0]) or type(chain[0]).__name__)
+
+
+def trusted_certificates() -> ssl.SSLContext:
+    """Certificates that Python trusts, and those that requests and curl are told to trust."""
+    context = ssl.create_default_context()
+    for name in CERTIFICATES:
+        bundle = os.environ.get(name)
+        if bundle:
+            folder = os.path.isdir(bundle)  # noqa: PTH112, as OpenSSL takes text
+            context.load_verify_locations(
+                cafile=None if folder else bundle, capath=bundle if folder else None
+            )
+    return context
+
+
+class TrustingAdapter(requests.adapters.HTTPAdapter):
+    """Connections of requests that trust `trusted_certificates` beside its own bundle."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
+        """See requests."""
+        return super().init_poolmanager(*args, ssl_context=trusted_certificates(), **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """See requests."""
+        return super().proxy_manager_for(proxy, ssl_context=trusted_certificates(), **kwargs)
+
+
+def fetch_text(session: requests.Session, method: str, url: str, **options: Any) -> bytes:
+    """Send a request of the library requests, again while the server is busy; returns the body.
+
+    Raises WebError.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            response = session.request(
+                method, url, timeout=(TIMEOUT.sock_connect, TIMEOUT.sock_read), **options
+            )
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            fault = refusal(url, response.status_code, headers)
+            if fault is None:
+                return response.content
+            pause = pause_before(attempt + 1, response.status_code, headers)
+        except UNREACHED as error:
+            fault = unreachable(url, error)
+            fault.__cause__ = error
+            pause = pause_after_break(attempt + 1, error)
+        if pause is None:
+            raise fault
+        time.sleep(pause)
+    raise AssertionError("the last try has no pause")

@@ -1,0 +1,238 @@
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from luray.core.legend import OUTSIDE
+from luray.core.tiling import Box, Tiling, padded_map
+from luray.engine.blending import decide, window_weights
+from luray.engine.predictor import Predictor
+from luray.engine.serial import serial_rollout
+from luray.model.calibration import PLAIN, Calibration
+from luray.model.unet import UNet, UNetConfig, frozen
+from tests import reference
+from tests.worlds import FEATURES, K, Slow, restless, world
+
+YEARS = (2000, 2001, 2002, 2003)
+
+
+def predictor_of(model, shape, *, tile=16, periodic=False, batch=3, window=12, stride=8, taper="linear"):
+    tiling = Tiling(*shape, window, stride, tile, periodic)
+    return Predictor(frozen(model), FEATURES, tiling, window_weights(tiling, taper=taper), batch)
+
+
+def serial(w, predictor, years=YEARS):
+    return list(serial_rollout(w.initial, w.land, years, Slow(w.fields, predictor.stem), predictor))
+
+
+def tiled(w, predictor, years=YEARS):
+    """The same, tile by tile: own sums and strips that travel along the exchanges, in no particular order."""
+    tiling, classes, fields = predictor.tiling, w.initial, Slow(w.fields, predictor.stem)
+    tiles = [t for t in tiling.tiles() if w.land[tiling.tile_box(t).slices(origin=tiling.everything)].any()]
+    for prior_year, year in pairwise(years):
+        sums, strips = {}, []
+        for tile in reversed(tiles):
+            box = tiling.tile_box(tile)
+            land = w.land[box.slices(origin=tiling.everything)]
+            prior = padded_map(classes, tiling.padded(box), periodic=tiling.periodic)
+            padded = predictor.predict(tiling.active_cores(box, land), prior, fields, year=year,
+                                       prior_year=prior_year, box=box)
+            sums[tile] = padded[(slice(None), *box.slices(origin=tiling.padded(box)))].copy()
+            strips += [(e.neighbour, e.own, padded[(slice(None), *e.padded)]) for e in tiling.exchanges(tile)]
+        for neighbour, own, strip in strips:
+            if neighbour in sums:
+                sums[neighbour][(slice(None), *own)] += strip
+        classes, confidence = np.full(tiling.shape, OUTSIDE, np.uint8), np.zeros(tiling.shape, np.uint8)
+        for tile in tiles:
+            at = tiling.tile_box(tile).slices(origin=tiling.everything)
+            classes[at], confidence[at] = decide(sums[tile], w.land[at])
+        yield year, classes, confidence
+
+
+def assert_same(found, expected):
+    found, expected = list(found), list(expected)
+    assert [y for y, *_ in found] == [y for y, *_ in expected]
+    for (_, *maps), (_, *others) in zip(found, expected, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(maps, others, strict=True))
+
+
+@pytest.mark.parametrize(("shape", "periodic"),
+                         [((24, 48), False), ((24, 48), True), ((21, 45), False), ((19, 48), True)])
+def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
+    w, model = world(shape, periodic=periodic), restless()
+    expected = serial(w, predictor_of(model, shape, tile=48, batch=1, periodic=periodic))
+    assert (expected[0][1] != w.initial)[w.land].mean() > 0.1, "a model that changes nothing proves nothing"
+    assert (expected[2][1] != expected[1][1]).any()
+    for tile, batch in ((8, 4), (16, 1), (24, 3), (48, 16)):
+        predictor = predictor_of(model, shape, tile=tile, batch=batch, periodic=periodic)
+        assert_same(tiled(w, predictor), expected)
+        assert_same(serial(w, predictor), expected)
+
+
+@pytest.mark.parametrize(("window", "stride", "width"), [(12, 8, 4), (40, 32, 8), (100, 64, 16)])
+def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, stride, width):
+    shape, before = (stride, stride * 5), torch.get_num_threads()
+    w, model, box = world(shape, periodic=False, share=1.0), restless(width=width), Box(0, 0, *shape)
+    sums = {}
+    for threads, batch in ((1, 2), (1, 1), (1, 5), (2, 2), (2, 5), (3, 4)):
+        predictor = predictor_of(model, shape, tile=stride * 5, batch=batch, window=window, stride=stride)
+        padded = predictor.tiling.padded(box)
+        torch.set_num_threads(threads)
+        try:
+            sums[threads, batch] = predictor.predict(
+                predictor.tiling.active_cores(box, w.land), padded_map(w.initial, padded, periodic=False),
+                Slow(w.fields, predictor.stem), year=2001, prior_year=2000, box=box)
+        finally:
+            torch.set_num_threads(before)
+    assert [how for how, found in sums.items() if not np.array_equal(found, sums[1, 2])] == []
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 99), share=st.sampled_from([0.3, 1.0]), batch=st.integers(1, 4), passes=st.integers(1, 3),
+       bonus=st.sampled_from([0.5, 25.0]), calibration=st.sampled_from([PLAIN, Calibration(1.3, -0.7)]))
+def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, calibration):
+    shape, box = (24, 40), Box(0, 0, 24, 40)
+    w = world(shape, periodic=False, seed=seed, share=share)
+    predictor = replace(predictor_of(restless(seed=seed, bonus=bonus), shape, tile=40, batch=batch),
+                        calibration=calibration, passes=passes)
+    prior = padded_map(w.initial, predictor.tiling.padded(box), periodic=False)
+    cores = predictor.tiling.active_cores(box, w.land)
+    fields = Slow(w.fields, predictor.stem)
+    found, expected = (predict(cores, prior, fields, year=2002, prior_year=2001, box=box)
+                       for predict in (predictor.predict, partial(reference.predict, predictor)))
+    assert found.any()
+    assert np.array_equal(found, expected)
+
+
+@settings(max_examples=15)
+@given(n_lat=st.integers(1, 30), n_lon=st.integers(1, 40), share=st.sampled_from([0.1, 0.5, 1.0]),
+       seed=st.integers(0, 99), tile=st.sampled_from([8, 16]), taper=st.sampled_from(["linear", "uniform"]))
+def test_tiles_equal_the_serial_rollout_on_any_region(n_lat, n_lon, share, seed, tile, taper):
+    w = world((n_lat, n_lon), periodic=False, seed=seed, share=share)
+    predictor = predictor_of(restless(seed=seed), (n_lat, n_lon), tile=tile, taper=taper)
+    assert_same(tiled(w, predictor), serial(w, predictor))
+
+
+@settings(max_examples=10)
+@given(n_tiles=st.integers(1, 3), n_lat=st.integers(1, 30), seed=st.integers(0, 99))
+def test_tiles_equal_the_serial_rollout_around_the_globe(n_tiles, n_lat, seed):
+    shape = n_lat, 16 * n_tiles
+    w, predictor = world(shape, periodic=True, seed=seed), predictor_of(restless(seed=seed), shape, periodic=True)
+    assert_same(tiled(w, predictor), serial(w, predictor))
+
+
+@settings(max_examples=10)
+@given(strides=st.integers(1, 5), seed=st.integers(0, 9))
+def test_there_is_no_seam_at_the_dateline(strides, seed):
+    shape, columns = (20, 48), 8 * strides
+    w, predictor = world(shape, periodic=True, seed=seed), predictor_of(restless(seed=seed), shape, periodic=True)
+    turned = world(shape, periodic=True, seed=seed)
+    turned.initial, turned.land = np.roll(w.initial, columns, 1), np.roll(w.land, columns, 1)
+    turned.fields = w.fields.rolled(columns)
+    expected = [(year, *(np.roll(m, columns, 1) for m in maps)) for year, *maps in serial(w, predictor)]
+    assert_same(serial(turned, predictor), expected)
+
+
+def pointwise():
+    """A restless U-Net that sees no neighbours, so that the edge of a window is like any other place."""
+    model = restless(seed=3)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3):
+                centre = module.weight[:, :, 1, 1].clone()
+                module.weight.zero_()
+                module.weight[:, :, 1, 1] = centre * 3
+    return model
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("taper", ["uniform", "linear"])
+def test_constant_input_gives_constant_output(periodic, taper):
+    shape = (24, 48)
+    predictor = predictor_of(pointwise(), shape, periodic=periodic, window=16, taper=taper)
+    seen = set()
+    for initial in range(K):
+        w = world(shape, periodic=periodic, share=1.0, seed=initial)
+        w.initial[:], w.fields.levels[:], w.fields.fixed[:] = initial, 0.3, -1.0
+        for _, classes, confidence in serial(w, predictor):
+            assert len(np.unique(classes)) == len(np.unique(confidence)) == 1
+            seen.add(int(classes[0, 0]) != initial)
+    assert True in seen
+
+
+@pytest.mark.parametrize("years", [YEARS, YEARS[::-1]])
+def test_an_untrained_model_predicts_persistence(years):
+    shape = (24, 40)
+    w, untrained = world(shape, periodic=False), UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=2))
+    for _, classes, confidence in serial(w, predictor_of(untrained, shape), years):
+        assert np.array_equal(classes, w.initial)
+        assert (confidence[w.land] == round(100 * (1 + math.e**5) / (1 + math.e**5 + K - 1))).all()
+        assert (confidence[~w.land] == 0).all()
+
+
+def test_ocean_is_never_read_nor_predicted():
+    shape = (48, 48)
+    w, predictor = world(shape, periodic=False), predictor_of(restless(), shape, batch=1)
+    w.land[:], w.initial[:] = False, OUTSIDE
+    w.land[20, 20] = True
+    w.initial[20, 20] = 2
+    asked = []
+
+    class Watched(Slow):
+        def begin(self, out_HWO, prior_HW, box, **years):
+            asked.append(box)
+            super().begin(out_HWO, prior_HW, box, **years)
+
+    watched = Watched(w.fields, predictor.stem)
+    [(_, classes, _)] = serial_rollout(w.initial, w.land, (2000, 2001), watched, predictor)
+    assert asked == [Box(14, 14, 12, 12)]
+    assert (classes == OUTSIDE).sum() == classes.size - 1
+
+
+@given(classes=arrays.arrays(np.uint8, (3, 5)), corner=st.tuples(st.integers(-5, 5), st.integers(-9, 9)),
+       periodic=st.booleans())
+def test_a_padded_map_wraps_or_ends(classes, corner, periodic):
+    found = padded_map(classes, Box(*corner, 4, 6), periodic=periodic)
+    for i, j in np.ndindex(4, 6):
+        row, col = corner[0] + i, corner[1] + j
+        inside = 0 <= row < 3 and (periodic or 0 <= col < 5)
+        assert found[i, j] == (classes[row, col % 5] if inside else OUTSIDE)
+
+
+WITHOUT_RAY = """
+import importlib, importlib.abc, pkgutil, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "ray":
+            raise ImportError("this environment has no Ray")
+
+sys.meta_path.insert(0, Refuse())
+import luray
+core = ["blending", "evaluation", "grid", "inference", "model", "regrid", "schema", "storage", "wavefront", "windows"]
+for name in [*core, "sources", "cube"]:
+    module = importlib.import_module(f"luray.{name}")
+    for inner in pkgutil.walk_packages(getattr(module, "__path__", []), f"luray.{name}."):
+        importlib.import_module(inner.name)
+from tests.test_inference import YEARS, assert_same, predictor_of, restless, serial, tiled, world
+w, predictor = world((16, 24), periodic=False), predictor_of(restless(), (16, 24))
+assert_same(tiled(w, predictor), serial(w, predictor))
+assert not any(m.split(".")[0] == "ray" for m in sys.modules)
+print("ran")
+"""
+
+
+def test_the_core_and_the_cube_run_where_ray_is_not_installed():
+    root = Path(__file__).parents[2]
+    found = subprocess.run([sys.executable, "-c", WITHOUT_RAY], cwd=root, capture_output=True, text=True, check=False)
+    assert found.stdout == "ran\n", found.stderr

@@ -1,0 +1,133 @@
+"""What a source reaches of a run: the rest is missing, never the nearest value, and too little is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luray.core.grid import Grid
+from luray.core.tiling import Box
+from luray.core.variable import Variable
+from luray.sources.base import STATE, About, Described
+from luray.sources.coverage import coverages, covered, cut, percent, reached, read_part
+from luray.storage.errors import InputError
+
+RUN = Grid(50, 10, 0.5, 20, 30)
+NUMBER = Variable("z", "static", "m", "z")
+WHOLE = Variable("z", "static", "m", "z", dtype="int16")
+ZONE = Variable("zone", "static", "1", "zone", dtype="uint8", categories=(1, 2))
+
+
+class Numbered(Described):
+    """A source whose value is the number of the cell, starting from 1; as maps, forest in the first rows."""
+
+    def read(self, year, box):
+        assert min(box.row, box.col) >= 0, "nothing outside the grid is asked of a source"
+        cells = np.arange(self.grid.n_lat * self.grid.n_lon).reshape(self.grid.shape) + 1
+        if self.role == "state":
+            cells = np.where(np.arange(self.grid.n_lat)[:, None] < 10, 44, 0) + 0 * cells
+        part = cells[box.slices(origin=Box(0, 0, 0, 0))]
+        return np.stack([part.astype(variable.dtype) for variable in self.variables])
+
+
+def source(grid, variable=NUMBER, **options):
+    years = (2000,) if variable.role == "state" else ()
+    return Numbered(name=variable.name, about=About("t", "", "", "", ()), grid=grid, variables=(variable,),
+                    years=years, rules=("r",), files=("f.tif",), **options)
+
+
+MAPS = source(RUN, STATE)
+"""Forest in the northern half of the run."""
+
+
+def test_the_land_that_a_source_reaches_is_counted():
+    north_west = source(Grid(50, 10, 0.5, 10, 15))
+    south = source(Grid(45, 10, 0.5, 10, 30))
+    around = source(Grid(60, 0, 1, 40, 60))
+    maps, some, none, every = coverages([MAPS, north_west, south, around], RUN)
+    assert (some.grid, some.land) == (0.25, 0.5), "half of the land lies in the quarter that it reaches"
+    assert (none.grid, none.land) == (0.5, 0), "no land in the south"
+    assert maps.is_whole
+    assert every.is_whole
+
+
+def test_what_lies_beyond_a_source_is_missing():
+    short = source(Grid(50, 10, 0.5, 10, 15))
+    native, box = cut(short.grid, RUN)
+    values = read_part(short, None, box)[0]
+    rows, cols = reached(short.grid, RUN)
+    inside = np.zeros(RUN.shape, np.bool_)
+    inside[np.ix_(rows, cols)] = True
+    on_run = values[np.ix_(((native.north - RUN.lat) / 0.5).astype(int), ((RUN.lon - native.west) / 0.5).astype(int))]
+    np.testing.assert_array_equal(np.isnan(on_run), ~inside)
+    assert on_run[0, 0] == 1
+    zones = read_part(source(short.grid, ZONE), None, box)[0]
+    assert (zones[np.isnan(values)] == 255).all()
+
+
+def test_a_source_that_reaches_too_little_is_refused_and_less_can_be_declared():
+    short = source(Grid(50, 10, 0.5, 10, 10))
+    [_, coverage] = coverages([MAPS, short], RUN)
+    with pytest.raises(InputError, match=r"f\.tif: z reaches 33\.3% of the run's land, expected at least 50\.0%"):
+        covered(short, coverage)
+    taken = covered(replace(short, min_coverage=0.3), coverage)
+    assert taken.rules == ("r", "reaches 33.3% of the run's land; what lies beyond is missing")
+
+
+def test_whole_numbers_become_floats_where_some_are_missing():
+    grid = Grid(50, 10, 0.5, 20, 20)
+    short = source(grid, WHOLE)
+    [_, coverage] = coverages([MAPS, short], RUN)
+    taken = covered(short, coverage)
+    assert taken.variables[0].dtype == "float32"
+    values = read_part(taken, None, cut(grid, RUN)[1])
+    assert (values.dtype, np.isnan(values).any()) == (np.float32, True)
+    assert covered(source(RUN, WHOLE), coverages([source(RUN, WHOLE)], RUN)[0]).variables[0].dtype == "int16"
+
+
+def test_maps_that_reach_a_part_of_the_run_say_so():
+    small = source(Grid(50, 10, 0.5, 16, 30), STATE)
+    [coverage] = coverages([small], RUN)
+    assert covered(small, coverage).rules[-1] == (
+        "the maps reach 80.0% of the run grid; what lies beyond is left out, as ocean is")
+    beside = source(Grid(30, 10, 0.5, 20, 30), STATE)
+    with pytest.raises(InputError, match=r"reaches 0\.0% of the run grid"):
+        covered(beside, coverages([beside], RUN)[0])
+
+
+def test_grids_that_only_touch_the_run_reach_nothing():
+    with pytest.raises(ValueError, match="reaches no cell of the run grid"):
+        cut(Grid(50, 5, 0.5, 20, 10), RUN)
+
+
+def test_a_share_of_less_than_all_is_never_100_percent():
+    assert percent(0.99999) == "99.9%"
+    assert percent(1) == "100.0%"
+
+
+@given(top=st.integers(-3, 6), left=st.integers(-3, 6), height=st.integers(2, 12), width=st.integers(2, 12),
+       step=st.sampled_from([0.5, 1.0, 2.0, 0.3]))
+def test_every_cell_of_the_run_has_its_own_native_cell_or_none(top, left, height, width, step):
+    """The nearest map of the cut grid gives each fine cell the value at its centre, or missing: nothing else."""
+    native = source(Grid(50 - top * step, 10 + left * step, step, height, width))
+    try:
+        grid, box = cut(native.grid, RUN)
+    except ValueError:
+        rows, cols = reached(native.grid, RUN)
+        assert not (rows.any() and cols.any())
+        return
+    values = read_part(native, None, box)[0]
+    for i, lat in enumerate(RUN.lat):
+        for j, lon in enumerate(RUN.lon[::7]):
+            row = np.floor((grid.north - lat) / step + 1e-9).clip(0, grid.n_lat - 1)
+            col = np.floor((lon - grid.west) / step + 1e-9).clip(0, grid.n_lon - 1)
+            got = values[int(row), int(col)]
+            y, x = (native.grid.north - lat) / step, (lon - native.grid.west) / step
+            if min(abs(y), abs(y - height), abs(x), abs(x - width)) < 0.03:
+                continue  # on the edge of the source, where rounding decides
+            if 0 <= y < height and 0 <= x < width:
+                assert got == int(y + 1e-9) * width + int(x + 1e-9) + 1, (i, j)
+            else:
+                assert np.isnan(got), (i, j)

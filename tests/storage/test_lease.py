@@ -1,0 +1,97 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from luray.storage import lease
+from luray.storage.lease import HeldError, Lease, leased
+from luray.storage.objects import write_atomically
+from tests.machine import patience, until
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(lease, "RENEWED_EVERY", 0.1)
+    monkeypatch.setattr(lease, "PATIENCE", patience(0.5))
+    monkeypatch.setattr(lease, "SETTLED", patience(0.05))
+
+
+def write(store, **about):
+    text = {"holder": "process 7 on other", "host": "other", "pid": 7, "since": "then", "token": "a", "renewal": 3}
+    Lease(store)._write()
+    # whole or not at all, as a job writes it: a holder may look at any moment
+    write_atomically(f"{store}.lease", json.dumps(text | about).encode())
+
+
+def test_a_store_has_one_holder_and_is_free_again_afterwards(tmp_path):
+    store = str(tmp_path / "product.zarr")
+    with leased(store) as held:
+        with pytest.raises(HeldError, match=rf"{store} is being written by process {os.getpid()} on .* since .* UTC"):
+            Lease(store).take()
+        held.require()
+    assert not (tmp_path / "product.zarr.lease").exists()
+    with leased(store):
+        pass
+
+
+def test_the_lease_of_a_job_that_failed_is_given_back(tmp_path):
+    with pytest.raises(ZeroDivisionError), leased(str(tmp_path / "p")):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_the_lease_of_a_dead_holder_is_taken_over(tmp_path, here, caplog):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write(str(tmp_path / "p"), host=socket.gethostname() if here else "other", pid=gone.pid)
+    started = time.monotonic()
+    with leased(str(tmp_path / "p")):
+        waited = time.monotonic() - started
+    watched = "looking for" in caplog.text
+    assert watched != here, "a process of this machine is looked for, others are watched"
+    assert waited > lease.PATIENCE or here
+
+
+def test_a_holder_that_finds_another_job_in_its_place_stops(tmp_path):
+    store = str(tmp_path / "p")
+    with leased(store) as held:
+        held.require()
+        write(store, token="b", holder="process 9 on other")
+        until(lambda: held._lost, expected="the holder looks at its lease")
+        with pytest.raises(HeldError, match="was taken over by process 9 on other; this job stops"):
+            held.require()
+    assert json.loads((tmp_path / "p.lease").read_text())["token"] == "b", "the lease of the other is left alone"
+
+
+def test_of_many_at_once_one_wins(tmp_path):
+    won, lost, start = [], [], threading.Barrier(5)
+
+    def job():
+        start.wait()
+        try:
+            with leased(str(tmp_path / "p")) as held:
+                until(lambda: len(lost) == 4 or held._lost, expected="the others give up")
+                held.require()
+                won.append(held)
+        except HeldError:
+            lost.append(1)
+
+    threads = [threading.Thread(target=job) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 4)
+
+
+@pytest.mark.parametrize("junk", [b"", b"[]", b"\xff", b"{}"])
+def test_what_is_no_lease_holds_nobody_up(tmp_path, junk):
+    (tmp_path / "p.lease").write_bytes(junk)
+    with leased(str(tmp_path / "p")):
+        pass

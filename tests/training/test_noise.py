@@ -1,0 +1,47 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Generator
+
+from luray.core.legend import OUTSIDE
+from luray.model.features import UNKNOWN
+from luray.training.noise import corrupt
+
+K = 5
+
+
+def prior_of(seed=0, size=100):
+    random = Generator().manual_seed(seed)
+    prior = torch.randint(K, (4, size, size), generator=random, dtype=torch.uint8)
+    return torch.where(torch.rand(prior.shape, generator=random) < 0.4, OUTSIDE, prior)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("kind", ["mask", "replace"])
+def test_the_share_of_land_cells_is_corrupted_and_nothing_outside(kind, share):
+    prior = prior_of()
+    before, land = prior.clone(), prior != OUTSIDE
+    found = corrupt(prior, share=share, kind=kind, n_classes=K, generator=Generator().manual_seed(1))
+    assert torch.equal(prior, before), "the true map stays as it is"
+    assert found.dtype == torch.uint8
+    assert torch.equal(found == OUTSIDE, ~land)
+    visible = share if kind == "mask" else share * (K - 1) / K
+    assert abs((found != prior)[land].double().mean().item() - visible) <= 4 * (share / land.sum().item()) ** 0.5
+    if kind == "mask":
+        assert set(found[found != prior].tolist()) <= {UNKNOWN}
+    elif share:
+        counts = found[found != prior].bincount(minlength=K).double()
+        assert len(counts) == K
+        assert (counts / counts.sum() - 1 / K).abs().max() < 0.03
+
+
+@given(seed=st.integers(0, 2**32), kind=st.sampled_from(["mask", "replace"]))
+def test_noise_is_a_function_of_the_generator(seed, kind):
+    prior = prior_of(size=8)
+
+    def draw(n):
+        return corrupt(prior, share=0.3, kind=kind, n_classes=K, generator=Generator().manual_seed(n))
+
+    assert torch.equal(draw(seed), draw(seed))
+    assert not torch.equal(draw(seed), draw(seed + 1))
