@@ -1,4 +1,5 @@
-"""Compute the product, or what is missing of it. After SIGTERM the tile-years in hand are finished first.
+"""Compute the product, or what is missing of it. After SIGTERM the tile-years in hand are finished
+first.
 
 ray job submit --working-dir . -- python jobs/infer.py RUN.toml [what `luray infer` takes]
 """

@@ -1,8 +1,12 @@
-"""What every test shares: a Hypothesis profile, limits that follow the machine, servers and the folder of real data."""
+"""What every test shares: a Hypothesis profile, limits that follow the machine, servers and the
+folder of real data.
+"""
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other; read when torch is imported
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # tests run beside each other; read when torch is imported
 
 import fcntl
 from collections.abc import Callable, Iterator
@@ -20,24 +24,39 @@ from tests.s3 import Bucket, serve
 from tests.web import Site, serve_site
 
 TRAINING = tuple(f"distributed/test_{name}.py" for name in ("stores", "jobs", "train", "stages"))
-"""Tests that train on a Ray cluster. One process of pytest-xdist has them all: two trainings starve each other."""
+"""Tests that train on a Ray cluster. One process of pytest-xdist has them all: two trainings starve
+each other.
+"""
 CLUSTERS = ("distributed/", "infra/test_shutdown.py")
 """Tests that start a Ray cluster, and take the longest."""
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 """Gives the folder of a name, made by a function."""
 
-settings.register_profile("luray", deadline=None, max_examples=40, database=None, derandomize="CI" in os.environ,
-                          print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "luray",
+    deadline=None,
+    max_examples=40,
+    database=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("luray")
 
 
 def pytest_configure() -> None:
-    """Measure the machine before other processes of the session start, and give Ray as much time as it needs here."""
+    """Measure the machine before other processes of the session start, and give Ray as much time as
+    it needs here.
+    """
     slowness()
-    os.environ.setdefault("RAY_worker_niceness", "0")  # at 15, Ray's own, workers starve beside any other busy process
+    os.environ.setdefault(
+        "RAY_worker_niceness", "0"
+    )  # at 15, Ray's own, workers starve beside any other busy process
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(patience(60)))
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # the end of a training is seen at once
+    os.environ.setdefault(
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5"
+    )  # the end of a training is seen at once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,7 +68,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Hand whole files to the processes, in the order of the collection, and all those that train to one of them."""
+    """Hand whole files to the processes, in the order of the collection, and all those that train
+    to one of them.
+    """
     config.option.loadscopereorder = False
     return OneProcessTrains(config, log)
 
@@ -76,7 +97,9 @@ def rank(file: str) -> int:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """A function that makes a folder the first time that any process of the session asks for its name."""
+    """A function that makes a folder the first time that any process of the session asks for its
+    name.
+    """
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent

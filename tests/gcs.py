@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-# gcsfs otherwise asks every bucket for a minute whether it is of the hierarchical kind, which the emulator is not
+# gcsfs otherwise asks every bucket for a minute whether it is of the hierarchical kind, which the
+# emulator is not
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 import fsspec
@@ -15,8 +16,9 @@ import pytest
 from tests.stac_api import free_port
 
 END = b"\n--==0==--"
-"""How gcsfs ends an upload: with a line feed where the emulator's parser takes a carriage return before it for its own,
-and loses it from the data."""
+"""How gcsfs ends an upload: with a line feed where the emulator's parser takes a carriage return
+before it for its own, and loses it from the data.
+"""
 
 
 def framed(raw: bytes | None, handler: Any, decode: Callable[..., bytes | None]) -> bytes | None:
@@ -30,7 +32,9 @@ class GcsBucket:
 
     def __init__(self, endpoint: str, name: str) -> None:
         self.name, self.url, self.endpoint = name, f"gs://{name}", endpoint
-        self.files = fsspec.filesystem("gs", token="anon", endpoint_url=endpoint, skip_instance_cache=True)
+        self.files = fsspec.filesystem(
+            "gs", token="anon", endpoint_url=endpoint, skip_instance_cache=True
+        )
 
     def put(self, key: str, data: bytes) -> None:
         self.files.pipe_file(f"{self.name}/{key}", data)
@@ -48,7 +52,9 @@ def serve_gcs(name: str) -> Iterator[GcsBucket]:
     server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket=name)
     server.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emulator, "_decode_raw_data", partial(framed, decode=emulator._decode_raw_data))
+        patch.setattr(
+            emulator, "_decode_raw_data", partial(framed, decode=emulator._decode_raw_data)
+        )
         patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         fsspec.get_filesystem_class("gs").clear_instance_cache()
         try:

@@ -34,7 +34,9 @@ class Head:
 
     def call(self, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a command of this Python's environment to its end, with the token."""
-        return subprocess.run(self.words(*command), env=self.env, cwd=cwd, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            self.words(*command), env=self.env, cwd=cwd, capture_output=True, text=True, check=False
+        )
 
     def words(self, *command: str) -> list[str]:
         """A command by its full path."""
@@ -43,7 +45,8 @@ class Head:
 
 @contextmanager
 def head_node(*, cpus: int, workers: int = 0, stop_seconds: int = 60) -> Iterator[Head]:
-    """Start a head and worker nodes of one CPU, wait until the dashboard answers, and kill all of it at the end.
+    """Start a head and worker nodes of one CPU, wait until the dashboard answers, and kill all of
+    it at the end.
 
     A job that is stopped has `stop_seconds` to end.
     """
@@ -52,20 +55,45 @@ def head_node(*, cpus: int, workers: int = 0, stop_seconds: int = 60) -> Iterato
         ports = free_ports(HEAD)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         kept = ("RAY_TRAIN_", "RAY_worker_")
-        own = {k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith(kept)}
-        env = {k: v for k, v in own.items() if k not in WAIT_POLICY} | {  # nodes know nothing of luray's
-            "RAY_metrics_report_interval_ms": "1000", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_JOB_STOP_WAIT_TIME_S": str(stop_seconds),
-            "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
-        head = Head(*(f"http://127.0.0.1:{ports[name]}" for name in ("dashboard-port", "metrics-export-port")),
-                    f"127.0.0.1:{ports['port']}", env)
+        own = {
+            k: v for k, v in os.environ.items() if not k.startswith("RAY_") or k.startswith(kept)
+        }
+        env = {
+            k: v for k, v in own.items() if k not in WAIT_POLICY
+        } | {  # nodes know nothing of luray's
+            "RAY_metrics_report_interval_ms": "1000",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_JOB_STOP_WAIT_TIME_S": str(stop_seconds),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "PATH": path,
+        }
+        head = Head(
+            *(
+                f"http://127.0.0.1:{ports[name]}"
+                for name in ("dashboard-port", "metrics-export-port")
+            ),
+            f"127.0.0.1:{ports['port']}",
+            env,
+        )
         kinds = [["--head", f"--num-cpus={cpus}", f"--temp-dir={folder}", *options(ports)]]
-        kinds += [[f"--address={head.address}", "--num-cpus=1", *options(free_ports(NODE))] for _ in range(workers)]
+        kinds += [
+            [f"--address={head.address}", "--num-cpus=1", *options(free_ports(NODE))]
+            for _ in range(workers)
+        ]
         for kind in kinds:
-            node = subprocess.Popen(head.words("ray", "start", "--block", *kind), env=env, stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.DEVNULL)
+            node = subprocess.Popen(
+                head.words("ray", "start", "--block", *kind),
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             stack.callback(kill, node)
-            until(lambda node=node: node.poll() is not None or answers(head), expected="the dashboard answers")
+            until(
+                lambda node=node: node.poll() is not None or answers(head),
+                expected="the dashboard answers",
+            )
             assert node.poll() is None, "the node ended"
         yield head
 
@@ -81,8 +109,11 @@ def kill(node: subprocess.Popen[bytes]) -> None:
 def answers(head: Head) -> bool:
     """True once the job API is there."""
     try:
-        found = requests.get(f"{head.dashboard}/api/jobs/", timeout=patience(5),
-                             headers={"Authorization": f"Bearer {head.env['RAY_AUTH_TOKEN']}"})
+        found = requests.get(
+            f"{head.dashboard}/api/jobs/",
+            timeout=patience(5),
+            headers={"Authorization": f"Bearer {head.env['RAY_AUTH_TOKEN']}"},
+        )
     except (requests.ConnectionError, requests.Timeout):
         return False
     return found.ok

@@ -21,7 +21,9 @@ OUTSIDE = 255
 
 
 def judged_cells(initial, truth, predicted, area, water=None):
-    """(row, column, area in whole m2, initial, true, predicted) of every cell known in all maps, without true water."""
+    """(row, column, area in whole m2, initial, true, predicted) of every cell known in all maps,
+    without true water.
+    """
     for row in range(initial.shape[0]):
         for col in range(initial.shape[1]):
             i, t, p = int(initial[row, col]), int(truth[row, col]), int(predicted[row, col])
@@ -83,9 +85,14 @@ def net_change_error(initial, truth, predicted, area, n_classes, block, water=No
 
 
 def quality(initial, truth, predicted, area, n_classes, water=None, *, only_changed):
-    """Accuracy, macro F1, weighted F1, mean IoU: precision and recall class by class, from the cells."""
-    cells = [(a, t, p) for _, _, a, i, t, p in judged_cells(initial, truth, predicted, area, water)
-             if t != i or not only_changed]
+    """Accuracy, macro F1, weighted F1, mean IoU: precision and recall class by class, from the
+    cells.
+    """
+    cells = [
+        (a, t, p)
+        for _, _, a, i, t, p in judged_cells(initial, truth, predicted, area, water)
+        if t != i or not only_changed
+    ]
     total = sum(a for a, _, _ in cells)
     if not total:
         return (math.nan,) * 4
@@ -127,7 +134,9 @@ def brier(initial, truth, predicted, confidence, area, water=None):
 
 
 def deflicker(series, within=2):
-    """One cell's classes by year: a return to the class of the year before, within so many years, is undone."""
+    """One cell's classes by year: a return to the class of the year before, within so many years,
+    is undone.
+    """
     calm = list(series)
     for year in range(1, len(calm)):
         if calm[year - 1] in series[year + 1 : year + within]:
@@ -139,9 +148,11 @@ def deflicker(series, within=2):
 
 
 def cells_seen(tiling, tile):
-    """Every cell of a tile's padded box that lies on the grid but not in the tile itself, as seen from there.
+    """Every cell of a tile's padded box that lies on the grid but not in the tile itself, as seen
+    from there.
 
-    {(owner, row and column in the padded box, row and column in the owner's box)}; a globe one tile wide sees itself.
+    {(owner, row and column in the padded box, row and column in the owner's box)}; a globe one tile
+    wide sees itself.
     """
     found = set()
     top, left = tile.row * tiling.tile, tile.col * tiling.tile
@@ -153,8 +164,15 @@ def cells_seen(tiling, tile):
             if own or not (0 <= row < tiling.n_lat and 0 <= home < tiling.n_lon):
                 continue
             owner = row // tiling.tile, home // tiling.tile
-            found.add((owner, row - (top - tiling.margin), col - (left - tiling.margin),
-                       row % tiling.tile, home % tiling.tile))
+            found.add(
+                (
+                    owner,
+                    row - (top - tiling.margin),
+                    col - (left - tiling.margin),
+                    row % tiling.tile,
+                    home % tiling.tile,
+                )
+            )
     return found
 
 
@@ -168,7 +186,9 @@ def cores_with_land(tiling, land):
 
 @cache
 def axis_weights(position, n, method, periodic):
-    """Weight of each of n native cells at an exact position (Fraction, 0 at the first edge, n at the last)."""
+    """Weight of each of n native cells at an exact position (Fraction, 0 at the first edge, n at
+    the last).
+    """
     weights = [Fraction(0)] * n
     for i in range(-2 * n - 2, 3 * n + 2):
         if method == "nearest":
@@ -181,7 +201,8 @@ def axis_weights(position, n, method, periodic):
 
 
 def resample(values, native, fine, row, col, method):
-    """Value of one fine cell from the whole native array (lat, lon); grids are (north, west, step, periodic), exact.
+    """Value of one fine cell from the whole native array (lat, lon); grids are (north, west, step,
+    periodic), exact.
 
     Beyond the fine grid the last row holds; a column wraps or holds.
     """
@@ -189,30 +210,53 @@ def resample(values, native, fine, row, col, method):
     f_north, f_west, f_step, f_periodic, f_lat, f_lon = fine
     row = min(max(row, 0), f_lat - 1)
     col = col % f_lon if f_periodic else min(max(col, 0), f_lon - 1)
-    along = axis_weights((north - (f_north - (row + Fraction(1, 2)) * f_step)) / step, values.shape[0], method, False)
-    across = axis_weights((f_west + (col + Fraction(1, 2)) * f_step - west) / step, values.shape[1], method, periodic)
-    return sum(float(a * b) * float(values[i, j]) for i, a in enumerate(along) for j, b in enumerate(across) if a and b)
+    along = axis_weights(
+        (north - (f_north - (row + Fraction(1, 2)) * f_step)) / step, values.shape[0], method, False
+    )
+    across = axis_weights(
+        (f_west + (col + Fraction(1, 2)) * f_step - west) / step, values.shape[1], method, periodic
+    )
+    return sum(
+        float(a * b) * float(values[i, j])
+        for i, a in enumerate(along)
+        for j, b in enumerate(across)
+        if a and b
+    )
 
 
 # the model's input and output
 
 
 def context(now, prior, static, features):
-    """Everything but the prior map, (C - K - 1, H, W): levels, changes over one year of travel, static."""
+    """Everything but the prior map, (C - K - 1, H, W): levels, changes over one year of travel,
+    static.
+    """
     changed = changes(now[features.changing], prior[features.changing], np)
     return np.concatenate([now, *changed, static])
 
 
 def model_input(prior, fields, box, year, prior_year, features):
-    """Input of one window (1, C, H, W) as training puts it together, from fields that give forcing and static."""
-    seen = context(fields.forcing(year, box), fields.forcing(prior_year, box), fields.static(box), features)
-    return assemble(torch.from_numpy(prior[None].copy()), torch.from_numpy(seen[None]), n_classes=features.n_classes)
+    """Input of one window (1, C, H, W) as training puts it together, from fields that give forcing
+    and static.
+    """
+    seen = context(
+        fields.forcing(year, box), fields.forcing(prior_year, box), fields.static(box), features
+    )
+    return assemble(
+        torch.from_numpy(prior[None].copy()),
+        torch.from_numpy(seen[None]),
+        n_classes=features.n_classes,
+    )
 
 
 def probabilities(heads, prior, temperature=1.0, bias=0.0):
-    """Probabilities (K, H, W) from the heads (K + 1, H, W) of the model, step by step in single precision."""
+    """Probabilities (K, H, W) from the heads (K + 1, H, W) of the model, step by step in single
+    precision.
+    """
     own = prior == np.arange(len(heads) - 1)[:, None, None]
-    bonus = np.where(heads[-1] > 20, heads[-1], np.log1p(np.exp(np.minimum(heads[-1], np.float32(20)))))
+    bonus = np.where(
+        heads[-1] > 20, heads[-1], np.log1p(np.exp(np.minimum(heads[-1], np.float32(20))))
+    )
     logits = (heads[:-1] + bonus * own) / np.float32(temperature) + own * np.float32(bias)
     shares = np.exp(logits - logits.max(axis=0))
     return shares / shares.sum(axis=0)
@@ -224,17 +268,20 @@ def quantise(probabilities):
 
 
 def taps(field):
-    """What each of the nine taps of a 3 x 3 kernel sees of a field (H, W, ...), zeros beyond its edge."""
+    """What each of the nine taps of a 3 x 3 kernel sees of a field (H, W, ...), zeros beyond its
+    edge.
+    """
     height, width = field.shape[:2]
     padded = np.pad(field, [(1, 1), (1, 1), *[(0, 0)] * (field.ndim - 2)])
     return [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
 
 
 def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fixed):
-    """First convolution and ReLU of a window (H, W, O) from one channel after the other, in single precision.
+    """First convolution and ReLU of a window (H, W, O) from one channel after the other, in single
+    precision.
 
-    `weights` are (9, C, O); `now` and `before` the level channels of both years, `groups` the variables of each source,
-    `fixed` the static ones.
+    `weights` are (9, C, O); `now` and `before` the level channels of both years, `groups` the
+    variables of each source, `fixed` the static ones.
     """
 
     def one_hot(vectors):
@@ -246,15 +293,31 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
     laid = [int(c) for c, v in zip(firsts, fixed, strict=False) if not v.categories]
     w_static, out = weights[:, weights.shape[1] - len(static) :], bias
     if laid:
-        kernel = torch.from_numpy(w_static[:, laid]).reshape(3, 3, len(laid), -1).permute(3, 2, 0, 1)
-        shown = torch.from_numpy(np.stack([static[laid]] * 2)).contiguous(memory_format=torch.channels_last)
-        out = torch.conv2d(shown, kernel.contiguous(memory_format=torch.channels_last), torch.from_numpy(bias),
-                           padding=1)[0].permute(1, 2, 0).numpy()
+        kernel = (
+            torch.from_numpy(w_static[:, laid]).reshape(3, 3, len(laid), -1).permute(3, 2, 0, 1)
+        )
+        shown = torch.from_numpy(np.stack([static[laid]] * 2)).contiguous(
+            memory_format=torch.channels_last
+        )
+        out = (
+            torch.conv2d(
+                shown,
+                kernel.contiguous(memory_format=torch.channels_last),
+                torch.from_numpy(bias),
+                padding=1,
+            )[0]
+            .permute(1, 2, 0)
+            .numpy()
+        )
     for first, v in zip(firsts, fixed, strict=False):
         if v.categories:
             seen = [taps(static[first + c]) for c in range(v.channels)]
-            out = out + one_hot([sum(seen[c][t][..., None] * w_static[t, first + c] for c in range(v.channels))
-                                 for t in range(9)])
+            out = out + one_hot(
+                [
+                    sum(seen[c][t][..., None] * w_static[t, first + c] for c in range(v.channels))
+                    for t in range(9)
+                ]
+            )
     out = np.broadcast_to(out, (*prior.shape, weights.shape[-1]))
     step = np.abs(out).max(axis=(0, 1)) / np.float32(32767)
     step[step == 0] = 1
@@ -262,16 +325,29 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
     land = weights[:, n_classes]
     known = [taps(prior == k) for k in range(n_classes)]
     hidden = taps(prior == 254)
-    out = out + one_hot([sum((known[k][t][..., None] * (weights[t, k] + land[t]) for k in range(n_classes)),
-                               hidden[t][..., None] * land[t]) for t in range(9)])
+    out = out + one_hot(
+        [
+            sum(
+                (known[k][t][..., None] * (weights[t, k] + land[t]) for k in range(n_classes)),
+                hidden[t][..., None] * land[t],
+            )
+            for t in range(9)
+        ]
+    )
     level, change = n_classes + 1, n_classes + 1 + len(now)
     continuous = sum(not v.categories for group in groups for v in group)
     for variables in groups:
         if variables[0].categories:
             for v in variables:
                 seen = [taps(now[level - n_classes - 1 + c]) for c in range(v.channels)]
-                out = out + one_hot([sum(seen[c][t][..., None] * weights[t, level + c] for c in range(v.channels))
-                                     for t in range(9)])
+                out = out + one_hot(
+                    [
+                        sum(
+                            seen[c][t][..., None] * weights[t, level + c] for c in range(v.channels)
+                        )
+                        for t in range(9)
+                    ]
+                )
                 level += v.channels
             continue
         at = slice(level - n_classes - 1, level - n_classes - 1 + len(variables))
@@ -289,7 +365,9 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
         else:
             for i in range(len(variables)):
                 for kind, first in zip(values, firsts, strict=True):
-                    products = [x[..., None] * weights[t, first + i] for t, x in enumerate(taps(kind[i]))]
+                    products = [
+                        x[..., None] * weights[t, first + i] for t, x in enumerate(taps(kind[i]))
+                    ]
                     total = products[0]
                     for product_ in products[1:]:
                         total = total + product_
@@ -319,7 +397,9 @@ def predict(predictor, cores, prior, fields, *, year, prior_year, box):
 
 
 def blend(tiling, windows, taper):
-    """Overlap average (K, lat, lon) in floats of {core: probabilities (K, window, window)}, cell by cell; 0 unseen."""
+    """Overlap average (K, lat, lon) in floats of {core: probabilities (K, window, window)}, cell by
+    cell; 0 unseen.
+    """
     n_classes = next(iter(windows.values())).shape[0]
     sums, totals = np.zeros((n_classes, *tiling.shape)), np.zeros(tiling.shape)
 
@@ -329,7 +409,10 @@ def blend(tiling, windows, taper):
     for core, p in windows.items():
         for i in range(tiling.window):
             for j in range(tiling.window):
-                row, col = core.row * tiling.stride - tiling.margin + i, core.col * tiling.stride - tiling.margin + j
+                row, col = (
+                    core.row * tiling.stride - tiling.margin + i,
+                    core.col * tiling.stride - tiling.margin + j,
+                )
                 if tiling.periodic:
                     col %= tiling.n_lon
                 if 0 <= row < tiling.n_lat and 0 <= col < tiling.n_lon:
@@ -339,7 +422,9 @@ def blend(tiling, windows, taper):
 
 
 def decide(sums, land):
-    """Class and confidence in percent, rounded half up, of integer sums (K, lat, lon), a cell at a time."""
+    """Class and confidence in percent, rounded half up, of integer sums (K, lat, lon), a cell at a
+    time.
+    """
     classes, confidence = np.full(land.shape, OUTSIDE), np.zeros(land.shape, int)
     for row, col in np.argwhere(land).tolist():
         cell = [int(s) for s in sums[:, row, col]]
@@ -352,23 +437,32 @@ def decide(sums, land):
 
 
 def draw(sums, seed, scenario, member, year, row, col):
-    """Class of one cell whose first column is `col`, by the exponential race, from numpy's Philox and math's log."""
+    """Class of one cell whose first column is `col`, by the exponential race, from numpy's Philox
+    and math's log.
+    """
     key = hashlib.sha256(json.dumps([seed, scenario, member]).encode()).digest()
     blocks = -(-len(sums) // 8)
     words = sum(int.from_bytes(key[i : i + 8], "little") << 8 * i for i in (0, 8))
-    raw = np.random.Philox(key=words, counter=col * blocks + (row << 64) + (year << 128)).random_raw(blocks * 4)
+    raw = np.random.Philox(
+        key=words, counter=col * blocks + (row << 64) + (year << 128)
+    ).random_raw(blocks * 4)
     numbers = [half for word in raw.tolist() for half in (word & 0xFFFFFFFF, word >> 32)]
     scores = [float(s) / -math.log((n + 0.5) / 2**32) for s, n in zip(sums, numbers, strict=False)]
     return scores.index(max(scores)), scores
 
 
 def demanded_counts(prior, settled, land, change):
-    """Cells of each group that one block should have, exact; see `luray.engine.demand.demanded_counts`."""
+    """Cells of each group that one block should have, exact; see
+    `luray.engine.demand.demanded_counts`.
+    """
     cells, play = [land * Fraction(float(c)) for c in change], sum(settled)
     flux = [s - n for s, n in zip(settled, prior, strict=True)]
     part = min(max(1 - sum(cells) / Fraction(sum(flux)), 0), 1) if sum(flux) else 0
     base = [n + part * f for n, f in zip(prior, flux, strict=True)]
-    gain, loss = [max(c, 0) for c in cells], [min(max(-c, 0), b) for c, b in zip(cells, base, strict=True)]
+    gain, loss = (
+        [max(c, 0) for c in cells],
+        [min(max(-c, 0), b) for c, b in zip(cells, base, strict=True)],
+    )
     excess = sum(base) + sum(gain) - sum(loss) - play
     if excess > 0 and sum(gain):
         gain = [g * (1 - min(excess / sum(gain), 1)) for g in gain]
@@ -379,7 +473,9 @@ def demanded_counts(prior, settled, land, change):
 
 
 def largest_remainder(counts, total):
-    """Whole numbers that sum to the total: one at a time to the group that lacks most, the first where equal."""
+    """Whole numbers that sum to the total: one at a time to the group that lacks most, the first
+    where equal.
+    """
     whole = [math.floor(c) for c in counts]
     while sum(whole) < total:
         lacking = [c - w for c, w in zip(counts, whole, strict=True)]
@@ -388,7 +484,9 @@ def largest_remainder(counts, total):
 
 
 def every_assignment(scores, targets):
-    """Fewest cells missed, then largest total of `scores` (cells, groups), over every map of a few cells to groups."""
+    """Fewest cells missed, then largest total of `scores` (cells, groups), over every map of a few
+    cells to groups.
+    """
     best = None
     for homes in product(range(len(targets)), repeat=len(scores)):
         total = sum(scores[c][g] for c, g in enumerate(homes))
@@ -399,7 +497,9 @@ def every_assignment(scores, targets):
 
 
 def assignment(scores, targets):
-    """Largest total of finite `scores` (cells, groups) with the target counts: a column for each place in a group."""
+    """Largest total of finite `scores` (cells, groups) with the target counts: a column for each
+    place in a group.
+    """
     places = np.repeat(np.arange(len(targets)), targets)
     return scores[:, places][linear_sum_assignment(scores[:, places], maximize=True)].sum()
 
@@ -408,7 +508,9 @@ def assignment(scores, targets):
 
 
 def mixed_loss(steps, area, change_weight, class_weights=None):
-    """Training loss of a whole batch: steps of (logits (B, K, H, W), target, previous), area (B, H, W)."""
+    """Training loss of a whole batch: steps of (logits (B, K, H, W), target, previous), area (B, H,
+    W).
+    """
     land = changed = land_area = changed_area = 0.0
     for logits, target, previous in steps:
         for b, i, j in np.ndindex(target.shape):
@@ -421,15 +523,18 @@ def mixed_loss(steps, area, change_weight, class_weights=None):
             land, land_area = land + weight * entropy, land_area + weight
             if t != p:
                 changed, changed_area = changed + weight * entropy, changed_area + weight
-    return ((1 - change_weight) * (land / land_area if land_area else 0.0)
-            + change_weight * (changed / changed_area if changed_area else 0.0))
+    return (1 - change_weight) * (land / land_area if land_area else 0.0) + change_weight * (
+        changed / changed_area if changed_area else 0.0
+    )
 
 
 # viz
 
 
 def mode_blocks(codes, factor, legend):
-    """Most frequent code of each block, the first in the legend of equally frequent ones, cell by cell."""
+    """Most frequent code of each block, the first in the legend of equally frequent ones, cell by
+    cell.
+    """
     blocks = []
     for top in range(0, codes.shape[0], factor):
         row = []

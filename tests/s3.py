@@ -15,7 +15,9 @@ class Bucket:
 
     def __init__(self, endpoint: str, name: str) -> None:
         self.name, self.url, self.endpoint = name, f"s3://{name}", endpoint
-        self.client = boto3.client("s3", endpoint_url=endpoint, config=Config(retries={"max_attempts": 1}))
+        self.client = boto3.client(
+            "s3", endpoint_url=endpoint, config=Config(retries={"max_attempts": 1})
+        )
         self.client.create_bucket(Bucket=name)
 
     def put(self, key: str, data: bytes) -> None:
@@ -27,6 +29,7 @@ class Bucket:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """The server lets nobody in: the keys of the environment are not among those that it knows."""
+
         def count(actions: bytes) -> None:
             kind = {"Content-Type": "text/plain"}
             urlopen(Request(f"{self.endpoint}/moto-api/reset-auth", actions, kind)).close()
@@ -43,7 +46,9 @@ class Bucket:
 
 @contextmanager
 def serve(name: str) -> Iterator[Bucket]:
-    """A bucket on a server of its own; credentials and endpoint come from the environment, as everywhere."""
+    """A bucket on a server of its own; credentials and endpoint come from the environment, as
+    everywhere.
+    """
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -51,8 +56,12 @@ def serve(name: str) -> Iterator[Bucket]:
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
     with pytest.MonkeyPatch.context() as patch:
-        for key, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"),
-                           ("AWS_DEFAULT_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", endpoint)):
+        for key, value in (
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", endpoint),
+        ):
             patch.setenv(key, value)
         fsspec.get_filesystem_class("s3").clear_instance_cache()
         try:

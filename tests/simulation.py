@@ -12,15 +12,30 @@ from luray.engine.scheduler import Errand, Job, Scheduler
 
 
 class Simulation:
-    """Drives a scheduler to its end. `duration(worker, job)` in seconds; workers come `delay` seconds after they are
-    hired, while fewer than `room` are there. `harm(simulation)` is called whenever a job is done; every `tick` seconds
-    the scheduler looks at the clock, though nothing happens. With `echoes` one hears what a worker did after its death.
+    """Drives a scheduler to its end. `duration(worker, job)` in seconds; workers come `delay`
+    seconds after they are hired, while fewer than `room` are there. `harm(simulation)` is called
+    whenever a job is done; every `tick` seconds the scheduler looks at the clock, though nothing
+    happens. With `echoes` one hears what a worker did after its death.
     """
 
-    def __init__(self, scheduler: Scheduler, duration: Callable[[int, Job | Errand], float], *, delay: float = 0.0,
-                 room: int = 10**6, harm: Callable[["Simulation"], None] = lambda _: None, tick: float = 0.0,
-                 echoes: bool = False) -> None:
-        self.scheduler, self.duration, self.delay, self.room, self.harm = scheduler, duration, delay, room, harm
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        duration: Callable[[int, Job | Errand], float],
+        *,
+        delay: float = 0.0,
+        room: int = 10**6,
+        harm: Callable[["Simulation"], None] = lambda _: None,
+        tick: float = 0.0,
+        echoes: bool = False,
+    ) -> None:
+        self.scheduler, self.duration, self.delay, self.room, self.harm = (
+            scheduler,
+            duration,
+            delay,
+            room,
+            harm,
+        )
         self.tick, self.echoes = tick, echoes
         self.now, self.alive, self.done, self.busy = 0.0, set(), Counter(), 0.0
         self._events, self._order, self._dead, self._late = [], count(), set(), Counter()

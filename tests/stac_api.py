@@ -29,7 +29,9 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def serve_stac(folder: Path, items: Iterable[dict[str, Any]], collections: Iterable[dict[str, Any]]) -> Iterator[str]:
+def serve_stac(
+    folder: Path, items: Iterable[dict[str, Any]], collections: Iterable[dict[str, Any]]
+) -> Iterator[str]:
     """Address of an API over items and collections, which are written into `folder`."""
     files = [folder / "items.json"]
     files[0].write_text(json.dumps({"type": "FeatureCollection", "features": list(items)}))
@@ -38,10 +40,16 @@ def serve_stac(folder: Path, items: Iterable[dict[str, Any]], collections: Itera
         files[-1].write_text(json.dumps(collection))
     address = f"127.0.0.1:{free_port()}"
     program = Path(sys.executable).with_name("rustac")
-    server = subprocess.Popen([str(program), "serve", "--addr", address, *map(str, files)], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [str(program), "serve", "--addr", address, *map(str, files)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
-        until(lambda: server.poll() is not None or answers(f"http://{address}/"), expected="rustac answers")
+        until(
+            lambda: server.poll() is not None or answers(f"http://{address}/"),
+            expected="rustac answers",
+        )
         assert server.poll() is None, "rustac did not start"
         yield f"http://{address}"
     finally:

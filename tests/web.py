@@ -1,6 +1,8 @@
-"""A real web server on this machine that answers ranges, redirects where it is told, and remembers what was asked.
+"""A real web server on this machine that answers ranges, redirects where it is told, and remembers
+what was asked.
 
-It also fails as servers do: busy, closed to strangers, without ranges, with connections that break off.
+It also fails as servers do: busy, closed to strangers, without ranges, with connections that break
+off.
 """
 
 import base64
@@ -20,10 +22,12 @@ LOGIN = ("ann", "word")
 
 
 class Site:
-    """A folder at an address; `asked` are the paths of requests, `redirects` paths that lead elsewhere by `header`.
+    """A folder at an address; `asked` are the paths of requests, `redirects` paths that lead
+    elsewhere by `header`.
 
-    `faults` are the next answers at a path: a status, one with headers, "reset" for a connection that is reset, "cut"
-    for a body that ends in the middle; `always` those at every request. Below `/private/` a login is asked for.
+    `faults` are the next answers at a path: a status, one with headers, "reset" for a connection
+    that is reset, "cut" for a body that ends in the middle; `always` those at every request. Below
+    `/private/` a login is asked for.
     """
 
     def __init__(self, folder: Path, address: str) -> None:
@@ -62,7 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, *, body: bool) -> None:
         [site] = self.site
-        path = re.sub(r"^http://[^/]*", "", self.path).split("?")[0]  # a proxy is asked for whole addresses
+        path = re.sub(r"^http://[^/]*", "", self.path).split("?")[
+            0
+        ]  # a proxy is asked for whole addresses
         site.asked.append(path)
         fault = site.faults[path].pop(0) if site.faults.get(path) else site.always.get(path)
         login = "Basic " + base64.b64encode(":".join(LOGIN).encode()).decode()
@@ -93,12 +99,17 @@ class _Handler(BaseHTTPRequestHandler):
         if not file.is_file():
             self.send_error(404)
             return
-        data, span = file.read_bytes(), re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        data, span = (
+            file.read_bytes(),
+            re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""),
+        )
         span = span if site.ranges else None
         part = data[int(span[1]) : int(span[2]) + 1 if span[2] else None] if span else data
         self.send_response(206 if span else 200)
         if span:
-            self.send_header("Content-Range", f"bytes {span[1]}-{int(span[1]) + len(part) - 1}/{len(data)}")
+            self.send_header(
+                "Content-Range", f"bytes {span[1]}-{int(span[1]) + len(part) - 1}/{len(data)}"
+            )
         if site.ranges:
             self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(part)))
@@ -124,8 +135,12 @@ def serve_site(folder: Path, *, tls: ssl.SSLContext | None = None) -> Iterator[S
     held: list[Site] = []
     server = _Server(("127.0.0.1", 0), partial(_Handler, held))
     if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    held.append(Site(folder, f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"))
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+    held.append(
+        Site(folder, f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
+    )
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

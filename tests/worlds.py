@@ -1,4 +1,6 @@
-"""Small worlds in memory for the core: fields over a grid, and U-Nets that are neither trained nor idle."""
+"""Small worlds in memory for the core: fields over a grid, and U-Nets that are neither trained nor
+idle.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +16,10 @@ from luray.sandbox import random_model as models
 from tests import reference
 
 K = 4
-FORCING = (Variable("crop", "forcing", "1", "crop"), Variable("zone", "forcing", "1", "zone", categories=(1, 2)))
+FORCING = (
+    Variable("crop", "forcing", "1", "crop"),
+    Variable("zone", "forcing", "1", "zone", categories=(1, 2)),
+)
 STATIC = (Variable("height", "static", "m", "height"),)
 FEATURES = Features(K, FORCING, STATIC)
 
@@ -49,7 +54,9 @@ class Memory:
 
 @dataclass
 class Slow:
-    """What satisfies `inference.Fields` the slow way, from levels and statics such as `Memory` or a `Region` give."""
+    """What satisfies `inference.Fields` the slow way, from levels and statics such as `Memory` or a
+    `Region` give.
+    """
 
     given: object
     stem: Stem
@@ -59,13 +66,30 @@ class Slow:
     @classmethod
     def of(cls, region, stem):
         """The same inputs that a cube gives."""
-        return cls(region, stem, tuple(some for layer in region.cube.forcing for some, _ in
-                                       alike(layer, range(len(layer.variables)))), region.cube.features.static)
+        return cls(
+            region,
+            stem,
+            tuple(
+                some
+                for layer in region.cube.forcing
+                for some, _ in alike(layer, range(len(layer.variables)))
+            ),
+            region.cube.features.static,
+        )
 
     def begin(self, out_HWO, prior_HW, box, *, year, prior_year):
         now, before = self.given.forcing(year, box), self.given.forcing(prior_year, box)
-        out_HWO[:] = reference.first_layer(self.stem.weights_TCO, self.stem.bias_O, self.stem.n_classes, prior_HW, now,
-                                           before, self.given.static(box), self.groups, self.fixed)
+        out_HWO[:] = reference.first_layer(
+            self.stem.weights_TCO,
+            self.stem.bias_O,
+            self.stem.n_classes,
+            prior_HW,
+            now,
+            before,
+            self.given.static(box),
+            self.groups,
+            self.fixed,
+        )
 
 
 @dataclass

@@ -1,6 +1,8 @@
-"""The benchmark of the globe: one year at 0.01 degrees, its time against the bare forward passes, its peak memory.
+"""The benchmark of the globe: one year at 0.01 degrees, its time against the bare forward passes,
+its peak memory.
 
-Every stage goes on where it was; a stage that had nothing left to do keeps what was measured of it before.
+Every stage goes on where it was; a stage that had nothing left to do keeps what was measured of it
+before.
 """
 
 import json
@@ -47,7 +49,9 @@ BONUS = 6.0
 
 @dataclass
 class Cost:
-    """What a stage took: wall-clock time, processor time of all processes, their peak memory in bytes."""
+    """What a stage took: wall-clock time, processor time of all processes, their peak memory in
+    bytes.
+    """
 
     seconds: float
     cpu_seconds: float
@@ -64,7 +68,9 @@ class Found:
     windows: int = 0
     """Windows that the inference predicted while it was measured."""
     before: Forward | None = None
-    """Bare forward passes on as many cores as there were workers, before the inference and after it."""
+    """Bare forward passes on as many cores as there were workers, before the inference and after
+    it.
+    """
     after: Forward | None = None
     land_seconds: float = 0.0
     """Time in which the driver finds the tiles with land."""
@@ -76,15 +82,22 @@ class Found:
             return cls()
         text = json.loads(place.read_text(encoding="utf-8"))
         costs = {stage: Cost(**cost) for stage, cost in text.pop("costs").items()}
-        before, after = (Forward(*text.pop(when)) if text[when] else text.pop(when) for when in ("before", "after"))
+        before, after = (
+            Forward(*text.pop(when)) if text[when] else text.pop(when)
+            for when in ("before", "after")
+        )
         return cls(costs, text["tiles"], text["windows"], before, after, text["land_seconds"])
 
     @property
     def bare(self) -> Forward | None:
-        """Bare forward passes of all windows, mean of before and after; None until both are measured."""
+        """Bare forward passes of all windows, mean of before and after; None until both are
+        measured.
+        """
         if self.before is None or self.after is None:
             return None
-        return Forward(*(self.windows * (a + b) / 2 for a, b in zip(self.before, self.after, strict=True)))
+        return Forward(
+            *(self.windows * (a + b) / 2 for a, b in zip(self.before, self.after, strict=True))
+        )
 
     @property
     def ratio(self) -> float:
@@ -94,7 +107,9 @@ class Found:
     @property
     def cpu_ratio(self) -> float:
         """The same of processor time: what the ratio would be with the cores to itself."""
-        return self.costs["infer"].cpu_seconds / self.bare.cpu_seconds if self.bare else float("nan")
+        return (
+            self.costs["infer"].cpu_seconds / self.bare.cpu_seconds if self.bare else float("nan")
+        )
 
     @property
     def peak_bytes(self) -> int:
@@ -105,25 +120,50 @@ class Found:
         """Write the numbers as JSON."""
         about = asdict(self)
         if self.bare:
-            about |= {"ratio": self.ratio, "cpu_ratio": self.cpu_ratio, "ratio_goal": RATIO_GOAL,
-                      "peak_bytes": self.peak_bytes, "peak_bytes_goal": MEMORY_GOAL}
+            about |= {
+                "ratio": self.ratio,
+                "cpu_ratio": self.cpu_ratio,
+                "ratio_goal": RATIO_GOAL,
+                "peak_bytes": self.peak_bytes,
+                "peak_bytes_goal": MEMORY_GOAL,
+            }
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """What was measured, how much, and the verdict where there is a goal."""
         for stage, cost in self.costs.items():
-            yield stage, (f"{cost.seconds:.1f} s, {cost.cpu_seconds:.1f} s of processor time, "
-                          f"peak {cost.peak_bytes / 2**30:.2f} GiB"), ""
+            yield (
+                stage,
+                (
+                    f"{cost.seconds:.1f} s, {cost.cpu_seconds:.1f} s of processor time, "
+                    f"peak {cost.peak_bytes / 2**30:.2f} GiB"
+                ),
+                "",
+            )
         yield "tiles with land", f"{self.tiles}, found in {self.land_seconds:.2f} s", ""
         yield "windows", f"{self.windows}", ""
         for when, forward in (("before", self.before), ("after", self.after)):
             if forward:
-                yield f"bare forward {when}", (f"{1000 * forward.seconds:.1f} ms a window, "
-                                               f"{1000 * forward.cpu_seconds:.1f} ms of processor time"), ""
-        yield "time over bare forward", f"{self.ratio:.3f}", _verdict(self.ratio, RATIO_GOAL, f"{RATIO_GOAL:g}")
+                yield (
+                    f"bare forward {when}",
+                    (
+                        f"{1000 * forward.seconds:.1f} ms a window, "
+                        f"{1000 * forward.cpu_seconds:.1f} ms of processor time"
+                    ),
+                    "",
+                )
+        yield (
+            "time over bare forward",
+            f"{self.ratio:.3f}",
+            _verdict(self.ratio, RATIO_GOAL, f"{RATIO_GOAL:g}"),
+        )
         yield "the same of processor time", f"{self.cpu_ratio:.3f}", ""
-        yield "peak memory", f"{self.peak_bytes / 2**30:.2f} GiB", _verdict(self.peak_bytes, MEMORY_GOAL, "8 GiB")
+        yield (
+            "peak memory",
+            f"{self.peak_bytes / 2**30:.2f} GiB",
+            _verdict(self.peak_bytes, MEMORY_GOAL, "8 GiB"),
+        )
 
 
 def _verdict(value: float, goal: float, named: str) -> str:
@@ -134,14 +174,20 @@ def globe_run(output: str, overrides: Sequence[str] = ()) -> RunConfig:
     """The run of the globe with all outputs, and the inputs it writes, below `output`."""
     output = local_place(output, what="the output of the benchmark")
     names = ("hilda", "luh2", "isimip")
-    places = [f"output={output}", *(f"sources.{i}.path={output}/inputs/{name}" for i, name in enumerate(names))]
+    places = [
+        f"output={output}",
+        *(f"sources.{i}.path={output}/inputs/{name}" for i, name in enumerate(names)),
+    ]
     run = load_run(Path(__file__).with_name("globe.toml"), [*places, *overrides])
     local_place(run.output, what="the output of the benchmark")
     return run
 
 
-def bench(run: RunConfig, *, show: Show = lambda _: no_progress, forward: float = FORWARD_SECONDS) -> Found:
-    """Measure a run of `globe_run` from its inputs to the picture; the numbers go to `globe.json` in its output.
+def bench(
+    run: RunConfig, *, show: Show = lambda _: no_progress, forward: float = FORWARD_SECONDS
+) -> Found:
+    """Measure a run of `globe_run` from its inputs to the picture; the numbers go to `globe.json`
+    in its output.
 
     Raises ValueError without the package of the land mask, and what the stages raise.
     """
@@ -178,12 +224,21 @@ def _measured(found: Found, stage: Stage) -> Iterator[None]:
 
 def write_inputs(run: RunConfig, found: Found, report: Progress) -> None:
     """Write what is missing of the inputs."""
-    fixed = {config.name: open_source(config, run_years=run.years, scenario=run.scenario)
-             for config in run.sources if config.kind == "categorical"}
+    fixed = {
+        config.name: open_source(config, run_years=run.years, scenario=run.scenario)
+        for config in run.sources
+        if config.kind == "categorical"
+    }
     kept = found.costs.get("inputs")
     with _measured(found, "inputs"):
-        wrote = write_globe(Path(run.path("inputs")), grid=run.grid.grid, year=run.inference.observed[0],
-                            relief=fixed["relief"], climate=fixed["climate"], progress=report)
+        wrote = write_globe(
+            Path(run.path("inputs")),
+            grid=run.grid.grid,
+            year=run.inference.observed[0],
+            relief=fixed["relief"],
+            climate=fixed["climate"],
+            progress=report,
+        )
     if not wrote and kept:
         found.costs["inputs"] = kept
 
@@ -209,8 +264,14 @@ def infer(run: RunConfig, found: Found, report: Progress, *, forward: float) -> 
     [direction] = run.directions
 
     def bare() -> Forward:
-        return forward_cost(run.model_folder(direction), batch=run.inference.batch, window=run.inference_tiles.window,
-                            processes=run.inference.workers.max, threads=run.inference.threads, seconds=forward)
+        return forward_cost(
+            run.model_folder(direction),
+            batch=run.inference.batch,
+            window=run.inference_tiles.window,
+            processes=run.inference.workers.max,
+            threads=run.inference.threads,
+            seconds=forward,
+        )
 
     found.windows, found.before = windows, bare()
     with cluster(cpus=_cores(run)), _measured(found, "infer"):
@@ -221,7 +282,10 @@ def infer(run: RunConfig, found: Found, report: Progress, *, forward: float) -> 
 def _windows_left(run: RunConfig, found: Found) -> int:
     """Active windows of the tile-years without a receipt; takes note of the tiles with land."""
     cube, started = Cube.open(run.cube), time.perf_counter()
-    found.tiles, found.land_seconds = len(Geometry.of(cube, run.inference_tiles).tiles), time.perf_counter() - started
+    found.tiles, found.land_seconds = (
+        len(Geometry.of(cube, run.inference_tiles).tiles),
+        time.perf_counter() - started,
+    )
     plan = rollout_of(run, run.inference.span, run.product)
     done, windows = plan.product.done(), 0
     for course in plan.product.courses:

@@ -1,4 +1,5 @@
-"""Memory and processor time of this process and all that it started, Ray's own processes and its object store included.
+"""Memory and processor time of this process and all that it started, Ray's own processes and its
+object store included.
 
 They are read from `/proc`, as Linux has it. Processes on other machines of a cluster are not seen.
 """
@@ -15,7 +16,9 @@ from typing import Self
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 IDLE = 50
-"""Times that the processor time of a sample has to pass before the next: the kernel counts gigabytes page by page."""
+"""Times that the processor time of a sample has to pass before the next: the kernel counts
+gigabytes page by page.
+"""
 
 
 def family(root: int) -> dict[int, float]:
@@ -24,7 +27,10 @@ def family(root: int) -> dict[int, float]:
     seconds: dict[int, float] = {}
     for stat in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            process, fields = int(stat.parent.name), stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+            process, fields = (
+                int(stat.parent.name),
+                stat.read_text(encoding="utf-8").rpartition(")")[2].split(),
+            )
             children[int(fields[1])].append(process)
             seconds[process] = (int(fields[11]) + int(fields[12])) / TICKS
     found = [root]
@@ -34,7 +40,9 @@ def family(root: int) -> dict[int, float]:
 
 
 def proportional(process: int) -> int:
-    """Bytes of a process, each shared page split among those that share it (PSS); 0 for one that has ended."""
+    """Bytes of a process, each shared page split among those that share it (PSS); 0 for one that
+    has ended.
+    """
     with contextlib.suppress(OSError):
         for line in (PROC / str(process) / "smaps_rollup").read_text(encoding="utf-8").splitlines():
             if line.startswith("Pss:"):
@@ -57,8 +65,12 @@ class Watch:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._ended.set()
         self._thread.join()
 
@@ -73,4 +85,6 @@ class Watch:
             latest |= now
             self.peak = max(self.peak, sum(map(proportional, now)))
             spent = time.thread_time() - spent
-        self.cpu_seconds = sum(seconds - before.get(process, 0.0) for process, seconds in latest.items())
+        self.cpu_seconds = sum(
+            seconds - before.get(process, 0.0) for process, seconds in latest.items()
+        )

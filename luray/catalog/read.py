@@ -1,7 +1,8 @@
 """Inputs from STAC: the assets of a collection, in a static catalog or an API.
 
-A catalog is somebody else's text. Whatever it names, documents as well as files, is opened only below its own root or a
-root that the run file allows; its JSON is read as plain data, for pystac follows links of old items on its own.
+A catalog is somebody else's text. Whatever it names, documents as well as files, is opened only
+below its own root or a root that the run file allows; its JSON is read as plain data, for pystac
+follows links of old items on its own.
 """
 
 import re
@@ -35,20 +36,27 @@ from luray.storage.web import AbsentError, TrustingAdapter, WebError, fetch_text
 FILES = (".nc", ".nc4", ".cdf", ".tif", ".tiff")
 """Ends of the names of NetCDF and GeoTIFF files."""
 
-MEDIA = {"zarr": r"application/(?:vnd\.|x-)?(?:vnd\+)?zarr\b",
-         "file": r"application/(?:x-)?(?:netcdf|hdf5?)\b|image/tiff\b"}
+MEDIA = {
+    "zarr": r"application/(?:vnd\.|x-)?(?:vnd\+)?zarr\b",
+    "file": r"application/(?:x-)?(?:netcdf|hdf5?)\b|image/tiff\b",
+}
 """Media types of what is read; references have no type of their own."""
 
 LIMIT = 100_000
-"""Documents of a catalog that are read at most: links can go round in a circle of ever new names."""
+"""Documents of a catalog that are read at most: links can go round in a circle of ever new names.
+"""
 
 
 class CatalogError(ValueError):
-    """A catalog that cannot be read or does not have what the run wants: says what it has, and what to do."""
+    """A catalog that cannot be read or does not have what the run wants: says what it has, and what
+    to do.
+    """
 
 
 class CatalogConfig(Config):
-    """The STAC catalog of a run's inputs: a `catalog.json` on any store, or the address of a STAC API."""
+    """The STAC catalog of a run's inputs: a `catalog.json` on any store, or the address of a STAC
+    API.
+    """
 
     url: Place
     role: str = "data"
@@ -81,12 +89,15 @@ class _Found:
     years: tuple[int, int]
 
 
-def find_assets(catalog: CatalogConfig, collection: str, *, years: range | None = None) -> tuple[Asset, ...]:
+def find_assets(
+    catalog: CatalogConfig, collection: str, *, years: range | None = None
+) -> tuple[Asset, ...]:
     """Assets of a collection that hold any of `years` (all when None), by name.
 
-    Of several assets of an item that stand for one file, the cheapest to read is taken: Zarr, then references, then
-    the file. Raises CatalogError for a catalog that cannot be read, has no such collection, or nothing of these years
-    and this role; RefusedError where it leads outside its root and those that the run allows.
+    Of several assets of an item that stand for one file, the cheapest to read is taken: Zarr, then
+    references, then the file. Raises CatalogError for a catalog that cannot be read, has no such
+    collection, or nothing of these years and this role; RefusedError where it leads outside its
+    root and those that the run allows.
     """
     with _reading(catalog):
         reader = _Reader(catalog)
@@ -94,7 +105,11 @@ def find_assets(catalog: CatalogConfig, collection: str, *, years: range | None 
             warnings.simplefilter("ignore", PystacClientWarning)
             client = Client.open(catalog.place, stac_io=reader)
             search = client.conforms_to(ConformanceClasses.ITEM_SEARCH)
-            held = list(_of_api(client, reader, collection, years) if search else _of_files(reader, collection))
+            held = list(
+                _of_api(client, reader, collection, years)
+                if search
+                else _of_files(reader, collection)
+            )
     assets = []
     for found in _filter(held, catalog, collection, years):
         led_by = f"{found.owner} of catalog {public(catalog.url)}"
@@ -104,7 +119,9 @@ def find_assets(catalog: CatalogConfig, collection: str, *, years: range | None 
         except PlaceError as error:
             raise CatalogError(f"{led_by}: {error}") from None
         # what is opened is judged, too: a file URL may hide a step upwards behind percent codes
-        assets.append(Asset(name=found.name, href=require_within(href, [catalog.root], led_by=led_by)))
+        assets.append(
+            Asset(name=found.name, href=require_within(href, [catalog.root], led_by=led_by))
+        )
     return tuple(sorted(assets, key=lambda asset: (asset.name, asset.href)))
 
 
@@ -118,26 +135,39 @@ class _Reader(StacApiIO):
         for scheme in WEB:
             self.session.mount(f"{scheme}://", TrustingAdapter())
 
-    def request(self, href: str, method: str | None = None, headers: dict[str, str] | None = None,
-                parameters: dict[str, Any] | None = None) -> str:
-        """The text of a document of a web server or API. Raises WebError, and APIError where there is none."""
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """The text of a document of a web server or API. Raises WebError, and APIError where there
+        is none.
+        """
         method = (method or "GET").upper()
         sent = {"params": parameters} if method == "GET" else {"json": parameters}
         try:
             data = fetch_text(self.session, method, href, headers=headers, **sent)
         except AbsentError as error:
             absent = APIError(str(error))
-            absent.status_code = 404  # by which pystac-client knows that an API has no such collection
+            absent.status_code = (
+                404  # by which pystac-client knows that an API has no such collection
+            )
             raise absent from error
         return _text(data, href)
 
     def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
-        """The text of a document. Raises RefusedError for one outside, FileNotFoundError where there is none."""
+        """The text of a document. Raises RefusedError for one outside, FileNotFoundError where
+        there is none.
+        """
         href = str(source.get_href() if isinstance(source, pystac.Link) else source)
         self._require(href, "a link")
         self.documents += 1
         if self.documents > LIMIT:
-            raise CatalogError(f"more than {LIMIT} documents, expected the inputs of a run; give a smaller catalog")
+            raise CatalogError(
+                f"more than {LIMIT} documents, expected the inputs of a run; give a smaller catalog"
+            )
         if href.startswith(("http://", "https://")):
             return super().read_text(source, *args, **kwargs)
         data = read_object(href)
@@ -149,11 +179,15 @@ class _Reader(StacApiIO):
         """A document as plain JSON."""
         found = self.read_json(href)
         if not isinstance(found, dict):
-            raise CatalogError(f"{public(href)} is a JSON {type(found).__name__}, expected an object")
+            raise CatalogError(
+                f"{public(href)} is a JSON {type(found).__name__}, expected an object"
+            )
         return found
 
     def _require(self, href: str, what: str) -> None:
-        require_within(href, [self.catalog.root], led_by=f"{what} of catalog {public(self.catalog.url)}")
+        require_within(
+            href, [self.catalog.root], led_by=f"{what} of catalog {public(self.catalog.url)}"
+        )
 
     def _check_redirect(self, response: requests.Response, *_: Any, **__: Any) -> None:
         target = self.session.get_redirect_target(response)
@@ -173,8 +207,10 @@ def _text(data: bytes, href: str) -> str:
     if not text.lstrip().startswith(("{", "[")):
         form = form_of(data[:HEAD])
         name = PurePosixPath(public(href)).name
-        raise ValueError(f"{public(href)} is {form.name}, expected JSON; "
-                         f"{form.advice.format(name=name, end='.json')}")
+        raise ValueError(
+            f"{public(href)} is {form.name}, expected JSON; "
+            f"{form.advice.format(name=name, end='.json')}"
+        )
     return text
 
 
@@ -191,9 +227,17 @@ def _reading(catalog: CatalogConfig) -> Iterator[None]:
             raise cause from None
         if isinstance(error, WebError):
             raise CatalogError(f"{where}: cannot be read as STAC ({error})") from error
-        shown = re.sub(r"\w+://[^\s'\"]+", lambda match: public(match[0]), str(error) or type(error).__name__)
-        hint = "" if isinstance(error, CatalogError) else "; give the url of a catalog.json or of a STAC API"
-        raise CatalogError(f"{where}: {shown if not hint else f'cannot be read as STAC ({shown})'}{hint}") from error
+        shown = re.sub(
+            r"\w+://[^\s'\"]+", lambda match: public(match[0]), str(error) or type(error).__name__
+        )
+        hint = (
+            ""
+            if isinstance(error, CatalogError)
+            else "; give the url of a catalog.json or of a STAC API"
+        )
+        raise CatalogError(
+            f"{where}: {shown if not hint else f'cannot be read as STAC ({shown})'}{hint}"
+        ) from error
 
 
 def _of_api(client: Client, reader: _Reader, name: str, years: range | None) -> Iterator[_Found]:
@@ -202,11 +246,15 @@ def _of_api(client: Client, reader: _Reader, name: str, years: range | None) -> 
     if collection is None:
         raise _unknown(name, (found.id for found in client.get_collections()))
     described = collection.to_dict(include_self_link=True, transform_hrefs=False)
-    yield from _assets(described, base=_self(described) or reader.catalog.root, owner=f"collection {name!r}")
+    yield from _assets(
+        described, base=_self(described) or reader.catalog.root, owner=f"collection {name!r}"
+    )
     when = f"{years[0]:04d}-01-01T00:00:00Z/{years[-1]:04d}-12-31T23:59:59Z" if years else None
     for item in client.search(collections=[name], datetime=when).items_as_dicts():
         if item.get("collection") == name:
-            yield from _assets(item, base=_self(item) or reader.catalog.root, owner=f"item {item['id']!r}")
+            yield from _assets(
+                item, base=_self(item) or reader.catalog.root, owner=f"item {item['id']!r}"
+            )
 
 
 def _of_files(reader: _Reader, name: str) -> Iterator[_Found]:
@@ -243,11 +291,17 @@ def _walk(reader: _Reader, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _links(document: dict[str, Any], rel: str, place: str) -> list[str]:
-    return [make_absolute_href(str(link["href"]), place) for link in document.get("links", ()) if link["rel"] == rel]
+    return [
+        make_absolute_href(str(link["href"]), place)
+        for link in document.get("links", ())
+        if link["rel"] == rel
+    ]
 
 
 def _self(document: dict[str, Any]) -> str:
-    return next((str(link["href"]) for link in document.get("links", ()) if link["rel"] == "self"), "")
+    return next(
+        (str(link["href"]) for link in document.get("links", ()) if link["rel"] == "self"), ""
+    )
 
 
 def _assets(document: dict[str, Any], *, base: str, owner: str) -> Iterator[_Found]:
@@ -256,10 +310,23 @@ def _assets(document: dict[str, Any], *, base: str, owner: str) -> Iterator[_Fou
     given = document.get("properties") or {"start_datetime": extent[0], "end_datetime": extent[1]}
     for asset in document.get("assets", {}).values():
         href = make_absolute_href(str(asset["href"]), base)
-        dates = {**given, **{key: asset[key] for key in ("datetime", "start_datetime", "end_datetime") if key in asset}}
+        dates = {
+            **given,
+            **{
+                key: asset[key]
+                for key in ("datetime", "start_datetime", "end_datetime")
+                if key in asset
+            },
+        }
         name = str(asset.get("luray:file") or published_name(href))
-        yield _Found(owner, href, name, tuple(asset.get("roles") or ()), _kind(href, str(asset.get("type") or "")),
-                     _years(dates, owner))
+        yield _Found(
+            owner,
+            href,
+            name,
+            tuple(asset.get("roles") or ()),
+            _kind(href, str(asset.get("type") or "")),
+            _years(dates, owner),
+        )
 
 
 def _kind(href: str, media: str) -> str:
@@ -274,36 +341,62 @@ def _kind(href: str, media: str) -> str:
 
 def _years(dates: dict[str, Any], owner: str) -> tuple[int, int]:
     """First and last year of dates, which may lack either end."""
-    first, last = ((dates.get(key) or dates.get("datetime")) for key in ("start_datetime", "end_datetime"))
+    first, last = (
+        (dates.get(key) or dates.get("datetime")) for key in ("start_datetime", "end_datetime")
+    )
     return _year(first, 0, owner), _year(last, 9999, owner)
 
 
 def _year(moment: Any, default: int, owner: str) -> int:
     found = re.match(r"([+-]?\d{4,})(?:-|$)", str(moment)) if moment else None
     if moment and found is None:
-        raise CatalogError(f"{owner} has the date {moment!r}, expected one such as 1850-01-01T00:00:00Z; correct it")
+        raise CatalogError(
+            f"{owner} has the date {moment!r}, expected one such as 1850-01-01T00:00:00Z; correct "
+            "it"
+        )
     return int(found[1]) if found else default
 
 
 def _unknown(name: str, there: Iterable[str]) -> CatalogError:
-    return CatalogError(f"has no collection {name!r}, found {', '.join(sorted(there)) or 'none'}; correct the "
-                        "`collection` of the source")
+    return CatalogError(
+        f"has no collection {name!r}, found {', '.join(sorted(there)) or 'none'}; correct the "
+        "`collection` of the source"
+    )
 
 
-def _filter(held: list[_Found], catalog: CatalogConfig, collection: str, years: range | None) -> list[_Found]:
-    """What the run can use. Raises CatalogError, saying what each filter left out, where nothing is left."""
+def _filter(
+    held: list[_Found], catalog: CatalogConfig, collection: str, years: range | None
+) -> list[_Found]:
+    """What the run can use. Raises CatalogError, saying what each filter left out, where nothing is
+    left.
+    """
+
     def meets(found: _Found) -> bool:
         return years is None or (found.years[0] <= years[-1] and found.years[1] >= years[0])
 
     tests: list[tuple[Callable[[_Found], bool], Callable[[list[_Found]], str]]] = [
-        (meets, lambda out: f"{len(out)} hold no year of the run's {span(years or ())} (they hold "
-                            f"{', '.join(sorted({f'{f.years[0]}-{f.years[1]}' for f in out}))})"),
-        (lambda f: not catalog.role or catalog.role in f.roles,
-         lambda out: f"{len(out)} have not the role {catalog.role!r} (their roles: "
-                     f"{', '.join(sorted({r for f in out for r in f.roles})) or 'none'})"),
-        (lambda f: bool(f.kind),
-         lambda out: f"{len(out)} are no Zarr, NetCDF, GeoTIFF or references "
-                     f"({', '.join(sorted({PurePosixPath(public(f.href)).name for f in out})[:5])})")]
+        (
+            meets,
+            lambda out: (
+                f"{len(out)} hold no year of the run's {span(years or ())} (they hold "
+                f"{', '.join(sorted({f'{f.years[0]}-{f.years[1]}' for f in out}))})"
+            ),
+        ),
+        (
+            lambda f: not catalog.role or catalog.role in f.roles,
+            lambda out: (
+                f"{len(out)} have not the role {catalog.role!r} (their roles: "
+                f"{', '.join(sorted({r for f in out for r in f.roles})) or 'none'})"
+            ),
+        ),
+        (
+            lambda f: bool(f.kind),
+            lambda out: (
+                f"{len(out)} are no Zarr, NetCDF, GeoTIFF or references "
+                f"({', '.join(sorted({PurePosixPath(public(f.href)).name for f in out})[:5])})"
+            ),
+        ),
+    ]
     left, reasons = held, []
     for passes, says in tests:
         out = [found for found in left if not passes(found)]
@@ -311,9 +404,13 @@ def _filter(held: list[_Found], catalog: CatalogConfig, collection: str, years: 
         reasons += [says(out)] if out else []
     if not left:
         why = "; ".join(reasons) or "it has no items"
-        raise CatalogError(f"catalog {public(catalog.url)}: collection {collection!r} has {len(held)} assets, none "
-                           f"that the run can use: {why}; add items with `luray virtualize`, or correct `catalog.role` "
-                           "or the run's years")
+        raise CatalogError(
+            f"catalog {public(catalog.url)}: collection {collection!r} has {len(held)} assets, "
+            "none "
+            f"that the run can use: {why}; add items with `luray virtualize`, or correct "
+            "`catalog.role` "
+            "or the run's years"
+        )
     return _cheapest(left)
 
 

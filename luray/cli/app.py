@@ -32,10 +32,15 @@ from luray.stages.run_file import load_run
 from luray.storage.objects import no_room
 from luray.storage.places import PlaceError, local_place, place_of, without_secrets
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
-                  help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
-                       "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the "
-                       "run file, does what is still missing and can be repeated or interrupted at any time.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
+    "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the "
+    "run file, does what is still missing and can be repeated or interrupted at any time.",
+)
 bench = typer.Typer(no_args_is_help=True, help="Measure luray on this machine.")
 app.add_typer(bench, name="bench")
 LOG_WIDTH = 160
@@ -44,10 +49,19 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 # text and no path, which would make one slash of the two in a URL
-RunFile = Annotated[str, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", show_default=False,
-                                               help="Override a value of the run file, such as training.steps=100. "
-                                                    "May be given several times.")]
+RunFile = Annotated[
+    str, typer.Argument(metavar="RUN.toml", help="The run file; catalogs/*/run.toml are examples.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="A.B=VALUE",
+        show_default=False,
+        help="Override a value of the run file, such as training.steps=100. "
+        "May be given several times.",
+    ),
+]
 STAGES = ("build", "train", "infer", "evaluate", "plot", "publish", "run")
 """What can be submitted as a job."""
 PLAIN_SECONDS = 10.0
@@ -56,12 +70,21 @@ PLAIN_SECONDS = 10.0
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[..., None]]:
-    """A function to call with (done, total[, note]): a bar on a terminal, a line now and then in a log."""
+    """A function to call with (done, total[, note]): a bar on a terminal, a line now and then in a
+    log.
+    """
     started = time.monotonic()
     if out.is_terminal:
-        columns = (TextColumn("{task.description:<18}"), BarColumn(bar_width=30), MofNCompleteColumn(),
-                   TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-                   TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("elapsed"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         with Progress(*columns, console=out) as bars:
             tasks: dict[str, TaskID] = {}
 
@@ -80,15 +103,24 @@ def progress(what: str) -> Iterator[Callable[..., None]]:
         if now - last >= PLAIN_SECONDS or (done == total and name not in complete):
             last = now
             complete.update({name} if done == total else ())
-            left = f", about {(now - started) / done * (total - done):.0f} s left" if 0 < done < total else ""
-            out.print(f"{name}: {done}/{total}, {now - started:.0f} s{left}{note and f', {note}'}", soft_wrap=True)
+            left = (
+                f", about {(now - started) / done * (total - done):.0f} s left"
+                if 0 < done < total
+                else ""
+            )
+            out.print(
+                f"{name}: {done}/{total}, {now - started:.0f} s{left}{note and f', {note}'}",
+                soft_wrap=True,
+            )
 
     yield say
 
 
 @contextmanager
 def session(run: RunConfig) -> Iterator[None]:
-    """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least 2."""
+    """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least
+    2.
+    """
     from luray.distributed.cluster import (
         cluster,  # Ray takes seconds to import; `--help` and a bad run file do not wait for it
     )
@@ -103,9 +135,17 @@ def session(run: RunConfig) -> Iterator[None]:
 
 
 @app.command()
-def sources(file: Annotated[str | None, typer.Argument(metavar="[RUN.toml]", show_default=False, help="A run file: "
-                            "list its sources, and what is found where it says.")] = None,
-            set_: Set = None) -> None:
+def sources(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN.toml]",
+            show_default=False,
+            help="A run file: list its sources, and what is found where it says.",
+        ),
+    ] = None,
+    set_: Set = None,
+) -> None:
     """List the inputs: what each is, its DOI and licence, where to get it, and the files expected.
 
     Files are read as their publishers ship them, from a folder, a URL or a
@@ -119,40 +159,78 @@ def sources(file: Annotated[str | None, typer.Argument(metavar="[RUN.toml]", sho
 
 
 @app.command()
-def virtualize(urls: Annotated[list[str], typer.Argument(metavar="URL...", help="NetCDF and GeoTIFF files, or folders "
-                                                         "of them: local, s3://, gs:// or https://.")],
-               collection: Annotated[str, typer.Option(help="What they are: a STAC collection, such as "
-                                                            "catalogs/luh2/collection.json.")],
-               output: Annotated[str, typer.Option(help="Folder of the catalog, made or extended: local, s3:// or "
-                                                        "gs://.")],
-               format_: Annotated[str, typer.Option("--format", metavar="parquet|json",
-                                                    help="How references are written.")] = "parquet") -> None:
-    """Catalogue files where they lie in STAC, with references by which NetCDF is read chunk by chunk."""
+def virtualize(
+    urls: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="URL...",
+            help="NetCDF and GeoTIFF files, or folders of them: local, s3://, gs:// or https://.",
+        ),
+    ],
+    collection: Annotated[
+        str,
+        typer.Option(
+            help="What they are: a STAC collection, such as catalogs/luh2/collection.json."
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option(help="Folder of the catalog, made or extended: local, s3:// or gs://.")
+    ],
+    format_: Annotated[
+        str, typer.Option("--format", metavar="parquet|json", help="How references are written.")
+    ] = "parquet",
+) -> None:
+    """Catalogue files where they lie in STAC, with references by which NetCDF is read chunk by
+    chunk.
+    """
     from luray.catalog.virtual import places, virtualize
 
     with progress("virtualize") as show:
-        where = virtualize(urls, collection=collection, output=output, format=format_, progress=show)
+        where = virtualize(
+            urls, collection=collection, output=output, format=format_, progress=show
+        )
     out.print(f"STAC catalog: {where}", soft_wrap=True)
-    for line in ("in the run file:", "[catalog]", f'url = "{where}"', "[storage]",
-                 f"allow = {json.dumps(places(urls, output=output))}"):
+    for line in (
+        "in the run file:",
+        "[catalog]",
+        f'url = "{where}"',
+        "[storage]",
+        f"allow = {json.dumps(places(urls, output=output))}",
+    ):
         out.print(escape(line), soft_wrap=True)
 
 
 @app.command()
-def build(file: RunFile, set_: Set = None,
-          check: Annotated[bool, typer.Option("--check", help="Write nothing: read every value of every input once, "
-                                              "and say for each variable what was found, what was expected, and the "
-                                              "verdict. The last line begins with `verdict:`. Exit code 1 if any "
-                                              "is refused.")] = False,
-          as_json: Annotated[bool, typer.Option("--json", help="With --check: print the findings as JSON and nothing "
-                                                "else on standard output.")] = False) -> None:
+def build(
+    file: RunFile,
+    set_: Set = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Write nothing: read every value of every input once, "
+            "and say for each variable what was found, what was expected, and the "
+            "verdict. The last line begins with `verdict:`. Exit code 1 if any "
+            "is refused.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="With --check: print the findings as JSON and nothing else on standard output.",
+        ),
+    ] = False,
+) -> None:
     """Build the predictor cube from the source files, each variable on its native grid.
 
     On new files run it with --check first: it names what is wrong, in which
     file, and what to do, before anything is written.
     """
     if as_json and not check:
-        raise typer.BadParameter("goes with --check, whose findings it prints; add --check", param_hint="--json")
+        raise typer.BadParameter(
+            "goes with --check, whose findings it prints; add --check", param_hint="--json"
+        )
     run = load_run(file, set_ or ())
     with session(run):
         if check:
@@ -162,9 +240,14 @@ def build(file: RunFile, set_: Set = None,
 
 
 @app.command()
-def train(file: RunFile, set_: Set = None,
-          restart: Annotated[bool, typer.Option("--restart", help="Discard models and checkpoints of other trainings "
-                                                "first.")] = False) -> None:
+def train(
+    file: RunFile,
+    set_: Set = None,
+    restart: Annotated[
+        bool,
+        typer.Option("--restart", help="Discard models and checkpoints of other trainings first."),
+    ] = False,
+) -> None:
     """Train a U-Net for every direction of travel that the run needs.
 
     One line an epoch: loss, scores beside the null model, Figure of Merit,
@@ -176,10 +259,21 @@ def train(file: RunFile, set_: Set = None,
 
 
 @app.command()
-def infer(file: RunFile, set_: Set = None,
-          restart: Annotated[bool, typer.Option("--restart", help="Delete an earlier product first.")] = False,
-          from_year: Annotated[int | None, typer.Option(metavar="YEAR", show_default=False, help="Compute the maps of "
-                                                        "this predicted year and on again.")] = None) -> None:
+def infer(
+    file: RunFile,
+    set_: Set = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Delete an earlier product first.")
+    ] = False,
+    from_year: Annotated[
+        int | None,
+        typer.Option(
+            metavar="YEAR",
+            show_default=False,
+            help="Compute the maps of this predicted year and on again.",
+        ),
+    ] = None,
+) -> None:
     """Walk year by year, forward and backward, and write the product.
 
     Interrupted, it goes on where it was. One job at a time writes a product;
@@ -191,30 +285,66 @@ def infer(file: RunFile, set_: Set = None,
 
 
 @app.command()
-def plan(file: RunFile, set_: Set = None,
-         workers: Annotated[int | None, typer.Option(help="Workers; by default inference.workers.max of the run.",
-                                                     show_default=False)] = None,
-         device: Annotated[str, typer.Option(help="What a worker computes on: cpu, h100, a100, l4, t4, or another one "
-                                                  "of the price table.")] = "cpu",
-         rate: Annotated[float | None, typer.Option(metavar="WINDOWS_PER_SECOND", show_default=False,
-                                                    help="Of one worker, in place of what is measured or assumed of "
-                                                         "the device.")] = None,
-         prices: Annotated[str | None, typer.Option(metavar="FILE", show_default=False, help="Your own price table; "
-                                                     "luray/planning/prices.toml is one to copy.")] = None) -> None:
-    """What `infer` will take: windows, bytes, objects, memory, wall time and cost, before anything runs.
+def plan(
+    file: RunFile,
+    set_: Set = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Workers; by default inference.workers.max of the run.", show_default=False
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="What a worker computes on: cpu, h100, a100, l4, t4, or another one "
+            "of the price table."
+        ),
+    ] = "cpu",
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="WINDOWS_PER_SECOND",
+            show_default=False,
+            help="Of one worker, in place of what is measured or assumed of the device.",
+        ),
+    ] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Your own price table; luray/planning/prices.toml is one to copy.",
+        ),
+    ] = None,
+) -> None:
+    """What `infer` will take: windows, bytes, objects, memory, wall time and cost, before anything
+    runs.
 
     Needs no inputs: the land is that of the cube, or, before that is built,
     of the package global-land-mask. On cpu a forward pass is measured on
     this machine first, for 10 seconds; GPUs are reckoned from the FLOPs of a
     window. Everything that is not counted is a range.
     """
-    _plan(load_run(file, set_ or (), unset="kept"), workers=workers, device=device, rate=rate, prices=prices)
+    _plan(
+        load_run(file, set_ or (), unset="kept"),
+        workers=workers,
+        device=device,
+        rate=rate,
+        prices=prices,
+    )
 
 
 @app.command()
-def status(place: Annotated[str, typer.Argument(metavar="PRODUCT|RUN.toml",
-                                                help="A product.zarr on any store, or a run file.")],
-           set_: Set = None) -> None:
+def status(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRODUCT|RUN.toml", help="A product.zarr on any store, or a run file."
+        ),
+    ],
+    set_: Set = None,
+) -> None:
     """How far a product is: years, tiles, rate, time left; also while it is being written."""
     from luray.cli.tables import status_lines
     from luray.product.status import status_of
@@ -247,21 +377,34 @@ def run_(file: RunFile, set_: Set = None) -> None:
 
 
 @app.command()
-def submit(file: RunFile, set_: Set = None,
-           stage: Annotated[str, typer.Option(metavar="STAGE", help="build, train, infer, evaluate, plot, publish, or "
-                                              "run, which is all of them.")] = "run",
-           address: Annotated[str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard.")] =
-           "http://127.0.0.1:8265",
-           wait: Annotated[bool, typer.Option(help="Show the job's log to its end; exit code 1 if it fails.")] = True,
-           ) -> None:
-    """Run a stage on a Ray cluster, as a job: with this code, this run file and this machine asleep.
+def submit(
+    file: RunFile,
+    set_: Set = None,
+    stage: Annotated[
+        str,
+        typer.Option(
+            metavar="STAGE",
+            help="build, train, infer, evaluate, plot, publish, or run, which is all of them.",
+        ),
+    ] = "run",
+    address: Annotated[
+        str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard.")
+    ] = "http://127.0.0.1:8265",
+    wait: Annotated[
+        bool, typer.Option(help="Show the job's log to its end; exit code 1 if it fails.")
+    ] = True,
+) -> None:
+    """Run a stage on a Ray cluster, as a job: with this code, this run file and this machine
+    asleep.
 
     Nothing else has to be on the cluster but luray's dependencies. Inputs of a
     build that are given as relative paths travel with it, up to 100 MiB. A job
     that failed or was stopped goes on where it was when it is submitted again.
     """
     if stage not in STAGES:
-        raise typer.BadParameter(f"{stage!r} is no stage; expected one of {', '.join(STAGES)}", param_hint="--stage")
+        raise typer.BadParameter(
+            f"{stage!r} is no stage; expected one of {', '.join(STAGES)}", param_hint="--stage"
+        )
     os.environ["RAY_ADDRESS"] = address  # no cluster of our own, and no token of its own
     from luray.distributed.submit import follow
     from luray.stages.submit import submit
@@ -291,9 +434,17 @@ def publish(file: RunFile, set_: Set = None) -> None:
 
 
 @app.command()
-def verify(file: RunFile, set_: Set = None,
-           repair: Annotated[bool, typer.Option("--repair", help="Withdraw what is damaged, so that the next "
-                                                "`luray infer` computes it again.")] = False) -> None:
+def verify(
+    file: RunFile,
+    set_: Set = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Withdraw what is damaged, so that the next `luray infer` computes it again.",
+        ),
+    ] = False,
+) -> None:
     """Check every tile-year of the product against its receipt; exit code 1 names what is damaged."""
     run = load_run(file, set_ or ())
     from luray.stages.verify import damaged, withdraw
@@ -323,7 +474,9 @@ def demo(set_: Set = None) -> None:
 
     run = _demo_run(set_ or ())
     height, width = run.grid.shape
-    config = SandboxConfig.model_validate({"height": height, "width": width, "scenario": run.scenario_names})
+    config = SandboxConfig.model_validate(
+        {"height": height, "width": width, "scenario": run.scenario_names}
+    )
     with progress("sandbox") as show:
         world = write_sandbox(run.path("world"), config, progress=show)
     with session(run):
@@ -332,10 +485,17 @@ def demo(set_: Set = None) -> None:
 
 
 @bench.command(name="globe")
-def bench_globe(output: Annotated[str, typer.Option(help="Folder of the inputs, the cube, the product, the picture "
-                                                          "and globe.json.")] = "build/globe",
-                set_: Set = None) -> None:
-    """One year of the whole globe at 1 km on two workers: its time against bare forward passes, and its peak memory.
+def bench_globe(
+    output: Annotated[
+        str,
+        typer.Option(
+            help="Folder of the inputs, the cube, the product, the picture and globe.json."
+        ),
+    ] = "build/globe",
+    set_: Set = None,
+) -> None:
+    """One year of the whole globe at 1 km on two workers: its time against bare forward passes, and
+    its peak memory.
 
     Inputs are written first, on the land mask of the package
     global-land-mask; relief and climate zones are read from the folder that
@@ -356,7 +516,9 @@ def bench_globe(output: Annotated[str, typer.Option(help="Folder of the inputs, 
 
 
 def _stages(run: RunConfig, *, restart: bool) -> None:
-    """Every stage; `restart` discards models and a product of another run, which are refused without it."""
+    """Every stage; `restart` discards models and a product of another run, which are refused
+    without it.
+    """
     from luray.stages.evaluate import is_evaluated
     from luray.stages.infer import is_of_another_run
 
@@ -381,8 +543,11 @@ def _demo_run(overrides: Sequence[str]) -> RunConfig:
     local_place(run.output, what="the output of the demo")
     if run.output == load_run(file).output:
         return run
-    inputs = [f"sources.{number}.path={run.path('world', Path(source.path).name)}"
-              for number, source in enumerate(run.sources) if source.kind != "aggregated"]
+    inputs = [
+        f"sources.{number}.path={run.path('world', Path(source.path).name)}"
+        for number, source in enumerate(run.sources)
+        if source.kind != "aggregated"
+    ]
     return load_run(file, [*inputs, *overrides])
 
 
@@ -396,15 +561,24 @@ def _sources(run: RunConfig | None) -> None:
         from luray.sources.check import files_of
         from luray.stages.build import opened_sources
 
-        listed = [Listed(one.name, about_of(one.config), one.where,
-                         files_of(one.source) if one.source else "", one.fault)
-                  for one in opened_sources(run)]
+        listed = [
+            Listed(
+                one.name,
+                about_of(one.config),
+                one.where,
+                files_of(one.source) if one.source else "",
+                one.fault,
+            )
+            for one in opened_sources(run)
+        ]
     _show(sources_table(listed), sources_lines(listed))
     if any(one.refused for one in listed):
         raise typer.Exit(1)
 
 
-def _plan(run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: str | None) -> None:
+def _plan(
+    run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: str | None
+) -> None:
     from luray.cli.sizing import inference_lines, inference_table
     from luray.planning.prices import PRICES
     from luray.stages.plan import plan_of
@@ -461,25 +635,43 @@ def _train(run: RunConfig, *, restart: bool) -> None:
 
     recipe, headed = run.training, set[Direction]()
     with progress("train") as show:
+
         def report(news: News) -> None:
             left = (recipe.steps - news.step) * recipe.batch / news.metrics["samples_per_second"]
             if news.epoch:
                 if news.direction not in headed:
                     out.print(f"{news.direction} model\n{training_head()}", soft_wrap=True)
                 headed.add(news.direction)
-                out.print(training_line(news.metrics, news.held_out, epoch=news.epoch, step=news.step,
-                                        seconds_left=left), soft_wrap=True)
-            show(news.step, recipe.steps, f"loss {news.metrics['loss']:.4f}", name=f"train {news.direction}")
+                out.print(
+                    training_line(
+                        news.metrics,
+                        news.held_out,
+                        epoch=news.epoch,
+                        step=news.step,
+                        seconds_left=left,
+                    ),
+                    soft_wrap=True,
+                )
+            show(
+                news.step,
+                recipe.steps,
+                f"loss {news.metrics['loss']:.4f}",
+                name=f"train {news.direction}",
+            )
 
         trained = run_train(run, restart=restart, report=report)
     for direction in run.directions:
         earlier = "" if direction in trained else " (trained earlier)"
         out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")
         card = read_card(run.model_folder(direction))
-        for point, scored in (card.training["validation"].items() if card else ()):
-            out.print(f"  {point} on held-out cells, one year: accuracy {scored['accuracy']:.4f} (persistence "
-                      f"{scored['persistence']:.4f}), Figure of Merit {scored['figure_of_merit']:.3f}, change "
-                      f"predicted / observed {scored['predicted_over_observed']:.2f}")
+        for point, scored in card.training["validation"].items() if card else ():
+            out.print(
+                f"  {point} on held-out cells, one year: accuracy {scored['accuracy']:.4f} "
+                "(persistence "
+                f"{scored['persistence']:.4f}), Figure of Merit {scored['figure_of_merit']:.3f}, "
+                "change "
+                f"predicted / observed {scored['predicted_over_observed']:.2f}"
+            )
 
 
 def _infer(run: RunConfig, *, restart: bool, from_year: int | None = None) -> None:
@@ -488,8 +680,11 @@ def _infer(run: RunConfig, *, restart: bool, from_year: int | None = None) -> No
     with progress("infer") as show:
         missed = run_infer(run, restart=restart, from_year=from_year, report=show)
     if missed.blocks:
-        out.print(f"demand: in {missed.blocks} coarse cell-years the scenario asks for more than can change: "
-                  f"{missed.cut + missed.missed} fine cells short")
+        out.print(
+            f"demand: in {missed.blocks} coarse cell-years the scenario asks for more than can "
+            "change: "
+            f"{missed.cut + missed.missed} fine cells short"
+        )
     out.print(f"product: {run.product}, {run.inference.years[0]}-{run.inference.years[1]}")
 
 
@@ -517,30 +712,52 @@ def _publish(run: RunConfig) -> None:
 
 
 def _summary(run: RunConfig, world: Path, seconds: float) -> None:
-    table = Table(title=f"{run.title}, in {seconds // 60:.0f} min {seconds % 60:.0f} s", title_justify="left",
-                  show_header=False, box=None, padding=(0, 2, 0, 0))
-    for what, where in (("inputs", str(world)), ("predictor cube", run.cube), ("models", run.path("model")),
-                        ("product", run.product), ("report", run.path("report")), ("pictures", run.path("pictures")),
-                        ("STAC catalog", run.path("stac", "catalog.json"))):
+    table = Table(
+        title=f"{run.title}, in {seconds // 60:.0f} min {seconds % 60:.0f} s",
+        title_justify="left",
+        show_header=False,
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    for what, where in (
+        ("inputs", str(world)),
+        ("predictor cube", run.cube),
+        ("models", run.path("model")),
+        ("product", run.product),
+        ("report", run.path("report")),
+        ("pictures", run.path("pictures")),
+        ("STAC catalog", run.path("stac", "catalog.json")),
+    ):
         table.add_row(what, where)
     out.print()
     out.print(table)
-    out.print(f"look at {run.path('pictures', 'overview.png')}, or in Python: xarray.open_zarr({run.product!r})")
+    out.print(
+        f"look at {run.path('pictures', 'overview.png')}, or in Python: "
+        f"xarray.open_zarr({run.product!r})"
+    )
 
 
 def main(*verb: str) -> None:
-    """Entry point, of one verb or all: an error of the user is one message on stderr and exit code 1, no traceback."""
+    """Entry point, of one verb or all: an error of the user is one message on stderr and exit code
+    1, no traceback.
+    """
     for stream in (sys.stdout, sys.stderr):
-        # a degree sign or a title with an umlaut must not end a command where the terminal has no letter for it
+        # a degree sign or a title with an umlaut must not end a command where the terminal has no
+        # letter for it
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs, with a traceback, what it raises as well
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("gcsfs").setLevel(
+        logging.CRITICAL
+    )  # it logs, with a traceback, what it raises as well
     try:
         app([*verb, *sys.argv[1:]])
     except (ValueError, OSError, RuntimeError) as error:
-        said = no_room(error, place="the output of the run, or the folder for temporary files") or error
+        said = (
+            no_room(error, place="the output of the run, or the folder for temporary files")
+            or error
+        )
         err.print(f"[bold red]error[/]: {escape(without_secrets(str(said)))}", soft_wrap=True)
         sys.exit(1)
-
-

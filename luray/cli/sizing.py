@@ -8,7 +8,12 @@ from rich.table import Table
 from luray.cli.tables import QUIET, size
 from luray.planning.inference import InferencePlan, Range
 
-DURATIONS = ((2 * 86400.0, 86400.0, "days"), (2 * 3600.0, 3600.0, "h"), (120.0, 60.0, "min"), (0.0, 1.0, "s"))
+DURATIONS = (
+    (2 * 86400.0, 86400.0, "days"),
+    (2 * 3600.0, 3600.0, "h"),
+    (120.0, 60.0, "min"),
+    (0.0, 1.0, "s"),
+)
 """From how many seconds on a duration is said in a unit, and its seconds."""
 
 
@@ -16,21 +21,44 @@ def inference_rows(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     """What, how much, and what it rests on."""
     tiling, span = plan.tiling, plan.product.span
     names = plan.product.scenarios or (plan.product.scenario,)
-    yield "inference", f"{plan.title}: {', '.join(names)}", (
-        "an estimate, of inference alone")
-    yield "windows", f"{plan.windows:,} a year in {len(plan.loads)} of {sum(1 for _ in tiling.tiles())} tiles", (
-        f"{tiling.window} cells at a stride of {tiling.stride}; {plan.seen}")
+    yield "inference", f"{plan.title}: {', '.join(names)}", ("an estimate, of inference alone")
+    yield (
+        "windows",
+        f"{plan.windows:,} a year in {len(plan.loads)} of {sum(1 for _ in tiling.tiles())} tiles",
+        (f"{tiling.window} cells at a stride of {tiling.stride}; {plan.seen}"),
+    )
     yield "years", _years(plan), f"{plan.windows * plan.steps:,} windows in all"
-    yield "tile-years", f"{plan.written:,} written, {plan.predictions:,} predicted", (
-        f"{len(span.copied) * len(plan.loads) * len(plan.product.lanes):,} copied from observed maps")
-    yield "bytes in", _range(plan.bytes_in, size), (
-        f"decoded; {size(plan.cube_bytes)} in the cube; static inputs of a tile are read "
-        f"{_range(plan.reads * (1 / len(plan.loads)), '{:.3g}'.format)} times")
-    yield "bytes out", f"{size(plan.bytes_out)}, compressed {_range(plan.stored, size)}", (
-        "at the ratios of earlier products")
-    yield "objects", f"{plan.objects:,}", f"{plan.shards:,} shards, {plan.written:,} receipts, and metadata"
-    yield "memory a worker", f"about {size(sum(plan.memory.values()))}", (
-        ", ".join(f"{what} {size(n)}" for what, n in plan.memory.items()))
+    yield (
+        "tile-years",
+        f"{plan.written:,} written, {plan.predictions:,} predicted",
+        (
+            f"{len(span.copied) * len(plan.loads) * len(plan.product.lanes):,} copied from "
+            "observed maps"
+        ),
+    )
+    yield (
+        "bytes in",
+        _range(plan.bytes_in, size),
+        (
+            f"decoded; {size(plan.cube_bytes)} in the cube; static inputs of a tile are read "
+            f"{_range(plan.reads * (1 / len(plan.loads)), '{:.3g}'.format)} times"
+        ),
+    )
+    yield (
+        "bytes out",
+        f"{size(plan.bytes_out)}, compressed {_range(plan.stored, size)}",
+        ("at the ratios of earlier products"),
+    )
+    yield (
+        "objects",
+        f"{plan.objects:,}",
+        f"{plan.shards:,} shards, {plan.written:,} receipts, and metadata",
+    )
+    yield (
+        "memory a worker",
+        f"about {size(sum(plan.memory.values()))}",
+        (", ".join(f"{what} {size(n)}" for what, n in plan.memory.items())),
+    )
     fastest = Range(1 / plan.rate.window.high, 1 / plan.rate.window.low)
     yield "rate of a worker", f"{_range(fastest, '{:.3g}'.format)} windows/s", plan.rate.source
     yield from _times(plan)
@@ -40,24 +68,52 @@ def _times(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     """Rows of time and cost."""
     longest = max(len(course.years) - 1 for course in plan.courses)
     low, high = plan.device.dollars
-    yield "critical path", _durations(plan.critical), (
-        f"a tile of {max(load.windows for load in plan.loads)} windows, {longest} of the "
-        f"{len(plan.product.span.years)} years in turn; the driver takes {_duration(plan.driver)}")
-    yield "work", _durations(plan.work), "of one worker: " + ", ".join(
-        f"{what} {part.low / plan.work.low:.0%}" for what, part in plan.parts.items())
-    yield "wall time", _durations(plan.wall), (
-        f"{plan.workers:,} workers {f'of {plan.threads} threads' if plan.on_cpu else 'with a GPU each'}; more than "
-        f"{plan.most_workers:,} would not shorten it")
+    yield (
+        "critical path",
+        _durations(plan.critical),
+        (
+            f"a tile of {max(load.windows for load in plan.loads)} windows, {longest} of the "
+            f"{len(plan.product.span.years)} years in turn; the driver takes "
+            f"{_duration(plan.driver)}"
+        ),
+    )
+    yield (
+        "work",
+        _durations(plan.work),
+        "of one worker: "
+        + ", ".join(f"{what} {part.low / plan.work.low:.0%}" for what, part in plan.parts.items()),
+    )
+    yield (
+        "wall time",
+        _durations(plan.wall),
+        (
+            f"{plan.workers:,} workers "
+            f"{f'of {plan.threads} threads' if plan.on_cpu else 'with a GPU each'}; more than "
+            f"{plan.most_workers:,} would not shorten it"
+        ),
+    )
     requests = _range(plan.request_dollars, _dollars)
-    yield "cost", f"{_range(plan.compute_dollars, _dollars)} and {requests} of requests", (
-        f"{'a thread' if plan.on_cpu else 'a GPU'} at ${low:g} (spot) to ${high:g} (on demand) an hour, approximate, "
-        f"{plan.as_of}")
-    yield "storage", f"{_range(plan.month_dollars, _dollars)} a month", "for the product on an object store"
+    yield (
+        "cost",
+        f"{_range(plan.compute_dollars, _dollars)} and {requests} of requests",
+        (
+            f"{'a thread' if plan.on_cpu else 'a GPU'} at ${low:g} (spot) to ${high:g} (on demand) "
+            "an hour, approximate, "
+            f"{plan.as_of}"
+        ),
+    )
+    yield (
+        "storage",
+        f"{_range(plan.month_dollars, _dollars)} a month",
+        "for the product on an object store",
+    )
 
 
 def inference_lines(plan: InferencePlan) -> str:
     """A line a row."""
-    return "\n".join(f"{what + ':':<18}{value} ({note})" for what, value, note in inference_rows(plan))
+    return "\n".join(
+        f"{what + ':':<18}{value} ({note})" for what, value, note in inference_rows(plan)
+    )
 
 
 def inference_table(plan: InferencePlan) -> Table:
@@ -76,9 +132,15 @@ def _years(plan: InferencePlan) -> str:
     span, scenarios = plan.product.span, len(plan.product.scenarios)
     said = [f"{len(span.copied)} copied"]
     for direction, years in span.chains.items():
-        shared = ("once for all" if direction == "backward" else f"in each of {scenarios}") if scenarios > 1 else ""
+        shared = (
+            ("once for all" if direction == "backward" else f"in each of {scenarios}")
+            if scenarios > 1
+            else ""
+        )
         what = "hindcast" if direction == "backward" else "forecast"
-        said.append(" ".join(filter(None, (f"{len(years) - 1} {what}", shared and f"{shared} scenarios"))))
+        said.append(
+            " ".join(filter(None, (f"{len(years) - 1} {what}", shared and f"{shared} scenarios")))
+        )
     members = f", of {plan.product.members} members" if plan.product.members else ""
     return f"{len(span.years)}: {', '.join(said)}{members}"
 
@@ -97,7 +159,9 @@ def _durations(value: Range) -> str:
 
 
 def _duration(seconds: float, *, unit_of: float = 0.0) -> str:
-    length, unit = next((length, unit) for least, length, unit in DURATIONS if (unit_of or seconds) >= least)
+    length, unit = next(
+        (length, unit) for least, length, unit in DURATIONS if (unit_of or seconds) >= least
+    )
     return f"{_rounded(seconds / length)} {unit}"
 
 

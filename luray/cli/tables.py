@@ -1,7 +1,8 @@
-"""Tables of the command line: the sources that luray knows or a run names, and the verdict on the inputs of a run.
+"""Tables of the command line: the sources that luray knows or a run names, and the verdict on the
+inputs of a run.
 
-Each comes as a rich table for a terminal and as plain lines, never wrapped, for a pipe or a log. That of a training
-grows by a line an epoch and is plain in both.
+Each comes as a rich table for a terminal and as plain lines, never wrapped, for a pipe or a log.
+That of a training grows by a line an epoch and is plain in both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,7 +33,9 @@ WIDEST = 170
 
 @dataclass(frozen=True)
 class Listed:
-    """A source in the list: its name in the run or its kind, its description, and in a run where it is and what is."""
+    """A source in the list: its name in the run or its kind, its description, and in a run where it
+    is and what is.
+    """
 
     name: str
     about: About
@@ -42,14 +45,24 @@ class Listed:
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Label and value of each thing that is known, in order."""
-        facts = (("what", self.about.title), ("doi", self.about.doi), ("licence", self.about.licence),
-                 ("get it", self.about.url), ("files", "\n".join(self.about.files)), ("they hold", self.about.values),
-                 ("looked in", self.where), ("found", self.found), ("refused", self.refused))
+        facts = (
+            ("what", self.about.title),
+            ("doi", self.about.doi),
+            ("licence", self.about.licence),
+            ("get it", self.about.url),
+            ("files", "\n".join(self.about.files)),
+            ("they hold", self.about.values),
+            ("looked in", self.where),
+            ("found", self.found),
+            ("refused", self.refused),
+        )
         return ((label, value) for label, value in facts if value)
 
 
 def sources_table(sources: Iterable[Listed]) -> Table:
-    """The sources, one block each: what it is, DOI, licence, where to get it, the files, and what was found."""
+    """The sources, one block each: what it is, DOI, licence, where to get it, the files, and what
+    was found.
+    """
     table = Table(box=box.SIMPLE_HEAD, show_lines=False, pad_edge=False)
     table.add_column("source", style="bold", no_wrap=True)
     table.add_column("", style=QUIET, no_wrap=True)
@@ -66,7 +79,10 @@ def sources_lines(sources: Iterable[Listed]) -> str:
     """The same as plain text: the name, then a line a fact."""
     blocks = []
     for source in sources:
-        facts = [f"  {label:<10}{value.replace(chr(10), chr(10) + ' ' * 12)}" for label, value in source.facts()]
+        facts = [
+            f"  {label:<10}{value.replace(chr(10), chr(10) + ' ' * 12)}"
+            for label, value in source.facts()
+        ]
         blocks.append("\n".join([source.name, *facts]))
     return "\n\n".join(blocks)
 
@@ -82,20 +98,37 @@ def plan_table(plan: BuildPlan) -> Group:
     """What a build reads and writes, source by source, and what it needs."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style=QUIET)
     for head in ("group", "stored", "files", "to read", "to write", "shards"):
-        table.add_column(head, justify="left" if head in ("group", "stored") else "right", no_wrap=True)
+        table.add_column(
+            head, justify="left" if head in ("group", "stored") else "right", no_wrap=True
+        )
     found = costs(plan)
     for cost in found:
         years = f"{cost.years} years of " if cost.years else ""
         variables = f"{cost.variables} variables, " if cost.variables > 1 else ""
-        table.add_row(cost.group, f"{variables}{years}{cost.grid.n_lat} x {cost.grid.n_lon} at {cost.grid.step:.4g}°",
-                      str(cost.files), size(cost.read_bytes), size(cost.write_bytes), str(cost.shards))
-    read, write = (sum(getattr(cost, key) for cost in found) for key in ("read_bytes", "write_bytes"))
-    return Group(table, Text(f"in all: at most {size(read)} to read, {size(write)} to write before compression, "
-                             f"{objects(plan)} objects, {size(worker_memory(plan))} of memory a worker"))
+        table.add_row(
+            cost.group,
+            f"{variables}{years}{cost.grid.n_lat} x {cost.grid.n_lon} at {cost.grid.step:.4g}°",
+            str(cost.files),
+            size(cost.read_bytes),
+            size(cost.write_bytes),
+            str(cost.shards),
+        )
+    read, write = (
+        sum(getattr(cost, key) for cost in found) for key in ("read_bytes", "write_bytes")
+    )
+    return Group(
+        table,
+        Text(
+            f"in all: at most {size(read)} to read, {size(write)} to write before compression, "
+            f"{objects(plan)} objects, {size(worker_memory(plan))} of memory a worker"
+        ),
+    )
 
 
 def check_table(report: CheckReport, *, width: int) -> Group:
-    """Every source with a row a variable, in `width` columns: found, expected, verdict, and the rules below it."""
+    """Every source with a row a variable, in `width` columns: found, expected, verdict, and the
+    rules below it.
+    """
     covers = any(row.covers for row in report.rows)
     heads = [head for head in HEADS if head != COVERS or covers]
     shares = (SHARE, SHARE) if covers else (SHARE,)
@@ -136,11 +169,17 @@ def check_lines(report: CheckReport) -> str:
     """The same as plain text, the verdict first: a line a variable, below the lines of its source."""
     lines = []
     for source in report.sources:
-        lines += [f"{source.name}: {source.found}", f"{source.name}: expected {source.expected}",
-                  *(f"{source.name}: rule: {rule}" for rule in source.rules)]
-        lines += [f"  {'refused' if row.refused else row.verdict}: {row.source}.{row.variable}: found "
-                  f"{row.stored or '-'}; values {row.values or '-'}, missing {row.missing or '-'}"
-                  f"{row.covers and f', covers {row.covers}'}; expected {row.expected}" for row in source.rows]
+        lines += [
+            f"{source.name}: {source.found}",
+            f"{source.name}: expected {source.expected}",
+            *(f"{source.name}: rule: {rule}" for rule in source.rules),
+        ]
+        lines += [
+            f"  {'refused' if row.refused else row.verdict}: {row.source}.{row.variable}: found "
+            f"{row.stored or '-'}; values {row.values or '-'}, missing {row.missing or '-'}"
+            f"{row.covers and f', covers {row.covers}'}; expected {row.expected}"
+            for row in source.rows
+        ]
     return "\n".join(lines)
 
 
@@ -157,11 +196,28 @@ def refusals_of(report: CheckReport) -> Iterator[tuple[str, str]]:
     return ((source.name, message) for source in report.sources for message in source.refusals)
 
 
-TRAINING_COLUMNS = (("epoch", 5), ("step", 6), ("loss", 7), ("on land", 8), ("on change", 10), ("accuracy", 10),
-                    ("null", 7), ("FoM", 6), ("pred/obs", 9), ("held out", 10), ("null", 7), ("FoM", 6),
-                    ("pred/obs", 9), ("rate", 9), ("samples/s", 10), ("left", 9))
-"""Columns of a training and their widths: null is the accuracy of persistence, FoM the Figure of Merit, pred/obs
-predicted over observed change; first on the batches of the epoch, their priors corrupted, then on held-out blocks."""
+TRAINING_COLUMNS = (
+    ("epoch", 5),
+    ("step", 6),
+    ("loss", 7),
+    ("on land", 8),
+    ("on change", 10),
+    ("accuracy", 10),
+    ("null", 7),
+    ("FoM", 6),
+    ("pred/obs", 9),
+    ("held out", 10),
+    ("null", 7),
+    ("FoM", 6),
+    ("pred/obs", 9),
+    ("rate", 9),
+    ("samples/s", 10),
+    ("left", 9),
+)
+"""Columns of a training and their widths: null is the accuracy of persistence, FoM the Figure of
+Merit, pred/obs predicted over observed change; first on the batches of the epoch, their priors
+corrupted, then on held-out blocks.
+"""
 
 
 def training_head() -> str:
@@ -169,36 +225,76 @@ def training_head() -> str:
     return "".join(f"{name:>{width}}" for name, width in TRAINING_COLUMNS)
 
 
-def training_line(metrics: Mapping[str, float], held_out: Mapping[str, float], *, epoch: int, step: int,
-                  seconds_left: float) -> str:
+def training_line(
+    metrics: Mapping[str, float],
+    held_out: Mapping[str, float],
+    *,
+    epoch: int,
+    step: int,
+    seconds_left: float,
+) -> str:
     """One epoch of a training; columns without a value have a dash."""
     scores = {"accuracy": 4, "persistence": 4, "figure_of_merit": 3, "predicted_over_observed": 2}
-    texts = [str(epoch), str(step), *(f"{metrics[name]:.4f}" for name in ("loss", "loss_land", "loss_changed"))]
+    texts = [
+        str(epoch),
+        str(step),
+        *(f"{metrics[name]:.4f}" for name in ("loss", "loss_land", "loss_changed")),
+    ]
     for found in (metrics, held_out):
         texts += [f"{found[name]:.{places}f}" if found else "-" for name, places in scores.items()]
     minutes, seconds = divmod(round(seconds_left), 60)
-    texts += [f"{metrics['learning_rate']:.5f}", f"{metrics['samples_per_second']:.1f}", f"{minutes}:{seconds:02d}"]
-    return "".join(f"{text:>{width}}" for text, (_, width) in zip(texts, TRAINING_COLUMNS, strict=True))
+    texts += [
+        f"{metrics['learning_rate']:.5f}",
+        f"{metrics['samples_per_second']:.1f}",
+        f"{minutes}:{seconds:02d}",
+    ]
+    return "".join(
+        f"{text:>{width}}" for text, (_, width) in zip(texts, TRAINING_COLUMNS, strict=True)
+    )
 
 
 def status_lines(status: Status) -> list[str]:
     """How far a product is, in a few lines."""
     done, complete = sum(status.done.values()), status.complete
-    lines = [status.title, f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} years "
-                           f"whole: {spans(complete) or 'none'}"]
+    lines = [
+        status.title,
+        f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} years "
+        f"whole: {spans(complete) or 'none'}",
+    ]
     begun = [year for year in status.years if 0 < status.done[year] < status.each]
     if status.several.lead:
         names, members = status.several.scenarios, status.several.members
-        lines.append("  of " + " and ".join(filter(None, (f"scenarios {', '.join(names)}" if names else "",
-                                                          f"{members} members" if members else ""))))
+        lines.append(
+            "  of "
+            + " and ".join(
+                filter(
+                    None,
+                    (
+                        f"scenarios {', '.join(names)}" if names else "",
+                        f"{members} members" if members else "",
+                    ),
+                )
+            )
+        )
     if begun:
-        lines.append("  begun: " + ", ".join(f"{year} ({status.done[year]}/{status.each})" for year in begun[:8])
-                     + (" ..." if len(begun) > 8 else ""))
+        lines.append(
+            "  begun: "
+            + ", ".join(f"{year} ({status.done[year]}/{status.each})" for year in begun[:8])
+            + (" ..." if len(begun) > 8 else "")
+        )
     if status.finished:
         return [*lines, "  finished"]
     rate = status.rate()
-    pace = f"{rate:.2f} tile-years/s, {_duration((status.total - done) / rate)} left" if rate else "none done lately"
-    return [*lines, f"  {f'being written by {status.holder}' if status.holder else 'nobody is writing it'}; {pace}"]
+    pace = (
+        f"{rate:.2f} tile-years/s, {_duration((status.total - done) / rate)} left"
+        if rate
+        else "none done lately"
+    )
+    return [
+        *lines,
+        f"  {f'being written by {status.holder}' if status.holder else 'nobody is writing it'}; "
+        f"{pace}",
+    ]
 
 
 def spans(years: Sequence[int]) -> str:

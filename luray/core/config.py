@@ -5,7 +5,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 LeaveOut = Literal["nothing", "base maps"]
-"""Transitions that are left out: none, or those into and out of maps that their source declares of another kind."""
+"""Transitions that are left out: none, or those into and out of maps that their source declares of
+another kind.
+"""
 
 
 class Config(BaseModel):
@@ -15,11 +17,15 @@ class Config(BaseModel):
 
 
 Device = Literal["auto", "cpu", "gpu"]
-"""Where a model runs: on GPUs if the cluster has any, on none, or on GPUs that an autoscaler may bring."""
+"""Where a model runs: on GPUs if the cluster has any, on none, or on GPUs that an autoscaler may
+bring.
+"""
 
 
 class Workers(Config):
-    """How many workers: between `min` and `max`, as the cluster has room; in a run file, one number or both."""
+    """How many workers: between `min` and `max`, as the cluster has room; in a run file, one number
+    or both.
+    """
 
     min: int
     max: int

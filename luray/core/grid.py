@@ -1,7 +1,7 @@
 """Regular longitude-latitude grids, north first.
 
-A grid is four numbers and a shape; cell (0, 0) is the north-west corner. Everything that knows about wrapping, areas or
-cell centres is here.
+A grid is four numbers and a shape; cell (0, 0) is the north-west corner. Everything that knows
+about wrapping, areas or cell centres is here.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,9 @@ ALIGNMENT = 0.02
 
 @dataclass(frozen=True)
 class Grid:
-    """A regular grid: `north` and `west` are the outer edges in degrees, `step` the cell size, shape (n_lat, n_lon)."""
+    """A regular grid: `north` and `west` are the outer edges in degrees, `step` the cell size,
+    shape (n_lat, n_lon).
+    """
 
     north: float
     west: float
@@ -31,12 +33,20 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.step <= 0 or self.n_lat < 1 or self.n_lon < 1:
-            raise ValueError(f"grid step {self.step} and shape {self.n_lat} x {self.n_lon} must be positive")
+            raise ValueError(
+                f"grid step {self.step} and shape {self.n_lat} x {self.n_lon} must be positive"
+            )
         if self.north > 90 + self.step * ALIGNMENT or self.south < -90 - self.step * ALIGNMENT:
-            raise ValueError(f"grid spans latitudes {self.south:.4f}..{self.north:.4f}, expected within -90..90; "
-                             "give the outer edges, not cell centres")
+            raise ValueError(
+                f"grid spans latitudes {self.south:.4f}..{self.north:.4f}, expected within "
+                "-90..90; "
+                "give the outer edges, not cell centres"
+            )
         if self.n_lon * self.step > 360 + self.step * ALIGNMENT:
-            raise ValueError(f"grid spans {self.n_lon * self.step:.4f} degrees of longitude, expected at most 360")
+            raise ValueError(
+                f"grid spans {self.n_lon * self.step:.4f} degrees of longitude, expected at most "
+                "360"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,7 +65,9 @@ class Grid:
 
     @property
     def periodic(self) -> bool:
-        """True when the grid spans the globe in longitude, so that the first and last columns are neighbours."""
+        """True when the grid spans the globe in longitude, so that the first and last columns are
+        neighbours.
+        """
         return abs(self.n_lon * self.step - 360) < self.step * ALIGNMENT
 
     @cached_property
@@ -70,7 +82,8 @@ class Grid:
 
     @cached_property
     def cell_area(self) -> F64:
-        """Cell area in m2, shape (n_lat,); times n_lon it sums to the Earth's surface on a global grid.
+        """Cell area in m2, shape (n_lat,); times n_lon it sums to the Earth's surface on a global
+        grid.
 
         Exact on the sphere: R^2 * dlon * (sin(north edge) - sin(south edge)).
         """
@@ -79,18 +92,24 @@ class Grid:
         return area
 
     def offset_of(self, other: "Grid") -> tuple[int, int]:
-        """Row and column in this grid of the north-west cell of `other`, which must lie on the same lattice.
+        """Row and column in this grid of the north-west cell of `other`, which must lie on the same
+        lattice.
 
-        Raises ValueError for another cell size or a shift that is no whole number of cells (such as half a cell).
+        Raises ValueError for another cell size or a shift that is no whole number of cells (such as
+        half a cell).
         """
         if abs(other.step - self.step) * max(other.shape) > ALIGNMENT * self.step:
-            raise ValueError(f"cell size {other.step:.8f} differs from the run grid's {self.step:.8f}; "
-                             "set grid.step to the file's or resample the file")
+            raise ValueError(
+                f"cell size {other.step:.8f} differs from the run grid's {self.step:.8f}; "
+                "set grid.step to the file's or resample the file"
+            )
         row = (self.north - other.north) / self.step
         col = (other.west - self.west) / self.step
         shift = max(abs(row - round(row)), abs(col - round(col)))
         if shift > ALIGNMENT:
-            raise ValueError(f"cells are shifted by {shift:.3f} of a cell against the run grid (expected 0): "
-                             f"north-west corner {other.north:.5f}, {other.west:.5f} against {self.north:.5f}, "
-                             f"{self.west:.5f}; correct the georeference or the [grid] of the run file")
+            raise ValueError(
+                f"cells are shifted by {shift:.3f} of a cell against the run grid (expected 0): "
+                f"north-west corner {other.north:.5f}, {other.west:.5f} against {self.north:.5f}, "
+                f"{self.west:.5f}; correct the georeference or the [grid] of the run file"
+            )
         return round(row), round(col)

@@ -1,7 +1,8 @@
 """Land-use classes, variables and the base of every configuration.
 
-A *legend* maps the codes of a published map to the class indices 0..K-1 that the model sees. Class maps in memory are
-uint8 class indices, shape (lat, lon), with `OUTSIDE` where there is no land to classify (ocean, no data).
+A *legend* maps the codes of a published map to the class indices 0..K-1 that the model sees. Class
+maps in memory are uint8 class indices, shape (lat, lon), with `OUTSIDE` where there is no land to
+classify (ocean, no data).
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ OUTSIDE = 255
 """Class index of a cell that is no land: ocean, no data, or beyond the grid."""
 NO_CODE = 253
 """What a number that is no code of a legend is looked up as."""
+
 
 @dataclass(frozen=True)
 class LandClass:
@@ -73,24 +75,29 @@ class Legend:
     def encode(self, codes: NDArray[Any], *, where: str = "map") -> U8:
         """Class indices of published codes, same shape; ocean and no data become `OUTSIDE`.
 
-        Raises ValueError naming `where`, the unknown codes and their cell counts: a code outside the legend is never
-        taken for ocean.
+        Raises ValueError naming `where`, the unknown codes and their cell counts: a code outside
+        the legend is never taken for ocean.
         """
         if codes.dtype != np.uint8:
             with np.errstate(invalid="ignore"):
                 exact = codes.astype(np.uint8)
             if not np.array_equal(exact, codes):
                 wrong = codes[exact != codes]
-                raise ValueError(f"{where}: {wrong.size} values are no class codes (first {wrong.flat[0]}); legend "
-                                 f"{self.name} has {self.known()}")
+                raise ValueError(
+                    f"{where}: {wrong.size} values are no class codes (first {wrong.flat[0]}); "
+                    "legend "
+                    f"{self.name} has {self.known()}"
+                )
             codes = exact
         classes: U8 = self._lookup[codes]
         wrong = classes == NO_CODE
         if wrong.any():
             unknown, counts = np.unique(codes[wrong], return_counts=True)
             found = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))
-            raise ValueError(f"{where}: {found} not in legend {self.name}, expected {self.known()}; "
-                             "correct the file or add the code to the legend's crosswalk")
+            raise ValueError(
+                f"{where}: {found} not in legend {self.name}, expected {self.known()}; "
+                "correct the file or add the code to the legend's crosswalk"
+            )
         return classes
 
     def decode(self, indices: U8) -> U8:
@@ -123,6 +130,6 @@ HILDA = Legend(
     aliases={23: 22, 24: 22, 40: 44, 41: 44, 42: 44, 43: 44, 45: 44},
     water=77,
 )
-"""HILDA+ land use, doi:10.1594/PANGAEA.974335; crop sub-classes 23-24 and forest sub-classes 40-45 merged."""
-
-
+"""HILDA+ land use, doi:10.1594/PANGAEA.974335; crop sub-classes 23-24 and forest sub-classes 40-45
+merged.
+"""

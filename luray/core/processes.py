@@ -1,4 +1,6 @@
-"""Environment variables that decide how fast processes compute; both libraries read them once, when they start."""
+"""Environment variables that decide how fast processes compute; both libraries read them once, when
+they start.
+"""
 
 import os
 
@@ -9,8 +11,8 @@ MALLOC = {
 }
 """Make glibc keep the memory of one batch for the next.
 
-By default it returns the memory to the system and faults it in again, in every thread but the first whatever the
-thresholds. A forward pass on the CPU then takes 1.6 times as long.
+By default it returns the memory to the system and faults it in again, in every thread but the first
+whatever the thresholds. A forward pass on the CPU then takes 1.6 times as long.
 """
 
 WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -23,18 +25,23 @@ By default they spin, and beside any other busy process training falls to a frac
 def use_passive_waiting() -> None:
     """Set `WAIT_POLICY` in this process and those it starts; a value of the user's own wins.
 
-    OpenMP reads it when torch is imported, so `luray/__init__.py` calls this before anything else is imported.
+    OpenMP reads it when torch is imported, so `luray/__init__.py` calls this before anything else
+    is imported.
     """
     for name, value in WAIT_POLICY.items():
         os.environ.setdefault(name, value)
 
 
 def worker_environment() -> dict[str, str]:
-    """Return the variables that computing processes must find when they start; those already set here win."""
+    """Return the variables that computing processes must find when they start; those already set
+    here win.
+    """
     wanted = {**MALLOC, **WAIT_POLICY}
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
 def keep_memory() -> None:
-    """Make processes that are started from now on keep the memory of a batch, unless the environment says otherwise."""
+    """Make processes that are started from now on keep the memory of a batch, unless the
+    environment says otherwise.
+    """
     os.environ.update(worker_environment())

@@ -31,12 +31,18 @@ class Draws(NamedTuple):
     @property
     def key(self) -> U64:
         """Key of the generator, shape (2,)."""
-        return np.frombuffer(hashlib.sha256(json.dumps(self).encode()).digest()[:16], "<u8").astype(np.uint64)
+        return np.frombuffer(hashlib.sha256(json.dumps(self).encode()).digest()[:16], "<u8").astype(
+            np.uint64
+        )
 
     def rows(self, n_classes: int, *, year: int, box: Box) -> Iterator[U32]:
-        """For each row of a box on the run grid, a whole number below 2^32 a cell and class, (C, whole blocks >= K)."""
+        """For each row of a box on the run grid, a whole number below 2^32 a cell and class, (C,
+        whole blocks >= K).
+        """
         blocks = -(-n_classes // BLOCK)
-        generator = np.random.Philox(key=self.key, counter=np.array([box.col * blocks, box.row, year, 0], np.uint64))
+        generator = np.random.Philox(
+            key=self.key, counter=np.array([box.col * blocks, box.row, year, 0], np.uint64)
+        )
         for _ in range(box.height):
             raw = generator.random_raw(box.width * blocks * BLOCK // 2)
             yield raw.astype("<u8", copy=False).view("<u4").reshape(box.width, blocks * BLOCK)

@@ -1,7 +1,8 @@
 """Index maps from a native grid into boxes of the fine grid.
 
-Arrays are resampled where they are used: a map holds, for every fine row and column, the native cells and the weight it
-needs. It is computed once for the whole axis, so a value never depends on the box that asked for it.
+Arrays are resampled where they are used: a map holds, for every fine row and column, the native
+cells and the weight it needs. It is computed once for the whole axis, so a value never depends on
+the box that asked for it.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,9 @@ GAP = 8
 
 
 class AxisMap(NamedTuple):
-    """Fine axis of n cells seen on a native axis: value = (1 - weight) * native[low] + weight * native[high]."""
+    """Fine axis of n cells seen on a native axis: value = (1 - weight) * native[low] + weight *
+    native[high].
+    """
 
     low: Index
     high: Index
@@ -36,7 +39,9 @@ class AxisMap(NamedTuple):
         return AxisMap(self.low[index], self.high[index], self.weight[index])
 
     def needed(self) -> list[slice]:
-        """Native ranges that hold every cell used, in ascending order: two where a box crosses the dateline."""
+        """Native ranges that hold every cell used, in ascending order: two where a box crosses the
+        dateline.
+        """
         cells = np.unique(np.concatenate([self.low, self.high]))
         breaks = np.flatnonzero(np.diff(cells) > GAP)
         first = cells[np.concatenate([[0], breaks + 1])]
@@ -46,7 +51,9 @@ class AxisMap(NamedTuple):
     def within(self, pieces: list[slice]) -> "AxisMap":
         """The same map on an array that holds only `pieces`, joined."""
         cells = np.concatenate([np.arange(p.start, p.stop) for p in pieces])
-        return AxisMap(np.searchsorted(cells, self.low), np.searchsorted(cells, self.high), self.weight)
+        return AxisMap(
+            np.searchsorted(cells, self.low), np.searchsorted(cells, self.high), self.weight
+        )
 
 
 def joined(pieces: Sequence[slice], *, gap: int) -> list[slice]:
@@ -63,11 +70,14 @@ def same(n: int) -> AxisMap:
     return AxisMap(np.arange(n), np.arange(n), np.zeros(n, np.float32))
 
 
-def axis_map(position: NDArray[np.float64], n: int, *, method: Method, periodic: bool = False) -> AxisMap:
-    """Map of fine cells whose centres lie at `position`, in native cells from the first edge (0 .. n).
+def axis_map(
+    position: NDArray[np.float64], n: int, *, method: Method, periodic: bool = False
+) -> AxisMap:
+    """Map of fine cells whose centres lie at `position`, in native cells from the first edge (0 ..
+    n).
 
-    Nearest takes the native cell that holds the centre; bilinear interpolates between native centres. Beyond the native
-    axis the last cell holds, or the first follows when `periodic`.
+    Nearest takes the native cell that holds the centre; bilinear interpolates between native
+    centres. Beyond the native axis the last cell holds, or the first follows when `periodic`.
     """
     if method == "nearest":
         cell = np.floor(position + 1e-9).astype(np.int64)
@@ -91,16 +101,24 @@ class GridMap:
     @cached_property
     def rows(self) -> AxisMap:
         """Map of the fine rows, shape (n_lat,)."""
-        return axis_map((self.native.north - self.fine.lat) / self.native.step, self.native.n_lat, method=self.method)
+        return axis_map(
+            (self.native.north - self.fine.lat) / self.native.step,
+            self.native.n_lat,
+            method=self.method,
+        )
 
     @cached_property
     def cols(self) -> AxisMap:
         """Map of the fine columns, shape (n_lon,)."""
         position = (self.fine.lon - self.native.west) / self.native.step
-        return axis_map(position, self.native.n_lon, method=self.method, periodic=self.native.periodic)
+        return axis_map(
+            position, self.native.n_lon, method=self.method, periodic=self.native.periodic
+        )
 
     def take(self, box: Box) -> tuple[AxisMap, AxisMap]:
-        """Maps of a box of fine cells: past the poles and past the edge of a region the last cell holds."""
+        """Maps of a box of fine cells: past the poles and past the edge of a region the last cell
+        holds.
+        """
         rows, cols = cells_of(box, self.fine)
         return self.rows.take(rows), self.cols.take(cols)
 
@@ -112,7 +130,9 @@ def grid_map(native: Grid, fine: Grid, method: Method) -> GridMap:
 
 
 def cells_of(box: Box, grid: Grid) -> tuple[Index, Index]:
-    """Fine row and column indices of a box, shapes (height,) and (width,): rows held at the edge, columns wrapped."""
+    """Fine row and column indices of a box, shapes (height,) and (width,): rows held at the edge,
+    columns wrapped.
+    """
     rows = np.clip(np.arange(box.row, box.row + box.height), 0, grid.n_lat - 1)
     cols = np.arange(box.col, box.col + box.width)
     return rows, cols % grid.n_lon if grid.periodic else np.clip(cols, 0, grid.n_lon - 1)
@@ -125,14 +145,20 @@ def gather(native_VHW: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> 
             return native_VHW.take(cols.low, axis=2).take(rows.low, axis=1)
         return native_VHW.take(rows.low, axis=1).take(cols.low, axis=2)
     one = np.float32(1)
-    along = native_VHW[:, rows.low] * (one - rows.weight)[:, None] + native_VHW[:, rows.high] * rows.weight[:, None]
+    along = (
+        native_VHW[:, rows.low] * (one - rows.weight)[:, None]
+        + native_VHW[:, rows.high] * rows.weight[:, None]
+    )
     mixed: F32 = along[:, :, cols.low] * (one - cols.weight) + along[:, :, cols.high] * cols.weight
     return mixed
 
 
 @compiled
-def interpolate(native_VYX: NDArray[Any], scale_V: F32, rows: AxisMap, cols: AxisMap, out_HWN: F32, first: int) -> None:
-    """Bilinear `gather` of stored values over their scale, missing ones taken as 0, into channels from the first.
+def interpolate(
+    native_VYX: NDArray[Any], scale_V: F32, rows: AxisMap, cols: AxisMap, out_HWN: F32, first: int
+) -> None:
+    """Bilinear `gather` of stored values over their scale, missing ones taken as 0, into channels
+    from the first.
 
     The native values are scaled row by row as they are used, so that no copy of them is made.
     """
@@ -141,11 +167,20 @@ def interpolate(native_VYX: NDArray[Any], scale_V: F32, rows: AxisMap, cols: Axi
     for i in range(len(rows.low)):
         weight = rows.weight[i]
         for v in range(n_variables):
-            above_X, below_X, scale = native_VYX[v, rows.low[i]], native_VYX[v, rows.high[i]], scale_V[v]
+            above_X, below_X, scale = (
+                native_VYX[v, rows.low[i]],
+                native_VYX[v, rows.high[i]],
+                scale_V[v],
+            )
             for x in range(n_cols):
                 above, below = np.float32(above_X[x]) / scale, np.float32(below_X[x]) / scale
-                above, below = nothing if np.isnan(above) else above, nothing if np.isnan(below) else below
+                above, below = (
+                    nothing if np.isnan(above) else above,
+                    nothing if np.isnan(below) else below,
+                )
                 line_X[x] = above * (one - weight) + below * weight
             for j in range(len(cols.low)):
                 w = cols.weight[j]
-                out_HWN[i, j, first + v] = line_X[cols.low[j]] * (one - w) + line_X[cols.high[j]] * w
+                out_HWN[i, j, first + v] = (
+                    line_X[cols.low[j]] * (one - w) + line_X[cols.high[j]] * w
+                )

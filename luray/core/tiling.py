@@ -1,8 +1,9 @@
 """Tiles that own the output and windows that feed the model, on one global lattice.
 
-The lattice has a core of `stride` x `stride` cells at every multiple of the stride, counted from the north-west corner.
-A *window* is a core and `margin` cells around it; a *tile* is a rectangle of whole cores. Neither the lattice nor which
-windows are active depends on tiles, workers or scheduling.
+The lattice has a core of `stride` x `stride` cells at every multiple of the stride, counted from
+the north-west corner. A *window* is a core and `margin` cells around it; a *tile* is a rectangle of
+whole cores. Neither the lattice nor which windows are active depends on tiles, workers or
+scheduling.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,9 @@ from luray.core.types import U8, Bool
 
 
 class Box(NamedTuple):
-    """Half-open rectangle of cells: first row and column, height and width. It may reach past the grid."""
+    """Half-open rectangle of cells: first row and column, height and width. It may reach past the
+    grid.
+    """
 
     row: int
     col: int
@@ -33,7 +36,9 @@ class Box(NamedTuple):
 
     def expand(self, margin: int) -> "Box":
         """The box with `margin` more cells on every side."""
-        return Box(self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin)
+        return Box(
+            self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin
+        )
 
     def intersection(self, other: "Box") -> "Box | None":
         """The cells that both have, None where they have none in common."""
@@ -94,18 +99,30 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if self.stride < 1 or self.window < self.stride or (self.window - self.stride) % 2:
-            raise ValueError(f"window {self.window} must exceed the stride {self.stride} by an even number of cells, "
-                             f"half on each side; set window = {self.stride + self.stride // 4 // 2 * 2}")
+            raise ValueError(
+                f"window {self.window} must exceed the stride {self.stride} by an even number of "
+                "cells, "
+                f"half on each side; set window = {self.stride + self.stride // 4 // 2 * 2}"
+            )
         if self.tile < 1 or self.tile % self.stride:
-            raise ValueError(f"tile {self.tile} must be a multiple of the stride {self.stride}; "
-                             f"set tile = {max(1, round(self.tile / self.stride)) * self.stride}")
+            raise ValueError(
+                f"tile {self.tile} must be a multiple of the stride {self.stride}; "
+                f"set tile = {max(1, round(self.tile / self.stride)) * self.stride}"
+            )
         if self.margin > self.tile:
-            raise ValueError(f"margin {self.margin} reaches past the neighbouring tile of {self.tile} cells; "
-                             "set a larger tile or a smaller window")
+            raise ValueError(
+                f"margin {self.margin} reaches past the neighbouring tile of {self.tile} cells; "
+                "set a larger tile or a smaller window"
+            )
         if self.periodic and self.n_lon % self.tile:
-            raise ValueError(f"tile {self.tile} must divide the {self.n_lon} columns of a grid that spans the globe")
+            raise ValueError(
+                f"tile {self.tile} must divide the {self.n_lon} columns of a grid that spans the "
+                "globe"
+            )
         if self.periodic and self.n_lon < self.window:
-            raise ValueError(f"window {self.window} is wider than the {self.n_lon} columns of the globe")
+            raise ValueError(
+                f"window {self.window} is wider than the {self.n_lon} columns of the globe"
+            )
 
     @property
     def margin(self) -> int:
@@ -139,11 +156,17 @@ class Tiling:
 
     def window_box(self, core: Core) -> Box:
         """Cells of a window: `window` x `window`, reaching past the grid at its edges."""
-        return Box(core.row * self.stride - self.margin, core.col * self.stride - self.margin, self.window, self.window)
+        return Box(
+            core.row * self.stride - self.margin,
+            core.col * self.stride - self.margin,
+            self.window,
+            self.window,
+        )
 
     def padded(self, box: Box) -> Box:
-        """Cells that the windows of a box see: the box, filled up to whole strides where the grid's edge cuts it, and a
-        margin around it."""
+        """Cells that the windows of a box see: the box, filled up to whole strides where the grid's
+        edge cuts it, and a margin around it.
+        """
         height, width = (-(-n // self.stride) * self.stride for n in box.shape)
         return Box(box.row, box.col, height, width).expand(self.margin)
 
@@ -156,9 +179,12 @@ class Tiling:
     def active_cores(self, box: Box, land: Bool) -> list[Core]:
         """Cores in `box` with land in them, given the land mask of that box, shape (height, width).
 
-        Every land cell lies in an active core, so its total weight is positive; the rest of the globe costs nothing.
+        Every land cell lies in an active core, so its total weight is positive; the rest of the
+        globe costs nothing.
         """
-        return [core for core in self.cores(box) if land[self.core_box(core).slices(origin=box)].any()]
+        return [
+            core for core in self.cores(box) if land[self.core_box(core).slices(origin=box)].any()
+        ]
 
     @cache  # noqa: B019 - a Tiling is a small value that lives as long as the run
     def exchanges(self, tile: Tile) -> tuple[Exchange, ...]:
@@ -172,14 +198,20 @@ class Tiling:
         for d_row, d_col in product((-1, 0, 1), repeat=2):
             row, col = tile.row + d_row, tile.col + d_col
             n_rows, n_cols = -(-self.n_lat // self.tile), -(-self.n_lon // self.tile)
-            if (d_row, d_col) == (0, 0) or not 0 <= row < n_rows or not (self.periodic or 0 <= col < n_cols):
+            if (
+                (d_row, d_col) == (0, 0)
+                or not 0 <= row < n_rows
+                or not (self.periodic or 0 <= col < n_cols)
+            ):
                 continue
             neighbour = Tile(row, col % n_cols)
             home = self.tile_box(neighbour)
             seen = home._replace(col=home.col + (col - neighbour.col) * self.tile)
             shared = _intersection(padded, seen)
             if shared:
-                found.append(Exchange(neighbour, shared.slices(origin=padded), shared.slices(origin=seen)))
+                found.append(
+                    Exchange(neighbour, shared.slices(origin=padded), shared.slices(origin=seen))
+                )
         return tuple(found)
 
     def neighbours(self, tile: Tile) -> frozenset[Tile]:
@@ -190,7 +222,12 @@ class Tiling:
 def hull(boxes: Sequence[Box]) -> Box:
     """The smallest box around some."""
     rows, cols = min(b.row for b in boxes), min(b.col for b in boxes)
-    return Box(rows, cols, max(b.row + b.height for b in boxes) - rows, max(b.col + b.width for b in boxes) - cols)
+    return Box(
+        rows,
+        cols,
+        max(b.row + b.height for b in boxes) - rows,
+        max(b.col + b.width for b in boxes) - cols,
+    )
 
 
 def _intersection(a: Box, b: Box) -> Box | None:
@@ -201,7 +238,9 @@ def _intersection(a: Box, b: Box) -> Box | None:
 
 
 def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:
-    """Cells of `box` from a class map (lat, lon): longitude wraps when periodic, beyond the map is `OUTSIDE`."""
+    """Cells of `box` from a class map (lat, lon): longitude wraps when periodic, beyond the map is
+    `OUTSIDE`.
+    """
     n_lat, n_lon = classes.shape
     rows, cols = np.arange(box.row, box.row + box.height), np.arange(box.col, box.col + box.width)
     in_rows, in_cols = (rows >= 0) & (rows < n_lat), (cols >= 0) & (cols < n_lon) | periodic

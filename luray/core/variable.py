@@ -10,8 +10,8 @@ from luray.core.types import Role
 class Variable:
     """One input field: what it is, in which unit it is stored, and how the model sees it.
 
-    The model sees a continuous variable as `f(x) / scale`, f being `transform`, and a categorical one as one-hot over
-    `categories`. A missing value is seen as 0.
+    The model sees a continuous variable as `f(x) / scale`, f being `transform`, and a categorical
+    one as one-hot over `categories`. A missing value is seen as 0.
     """
 
     name: str
@@ -25,13 +25,18 @@ class Variable:
     categories: tuple[int, ...] = ()
     """Values of a categorical variable; empty for a continuous one."""
     classes: tuple[int, ...] = ()
-    """Published codes of the group of land-use classes whose share this is, or is part of; empty for what is none."""
+    """Published codes of the group of land-use classes whose share this is, or is part of; empty
+    for what is none.
+    """
     share_of: Literal["cell", "land"] = "cell"
     """What that share is of: the whole native cell, or its land."""
 
     def __post_init__(self) -> None:
         if self.categories and self.resampling != "nearest":
-            raise ValueError(f"variable {self.name}: categories cannot be interpolated; set resampling = 'nearest'")
+            raise ValueError(
+                f"variable {self.name}: categories cannot be interpolated; set resampling = "
+                "'nearest'"
+            )
 
     @property
     def channels(self) -> int:

@@ -1,8 +1,9 @@
 """Building a predictor cube: source files to whole shards, each piece of work once, resumable.
 
-A *piece* is one shard of one array: a tile of a year of the state, a block of a year of a forcing source, a block of a
-static one. A year that holds the values of another is not stored again. The land mask of a tile follows from its
-finished maps. The cube opens only when everything has a receipt.
+A *piece* is one shard of one array: a tile of a year of the state, a block of a year of a forcing
+source, a block of a static one. A year that holds the values of another is not stored again. The
+land mask of a tile follows from its finished maps. The cube opens only when everything has a
+receipt.
 """
 
 import hashlib
@@ -38,11 +39,15 @@ ORIGIN = Box(0, 0, 0, 0)
 RECEIPTS_AT_ONCE = 16
 """Receipts read beside each other: each waits for the store, not for the processor."""
 PIECES_AT_ONCE = 8
-"""Pieces that one task writes, or more where they lie in the same rows of the same year of a source."""
+"""Pieces that one task writes, or more where they lie in the same rows of the same year of a
+source.
+"""
 
 
 class Piece(NamedTuple):
-    """One whole shard to write: source, year (None for static) and cells of the array, or of the land mask."""
+    """One whole shard to write: source, year (None for static) and cells of the array, or of the
+    land mask.
+    """
 
     source: str
     year: int | None
@@ -75,7 +80,9 @@ class BuildPlan(NamedTuple):
     files: dict[str, dict[str, File]]
     """Files of each source by their place."""
     scenarios: tuple[str, ...] = ()
-    """Names of several scenarios: what the later ones have beside the first are sources of their own."""
+    """Names of several scenarios: what the later ones have beside the first are sources of their
+    own.
+    """
 
     @property
     def ledger(self) -> Ledger:
@@ -93,8 +100,11 @@ class BuildPlan(NamedTuple):
 
     def layout(self, source: Source) -> NativeLayout:
         """Chunks and shards of a forcing or static source."""
-        return native_layout(cut(source.grid, self.grid)[0], source.variables,
-                             window=self.tiling.window * self.grid.step)
+        return native_layout(
+            cut(source.grid, self.grid)[0],
+            source.variables,
+            window=self.tiling.window * self.grid.step,
+        )
 
     def values(self, source: Source) -> list[Piece]:
         """The pieces of a source's values."""
@@ -102,7 +112,11 @@ class BuildPlan(NamedTuple):
             boxes = _blocks(self.grid.shape, (self.tiling.tile, self.tiling.tile))
         else:
             boxes = _blocks(cut(source.grid, self.grid)[0].shape, self.layout(source).shard)
-        return [Piece(source.name, year, box) for year in stored_years(source) or (None,) for box in boxes]
+        return [
+            Piece(source.name, year, box)
+            for year in stored_years(source) or (None,)
+            for box in boxes
+        ]
 
     def land(self) -> list[Piece]:
         """The pieces of the land mask, which need all maps."""
@@ -115,7 +129,9 @@ class BuildPlan(NamedTuple):
 
 
 def batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """Pieces that one task writes: those in the same rows of a year together, since files are stored row by row."""
+    """Pieces that one task writes: those in the same rows of a year together, since files are
+    stored row by row.
+    """
     batch: list[Piece] = []
     for _, band in groupby(pieces, key=lambda p: (p.source, p.year, p.box.row, p.land)):
         batch += band
@@ -133,8 +149,10 @@ def stored_years(source: Source) -> tuple[int, ...]:
 
 def _blocks(shape: tuple[int, int], size: tuple[int, int]) -> list[Box]:
     """Boxes of at most `size` cells that cover a shape, cut at its edge, row by row."""
-    return [Box(r, c, min(size[0], shape[0] - r), min(size[1], shape[1] - c))
-            for r, c in product(range(0, shape[0], size[0]), range(0, shape[1], size[1]))]
+    return [
+        Box(r, c, min(size[0], shape[0] - r), min(size[1], shape[1] - c))
+        for r, c in product(range(0, shape[0], size[0]), range(0, shape[1], size[1]))
+    ]
 
 
 def role_of(source: Source) -> Role:
@@ -148,19 +166,28 @@ def group_of(source: Source) -> str:
     return "state" if role == "state" else f"{role}/{source.name}"
 
 
-def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source],
-               scenarios: tuple[str, ...] = ()) -> BuildPlan:
+def plan_build(
+    url: str,
+    *,
+    grid: Grid,
+    tiling: Tiling,
+    sources: Iterable[Source],
+    scenarios: tuple[str, ...] = (),
+) -> BuildPlan:
     """Check that the sources make a cube, and hash their files.
 
-    With several `scenarios` the sources are those of the first, and the `Source.part` of each other.
+    With several `scenarios` the sources are those of the first, and the `Source.part` of each
+    other.
 
-    Raises ValueError unless there is exactly one state source on the run's lattice, names are unique and every native
-    grid lies over the run grid.
+    Raises ValueError unless there is exactly one state source on the run's lattice, names are
+    unique and every native grid lies over the run grid.
     """
     ordered = sorted(sources, key=lambda s: role_of(s) != "state")
     states = [s.name for s in ordered if role_of(s) == "state"]
     if len(states) != 1:
-        raise ValueError(f"a run needs exactly one state source, found {states or 'none'}; correct [[sources]]")
+        raise ValueError(
+            f"a run needs exactly one state source, found {states or 'none'}; correct [[sources]]"
+        )
     names = [s.name for s in ordered]
     if len(set(names)) != len(names):
         raise ValueError(f"source names must be unique, found {names}; set a name in [[sources]]")
@@ -168,15 +195,28 @@ def plan_build(url: str, *, grid: Grid, tiling: Tiling, sources: Iterable[Source
     reach = zip(ordered, coverages(ordered, grid), strict=True)
     taken = tuple(covered(source, coverage) for source, coverage in reach)
     files = _identified(taken)
-    parts = [[s.name, s.years, sorted(s.held.items()), s.rules, asdict(s.grid), [asdict(v) for v in s.variables],
-              sorted(file.identity for file in files[s.name].values())] for s in taken]
-    fingerprint = fingerprint_of(FORMAT, asdict(grid), tiling.tile, tiling.window, parts,
-                                 *([scenarios] if scenarios else ()))
+    parts = [
+        [
+            s.name,
+            s.years,
+            sorted(s.held.items()),
+            s.rules,
+            asdict(s.grid),
+            [asdict(v) for v in s.variables],
+            sorted(file.identity for file in files[s.name].values()),
+        ]
+        for s in taken
+    ]
+    fingerprint = fingerprint_of(
+        FORMAT, asdict(grid), tiling.tile, tiling.window, parts, *([scenarios] if scenarios else ())
+    )
     return BuildPlan(url, grid, tiling, taken, fingerprint, files, scenarios)
 
 
 def _identified(sources: Sequence[Source]) -> dict[str, dict[str, File]]:
-    """Every file of every source, each looked at once; hashing is disk and processor, so several at a time."""
+    """Every file of every source, each looked at once; hashing is disk and processor, so several at
+    a time.
+    """
     places = list(dict.fromkeys(place for s in sources for place in s.files))
     with ThreadPoolExecutor() as pool:
         known = dict(zip(places, pool.map(identify, places), strict=True))
@@ -184,9 +224,11 @@ def _identified(sources: Sequence[Source]) -> dict[str, dict[str, File]]:
 
 
 def identify(place: str) -> File:
-    """What tells a file from another: sha256 of a local one, ETag (or size and time) of a remote one; and its size.
+    """What tells a file from another: sha256 of a local one, ETag (or size and time) of a remote
+    one; and its size.
 
-    References are known by themselves and the files behind them, a Zarr store by all of its objects.
+    References are known by themselves and the files behind them, a Zarr store by all of its
+    objects.
     """
     if is_references(place):
         return _together([_below(place), *map(identify, targets(place))])
@@ -199,8 +241,10 @@ def identify(place: str) -> File:
 def _below(place: str) -> File:
     """Every object below a place as one, or the object at it."""
     fs, name = filesystem(place)
-    return _together(_identity(fs, path, info, local=is_local(place))
-                     for path, info in sorted(fs.find(name, detail=True).items()))
+    return _together(
+        _identity(fs, path, info, local=is_local(place))
+        for path, info in sorted(fs.find(name, detail=True).items())
+    )
 
 
 def _identity(fs: Any, path: str, info: Mapping[str, Any], *, local: bool) -> File:
@@ -213,8 +257,10 @@ def _identity(fs: Any, path: str, info: Mapping[str, Any], *, local: bool) -> Fi
 
 def _together(files: Iterable[File]) -> File:
     held = list(files)
-    return File(f"of {len(held)} objects: {fingerprint_of([file.identity for file in held])}",
-                sum(file.size for file in held))
+    return File(
+        f"of {len(held)} objects: {fingerprint_of([file.identity for file in held])}",
+        sum(file.size for file in held),
+    )
 
 
 def create(plan: BuildPlan) -> None:
@@ -226,7 +272,9 @@ def create(plan: BuildPlan) -> None:
 
 
 def _building(url: str) -> Any:
-    """Fingerprint of the build that a store belongs to, None where there is none or its creation was interrupted."""
+    """Fingerprint of the build that a store belongs to, None where there is none or its creation
+    was interrupted.
+    """
     try:
         return _opened(url).attrs.get("building")
     except FileNotFoundError:
@@ -238,8 +286,15 @@ def _create(plan: BuildPlan) -> None:
     create_state(root, grid=plan.grid, years=plan.state.years, tile=plan.tiling.tile)
     for source in plan.sources[1:]:
         native, _ = cut(source.grid, plan.grid)
-        create_native(root, source.name, role=role_of(source), grid=native, variables=source.variables,
-                      years=stored_years(source) or None, layout=plan.layout(source))
+        create_native(
+            root,
+            source.name,
+            role=role_of(source),
+            grid=native,
+            variables=source.variables,
+            years=stored_years(source) or None,
+            layout=plan.layout(source),
+        )
     root.attrs["building"] = plan.fingerprint
 
 
@@ -268,7 +323,8 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
 
 
 def read_piece(plan: BuildPlan, piece: Piece) -> np.ndarray[Any, Any]:
-    """Values of a piece as they are stored: codes (height, width) of a map, (variable, height, width) of the others.
+    """Values of a piece as they are stored: codes (height, width) of a map, (variable, height,
+    width) of the others.
 
     Raises InputError naming the file and what is wrong with it.
     """
@@ -284,7 +340,8 @@ def read_piece(plan: BuildPlan, piece: Piece) -> np.ndarray[Any, Any]:
 def finish(plan: BuildPlan) -> None:
     """Note the tiles with land, describe the sources and consolidate: from here on the cube opens.
 
-    Raises ValueError naming the years of a source that lack more than `Source.max_missing` of what others have.
+    Raises ValueError naming the years of a source that lack more than `Source.max_missing` of what
+    others have.
     """
     gaps = {source.name: gap_rules(plan, source) for source in plan.sources}
     with accessing(plan.url):
@@ -310,9 +367,15 @@ def gap_rules(plan: BuildPlan, source: Source) -> tuple[str, ...]:
 
 def _with_land(plan: BuildPlan) -> list[Tile]:
     """Tiles whose receipt is another than that of a mask without land."""
-    barren = {shape: digest(np.zeros(shape, np.uint8)) for shape in {piece.box.shape for piece in plan.land()}}
-    return [Tile(piece.box.row // plan.tiling.tile, piece.box.col // plan.tiling.tile) for piece in plan.land()
-            if plan.ledger.sha256(piece.key) != barren[piece.box.shape]]
+    barren = {
+        shape: digest(np.zeros(shape, np.uint8))
+        for shape in {piece.box.shape for piece in plan.land()}
+    }
+    return [
+        Tile(piece.box.row // plan.tiling.tile, piece.box.col // plan.tiling.tile)
+        for piece in plan.land()
+        if plan.ledger.sha256(piece.key) != barren[piece.box.shape]
+    ]
 
 
 def _describe(plan: BuildPlan, root: Group, gaps: Mapping[str, tuple[str, ...]]) -> None:
@@ -325,25 +388,52 @@ def _describe(plan: BuildPlan, root: Group, gaps: Mapping[str, tuple[str, ...]])
         else:
             groups[s.name] = path
         native = s.grid if s is plan.state else cut(s.grid, plan.grid)[0]
-        root[path].attrs.update({
-            "title": s.about.title, "doi": s.about.doi, "licence": s.about.licence, "caveat": s.caveat,
-            "rules": [*s.rules, *gaps[s.name]],
-            "files": {public(f): file.identity for f, file in plan.files[s.name].items()},
-            "luray": {"role": role_of(s), "grid": asdict(native), "years": list(s.years),
-                      "held": [list(pair) for pair in sorted(s.held.items())],
-                      **({"other_kind": [list(pair) for pair in sorted(s.other_kind.items())]} if s.other_kind else {}),
-                      "variables": [asdict(v) for v in s.variables]}})
-    several: dict[str, Any] = {"scenarios": list(plan.scenarios), "parts": parts} if plan.scenarios else {}
-    root.attrs["luray"] = {"format": FORMAT, "grid": asdict(plan.grid), "legend": HILDA.name, "groups": groups,
-                           "fingerprint": plan.fingerprint, **several}
+        root[path].attrs.update(
+            {
+                "title": s.about.title,
+                "doi": s.about.doi,
+                "licence": s.about.licence,
+                "caveat": s.caveat,
+                "rules": [*s.rules, *gaps[s.name]],
+                "files": {public(f): file.identity for f, file in plan.files[s.name].items()},
+                "luray": {
+                    "role": role_of(s),
+                    "grid": asdict(native),
+                    "years": list(s.years),
+                    "held": [list(pair) for pair in sorted(s.held.items())],
+                    **(
+                        {"other_kind": [list(pair) for pair in sorted(s.other_kind.items())]}
+                        if s.other_kind
+                        else {}
+                    ),
+                    "variables": [asdict(v) for v in s.variables],
+                },
+            }
+        )
+    several: dict[str, Any] = (
+        {"scenarios": list(plan.scenarios), "parts": parts} if plan.scenarios else {}
+    )
+    root.attrs["luray"] = {
+        "format": FORMAT,
+        "grid": asdict(plan.grid),
+        "legend": HILDA.name,
+        "groups": groups,
+        "fingerprint": plan.fingerprint,
+        **several,
+    }
 
 
 def _land(url: str, years: Sequence[int], box: Box) -> tuple[U8, Presence]:
-    """Cells with a class in every year, and how many have one in which year; memory holds two maps of a tile."""
+    """Cells with a class in every year, and how many have one in which year; memory holds two maps
+    of a tile.
+    """
     with accessing(url):
         maps: Any = _opened(url)["state/land_use"]
         steps = enumerate(years)
-        classed = ((year, HILDA.encode(maps[(step, *box.slices(origin=ORIGIN))]) != OUTSIDE) for step, year in steps)
+        classed = (
+            (year, HILDA.encode(maps[(step, *box.slices(origin=ORIGIN))]) != OUTSIDE)
+            for step, year in steps
+        )
         land, presence = compare_years(classed)
     return land.astype(np.uint8), presence
 

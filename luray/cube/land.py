@@ -1,4 +1,6 @@
-"""Which tiles of a cube have land: noted when it is built, so that no command has to read the mask of the globe."""
+"""Which tiles of a cube have land: noted when it is built, so that no command has to read the mask
+of the globe.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +21,9 @@ def note_tiles(land: Any, tiles: Iterable[Tile]) -> None:
 
 
 def tiles_with_land(cube: Cube, tiling: Tiling) -> tuple[Tile, ...]:
-    """Tiles with land, row by row: those noted, or found in the mask where tiles are not the shards of the cube."""
+    """Tiles with land, row by row: those noted, or found in the mask where tiles are not the shards
+    of the cube.
+    """
     with accessing(cube.url):
         land = zarr.open_array(f"{cube.url}/state/land", mode="r", zarr_format=3)
     if NOTED in land.attrs and land.shards == (tiling.tile, tiling.tile):

@@ -1,4 +1,6 @@
-"""Ray wiring, and the only package that imports ray: it decides where and when functions of the layers below run."""
+"""Ray wiring, and the only package that imports ray: it decides where and when functions of the
+layers below run.
+"""
 
 import os
 import secrets

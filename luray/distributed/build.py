@@ -18,7 +18,8 @@ def _write(plan: BuildPlan, pieces: Sequence[Piece]) -> int:
 
 
 def build(plan: BuildPlan, *, report: Progress = no_progress) -> None:
-    """Write every piece of a cube that has no receipt yet, values first and then the land mask, and finish it.
+    """Write every piece of a cube that has no receipt yet, values first and then the land mask, and
+    finish it.
 
     Raises what the source raises, naming the file; finished pieces are kept for the next run.
     """
@@ -28,7 +29,9 @@ def build(plan: BuildPlan, *, report: Progress = no_progress) -> None:
     done = total - sum(len(remaining(plan, pieces)) for pieces in phases)
     shared = ray.put(plan)
     for pieces in phases:
-        tasks: list[Any] = [_write.remote(shared, batch) for batch in batches(remaining(plan, pieces))]
+        tasks: list[Any] = [
+            _write.remote(shared, batch) for batch in batches(remaining(plan, pieces))
+        ]
         while tasks:
             report(done, total)
             (finished,), tasks = ray.wait(tasks, num_returns=1)

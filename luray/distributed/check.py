@@ -32,21 +32,33 @@ def _examine(source: Source, shares: Sequence[tuple[int, Share]]) -> Findings:
     return examine(source, shares)
 
 
-def check(opened: Sequence[Opened], *, grid: Grid, wanted: Mapping[Role, Collection[int]],
-          report: Progress = no_progress) -> tuple[SourceCheck, ...]:
-    """Read every value of every source that is open, and judge each: one that is refused does not stop the others.
+def check(
+    opened: Sequence[Opened],
+    *,
+    grid: Grid,
+    wanted: Mapping[Role, Collection[int]],
+    report: Progress = no_progress,
+) -> tuple[SourceCheck, ...]:
+    """Read every value of every source that is open, and judge each: one that is refused does not
+    stop the others.
 
     `wanted` are the years that a source of a role must have.
     """
     placed = [_place(one, grid) for one in cover(opened, grid)]
     total = sum(len(share.years) for _, shares in placed for share in shares)
-    found = {i: Findings((Values(),) * len(one.source.variables)) for i, (one, _) in enumerate(placed) if one.source}
+    found = {
+        i: Findings((Values(),) * len(one.source.variables))
+        for i, (one, _) in enumerate(placed)
+        if one.source
+    }
     tasks: dict[Any, int] = {}
     for i, (one, shares) in enumerate(placed):
         source: Any = ray.put(one.source)
         numbered = list(enumerate(shares))
-        tasks |= {_examine.remote(source, numbered[k : k + SHARES_PER_TASK]): i
-                  for k in range(0, len(numbered), SHARES_PER_TASK)}
+        tasks |= {
+            _examine.remote(source, numbered[k : k + SHARES_PER_TASK]): i
+            for k in range(0, len(numbered), SHARES_PER_TASK)
+        }
     while tasks:
         report(sum(f.pieces for f in found.values()), total)
         (finished,), _ = ray.wait(list(tasks), num_returns=1)

@@ -21,7 +21,8 @@ def cluster(*, cpus: int) -> Iterator[None]:
     Parameters
     ----------
     cpus : int
-        CPUs of the cluster that is started on this machine. A cluster that RAY_ADDRESS names is joined as it is.
+        CPUs of the cluster that is started on this machine. A cluster that RAY_ADDRESS names is
+        joined as it is.
 
     Raises
     ------
@@ -34,12 +35,22 @@ def cluster(*, cpus: int) -> Iterator[None]:
 
     with ExitStack() as stack:
         if "RAY_ADDRESS" in os.environ:
-            ray.init(log_to_driver=False, runtime_env={"env_vars": {**worker_environment(), **environment()}})
+            ray.init(
+                log_to_driver=False,
+                runtime_env={"env_vars": {**worker_environment(), **environment()}},
+            )
         else:
             folders = stack.enter_context(session_folders())
             keep_memory()  # inherited: a worker with variables of its own is started anew for every job
-            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, configure_logging=False,
-                     runtime_env={"env_vars": environment()}, **folders)
+            ray.init(
+                "local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                runtime_env={"env_vars": environment()},
+                **folders,
+            )
 
         stack.callback(ray.shutdown)
         yield
@@ -57,4 +68,3 @@ def collected(tasks: list[Any], *, report: Progress) -> list[Any]:
             raise error.cause from None
     report(total, total)
     return results
-

@@ -1,4 +1,6 @@
-"""Scoring rollouts against the maps: the tiles are windows of the same feed as training's, merged in any order."""
+"""Scoring rollouts against the maps: the tiles are windows of the same feed as training's, merged
+in any order.
+"""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -20,16 +22,30 @@ Pair = tuple[Tally, Tally]
 
 
 def tally_tile(run: Run, tile: Tile, years: tuple[int, ...], scored: Collection[int]) -> Pair:
-    """Tally a tile in the `scored` ones of `years`, of which the first is the map that the rollout starts from."""
+    """Tally a tile in the `scored` ones of `years`, of which the first is the map that the rollout
+    starts from.
+    """
     cube, product, box = run.cube, run.product, run.geometry.tiling.tile_box(tile)
     maps = np.stack([cube.state(year, box) for year in years])
     legend, area = cube.legend, cube.grid.cell_area[box.row : box.row + box.height]
     water = None if legend.water is None else legend.index(legend.water)
 
     def tally(truth: np.ndarray[Any, np.dtype[np.uint8]]) -> Tally:
-        return Tally({year: tile_statistics(
-            maps[0], truth[i], product.read(year, box), cell_area=area, n_classes=len(legend), water=water,
-            confidence=product.confidence(year, tile)) for i, year in enumerate(years) if year in scored})
+        return Tally(
+            {
+                year: tile_statistics(
+                    maps[0],
+                    truth[i],
+                    product.read(year, box),
+                    cell_area=area,
+                    n_classes=len(legend),
+                    water=water,
+                    confidence=product.confidence(year, tile),
+                )
+                for i, year in enumerate(years)
+                if year in scored
+            }
+        )
 
     return tally(maps), tally(deflicker(maps))
 
@@ -39,17 +55,23 @@ def _tally(run: Run, tile: Tile, years: tuple[int, ...], scored: Collection[int]
     return tally_tile(run, tile, years, scored)
 
 
-def evaluate(run: Run, years: tuple[int, ...], *, scored: Collection[int], report: Progress = no_progress) -> Pair:
+def evaluate(
+    run: Run, years: tuple[int, ...], *, scored: Collection[int], report: Progress = no_progress
+) -> Pair:
     """Tallies of a finished rollout over all tiles.
 
-    `years` begin with its start; their maps are what flicker is removed from. Of them those `scored` are tallied.
-    Raises what a tile's tally raised.
+    `years` begin with its start; their maps are what flicker is removed from. Of them those
+    `scored` are tallied. Raises what a tile's tally raised.
     """
     in_order_and_silent()
     tiling, shared = run.geometry.tiling, ray.put(run)
     size = tiling.tile
-    rows = read_windows(run.cube, replace(tiling, window=size, stride=size), years, length=len(years)).iter_rows()
-    tasks: list[Any] = [_tally.remote(shared, Tile(row["row"] // size, row["col"] // size), years, scored)
-                        for row in rows]
+    rows = read_windows(
+        run.cube, replace(tiling, window=size, stride=size), years, length=len(years)
+    ).iter_rows()
+    tasks: list[Any] = [
+        _tally.remote(shared, Tile(row["row"] // size, row["col"] // size), years, scored)
+        for row in rows
+    ]
     pairs = collected(tasks, report=report)
     return merge(p[0] for p in pairs), merge(p[1] for p in pairs)

@@ -1,8 +1,9 @@
-"""The engine: tile-years over Ray actors, equal to `inference.serial_rollout` to the bit, however many and wherever.
+"""The engine: tile-years over Ray actors, equal to `inference.serial_rollout` to the bit, however
+many and wherever.
 
-`scheduling.Scheduler` decides what is done where and when, `cube.tileyear` knows what a tile-year is; the driver here
-carries messages between them. A worker that dies is replaced, its unreduced sums are computed again, and everything
-finished is read from the product.
+`scheduling.Scheduler` decides what is done where and when, `cube.tileyear` knows what a tile-year
+is; the driver here carries messages between them. A worker that dies is replaced, its unreduced
+sums are computed again, and everything finished is read from the product.
 """
 
 import logging
@@ -39,7 +40,9 @@ ATTEMPTS = 4
 COPIED_AT_ONCE = 8
 """Observed years of a tile that one errand copies."""
 LOOKED_EVERY = 1.0
-"""Seconds after which the clock is looked at, for stragglers and workers without work, though nothing happens."""
+"""Seconds after which the clock is looked at, for stragglers and workers without work, though
+nothing happens.
+"""
 
 
 @ray.remote(concurrency_groups={"main": 1, "reduce": 1})  # type: ignore[call-overload]
@@ -65,7 +68,9 @@ class Worker:
 
     @ray.method(concurrency_group="main")
     def predict(self, *args: Any) -> Any:
-        """See `TileYears.predict`; returns how many windows it took, which the driver waits for, and the strips."""
+        """See `TileYears.predict`; returns how many windows it took, which the driver waits for,
+        and the strips.
+        """
         windows, strips = self._tiles.predict(*args)
         return (windows, *strips) if strips else windows
 
@@ -109,21 +114,31 @@ class Travelling:
 
 @dataclass
 class Flight:
-    """A call that is under way: to whom, for which job (None while a worker is awaited), and what it brings besides."""
+    """A call that is under way: to whom, for which job (None while a worker is awaited), and what
+    it brings besides.
+    """
 
     worker: int
     job: Job | Errand | None = None
     brings: Any = None
 
 
-def infer(run: Run, *, workers: Workers, device: Device, years_in_flight: int, lease: Lease,
-          report: Progress = no_progress) -> Shortfall:
-    """Compute every tile-year of a run that has no receipt yet, then finish the product; returns what it misses of the
-    scenario's demand in the tile-years that were computed.
+def infer(
+    run: Run,
+    *,
+    workers: Workers,
+    device: Device,
+    years_in_flight: int,
+    lease: Lease,
+    report: Progress = no_progress,
+) -> Shortfall:
+    """Compute every tile-year of a run that has no receipt yet, then finish the product; returns
+    what it misses of the scenario's demand in the tile-years that were computed.
 
-    `report` gets the number of tile-years done and in all. Raises HeldError when another job takes over, ValueError
-    with the worker's own message when an input or the store is at fault, RuntimeError when a tile-year failed
-    `ATTEMPTS` times because workers died. After SIGTERM the tile-years in hand are finished, then SystemExit is raised.
+    `report` gets the number of tile-years done and in all. Raises HeldError when another job takes
+    over, ValueError with the worker's own message when an input or the store is at fault,
+    RuntimeError when a tile-year failed `ATTEMPTS` times because workers died. After SIGTERM the
+    tile-years in hand are finished, then SystemExit is raised.
     """
     gpu = device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)  # type: ignore[no-untyped-call]
     driver = Driver(run, workers=workers, gpu=gpu, years_in_flight=years_in_flight, report=report)
@@ -135,19 +150,29 @@ def infer(run: Run, *, workers: Workers, device: Device, years_in_flight: int, l
 class Driver:
     """Sends jobs to workers until the scheduler has none left."""
 
-    def __init__(self, run: Run, *, workers: Workers, gpu: bool, years_in_flight: int, report: Progress) -> None:
+    def __init__(
+        self, run: Run, *, workers: Workers, gpu: bool, years_in_flight: int, report: Progress
+    ) -> None:
         self.run, self.report, self._geometry, self._gpu = run, report, run.geometry, gpu
         done, self._courses = run.product.done(), run.product.courses
         self.fronts = [self._front(course, done, years_in_flight) for course in self._courses]
         copies = list(self._copies(done))
         self._missing = dict(self._unsummed(done))
         summaries = [summary for summary, missing in self._missing.items() if not missing]
-        self.scheduler = Scheduler(self.fronts, map(Errand, [*copies, *summaries]), workers=workers,
-                                   kinds=[course.direction for course in self._courses])
+        self.scheduler = Scheduler(
+            self.fronts,
+            map(Errand, [*copies, *summaries]),
+            workers=workers,
+            kinds=[course.direction for course in self._courses],
+        )
         self._total = sum(1 for _ in run.product.units(self._geometry.tiles))
-        self._left = (sum(len(copy.years) for copy in copies) * len(run.product.lanes)
-                      + sum(f.remaining * len(c.lanes) for f, c in zip(self.fronts, self._courses, strict=True))
-                      + sum(len(summary.scenarios) for summary in self._missing))
+        self._left = (
+            sum(len(copy.years) for copy in copies) * len(run.product.lanes)
+            + sum(
+                f.remaining * len(c.lanes) for f, c in zip(self.fronts, self._courses, strict=True)
+            )
+            + sum(len(summary.scenarios) for summary in self._missing)
+        )
         self._run_ref = ray.put(run)
         self._hired = Worker.options(num_cpus=run.threads, num_gpus=int(gpu))  # type: ignore[attr-defined]
         self._actors: dict[int, Any] = {}
@@ -165,8 +190,11 @@ class Driver:
         with termination() as asked:
             self._work(lease, asked)
         if self._left:
-            log.warning("stopped with %d of %d tile-years done; run it again to go on", self._total - self._left,
-                        self._total)
+            log.warning(
+                "stopped with %d of %d tile-years done; run it again to go on",
+                self._total - self._left,
+                self._total,
+            )
             raise SystemExit(128 + signal.SIGTERM)
 
     def _work(self, lease: Lease, asked: threading.Event) -> None:
@@ -182,8 +210,11 @@ class Driver:
                 for marker in finished:
                     self._land(marker)
                 self._metrics.count("tile_years", left - self._left)
-                self._metrics.show(tile_years_left=self._left, queue=self.scheduler.waiting,
-                                   workers=len(self.scheduler.hands))
+                self._metrics.show(
+                    tile_years_left=self._left,
+                    queue=self.scheduler.waiting,
+                    workers=len(self.scheduler.hands),
+                )
                 self.report(self._total - self._left, self._total)
                 self.seconds += time.thread_time() - started
         finally:
@@ -193,8 +224,13 @@ class Driver:
     def _front(self, course: Course, done: Done, in_flight: int) -> Wavefront:
         step_of = {year: step for step, year in enumerate(course.years[1:])}
         reduced = [(tile, step_of[year]) for year, tile in done.of(course.lanes) if year in step_of]
-        return Wavefront(self._geometry.tiles, self._geometry.around, steps=len(course.years) - 1, done=reduced,
-                         in_flight=in_flight)
+        return Wavefront(
+            self._geometry.tiles,
+            self._geometry.around,
+            steps=len(course.years) - 1,
+            done=reduced,
+            in_flight=in_flight,
+        )
 
     def _unsummed(self, done: Done) -> Iterator[tuple[Summary, int]]:
         """Tile-years whose members are not yet summed up, and how many maps of them are missing."""
@@ -202,8 +238,16 @@ class Driver:
         for year in product.span.years if product.members else ():
             for scenarios in product.alike(year):
                 summed = done.across(scenarios)
-                there = [done.of([lane for lane in product.lanes if lane.scenario in scenarios and lane.member == m])
-                         for m in range(product.members)]
+                there = [
+                    done.of(
+                        [
+                            lane
+                            for lane in product.lanes
+                            if lane.scenario in scenarios and lane.member == m
+                        ]
+                    )
+                    for m in range(product.members)
+                ]
                 for tile in self._geometry.tiles:
                     missing = sum((year, tile) not in maps for maps in there)
                     if year in product.span.copied:  # for all members at once
@@ -225,12 +269,16 @@ class Driver:
             ray.kill(self._actors.pop(worker))
             self.scheduler.leave(worker)
         for worker in self.scheduler.stuck(now):
-            log.warning("worker %d is much slower than the others: another one does the same", worker)
+            log.warning(
+                "worker %d is much slower than the others: another one does the same", worker
+            )
             self._metrics.count("retries", 1)
         for worker, job in self.scheduler.assign(now):
             self._send(worker, job)
         for worker in self.scheduler.hire(now):
-            self._actors[worker] = actor = self._hired.remote(self._run_ref, device="cuda" if self._gpu else "cpu")
+            self._actors[worker] = actor = self._hired.remote(
+                self._run_ref, device="cuda" if self._gpu else "cpu"
+            )
             self._flights[actor.ready.remote()] = Flight(worker)
 
     def _send(self, worker: int, job: Job | Errand) -> None:
@@ -245,8 +293,12 @@ class Driver:
             refs = actor.predict.options(num_returns=n).remote(tile, job.chain, step, *edges)
             marker, *brings = refs if n > 1 else [refs]
         else:
-            strips = [travelling.strips[a.source, step][a.index] for a in self._geometry.inbound(tile)]
-            marker, brings = actor.reduce.options(num_returns=2).remote(tile, job.chain, step, *strips)
+            strips = [
+                travelling.strips[a.source, step][a.index] for a in self._geometry.inbound(tile)
+            ]
+            marker, brings = actor.reduce.options(num_returns=2).remote(
+                tile, job.chain, step, *strips
+            )
         self._flights[marker] = Flight(worker, job, brings)
 
     def _land(self, marker: Any) -> None:
@@ -276,7 +328,9 @@ class Driver:
                 self.shortfall += told
                 self._travelling[course].edges[tile, step] = flight.brings
                 self._forget_old(course, tile, step)
-                self._map_done(self._courses[course].years[step + 1], tile, self._courses[course].lanes)
+                self._map_done(
+                    self._courses[course].years[step + 1], tile, self._courses[course].lanes
+                )
 
     def _errand_done(self, what: object) -> None:
         if isinstance(what, Copy):
@@ -286,7 +340,9 @@ class Driver:
             self._left -= len(what.scenarios)
 
     def _map_done(self, year: int, tile: Tile, lanes: Sequence[Lane]) -> None:
-        """A map is written to some lanes: where it was the last of the members, they can be summed up."""
+        """A map is written to some lanes: where it was the last of the members, they can be summed
+        up.
+        """
         self._left -= len(lanes)
         for scenarios in self.run.product.alike(year):
             summary = Summary(year, tile, scenarios)
@@ -296,17 +352,28 @@ class Driver:
                     self.scheduler.add(Errand(summary))
 
     def _recover(self, flight: Flight, error: Exception, now: float) -> None:
-        """Let others do what a dead worker had; with a lost object goes everything that rested on it."""
+        """Let others do what a dead worker had; with a lost object goes everything that rested on
+        it.
+        """
         if flight.worker not in self._actors:  # it was let go
             return
         self._failures[flight.job] += 1
         self._metrics.count("retries", 1)
-        log.warning("worker %d: %s failed (%s), attempt %d", flight.worker, flight.job or "starting",
-                    type(error).__name__, self._failures[flight.job])
+        log.warning(
+            "worker %d: %s failed (%s), attempt %d",
+            flight.worker,
+            flight.job or "starting",
+            type(error).__name__,
+            self._failures[flight.job],
+        )
         if self._failures[flight.job] == ATTEMPTS:
-            raise RuntimeError(f"{flight.job or 'starting a worker'} failed {ATTEMPTS} times because workers died, "
-                               f"last: {error}; what is finished is kept, run `luray infer` again; if memory is short, "
-                               "lower tiling.tile") from error
+            raise RuntimeError(
+                f"{flight.job or 'starting a worker'} failed {ATTEMPTS} times because workers "
+                "died, "
+                f"last: {error}; what is finished is kept, run `luray infer` again; if memory is "
+                "short, "
+                "lower tiling.tile"
+            ) from error
         lost: list[tuple[int, Tile, int]] = []
         if isinstance(flight.job, Job):
             course, (kind, tile, step) = flight.job
@@ -322,7 +389,9 @@ class Driver:
             self.scheduler.failed(flight.worker, flight.job, now, lost=lost)
 
     def _forget_old(self, course: int, tile: Tile, step: int) -> None:
-        """Drop references nobody will ask for: strips whose receivers are reduced, edges two steps back."""
+        """Drop references nobody will ask for: strips whose receivers are reduced, edges two steps
+        back.
+        """
         front, travelling = self.fronts[course], self._travelling[course]
         for near in (*self._geometry.around(tile), tile):
             receivers = (*self._geometry.around(near), near)
@@ -344,7 +413,9 @@ def termination() -> Iterator[threading.Event]:
     before = signal.getsignal(signal.SIGTERM)
 
     def ask(number: int, frame: object) -> None:
-        log.warning("SIGTERM: the tile-years in hand are finished first; send it again to stop at once")
+        log.warning(
+            "SIGTERM: the tile-years in hand are finished first; send it again to stop at once"
+        )
         asked.set()
         signal.signal(signal.SIGTERM, before)
 

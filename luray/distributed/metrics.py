@@ -2,11 +2,20 @@
 
 from ray.util.metrics import Counter, Gauge
 
-COUNTERS = {"tile_years": "maps of a tile written", "windows": "windows predicted",
-            "retries": "jobs done again because a worker died, hung or lost its sums"}
-GAUGES = {"tile_years_left": "maps of a tile still to be written",
-          "queue": "jobs that could run and wait for a worker", "workers": "workers that are there"}
-EXPORTED = (*(f"ray_luray_{name}_total" for name in COUNTERS), *(f"ray_luray_{name}" for name in GAUGES))
+COUNTERS = {
+    "tile_years": "maps of a tile written",
+    "windows": "windows predicted",
+    "retries": "jobs done again because a worker died, hung or lost its sums",
+}
+GAUGES = {
+    "tile_years_left": "maps of a tile still to be written",
+    "queue": "jobs that could run and wait for a worker",
+    "workers": "workers that are there",
+}
+EXPORTED = (
+    *(f"ray_luray_{name}_total" for name in COUNTERS),
+    *(f"ray_luray_{name}" for name in GAUGES),
+)
 """Names as Ray exports them; infra/grafana draws them."""
 TAG = "run"
 """Label of every metric: the product's URL."""
@@ -17,10 +26,14 @@ class Metrics:
 
     def __init__(self, run: str) -> None:
         self._tags = {TAG: run}
-        self._counters = {name: Counter(f"luray_{name}", description=said, tag_keys=(TAG,))
-                          for name, said in COUNTERS.items()}
-        self._gauges = {name: Gauge(f"luray_{name}", description=said, tag_keys=(TAG,))
-                        for name, said in GAUGES.items()}
+        self._counters = {
+            name: Counter(f"luray_{name}", description=said, tag_keys=(TAG,))
+            for name, said in COUNTERS.items()
+        }
+        self._gauges = {
+            name: Gauge(f"luray_{name}", description=said, tag_keys=(TAG,))
+            for name, said in GAUGES.items()
+        }
 
     def count(self, name: str, n: int) -> None:
         """Add to a counter."""

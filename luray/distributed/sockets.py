@@ -1,4 +1,5 @@
-"""Where Ray may put its sockets: their paths have 107 bytes at most, and the temporary folders of batch jobs are long.
+"""Where Ray may put its sockets: their paths have 107 bytes at most, and the temporary folders of
+batch jobs are long.
 
 Ray's own folder lies below TMPDIR, and the paths of its sockets are up to 68 bytes longer.
 """
@@ -14,7 +15,9 @@ from typing import Any
 LONGEST = 107
 """Bytes of the path of a Unix socket, without the zero that ends it."""
 SESSION = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-"""The longest path of a socket below the temporary folder, with the largest process id that Linux has."""
+"""The longest path of a socket below the temporary folder, with the largest process id that Linux
+has.
+"""
 SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 """Folders with short names that most machines let everybody write to."""
 
@@ -23,9 +26,9 @@ SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 def session_folders() -> Iterator[dict[str, Any]]:
     """Choose the folders of a Ray session, as options of `ray.init`.
 
-    There are none where Ray's own choice serves. Otherwise logs and sockets go to a private folder with a short name,
-    and what does not fit into memory stays where TMPDIR points, because that may be the only large disk. Both are
-    removed afterwards.
+    There are none where Ray's own choice serves. Otherwise logs and sockets go to a private folder
+    with a short name, and what does not fit into memory stays where TMPDIR points, because that may
+    be the only large disk. Both are removed afterwards.
 
     Raises
     ------
@@ -46,7 +49,8 @@ def session_folders() -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def short_folder() -> Iterator[str]:
-    """Make a private folder below which the paths of Ray's sockets are short enough, and remove it afterwards.
+    """Make a private folder below which the paths of Ray's sockets are short enough, and remove it
+    afterwards.
 
     Raises
     ------
@@ -59,13 +63,17 @@ def short_folder() -> Iterator[str]:
         folder = temporary_folder()
         length = len(os.fsencode(f"{folder}/{SESSION}"))
         raise OSError(
-            f"TMPDIR is {folder}, below which the paths of Ray's sockets have up to {length} bytes, expected at most "
-            f"{LONGEST} and a folder that can be written to; none of {', '.join(map(str, tried))} serves either: "
+            f"TMPDIR is {folder}, below which the paths of Ray's sockets have up to {length} "
+            "bytes, expected at most "
+            f"{LONGEST} and a folder that can be written to; none of {', '.join(map(str, tried))} "
+            "serves either: "
             "set TMPDIR=/tmp, or another folder with a short name"
         )
 
     # processes of the session may still be writing logs when it goes
-    with tempfile.TemporaryDirectory(prefix="luray-", dir=chosen, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="luray-", dir=chosen, ignore_cleanup_errors=True
+    ) as folder:
         yield folder
 
 
@@ -93,7 +101,8 @@ def holds_sockets(folder: Path) -> bool:
             tempfile.TemporaryDirectory(prefix="luray-", dir=folder) as inside,
             socket.socket(socket.AF_UNIX) as probe,
         ):
-            # A name of the length that Ray's would have. Inside a folder of its own, because names end at 255 bytes.
+            # A name of the length that Ray's would have. Inside a folder of its own, because names
+            # end at 255 bytes.
             padding = len(SESSION) - len(Path(inside).name) - 1
             probe.bind(f"{inside}/{'s' * padding}")
     except OSError:

@@ -12,11 +12,18 @@ TRIES = 5
 """Times in a row that a connection to the log may break."""
 
 
-def submit_folder(folder: str, *, entrypoint: str, env_vars: Mapping[str, str], metadata: Mapping[str, str],
-                  address: str) -> str:
+def submit_folder(
+    folder: str,
+    *,
+    entrypoint: str,
+    env_vars: Mapping[str, str],
+    metadata: Mapping[str, str],
+    address: str,
+) -> str:
     """Send a folder as the working directory of a job; returns the job's id.
 
-    Raises ConnectionError where no cluster answers and PermissionError where it wants another token.
+    Raises ConnectionError where no cluster answers and PermissionError where it wants another
+    token.
     """
     with _reaching(address):
         return JobSubmissionClient(address).submit_job(
@@ -34,7 +41,7 @@ def follow(job: str, *, address: str, say: Callable[[str], None]) -> str:
         nonlocal said, tries
         seen = 0
         async for text in client.tail_job_logs(job):  # from the beginning, every time
-            say(text[max(0, said - seen):])
+            say(text[max(0, said - seen) :])
             seen, tries = seen + len(text), 0
             said = max(said, seen)
 
@@ -57,8 +64,13 @@ def _reaching(address: str) -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:
-        raise PermissionError(f"{address} wants another token: set RAY_AUTH_TOKEN to the cluster's, or write it to "
-                              "~/.ray/auth_token (infra/README.md says how to get it)") from error
+        raise PermissionError(
+            f"{address} wants another token: set RAY_AUTH_TOKEN to the cluster's, or write it to "
+            "~/.ray/auth_token (infra/README.md says how to get it)"
+        ) from error
     except (ConnectionError, aiohttp.ClientError) as error:
-        raise ConnectionError(f"{address}: no Ray dashboard answers; give the cluster's with --address, on Kubernetes "
-                              "after `kubectl port-forward service/<cluster>-head-svc 8265`") from error
+        raise ConnectionError(
+            f"{address}: no Ray dashboard answers; give the cluster's with --address, on "
+            "Kubernetes "
+            "after `kubectl port-forward service/<cluster>-head-svc 8265`"
+        ) from error

@@ -18,7 +18,9 @@ def _survey(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) ->
     return survey_tile(cube, tiling, tile, sampling)
 
 
-def survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Progress = no_progress) -> Survey:
+def survey(
+    cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Progress = no_progress
+) -> Survey:
     """The survey of a cube: the stored one, else counted by the cluster, and stored.
 
     Raises ValueError when `sampling.zone` is no categorical variable of the cube.

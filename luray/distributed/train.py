@@ -1,8 +1,9 @@
 """Data-parallel training with Ray Train, fed by Ray Data.
 
-Every worker has a dataset of its own: the windows of its micro-batches, step after step (`data.Share`). Which windows
-those are is a pure function of their number (`model.samples`), so one worker or many, or a number that changes, train
-on the same batches, and a resumed training goes on where its checkpoint ends.
+Every worker has a dataset of its own: the windows of its micro-batches, step after step
+(`data.Share`). Which windows those are is a pure function of their number (`model.samples`), so one
+worker or many, or a number that changes, train on the same batches, and a resumed training goes on
+where its checkpoint ends.
 """
 
 import logging
@@ -27,18 +28,30 @@ from luray.storage.objects import NoRoomError, filesystem, remove
 from luray.storage.places import is_local
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample
-from luray.training.training import Diary, News, Training, TrainingProgress, run_steps, unheard, unwatched
+from luray.training.training import (
+    Diary,
+    News,
+    Training,
+    TrainingProgress,
+    run_steps,
+    unheard,
+    unwatched,
+)
 from luray.training.windows import Share
 
 log = logging.getLogger(__name__)
 
 TRIES = 100
-"""Times that workers may die before a training gives up; a fault of data or recipe stops it at once."""
+"""Times that workers may die before a training gives up; a fault of data or recipe stops it at
+once.
+"""
 
 
 @ray.remote
 class Board:
-    """Where the leading worker pins its news and any worker the error it stopped on, for the driver to read."""
+    """Where the leading worker pins its news and any worker the error it stopped on, for the driver
+    to read.
+    """
 
     def __init__(self) -> None:
         self._news: list[News] = []
@@ -61,12 +74,15 @@ class Board:
         return self._error
 
 
-def train(trainings: list[Training], *, restart: bool = False, report: TrainingProgress = unwatched) -> list[Direction]:
-    """Train every model that is not finished yet, one after the other; returns the directions that were trained.
+def train(
+    trainings: list[Training], *, restart: bool = False, report: TrainingProgress = unwatched
+) -> list[Direction]:
+    """Train every model that is not finished yet, one after the other; returns the directions that
+    were trained.
 
-    `restart` discards models and checkpoints of other trainings first. Raises ValueError with the worker's own message
-    when data or recipe are at fault, and, naming what differs, for a model or checkpoint of another training; the last
-    checkpoint is kept.
+    `restart` discards models and checkpoints of other trainings first. Raises ValueError with the
+    worker's own message when data or recipe are at fault, and, naming what differs, for a model or
+    checkpoint of another training; the last checkpoint is kept.
     """
     if restart:
         for training in trainings:
@@ -81,8 +97,11 @@ def train(trainings: list[Training], *, restart: bool = False, report: TrainingP
     recipe, scratch = todo[0].recipe, f"{todo[0].folder}/ray"
     board = Board.options(num_cpus=0).remote()  # type: ignore[attr-defined]
     trainer = ray.train.torch.TorchTrainer(
-        _worker_loop, train_loop_config={"trainings": todo, "board": board}, scaling_config=_scaling(recipe),
-        run_config=RunConfig(failure_config=FailureConfig(max_failures=TRIES), **_storage(scratch)))
+        _worker_loop,
+        train_loop_config={"trainings": todo, "board": board},
+        scaling_config=_scaling(recipe),
+        run_config=RunConfig(failure_config=FailureConfig(max_failures=TRIES), **_storage(scratch)),
+    )
     try:
         with _relayed(board, report):
             trainer.fit()
@@ -101,18 +120,25 @@ def _scaling(recipe: Recipe) -> ScalingConfig:
     gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
     gpu = recipe.device == "gpu" or (recipe.device == "auto" and gpus >= low)
     workers: Any = low if low == high else (low, high)
-    return ScalingConfig(num_workers=workers, use_gpu=gpu,
-                         resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})})
+    return ScalingConfig(
+        num_workers=workers,
+        use_gpu=gpu,
+        resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})},
+    )
 
 
 def _storage(url: str) -> dict[str, Any]:
     """Where Ray Train keeps its own state, as its RunConfig takes it.
 
-    Left to itself Ray opens URLs through pyarrow, which knows neither the run's endpoints nor how gcsfs logs in.
+    Left to itself Ray opens URLs through pyarrow, which knows neither the run's endpoints nor how
+    gcsfs logs in.
     """
     fs, path = filesystem(url)
-    return {"storage_path": path} if is_local(url) else {
-        "storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(fs))}
+    return (
+        {"storage_path": path}
+        if is_local(url)
+        else {"storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(fs))}
+    )
 
 
 def _worker_loop(config: dict[str, Any]) -> None:
@@ -144,9 +170,17 @@ def _feed(training: Training, share: Share, device: torch.device) -> Iterator[di
     """This worker's micro-batches of every step of its share, from a dataset of its own."""
     in_order_and_silent()
     recipe = training.recipe
-    rows = read_windows(training.cube, training.tiling, range(recipe.years[0], recipe.years[1] + 1), windows=share,
-                        arrays=recipe.read, readers=recipe.readers)
-    return micro_batches(rows, share, WindowReader(training.cube, training.tiling, share.plan.counted), device=device)
+    rows = read_windows(
+        training.cube,
+        training.tiling,
+        range(recipe.years[0], recipe.years[1] + 1),
+        windows=share,
+        arrays=recipe.read,
+        readers=recipe.readers,
+    )
+    return micro_batches(
+        rows, share, WindowReader(training.cube, training.tiling, share.plan.counted), device=device
+    )
 
 
 def _summed(tensor: Tensor) -> Tensor:

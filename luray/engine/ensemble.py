@@ -1,14 +1,14 @@
 """Members of an ensemble: a class drawn from the averaged probabilities, the same whoever draws it.
 
-The numbers come from a counter-based generator (Philox4x64-10; Salmon et al. 2011, doi:10.1145/2063384.2063405), keyed
-by seed, scenario and member, its counter the year, row and column of the cell on the run grid: no tile, order or engine
-changes a draw. A class is drawn by the exponential race: with E_k independent and exponential, argmax_k s_k / E_k is k
-with probability s_k / sum(s). So the map of a member is the argmax of scores, as an unsampled one is of the sums, and a
+The numbers come from a counter-based generator (Philox4x64-10; Salmon et al. 2011,
+doi:10.1145/2063384.2063405), keyed by seed, scenario and member, its counter the year, row and
+column of the cell on the run grid: no tile, order or engine changes a draw. A class is drawn by the
+exponential race: with E_k independent and exponential, argmax_k s_k / E_k is k with probability s_k
+/ sum(s). So the map of a member is the argmax of scores, as an unsampled one is of the sums, and a
 demand can be imposed on it the same way.
 
 Shapes: K classes; H W cells of a box; C cells of a row.
 """
-
 
 import numpy as np
 
@@ -26,12 +26,17 @@ OFFSET = np.uint64((1024 << 52) - 0x3FE6A09E667F3BCD)
 
 
 def sample(sums_KHW: I32, land_HW: Bool, draws: Draws, *, year: int, box: Box) -> tuple[U8, U8]:
-    """Class index and confidence of each cell of a box of the run grid, drawn from its sums, both uint8 (H, W).
+    """Class index and confidence of each cell of a box of the run grid, drawn from its sums, both
+    uint8 (H, W).
 
-    The class is the largest of `perturbed` (the lowest index where equal); confidence is the share of its sum in
-    percent, rounded half up, as in `blending.decide`. Cells without land are `OUTSIDE` with confidence 0.
+    The class is the largest of `perturbed` (the lowest index where equal); confidence is the share
+    of its sum in percent, rounded half up, as in `blending.decide`. Cells without land are
+    `OUTSIDE` with confidence 0.
     """
-    sums, (classes, confidence) = np.ascontiguousarray(sums_KHW), np.empty((2, *land_HW.shape), np.uint8)
+    sums, (classes, confidence) = (
+        np.ascontiguousarray(sums_KHW),
+        np.empty((2, *land_HW.shape), np.uint8),
+    )
     waits_KC = np.empty((len(sums_KHW), box.width))
     for row, numbers_CB in enumerate(draws.rows(len(sums_KHW), year=year, box=box)):
         _wait(numbers_CB, waits_KC)
@@ -56,8 +61,8 @@ def perturbed(sums_KHW: I32, draws: Draws, *, year: int, box: Box) -> F32:
 def _wait(numbers_CB: U32, waits_KC: F64) -> None:
     """Exponential waiting times -log(u), u = (n + 1/2) / 2^32, of a row.
 
-    The logarithm is a series in operations that IEEE 754 rounds in one way only, exact to a few units in the last
-    place: that of a C library could draw another class on another machine.
+    The logarithm is a series in operations that IEEE 754 rounds in one way only, exact to a few
+    units in the last place: that of a C library could draw another class on another machine.
     """
     bits_KC = waits_KC.view(np.uint64)
     for k in range(len(waits_KC)):
@@ -69,13 +74,18 @@ def _wait(numbers_CB: U32, waits_KC: F64) -> None:
             u = waits_KC[k, c]
             s = (u - 1) / (u + 1)
             t = s * s
-            series = 1 + t * (1 / 3 + t * (1 / 5 + t * (1 / 7 + t * (1 / 9 + t * (1 / 11 + t * (1 / 13 + t / 15))))))
+            series = 1 + t * (
+                1 / 3
+                + t * (1 / 5 + t * (1 / 7 + t * (1 / 9 + t * (1 / 11 + t * (1 / 13 + t / 15)))))
+            )
             waits_KC[k, c] = -(exponent * LOG_2 + 2 * s * series)
 
 
 @compiled
 def _draw(sums_KHW: I32, row: int, waits_KC: F64, classes_C: U8, confidence_C: U8) -> None:
-    """Class with the largest sum of a row over waiting time, in single precision, and its share of the total."""
+    """Class with the largest sum of a row over waiting time, in single precision, and its share of
+    the total.
+    """
     n_cells = len(classes_C)
     best_C, winner_C = np.full(n_cells, np.float32(-1)), np.zeros(n_cells, np.int32)
     chosen_C, total_C = np.zeros(n_cells, np.int32), np.zeros(n_cells)

@@ -10,7 +10,9 @@ from luray.cube.land import tiles_with_land
 
 @dataclass(frozen=True)
 class Inbound:
-    """A strip that arrives at a tile: whose windows it comes from, which of their exchanges, and where it goes."""
+    """A strip that arrives at a tile: whose windows it comes from, which of their exchanges, and
+    where it goes.
+    """
 
     source: Tile
     index: int
@@ -44,5 +46,9 @@ class Geometry:
 
     def inbound(self, tile: Tile) -> list[Inbound]:
         """Strips that arrive at a tile, in a fixed order."""
-        return [Inbound(source, i, e.own) for source in self.around(tile)
-                for i, e in enumerate(self.outbound(source)) if e.neighbour == tile]
+        return [
+            Inbound(source, i, e.own)
+            for source in self.around(tile)
+            for i, e in enumerate(self.outbound(source))
+            if e.neighbour == tile
+        ]

@@ -24,13 +24,17 @@ class Fields(Protocol):
     """Where a window's inputs come from, as the first layer of the model takes them."""
 
     def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
-        """Write the model's first layer, ReLU included, on a window whose prior is `prior_HW`, see `Stem.begin`."""
+        """Write the model's first layer, ReLU included, on a window whose prior is `prior_HW`, see
+        `Stem.begin`.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Everything that `predict` and `reduce` need besides the year: one model with its geometry, for one direction."""
+    """Everything that `predict` and `reduce` need besides the year: one model with its geometry,
+    for one direction.
+    """
 
     model: UNet
     """Frozen: see `unet.frozen`."""
@@ -38,16 +42,32 @@ class Predictor:
     tiling: Tiling
     weights_HW: I32
     batch: int
-    """Windows of one forward pass, at least 2 (see `unet.frozen`). On a CPU one that is left over goes with those
-    before it; elsewhere the last pass is filled up, so that all have one shape: the bits of a GPU may follow it."""
+    """Windows of one forward pass, at least 2 (see `unet.frozen`). On a CPU one that is left over
+    goes with those before it; elsewhere the last pass is filled up, so that all have one shape: the
+    bits of a GPU may follow it.
+    """
     calibration: Calibration = PLAIN
     device: str = "cpu"
-    """Of the forward pass, as torch names it; on another than the CPU the model runs in half precision."""
+    """Of the forward pass, as torch names it; on another than the CPU the model runs in half
+    precision.
+    """
     passes: int = 0
-    """Forward passes in flight; 0 is one on the CPU, and two elsewhere, so that the device never waits for the CPU."""
+    """Forward passes in flight; 0 is one on the CPU, and two elsewhere, so that the device never
+    waits for the CPU.
+    """
 
-    def predict(self, cores: Sequence[Core], prior: U8, fields: Fields, *, year: int, prior_year: int, box: Box) -> I32:
-        """Weighted sums of the windows of one box over `Tiling.padded` of it: (K, height, width), int32.
+    def predict(
+        self,
+        cores: Sequence[Core],
+        prior: U8,
+        fields: Fields,
+        *,
+        year: int,
+        prior_year: int,
+        box: Box,
+    ) -> I32:
+        """Weighted sums of the windows of one box over `Tiling.padded` of it: (K, height, width),
+        int32.
 
         `prior` holds the class indices of the same padded box.
         """
@@ -87,10 +107,18 @@ class Predictor:
             yield cores[first:last]
             first = last
 
-    def _add(self, finished: "Pass", shown: list[tuple[Box, U8]], sums_KYX: I32, padded: Box) -> None:
+    def _add(
+        self, finished: "Pass", shown: list[tuple[Box, U8]], sums_KYX: I32, padded: Box
+    ) -> None:
         for heads_HWC, (window, prior_HW) in zip(finished.heads_BHWC(), shown, strict=False):
-            add_window(sums_KYX, heads_HWC, prior_HW, self.weights_HW, **self.calibration._asdict(),
-                       at=(window.row - padded.row, window.col - padded.col))
+            add_window(
+                sums_KYX,
+                heads_HWC,
+                prior_HW,
+                self.weights_HW,
+                **self.calibration._asdict(),
+                at=(window.row - padded.row, window.col - padded.col),
+            )
 
     @cached_property
     def _passes(self) -> list["Pass"]:
@@ -98,26 +126,38 @@ class Predictor:
         trunk = self.trunk if device.type == "cpu" else deepcopy(self.trunk).to(device, torch.half)
         most = max(2, self.batch) + (device.type == "cpu")
         shape = most, self.tiling.window, self.tiling.window, self.model.first.out_channels
-        return [Pass(trunk, shape, device) for _ in range(self.passes or (1 if device.type == "cpu" else 2))]
+        return [
+            Pass(trunk, shape, device)
+            for _ in range(self.passes or (1 if device.type == "cpu" else 2))
+        ]
 
 
 class Pass:
-    """A forward pass, from the second layer on, with an input of its own, channels last, that is used again and again.
+    """A forward pass, from the second layer on, with an input of its own, channels last, that is
+    used again and again.
 
-    On a GPU it is queued with the copies there and back, from and into pinned memory, and the CPU goes on meanwhile.
+    On a GPU it is queued with the copies there and back, from and into pinned memory, and the CPU
+    goes on meanwhile.
     """
 
-    def __init__(self, trunk: Trunk, shape: tuple[int, int, int, int], device: torch.device) -> None:
+    def __init__(
+        self, trunk: Trunk, shape: tuple[int, int, int, int], device: torch.device
+    ) -> None:
         self._trunk, self._device, self._remote = trunk, device, device.type != "cpu"
-        self._first = (torch.zeros(shape, pin_memory=True) if self._remote
-                       else torch.from_numpy(np.zeros(shape, np.float32)))  # NumPy asks for huge pages
+        self._first = (
+            torch.zeros(shape, pin_memory=True)
+            if self._remote
+            else torch.from_numpy(np.zeros(shape, np.float32))
+        )  # NumPy asks for huge pages
         self._heads = torch.empty((*shape[:3], trunk.head.out_channels), pin_memory=self._remote)
         self._done = torch.cuda.Event() if self._remote else None  # type: ignore[no-untyped-call]
         self.first_BHWO: F32 = self._first.numpy()
         """What the first layer gives, written before `start`, and not again before `heads_BHWC`."""
 
     def start(self, n_windows: int) -> None:
-        """Run the trunk on the first so many windows, at least 2 on a CPU and all elsewhere, or have it run."""
+        """Run the trunk on the first so many windows, at least 2 on a CPU and all elsewhere, or
+        have it run.
+        """
         with torch.inference_mode():
             first = self._first.permute(0, 3, 1, 2)
             if self._done is None:

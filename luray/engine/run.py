@@ -41,5 +41,7 @@ class Run:
         if self.scenario is None:
             return None
         if scenario not in self._demands:
-            self._demands[scenario] = Scenario.of(self.cube.of_scenario(scenario), tile=self.geometry.tiling.tile)
+            self._demands[scenario] = Scenario.of(
+                self.cube.of_scenario(scenario), tile=self.geometry.tiling.tile
+            )
         return self._demands[scenario]

@@ -1,12 +1,15 @@
-"""Which worker does what: several wavefronts, workers that come and go, and a clock, with no engine in sight.
+"""Which worker does what: several wavefronts, workers that come and go, and a clock, with no engine
+in sight.
 
-The engine asks what to send, where, whom to hire and whom to let go, and tells what happened. All that is decided here
-follows from what it was told, so that a simulation can run the same rules with a clock of its own.
+The engine asks what to send, where, whom to hire and whom to let go, and tells what happened. All
+that is decided here follows from what it was told, so that a simulation can run the same rules with
+a clock of its own.
 
 - A worker has one prediction or errand at a time: what waits is bound to nobody, so nobody is idle while there is work.
 - A worker predicts the tiles that it has predicted lately, whose inputs it keeps, the earliest year first: a tile's
-  scenarios and members one after the other. Without such work it takes a tile that no worker keeps, or else one that it
-  can read before any worker that keeps it will come to it. So those that join a run are used at once.
+  scenarios and members one after the other. Without such work it takes a tile that no worker keeps,
+  or else one that it can read before any worker that keeps it will come to it. So those that join a
+  run are used at once.
 - A reduction goes at once to the worker that holds the sums of its prediction, which does it beside its other job:
   it is short, and neighbours wait for it.
 - Errands (copies of observed years, say) may go anywhere, and wait for tile-years.
@@ -59,7 +62,9 @@ Inputs = tuple[Hashable, Tile]
 
 @dataclass(frozen=True)
 class Errand:
-    """Something that depends on no tile-year which is still to be computed, `what` being the engine's own."""
+    """Something that depends on no tile-year which is still to be computed, `what` being the
+    engine's own.
+    """
 
     what: Hashable
 
@@ -109,17 +114,29 @@ class Hand:
 class Scheduler:
     """The state of a run. Times are seconds of any clock that the caller keeps to.
 
-    `kinds` has one entry for each chain: those of the same kind need the same inputs of a tile. Left out, all do.
+    `kinds` has one entry for each chain: those of the same kind need the same inputs of a tile.
+    Left out, all do.
     """
 
-    def __init__(self, fronts: Sequence[Wavefront], errands: Iterable[Errand] = (), *, workers: Workers,
-                 kinds: Sequence[Hashable] = ()) -> None:
-        self.fronts, self._errands, self._kinds = fronts, deque(errands), kinds or [None] * len(fronts)
+    def __init__(
+        self,
+        fronts: Sequence[Wavefront],
+        errands: Iterable[Errand] = (),
+        *,
+        workers: Workers,
+        kinds: Sequence[Hashable] = (),
+    ) -> None:
+        self.fronts, self._errands, self._kinds = (
+            fronts,
+            deque(errands),
+            kinds or [None] * len(fronts),
+        )
         self._open = set(self._errands)
         """Errands that are not done, waiting or not."""
         self.hands: dict[int, Hand] = {}
         self.pending: dict[int, float] = {}
-        """Workers that were hired and are not there yet, and since when they could be done without."""
+        """Workers that were hired and are not there yet, and since when they could be done without.
+        """
         self._workers, self._hired = workers, 0
         self._holder: dict[tuple[int, Tile, int], int] = {}
         self._took: dict[str, deque[float]] = {}
@@ -132,11 +149,14 @@ class Scheduler:
         """True when nothing is left to do, or nothing that was begun."""
         if self._closing:
             return not any(h.jobs for h in self.hands.values()) and not any(
-                task.kind == "reduce" for front in self.fronts for task in front.ready())
+                task.kind == "reduce" for front in self.fronts for task in front.ready()
+            )
         return not self._open and all(f.finished for f in self.fronts)
 
     def close(self) -> None:
-        """Begin nothing more: what is in hand is done, and reduced as far as no prediction is missing."""
+        """Begin nothing more: what is in hand is done, and reduced as far as no prediction is
+        missing.
+        """
         self._closing = True
 
     def add(self, errand: Errand) -> None:
@@ -145,7 +165,9 @@ class Scheduler:
         self._open.add(errand)
 
     def hire(self, now: float) -> list[int]:
-        """Numbers of new workers that the engine should ask for: one for each job that waits, up to the most."""
+        """Numbers of new workers that the engine should ask for: one for each job that waits, up to
+        the most.
+        """
         if self._closing:
             return []
         there = sum(not h.stuck for h in self.hands.values()) + len(self.pending)
@@ -168,14 +190,23 @@ class Scheduler:
             self._take_back(worker, hand)
 
     def let_go(self, now: float) -> list[int]:
-        """Workers to be stopped: the lost ones, and beyond the fewest those that have had nothing to do for a while."""
+        """Workers to be stopped: the lost ones, and beyond the fewest those that have had nothing
+        to do for a while.
+        """
         if self.waiting:
             self.pending.update(dict.fromkeys(self.pending, now))
         needed = set(self._holder.values())
         idle = [w for w, since in self.pending.items() if now - since > IDLE]
-        idle += [w for w, h in self.hands.items() if not h.jobs and w not in needed and now - h.since > IDLE]
+        idle += [
+            w
+            for w, h in self.hands.items()
+            if not h.jobs and w not in needed and now - h.since > IDLE
+        ]
         lost = [w for w, h in self.hands.items() if self._is_slow(h, now, times=LOST)]
-        return lost + idle[: max(0, len(self.hands) + len(self.pending) - len(lost) - self._workers.min)]
+        return (
+            lost
+            + idle[: max(0, len(self.hands) + len(self.pending) - len(lost) - self._workers.min)]
+        )
 
     def assign(self, now: float) -> list[tuple[int, Job | Errand]]:
         """Jobs to send now, and to whom: the earliest years first, then errands."""
@@ -203,22 +234,34 @@ class Scheduler:
         for worker in sorted(free):
             kept = [inputs for inputs in self.hands[worker].kept if waiting.get(inputs)]
             if kept:
-                give(worker, waiting[min(kept, key=lambda inputs: waiting[inputs][0].task.step)].pop(0))
+                give(
+                    worker,
+                    waiting[min(kept, key=lambda inputs: waiting[inputs][0].task.step)].pop(0),
+                )
         if free:
-            taken, soon = {inputs for hand in self.hands.values() for inputs in hand.kept}, self._soon(waiting, now)
-            rest = sorted((job for inputs, jobs in waiting.items() if inputs not in soon for job in jobs),
-                          key=lambda job: (needs(job) in taken, job.task.step))
+            taken, soon = (
+                {inputs for hand in self.hands.values() for inputs in hand.kept},
+                self._soon(waiting, now),
+            )
+            rest = sorted(
+                (job for inputs, jobs in waiting.items() if inputs not in soon for job in jobs),
+                key=lambda job: (needs(job) in taken, job.task.step),
+            )
             for job in rest[: len(free)]:
                 give(min(free, key=lambda w: (len(self.hands[w].kept), w)), job)
         while free and self._errands:
             errand = self._errands.popleft()
-            if errand in self._open:  # it may have been given to be done again, and then done the first time
+            if (
+                errand in self._open
+            ):  # it may have been given to be done again, and then done the first time
                 give(min(free), errand)
         self.waiting = sum(f.n_ready for f in self.fronts) + len(self._errands)
         return sent
 
     def _soon(self, waiting: Mapping[Inputs, Sequence[Job]], now: float) -> set[Inputs]:
-        """Those that a worker which keeps them will come to before another one could have read them."""
+        """Those that a worker which keeps them will come to before another one could have read
+        them.
+        """
         reading, kept = self._took.get("reading prediction"), self._took.get("kept prediction")
         if not reading or not kept:
             return set()
@@ -226,16 +269,23 @@ class Scheduler:
         for hand in self.hands.values():
             if hand.stuck:
                 continue
-            pace, busy = hand.pace or usual, [since for job, since in hand.jobs.items() if job.kind != "reduce"]
+            pace, busy = (
+                hand.pace or usual,
+                [since for job, since in hand.jobs.items() if job.kind != "reduce"],
+            )
             left = max((since + pace - now for since in busy), default=0.0)
-            for inputs in sorted((i for i in hand.kept if waiting.get(i)), key=lambda i: waiting[i][0].task.step):
+            for inputs in sorted(
+                (i for i in hand.kept if waiting.get(i)), key=lambda i: waiting[i][0].task.step
+            ):
                 if left < median(reading) - usual:
                     soon.add(inputs)
                 left += pace * len(waiting[inputs])
         return soon
 
     def done(self, worker: int, job: Job | Errand, now: float) -> bool:
-        """A worker has done a job; False where another one was first, or the worker has left with what came of it."""
+        """A worker has done a job; False where another one was first, or the worker has left with
+        what came of it.
+        """
         hand = self.hands.get(worker)
         if hand:
             took = hand.end(job, now)
@@ -250,7 +300,9 @@ class Scheduler:
             self._open.discard(job)
             return first
         front, (kind, tile, step) = self.fronts[job.chain], job.task
-        first = not (front.is_predicted(tile, step) if kind == "predict" else front.is_reduced(tile, step))
+        first = not (
+            front.is_predicted(tile, step) if kind == "predict" else front.is_reduced(tile, step)
+        )
         if kind == "reduce":
             self._holder.pop((job.chain, tile, step), None)
         elif first and not front.is_reduced(tile, step):
@@ -259,7 +311,14 @@ class Scheduler:
             front.finish(job.task)
         return first
 
-    def failed(self, worker: int, job: Job | Errand, now: float, *, lost: Iterable[tuple[int, Tile, int]] = ()) -> None:
+    def failed(
+        self,
+        worker: int,
+        job: Job | Errand,
+        now: float,
+        *,
+        lost: Iterable[tuple[int, Tile, int]] = (),
+    ) -> None:
         """A job has to be done again, and the sums (chain, tile, step) that are lost as well."""
         if worker in self.hands:
             self.hands[worker].end(job, now)
@@ -270,7 +329,9 @@ class Scheduler:
         """Workers found stuck just now; what they have is given to others as well."""
         if not any(h.free for h in self.hands.values()):
             return []
-        found = [w for w, h in self.hands.items() if not h.stuck and self._is_slow(h, now, times=SLOW)]
+        found = [
+            w for w, h in self.hands.items() if not h.stuck and self._is_slow(h, now, times=SLOW)
+        ]
         for worker in found:
             hand = self.hands[worker]
             hand.stuck = True
@@ -281,8 +342,11 @@ class Scheduler:
         self._took.setdefault(kind, deque(maxlen=REMEMBERED)).append(took)
 
     def _is_slow(self, hand: Hand, now: float, *, times: float) -> bool:
-        return any(len(took := self._took.get(job.kind, ())) >= KNOWN and now - since > times * median(took) + GRACE
-                   for job, since in hand.jobs.items())
+        return any(
+            len(took := self._took.get(job.kind, ())) >= KNOWN
+            and now - since > times * median(took) + GRACE
+            for job, since in hand.jobs.items()
+        )
 
     def _take_back(self, worker: int, hand: Hand) -> None:
         """Everything that rests on a worker is to be done by others."""

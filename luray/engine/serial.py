@@ -1,6 +1,8 @@
-"""The reconstruction as two functions, `predict` and `reduce`, and the serial rollout that every engine must equal.
+"""The reconstruction as two functions, `predict` and `reduce`, and the serial rollout that every
+engine must equal.
 
-Arrays in memory only. Shapes: K classes, C input channels, H W window; sums are int32 (K, lat, lon), see `blending`.
+Arrays in memory only. Shapes: K classes, C input channels, H W window; sums are int32 (K, lat,
+lon), see `blending`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,23 +18,38 @@ from luray.engine.predictor import Fields, Predictor
 
 
 class Settle(Protocol):
-    """What makes a map of sums: `decide`, or `demand.constrain` with what the scenario demands of the year."""
+    """What makes a map of sums: `decide`, or `demand.constrain` with what the scenario demands of
+    the year.
+    """
 
-    def __call__(self, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int) -> tuple[U8, U8]:
+    def __call__(
+        self, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int
+    ) -> tuple[U8, U8]:
         """Class indices and confidence in percent, uint8 (lat, lon)."""
         ...
 
 
-def freely(sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int) -> tuple[U8, U8]:
+def freely(
+    sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int
+) -> tuple[U8, U8]:
     """The likeliest class everywhere, whatever the scenario demands."""
     return decide(sums_KHW, land_HW)
 
 
-def serial_rollout(initial: U8, land: Bool, years: Sequence[int], fields: Fields, predictor: Predictor, *,
-                   settle: Settle = freely) -> Iterator[tuple[int, U8, U8]]:
-    """The reference engine: yields (year, class indices, confidence) of the whole grid, uint8 (lat, lon).
+def serial_rollout(
+    initial: U8,
+    land: Bool,
+    years: Sequence[int],
+    fields: Fields,
+    predictor: Predictor,
+    *,
+    settle: Settle = freely,
+) -> Iterator[tuple[int, U8, U8]]:
+    """The reference engine: yields (year, class indices, confidence) of the whole grid, uint8 (lat,
+    lon).
 
-    `initial` is the map of `years[0]`; each later year follows from the map before it, over the whole grid at once.
+    `initial` is the map of `years[0]`; each later year follows from the map before it, over the
+    whole grid at once.
     """
     tiling = predictor.tiling
     whole = tiling.padded(tiling.everything)
@@ -40,13 +57,19 @@ def serial_rollout(initial: U8, land: Bool, years: Sequence[int], fields: Fields
     classes = initial
     for prior_year, year in pairwise(years):
         prior = padded_map(classes, whole, periodic=tiling.periodic)
-        sums = predictor.predict(cores, prior, fields, year=year, prior_year=prior_year, box=tiling.everything)
-        classes, confidence = settle(folded(sums, whole, tiling), classes, land, year=year, prior_year=prior_year)
+        sums = predictor.predict(
+            cores, prior, fields, year=year, prior_year=prior_year, box=tiling.everything
+        )
+        classes, confidence = settle(
+            folded(sums, whole, tiling), classes, land, year=year, prior_year=prior_year
+        )
         yield year, classes, confidence
 
 
 def folded(sums_KYX: I32, whole: Box, tiling: Tiling) -> I32:
-    """Sums of the whole grid (K, lat, lon) from those of a box around it: longitude wraps when periodic."""
+    """Sums of the whole grid (K, lat, lon) from those of a box around it: longitude wraps when
+    periodic.
+    """
     out = np.zeros((len(sums_KYX), *tiling.shape), np.int32)
     rows = slice(-whole.row, tiling.n_lat - whole.row)
     for col in range(whole.col, whole.col + whole.width):

@@ -1,14 +1,18 @@
-"""The first layer of a U-Net on a window, worked out from what its input is made of rather than from the input.
+"""The first layer of a U-Net on a window, worked out from what its input is made of rather than
+from the input.
 
-Most of an input says little: classes are one-hot, hundreds of cells share a native cell of the scenario, and terrain
-never changes. The first convolution is linear, so it is a sum of what each of these gives: one vector of a table for
-three neighbouring classes, one line for all rows of the same native cells, and for what is fixed a field that is
-computed once. So it takes a third of the time of writing the input and convolving it (66 channels, width 16).
+Most of an input says little: classes are one-hot, hundreds of cells share a native cell of the
+scenario, and terrain never changes. The first convolution is linear, so it is a sum of what each of
+these gives: one vector of a table for three neighbouring classes, one line for all rows of the same
+native cells, and for what is fixed a field that is computed once. So it takes a third of the time
+of writing the input and convolving it (66 channels, width 16).
 
-Every output is the same sum in the same order wherever a window lies, so no bit depends on tiles, batches or threads.
+Every output is the same sum in the same order wherever a window lies, so no bit depends on tiles,
+batches or threads.
 
-Shapes: O outputs of the layer, T its 9 taps, row by row; C input channels; V N some of them; Y X the grid that they are
-held on; H W window, Q P with a cell around it. Beyond a window there is nothing: zero padding, as in training.
+Shapes: O outputs of the layer, T its 9 taps, row by row; C input channels; V N some of them; Y X
+the grid that they are held on; H W window, Q P with a cell around it. Beyond a window there is
+nothing: zero padding, as in training.
 """
 
 from collections.abc import Sequence
@@ -29,7 +33,8 @@ from luray.model.unet import UNet
 Index = NDArray[np.int64]
 
 STEPS = 32767
-"""From 0 to the largest number of a field that never changes: it is off by 1.5e-5 of that at most."""
+"""From 0 to the largest number of a field that never changes: it is off by 1.5e-5 of that at most.
+"""
 
 
 class Part(Protocol):
@@ -41,7 +46,9 @@ class Part(Protocol):
 
 
 class Fixed(NamedTuple):
-    """What never changes gives to a window, in `STEPS` of each output's own: half the memory of single precision."""
+    """What never changes gives to a window, in `STEPS` of each output's own: half the memory of
+    single precision.
+    """
 
     steps_HWO: NDArray[np.int16]
     step_O: F32
@@ -64,31 +71,53 @@ class Stem:
     _prior_DSO: F32 = field(init=False)
 
     def __post_init__(self) -> None:
-        w_TKO, land_T1O = self.weights_TCO[:, : self.n_classes], self.weights_TCO[:, [self.n_classes]]
-        object.__setattr__(self, "_prior_DSO", _in_threes(np.concatenate([w_TKO + land_T1O, land_T1O], axis=1)))
+        w_TKO, land_T1O = (
+            self.weights_TCO[:, : self.n_classes],
+            self.weights_TCO[:, [self.n_classes]],
+        )
+        object.__setattr__(
+            self, "_prior_DSO", _in_threes(np.concatenate([w_TKO + land_T1O, land_T1O], axis=1))
+        )
 
     @classmethod
     def of(cls, model: UNet) -> "Stem":
         """The stem of a frozen model."""
         conv = model.first
-        weights = conv.weight.detach().permute(2, 3, 1, 0).reshape(9, conv.in_channels, conv.out_channels)
+        weights = (
+            conv.weight.detach().permute(2, 3, 1, 0).reshape(9, conv.in_channels, conv.out_channels)
+        )
         assert conv.bias is not None
-        return cls(np.ascontiguousarray(weights.numpy()), conv.bias.detach().numpy().copy(), model.n_classes)
+        return cls(
+            np.ascontiguousarray(weights.numpy()),
+            conv.bias.detach().numpy().copy(),
+            model.n_classes,
+        )
 
     def fixed(self, inputs_BHWN: F32, channels: Index) -> F32:
-        """What some channels give, and the bias, (B, H, W, O). No bit depends on what is in a batch of two."""
+        """What some channels give, and the bias, (B, H, W, O). No bit depends on what is in a batch
+        of two.
+        """
         weights_TNO = self.weights_TCO[:, channels]
         if not channels.size:
             return np.tile(self.bias_O, (*inputs_BHWN.shape[:3], 1))
-        kernel = torch.from_numpy(weights_TNO).reshape(3, 3, *weights_TNO.shape[1:]).permute(3, 2, 0, 1)
+        kernel = (
+            torch.from_numpy(weights_TNO).reshape(3, 3, *weights_TNO.shape[1:]).permute(3, 2, 0, 1)
+        )
         with torch.inference_mode():
-            out = conv2d(torch.from_numpy(inputs_BHWN).permute(0, 3, 1, 2),
-                         kernel.contiguous(memory_format=torch.channels_last), torch.from_numpy(self.bias_O), padding=1)
+            out = conv2d(
+                torch.from_numpy(inputs_BHWN).permute(0, 3, 1, 2),
+                kernel.contiguous(memory_format=torch.channels_last),
+                torch.from_numpy(self.bias_O),
+                padding=1,
+            )
             found: F32 = out.permute(0, 2, 3, 1).contiguous().numpy()
         return found
 
-    def begin(self, out_HWO: F32, prior_HW: U8, fixed: Fixed, parts: Sequence[Part], top: int, left: int) -> None:
-        """Write the layer, ReLU included, on the window whose first cell is (top, left) in the box of the parts.
+    def begin(
+        self, out_HWO: F32, prior_HW: U8, fixed: Fixed, parts: Sequence[Part], top: int, left: int
+    ) -> None:
+        """Write the layer, ReLU included, on the window whose first cell is (top, left) in the box
+        of the parts.
 
         `prior_HW` are class indices, `UNKNOWN` or `OUTSIDE`.
         """
@@ -102,14 +131,33 @@ class Stem:
         w_NTO = self.weights_TCO[:, channels].transpose(1, 0, 2)
         return Coarse(values_YXN, rows, cols, np.ascontiguousarray(w_NTO))
 
-    def smooth(self, now_VYX: F32, prior_VYX: F32, rows: AxisMap, cols: AxisMap, channels_V3: Index) -> "Smooth":
-        """The part of forcing interpolated between native cells: level, change and relative change of each variable."""
-        return Smooth(now_VYX, prior_VYX, rows, cols,
-                      np.ascontiguousarray(self.weights_TCO[:, channels_V3].transpose(1, 2, 0, 3)))
+    def smooth(
+        self, now_VYX: F32, prior_VYX: F32, rows: AxisMap, cols: AxisMap, channels_V3: Index
+    ) -> "Smooth":
+        """The part of forcing interpolated between native cells: level, change and relative change
+        of each variable.
+        """
+        return Smooth(
+            now_VYX,
+            prior_VYX,
+            rows,
+            cols,
+            np.ascontiguousarray(self.weights_TCO[:, channels_V3].transpose(1, 2, 0, 3)),
+        )
 
-    def coded(self, channel_YX: NDArray[np.int16], rows: Index, cols: Index, channels: slice) -> "Coded":
-        """The part of a categorical variable: which of its channels is 1, -1 for none (see `features.category`)."""
-        return Coded(channel_YX, rows, cols, channels.stop - channels.start, _in_threes(self.weights_TCO[:, channels]))
+    def coded(
+        self, channel_YX: NDArray[np.int16], rows: Index, cols: Index, channels: slice
+    ) -> "Coded":
+        """The part of a categorical variable: which of its channels is 1, -1 for none (see
+        `features.category`).
+        """
+        return Coded(
+            channel_YX,
+            rows,
+            cols,
+            channels.stop - channels.start,
+            _in_threes(self.weights_TCO[:, channels]),
+        )
 
 
 class Coarse(NamedTuple):
@@ -123,8 +171,13 @@ class Coarse(NamedTuple):
     def add(self, out_HWO: F32, top: int, left: int) -> None:
         """See `Part.add`."""
         height, width, _ = out_HWO.shape
-        _add_coarse(out_HWO, self.values_YXN, self.row_H[top : top + height], self.col_W[left : left + width],
-                    self.weights_NTO)
+        _add_coarse(
+            out_HWO,
+            self.values_YXN,
+            self.row_H[top : top + height],
+            self.col_W[left : left + width],
+            self.weights_NTO,
+        )
 
 
 class Smooth(NamedTuple):
@@ -139,9 +192,16 @@ class Smooth(NamedTuple):
     def add(self, out_HWO: F32, top: int, left: int) -> None:
         """See `Part.add`."""
         height, width, _ = out_HWO.shape
-        rows, cols = self.rows.take(slice(top, top + height)), self.cols.take(slice(left, left + width))
-        for now_YX, prior_YX, weights_3TO in zip(self.now_VYX, self.prior_VYX, self.weights_V3TO, strict=True):
-            seen_3QP = _seen(now_YX, prior_YX, rows, cols, np.float32(CHANGE_SCALE), np.float32(NOTHING))
+        rows, cols = (
+            self.rows.take(slice(top, top + height)),
+            self.cols.take(slice(left, left + width)),
+        )
+        for now_YX, prior_YX, weights_3TO in zip(
+            self.now_VYX, self.prior_VYX, self.weights_V3TO, strict=True
+        ):
+            seen_3QP = _seen(
+                now_YX, prior_YX, rows, cols, np.float32(CHANGE_SCALE), np.float32(NOTHING)
+            )
             _add_smooth(out_HWO, seen_3QP, weights_3TO)
 
 
@@ -158,24 +218,39 @@ class Coded(NamedTuple):
     def add(self, out_HWO: F32, top: int, left: int) -> None:
         """See `Part.add`."""
         height, width, _ = out_HWO.shape
-        _add_coded(out_HWO, self.channel_YX, self.row_H[top : top + height], self.col_W[left : left + width], self.n,
-                   self.table_DSO)
+        _add_coded(
+            out_HWO,
+            self.channel_YX,
+            self.row_H[top : top + height],
+            self.col_W[left : left + width],
+            self.n,
+            self.table_DSO,
+        )
 
 
 def _in_threes(weights_TKO: F32) -> F32:
-    """What three one-hot cells beside each other give, (3, (K + 1)^3, O): of each row of taps, of each three codes.
+    """What three one-hot cells beside each other give, (3, (K + 1)^3, O): of each row of taps, of
+    each three codes.
 
     The code after the last stands for nothing.
     """
     n_out = weights_TKO.shape[-1]
-    w_DEKO = np.concatenate([weights_TKO, np.zeros((9, 1, n_out), np.float32)], axis=1).reshape(3, 3, -1, n_out)
-    left, middle, right = w_DEKO[:, 0, :, None, None], w_DEKO[:, 1, None, :, None], w_DEKO[:, 2, None, None, :]
+    w_DEKO = np.concatenate([weights_TKO, np.zeros((9, 1, n_out), np.float32)], axis=1).reshape(
+        3, 3, -1, n_out
+    )
+    left, middle, right = (
+        w_DEKO[:, 0, :, None, None],
+        w_DEKO[:, 1, None, :, None],
+        w_DEKO[:, 2, None, None, :],
+    )
     return np.ascontiguousarray((left + middle + right).reshape(3, -1, n_out))
 
 
 @compiled
 def _threes(code_HW: NDArray[Any], three_QW: NDArray[np.int32], nothing: int) -> None:
-    """Place in the table of each cell and its left and right neighbour, for rows around the window as well."""
+    """Place in the table of each cell and its left and right neighbour, for rows around the window
+    as well.
+    """
     n, (height, width) = nothing + 1, code_HW.shape
     three_QW[0] = three_QW[height + 1] = (nothing * n + nothing) * n + nothing
     for i in range(height):
@@ -184,7 +259,9 @@ def _threes(code_HW: NDArray[Any], three_QW: NDArray[np.int32], nothing: int) ->
             threes_W[j] = (codes_W[j - 1] * n + codes_W[j]) * n + codes_W[j + 1]
         first, last = codes_W[0], codes_W[width - 1]
         threes_W[0] = (nothing * n + first) * n + (codes_W[1] if width > 1 else nothing)
-        threes_W[width - 1] = ((codes_W[width - 2] if width > 1 else nothing) * n + last) * n + nothing
+        threes_W[width - 1] = (
+            (codes_W[width - 2] if width > 1 else nothing) * n + last
+        ) * n + nothing
 
 
 @compiled
@@ -205,8 +282,15 @@ def _pack(field_HWO: F32, steps_HWO: NDArray[np.int16], step_O: F32, most: int) 
 
 
 @compiled
-def _begin(out_HWO: F32, prior_HW: U8, steps_HWO: NDArray[np.int16], step_O: F32, table_DSO: F32, n_classes: int,
-           unknown: int) -> None:
+def _begin(
+    out_HWO: F32,
+    prior_HW: U8,
+    steps_HWO: NDArray[np.int16],
+    step_O: F32,
+    table_DSO: F32,
+    n_classes: int,
+    unknown: int,
+) -> None:
     """What is fixed, and what the prior gives."""
     height, width, n_out = out_HWO.shape
     code_HW, three_QW = np.empty((height, width), np.int32), np.empty((height + 2, width), np.int32)
@@ -231,8 +315,9 @@ def _rectify(out: F32) -> None:
 
 
 @compiled
-def _add_coded(out_HWO: F32, channel_YX: NDArray[np.int16], row_H: Index, col_W: Index, n: int,
-               table_DSO: F32) -> None:
+def _add_coded(
+    out_HWO: F32, channel_YX: NDArray[np.int16], row_H: Index, col_W: Index, n: int, table_DSO: F32
+) -> None:
     height, width, n_out = out_HWO.shape
     code_HW, three_QW = np.empty((height, width), np.int32), np.empty((height + 2, width), np.int32)
     for i in range(height):
@@ -251,8 +336,12 @@ def _add_coded(out_HWO: F32, channel_YX: NDArray[np.int16], row_H: Index, col_W:
 
 
 @compiled
-def _add_coarse(out_HWO: F32, values_YXN: F32, row_H: Index, col_W: Index, weights_NTO: F32) -> None:
-    """A line is worked out for rows that lie in other native rows than those before them, and added to all the rest."""
+def _add_coarse(
+    out_HWO: F32, values_YXN: F32, row_H: Index, col_W: Index, weights_NTO: F32
+) -> None:
+    """A line is worked out for rows that lie in other native rows than those before them, and added
+    to all the rest.
+    """
     height, width, n_out = out_HWO.shape
     run_W = np.zeros(width, np.int64)  # columns of the same native cell
     for j in range(1, width):
@@ -260,7 +349,9 @@ def _add_coarse(out_HWO: F32, values_YXN: F32, row_H: Index, col_W: Index, weigh
     col_U = np.empty(run_W[width - 1] + 1, np.int64)
     for j in range(width):
         col_U[run_W[j]] = col_W[j]
-    given_3UTO = np.empty((3, len(col_U), 9, n_out), np.float32)  # of the native rows above, here and below
+    given_3UTO = np.empty(
+        (3, len(col_U), 9, n_out), np.float32
+    )  # of the native rows above, here and below
     line_WO = np.empty((width, n_out), np.float32)
     slot_H = np.zeros(height, np.int64)
     for i in range(1, height):
@@ -296,8 +387,11 @@ def _give(given_UTO: F32, values_XN: F32, col_U: Index, weights_NTO: F32) -> Non
 
 
 @compiled
-def _seen(now_YX: F32, prior_YX: F32, rows: AxisMap, cols: AxisMap, scale: np.float32, nothing: np.float32) -> F32:
-    """Level, change and relative change (see `features.changes`) of a window, with zeros around it, (3, Q, P).
+def _seen(
+    now_YX: F32, prior_YX: F32, rows: AxisMap, cols: AxisMap, scale: np.float32, nothing: np.float32
+) -> F32:
+    """Level, change and relative change (see `features.changes`) of a window, with zeros around it,
+    (3, Q, P).
 
     Interpolated between native rows first, then between columns.
     """
@@ -327,7 +421,17 @@ def _add_smooth(out_HWO: F32, seen_3QP: F32, weights_3TO: F32) -> None:
     for i in range(height):
         for v in range(3):
             w = weights_3TO[v]
-            w0, w1, w2, w3, w4, w5, w6, w7, w8 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]
+            w0, w1, w2, w3, w4, w5, w6, w7, w8 = (
+                w[0],
+                w[1],
+                w[2],
+                w[3],
+                w[4],
+                w[5],
+                w[6],
+                w[7],
+                w[8],
+            )
             above_P, here_P, below_P = seen_3QP[v, i], seen_3QP[v, i + 1], seen_3QP[v, i + 2]
             for j in range(width):
                 out = out_HWO[i, j]
@@ -335,5 +439,14 @@ def _add_smooth(out_HWO: F32, seen_3QP: F32, weights_3TO: F32) -> None:
                 x3, x4, x5 = here_P[j], here_P[j + 1], here_P[j + 2]
                 x6, x7, x8 = below_P[j], below_P[j + 1], below_P[j + 2]
                 for o in range(n_out):
-                    out[o] += (x0 * w0[o] + x1 * w1[o] + x2 * w2[o] + x3 * w3[o] + x4 * w4[o] + x5 * w5[o]
-                               + x6 * w6[o] + x7 * w7[o] + x8 * w8[o])
+                    out[o] += (
+                        x0 * w0[o]
+                        + x1 * w1[o]
+                        + x2 * w2[o]
+                        + x3 * w3[o]
+                        + x4 * w4[o]
+                        + x5 * w5[o]
+                        + x6 * w6[o]
+                        + x7 * w7[o]
+                        + x8 * w8[o]
+                    )

@@ -1,7 +1,9 @@
-"""One tile-year computed against the stores: what a worker does when the engine asks, with no engine in sight.
+"""One tile-year computed against the stores: what a worker does when the engine asks, with no
+engine in sight.
 
-Sums that other tiles need travel as strips, finished maps as edges; both follow `Tiling.exchanges`. Everything a worker
-keeps is a cache: what is missing is read from the product, which is the checkpoint.
+Sums that other tiles need travel as strips, finished maps as edges; both follow `Tiling.exchanges`.
+Everything a worker keeps is a cache: what is missing is read from the product, which is the
+checkpoint.
 """
 
 from collections import OrderedDict
@@ -46,26 +48,49 @@ class SumsLost(RuntimeError):
     """The sums of a tile-year are not in this worker: its prediction has to run again."""
 
 
-def settle(sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int, box: Box,
-           draws: Draws | None = None, scenario: Scenario | None = None, strength: float = 0.0,
-           ) -> tuple[U8, U8, Shortfall]:
+def settle(
+    sums_KHW: I32,
+    prior_HW: U8,
+    land_HW: Bool,
+    *,
+    year: int,
+    prior_year: int,
+    box: Box,
+    draws: Draws | None = None,
+    scenario: Scenario | None = None,
+    strength: float = 0.0,
+) -> tuple[U8, U8, Shortfall]:
     """Class indices and confidence of a box of the run grid from its sums.
 
-    They are the likeliest classes, or those that a member draws; where a scenario imposes its demand, whose blocks the
-    box is made of, they change by what is demanded.
+    They are the likeliest classes, or those that a member draws; where a scenario imposes its
+    demand, whose blocks the box is made of, they change by what is demanded.
     """
     if scenario is None:
-        drawn = decide(sums_KHW, land_HW) if draws is None else sample(sums_KHW, land_HW, draws, year=year, box=box)
+        drawn = (
+            decide(sums_KHW, land_HW)
+            if draws is None
+            else sample(sums_KHW, land_HW, draws, year=year, box=box)
+        )
         return *drawn, Shortfall()
     change_GYX = scenario.change(year, prior_year, box, land_HW)
     scores = None if draws is None else perturbed(sums_KHW, draws, year=year, box=box)
-    return constrain(sums_KHW, prior_HW, land_HW, change_GYX, block=scenario.block, groups=scenario.groups,
-                     strength=strength, scores_KHW=scores)
+    return constrain(
+        sums_KHW,
+        prior_HW,
+        land_HW,
+        change_GYX,
+        block=scenario.block,
+        groups=scenario.groups,
+        strength=strength,
+        scores_KHW=scores,
+    )
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A predicted tile-year that waits for its neighbours: sums where their windows reach, and the map elsewhere."""
+    """A predicted tile-year that waits for its neighbours: sums where their windows reach, and the
+    map elsewhere.
+    """
 
     bands: tuple[Rectangle, ...]
     """Disjoint rectangles that the strips of neighbours fall into."""
@@ -92,14 +117,21 @@ class Inputs:
 
 
 class TileYears:
-    """Computes tile-years of a run, keeping the inputs of the tiles it has seen and the sums it has not yet reduced.
+    """Computes tile-years of a run, keeping the inputs of the tiles it has seen and the sums it has
+    not yet reduced.
 
-    `reduce` may run in one thread while `predict` of another tile-year runs in a second one. A `course` is the place
-    of one of `Product.courses`, a `step` a year of it, from the first that is predicted.
+    `reduce` may run in one thread while `predict` of another tile-year runs in a second one. A
+    `course` is the place of one of `Product.courses`, a `step` a year of it, from the first that is
+    predicted.
     """
 
     def __init__(self, run: Run, *, device: str = "cpu") -> None:
-        self.run, self.geometry, self.tiling, self._device = run, run.geometry, run.geometry.tiling, device
+        self.run, self.geometry, self.tiling, self._device = (
+            run,
+            run.geometry,
+            run.geometry.tiling,
+            device,
+        )
         self._weights = window_weights(self.tiling, taper=run.taper)
         self._courses = run.product.courses
         self._predictors: dict[Direction, Predictor] = {}
@@ -119,11 +151,14 @@ class TileYears:
         """See `Product.summarise`."""
         self.run.product.summarise(year, tile, scenarios)
 
-    def predict(self, tile: Tile, course: int, step: int, *edges: Edges | None) -> tuple[int, list[I32]]:
-        """Predict a tile in a step of a course; returns how many windows it has, and strips for `Geometry.outbound`.
+    def predict(
+        self, tile: Tile, course: int, step: int, *edges: Edges | None
+    ) -> tuple[int, list[I32]]:
+        """Predict a tile in a step of a course; returns how many windows it has, and strips for
+        `Geometry.outbound`.
 
-        `edges` are those of `Geometry.around`, in its order, of the step before; None where they have to be read.
-        Strips are int32 (K, height, width).
+        `edges` are those of `Geometry.around`, in its order, of the step before; None where they
+        have to be read. Strips are int32 (K, height, width).
         """
         torch.set_num_threads(self.run.threads)  # counts for the thread that calls it
         prior_year, year = self._courses[course].years[step : step + 2]
@@ -134,7 +169,10 @@ class TileYears:
         predictor = self._predictor(self._courses[course].direction)
         sums = predictor.predict(cores, prior, inputs, year=year, prior_year=prior_year, box=box)
         own = box.slices(origin=self.tiling.padded(box))
-        self._pending[tile, course] = year, self._begun(tile, course, step, sums[:, *own], prior[own], land)
+        self._pending[tile, course] = (
+            year,
+            self._begun(tile, course, step, sums[:, *own], prior[own], land),
+        )
         if year == self._courses[course].years[-1]:
             self._ended(tile, course)
         return len(cores), [sums[:, *e.padded].copy() for e in self.geometry.outbound(tile)]
@@ -142,8 +180,8 @@ class TileYears:
     def reduce(self, tile: Tile, course: int, step: int, *strips: I32) -> tuple[Edges, Shortfall]:
         """Add the strips of `Geometry.inbound`, settle the map, write shard and receipt.
 
-        Returns the tile's edges, and by how much the map misses what the scenario demands. Raises SumsLost when this
-        worker has not predicted the tile-year.
+        Returns the tile's edges, and by how much the map misses what the scenario demands. Raises
+        SumsLost when this worker has not predicted the tile-year.
         """
         year = self._courses[course].years[step + 1]
         predicted, pending = self._pending.pop((tile, course), (None, None))
@@ -154,35 +192,66 @@ class TileYears:
             for arrival, strip in zip(inbound, strips, strict=True):
                 add_strip(sums, strip, band=band, at=arrival.own)
             shortfall += self._settle(tile, course, step, sums, band, pending)
-        self.run.product.write(year, tile, pending.classes, pending.confidence, self._courses[course].lanes,
-                               probabilities=pending.probabilities)
+        self.run.product.write(
+            year,
+            tile,
+            pending.classes,
+            pending.confidence,
+            self._courses[course].lanes,
+            probabilities=pending.probabilities,
+        )
         self._maps.put((tile, course), (year, pending.classes), n_bytes=pending.classes.nbytes)
         return tuple(pending.classes[arrival.own] for arrival in inbound), shortfall
 
-    def _begun(self, tile: Tile, course: int, step: int, sums_KHW: I32, prior: U8, land: Bool) -> Pending:
-        """A predicted tile, settled where no neighbour's window reaches: of most cells the sums need not stay.
+    def _begun(
+        self, tile: Tile, course: int, step: int, sums_KHW: I32, prior: U8, land: Bool
+    ) -> Pending:
+        """A predicted tile, settled where no neighbour's window reaches: of most cells the sums
+        need not stay.
 
         A demand looks at all cells of a coarse cell, and so at all of the tile.
         """
-        inside, bands = frame(land.shape, self.tiling.margin if self.run.scenario is None else max(land.shape))
+        inside, bands = frame(
+            land.shape, self.tiling.margin if self.run.scenario is None else max(land.shape)
+        )
         kept = self._courses[course].years[step + 1] in self.run.product.several.probability_years
-        pending = Pending(bands, tuple(sums_KHW[:, *band].copy() for band in bands),
-                          np.full(land.shape, OUTSIDE, np.uint8), np.zeros(land.shape, np.uint8),
-                          np.zeros(sums_KHW.shape, np.uint8) if kept else None, land, prior.copy())
+        pending = Pending(
+            bands,
+            tuple(sums_KHW[:, *band].copy() for band in bands),
+            np.full(land.shape, OUTSIDE, np.uint8),
+            np.zeros(land.shape, np.uint8),
+            np.zeros(sums_KHW.shape, np.uint8) if kept else None,
+            land,
+            prior.copy(),
+        )
         if pending.classes[inside].size:
             self._settle(tile, course, step, sums_KHW[:, *inside], inside, pending)
         return pending
 
-    def _settle(self, tile: Tile, course: int, step: int, sums_KHW: I32, at: Rectangle, pending: Pending) -> Shortfall:
+    def _settle(
+        self, tile: Tile, course: int, step: int, sums_KHW: I32, at: Rectangle, pending: Pending
+    ) -> Shortfall:
         """Settle a rectangle of a tile, whose sums are complete."""
         prior_year, year = self._courses[course].years[step : step + 2]
         box, (rows, cols) = self.tiling.tile_box(tile), at
-        part = Box(box.row + rows.start, box.col + cols.start, rows.stop - rows.start, cols.stop - cols.start)
+        part = Box(
+            box.row + rows.start,
+            box.col + cols.start,
+            rows.stop - rows.start,
+            cols.stop - cols.start,
+        )
         land = pending.land[at]
         pending.classes[at], pending.confidence[at], shortfall = settle(
-            sums_KHW, pending.prior[at], land, year=year, prior_year=prior_year, box=part,
-            draws=self._courses[course].draws, scenario=self.run.demand_of(self._courses[course].scenario),
-            strength=self.run.strength)
+            sums_KHW,
+            pending.prior[at],
+            land,
+            year=year,
+            prior_year=prior_year,
+            box=part,
+            draws=self._courses[course].draws,
+            scenario=self.run.demand_of(self._courses[course].scenario),
+            strength=self.run.strength,
+        )
         if pending.probabilities is not None:
             pending.probabilities[:, rows, cols] = percentages(sums_KHW, land)
         return shortfall
@@ -198,15 +267,20 @@ class TileYears:
             return self.run.product.read(year, padded, self._courses[course].lanes[0])
         prior = np.full(padded.shape, OUTSIDE, np.uint8)
         prior[box.slices(origin=padded)] = own
-        pieces = {(arrival.source, arrival.index, neighbour): piece
-                  for neighbour, arrived in zip(self.geometry.around(tile), edges, strict=True) if arrived is not None
-                  for arrival, piece in zip(self.geometry.inbound(neighbour), arrived, strict=True)}
+        pieces = {
+            (arrival.source, arrival.index, neighbour): piece
+            for neighbour, arrived in zip(self.geometry.around(tile), edges, strict=True)
+            if arrived is not None
+            for arrival, piece in zip(self.geometry.inbound(neighbour), arrived, strict=True)
+        }
         for i, exchange in enumerate(self.geometry.outbound(tile)):
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
     def _inputs_of(self, tile: Tile, course: int) -> tuple[Prepared, Bool]:
-        """Inputs of a tile's active windows as a course has them, static ones read once a direction; and its land."""
+        """Inputs of a tile's active windows as a course has them, static ones read once a
+        direction; and its land.
+        """
         direction, scenario = self._courses[course].direction, self._courses[course].scenario
         kept = self._inputs.pop((tile, direction), None)
         if kept is None:
@@ -215,7 +289,10 @@ class TileYears:
             box = self.tiling.tile_box(tile)
             land = self.run.cube.land(box)
             windows = [self.tiling.window_box(core) for core in self.tiling.active_cores(box, land)]
-            kept = Inputs(Prepared.of(self.run.cube, windows, self._predictor(direction).stem, self._spare), land)
+            kept = Inputs(
+                Prepared.of(self.run.cube, windows, self._predictor(direction).stem, self._spare),
+                land,
+            )
         self._inputs[tile, direction] = kept
         if scenario not in kept.views:
             kept.views[scenario] = kept.prepared.seen_in(self.run.cube.of_scenario(scenario))
@@ -226,13 +303,24 @@ class TileYears:
         direction = self._courses[course].direction
         kept = self._inputs[tile, direction]
         kept.ended.add(course)
-        if all(i in kept.ended for i, other in enumerate(self._courses) if other.direction == direction):
+        if all(
+            i in kept.ended for i, other in enumerate(self._courses) if other.direction == direction
+        ):
             self._spare += self._inputs.pop((tile, direction)).prepared.arrays
 
     def _predictor(self, direction: Direction) -> Predictor:
         if direction not in self._predictors:
             model, card = load_model(self.run.models[direction])
-            check_fits(card, self.run.cube.features, legend=self.run.cube.legend.name, direction=direction)
-            self._predictors[direction] = Predictor(frozen(model), self.run.cube.features, self.tiling, self._weights,
-                                                    self.run.batch, card.points[self.run.point], self._device)
+            check_fits(
+                card, self.run.cube.features, legend=self.run.cube.legend.name, direction=direction
+            )
+            self._predictors[direction] = Predictor(
+                frozen(model),
+                self.run.cube.features,
+                self.tiling,
+                self._weights,
+                self.run.batch,
+                card.points[self.run.point],
+                self._device,
+            )
         return self._predictors[direction]

@@ -1,9 +1,11 @@
-"""Everything after the first layer of a frozen U-Net, in less arithmetic; what comes before it is the `stem`.
+"""Everything after the first layer of a frozen U-Net, in less arithmetic; what comes before it is
+the `stem`.
 
-A decoder block convolves a skip beside what was upsampled by repeating each cell. By linearity that is the convolution
-of the skip plus that of the upsampled half; and a 3 x 3 kernel over repeated cells sees no more than 2 x 2 of them, in
-one of four arrangements, so its taps are added up once and it runs before the upsampling: 4 taps a cell for 9, and
-nothing is upsampled or concatenated. Equal to `UNet.heads` but for rounding.
+A decoder block convolves a skip beside what was upsampled by repeating each cell. By linearity that
+is the convolution of the skip plus that of the upsampled half; and a 3 x 3 kernel over repeated
+cells sees no more than 2 x 2 of them, in one of four arrangements, so its taps are added up once
+and it runs before the upsampling: 4 taps a cell for 9, and nothing is upsampled or concatenated.
+Equal to `UNet.heads` but for rounding.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,9 @@ CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 class Trunk(nn.Module):
-    """Heads of a frozen U-Net (B, K + 1, H, W) from what its first layer gives (B, O, H, W), see `UNet.heads`."""
+    """Heads of a frozen U-Net (B, K + 1, H, W) from what its first layer gives (B, O, H, W), see
+    `UNet.heads`.
+    """
 
     def __init__(self, model: UNet) -> None:
         super().__init__()
@@ -49,13 +53,19 @@ class Up(nn.Module):
         assert isinstance(conv, nn.Conv2d)
         skip, up = conv.weight[:, : conv.out_channels], conv.weight[:, conv.out_channels :]
         self.bias, self.skip = conv.bias, _laid(skip)
-        self.corners = _laid(torch.cat([_added(_added(up, 2, row), 3, col) for row, col in CORNERS]))
+        self.corners = _laid(
+            torch.cat([_added(_added(up, 2, row), 3, col) for row, col in CORNERS])
+        )
         self.rest = nn.Sequential(*rest)
 
     def forward(self, skip: Tensor, low: Tensor) -> Tensor:
-        """What the block gives from a skip (B, C, H, W) and the features below it (B, D, H / 2, W / 2)."""
+        """What the block gives from a skip (B, C, H, W) and the features below it (B, D, H / 2, W /
+        2).
+        """
         out = conv2d(skip, self.skip, self.bias, padding=1)
-        corners = conv2d(low, self.corners, padding=1).chunk(4, dim=1)  # a row and a column more than `low`
+        corners = conv2d(low, self.corners, padding=1).chunk(
+            4, dim=1
+        )  # a row and a column more than `low`
         height, width = low.shape[2:]
         for (row, col), given in zip(CORNERS, corners, strict=True):
             out[:, :, row::2, col::2] += given[:, :, row : row + height, col : col + width]
@@ -70,7 +80,9 @@ def _halved(features: Tensor) -> Tensor:
 
 
 def _added(kernel: Tensor, dim: int, place: int) -> Tensor:
-    """Three taps along an axis over repeated cells: two of them see the same cell, the last two or the first two."""
+    """Three taps along an axis over repeated cells: two of them see the same cell, the last two or
+    the first two.
+    """
     a, b, c = kernel.unbind(dim)
     return torch.stack([a + b, c] if place else [a, b + c], dim)
 

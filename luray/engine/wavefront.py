@@ -1,7 +1,9 @@
-"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step), and nothing else.
+"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step), and nothing
+else.
 
-`reduce(tile, step)` needs `predict` of the tile and of the neighbours whose windows reach it; `predict(tile, step)`
-needs `reduce` of step - 1 of the tile and its neighbours. Step 0 rests on maps that exist already.
+`reduce(tile, step)` needs `predict` of the tile and of the neighbours whose windows reach it;
+`predict(tile, step)` needs `reduce` of step - 1 of the tile and its neighbours. Step 0 rests on
+maps that exist already.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -14,7 +16,9 @@ Key = tuple[Tile, int]
 
 
 class Task(NamedTuple):
-    """One call: `predict` or `reduce` of a tile in a step (years from the start of the chain, in its direction)."""
+    """One call: `predict` or `reduce` of a tile in a step (years from the start of the chain, in
+    its direction).
+    """
 
     kind: Literal["predict", "reduce"]
     tile: Tile
@@ -24,19 +28,29 @@ class Task(NamedTuple):
 class Wavefront:
     """The state of one chain of years: what is done, what is running, what may start.
 
-    `neighbours(tile)` are the tiles that a tile's windows reach (a symmetric relation); tiles without land are left
-    out. `done` are the (tile, step) reduced in an earlier run. Only the first unfinished step and the `in_flight` - 1
-    after it may run; with 1, every year waits for the whole year before it: a barrier. A task that was handed out
-    comes back through `finish`, or through `release` if it failed.
+    `neighbours(tile)` are the tiles that a tile's windows reach (a symmetric relation); tiles
+    without land are left out. `done` are the (tile, step) reduced in an earlier run. Only the first
+    unfinished step and the `in_flight` - 1 after it may run; with 1, every year waits for the whole
+    year before it: a barrier. A task that was handed out comes back through `finish`, or through
+    `release` if it failed.
 
     What may start is kept up to date: a call looks at the neighbours of one tile, not at all tiles.
     """
 
-    def __init__(self, tiles: Iterable[Tile], neighbours: Callable[[Tile], Collection[Tile]], *, steps: int,
-                 done: Collection[Key] = (), in_flight: int = 4) -> None:
+    def __init__(
+        self,
+        tiles: Iterable[Tile],
+        neighbours: Callable[[Tile], Collection[Tile]],
+        *,
+        steps: int,
+        done: Collection[Key] = (),
+        in_flight: int = 4,
+    ) -> None:
         self.tiles = tuple(tiles)
         self._order = {t: i for i, t in enumerate(self.tiles)}
-        self._around = {t: tuple(sorted({*neighbours(t), t} & self._order.keys())) for t in self.tiles}
+        self._around = {
+            t: tuple(sorted({*neighbours(t), t} & self._order.keys())) for t in self.tiles
+        }
         self.steps, self._in_flight = steps, in_flight
         self._reduced = {(t, s) for t, s in done if t in self._order and s < steps}
         self._left = [len(self.tiles)] * steps
@@ -62,7 +76,9 @@ class Wavefront:
         return len(self._ready)
 
     def ready(self) -> list[Task]:
-        """Tasks that may start now, earliest step first; calling it twice returns the same tasks until `start`."""
+        """Tasks that may start now, earliest step first; calling it twice returns the same tasks
+        until `start`.
+        """
         return sorted(self._ready, key=lambda t: (t.step, self._order[t.tile], t.kind))
 
     def start(self, task: Task) -> None:
@@ -125,7 +141,9 @@ class Wavefront:
         return step == 0 or all((t, step - 1) in self._reduced for t in around)
 
     def _may_reduce(self, tile: Tile, step: int) -> bool:
-        return (tile, step) not in self._reduced and all((t, step) in self._predicted for t in self._around[tile])
+        return (tile, step) not in self._reduced and all(
+            (t, step) in self._predicted for t in self._around[tile]
+        )
 
     def _advance(self) -> None:
         """Leave finished steps behind and look at those that come into reach."""

@@ -1,1 +1,3 @@
-"""Evaluation: statistics of tiles, merged into tallies, turned into scores and a report. Only `report` writes."""
+"""Evaluation: statistics of tiles, merged into tallies, turned into scores and a report. Only
+`report` writes.
+"""

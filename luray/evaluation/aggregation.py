@@ -1,4 +1,6 @@
-"""A mergeable tally: year -> statistics. Tiles, workers and years may arrive in any order and any grouping."""
+"""A mergeable tally: year -> statistics. Tiles, workers and years may arrive in any order and any
+grouping.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,7 +16,8 @@ from luray.evaluation.statistics import Statistics
 class Tally:
     """Statistics of each year of a rollout, summed over the cells seen so far.
 
-    `+` is associative and commutative to the last bit (areas are whole m2), and `Tally()` is its zero.
+    `+` is associative and commutative to the last bit (areas are whole m2), and `Tally()` is its
+    zero.
     """
 
     years: Mapping[int, Statistics] = field(default_factory=dict)
@@ -29,8 +32,14 @@ class Tally:
 
     def to_json(self) -> str:
         """JSON text; `from_json` gives back the same sums exactly."""
-        return json.dumps({str(year): {f.name: getattr(self.years[year], f.name).tolist() for f in fields(Statistics)}
-                           for year in sorted(self.years)})
+        return json.dumps(
+            {
+                str(year): {
+                    f.name: getattr(self.years[year], f.name).tolist() for f in fields(Statistics)
+                }
+                for year in sorted(self.years)
+            }
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "Tally":
@@ -38,7 +47,9 @@ class Tally:
         try:
             return cls({int(year): _statistics(entry) for year, entry in json.loads(text).items()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"no tally ({error}), expected the text of Tally.to_json; evaluate again") from error
+            raise ValueError(
+                f"no tally ({error}), expected the text of Tally.to_json; evaluate again"
+            ) from error
 
 
 def merge(tallies: Iterable[Tally]) -> Tally:

@@ -43,7 +43,8 @@ def scored_years(years: Sequence[int], *, base_maps: Collection[int]) -> ScoredY
     scored = tuple(year for year in later if year not in left_out)
     if not scored:
         raise ValueError(
-            f"no year is left to score: {', '.join(map(str, left_out))} come to or from a base map; "
+            f"no year is left to score: {', '.join(map(str, left_out))} come to or from a base "
+            "map; "
             'stop in another year, or set evaluation.leave_out = "nothing"'
         )
     return ScoredYears(tuple(year for year in years if year not in base_maps), scored, left_out)

@@ -1,1 +1,3 @@
-"""The land-use model: features, U-Net, training recipe and checkpoints. Arrays in memory only, no Ray."""
+"""The land-use model: features, U-Net, training recipe and checkpoints. Arrays in memory only, no
+Ray.
+"""

@@ -1,7 +1,8 @@
 """Weights on disk: safetensors with a sha256 and a model card in JSON. No pickle is ever read.
 
-A model is a folder `weights.safetensors`, `card.json`; the card is written last and names the hash of the weights, so a
-folder without a fitting card is no model. `training.safetensors` holds what a resumed training needs.
+A model is a folder `weights.safetensors`, `card.json`; the card is written last and names the hash
+of the weights, so a folder without a fitting card is no model. `training.safetensors` holds what a
+resumed training needs.
 """
 
 import hashlib
@@ -52,8 +53,11 @@ class ModelCard:
 def save_model(model: UNet, card: ModelCard, folder: str) -> None:
     """Write weights, then the card; an interruption leaves the folder without a valid card."""
     weights = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
-    text = asdict(card) | {"unet": card.unet.model_dump(), "format": FORMAT,
-                           "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    text = asdict(card) | {
+        "unet": card.unet.model_dump(),
+        "format": FORMAT,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
     write_atomically(f"{folder}/weights.safetensors", weights)
     write_atomically(f"{folder}/card.json", json.dumps(text, indent=1).encode())
 
@@ -61,22 +65,30 @@ def save_model(model: UNet, card: ModelCard, folder: str) -> None:
 def load_model(folder: str) -> tuple[UNet, ModelCard]:
     """The model of a folder, in evaluation mode.
 
-    Raises FileNotFoundError when there is none, ValueError when weights and card do not belong together.
+    Raises FileNotFoundError when there is none, ValueError when weights and card do not belong
+    together.
     """
     card = read_card(folder)
     if card is None:
-        raise FileNotFoundError(f"{folder}: no trained model (card.json missing); run `luray train` first")
+        raise FileNotFoundError(
+            f"{folder}: no trained model (card.json missing); run `luray train` first"
+        )
     weights = read_object(f"{folder}/weights.safetensors") or b""
     found = hashlib.sha256(weights).hexdigest()
     if found != card.weights_sha256:
-        raise ValueError(f"{folder}/weights.safetensors: sha256 {found[:12]}.. but card.json says "
-                         f"{card.weights_sha256[:12]}..; the file was changed or cut, run `luray train` again")
+        raise ValueError(
+            f"{folder}/weights.safetensors: sha256 {found[:12]}.. but card.json says "
+            f"{card.weights_sha256[:12]}..; the file was changed or cut, run `luray train` again"
+        )
     model = UNet(len(card.channels), len(card.classes), card.unet)
     try:
         model.load_state_dict(load(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder}/weights.safetensors is not a model as {folder}/card.json describes it ({error}); "
-                         "run `luray train` again") from error
+        raise ValueError(
+            f"{folder}/weights.safetensors is not a model as {folder}/card.json describes it "
+            f"({error}); "
+            "run `luray train` again"
+        ) from error
     return model.eval(), card
 
 
@@ -87,7 +99,10 @@ def read_card(folder: str) -> ModelCard | None:
         return None
     text = json.loads(data)
     if text.pop("format", None) != FORMAT:
-        raise ValueError(f"{folder}/card.json: not a model card of format {FORMAT}; train the model with this version")
+        raise ValueError(
+            f"{folder}/card.json: not a model card of format {FORMAT}; train the model with this "
+            "version"
+        )
     text["unet"] = UNetConfig(**text["unet"])
     text["classes"], text["channels"] = tuple(text["classes"]), tuple(text["channels"])
     text["points"] = {point: Calibration(*values) for point, values in text["points"].items()}
@@ -95,11 +110,17 @@ def read_card(folder: str) -> ModelCard | None:
 
 
 def check_fits(card: ModelCard, features: Features, *, legend: str, direction: Direction) -> None:
-    """Raise ValueError naming both sides when a model was trained for other inputs, legend or direction."""
-    for what, expected, found in (("direction", direction, card.direction), ("legend", legend, card.legend),
-                                  ("input channels", features.names, card.channels)):
+    """Raise ValueError naming both sides when a model was trained for other inputs, legend or
+    direction.
+    """
+    for what, expected, found in (
+        ("direction", direction, card.direction),
+        ("legend", legend, card.legend),
+        ("input channels", features.names, card.channels),
+    ):
         if expected != found:
-            raise ValueError(f"model {card.fingerprint[:12]} was trained for {what} {found}, the run needs {expected}; "
-                             "train a model for this run file")
-
-
+            raise ValueError(
+                f"model {card.fingerprint[:12]} was trained for {what} {found}, the run needs "
+                f"{expected}; "
+                "train a model for this run file"
+            )

@@ -1,8 +1,8 @@
 """A U-Net whose head is residual to persistence.
 
-Ronneberger et al. 2015 (doi:10.1007/978-3-319-24574-4_28) with batch norm, zero padding and nearest upsampling. The
-head gives each class a logit and each cell a bonus for the class of the prior, so that an untrained model says "nothing
-changes" and change has to be earned.
+Ronneberger et al. 2015 (doi:10.1007/978-3-319-24574-4_28) with batch norm, zero padding and nearest
+upsampling. The head gives each class a logit and each cell a bonus for the class of the prior, so
+that an untrained model says "nothing changes" and change has to be earned.
 """
 
 from copy import deepcopy
@@ -25,8 +25,13 @@ class UNetConfig(Config):
 def block(n_in: int, n_out: int) -> nn.Sequential:
     """Two 3 x 3 convolutions, each with batch norm and ReLU."""
     return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True),
-        nn.Conv2d(n_out, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
+        nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(inplace=True),
+    )
 
 
 class UNet(nn.Module):
@@ -39,8 +44,12 @@ class UNet(nn.Module):
         super().__init__()
         self.n_classes = n_classes
         widths = [config.width * 2**level for level in range(config.depth + 1)]
-        self.down = nn.ModuleList(block(a, b) for a, b in zip([n_channels, *widths], widths, strict=False))
-        self.up = nn.ModuleList(block(a + b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True))
+        self.down = nn.ModuleList(
+            block(a, b) for a, b in zip([n_channels, *widths], widths, strict=False)
+        )
+        self.up = nn.ModuleList(
+            block(a + b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)
+        )
         self.head = nn.Conv2d(config.width, n_classes + 1, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
@@ -74,16 +83,20 @@ class UNet(nn.Module):
 
 
 def frozen(model: UNet) -> UNet:
-    """A copy for inference, batch norm folded into the convolutions and the head's kernel filled up to 1 x 3.
+    """A copy for inference, batch norm folded into the convolutions and the head's kernel filled up
+    to 1 x 3.
 
-    So a window's logits do not depend on the number of threads, nor on the batch it is in if that has two windows or
-    more: on a CPU the sums of a 1 x 1 convolution follow the threads, and a batch of one takes other algorithms.
+    So a window's logits do not depend on the number of threads, nor on the batch it is in if that
+    has two windows or more: on a CPU the sums of a 1 x 1 convolution follow the threads, and a
+    batch of one takes other algorithms.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
     for pair in [*copy.down, *copy.up]:
         for i in (0, 3):
             pair[i], pair[i + 1] = fuse_conv_bn_eval(pair[i], pair[i + 1]), nn.Identity()
-    head = nn.Conv2d(copy.head.in_channels, copy.head.out_channels, (1, 3), padding=(0, 1)).requires_grad_(False)
+    head = nn.Conv2d(
+        copy.head.in_channels, copy.head.out_channels, (1, 3), padding=(0, 1)
+    ).requires_grad_(False)
     head.weight.copy_(pad(copy.head.weight, (1, 1)))
     copy.head, head.bias = head, copy.head.bias
     return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

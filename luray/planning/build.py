@@ -10,14 +10,19 @@ from luray.sources.base import Source
 from luray.sources.coverage import cut
 
 WORKER_BYTES = 400 * 2**20
-"""Resident memory of a worker that has written nothing yet: Python, Ray, the libraries and GDAL's cache."""
+"""Resident memory of a worker that has written nothing yet: Python, Ray, the libraries and GDAL's
+cache.
+"""
 HELD = 6
-"""Copies of its largest piece that a worker holds at most: as read, checked in double precision, encoded, compressed;
-measured in `tests/benchmarks`."""
+"""Copies of its largest piece that a worker holds at most: as read, checked in double precision,
+encoded, compressed; measured in `tests/benchmarks`.
+"""
 
 
 class Cost(NamedTuple):
-    """One source of a build. Upper bounds: bytes to write are before compression, bytes to read are whole files."""
+    """One source of a build. Upper bounds: bytes to write are before compression, bytes to read are
+    whole files.
+    """
 
     group: str
     grid: Grid
@@ -39,7 +44,9 @@ def costs(plan: BuildPlan) -> tuple[Cost, ...]:
 
 
 def objects(plan: BuildPlan) -> int:
-    """Objects that the build writes: a shard and a receipt for every piece (metadata is a few dozen more)."""
+    """Objects that the build writes: a shard and a receipt for every piece (metadata is a few dozen
+    more).
+    """
     return 2 * sum(len(phase) for phase in plan.pieces())
 
 
@@ -54,5 +61,14 @@ def _cost(plan: BuildPlan, source: Source) -> Cost:
     sizes = [p.box.height * p.box.width * cell for p in pieces]
     native = plan.grid if source is plan.state else cut(source.grid, plan.grid)[0]
     files = plan.files[source.name].values()
-    return Cost(group_of(source), native, len(source.variables), len(stored_years(source)), len(files),
-                sum(file.size for file in files), sum(sizes), len(pieces), max(sizes))
+    return Cost(
+        group_of(source),
+        native,
+        len(source.variables),
+        len(stored_years(source)),
+        len(files),
+        sum(file.size for file in files),
+        sum(sizes),
+        len(pieces),
+        max(sizes),
+    )

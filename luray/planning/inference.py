@@ -1,7 +1,9 @@
-"""What an inference will take, counted and estimated before it runs: windows, bytes, objects, memory, time and cost.
+"""What an inference will take, counted and estimated before it runs: windows, bytes, objects,
+memory, time and cost.
 
-Pure: no engine, no stores, and nothing is measured here. Counts follow from tiling, land and years and are
-exact; seconds follow from a rate that is handed in and from what was measured of the engine, and are ranges.
+Pure: no engine, no stores, and nothing is measured here. Counts follow from tiling, land and years
+and are exact; seconds follow from a rate that is handed in and from what was measured of the
+engine, and are ranges.
 """
 
 from bisect import bisect_left
@@ -27,21 +29,29 @@ from luray.product.store import Product
 from luray.product.trajectories import Course
 
 STEM_SECONDS = 2.5e-9
-"""Of one thread, for an output of a cell of a window's first layer (all the constants of time: luray/DESIGN.md)."""
+"""Of one thread, for an output of a cell of a window's first layer (all the constants of time:
+luray/DESIGN.md).
+"""
 SUMS_SECONDS = 11.5e-9
 """To calibrate a cell of a window and add it to the sums."""
 TILE_SECONDS = 15e-9
-"""For each cell of a tile: prior, bands, strips, class and confidence of a tile-year; and to read an observed map."""
+"""For each cell of a tile: prior, bands, strips, class and confidence of a tile-year; and to read
+an observed map.
+"""
 WRITE_SECONDS = 15e-9
 """For each cell of a tile: to reduce and write a map."""
 READ_RATE = 1e9
-"""Decoded bytes of static inputs that are read, in whole chunks, and prepared in a second: 0.6 s for a tile."""
+"""Decoded bytes of static inputs that are read, in whole chunks, and prepared in a second: 0.6 s
+for a tile.
+"""
 YEARS_KEPT = 4
 """Years that a tile may be predicted in while a worker keeps it: as many as are in flight."""
 DRIVER_SECONDS = 0.0023
 """Of the driver, for each predicted tile-year: there is one driver, however many workers."""
 REQUESTS = 2
-"""To the store for each shard that is written, its old index and itself, one after the other; a receipt is one more."""
+"""To the store for each shard that is written, its old index and itself, one after the other; a
+receipt is one more.
+"""
 MOST = 10**6
 """Workers that are looked at, at most."""
 
@@ -65,10 +75,13 @@ class Range:
 
 
 EFFICIENCY = 0.83
-"""Share of the ideal that the scheduler reached at 2.5 tiles a worker; with more of them it is nearer to it."""
+"""Share of the ideal that the scheduler reached at 2.5 tiles a worker; with more of them it is
+nearer to it.
+"""
 STORED = {"land_use": Range(0.07, 0.20), "copied": Range(0.006, 0.04), "percent": Range(0.15, 0.42)}
-"""Compressed bytes a land cell, measured on the products of the globe, Brazil and the demo: of a map, of the confidence
-of an observed year, and of that of a predicted year or a probability."""
+"""Compressed bytes a land cell, measured on the products of the globe, Brazil and the demo: of a
+map, of the confidence of an observed year, and of that of a predicted year or a probability.
+"""
 
 
 class Reading(NamedTuple):
@@ -93,9 +106,17 @@ class Load:
     """Read for each year that is predicted."""
 
 
-def loads(cube: Cube, tiling: Tiling, tiles: Iterable[Tile], land_of: Callable[[Box], Bool], *,
-          window: float) -> tuple[Load, ...]:
-    """The tiles with land, row by row; of the cube only metadata count, its chunks made for `window` degrees."""
+def loads(
+    cube: Cube,
+    tiling: Tiling,
+    tiles: Iterable[Tile],
+    land_of: Callable[[Box], Bool],
+    *,
+    window: float,
+) -> tuple[Load, ...]:
+    """The tiles with land, row by row; of the cube only metadata count, its chunks made for
+    `window` degrees.
+    """
     found = []
     for tile in tiles:
         box = tiling.tile_box(tile)
@@ -103,17 +124,25 @@ def loads(cube: Cube, tiling: Tiling, tiles: Iterable[Tile], land_of: Callable[[
         cores = tiling.active_cores(box, land)
         if cores:
             region = Region(cube, tiling.padded(box))
-            static, forcing = ([_reading(layer, region, window) for layer in layers]
-                               for layers in (cube.static, cube.forcing))
-            found.append(Load(tile, land.size, len(cores), int(land.sum()), _sum(static), _sum(forcing)))
+            static, forcing = (
+                [_reading(layer, region, window) for layer in layers]
+                for layers in (cube.static, cube.forcing)
+            )
+            found.append(
+                Load(tile, land.size, len(cores), int(land.sum()), _sum(static), _sum(forcing))
+            )
     return tuple(found)
 
 
 def _reading(layer: Layer, region: Region, window: float) -> Reading:
     chunk = native_layout(layer.grid, layer.variables, window=window).chunk
-    chunks = [sum(-(-piece.stop // side) - piece.start // side for piece in axis)
-              for axis, side in zip(region.pieces[layer.path], chunk, strict=True)]
-    return Reading(chunks[0] * chunks[1] * chunk[0] * chunk[1] * _cell_bytes(layer), chunks[0] * chunks[1])
+    chunks = [
+        sum(-(-piece.stop // side) - piece.start // side for piece in axis)
+        for axis, side in zip(region.pieces[layer.path], chunk, strict=True)
+    ]
+    return Reading(
+        chunks[0] * chunks[1] * chunk[0] * chunk[1] * _cell_bytes(layer), chunks[0] * chunks[1]
+    )
 
 
 def _sum(readings: Sequence[Reading]) -> Reading:
@@ -139,7 +168,8 @@ class Rate:
 
     @classmethod
     def of_gpu(cls, device: Device, flops: int, tiling: Tiling, width: int) -> "Rate":
-        """From operations and copies of the first layer, or from the host, which does stems and sums in one thread.
+        """From operations and copies of the first layer, or from the host, which does stems and
+        sums in one thread.
 
         Both go on at once: the slower counts.
         """
@@ -147,10 +177,16 @@ class Rate:
         worst, best = device.utilisation
         pure = flops / (device.tflops * 1e12)
         forward, host = Range(pure / best + copied, pure / worst + copied), _host(tiling, width)
-        return cls(forward.at_least(Range(host, host)), (
-            f"not measured: {flops / 1e9:.1f} GFLOP at {worst:.0%}-{best:.0%} of {device.tflops:g} TFLOP/s and a copy "
-            f"at {device.link:g} GB/s are {1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms, stem and sums "
-            f"{1000 * host:.1f} ms of the host"))
+        return cls(
+            forward.at_least(Range(host, host)),
+            (
+                f"not measured: {flops / 1e9:.1f} GFLOP at {worst:.0%}-{best:.0%} of "
+                f"{device.tflops:g} TFLOP/s and a copy "
+                f"at {device.link:g} GB/s are {1000 * forward.low:.1f}-{1000 * forward.high:.1f} "
+                "ms, stem and sums "
+                f"{1000 * host:.1f} ms of the host"
+            ),
+        )
 
 
 def _host(tiling: Tiling, width: int) -> float:
@@ -210,28 +246,47 @@ class InferencePlan:
 
     @cached_property
     def fields(self) -> dict[str, int]:
-        """Shards of a tile by what is in them (see `STORED`), each as many cells as the tile, of all years."""
+        """Shards of a tile by what is in them (see `STORED`), each as many cells as the tile, of
+        all years.
+        """
         several, span = self.product.several, self.product.span
         lanes, classes, years = len(self.product.lanes), len(self.cube.legend), len(span.years)
         across = lanes // several.members * years if several.members else 0
-        return {"land_use": lanes * years, "copied": lanes * len(span.copied),
-                "percent": lanes * (years - len(span.copied)) + across * (classes + 1)
-                + lanes * len(several.probability_years) * classes}
+        return {
+            "land_use": lanes * years,
+            "copied": lanes * len(span.copied),
+            "percent": lanes * (years - len(span.copied))
+            + across * (classes + 1)
+            + lanes * len(several.probability_years) * classes,
+        }
 
     @property
     def shards(self) -> int:
-        """Shards; all classes of a probability are in one, and an entropy of 0, in observed years, is not written."""
+        """Shards; all classes of a probability are in one, and an entropy of 0, in observed years,
+        is not written.
+        """
         several, span, lanes = self.product.several, self.product.span, len(self.product.lanes)
-        across = lanes // several.members * (2 * len(span.years) - len(span.copied)) if several.members else 0
-        return len(self.loads) * (2 * lanes * len(span.years) + across + lanes * len(several.probability_years))
+        across = (
+            lanes // several.members * (2 * len(span.years) - len(span.copied))
+            if several.members
+            else 0
+        )
+        return len(self.loads) * (
+            2 * lanes * len(span.years) + across + lanes * len(several.probability_years)
+        )
 
     @property
     def objects(self) -> int:
         """Shards, receipts and metadata of the finished product."""
         several = self.product.several
         arrays = 2 + 2 * bool(several.members) + bool(several.probability_years)
-        coordinates = (4 + bool(several.members) + bool(several.probability_years) + bool(several.scenarios)
-                       + bool(several.members or several.probability_years))
+        coordinates = (
+            4
+            + bool(several.members)
+            + bool(several.probability_years)
+            + bool(several.scenarios)
+            + bool(several.members or several.probability_years)
+        )
         return self.shards + self.written + 1 + arrays + 2 * coordinates
 
     @property
@@ -253,8 +308,12 @@ class InferencePlan:
         total = (len(cube.years) + 1) * cube.grid.n_lat * cube.grid.n_lon
         views = [cube.forcing, *cube.scenarios.values(), cube.static]
         for alike in {layer.path: layer for view in views for layer in view}.values():
-            ends = [max(layer.steps.values(), default=0) + 1 for view in views for layer in view
-                    if layer.path == alike.path]
+            ends = [
+                max(layer.steps.values(), default=0) + 1
+                for view in views
+                for layer in view
+                if layer.path == alike.path
+            ]
             total += max(ends) * _cell_bytes(alike) * alike.grid.n_lat * alike.grid.n_lon
         return total
 
@@ -268,7 +327,12 @@ class InferencePlan:
     @property
     def kept_bytes(self) -> int:
         """What a worker keeps of the static inputs of the largest tile, see `cube.prepared`."""
-        return 2 * self.model.width * self.tiling.window**2 * max((load.windows for load in self.loads), default=0)
+        return (
+            2
+            * self.model.width
+            * self.tiling.window**2
+            * max((load.windows for load in self.loads), default=0)
+        )
 
     @cached_property
     def kept_tiles(self) -> int:
@@ -279,9 +343,10 @@ class InferencePlan:
     def reads(self) -> Range:
         """How often the static inputs of a tile are read, over all tiles, given what workers keep.
 
-        A worker predicts the courses of a tile and direction one after the other. At best each is read once where there
-        is room for all, and else is kept for a few years; at worst it moves, or is dropped, before every year, and
-        workers that are more than tiles read it beside each other.
+        A worker predicts the courses of a tile and direction one after the other. At best each is
+        read once where there is room for all, and else is kept for a few years; at worst it moves,
+        or is dropped, before every year, and workers that are more than tiles read it beside each
+        other.
         """
         tiles, years = len(self.loads), dict[Direction, int]()
         for course in self.courses:
@@ -297,36 +362,54 @@ class InferencePlan:
     @property
     def _inputs(self) -> tuple[Reading, Reading]:
         """Static inputs and forcing of one year under all tiles."""
-        return _sum([load.static for load in self.loads]), _sum([load.forcing for load in self.loads])
+        return _sum([load.static for load in self.loads]), _sum(
+            [load.forcing for load in self.loads]
+        )
 
     @property
     def bytes_in(self) -> Range:
         """Decoded: static inputs and forcing in whole chunks, observed maps and land."""
         static, forcing = self._inputs
-        maps = sum(load.cells for load in self.loads) * 2 * (len(self.product.span.copied) + len(self.courses))
-        return self.reads * (static.n_bytes / len(self.loads)) + Range(1, 1) * (forcing.n_bytes * self.steps + maps)
+        maps = (
+            sum(load.cells for load in self.loads)
+            * 2
+            * (len(self.product.span.copied) + len(self.courses))
+        )
+        return self.reads * (static.n_bytes / len(self.loads)) + Range(1, 1) * (
+            forcing.n_bytes * self.steps + maps
+        )
 
     @property
     def gets(self) -> Range:
         """Requests that read, one a chunk."""
         static, forcing = self._inputs
-        return self.reads * (static.chunks / len(self.loads)) + Range(1, 1) * (forcing.chunks * self.steps)
+        return self.reads * (static.chunks / len(self.loads)) + Range(1, 1) * (
+            forcing.chunks * self.steps
+        )
 
     @property
     def memory(self) -> dict[str, float]:
-        """Bytes of a worker by what they are for; of a batch on a GPU only its first layer is in memory."""
+        """Bytes of a worker by what they are for; of a batch on a GPU only its first layer is in
+        memory.
+        """
         window, padded = self.tiling.window**2, (self.tiling.tile + 2 * self.tiling.margin) ** 2
         width, batch = self.model.width, max(2, self.batch)
-        # on a CPU one window more, and beside the first layer its skip, what is added to it, and what follows
+        # on a CPU one window more, and beside the first layer its skip, what is added to it, and
+        # what follows
         floats = (batch + 1) * 5 * width if self.on_cpu else 2 * batch * width
-        return {"process": WORKER_BYTES, "a batch": 4.0 * window * floats,
-                "sums": 2 * 4.0 * len(self.cube.legend) * padded,
-                "inputs kept": min(KEPT, len(self.loads)) * self.kept_bytes,
-                "inputs read": self.ground_bytes + STRIP_BYTES,
-                "maps and chunks kept": MAPS_BYTES + Cube.KEPT_BYTES}
+        return {
+            "process": WORKER_BYTES,
+            "a batch": 4.0 * window * floats,
+            "sums": 2 * 4.0 * len(self.cube.legend) * padded,
+            "inputs kept": min(KEPT, len(self.loads)) * self.kept_bytes,
+            "inputs read": self.ground_bytes + STRIP_BYTES,
+            "maps and chunks kept": MAPS_BYTES + Cube.KEPT_BYTES,
+        }
 
     def reduce_seconds(self, course: Course, cells: int) -> Range:
-        """To settle a tile-year of a course and write it to its lanes, without and with a slow store."""
+        """To settle a tile-year of a course and write it to its lanes, without and with a slow
+        store.
+        """
         waiting = Range(*self.storage.seconds_a_request) * (2 * REQUESTS + 1)
         return (Range(1, 1) * (WRITE_SECONDS * cells) + waiting) * len(course.lanes)
 
@@ -336,25 +419,43 @@ class InferencePlan:
 
     @property
     def critical(self) -> Range:
-        """The longest chain of tile-years that wait for each other: the dearest tile in every year of a course.
+        """The longest chain of tile-years that wait for each other: the dearest tile in every year
+        of a course.
 
         A tile waits for the last year of its neighbours, none of which is dearer than the dearest.
         """
-        paths = [(self.predict_seconds(load) + self.reduce_seconds(course, load.cells)) * (len(course.years) - 1)
-                 + Range(1, 1) * (load.static.n_bytes / READ_RATE) for load in self.loads for course in self.courses]
-        return Range(max((p.low for p in paths), default=0), max((p.high for p in paths), default=0))
+        paths = [
+            (self.predict_seconds(load) + self.reduce_seconds(course, load.cells))
+            * (len(course.years) - 1)
+            + Range(1, 1) * (load.static.n_bytes / READ_RATE)
+            for load in self.loads
+            for course in self.courses
+        ]
+        return Range(
+            max((p.low for p in paths), default=0), max((p.high for p in paths), default=0)
+        )
 
     @property
     def parts(self) -> dict[str, Range]:
-        """Seconds of workers by what they do. Reductions run beside predictions: while they wait, nothing does."""
-        cells, tiles, lanes = sum(load.cells for load in self.loads), len(self.loads), len(self.product.lanes)
+        """Seconds of workers by what they do. Reductions run beside predictions: while they wait,
+        nothing does.
+        """
+        cells, tiles, lanes = (
+            sum(load.cells for load in self.loads),
+            len(self.loads),
+            len(self.product.lanes),
+        )
         years = sum((len(course.years) - 1) * len(course.lanes) for course in self.courses)
         fixed = cells * (TILE_SECONDS * self.steps + WRITE_SECONDS * years)
         copied = Range(1, 1) * (cells * (TILE_SECONDS + WRITE_SECONDS * lanes))
         copied += Range(*self.storage.seconds_a_request) * (tiles * lanes * (2 * REQUESTS + 1))
         static = self._inputs[0].n_bytes / tiles / READ_RATE
-        return {"windows": self.rate.window * (self.windows * self.steps), "maps": Range(fixed, fixed),
-                "static inputs": self.reads * static, "copies": copied * len(self.product.span.copied)}
+        return {
+            "windows": self.rate.window * (self.windows * self.steps),
+            "maps": Range(fixed, fixed),
+            "static inputs": self.reads * static,
+            "copies": copied * len(self.product.span.copied),
+        }
 
     @property
     def work(self) -> Range:
@@ -377,7 +478,9 @@ class InferencePlan:
     def most_workers(self) -> int:
         """Workers beyond which the critical path or the driver is all that is left."""
         bound = max(self.critical.low, self.driver)
-        return 1 + bisect_left(range(1, MOST), True, key=lambda n: replace(self, workers=n).work.low <= n * bound)
+        return 1 + bisect_left(
+            range(1, MOST), True, key=lambda n: replace(self, workers=n).work.low <= n * bound
+        )
 
     @property
     def compute_dollars(self) -> Range:

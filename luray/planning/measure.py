@@ -16,6 +16,8 @@ from luray.model.unet import UNet, UNetConfig, frozen
 
 WARM_UP = 2
 """Passes that are not timed."""
+
+
 class Forward(NamedTuple):
     """Cost of a window's forward pass."""
 
@@ -25,17 +27,28 @@ class Forward(NamedTuple):
     """Processor time, which other work on the machine hardly changes."""
 
 
-def forward_cost(folder: str, *, batch: int, window: int, processes: int, threads: int, seconds: float,
-                 whole: bool = True) -> Forward:
+def forward_cost(
+    folder: str,
+    *,
+    batch: int,
+    window: int,
+    processes: int,
+    threads: int,
+    seconds: float,
+    whole: bool = True,
+) -> Forward:
     """What a window costs while `processes` processes compute at once for about `seconds`.
 
-    Each is new, has `threads` threads and runs the frozen model of `folder` on a batch of random windows; unless
-    `whole`, only its trunk, which is what inference leaves to torch.
+    Each is new, has `threads` threads and runs the frozen model of `folder` on a batch of random
+    windows; unless `whole`, only its trunk, which is what inference leaves to torch.
     """
     keep_memory()
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
-        jobs = [pool.submit(_timed, folder, batch, window, threads, seconds, whole) for _ in range(processes)]
+        jobs = [
+            pool.submit(_timed, folder, batch, window, threads, seconds, whole)
+            for _ in range(processes)
+        ]
         costs = [job.result() for job in jobs]
     return together(costs)
 
@@ -46,12 +59,16 @@ def together(costs: Sequence[Forward]) -> Forward:
     return Forward(1 / windows_per_second, sum(cost.cpu_seconds for cost in costs) / len(costs))
 
 
-def _timed(folder: str, batch: int, window: int, threads: int, seconds: float, whole: bool) -> Forward:
+def _timed(
+    folder: str, batch: int, window: int, threads: int, seconds: float, whole: bool
+) -> Forward:
     """Cost of a window in this process."""
     torch.set_num_threads(threads)
     model, card = load_model(folder)
     fast = frozen(model)
-    run, channels = (fast.heads, len(card.channels)) if whole else (Trunk(fast), fast.first.out_channels)
+    run, channels = (
+        (fast.heads, len(card.channels)) if whole else (Trunk(fast), fast.first.out_channels)
+    )
     inputs = torch.rand(batch, window, window, channels).permute(0, 3, 1, 2)
     with torch.inference_mode():
         for _ in range(WARM_UP):

@@ -21,7 +21,9 @@ class Several(NamedTuple):
 
     @property
     def receipts(self) -> int:
-        """Those of a finished tile in a year: one a map, and one a scenario for what is across members."""
+        """Those of a finished tile in a year: one a map, and one a scenario for what is across
+        members.
+        """
         return max(1, len(self.scenarios)) * (self.members + 1 if self.members else 1)
 
 

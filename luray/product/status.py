@@ -1,4 +1,6 @@
-"""How far a product is, from its metadata, its receipts and its lease: for anybody, also while it is being written."""
+"""How far a product is, from its metadata, its receipts and its lease: for anybody, also while it
+is being written.
+"""
 
 import time
 from collections import Counter
@@ -53,7 +55,11 @@ class Status:
         """Tile-years a second over the last `RECENT` seconds, 0 when none was done."""
         now = time.time() if now is None else now
         recent = [t for t in self.times if now - t <= RECENT]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+        return (
+            (len(recent) - 1) / (recent[-1] - recent[0])
+            if len(recent) > 1 and recent[-1] > recent[0]
+            else 0.0
+        )
 
 
 def status_of(url: str) -> Status:
@@ -65,10 +71,19 @@ def status_of(url: str) -> Status:
         array: Any = root["year"]
         years, tiles = tuple(array[:].tolist()), int(about["tiles"])
     except (FileNotFoundError, KeyError):
-        raise FileNotFoundError(f"{url}: no product of luray; give the product.zarr of a run, or its run file"
-                                ) from None
+        raise FileNotFoundError(
+            f"{url}: no product of luray; give the product.zarr of a run, or its run file"
+        ) from None
     written = Ledger(url, about["fingerprint"]).written()
     lease = Lease(url).found()
     several = Several(tuple(about.get("scenarios", ())), int(about.get("members", 0)))
-    return Status(str(root.attrs.get("title", url)), years, tiles, Counter(tile_year_of(key)[0] for key in written),
-                  tuple(sorted(written.values())), bool(about["finished"]), lease["holder"] if lease else "", several)
+    return Status(
+        str(root.attrs.get("title", url)),
+        years,
+        tiles,
+        Counter(tile_year_of(key)[0] for key in written),
+        tuple(sorted(written.values())),
+        bool(about["finished"]),
+        lease["holder"] if lease else "",
+        several,
+    )

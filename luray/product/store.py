@@ -59,11 +59,17 @@ class Product:
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """Every sequence of maps. Observed years are the same in all."""
-        return tuple(Lane(s, m) for s in range(max(1, len(self.scenarios))) for m in range(max(1, self.members)))
+        return tuple(
+            Lane(s, m)
+            for s in range(max(1, len(self.scenarios)))
+            for m in range(max(1, self.members))
+        )
 
     @property
     def courses(self) -> tuple[Course, ...]:
-        """What has to be computed: backward for each member, as scenarios share the past, forward for each lane."""
+        """What has to be computed: backward for each member, as scenarios share the past, forward
+        for each lane.
+        """
         found, chains = [], self.span.chains
         for member in range(max(1, self.members)):
             if "backward" in chains:
@@ -77,19 +83,29 @@ class Product:
     def alike(self, year: int) -> tuple[tuple[int, ...], ...]:
         """Scenarios by their place, in groups that have the same maps of a year: see `summarise`."""
         every = tuple(range(max(1, len(self.scenarios))))
-        return (every,) if year <= self.span.observed[1] else tuple((scenario,) for scenario in every)
+        return (
+            (every,) if year <= self.span.observed[1] else tuple((scenario,) for scenario in every)
+        )
 
     def _course(self, direction: Direction, scenario: str, lanes: tuple[Lane, ...]) -> Course:
         draws = Draws(self.seed, scenario, lanes[0].member) if self.members else None
         return Course(direction, self.span.chains[direction], scenario, lanes, draws)
 
-    def units(self, tiles: Iterable[Tile], years: Iterable[int] | None = None) -> Iterator[TileYear]:
-        """Everything that has a receipt when these tiles are finished in some years, all of them by default."""
+    def units(
+        self, tiles: Iterable[Tile], years: Iterable[int] | None = None
+    ) -> Iterator[TileYear]:
+        """Everything that has a receipt when these tiles are finished in some years, all of them by
+        default.
+        """
         places = list(product(self.span.years if years is None else years, tiles))
         yield from (TileYear(*place, lane) for place in places for lane in self.lanes)
         if self.members:
-            yield from (TileYear(*place, lane, across=True) for place in places for lane in self.lanes
-                        if lane.member == 0)
+            yield from (
+                TileYear(*place, lane, across=True)
+                for place in places
+                for lane in self.lanes
+                if lane.member == 0
+            )
 
     def key(self, unit: TileYear) -> str:
         """Name of the receipt, such as 2001/3.4 or, with scenarios and members, ssp126/m2/2001/3.4."""
@@ -104,7 +120,9 @@ class Product:
         names = key.split("/")[:-2]
         scenario = self.scenarios.index(names.pop(0)) if self.scenarios else 0
         across = names == ["across"]
-        return TileYear(year, tile, Lane(scenario, int(names[0][1:]) if names and not across else 0), across)
+        return TileYear(
+            year, tile, Lane(scenario, int(names[0][1:]) if names and not across else 0), across
+        )
 
     def done(self) -> Done:
         """What has a receipt."""
@@ -115,31 +133,63 @@ class Product:
         """Receipts of the tile-years."""
         return Ledger(self.url, self.fingerprint)
 
-    def create(self, cube: Cube, *, title: str, models: Mapping[Direction, str], tiles: int) -> None:
-        """Create the empty store for so many `tiles` a year, or find it as an earlier run of this fingerprint left it.
+    def create(
+        self, cube: Cube, *, title: str, models: Mapping[Direction, str], tiles: int
+    ) -> None:
+        """Create the empty store for so many `tiles` a year, or find it as an earlier run of this
+        fingerprint left it.
 
         Raises ValueError naming both sides when the store belongs to another run.
         """
         owner = self.owner()
         if not owner:
-            about = {"fingerprint": self.fingerprint, "finished": False,
-                     "models": {d: _fingerprint(folder) for d, folder in models.items()}, **self._named,
-                     "cube": cube.fingerprint, "tile": self.tiling.tile, "tiles": tiles}
+            about = {
+                "fingerprint": self.fingerprint,
+                "finished": False,
+                "models": {d: _fingerprint(folder) for d, folder in models.items()},
+                **self._named,
+                "cube": cube.fingerprint,
+                "tile": self.tiling.tile,
+                "tiles": tiles,
+            }
             self.ledger.forget()
-            attributes = {"title": title, "caveats": list(cube.caveats), "luray": about, "grid": asdict(cube.grid)}
+            attributes = {
+                "title": title,
+                "caveats": list(cube.caveats),
+                "luray": about,
+                "grid": asdict(cube.grid),
+            }
             with accessing(self.url):
-                create_product(self.url, grid=cube.grid, years=self.span.years, origins=self.span.origins,
-                               tile=self.tiling.tile, attributes=attributes, several=self.several)
+                create_product(
+                    self.url,
+                    grid=cube.grid,
+                    years=self.span.years,
+                    origins=self.span.origins,
+                    tile=self.tiling.tile,
+                    attributes=attributes,
+                    several=self.several,
+                )
         elif owner != self.fingerprint:
-            raise ValueError(f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} (another "
-                             "cube, model, tiling or span, or other scenarios or members); choose another output, or "
-                             "start over with --restart")
+            raise ValueError(
+                f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} "
+                "(another "
+                "cube, model, tiling or span, or other scenarios or members); choose another "
+                "output, or "
+                "start over with --restart"
+            )
 
     @property
     def _named(self) -> dict[str, Any]:
         """Scenario or scenarios, members and seed, as the attributes have them."""
         drawn = {"members": self.members, "seed": self.seed} if self.members else {}
-        return {**({"scenarios": list(self.scenarios)} if self.scenarios else {"scenario": self.scenario}), **drawn}
+        return {
+            **(
+                {"scenarios": list(self.scenarios)}
+                if self.scenarios
+                else {"scenario": self.scenario}
+            ),
+            **drawn,
+        }
 
     @property
     def is_of_another_run(self) -> bool:
@@ -157,7 +207,9 @@ class Product:
         return str(about["fingerprint"])
 
     def remove(self) -> None:
-        """Delete the receipts and then the store: interrupted, there is no receipt without its shard."""
+        """Delete the receipts and then the store: interrupted, there is no receipt without its
+        shard.
+        """
         self.ledger.forget()
         remove(self.url)
 
@@ -171,14 +223,25 @@ class Product:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def write(self, year: int, tile: Tile, classes: U8, confidence: U8, lanes: Sequence[Lane] = (FIRST,), *,
-              probabilities: U8 | None = None) -> None:
-        """Write one tile-year, class indices and percent of the tile's shape, to each of some lanes, with its receipt.
+    def write(
+        self,
+        year: int,
+        tile: Tile,
+        classes: U8,
+        confidence: U8,
+        lanes: Sequence[Lane] = (FIRST,),
+        *,
+        probabilities: U8 | None = None,
+    ) -> None:
+        """Write one tile-year, class indices and percent of the tile's shape, to each of some
+        lanes, with its receipt.
 
         `probabilities`, percent (K, H, W), are given in `several.probability_years` and only there.
         """
         box = self.tiling.tile_box(tile)
-        assert classes.shape == confidence.shape == box.shape, f"{classes.shape} is not the tile {tile} {box}"
+        assert classes.shape == confidence.shape == box.shape, (
+            f"{classes.shape} is not the tile {tile} {box}"
+        )
         fields = {"land_use": HILDA.decode(classes), "confidence": confidence}
         if probabilities is not None:
             fields["probability"] = probabilities
@@ -186,10 +249,12 @@ class Product:
             self._write(TileYear(year, tile, lane), fields)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int] = (0,)) -> None:
-        """Sum up the members of the first of some scenarios that are `alike`, and write it to all, each with a receipt.
+        """Sum up the members of the first of some scenarios that are `alike`, and write it to all,
+        each with a receipt.
 
-        `class_probability` is the share of the members in each class in percent, `entropy` that of these shares over
-        its largest value log K. Called when every member of the tile-year is written.
+        `class_probability` is the share of the members in each class in percent, `entropy` that of
+        these shares over its largest value log K. Called when every member of the tile-year is
+        written.
         """
         assert self.members, "there are no members to sum up"
         box, members = self.tiling.tile_box(tile), range(self.members)
@@ -198,19 +263,25 @@ class Product:
             classes = self.read(year, box, Lane(scenarios[0], member))
             counts_KHW += classes == np.arange(len(HILDA), dtype=np.uint8)[:, None, None]
         land = classes != OUTSIDE
-        shares_KHW = np.stack([percent(counts, np.full(box.shape, self.members)) for counts in counts_KHW])
+        shares_KHW = np.stack(
+            [percent(counts, np.full(box.shape, self.members)) for counts in counts_KHW]
+        )
         part = np.arange(self.members + 1) / self.members
         surprise = -part * np.log(np.maximum(part, 1 / self.members)) * 100 / np.log(len(HILDA))
         entropy = np.zeros(box.shape)
         for counts in counts_KHW:
             entropy += surprise[counts]
-        fields = {"class_probability": shares_KHW,
-                  "entropy": np.where(land, np.rint(entropy), 0).astype(np.uint8)}
+        fields = {
+            "class_probability": shares_KHW,
+            "entropy": np.where(land, np.rint(entropy), 0).astype(np.uint8),
+        }
         for scenario in scenarios:
             self._write(TileYear(year, tile, Lane(scenario), across=True), fields)
 
     def _write(self, unit: TileYear, fields: Mapping[str, U8]) -> None:
-        assert tuple(fields) == self._fields(unit), f"{unit} has {self._fields(unit)}, got {tuple(fields)}"
+        assert tuple(fields) == self._fields(unit), (
+            f"{unit} has {self._fields(unit)}, got {tuple(fields)}"
+        )
         with accessing(self.url):
             for name, values in fields.items():
                 lead, own = self._lead(unit, name), self._own(unit.tile, values.ndim)
@@ -228,14 +299,23 @@ class Product:
     def _lead(self, unit: TileYear, name: str) -> tuple[int, ...]:
         """Index of a unit along the dimensions before classes and cells."""
         at = {"scenario": unit.lane.scenario, "member": unit.lane.member}
-        lane = (at[dimension] for dimension in self.several.lead if not (unit.across and dimension == "member"))
+        lane = (
+            at[dimension]
+            for dimension in self.several.lead
+            if not (unit.across and dimension == "member")
+        )
         kept = self.several.probability_years
-        return (*lane, kept.index(unit.year) if name == "probability" else unit.year - self.span.first)
+        return (
+            *lane,
+            kept.index(unit.year) if name == "probability" else unit.year - self.span.first,
+        )
 
     def _own(self, tile: Tile, ndim: int) -> tuple[slice, ...]:
         """Cells of a tile, and all classes of an array that has them."""
-        return (*(slice(None) for _ in range(ndim - 2)), *self.tiling.tile_box(tile).slices(
-            origin=self.tiling.everything))
+        return (
+            *(slice(None) for _ in range(ndim - 2)),
+            *self.tiling.tile_box(tile).slices(origin=self.tiling.everything),
+        )
 
     def read(self, year: int, box: Box, lane: Lane = FIRST) -> U8:
         """Class indices of a year in a box, `OUTSIDE` beyond the grid; longitude wraps."""
@@ -261,9 +341,11 @@ class Product:
         return np.asarray(array[(*lead, *self._own(unit.tile, array.ndim - len(lead)))])
 
     def digest(self, unit: TileYear) -> str:
-        """sha256 of what is stored, as its receipt should have it; "unreadable" when a shard is damaged.
+        """sha256 of what is stored, as its receipt should have it; "unreadable" when a shard is
+        damaged.
 
-        Raises OSError when the store is out of reach: that is no damage, and a repair would delete what is sound.
+        Raises OSError when the store is out of reach: that is no damage, and a repair would delete
+        what is sound.
         """
         try:
             with accessing(self.url):
@@ -275,14 +357,17 @@ class Product:
 
     def damaged(self, units: Sequence[TileYear]) -> list[TileYear]:
         """Those whose stored bytes do not match their receipt, or that have none."""
-        return [unit for unit in units
-                if (self.ledger.sha256(self.key(unit)) or "no receipt") != self.digest(unit)]
+        return [
+            unit
+            for unit in units
+            if (self.ledger.sha256(self.key(unit)) or "no receipt") != self.digest(unit)
+        ]
 
     def withdraw(self, units: Sequence[TileYear]) -> None:
         """Remove receipts and shards, so that they are computed again.
 
-        Until then the product is unfinished. The shards go too: Zarr reads the index of an old shard before it writes a
-        new one, and stops at a damaged one.
+        Until then the product is unfinished. The shards go too: Zarr reads the index of an old
+        shard before it writes a new one, and stops at a damaged one.
         """
         self._mark(finished=False)
         self.ledger.withdraw(map(self.key, units))
@@ -293,12 +378,16 @@ class Product:
                 remove(f"{self.url}/{name}/c/{'/'.join(map(str, place))}")
 
     def finish(self) -> None:
-        """Mark the product as finished and consolidate its metadata: from now on readers may use it."""
+        """Mark the product as finished and consolidate its metadata: from now on readers may use
+        it.
+        """
         with accessing(self.url):
             about: Any = self._arrays.attrs["luray"]
             written = len(self.ledger.done())
             expected = about["tiles"] * len(self.span.years) * self.several.receipts
-            assert written == expected, f"{self.url} has {written} of {expected} receipts and is not finished"
+            assert written == expected, (
+                f"{self.url} has {written} of {expected} receipts and is not finished"
+            )
             self._mark(finished=True)
             consolidate(self.url)
 
@@ -307,4 +396,3 @@ class Product:
         with accessing(self.url):
             root = self._arrays
             root.attrs["luray"] = {**root.attrs["luray"], "finished": finished}  # type: ignore[dict-item]
-

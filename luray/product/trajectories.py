@@ -11,7 +11,9 @@ from luray.core.types import Direction
 
 @dataclass(frozen=True)
 class Span:
-    """Years of a product: `first` .. `last`, of which the observed ones are copied; a chain leaves from either end."""
+    """Years of a product: `first` .. `last`, of which the observed ones are copied; a chain leaves
+    from either end.
+    """
 
     first: int
     last: int
@@ -36,12 +38,16 @@ class Span:
         return {direction: years for direction, years in chains.items() if len(years) > 1}
 
     def from_year(self, year: int) -> list[int]:
-        """The predicted years from `year` on, in its chain's direction. Raises ValueError for a year of no chain."""
+        """The predicted years from `year` on, in its chain's direction. Raises ValueError for a
+        year of no chain.
+        """
         for years in self.chains.values():
             if year in years[1:]:
                 return list(years[years.index(year) :])
-        raise ValueError(f"{year} is not predicted: the product has {self.first}-{self.last}, of which "
-                         f"{self.observed[0]}-{self.observed[1]} are observed")
+        raise ValueError(
+            f"{year} is not predicted: the product has {self.first}-{self.last}, of which "
+            f"{self.observed[0]}-{self.observed[1]} are observed"
+        )
 
     @property
     def origins(self) -> list[int]:
@@ -51,7 +57,9 @@ class Span:
 
 
 class Lane(NamedTuple):
-    """One of a product's sequences of maps, by its place along `scenario` and `member`; 0 where there is none."""
+    """One of a product's sequences of maps, by its place along `scenario` and `member`; 0 where
+    there is none.
+    """
 
     scenario: int = 0
     member: int = 0
@@ -62,7 +70,9 @@ FIRST = Lane()
 
 
 class TileYear(NamedTuple):
-    """What one receipt is for: the map of a lane, or with `across` what the members of its scenario have in common."""
+    """What one receipt is for: the map of a lane, or with `across` what the members of its scenario
+    have in common.
+    """
 
     year: int
     tile: Tile
@@ -77,7 +87,8 @@ class Course(NamedTuple):
     years: tuple[int, ...]
     """In the direction of travel, beginning with the observed year that it starts from."""
     scenario: str
-    """Whose view of the cube it sees, see `Cube.of_scenario`; empty where all scenarios share it."""
+    """Whose view of the cube it sees, see `Cube.of_scenario`; empty where all scenarios share it.
+    """
     lanes: tuple[Lane, ...]
     """Where its maps are written; the prior is read from the first."""
     draws: Draws | None
@@ -91,10 +102,18 @@ class Done(NamedTuple):
 
     def of(self, lanes: Iterable[Lane]) -> set[tuple[int, Tile]]:
         """Years and tiles whose maps all of some lanes have."""
-        return set.intersection(*({(u.year, u.tile) for u in self.units if u.lane == lane and not u.across}
-                                  for lane in lanes))
+        return set.intersection(
+            *(
+                {(u.year, u.tile) for u in self.units if u.lane == lane and not u.across}
+                for lane in lanes
+            )
+        )
 
     def across(self, scenarios: Iterable[int]) -> set[tuple[int, Tile]]:
         """Years and tiles whose members are summed up in all of some scenarios."""
-        return set.intersection(*({(u.year, u.tile) for u in self.units if u.lane.scenario == scenario and u.across}
-                                  for scenario in scenarios))
+        return set.intersection(
+            *(
+                {(u.year, u.tile) for u in self.units if u.lane.scenario == scenario and u.across}
+                for scenario in scenarios
+            )
+        )

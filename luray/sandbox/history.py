@@ -1,9 +1,10 @@
 """Where land use changes: the fine maps that follow from the coarse trajectory, year after year.
 
-Every year the cells that each coarse cell converts from one class to another are those that suit the new class best:
-by terrain, by the classes of the 5 x 5 neighbourhood, and by a small chance. Cells with no neighbour of the new class
-convert rarely. Areas follow the demand exactly but for the rounding to whole cells, which is carried to the next year.
-Maps hold class indices of HILDA+ and `OUTSIDE`. N counts the cells whose land use can change.
+Every year the cells that each coarse cell converts from one class to another are those that suit
+the new class best: by terrain, by the classes of the 5 x 5 neighbourhood, and by a small chance.
+Cells with no neighbour of the new class convert rarely. Areas follow the demand exactly but for the
+rounding to whole cells, which is carried to the next year. Maps hold class indices of HILDA+ and
+`OUTSIDE`. N counts the cells whose land use can change.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,9 @@ WATER = HILDA.index(77)
 
 
 def suitability(terrain: Terrain, rng: np.random.Generator) -> F32:
-    """How well every cell suits each class, shape (K, lat, lon), spread about 1; part of it is chance that stays."""
+    """How well every cell suits each class, shape (K, lat, lon), spread about 1; part of it is
+    chance that stays.
+    """
     shape = terrain.land.shape
     flat = np.exp(-terrain.slope / 4)
     warm = 1 / (1 + np.exp(-(terrain.temperature - 6.0) / 1.2))
@@ -58,11 +61,39 @@ def suitability(terrain: Terrain, rng: np.random.Generator) -> F32:
     ridge = (above / (8 + np.sqrt(ndimage.gaussian_filter(above**2, 12)))).clip(-2, 2)
     fit = np.empty((N_CLASSES, *shape), np.float32)
     fit[URBAN] = 4.0 * near - 0.08 * terrain.slope
-    fit[CROP] = -3.6 + 2.8 * flat + 2.0 * warm + 1.0 * loam + 1.0 * near - 0.5 * np.abs(wet) - 0.5 * ridge - 3 * frost
-    fit[PASTURE] = -0.6 + 0.8 * flat + 0.6 * wet + 0.6 * warm + 0.3 * near - 0.3 * ridge - 1.5 * frost - 1.5 * rock
-    fit[FOREST] = 0.3 + 0.5 * wet + 0.10 * terrain.slope.clip(0, 12) - 0.9 * near + 0.4 * ridge - 3.0 * frost - 2 * rock
+    fit[CROP] = (
+        -3.6
+        + 2.8 * flat
+        + 2.0 * warm
+        + 1.0 * loam
+        + 1.0 * near
+        - 0.5 * np.abs(wet)
+        - 0.5 * ridge
+        - 3 * frost
+    )
+    fit[PASTURE] = (
+        -0.6
+        + 0.8 * flat
+        + 0.6 * wet
+        + 0.6 * warm
+        + 0.3 * near
+        - 0.3 * ridge
+        - 1.5 * frost
+        - 1.5 * rock
+    )
+    fit[FOREST] = (
+        0.3
+        + 0.5 * wet
+        + 0.10 * terrain.slope.clip(0, 12)
+        - 0.9 * near
+        + 0.4 * ridge
+        - 3.0 * frost
+        - 2 * rock
+    )
     fit[GRASS] = 0.1 - 0.5 * wet + 0.9 * frost - 1.6 * rock
-    fit[SPARSE] = -2.4 + 0.04 * terrain.slope + 1.4 * frost + 4.0 * rock + 1.6 * np.exp(-terrain.coast / 1.5)
+    fit[SPARSE] = (
+        -2.4 + 0.04 * terrain.slope + 1.4 * frost + 4.0 * rock + 1.6 * np.exp(-terrain.coast / 1.5)
+    )
     for k, spread in enumerate((0.3, 0.3, 0.32, 0.32, 0.36, 0.22)):
         fit[k] += spread * fractal(shape, rng, roughness=2.0, scale=0.10)
         fit[k] += 0.6 * spread * fractal(shape, rng, roughness=3.0, scale=0.4)
@@ -74,23 +105,31 @@ def _town_draw(terrain: Terrain) -> F32:
     rows, cols = np.indices(terrain.land.shape, np.float32)
     draw = np.zeros(terrain.land.shape, np.float32)
     for town in terrain.towns:
-        draw += np.exp(-np.hypot(rows - town.row, cols - town.col) / (2.5 * town.radius + 3)).astype(np.float32)
+        draw += np.exp(
+            -np.hypot(rows - town.row, cols - town.col) / (2.5 * town.radius + 3)
+        ).astype(np.float32)
     return draw.clip(0, 1.5)
 
 
 def neighbours(classes: U8) -> U8:
-    """Cells of each class in the 5 x 5 neighbourhood of every cell, itself included, shape (K, lat, lon)."""
+    """Cells of each class in the 5 x 5 neighbourhood of every cell, itself included, shape (K, lat,
+    lon).
+    """
     reach = NEIGHBOURHOOD // 2
     height, width = classes.shape
     member = np.zeros((N_CLASSES, height + 2 * reach, width + 2 * reach), np.uint8)
     for k in range(N_CLASSES):
         np.equal(classes, k, out=member[k, reach:-reach, reach:-reach].view(np.bool_))
     rows = sum((member[:, d : d + height] for d in range(1, NEIGHBOURHOOD)), member[:, :height])
-    return np.asarray(sum((rows[:, :, d : d + width] for d in range(1, NEIGHBOURHOOD)), rows[:, :, :width]))
+    return np.asarray(
+        sum((rows[:, :, d : d + width] for d in range(1, NEIGHBOURHOOD)), rows[:, :, :width])
+    )
 
 
 def first_map(terrain: Terrain, setting: Setting, fit: F32, *, ssp: int) -> U8:
-    """The map of 1850, shape (lat, lon): shares of `START` placed by suitability and neighbourhood, and the towns."""
+    """The map of 1850, shape (lat, lon): shares of `START` placed by suitability and neighbourhood,
+    and the towns.
+    """
     soil = terrain.soil
     share = np.array([START[k] for k in range(N_CLASSES)])
     classes = np.where(terrain.land, WATER, OUTSIDE).astype(np.uint8)
@@ -98,7 +137,9 @@ def first_map(terrain: Terrain, setting: Setting, fit: F32, *, ssp: int) -> U8:
     score[URBAN] = -np.inf
     for _ in range(6):
         classes[soil] = _with_shares(score, share)
-        around = np.stack([ndimage.uniform_filter((classes == k).astype(np.float32), 5) for k in range(N_CLASSES)])
+        around = np.stack(
+            [ndimage.uniform_filter((classes == k).astype(np.float32), 5) for k in range(N_CLASSES)]
+        )
         score = np.asarray(fit[:, soil] + 0.6 * PULL * around[:, soil], np.float32)
         score[URBAN] = -np.inf
     radius = town_radius(terrain, ssp=ssp)[0]
@@ -108,7 +149,9 @@ def first_map(terrain: Terrain, setting: Setting, fit: F32, *, ssp: int) -> U8:
 
 
 def _with_shares(score: F32, share: F64) -> NDArray[np.int64]:
-    """Class of every cell, shape (N,): the highest score, shape (K, N), shifted by class until the shares are met."""
+    """Class of every cell, shape (N,): the highest score, shape (K, N), shifted by class until the
+    shares are met.
+    """
     shift = np.zeros((len(score), 1), np.float32)
     for step in 0.75 ** np.arange(40) * 3:
         got = np.bincount((score + shift).argmax(0), minlength=len(score)) / score.shape[1]
@@ -118,7 +161,9 @@ def _with_shares(score: F32, share: F64) -> NDArray[np.int64]:
 
 @dataclass
 class Allocator:
-    """Places the flows of one year after another; holds the fine map and what rounding has left over."""
+    """Places the flows of one year after another; holds the fine map and what rounding has left
+    over.
+    """
 
     classes: U8
     """The present map, shape (lat, lon)."""
@@ -143,10 +188,14 @@ class Allocator:
 
     def fork(self) -> "Allocator":
         """An independent allocator in the same state."""
-        return Allocator(self.classes.copy(), self.owed.copy(), self.where, self.zone, self.fit, self.cells)
+        return Allocator(
+            self.classes.copy(), self.owed.copy(), self.where, self.zone, self.fit, self.cells
+        )
 
     def step(self, flow: F64, rng: np.random.Generator) -> U8:
-        """Convert what `flow`, shape (Z, P) as shares, asks for, and return the new map, shape (lat, lon)."""
+        """Convert what `flow`, shape (Z, P) as shares, asks for, and return the new map, shape
+        (lat, lon).
+        """
         self.owed += flow * self.cells[:, None]
         around = neighbours(self.classes).reshape(N_CLASSES, -1)
         before = self.classes.ravel()[self.where]
@@ -156,7 +205,9 @@ class Allocator:
             want = np.floor(self.owed[:, p]).clip(0).astype(np.int64)
             cells = members[i][want[self.zone[members[i]]] > 0]
             cells = cells[after[cells] == i]
-            cells = cells[(around[k, self.where[cells]] > 0) | (rng.random(len(cells), np.float32) < PIONEERS)]
+            cells = cells[
+                (around[k, self.where[cells]] > 0) | (rng.random(len(cells), np.float32) < PIONEERS)
+            ]
             taken = cells[self._best(cells, i, k, want, around, rng)]
             after[taken] = k
             self.owed[:, p] -= np.bincount(self.zone[taken], minlength=len(want))
@@ -164,9 +215,18 @@ class Allocator:
         self.classes.ravel()[self.where] = after
         return self.classes
 
-    def _best(self, cells: NDArray[np.int64], i: int, k: int, want: NDArray[np.int64], around: U8,
-              rng: np.random.Generator) -> NDArray[np.int64]:
-        """Positions in `cells` of the `want` best of every coarse cell for turning from class i to k."""
+    def _best(
+        self,
+        cells: NDArray[np.int64],
+        i: int,
+        k: int,
+        want: NDArray[np.int64],
+        around: U8,
+        rng: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """Positions in `cells` of the `want` best of every coarse cell for turning from class i to
+        k.
+        """
         here = self.where[cells]
         score = self.fit[k, cells] - self.fit[i, cells]
         pull = around[k, here].astype(np.float32) - around[i, here].astype(np.float32)
@@ -179,8 +239,12 @@ class Allocator:
 
 
 def walk(allocator: Allocator, trajectory: Trajectory, years: range, seed: int) -> U8:
-    """Maps of `years`, shape (year, lat, lon); the allocator must be at the year before and ends at the last."""
+    """Maps of `years`, shape (year, lat, lon); the allocator must be at the year before and ends at
+    the last.
+    """
     maps = np.empty((len(years), *allocator.classes.shape), np.uint8)
     for n, year in enumerate(years):
-        maps[n] = allocator.step(trajectory.flows[YEARS.index(year)], np.random.default_rng([seed, year]))
+        maps[n] = allocator.step(
+            trajectory.flows[YEARS.index(year)], np.random.default_rng([seed, year])
+        )
     return maps

@@ -1,4 +1,6 @@
-"""Models that nobody trained: random weights whose maps change from year to year, for tests and benchmarks."""
+"""Models that nobody trained: random weights whose maps change from year to year, for tests and
+benchmarks.
+"""
 
 import torch
 
@@ -10,7 +12,9 @@ from luray.model.unet import UNet, UNetConfig
 
 
 def restless(features: Features, config: UNetConfig, *, seed: int = 0, bonus: float = 0.5) -> UNet:
-    """A U-Net with random weights and batch-norm statistics; the larger `bonus`, the less it changes."""
+    """A U-Net with random weights and batch-norm statistics; the larger `bonus`, the less it
+    changes.
+    """
     generator = torch.Generator().manual_seed(seed)
     model = UNet(features.n_channels, features.n_classes, config)
     with torch.no_grad():
@@ -29,8 +33,12 @@ def restless(features: Features, config: UNetConfig, *, seed: int = 0, bonus: fl
     return model
 
 
-def save_restless(cube: Cube, direction: Direction, config: UNetConfig, folder: str, *, bonus: float = 0.5) -> None:
+def save_restless(
+    cube: Cube, direction: Direction, config: UNetConfig, folder: str, *, bonus: float = 0.5
+) -> None:
     """Write a restless model for the inputs of a cube, with its card."""
     codes = tuple(int(code) for code in cube.legend.codes)
-    card = ModelCard(direction, cube.legend.name, codes, cube.features.names, config, {}, f"restless {bonus}", {})
+    card = ModelCard(
+        direction, cube.legend.name, codes, cube.features.names, config, {}, f"restless {bonus}", {}
+    )
     save_model(restless(cube.features, config, bonus=bonus), card, folder)

@@ -1,7 +1,8 @@
 """The unchanging side of the simulated world: coast, relief, lakes, soils, climate and towns.
 
-All fields are on the fine grid, shape (lat, lon), north first. Large features scale with the world, so that a small
-world has a coast, mountains and towns as a large one has; fine detail ends at the cell.
+All fields are on the fine grid, shape (lat, lon), north first. Large features scale with the world,
+so that a small world has a coast, mountains and towns as a large one has; fine detail ends at the
+cell.
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ class Terrain:
 
 
 def make_terrain(grid: Grid, rng: np.random.Generator) -> Terrain:
-    """A coast, mountains, lakes, soils, climate and towns on `grid`, which must be at least 50 x 50 cells."""
+    """A coast, mountains, lakes, soils, climate and towns on `grid`, which must be at least 50 x 50
+    cells.
+    """
     land = _coastline(grid.shape, rng)
     coast = ndimage.distance_transform_edt(land).astype(np.float32)
     elevation = _relief(land, coast, rng)
@@ -77,25 +80,32 @@ def make_terrain(grid: Grid, rng: np.random.Generator) -> Terrain:
     return Terrain(grid, land, lake, elevation, slope, coast, temperature, rain, sand, clay, towns)
 
 
-def fractal(shape: tuple[int, int], rng: np.random.Generator, *, roughness: float, scale: float) -> F32:
+def fractal(
+    shape: tuple[int, int], rng: np.random.Generator, *, roughness: float, scale: float
+) -> F32:
     """Noise with a power-law spectrum, zero mean and unit spread, shape `shape`.
 
-    `scale` is the longest wavelength as a share of the world's longer side; power falls with frequency to the power of
-    `roughness` (2 is rugged, 4 is smooth). The noise is cut from a larger torus, so that opposite edges differ.
+    `scale` is the longest wavelength as a share of the world's longer side; power falls with
+    frequency to the power of `roughness` (2 is rugged, 4 is smooth). The noise is cut from a larger
+    torus, so that opposite edges differ.
     """
     side = fft.next_fast_len(int(1.3 * max(shape)), real=True)
     frequency = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side)[None]) * max(shape) * scale
     power = (1 + frequency**2) ** (-roughness / 2)
     power[0, 0] = 0
     white = fft.rfft2(rng.standard_normal((side, side), np.float32))
-    noise = fft.irfft2(white * np.sqrt(power).astype(np.float32), s=(side, side))[: shape[0], : shape[1]]
+    noise = fft.irfft2(white * np.sqrt(power).astype(np.float32), s=(side, side))[
+        : shape[0], : shape[1]
+    ]
     return np.asarray((noise - noise.mean()) / noise.std(), np.float32)
 
 
 def slope_and_aspect(elevation: F32, *, cell: float) -> tuple[F32, F32]:
-    """Slope in degrees and aspect (degrees clockwise from north, downhill) of a height field in metres.
+    """Slope in degrees and aspect (degrees clockwise from north, downhill) of a height field in
+    metres.
 
-    `cell` is the cell size in degrees; cells are taken as squares, good to 30 % at the sandbox's latitudes.
+    `cell` is the cell size in degrees; cells are taken as squares, good to 30 % at the sandbox's
+    latitudes.
     """
     north, east = np.gradient(elevation, 111_195.0 * cell)
     slope = np.degrees(np.arctan(np.hypot(north, east)))
@@ -125,7 +135,9 @@ def _coastline(shape: tuple[int, int], rng: np.random.Generator) -> Bool:
             break
         row, col = np.argwhere(berth)[rng.integers(berth.sum())]
         radius = rng.uniform(0.025, 0.05)
-        away = np.hypot((v - v[row, col]) * shape[0] / max(shape), (u - u[row, col]) * shape[1] / max(shape))
+        away = np.hypot(
+            (v - v[row, col]) * shape[0] / max(shape), (u - u[row, col]) * shape[1] / max(shape)
+        )
         land |= away < radius * (1 + 0.45 * ragged).clip(0, 1.6)
         offshore = np.minimum(offshore, away / 2)
     return _without_ponds(_without_specks(land))
@@ -155,7 +167,9 @@ def _relief(land: Bool, coast: F32, rng: np.random.Generator) -> F32:
     range_ = np.exp(-((arc / 0.16) ** 2)) * (0.5 + 0.5 * np.tanh(3 * (u - 0.2) + wander))
     ridges = 1 - np.abs(fractal(shape, rng, roughness=4.0, scale=0.14))
     spurs = 1 - np.abs(fractal(shape, rng, roughness=3.6, scale=0.05))
-    peaks = range_ * (1000 + 750 * ridges + 350 * spurs + 60 * fractal(shape, rng, roughness=2.4, scale=0.05))
+    peaks = range_ * (
+        1000 + 750 * ridges + 350 * spurs + 60 * fractal(shape, rng, roughness=2.4, scale=0.05)
+    )
     hills = 90 * (fractal(shape, rng, roughness=2.7, scale=0.25) + 0.8).clip(0, None) ** 1.5
     rolling = 12 * (fractal(shape, rng, roughness=2.0, scale=0.05) + 1.5).clip(0, None)
     height = 2 + inland * (40 + 60 * inland + hills + rolling + peaks.clip(0, None))
@@ -175,7 +189,9 @@ def _lakes(elevation: F32, coast: F32, rng: np.random.Generator) -> Bool:
     lake = np.zeros_like(coast, bool)
     for share in LAKE_SHARE * np.array([1, 1.5, 2, 3, 4, 6, 8]):
         under = wet > np.quantile(wet[coast > 0], 1 - share)
-        lake = _without_specks(ndimage.binary_opening(ndimage.binary_closing(under)) & (coast > 3), least=5)
+        lake = _without_specks(
+            ndimage.binary_opening(ndimage.binary_closing(under)) & (coast > 3), least=5
+        )
         if lake.sum() >= LAKE_SHARE / 2 * (coast > 0).sum():
             break
     return lake
@@ -191,10 +207,14 @@ def _flood(elevation: F32, lake: Bool) -> F32:
 
 
 def _climate(grid: Grid, elevation: F32, coast: F32, rng: np.random.Generator) -> tuple[F32, F32]:
-    """Annual mean temperature (degrees Celsius) and rain (mm): warmer to the south, wetter on western slopes."""
+    """Annual mean temperature (degrees Celsius) and rain (mm): warmer to the south, wetter on
+    western slopes.
+    """
     v, _ = _axes(grid.shape)
     high = elevation.clip(0)
-    temperature = 9.5 + 6.5 * v - 0.0062 * high + 0.3 * fractal(grid.shape, rng, roughness=3.5, scale=0.4)
+    temperature = (
+        9.5 + 6.5 * v - 0.0062 * high + 0.3 * fractal(grid.shape, rng, roughness=3.5, scale=0.4)
+    )
     windward = np.gradient(ndimage.gaussian_filter(high, 0.012 * max(grid.shape)), axis=1)
     windward = windward / (windward.std() + 1e-9)
     interior = np.exp(-coast / (0.5 * max(grid.shape)))
@@ -206,16 +226,26 @@ def _climate(grid: Grid, elevation: F32, coast: F32, rng: np.random.Generator) -
 def _soil(slope: F32, rain: F32, rng: np.random.Generator) -> tuple[F32, F32]:
     """Sand and clay in per cent: coarse on slopes, fine in wet plains; together at most 95."""
     sand = 42 + 10 * fractal(slope.shape, rng, roughness=2.6, scale=0.2) + 0.9 * slope.clip(0, 20)
-    clay = 24 + 7 * fractal(slope.shape, rng, roughness=2.6, scale=0.2) - 0.5 * slope.clip(0, 20) + (rain - 700) / 200
+    clay = (
+        24
+        + 7 * fractal(slope.shape, rng, roughness=2.6, scale=0.2)
+        - 0.5 * slope.clip(0, 20)
+        + (rain - 700) / 200
+    )
     sand = sand.clip(5, 88)
     return sand.astype(np.float32), np.minimum(clay.clip(3, 60), 95 - sand).astype(np.float32)
 
 
-def _towns(soil: Bool, elevation: F32, slope: F32, coast: F32, lake: Bool,
-           rng: np.random.Generator) -> tuple[Town, ...]:
-    """Towns on low, flat land by the water, the larger the farther apart; one for about 6,000 cells of land."""
+def _towns(
+    soil: Bool, elevation: F32, slope: F32, coast: F32, lake: Bool, rng: np.random.Generator
+) -> tuple[Town, ...]:
+    """Towns on low, flat land by the water, the larger the farther apart; one for about 6,000 cells
+    of land.
+    """
     water = ndimage.distance_transform_edt(~lake) if lake.any() else np.full(lake.shape, 1e3)
-    draw = 1.2 * np.exp(-coast / 5) + 0.8 * np.exp(-water / 4) - slope / 2.5 - elevation.clip(0) / 400
+    draw = (
+        1.2 * np.exp(-coast / 5) + 0.8 * np.exp(-water / 4) - slope / 2.5 - elevation.clip(0) / 400
+    )
     draw = draw + 0.8 * fractal(lake.shape, rng, roughness=1.5, scale=0.2)
     draw = np.where(soil & (coast > 2), draw, -np.inf)
     rows, cols = np.indices(lake.shape)
@@ -233,9 +263,11 @@ def _towns(soil: Bool, elevation: F32, slope: F32, coast: F32, lake: Bool,
 
 
 def koeppen(terrain: Terrain, *, warming: float) -> NDArray[np.uint8]:
-    """Koeppen-Geiger classes 1-30 of Beck et al. (2018) after `warming` K, shape (lat, lon); 0 at sea.
+    """Koeppen-Geiger classes 1-30 of Beck et al. (2018) after `warming` K, shape (lat, lon); 0 at
+    sea.
 
-    A year is taken as a cosine whose range grows inland; summers are dry in the warm, dry part of the world.
+    A year is taken as a cosine whose range grows inland; summers are dry in the warm, dry part of
+    the world.
     """
     mean = terrain.temperature + warming
     swing = 7.0 + 4.0 * (1 - np.exp(-terrain.coast / (0.4 * max(terrain.land.shape))))
@@ -249,13 +281,17 @@ def koeppen(terrain: Terrain, *, warming: float) -> NDArray[np.uint8]:
     continental = np.where(dry_summer, 17, 25) + summer
     zone = np.where(cold > 0, temperate, continental)
     steppe = np.where(mean >= 18, 6, 7)
-    zone = np.where(terrain.rain < threshold, np.where(terrain.rain < threshold / 2, steppe - 2, steppe), zone)
+    zone = np.where(
+        terrain.rain < threshold, np.where(terrain.rain < threshold / 2, steppe - 2, steppe), zone
+    )
     zone = np.where(hot < 10, np.where(hot < 0, 30, 29), zone)
     return np.where(terrain.land, zone, 0).astype(np.uint8)
 
 
 def zones(shape: tuple[int, int], *, size: int) -> I32:
-    """Index of the coarse cell of every fine cell, row by row, shape (lat, lon); the edge cells may be cut."""
+    """Index of the coarse cell of every fine cell, row by row, shape (lat, lon); the edge cells may
+    be cut.
+    """
     rows = np.arange(shape[0], dtype=np.int32)[:, None] // size
     cols = np.arange(shape[1], dtype=np.int32)[None] // size
     return rows * -(-shape[1] // size) + cols

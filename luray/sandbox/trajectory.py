@@ -1,8 +1,10 @@
-"""How much land use changes in every coarse cell and year: the storyline that LUH2 tells of the simulated world.
+"""How much land use changes in every coarse cell and year: the storyline that LUH2 tells of the
+simulated world.
 
-Land use flows between classes at rates that follow the times (farms spread until about 1950, leave the mountains after,
-forests come back, towns grow) and the place (soils, slopes, towns, provinces). Arrays end in the class dimension K = 6:
-the classes of HILDA+ without water. Z counts coarse cells, row by row; P counts the flows of `FLOWS`.
+Land use flows between classes at rates that follow the times (farms spread until about 1950, leave
+the mountains after, forests come back, towns grow) and the place (soils, slopes, towns, provinces).
+Arrays end in the class dimension K = 6: the classes of HILDA+ without water. Z counts coarse cells,
+row by row; P counts the flows of `FLOWS`.
 """
 
 from collections.abc import Mapping
@@ -23,15 +25,33 @@ F64 = NDArray[np.float64]
 FIRST_YEAR, LAST_YEAR, BRANCH_YEAR = 1850, 2100, 2015
 YEARS = range(FIRST_YEAR, LAST_YEAR + 1)
 
-URBAN, CROP, PASTURE, FOREST, GRASS, SPARSE = (HILDA.index(code) for code in (11, 22, 33, 44, 55, 66))
+URBAN, CROP, PASTURE, FOREST, GRASS, SPARSE = (
+    HILDA.index(code) for code in (11, 22, 33, 44, 55, 66)
+)
 N_CLASSES = 6
 
 FLOWS = (
-    (CROP, URBAN), (PASTURE, URBAN), (GRASS, URBAN), (FOREST, URBAN), (SPARSE, URBAN),
-    (FOREST, CROP), (GRASS, CROP), (PASTURE, CROP), (FOREST, PASTURE), (GRASS, PASTURE), (CROP, PASTURE),
-    (CROP, GRASS), (PASTURE, GRASS), (CROP, FOREST), (PASTURE, FOREST), (GRASS, FOREST), (SPARSE, GRASS),
+    (CROP, URBAN),
+    (PASTURE, URBAN),
+    (GRASS, URBAN),
+    (FOREST, URBAN),
+    (SPARSE, URBAN),
+    (FOREST, CROP),
+    (GRASS, CROP),
+    (PASTURE, CROP),
+    (FOREST, PASTURE),
+    (GRASS, PASTURE),
+    (CROP, PASTURE),
+    (CROP, GRASS),
+    (PASTURE, GRASS),
+    (CROP, FOREST),
+    (PASTURE, FOREST),
+    (GRASS, FOREST),
+    (SPARSE, GRASS),
 )
-"""Conversions that happen, (from, to), in the order in which they are placed on the map; those to towns come first."""
+"""Conversions that happen, (from, to), in the order in which they are placed on the map; those to
+towns come first.
+"""
 
 N_URBAN = sum(k == URBAN for _, k in FLOWS)
 
@@ -52,13 +72,15 @@ class Storyline:
     """Of the number of people in 2100."""
 
 
-STORYLINES: Mapping[int, Storyline] = MappingProxyType({
-    1: Storyline(clearing=0.05, leaving=1.2, planting=1.8, towns=0.6, people=0.85),
-    2: Storyline(clearing=0.35, leaving=0.7, planting=1.0, towns=1.0, people=1.10),
-    3: Storyline(clearing=0.90, leaving=0.2, planting=0.4, towns=1.3, people=1.45),
-    4: Storyline(clearing=0.55, leaving=0.5, planting=0.7, towns=1.2, people=1.15),
-    5: Storyline(clearing=0.60, leaving=0.4, planting=0.6, towns=1.5, people=1.05),
-})
+STORYLINES: Mapping[int, Storyline] = MappingProxyType(
+    {
+        1: Storyline(clearing=0.05, leaving=1.2, planting=1.8, towns=0.6, people=0.85),
+        2: Storyline(clearing=0.35, leaving=0.7, planting=1.0, towns=1.0, people=1.10),
+        3: Storyline(clearing=0.90, leaving=0.2, planting=0.4, towns=1.3, people=1.45),
+        4: Storyline(clearing=0.55, leaving=0.5, planting=0.7, towns=1.2, people=1.15),
+        5: Storyline(clearing=0.60, leaving=0.4, planting=0.6, towns=1.5, people=1.05),
+    }
+)
 """By the number of the pathway: the 2 of ssp245."""
 
 
@@ -79,7 +101,9 @@ class Setting:
     pulse: F64
     """Ups and downs of the provinces around 1, shape (year, Z)."""
     reach: F32
-    """Effective distance from each town in units of its final radius, shape (town, lat, lon) as float32."""
+    """Effective distance from each town in units of its final radius, shape (town, lat, lon) as
+    float32.
+    """
 
 
 @dataclass(frozen=True)
@@ -87,7 +111,9 @@ class Trajectory:
     """Coarse land use of one scenario."""
 
     fractions: F64
-    """Share of the changeable land of each coarse cell, shape (year, Z, K); sums to 1 where there is land."""
+    """Share of the changeable land of each coarse cell, shape (year, Z, K); sums to 1 where there
+    is land.
+    """
     flows: F64
     """Share converted on the way into each year, shape (year, Z, P); the first year's are 0."""
 
@@ -98,16 +124,24 @@ def pathway(scenario: str) -> int:
 
 
 def town_radius(terrain: Terrain, *, ssp: int) -> F64:
-    """Radius of every town in fine cells, shape (year, town): logistic, then bent by the storyline after 2015."""
+    """Radius of every town in fine cells, shape (year, town): logistic, then bent by the storyline
+    after 2015.
+    """
     year = np.arange(FIRST_YEAR, LAST_YEAR + 1, dtype=float)[:, None]
     boom = np.array([town.boom for town in terrain.towns], float)[None]
     final = np.array([town.radius for town in terrain.towns])[None]
-    radius = final * (0.22 + 0.5 / (1 + np.exp(-(year - boom) / 18)) + 0.28 * ((year - 1900).clip(0) / 200))
+    radius = final * (
+        0.22 + 0.5 / (1 + np.exp(-(year - boom) / 18)) + 0.28 * ((year - 1900).clip(0) / 200)
+    )
     known = radius[BRANCH_YEAR - FIRST_YEAR]
-    return np.asarray(np.where(year > BRANCH_YEAR, known + STORYLINES[ssp].towns * (radius - known), radius))
+    return np.asarray(
+        np.where(year > BRANCH_YEAR, known + STORYLINES[ssp].towns * (radius - known), radius)
+    )
 
 
-def make_setting(terrain: Terrain, suitability: F32, zone: I32, grid: Grid, rng: np.random.Generator) -> Setting:
+def make_setting(
+    terrain: Terrain, suitability: F32, zone: I32, grid: Grid, rng: np.random.Generator
+) -> Setting:
     """Coarse potentials of the fine `suitability`, shape (K, lat, lon), on the coarse `grid`."""
     soil = terrain.soil
     cells = np.bincount(zone[soil], minlength=grid.n_lat * grid.n_lon).astype(float)
@@ -117,14 +151,19 @@ def make_setting(terrain: Terrain, suitability: F32, zone: I32, grid: Grid, rng:
         mean = np.bincount(zone[soil], fitness[soil], minlength=len(cells)) / cells.clip(1)
         known = (cells > 0).reshape(grid.shape).astype(float)
         blurred = ndimage.gaussian_filter(mean.reshape(grid.shape) * known, 0.6, mode="nearest")
-        return np.asarray(blurred / ndimage.gaussian_filter(known, 0.6, mode="nearest").clip(1e-3)).ravel()
+        return np.asarray(
+            blurred / ndimage.gaussian_filter(known, 0.6, mode="nearest").clip(1e-3)
+        ).ravel()
 
     return Setting(
-        grid, zone, cells,
+        grid,
+        zone,
+        cells,
         arable=potential(CROP, FOREST, GRASS),
         grazing=potential(PASTURE, CROP, FOREST, GRASS),
         wooded=potential(FOREST, CROP, SPARSE),
-        pulse=_pulse(grid.shape, rng), reach=_reach(terrain, rng),
+        pulse=_pulse(grid.shape, rng),
+        reach=_reach(terrain, rng),
     )
 
 
@@ -143,23 +182,31 @@ def _reach(terrain: Terrain, rng: np.random.Generator) -> F32:
     rough = fractal(terrain.land.shape, rng, roughness=2.0, scale=0.05)
     rows, cols = np.indices(terrain.land.shape, np.float32)
     away = [
-        (np.hypot(rows - t.row, cols - t.col) * (1 + 0.22 * rough.clip(-2, 2)) + 0.12 * terrain.slope) / t.radius
+        (
+            np.hypot(rows - t.row, cols - t.col) * (1 + 0.22 * rough.clip(-2, 2))
+            + 0.12 * terrain.slope
+        )
+        / t.radius
         for t in terrain.towns
     ]
     return np.asarray(away, np.float32).reshape(len(terrain.towns), *terrain.land.shape)
 
 
 def urban_fraction(terrain: Terrain, setting: Setting, *, ssp: int) -> F64:
-    """Share of each coarse cell's changeable land that towns have reached, shape (year, Z), never falling.
+    """Share of each coarse cell's changeable land that towns have reached, shape (year, Z), never
+    falling.
 
-    It follows the towns' radius with a lag of some five years, which makes it smooth and lets no future into the past.
+    It follows the towns' radius with a lag of some five years, which makes it smooth and lets no
+    future into the past.
     """
     radius = town_radius(terrain, ssp=ssp)
     soil = terrain.soil
     counts = np.zeros((len(YEARS) + 1, len(setting.cells)))
     arrival = np.full(soil.shape, len(YEARS))
     for number, town in enumerate(terrain.towns):
-        arrival = np.minimum(arrival, np.searchsorted(radius[:, number] / town.radius, setting.reach[number]))
+        arrival = np.minimum(
+            arrival, np.searchsorted(radius[:, number] / town.radius, setting.reach[number])
+        )
     np.add.at(counts, (arrival[soil], setting.zone[soil]), 1)
     share: F64 = counts.cumsum(0)[:-1] / setting.cells.clip(1)
     for n in range(1, len(share)):
@@ -170,7 +217,8 @@ def urban_fraction(terrain: Terrain, setting: Setting, *, ssp: int) -> F64:
 def make_trajectory(setting: Setting, urban: F64, start: F64, *, ssp: int) -> Trajectory:
     """Coarse land use from `start`, the fractions of 1850 of shape (Z, K), under a storyline.
 
-    `urban` is the target share of towns, shape (year, Z). Before 2015 every storyline gives the same.
+    `urban` is the target share of towns, shape (year, Z). Before 2015 every storyline gives the
+    same.
     """
     fractions = np.zeros((len(YEARS), *start.shape))
     flows = np.zeros((len(YEARS), len(start), len(FLOWS)))

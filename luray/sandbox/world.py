@@ -46,7 +46,14 @@ COARSE = 25
 FIRST_HILDA, LAST_HILDA = 1899, 2019
 """Years that HILDA+ v1 covers."""
 
-CONFUSED = {URBAN: CROP, CROP: PASTURE, PASTURE: GRASS, FOREST: GRASS, GRASS: PASTURE, SPARSE: GRASS}
+CONFUSED = {
+    URBAN: CROP,
+    CROP: PASTURE,
+    PASTURE: GRASS,
+    FOREST: GRASS,
+    GRASS: PASTURE,
+    SPARSE: GRASS,
+}
 """The class for which a mapper is most likely to take another."""
 
 
@@ -57,7 +64,8 @@ class SandboxConfig(Config):
     width: int = Field(600, ge=50)
     seed: int = Field(0, ge=0)
     first_map: int = Field(FIRST_HILDA, ge=FIRST_HILDA, le=LAST_HILDA)
-    """First year of the published fine maps; the simulation itself always runs from 1850 to 2100."""
+    """First year of the published fine maps; the simulation itself always runs from 1850 to 2100.
+    """
     last_map: int = Field(LAST_HILDA, ge=FIRST_HILDA, le=LAST_HILDA)
     scenario: Annotated[tuple[Scenario, ...], Field(strict=False, min_length=1)] = ("ssp245",)
     """Scenarios after 2015; the published maps and truth.zarr follow the first."""
@@ -67,10 +75,15 @@ class SandboxConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.height % 50 or self.width % 50:
-            raise ValueError(f"height {self.height} and width {self.width} must be multiples of 50 cells, 0.5 degrees; "
-                             f"set height = {-(-self.height // 50) * 50}, width = {-(-self.width // 50) * 50}")
+            raise ValueError(
+                f"height {self.height} and width {self.width} must be multiples of 50 cells, 0.5 "
+                "degrees; "
+                f"set height = {-(-self.height // 50) * 50}, width = {-(-self.width // 50) * 50}"
+            )
         if self.first_map > self.last_map:
-            raise ValueError(f"first_map {self.first_map} is after last_map {self.last_map}; exchange them")
+            raise ValueError(
+                f"first_map {self.first_map} is after last_map {self.last_map}; exchange them"
+            )
         if len(set(self.scenario)) < len(self.scenario):
             raise ValueError(f"scenario {list(self.scenario)} names one twice; name each once")
         return self
@@ -81,7 +94,9 @@ class SandboxConfig(Config):
         return Grid(NORTH, WEST, STEP, self.height, self.width)
 
     def coarse_grid(self, cells: int) -> Grid:
-        """A grid of the same extent whose cells are `cells` fine cells wide; 25 is LUH2's, 50 ISIMIP's."""
+        """A grid of the same extent whose cells are `cells` fine cells wide; 25 is LUH2's, 50
+        ISIMIP's.
+        """
         return Grid(NORTH, WEST, STEP * cells, self.height // cells, self.width // cells)
 
     @property
@@ -103,12 +118,17 @@ class World:
     """Fine maps of each scenario as codes of HILDA+, shape (251, lat, lon); equal up to 2015."""
 
     def published(self, year: int) -> U8:
-        """The map of `year` as HILDA+ would publish it, shape (lat, lon): some cells flicker, A -> B -> A."""
+        """The map of `year` as HILDA+ would publish it, shape (lat, lon): some cells flicker, A ->
+        B -> A.
+        """
         maps = self.truth[self.config.scenario[0]]
         n = year - FIRST_YEAR
         codes = maps[n].copy()
         steady = self.terrain.soil & (maps[n - 1] == codes) & (maps[n + 1] == codes)
-        wrong = np.random.default_rng([self.config.seed, 2, year]).random(codes.shape) < self.config.flicker
+        wrong = (
+            np.random.default_rng([self.config.seed, 2, year]).random(codes.shape)
+            < self.config.flicker
+        )
         mistaken = np.arange(256, dtype=np.uint8)
         for right, taken in CONFUSED.items():
             mistaken[HILDA.codes[right]] = HILDA.codes[taken]
@@ -127,7 +147,9 @@ def simulate(config: SandboxConfig) -> World:
     trajectories: dict[str, Trajectory] = {}
     for scenario in config.scenario:
         ssp = pathway(scenario)
-        trajectories[scenario] = make_trajectory(setting, urban_fraction(terrain, setting, ssp=ssp), start, ssp=ssp)
+        trajectories[scenario] = make_trajectory(
+            setting, urban_fraction(terrain, setting, ssp=ssp), start, ssp=ssp
+        )
     truth = _histories(config, terrain, setting, fit, opening, trajectories)
     return World(config, terrain, setting, trajectories, truth)
 
@@ -140,8 +162,14 @@ def _shares(classes: U8, terrain: Terrain, setting: Setting) -> F64:
     return np.asarray(counts / setting.cells.clip(1)[:, None])
 
 
-def _histories(config: SandboxConfig, terrain: Terrain, setting: Setting, fit: F32, opening: U8,
-               trajectories: Mapping[str, Trajectory]) -> dict[str, U8]:
+def _histories(
+    config: SandboxConfig,
+    terrain: Terrain,
+    setting: Setting,
+    fit: F32,
+    opening: U8,
+    trajectories: Mapping[str, Trajectory],
+) -> dict[str, U8]:
     """Fine maps of every scenario as codes; they share the years up to 2015."""
     past, future = range(FIRST_YEAR + 1, BRANCH_YEAR + 1), range(BRANCH_YEAR + 1, YEARS.stop)
     allocator = Allocator.start(terrain, setting, fit, opening)
@@ -151,5 +179,3 @@ def _histories(config: SandboxConfig, terrain: Terrain, setting: Setting, fit: F
         coming = walk(allocator.fork(), trajectory, future, config.seed)
         histories[scenario] = HILDA.decode(np.concatenate([opening[None], known, coming]))
     return histories
-
-

@@ -19,8 +19,19 @@ __all__ = ["SandboxConfig", "World", "demo_run", "simulate", "write_sandbox"]
 SANDBOX_VERSION = 1
 """Raised whenever the same configuration would give other files."""
 
-PARTS = ("luh2", "hilda", "isimip", "koppen", "gebco", "pnnl", "truth*.zarr", ".truth*.zarr.partial")
-"""Names under which the sandbox puts things into its directory; everything else there is left alone."""
+PARTS = (
+    "luh2",
+    "hilda",
+    "isimip",
+    "koppen",
+    "gebco",
+    "pnnl",
+    "truth*.zarr",
+    ".truth*.zarr.partial",
+)
+"""Names under which the sandbox puts things into its directory; everything else there is left
+alone.
+"""
 
 OWNED = ".luray-sandbox"
 """Says that the parts in this directory are a sandbox's and may be replaced."""
@@ -29,14 +40,18 @@ FINISHED = "sandbox.json"
 """Written last: the configuration, and the size of every file."""
 
 
-def write_sandbox(directory: str | os.PathLike[str], config: SandboxConfig, *,
-                  progress: Callable[[int, int, str], None] = lambda *_: None) -> Path:
+def write_sandbox(
+    directory: str | os.PathLike[str],
+    config: SandboxConfig,
+    *,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> Path:
     """Write the world of `config` into `directory` and return it as a path.
 
-    A finished sandbox of the same configuration is left as it is; a half-written one and one of another configuration
-    are replaced. `progress` is called with steps done, steps in all and the
-    name of the next. Raises ValueError where files of the same names are
-    that no sandbox has written, such as the real LUH2 in `luh2/`; they are never touched.
+    A finished sandbox of the same configuration is left as it is; a half-written one and one of
+    another configuration are replaced. `progress` is called with steps done, steps in all and the
+    name of the next. Raises ValueError where files of the same names are that no sandbox has
+    written, such as the real LUH2 in `luh2/`; they are never touched.
     """
     directory = Path(directory)
     if _is_finished(directory, config):
@@ -93,7 +108,9 @@ def _sizes(directory: Path) -> dict[str, int]:
 
 
 def _is_finished(directory: Path, config: SandboxConfig) -> bool:
-    """True when all files that a finished sandbox of `config` recorded, and no others, are there with their sizes."""
+    """True when all files that a finished sandbox of `config` recorded, and no others, are there
+    with their sizes.
+    """
     try:
         record = json.loads((directory / FINISHED).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
@@ -104,11 +121,16 @@ def _is_finished(directory: Path, config: SandboxConfig) -> bool:
 def _claim(directory: Path) -> None:
     """Make `directory` ready for a sandbox, removing an earlier one."""
     if directory.exists() and not directory.is_dir():
-        raise ValueError(f"{directory} is a file, expected a directory; give the sandbox a directory of its own")
+        raise ValueError(
+            f"{directory} is a file, expected a directory; give the sandbox a directory of its own"
+        )
     found = _parts(directory)
     if found and not (directory / OWNED).exists():
-        raise ValueError(f"{directory} holds {found[0].name} that no sandbox has written and that would be lost; "
-                         "give the sandbox a directory of its own")
+        raise ValueError(
+            f"{directory} holds {found[0].name} that no sandbox has written and that would be "
+            "lost; "
+            "give the sandbox a directory of its own"
+        )
     directory.mkdir(parents=True, exist_ok=True)
     (directory / OWNED).touch()
     (directory / FINISHED).unlink(missing_ok=True)

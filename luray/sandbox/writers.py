@@ -1,7 +1,8 @@
 """Writes the simulated world in the file formats of the data sets that luray reads.
 
-Names, dimensions, types, attributes and quirks are those of the published files; only the extent is smaller. Every file
-is written under a temporary name and renamed, so that a name that exists is a whole file.
+Names, dimensions, types, attributes and quirks are those of the published files; only the extent is
+smaller. Every file is written under a temporary name and renamed, so that a name that exists is a
+whole file.
 """
 
 import shutil
@@ -27,16 +28,32 @@ from luray.sandbox.world import COARSE, World
 
 NOTICE = "Simulated by the luray sandbox. Not real data: the file only has the form of the published one."
 
-IAM = {"ssp119": "IMAGE", "ssp126": "IMAGE", "ssp245": "MESSAGE", "ssp370": "AIM", "ssp434": "GCAM", "ssp460": "GCAM",
-       "ssp534": "MAGPIE", "ssp585": "MAGPIE"}
+IAM = {
+    "ssp119": "IMAGE",
+    "ssp126": "IMAGE",
+    "ssp245": "MESSAGE",
+    "ssp370": "AIM",
+    "ssp434": "GCAM",
+    "ssp460": "GCAM",
+    "ssp534": "MAGPIE",
+    "ssp585": "MAGPIE",
+}
 """The model that made each scenario of LUH2 v2f, part of the file's name."""
 
 LUH2_NAMES = {
-    "primf": "forested primary land", "primn": "non-forested primary land",
-    "secdf": "potentially forested secondary land", "secdn": "potentially non-forested secondary land",
-    "pastr": "managed pasture", "range": "rangeland", "urban": "urban land", "c3ann": "C3 annual crops",
-    "c3per": "C3 perennial crops", "c4ann": "C4 annual crops", "c4per": "C4 perennial crops",
-    "c3nfx": "C3 nitrogen-fixing crops", "secma": "secondary mean age",
+    "primf": "forested primary land",
+    "primn": "non-forested primary land",
+    "secdf": "potentially forested secondary land",
+    "secdn": "potentially non-forested secondary land",
+    "pastr": "managed pasture",
+    "range": "rangeland",
+    "urban": "urban land",
+    "c3ann": "C3 annual crops",
+    "c3per": "C3 perennial crops",
+    "c4ann": "C4 annual crops",
+    "c4per": "C4 perennial crops",
+    "c3nfx": "C3 nitrogen-fixing crops",
+    "secma": "secondary mean age",
     "secmb": "secondary mean biomass carbon density",
 }
 
@@ -53,9 +70,12 @@ SOIL_DEPTHS = (0.0071, 0.0279, 0.0623, 0.1189, 0.2122, 0.3661, 0.6198, 1.0380, 1
 """Depth of the nodes of the soil layers in metres: those of CLM and ELM."""
 
 ELEMENTS = {
-    "ELEVATION": ("m", "mean elevation"), "STDEV_ELEV": ("m", "standard deviation of elevation"),
-    "SLOPE": ("degrees", "slope"), "ASPECT": ("degrees", "aspect, clockwise from north"),
-    "SKY_VIEW_FACTOR": ("1", "sky view factor"), "TERRAIN_CONFIG": ("1", "terrain configuration factor"),
+    "ELEVATION": ("m", "mean elevation"),
+    "STDEV_ELEV": ("m", "standard deviation of elevation"),
+    "SLOPE": ("degrees", "slope"),
+    "ASPECT": ("degrees", "aspect, clockwise from north"),
+    "SKY_VIEW_FACTOR": ("1", "sky view factor"),
+    "TERRAIN_CONFIG": ("1", "terrain configuration factor"),
 }
 
 Attributes = Mapping[str, Any]
@@ -73,35 +93,66 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 class NetCDF:
-    """A netCDF-4 file on a regular grid with the names `lat` and `lon`, filled variable by variable."""
+    """A netCDF-4 file on a regular grid with the names `lat` and `lon`, filled variable by
+    variable.
+    """
 
     def __init__(self, path: Path, grid: Grid, *, title: str, ascending: bool = False) -> None:
         self.file = h5netcdf.File(path, "w")
         self.file.attrs.update({"title": title, "comment": NOTICE, "Conventions": "CF-1.6"})
-        self.axis("lat", grid.lat[::-1] if ascending else grid.lat, units="degrees_north", long_name="latitude",
-                  standard_name="latitude", axis="Y")
-        self.axis("lon", grid.lon, units="degrees_east", long_name="longitude", standard_name="longitude", axis="X")
+        self.axis(
+            "lat",
+            grid.lat[::-1] if ascending else grid.lat,
+            units="degrees_north",
+            long_name="latitude",
+            standard_name="latitude",
+            axis="Y",
+        )
+        self.axis(
+            "lon",
+            grid.lon,
+            units="degrees_east",
+            long_name="longitude",
+            standard_name="longitude",
+            axis="X",
+        )
 
     def axis(self, name: str, values: NDArray[Any], **attributes: Any) -> None:
         """A dimension and its coordinate variable."""
         self.file.dimensions[name] = len(values)
         self.variable(name, (name,), values, attributes)
 
-    def variable(self, name: str, dimensions: tuple[str, ...], values: NDArray[Any], attributes: Attributes, *,
-                 fill: Any = None) -> None:
+    def variable(
+        self,
+        name: str,
+        dimensions: tuple[str, ...],
+        values: NDArray[Any],
+        attributes: Attributes,
+        *,
+        fill: Any = None,
+    ) -> None:
         """A variable, compressed in chunks of one map; `fill` is written as `_FillValue`."""
         packing: dict[str, Any] = {}
         if len(dimensions) > 1:
             chunks = (1,) * (values.ndim - 2) + values.shape[-2:]
-            packing = {"chunks": chunks, "compression": "gzip", "compression_opts": 1, "shuffle": True}
-        variable = self.file.create_variable(name, dimensions, values.dtype, fillvalue=fill, **packing)
+            packing = {
+                "chunks": chunks,
+                "compression": "gzip",
+                "compression_opts": 1,
+                "shuffle": True,
+            }
+        variable = self.file.create_variable(
+            name, dimensions, values.dtype, fillvalue=fill, **packing
+        )
         variable[...] = values
         variable.attrs.update(attributes)
 
 
 @contextmanager
 def netcdf(path: Path, grid: Grid, *, title: str, ascending: bool = False) -> Iterator[NetCDF]:
-    """A netCDF file that appears under its name when the block ends; latitudes descend unless `ascending`."""
+    """A netCDF file that appears under its name when the block ends; latitudes descend unless
+    `ascending`.
+    """
     with replacing(path) as partial:
         out = NetCDF(partial, grid, title=title, ascending=ascending)
         with out.file:
@@ -111,10 +162,22 @@ def netcdf(path: Path, grid: Grid, *, title: str, ascending: bool = False) -> It
 def write_geotiff(path: Path, codes: U8, grid: Grid, *, nodata: int | None = None) -> None:
     """A single-band uint8 GeoTIFF in EPSG:4326, codes of shape (lat, lon)."""
     transform = rasterio.Affine(grid.step, 0, grid.west, 0, -grid.step, grid.north)
-    with replacing(path) as partial, rasterio.open(
-        partial, "w", driver="GTiff", dtype="uint8", count=1, height=codes.shape[0], width=codes.shape[1],
-        crs="EPSG:4326", transform=transform, nodata=nodata, compress="deflate",
-    ) as out:
+    with (
+        replacing(path) as partial,
+        rasterio.open(
+            partial,
+            "w",
+            driver="GTiff",
+            dtype="uint8",
+            count=1,
+            height=codes.shape[0],
+            width=codes.shape[1],
+            crs="EPSG:4326",
+            transform=transform,
+            nodata=nodata,
+            compress="deflate",
+        ) as out,
+    ):
         out.write(codes, 1)
         out.update_tags(comment=NOTICE)
 
@@ -122,32 +185,66 @@ def write_geotiff(path: Path, codes: U8, grid: Grid, *, nodata: int | None = Non
 def write_luh2_history(world: World, directory: Path) -> None:
     """LUH2 v2h: states of 850-2015 as `years since 850-01-01`; the years before 1850 repeat it."""
     years = np.maximum(np.arange(850, 2016), FIRST_YEAR) - FIRST_YEAR
-    states = {name: values[years] for name, values in luh2_states(world, world.config.scenario[0]).items()}
-    _write_states(world, directory / "luh2/states.nc", states, epoch=850, misspelt="_fillValue", title="LUH2 v2h")
+    states = {
+        name: values[years] for name, values in luh2_states(world, world.config.scenario[0]).items()
+    }
+    _write_states(
+        world,
+        directory / "luh2/states.nc",
+        states,
+        epoch=850,
+        misspelt="_fillValue",
+        title="LUH2 v2h",
+    )
 
 
 def write_luh2_scenario(world: World, directory: Path, scenario: str) -> None:
     """LUH2 v2f: states of 2015-2100 of a scenario as `years since 2015-01-01`."""
-    states = {name: values[2015 - FIRST_YEAR :] for name, values in luh2_states(world, scenario).items()}
+    states = {
+        name: values[2015 - FIRST_YEAR :] for name, values in luh2_states(world, scenario).items()
+    }
     name = f"multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{IAM[scenario]}-{scenario}-2-1-f_gn_2015-2100.nc"
-    _write_states(world, directory / "luh2" / name, states, epoch=2015, misspelt="_Fillvalue",
-                  title=f"LUH2 v2f {IAM[scenario]} {scenario}")
+    _write_states(
+        world,
+        directory / "luh2" / name,
+        states,
+        epoch=2015,
+        misspelt="_Fillvalue",
+        title=f"LUH2 v2f {IAM[scenario]} {scenario}",
+    )
 
 
-def _write_states(world: World, path: Path, states: Mapping[str, F32], *, epoch: int, misspelt: str,
-                  title: str) -> None:
+def _write_states(
+    world: World, path: Path, states: Mapping[str, F32], *, epoch: int, misspelt: str, title: str
+) -> None:
     """States of shape (time, lat, lon); the fill attribute is misspelt as in the published files."""
     with netcdf(path, world.setting.grid, title=title) as out:
         time = np.arange(len(states["primf"]), dtype=np.float64)
-        out.axis("time", time, units=f"years since {epoch}-01-01 0:0:0", calendar="noleap", long_name="time",
-                 standard_name="time", axis="T", realtopology="linear")
+        out.axis(
+            "time",
+            time,
+            units=f"years since {epoch}-01-01 0:0:0",
+            calendar="noleap",
+            long_name="time",
+            standard_name="time",
+            axis="T",
+            realtopology="linear",
+        )
         for name, values in states.items():
             area = name in STATES
-            out.variable(name, ("time", "lat", "lon"), values, {
-                "missing_value": MISSING, misspelt: MISSING, "long_name": LUH2_NAMES[name],
-                "standard_name": "area_fraction" if area else "", "cell_methods": "time:mean",
-                "units": "1" if area else {"secma": "years", "secmb": "kg C m-2"}[name],
-            })
+            out.variable(
+                name,
+                ("time", "lat", "lon"),
+                values,
+                {
+                    "missing_value": MISSING,
+                    misspelt: MISSING,
+                    "long_name": LUH2_NAMES[name],
+                    "standard_name": "area_fraction" if area else "",
+                    "cell_methods": "time:mean",
+                    "units": "1" if area else {"secma": "years", "secmb": "kg C m-2"}[name],
+                },
+            )
 
 
 def write_luh2_static(world: World, directory: Path) -> None:
@@ -156,10 +253,15 @@ def write_luh2_static(world: World, directory: Path) -> None:
     area = np.broadcast_to(grid.cell_area[:, None] / 1e6, grid.shape)
     with netcdf(directory / "luh2/staticData_quarterdeg.nc", grid, title="LUH2 static data") as out:
         for name, values, units, long_name in (
-            ("icwtr", ice_and_water(world), "1", "ice/water fraction"), ("carea", area, "km2", "area of grid cell"),
+            ("icwtr", ice_and_water(world), "1", "ice/water fraction"),
+            ("carea", area, "km2", "area of grid cell"),
         ):
-            out.variable(name, ("lat", "lon"), values.astype(np.float32), {"long_name": long_name, "units": units,
-                         "missing_value": MISSING})
+            out.variable(
+                name,
+                ("lat", "lon"),
+                values.astype(np.float32),
+                {"long_name": long_name, "units": units, "missing_value": MISSING},
+            )
 
 
 def write_hilda(world: World, directory: Path, year: int) -> None:
@@ -172,34 +274,56 @@ def write_hilda(world: World, directory: Path, year: int) -> None:
 def write_population(world: World, directory: Path) -> None:
     """ISIMIP 2b: people per 0.5 degree cell, 1861-2005 and, for each pathway, 2006-2100.
 
-    The published files count time in years, which no calendar library decodes; 1860-1-1 is the epoch met in code that
-    reads them.
+    The published files count time in years, which no calendar library decodes; 1860-1-1 is the
+    epoch met in code that reads them.
     """
     spans = {"histsoc": (world.config.scenario[0], 1861, 2005)}
-    spans |= {f"ssp{pathway(scenario)}soc": (scenario, 2006, 2100) for scenario in reversed(world.config.scenario)}
+    spans |= {
+        f"ssp{pathway(scenario)}soc": (scenario, 2006, 2100)
+        for scenario in reversed(world.config.scenario)
+    }
     for soc, (scenario, first, last) in spans.items():
         path = directory / f"isimip/population_{soc}_0p5deg_annual_{first}-{last}.nc4"
-        with netcdf(path, world.config.coarse_grid(2 * COARSE), title=f"ISIMIP2b population {soc}") as out:
-            out.axis("time", np.arange(first, last + 1) - 1860.0, units="years since 1860-1-1 12:00:00",
-                     calendar="proleptic_gregorian", standard_name="time", axis="T")
+        with netcdf(
+            path, world.config.coarse_grid(2 * COARSE), title=f"ISIMIP2b population {soc}"
+        ) as out:
+            out.axis(
+                "time",
+                np.arange(first, last + 1) - 1860.0,
+                units="years since 1860-1-1 12:00:00",
+                calendar="proleptic_gregorian",
+                standard_name="time",
+                axis="T",
+            )
             counts = population(world, scenario)[first - FIRST_YEAR : last - FIRST_YEAR + 1]
-            out.variable("number_of_people", ("time", "lat", "lon"), counts, {"long_name": "number of people",
-                         "units": "1", "missing_value": MISSING}, fill=MISSING)
+            out.variable(
+                "number_of_people",
+                ("time", "lat", "lon"),
+                counts,
+                {"long_name": "number of people", "units": "1", "missing_value": MISSING},
+                fill=MISSING,
+            )
 
 
 def write_koeppen(world: World, directory: Path) -> None:
-    """Koeppen-Geiger classes of the four past periods and, for each scenario, the two future ones; 0 at sea."""
+    """Koeppen-Geiger classes of the four past periods and, for each scenario, the two future ones;
+    0 at sea.
+    """
     warming, present = dict(PAST_PERIODS), PAST_PERIODS["1991_2020"]
     for scenario in world.config.scenario:
         for period, share in FUTURE_PERIODS.items():
-            warming[f"{period}/{scenario}"] = present + share * (WARMING_2100[scenario[4:]] - present)
+            warming[f"{period}/{scenario}"] = present + share * (
+                WARMING_2100[scenario[4:]] - present
+            )
     for folder, kelvin in warming.items():
         path = directory / "koppen" / folder / "koppen_geiger_0p01.tif"
         write_geotiff(path, koeppen(world.terrain, warming=kelvin), world.config.grid, nodata=0)
 
 
 def refined(field: F32, grid: Grid, target: Grid) -> F32:
-    """A field on `grid` read between its cell centres at those of `target`, shape of `target`; held at the edges."""
+    """A field on `grid` read between its cell centres at those of `target`, shape of `target`; held
+    at the edges.
+    """
 
     def weights(source: NDArray[np.float64], wanted: NDArray[np.float64]) -> F32:
         position = np.interp(wanted, source, np.arange(len(source)))
@@ -213,29 +337,58 @@ def refined(field: F32, grid: Grid, target: Grid) -> F32:
 
 
 def write_relief(world: World, directory: Path) -> None:
-    """GEBCO 2024 at 15 arc-seconds, latitudes ascending, and PNNL's topography at 1/120 degree, from one relief."""
+    """GEBCO 2024 at 15 arc-seconds, latitudes ascending, and PNNL's topography at 1/120 degree,
+    from one relief.
+    """
     config, terrain = world.config, world.terrain
-    half = Grid(config.grid.north, config.grid.west, 1 / 240, config.height * 12 // 5, config.width * 12 // 5)
+    half = Grid(
+        config.grid.north,
+        config.grid.west,
+        1 / 240,
+        config.height * 12 // 5,
+        config.width * 12 // 5,
+    )
     rough = fractal(half.shape, np.random.default_rng([config.seed, 3]), roughness=2.0, scale=0.02)
     relief = refined(terrain.elevation, config.grid, half)
     relief += rough * refined(np.where(terrain.soil, 1 + 3 * terrain.slope, 0), config.grid, half)
-    with netcdf(directory / "gebco/GEBCO_2024.nc", half, title="The GEBCO_2024 Grid", ascending=True) as out:
-        out.variable("crs", (), np.array(b"", "S1"), {
-            "grid_mapping_name": "latitude_longitude", "epsg_code": "EPSG:4326",
-            "inverse_flattening": "298.257223563", "semi_major_axis": "6378137",
-        })
-        out.variable("elevation", ("lat", "lon"), relief.round().astype(np.int16)[::-1], {
-            "standard_name": "height_above_mean_sea_level", "long_name": "Elevation relative to sea level",
-            "units": "m", "grid_mapping": "crs", "sdn_parameter_urn": "SDN:P01::BATHHGHT",
-            "sdn_parameter_name": "Sea floor height (above mean sea level) {bathymetric height}",
-            "sdn_uom_urn": "SDN:P06::ULAA", "sdn_uom_name": "Metres",
-        })
+    with netcdf(
+        directory / "gebco/GEBCO_2024.nc", half, title="The GEBCO_2024 Grid", ascending=True
+    ) as out:
+        out.variable(
+            "crs",
+            (),
+            np.array(b"", "S1"),
+            {
+                "grid_mapping_name": "latitude_longitude",
+                "epsg_code": "EPSG:4326",
+                "inverse_flattening": "298.257223563",
+                "semi_major_axis": "6378137",
+            },
+        )
+        out.variable(
+            "elevation",
+            ("lat", "lon"),
+            relief.round().astype(np.int16)[::-1],
+            {
+                "standard_name": "height_above_mean_sea_level",
+                "long_name": "Elevation relative to sea level",
+                "units": "m",
+                "grid_mapping": "crs",
+                "sdn_parameter_urn": "SDN:P01::BATHHGHT",
+                "sdn_parameter_name": "Sea floor height (above mean sea level) {bathymetric "
+                "height}",
+                "sdn_uom_urn": "SDN:P06::ULAA",
+                "sdn_uom_name": "Metres",
+            },
+        )
     _write_topography(world, directory, relief)
 
 
 def _kilometre_grid(world: World) -> Grid:
     config = world.config
-    return Grid(config.grid.north, config.grid.west, 1 / 120, config.height * 6 // 5, config.width * 6 // 5)
+    return Grid(
+        config.grid.north, config.grid.west, 1 / 120, config.height * 6 // 5, config.width * 6 // 5
+    )
 
 
 def _sea(world: World, grid: Grid) -> NDArray[np.bool_]:
@@ -245,26 +398,37 @@ def _sea(world: World, grid: Grid) -> NDArray[np.bool_]:
 def _write_topography(world: World, directory: Path, relief: F32) -> None:
     """PNNL's TOPO from a relief of twice its resolution; missing at sea.
 
-    The names of PNNL's files are not documented where we could look: TOPO_1km.nc and SOIL_1km.nc stand for them.
+    The names of PNNL's files are not documented where we could look: TOPO_1km.nc and SOIL_1km.nc
+    stand for them.
     """
     grid = _kilometre_grid(world)
     parts = relief.reshape(grid.n_lat, 2, grid.n_lon, 2)
     mean = parts.mean((1, 3))
     slope, aspect = slope_and_aspect(mean, cell=grid.step)
     view = np.cos(np.radians(slope) / 2) ** 2
-    fields = {"ELEVATION": mean, "STDEV_ELEV": parts.std((1, 3)), "SLOPE": slope, "ASPECT": aspect,
-              "SKY_VIEW_FACTOR": view, "TERRAIN_CONFIG": 1 - view}
+    fields = {
+        "ELEVATION": mean,
+        "STDEV_ELEV": parts.std((1, 3)),
+        "SLOPE": slope,
+        "ASPECT": aspect,
+        "SKY_VIEW_FACTOR": view,
+        "TERRAIN_CONFIG": 1 - view,
+    }
     sea, fill = _sea(world, grid), np.float32(-9999)
     digits = {"SKY_VIEW_FACTOR": 4, "TERRAIN_CONFIG": 4}
     with netcdf(directory / "pnnl/TOPO_1km.nc", grid, title="PNNL 1 km topography") as out:
         for name, values in fields.items():
             rounded = np.where(sea, fill, values.round(digits.get(name, 1))).astype(np.float32)
             units, long_name = ELEMENTS[name]
-            out.variable(name, ("lat", "lon"), rounded, {"units": units, "long_name": long_name}, fill=fill)
+            out.variable(
+                name, ("lat", "lon"), rounded, {"units": units, "long_name": long_name}, fill=fill
+            )
 
 
 def write_soil(world: World, directory: Path) -> None:
-    """PNNL's SOIL: sand and clay in per cent and organic matter in kg m-3, for ten layers; missing at sea."""
+    """PNNL's SOIL: sand and clay in per cent and organic matter in kg m-3, for ten layers; missing
+    at sea.
+    """
     grid, terrain, fine = _kilometre_grid(world), world.terrain, world.config.grid
     sand, clay = refined(terrain.sand, fine, grid), refined(terrain.clay, fine, grid)
     organic = refined((8 + terrain.rain / 25 - terrain.temperature).clip(4, 80), fine, grid)
@@ -276,25 +440,45 @@ def write_soil(world: World, directory: Path) -> None:
         "ORGANIC": ("kg/m3", "organic matter density", (organic * np.exp(-depth / 0.5)).round(1)),
     }
     with netcdf(directory / "pnnl/SOIL_1km.nc", grid, title="PNNL 1 km soil") as out:
-        out.axis("layer", np.array(SOIL_DEPTHS, np.float64), units="m", long_name="depth of the layer's node",
-                 positive="down", axis="Z")
+        out.axis(
+            "layer",
+            np.array(SOIL_DEPTHS, np.float64),
+            units="m",
+            long_name="depth of the layer's node",
+            positive="down",
+            axis="Z",
+        )
         for name, (units, long_name, values) in fields.items():
             known = np.where(sea, fill, values.clip(0)).astype(np.float32)
-            out.variable(name, ("layer", "lat", "lon"), known, {"units": units, "long_name": long_name}, fill=fill)
+            out.variable(
+                name,
+                ("layer", "lat", "lon"),
+                known,
+                {"units": units, "long_name": long_name},
+                fill=fill,
+            )
 
 
 def write_truth(world: World, directory: Path, scenario: str) -> None:
-    """The maps without flicker, 1850-2100, in Zarr: truth.zarr for the first scenario, else truth-{scenario}.zarr."""
+    """The maps without flicker, 1850-2100, in Zarr: truth.zarr for the first scenario, else
+    truth-{scenario}.zarr.
+    """
     name = "truth.zarr" if scenario == world.config.scenario[0] else f"truth-{scenario}.zarr"
     grid = world.config.grid
     with replacing(directory / name) as partial:
         shutil.rmtree(partial, ignore_errors=True)
         root = zarr.open_group(partial, mode="w", zarr_format=3)
-        root.attrs.update({"title": f"True land use of the sandbox, {scenario} after 2015", "comment": NOTICE})
+        root.attrs.update(
+            {"title": f"True land use of the sandbox, {scenario} after 2015", "comment": NOTICE}
+        )
         for axis, values in {"year": np.array(YEARS), "lat": grid.lat, "lon": grid.lon}.items():
             root.create_array(axis, data=values, chunks=values.shape, dimension_names=(axis,))
-        maps = root.create_array("land_use", data=world.truth[scenario], chunks=(16, *grid.shape),
-                                 dimension_names=("year", "lat", "lon"))
+        maps = root.create_array(
+            "land_use",
+            data=world.truth[scenario],
+            chunks=(16, *grid.shape),
+            dimension_names=("year", "lat", "lon"),
+        )
         maps.attrs.update({"long_name": "land use", **HILDA.cf_attributes()})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)

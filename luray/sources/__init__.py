@@ -1,4 +1,6 @@
-"""Input data as their publishers ship them; a new source is one more file here and one line in `SourceConfig`."""
+"""Input data as their publishers ship them; a new source is one more file here and one line in
+`SourceConfig`.
+"""
 
 from dataclasses import replace
 from typing import Annotated, Any, cast, get_args
@@ -31,7 +33,16 @@ SourceConfig = Annotated[
 ]
 """Configuration of one source, told apart by `kind`; each has `about` and `open`."""
 
-__all__ = ["About", "InputError", "Request", "Source", "SourceConfig", "about_of", "kinds", "open_source"]
+__all__ = [
+    "About",
+    "InputError",
+    "Request",
+    "Source",
+    "SourceConfig",
+    "about_of",
+    "kinds",
+    "open_source",
+]
 
 
 def kinds() -> dict[str, About]:
@@ -45,11 +56,19 @@ def about_of(config: SourceConfig) -> About:
     return config.described if config.kind == "categorical" else config.about
 
 
-def open_source(config: SourceConfig, *, run_years: range, scenario: str, state: Source | None = None,
-                grid: Grid | None = None) -> Source:
-    """The source of a config for a run, checked but not read: all files, years and variables are there.
+def open_source(
+    config: SourceConfig,
+    *,
+    run_years: range,
+    scenario: str,
+    state: Source | None = None,
+    grid: Grid | None = None,
+) -> Source:
+    """The source of a config for a run, checked but not read: all files, years and variables are
+    there.
 
-    `state` and `grid` (the run grid) are what a derived source is made of. Raises InputError naming what is lacking.
+    `state` and `grid` (the run grid) are what a derived source is made of. Raises InputError naming
+    what is lacking.
     """
     source: Any = config.open(Request(run_years, scenario, state, grid))
     if config.kind == "aggregated":

@@ -1,7 +1,8 @@
-"""Coarse class fractions aggregated from the fine maps themselves: a stand-in for LUH2 where none is at hand.
+"""Coarse class fractions aggregated from the fine maps themselves: a stand-in for LUH2 where none
+is at hand.
 
-They agree with the target perfectly, as no scenario would: results that rest on them are an upper bound, and say so.
-Shapes: K classes, H W blocks, b fine cells of a block's side.
+They agree with the target perfectly, as no scenario would: results that rest on them are an upper
+bound, and say so. Shapes: K classes, H W blocks, b fine cells of a block's side.
 """
 
 from dataclasses import dataclass
@@ -33,10 +34,21 @@ ABOUT = About(
 )
 
 GROUP_OF = {code: codes for _, codes in STATES.values() for code in codes}
-"""Group of each code that LUH2 can tell apart, so that both forcings demand the same; water is in none."""
+"""Group of each code that LUH2 can tell apart, so that both forcings demand the same; water is in
+none.
+"""
 
-VARIABLES = tuple(Variable(name=c.name, role="forcing", units="1", long_name=f"fraction of the block's land: {c.name}",
-                           classes=GROUP_OF.get(c.code, ()), share_of="land") for c in HILDA.classes)
+VARIABLES = tuple(
+    Variable(
+        name=c.name,
+        role="forcing",
+        units="1",
+        long_name=f"fraction of the block's land: {c.name}",
+        classes=GROUP_OF.get(c.code, ()),
+        share_of="land",
+    )
+    for c in HILDA.classes
+)
 
 
 class AggregatedConfig(Config):
@@ -53,16 +65,23 @@ class AggregatedConfig(Config):
         return VARIABLES
 
     def open(self, request: Request) -> Source:
-        """The source; see `open_aggregated`. Raises ValueError where the request lacks the state source or the grid."""
+        """The source; see `open_aggregated`. Raises ValueError where the request lacks the state
+        source or the grid.
+        """
         if request.state is None or request.grid is None:
-            raise ValueError("source aggregated is made from the maps of the state source on the run grid, which are "
-                             "not open; correct the state source first")
+            raise ValueError(
+                "source aggregated is made from the maps of the state source on the run grid, "
+                "which are "
+                "not open; correct the state source first"
+            )
         return open_aggregated(self, state=request.state, grid=request.grid)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregated(Described):
-    """Fraction of each class in the land cells of square blocks, from the north-west corner of the run grid."""
+    """Fraction of each class in the land cells of square blocks, from the north-west corner of the
+    run grid.
+    """
 
     state: Source
     run_grid: Grid
@@ -70,11 +89,18 @@ class Aggregated(Described):
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Fractions of one year, shape (K, height, width), float32; see `Source.read`."""
-        fine = Box(box.row * self.block, box.col * self.block, box.height * self.block, box.width * self.block)
+        fine = Box(
+            box.row * self.block,
+            box.col * self.block,
+            box.height * self.block,
+            box.width * self.block,
+        )
         return block_fractions(self._indices(year, fine), self.block)
 
     def _indices(self, year: int | None, fine: Box) -> U8:
-        """Class indices of a box of the run grid; `OUTSIDE` beyond the run grid and beyond the state's raster."""
+        """Class indices of a box of the run grid; `OUTSIDE` beyond the run grid and beyond the
+        state's raster.
+        """
         row, col = self.run_grid.offset_of(self.state.grid)
         indices = np.full(fine.shape, OUTSIDE, np.uint8)
         top, left = max(fine.row, row), max(fine.col, col)
@@ -82,7 +108,9 @@ class Aggregated(Described):
         right = min(fine.col + fine.width, col + self.state.grid.n_lon, self.run_grid.n_lon)
         if bottom > top and right > left:
             codes = self.state.read(year, Box(top - row, left - col, bottom - top, right - left))[0]
-            indices[Box(top, left, bottom - top, right - left).slices(origin=fine)] = HILDA.encode(codes)
+            indices[Box(top, left, bottom - top, right - left).slices(origin=fine)] = HILDA.encode(
+                codes
+            )
         return indices
 
 
@@ -91,7 +119,9 @@ def block_fractions(indices: U8, block: int) -> F32:
 
     `indices` holds class indices, shape (H * b, W * b).
     """
-    blocks_HbWb = indices.reshape(indices.shape[0] // block, block, indices.shape[1] // block, block)
+    blocks_HbWb = indices.reshape(
+        indices.shape[0] // block, block, indices.shape[1] // block, block
+    )
     land_HW = (blocks_HbWb != OUTSIDE).sum(axis=(1, 3))
     counts_KHW = np.stack([(blocks_HbWb == k).sum(axis=(1, 3)) for k in range(len(HILDA))])
     fractions_KHW: F32 = (counts_KHW / np.maximum(land_HW, 1)).astype(np.float32)
@@ -105,12 +135,27 @@ def open_aggregated(config: AggregatedConfig, *, state: Source, grid: Grid) -> S
     """
     grid.offset_of(state.grid)
     block = config.block
-    native = Grid(grid.north, grid.west, grid.step * block, -(-grid.n_lat // block), -(-grid.n_lon // block))
+    native = Grid(
+        grid.north, grid.west, grid.step * block, -(-grid.n_lat // block), -(-grid.n_lon // block)
+    )
     rules = (
-        f"fractions of the land cells in blocks of {block} x {block} cells from the north-west corner of the run grid, "
+        f"fractions of the land cells in blocks of {block} x {block} cells from the north-west "
+        "corner of the run grid, "
         "smaller at its edges",
-        "ocean, no data and cells beyond the state's raster do not count; blocks without land are 0",
+        "ocean, no data and cells beyond the state's raster do not count; blocks without land are "
+        "0",
         f"aggregated from {state.name}",
     )
-    return Aggregated(name="aggregated", about=ABOUT, grid=native, variables=VARIABLES, years=state.years, rules=rules,
-                      caveat=CAVEAT, files=state.files, state=state, run_grid=grid, block=block)
+    return Aggregated(
+        name="aggregated",
+        about=ABOUT,
+        grid=native,
+        variables=VARIABLES,
+        years=state.years,
+        rules=rules,
+        caveat=CAVEAT,
+        files=state.files,
+        state=state,
+        run_grid=grid,
+        block=block,
+    )

@@ -1,7 +1,8 @@
-"""What every source of input is: its protocol, its description, and the checks that all of them share.
+"""What every source of input is: its protocol, its description, and the checks that all of them
+share.
 
-A source serves one group of variables of one role on its native grid, as its publisher ships it. It holds paths, never
-open files, so that it can travel to a worker.
+A source serves one group of variables of one role on its native grid, as its publisher ships it. It
+holds paths, never open files, so that it can travel to a worker.
 """
 
 from collections.abc import Mapping
@@ -55,7 +56,9 @@ class Stored:
 
 
 class Asset(Config):
-    """One input file: the name that its publisher gives it, folders included where they matter, and where it is."""
+    """One input file: the name that its publisher gives it, folders included where they matter, and
+    where it is.
+    """
 
     name: str
     href: Place
@@ -74,7 +77,9 @@ class FilesConfig(Config):
 
     about: ClassVar[About]
     holds: ClassVar[bool] = False
-    """True where files of other years than the run's serve it, so that a catalog is not filtered by year."""
+    """True where files of other years than the run's serve it, so that a catalog is not filtered by
+    year.
+    """
     by_scenario: ClassVar[bool] = False
     """True where the scenario decides which files are read."""
 
@@ -82,11 +87,13 @@ class FilesConfig(Config):
     collection: str = ""
     assets: Annotated[tuple[Asset, ...], Field(strict=False)] = ()
     min_coverage: float = Field(default=MIN_COVERAGE, ge=0, le=1)
-    """Share of the run's land that the files must reach (of the run grid, for the maps themselves). What lies beyond
-    them is missing, and says so."""
+    """Share of the run's land that the files must reach (of the run grid, for the maps themselves).
+    What lies beyond them is missing, and says so.
+    """
     max_missing: float = Field(default=MAX_MISSING, ge=0, le=1)
-    """Share of the land that may lack a value in some years though it has one in others. Of the maps such cells are
-    left out of every year."""
+    """Share of the land that may lack a value in some years though it has one in others. Of the
+    maps such cells are left out of every year.
+    """
 
     @property
     def where(self) -> str:
@@ -96,17 +103,24 @@ class FilesConfig(Config):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if bool(self.path) + bool(self.collection or self.assets) != 1:
-            raise ValueError("expected either `path`, a folder or file, or `collection`, a collection of the run's "
-                             "[catalog]; give one of them")
+            raise ValueError(
+                "expected either `path`, a folder or file, or `collection`, a collection of the "
+                "run's "
+                "[catalog]; give one of them"
+            )
         return self
 
 
 class Source(Protocol):
-    """One group of input variables of one role, on its native grid (north first, longitudes -180..180)."""
+    """One group of input variables of one role, on its native grid (north first, longitudes
+    -180..180).
+    """
 
     @property
     def name(self) -> str:
-        """Group of the cube: luh2, hilda, isimip, koppen, gebco, pnnl_topo, pnnl_soil, aggregated, ..."""
+        """Group of the cube: luh2, hilda, isimip, koppen, gebco, pnnl_topo, pnnl_soil, aggregated,
+        ...
+        """
 
     @property
     def about(self) -> About:
@@ -130,15 +144,21 @@ class Source(Protocol):
 
     @property
     def held(self) -> Mapping[int, int]:
-        """Years that read the values of an earlier year of the run, with that year: stored once; see `held_years`."""
+        """Years that read the values of an earlier year of the run, with that year: stored once;
+        see `held_years`.
+        """
 
     @property
     def places(self) -> Mapping[int, object]:
-        """What is read in each year of a source that depends on the scenario: file and time index; else empty."""
+        """What is read in each year of a source that depends on the scenario: file and time index;
+        else empty.
+        """
 
     @property
     def other_kind(self) -> Mapping[int, str]:
-        """Years whose map is of another kind than the others', so that change into and out of it is none, in words."""
+        """Years whose map is of another kind than the others', so that change into and out of it is
+        none, in words.
+        """
 
     @property
     def scenario(self) -> str:
@@ -169,17 +189,20 @@ class Source(Protocol):
         """How each of `variables` is in its files; empty for a source without files of its own."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Values of one year (None for a static source), shape (variable, height, width), in the stored dtype.
+        """Values of one year (None for a static source), shape (variable, height, width), in the
+        stored dtype.
 
-        `box` lies inside `grid`; nothing outside it is read. NaN is missing. A state source returns uint8 codes of the
-        HILDA legend, 0 being ocean and 99 no data. Raises InputError naming file, year and cell for refused values.
+        `box` lies inside `grid`; nothing outside it is read. NaN is missing. A state source returns
+        uint8 codes of the HILDA legend, 0 being ocean and 99 no data. Raises InputError naming
+        file, year and cell for refused values.
         """
 
     def part(self, scenario: str, *, first: "Source | None") -> "Source | None":
-        """What this source of a scenario has beside that of the run's `first`, named `<name>@<scenario>`, or None.
+        """What this source of a scenario has beside that of the run's `first`, named
+        `<name>@<scenario>`, or None.
 
-        It has the years in which it reads other values; all of them where the first is not open. Raises InputError
-        where the two differ in grid or variables.
+        It has the years in which it reads other values; all of them where the first is not open.
+        Raises InputError where the two differ in grid or variables.
         """
 
 
@@ -212,26 +235,45 @@ class Described:
         """What a scenario has beside the run's first; see `Source.part`."""
         shared: Mapping[int, object] = {} if first is None else first.places
         if first is not None and (first.grid, first.variables) != (self.grid, self.variables):
-            raise InputError(f"{self.files[0]}: {self.name} of scenario {scenario} has the variables "
-                             f"{[v.name for v in self.variables]} on {self.grid}, expected those of the run's first "
-                             f"scenario, {[v.name for v in first.variables]} on {first.grid}; get files of one edition")
+            raise InputError(
+                f"{self.files[0]}: {self.name} of scenario {scenario} has the variables "
+                f"{[v.name for v in self.variables]} on {self.grid}, expected those of the run's "
+                "first "
+                f"scenario, {[v.name for v in first.variables]} on {first.grid}; get files of one "
+                "edition"
+            )
         places = {year: place for year, place in self.places.items() if shared.get(year) != place}
         if not places:
             return None
         known = () if first is None else first.files
-        return replace(self, name=f"{self.name}@{scenario}", scenario=scenario, years=tuple(sorted(places)),
-                       places=places, held=held_years(places), files=tuple(f for f in self.files if f not in known))
+        return replace(
+            self,
+            name=f"{self.name}@{scenario}",
+            scenario=scenario,
+            years=tuple(sorted(places)),
+            places=places,
+            held=held_years(places),
+            files=tuple(f for f in self.files if f not in known),
+        )
 
 
 def held_years(places: Mapping[int, object]) -> dict[int, int]:
-    """Years that read the same place (file and time index) as an earlier one, with the first that reads it."""
+    """Years that read the same place (file and time index) as an earlier one, with the first that
+    reads it.
+    """
     first: dict[object, int] = {}
-    return {year: kept for year, place in sorted(places.items()) if (kept := first.setdefault(place, year)) != year}
+    return {
+        year: kept
+        for year, place in sorted(places.items())
+        if (kept := first.setdefault(place, year)) != year
+    }
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run asks of every source: its years, its scenario, and what a derived source is made of."""
+    """What a run asks of every source: its years, its scenario, and what a derived source is made
+    of.
+    """
 
     run_years: range
     scenario: str
@@ -241,30 +283,53 @@ class Request:
     """The run grid, likewise."""
 
 
-STATE = Variable(name="land_use", role="state", units="1", long_name="land use class", dtype="uint8",
-                 categories=tuple(int(c) for c in HILDA.codes))
+STATE = Variable(
+    name="land_use",
+    role="state",
+    units="1",
+    long_name="land use class",
+    dtype="uint8",
+    categories=tuple(int(c) for c in HILDA.codes),
+)
 """The one variable of a state source."""
 
 
 def legend_table(legend: Legend) -> dict[int, int]:
-    """Code that is kept for each published code of a legend: sub-codes merged, ocean and no data as they are."""
-    table = {code: int(legend.codes[legend.index(code)]) for code in legend.known()
-             if code not in (legend.ocean, legend.nodata)}
+    """Code that is kept for each published code of a legend: sub-codes merged, ocean and no data as
+    they are.
+    """
+    table = {
+        code: int(legend.codes[legend.index(code)])
+        for code in legend.known()
+        if code not in (legend.ocean, legend.nodata)
+    }
     return {legend.ocean: legend.ocean, legend.nodata: legend.nodata, **table}
 
 
-def recode(raw: NDArray[Any], table: Mapping[int, int], *, where: str, legend: str, nodata: float | None = None,
-           missing: int = HILDA.nodata) -> U8:
+def recode(
+    raw: NDArray[Any],
+    table: Mapping[int, int],
+    *,
+    where: str,
+    legend: str,
+    nodata: float | None = None,
+    missing: int = HILDA.nodata,
+) -> U8:
     """Codes of a categorical map after a crosswalk, same shape; missing cells become `missing`.
 
-    Missing are masked cells, where `raw` is a masked array, and the file's own `nodata`, unless the table has a meaning
-    for it. Raises InputError naming `where`, the codes that the table lacks and their cell counts.
+    Missing are masked cells, where `raw` is a masked array, and the file's own `nodata`, unless the
+    table has a meaning for it. Raises InputError naming `where`, the codes that the table lacks and
+    their cell counts.
     """
     values = np.ma.getdata(raw)
     empty: Bool = np.array(np.ma.getmaskarray(raw))
     if nodata is not None and nodata not in table:
         empty |= equals(values, nodata)
-    codes = values if values.dtype == np.uint8 else _whole_codes(values, empty, where=where, legend=legend)
+    codes = (
+        values
+        if values.dtype == np.uint8
+        else _whole_codes(values, empty, where=where, legend=legend)
+    )
     lookup = np.full(256, -1, np.int16)
     for code, target in table.items():
         lookup[code] = target
@@ -272,13 +337,18 @@ def recode(raw: NDArray[Any], table: Mapping[int, int], *, where: str, legend: s
     if (found < 0).any():
         unknown, counts = np.unique(codes[found < 0], return_counts=True)
         listed = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))
-        raise InputError(f"{where}: {listed} not in {legend}, expected {sorted(table)}; correct the file or add the "
-                         "code to the crosswalk")
+        raise InputError(
+            f"{where}: {listed} not in {legend}, expected {sorted(table)}; correct the file or add "
+            "the "
+            "code to the crosswalk"
+        )
     return found.astype(np.uint8)
 
 
 def equals(raw: NDArray[Any], value: float) -> Bool:
-    """Where an array holds a value that a file declares, in the array's own precision; NaN equals NaN."""
+    """Where an array holds a value that a file declares, in the array's own precision; NaN equals
+    NaN.
+    """
     if np.isnan(value):
         return np.asarray(np.isnan(raw))
     return np.asarray(raw == (raw.dtype.type(value) if raw.dtype.kind == "f" else value))
@@ -288,21 +358,36 @@ def _whole_codes(raw: NDArray[Any], empty: Bool, *, where: str, legend: str) -> 
     whole = empty | (np.isfinite(raw) & (raw >= 0) & (raw <= 255) & (np.floor(raw) == raw))
     if not whole.all():
         wrong = raw[~whole]
-        raise InputError(f"{where}: {wrong.size} cells hold values that are no class codes (first {wrong.flat[0]}), "
-                         f"expected whole codes of {legend}; correct the file or declare its no-data value")
+        raise InputError(
+            f"{where}: {wrong.size} cells hold values that are no class codes (first "
+            f"{wrong.flat[0]}), "
+            f"expected whole codes of {legend}; correct the file or declare its no-data value"
+        )
     return np.where(empty, 0, raw).astype(np.uint8)
 
 
-def refuse_cells(bad_HW: Bool, values_HW: NDArray[Any], *, grid: Grid, box: Box, where: str, found: str,
-                 expected: str) -> None:
-    """Raise InputError if any cell of a box is bad, naming the file, the count and the worst cell with its value.
+def refuse_cells(
+    bad_HW: Bool,
+    values_HW: NDArray[Any],
+    *,
+    grid: Grid,
+    box: Box,
+    where: str,
+    found: str,
+    expected: str,
+) -> None:
+    """Raise InputError if any cell of a box is bad, naming the file, the count and the worst cell
+    with its value.
 
-    `values_HW` ranks the bad cells: the largest absolute value is the worst, NaN and infinity before any number.
+    `values_HW` ranks the bad cells: the largest absolute value is the worst, NaN and infinity
+    before any number.
     """
     if not bad_HW.any():
         return
     rank = np.where(bad_HW, np.nan_to_num(np.abs(values_HW.astype(np.float64)), nan=np.inf), -1)
     row, col = np.unravel_index(int(rank.argmax()), bad_HW.shape)
     lat, lon = grid.lat[box.row + row], grid.lon[box.col + col]
-    raise InputError(f"{where}: {int(bad_HW.sum())} cells {found}, worst {values_HW[row, col]:.6g} at latitude "
-                     f"{lat:.4f}, longitude {lon:.4f}; expected {expected}")
+    raise InputError(
+        f"{where}: {int(bad_HW.sum())} cells {found}, worst {values_HW[row, col]:.6g} at latitude "
+        f"{lat:.4f}, longitude {lon:.4f}; expected {expected}"
+    )

@@ -1,4 +1,5 @@
-"""Any series of categorical rasters as the state, and any GeoTIFF as static variables, described in the run file.
+"""Any series of categorical rasters as the state, and any GeoTIFF as static variables, described in
+the run file.
 
 A state series has a crosswalk from its codes to the HILDA+ legend::
 
@@ -8,18 +9,15 @@ A state series has a crosswalk from its codes to the HILDA+ legend::
     pattern = "mapbiomas23_brazil_5km_{year}.tif"
     crosswalk = { "3" = 44, "15" = 33, "26" = 77, "27" = 99 }
 
-Several files of a year that lie side by side are one map: `pattern = "tile_*_{year}.tif"`. A file with a band a year is
-a series, too: `pattern = "brazil.tif"` with `band = "classification_{year}"`, the bands' descriptions, or with
-`first_year = 1985`, the year of the first band.
+Several files of a year that lie side by side are one map: `pattern = "tile_*_{year}.tif"`. A file
+with a band a year is a series, too: `pattern = "brazil.tif"` with `band = "classification_{year}"`,
+the bands' descriptions, or with `first_year = 1985`, the year of the first band.
 
 Static rasters name their bands; a band with categories is seen as one-hot, another as a number::
 
-    kind = "categorical"
-    name = "terrain"
-    role = "static"
-    path = "${LURAY_DATA}/hildaplus_crete"
-    pattern = "predictors_crete_001deg.tif"
-    bands = [{ band = "globe_elev_m", name = "elevation", units = "m", scale = 1000.0, range = [-500, 9000] }]
+    kind = "categorical" name = "terrain" role = "static" path = "${LURAY_DATA}/hildaplus_crete"
+    pattern = "predictors_crete_001deg.tif" bands = [{ band = "globe_elev_m", name = "elevation",
+    units = "m", scale = 1000.0, range = [-500, 9000] }]
 """
 
 import re
@@ -75,7 +73,8 @@ TARGETS = (HILDA.ocean, *(int(c) for c in HILDA.codes), HILDA.nodata)
 SENTINELS = (-99999, -32768, -32767, -9999, -999, 32767, 65535, -(2**31), 2**31 - 1, 2**32 - 1)
 """Numbers that files use for missing values without declaring them; of bytes, 255 is another."""
 HUGE = 1e15
-"""No variable of land has numbers like these: fill values of floats are 1e20, 9.97e36 and 3.4e38."""
+"""No variable of land has numbers like these: fill values of floats are 1e20, 9.97e36 and 3.4e38.
+"""
 
 NEAR = 0.05
 """A number is among others of its kind where one lies within this share of it."""
@@ -102,7 +101,9 @@ class Band(Config):
     """Number from 1, or its description in the file."""
     name: str
     units: str = ""
-    """Unit of the stored values: a file in another one is converted. By default the unit that the file declares."""
+    """Unit of the stored values: a file in another one is converted. By default the unit that the
+    file declares.
+    """
     long_name: str = ""
     scale: float = 1.0
     transform: Literal["linear", "log1p"] = "linear"
@@ -111,12 +112,16 @@ class Band(Config):
     missing: Annotated[tuple[int, ...], Field(strict=False)] = ()
     """Values that are missing, beside the file's own no-data value."""
     range: Annotated[tuple[float, float], Field(strict=False)] | None = None
-    """Lowest and highest valid value in `units`. Without it, numbers that look like undeclared no-data are refused."""
+    """Lowest and highest valid value in `units`. Without it, numbers that look like undeclared
+    no-data are refused.
+    """
     outside: Literal["refused", "missing", "clipped"] = "refused"
     """What becomes of values outside `range`."""
 
     def variable(self, dtype: str, *, units: str = "") -> Variable:
-        """The variable that the band is stored as; `units` are those of the file where the band names none."""
+        """The variable that the band is stored as; `units` are those of the file where the band
+        names none.
+        """
         return Variable(
             name=self.name,
             role="static",
@@ -135,12 +140,14 @@ class Band(Config):
         wrong += [c for c in self.missing if self.categories and not 0 <= c <= MISSING]
         if wrong:
             raise ValueError(
-                f"band {self.name}: {wrong} must be within 0..{MISSING - 1} and either in `categories` or "
+                f"band {self.name}: {wrong} must be within 0..{MISSING - 1} and either in "
+                "`categories` or "
                 "in `missing`"
             )
         if self.range is not None and (self.categories or not self.range[0] < self.range[1]):
             raise ValueError(
-                f"band {self.name}: range {list(self.range)}, expected [lowest, highest] of a band without "
+                f"band {self.name}: range {list(self.range)}, expected [lowest, highest] of a band "
+                "without "
                 "`categories`; correct or remove it"
             )
         if self.range is None and self.outside != "refused":
@@ -151,22 +158,29 @@ class Band(Config):
 
 
 class CategoricalConfig(FilesConfig):
-    """A series of categorical maps (`crosswalk`) or a static raster (`bands`), and where it comes from."""
+    """A series of categorical maps (`crosswalk`) or a static raster (`bands`), and where it comes
+    from.
+    """
 
     about: ClassVar[About] = ABOUT
     kind: Literal["categorical"]
     name: str
     """Group of the cube."""
     pattern: str
-    """File name below `path`; `{year}` stands for four digits, `*` for anything, `?` for one character."""
+    """File name below `path`; `{year}` stands for four digits, `*` for anything, `?` for one
+    character.
+    """
     role: Literal["state", "static"] = "state"
     crosswalk: dict[str, int] = Field(default_factory=dict)
     """HILDA+ code (0 outside, 99 no data) of each code in the files."""
     band: int | str | None = None
-    """Band of a yearly map with several: number from 1, or its description. With `{year}` in it, the descriptions of
-    the bands of a file that holds a band a year."""
+    """Band of a yearly map with several: number from 1, or its description. With `{year}` in it,
+    the descriptions of the bands of a file that holds a band a year.
+    """
     first_year: int | None = None
-    """Year of the first band of a file that holds a band a year, where the bands have no descriptions."""
+    """Year of the first band of a file that holds a band a year, where the bands have no
+    descriptions.
+    """
     bands: Annotated[tuple[Band, ...], Field(strict=False)] = ()
     reproject: bool = False
     """Warp projected maps onto the run grid, nearest cell; without it they are refused."""
@@ -200,7 +214,9 @@ class CategoricalConfig(FilesConfig):
 
     @property
     def declared(self) -> tuple[Variable, ...]:
-        """The map of a state, or the bands; the stored dtype of a band is known once the file is open."""
+        """The map of a state, or the bands; the stored dtype of a band is known once the file is
+        open.
+        """
         return (
             (STATE,)
             if self.role == "state"
@@ -226,7 +242,8 @@ class CategoricalConfig(FilesConfig):
         ]
         if wrong:
             raise ValueError(
-                f"source {self.name}: crosswalk {', '.join(wrong)}: expected a code 0..255 = one of "
+                f"source {self.name}: crosswalk {', '.join(wrong)}: expected a code 0..255 = one "
+                "of "
                 f"{TARGETS}"
             )
         return self
@@ -235,18 +252,22 @@ class CategoricalConfig(FilesConfig):
         years_in_names = self.pattern.count("{year}")
         if not self.crosswalk or self.bands or (years_in_names != 1 and not self.band_a_year):
             raise ValueError(
-                f"source {self.name}: a state needs {{year}} once in `pattern` ({self.pattern!r}), a "
-                "`crosswalk` and no `bands`; for a static raster set role = 'static', for one file with a "
+                f"source {self.name}: a state needs {{year}} once in `pattern` ({self.pattern!r}), "
+                "a "
+                "`crosswalk` and no `bands`; for a static raster set role = 'static', for one file "
+                "with a "
                 "band a year set `band` to its descriptions with {year}, or `first_year`"
             )
         if self.band_a_year and years_in_names:
             raise ValueError(
-                f"source {self.name}: {{year}} is in `pattern` ({self.pattern!r}) and the years are those "
+                f"source {self.name}: {{year}} is in `pattern` ({self.pattern!r}) and the years "
+                "are those "
                 "of bands, too; name the file, or the band of each file"
             )
         if self.first_year is not None and self.band is not None:
             raise ValueError(
-                f"source {self.name}: `band` and `first_year` are both given; the years follow from one of "
+                f"source {self.name}: `band` and `first_year` are both given; the years follow "
+                "from one of "
                 "them: remove the other"
             )
 
@@ -258,14 +279,17 @@ class CategoricalConfig(FilesConfig):
             )
         if self.band is not None or self.first_year is not None:
             raise ValueError(
-                f"source {self.name}: `band` and `first_year` are of a series of maps; a static raster "
+                f"source {self.name}: `band` and `first_year` are of a series of maps; a static "
+                "raster "
                 "names its bands in `bands`"
             )
         numbers = [band.name for band in self.bands if not band.categories]
         if self.reproject and numbers:
             raise ValueError(
-                f"source {self.name}: reproject = true takes the nearest cell, which is for categories; "
-                f"{', '.join(numbers)} are numbers: warp the file (gdalwarp -t_srs EPSG:4326 -r average)"
+                f"source {self.name}: reproject = true takes the nearest cell, which is for "
+                "categories; "
+                f"{', '.join(numbers)} are numbers: warp the file (gdalwarp -t_srs EPSG:4326 -r "
+                "average)"
             )
 
 
@@ -316,7 +340,9 @@ class StaticBand:
 
     @property
     def keeps_dtype(self) -> bool:
-        """Whether its values are stored as they are in the file: small integers of which none is missing."""
+        """Whether its values are stored as they are in the file: small integers of which none is
+        missing.
+        """
         return (
             self.stored.dtype in SMALL_INTEGERS and not self.may_miss and not self.converted.changes
         )
@@ -330,7 +356,9 @@ class StaticRaster(Described):
     bands: tuple[StaticBand, ...]
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Values, shape (variable, height, width), in the widest dtype of the variables; see `Source.read`."""
+        """Values, shape (variable, height, width), in the widest dtype of the variables; see
+        `Source.read`.
+        """
         return np.stack(
             [
                 self._categories(band, box) if band.config.categories else self._numbers(band, box)
@@ -391,7 +419,9 @@ class StaticRaster(Described):
     def _within(
         self, values_HW: NDArray[Any], known_HW: Bool, band: StaticBand, box: Box
     ) -> NDArray[Any]:
-        """Values in the valid range; what lies outside is refused, missing or cut, as the run file says."""
+        """Values in the valid range; what lies outside is refused, missing or cut, as the run file
+        says.
+        """
         if band.config.range is None:
             return values_HW
         low, high = band.config.range
@@ -438,8 +468,9 @@ def open_categorical(
 ) -> Source:
     """The series or raster of a config, for a run on a grid.
 
-    Raises InputError where no file matches, a year of the run is missing between others, files of a year overlap, a
-    band is not in the file or cannot be told from others, or the files differ in grid or are not in EPSG:4326.
+    Raises InputError where no file matches, a year of the run is missing between others, files of a
+    year overlap, a band is not in the file or cannot be told from others, or the files differ in
+    grid or are not in EPSG:4326.
     """
     pattern = re.escape(config.pattern)
     for wildcard, expression in WILDCARDS.items():
@@ -447,7 +478,8 @@ def open_categorical(
     found = matching(config, pattern)
     if not found:
         raise InputError(
-            f"{config.where}: no file is named {config.pattern}; get the files or correct `path` or "
+            f"{config.where}: no file is named {config.pattern}; get the files or correct `path` "
+            "or "
             "`pattern`"
         )
     warp_to = grid if config.reproject else None
@@ -527,7 +559,8 @@ def _bands_of_years(
     if not years:
         described = ", ".join(band.description or "(none)" for band in raster.bands[:8])
         raise InputError(
-            f"{raster.url}: no band is described as {config.band}, found {described}; correct `band`, or "
+            f"{raster.url}: no band is described as {config.band}, found {described}; correct "
+            "`band`, or "
             "set `first_year` where the bands have no descriptions"
         )
     years.sort()
@@ -567,7 +600,9 @@ def _static_band(raster: Raster, config: Band) -> StaticBand:
 
 
 def find_band(raster: Raster, band: int | str) -> RasterBand:
-    """A band given by number or description. Raises InputError where the raster has none, or several, of the name."""
+    """A band given by number or description. Raises InputError where the raster has none, or
+    several, of the name.
+    """
     if isinstance(band, str):
         found = [b for b in raster.bands if b.description == band]
     else:
@@ -601,7 +636,9 @@ def _rules_of_band(band: StaticBand) -> list[str]:
 
 
 def _shared_dtype(bands: Sequence[StaticBand]) -> str:
-    """One dtype for all: uint8 of categories, the file's integers where nothing is missing, else float32."""
+    """One dtype for all: uint8 of categories, the file's integers where nothing is missing, else
+    float32.
+    """
     if all(band.config.categories for band in bands):
         return "uint8"
     plain = all(band.keeps_dtype and not band.config.categories for band in bands)

@@ -1,7 +1,9 @@
-"""Checking the inputs of a run: every value is read once, nothing is written, and each variable gets a verdict.
+"""Checking the inputs of a run: every value is read once, nothing is written, and each variable
+gets a verdict.
 
-A *share* is a band of whole rows of one source and year, the unit of work. What a share gives, `Findings`, can be added
-to that of another in any order, so that the shares may be read anywhere. Shapes: V variables, H W box.
+A *share* is a band of whole rows of one source and year, the unit of work. What a share gives,
+`Findings`, can be added to that of another in any order, so that the shares may be read anywhere.
+Shapes: V variables, H W box.
 """
 
 import json
@@ -29,8 +31,11 @@ REFUSALS = (ValueError, OSError, RuntimeError)
 
 REFUSED = "refused"
 
-WANTED_BY: Mapping[Role, str] = {"state": "inference.observed, training.years and the tests", "static": "nothing",
-                                 "forcing": "inference.years, training.years and the tests"}
+WANTED_BY: Mapping[Role, str] = {
+    "state": "inference.observed, training.years and the tests",
+    "static": "nothing",
+    "forcing": "inference.years, training.years and the tests",
+}
 """Keys of the run file that say which years a source must have."""
 
 SHARE_VALUES = 2**24
@@ -78,7 +83,9 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class Values:
-    """What was read of one variable: cells, those without a value, and the range or the classes of the others."""
+    """What was read of one variable: cells, those without a value, and the range or the classes of
+    the others.
+    """
 
     cells: int = 0
     missing: int = 0
@@ -87,8 +94,13 @@ class Values:
     classes: frozenset[int] = frozenset()
 
     def __add__(self, other: "Values") -> "Values":
-        return Values(self.cells + other.cells, self.missing + other.missing, min(self.low, other.low),
-                      max(self.high, other.high), self.classes | other.classes)
+        return Values(
+            self.cells + other.cells,
+            self.missing + other.missing,
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.classes | other.classes,
+        )
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,9 @@ class Findings:
     """Years of shares that were read."""
     refused: int = 0
     messages: tuple[tuple[int, str], ...] = ()
-    """The first `MESSAGES` different refusals, each with the number of its share, in the order of the shares."""
+    """The first `MESSAGES` different refusals, each with the number of its share, in the order of
+    the shares.
+    """
     presence: Presence = field(default_factory=Presence)
     """Cells with a value by year, of a source that has years."""
 
@@ -143,7 +157,9 @@ class Row:
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """One source: what its files are, everything done to them, a row a variable, and every refusal in full."""
+    """One source: what its files are, everything done to them, a row a variable, and every refusal
+    in full.
+    """
 
     name: str
     found: str
@@ -171,10 +187,15 @@ class CheckReport:
         return tuple(source.name for source in self.sources if source.refusals)
 
     def to_json(self) -> str:
-        """The findings for a program: `verdict` is "ok" or "refused", then `refused` and every source with its rows."""
+        """The findings for a program: `verdict` is "ok" or "refused", then `refused` and every
+        source with its rows.
+        """
         verdict = "refused" if self.refused else "ok"
         sources = [asdict(source) for source in self.sources]
-        return json.dumps({"run": self.run, "verdict": verdict, "refused": self.refused, "sources": sources}, indent=1)
+        return json.dumps(
+            {"run": self.run, "verdict": verdict, "refused": self.refused, "sources": sources},
+            indent=1,
+        )
 
 
 def cover(opened: Sequence[Opened], run: Grid) -> tuple[Opened, ...]:
@@ -182,7 +203,9 @@ def cover(opened: Sequence[Opened], run: Grid) -> tuple[Opened, ...]:
     sources = [one.source for one in opened if one.source is not None]
     try:
         found = iter(coverages(sources, run))
-    except REFUSALS as error:  # the map that says where land is cannot be read, which its own check names
+    except (
+        REFUSALS
+    ) as error:  # the map that says where land is cannot be read, which its own check names
         found = iter(coverages([s for s in sources if s.role != "state"], run))
         return tuple(_covered(one, found, str(error)) for one in opened)
     return tuple(_covered(one, found) for one in opened)
@@ -201,15 +224,22 @@ def _covered(one: Opened, found: Iterator[Coverage], fault_of_state: str = "") -
 
 
 def shares_of(source: Source, run: Grid) -> list[Share]:
-    """The shares of a source: every cell and year that a build reads, once; held years are those they hold.
+    """The shares of a source: every cell and year that a build reads, once; held years are those
+    they hold.
 
-    Raises ValueError where the source reaches no cell of the run grid, or its maps are not on the run's lattice.
+    Raises ValueError where the source reaches no cell of the run grid, or its maps are not on the
+    run's lattice.
     """
     is_state = source.role == "state"
     part = _under(source.grid, run) if is_state else cut(source.grid, run)[1]
     rows = max(1, SHARE_VALUES // (part.width * len(source.variables)))
-    bands = [Box(part.row + r, part.col, min(rows, part.height - r), part.width) for r in range(0, part.height, rows)]
-    years: tuple[int | None, ...] = tuple(year for year in source.years if year not in source.held) or (None,)
+    bands = [
+        Box(part.row + r, part.col, min(rows, part.height - r), part.width)
+        for r in range(0, part.height, rows)
+    ]
+    years: tuple[int | None, ...] = tuple(
+        year for year in source.years if year not in source.held
+    ) or (None,)
     together = [years] if is_state else [(year,) for year in years]
     return [Share(some, box) for some in together for box in bands]
 
@@ -220,8 +250,10 @@ def _under(maps: Grid, run: Grid) -> Box:
     top, bottom = max(0, -row), min(maps.n_lat, run.n_lat - row)
     left, right = max(0, -col), min(maps.n_lon, run.n_lon - col)
     if bottom <= top or right <= left:
-        raise ValueError(f"the maps lie on {describe(maps)} and do not overlap the run grid of {describe(run)}; "
-                         "correct [grid]")
+        raise ValueError(
+            f"the maps lie on {describe(maps)} and do not overlap the run grid of {describe(run)}; "
+            "correct [grid]"
+        )
     return Box(top, left, bottom - top, right - left)
 
 
@@ -229,7 +261,11 @@ def examine(source: Source, shares: Iterable[tuple[int, Share]]) -> Findings:
     """Read numbered shares of a source; what it refuses is a finding, not an error."""
     found = _nothing(source)
     for number, share in shares:
-        found += _examine_maps(source, number, share) if source.role == "state" else _examine_one(source, number, share)
+        found += (
+            _examine_maps(source, number, share)
+            if source.role == "state"
+            else _examine_one(source, number, share)
+        )
     return found
 
 
@@ -278,18 +314,25 @@ def _examine_maps(source: Source, number: int, share: Share) -> Findings:
 
 
 def summarise(values_HW: NDArray[Any], variable: Variable) -> Values:
-    """Cells, missing cells, and the range of a continuous variable or the categories of another; NaN is missing."""
+    """Cells, missing cells, and the range of a continuous variable or the categories of another;
+    NaN is missing.
+    """
     if variable.categories:
         counts = np.bincount(values_HW.astype(np.uint8).ravel(), minlength=256)
         present = frozenset(c for c in variable.categories if counts[c])
-        return Values(values_HW.size, values_HW.size - int(sum(counts[c] for c in present)), classes=present)
+        return Values(
+            values_HW.size, values_HW.size - int(sum(counts[c] for c in present)), classes=present
+        )
     known = values_HW[np.isfinite(values_HW)]
     low, high = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
     return Values(values_HW.size, values_HW.size - known.size, low, high)
 
 
-def judge(opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Collection[int]]) -> SourceCheck:
-    """The rows of a source from what was found in its files; `findings` are None for a source that did not open.
+def judge(
+    opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Collection[int]]
+) -> SourceCheck:
+    """The rows of a source from what was found in its files; `findings` are None for a source that
+    did not open.
 
     `wanted` are the years that a source of a role must have, for the run to work.
     """
@@ -298,31 +341,52 @@ def judge(opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Co
     years = "" if opened.scenario else _years(opened.config.declared[0].role, wanted)
     expected = _sentence(years, about.values)
     if source is None or findings is None:
-        rows = tuple(Row(opened.name, v.name, "", "", "", _allowed(v, about), f"{REFUSED}: {opened.fault}")
-                     for v in opened.config.declared)
+        rows = tuple(
+            Row(opened.name, v.name, "", "", "", _allowed(v, about), f"{REFUSED}: {opened.fault}")
+            for v in opened.config.declared
+        )
         return SourceCheck(opened.name, "not opened", expected, (), rows, (opened.fault,))
     refusals = [message for _, message in findings.messages]
     if findings.refused > len(refusals):
-        refusals.append(f"and more: {findings.refused} of {findings.pieces} pieces of {source.name} are refused")
-    lacking = set(wanted[source.role]) - set(source.years) if source.years and not opened.scenario else set()
+        refusals.append(
+            f"and more: {findings.refused} of {findings.pieces} pieces of {source.name} are refused"
+        )
+    lacking = (
+        set(wanted[source.role]) - set(source.years)
+        if source.years and not opened.scenario
+        else set()
+    )
     if lacking:
-        refusals.append(f"{source.name} has nothing for years {span(lacking)}, expected {span(wanted[source.role])} by "
-                        f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years")
+        refusals.append(
+            f"{source.name} has nothing for years {span(lacking)}, expected "
+            f"{span(wanted[source.role])} by "
+            f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years"
+        )
     rules = list(source.rules)
     if not findings.refused:  # years that could not be read cannot be compared
         try:
-            rule = presence_rule(findings.presence, name=source.name, max_missing=source.max_missing)
+            rule = presence_rule(
+                findings.presence, name=source.name, max_missing=source.max_missing
+            )
         except ValueError as error:
             refusals.append(str(error))
         else:
             rules += [rule] if rule else []
-    empty = [v.name for v, values in zip(source.variables, findings.values, strict=True)
-             if values.cells and values.missing == values.cells]
+    empty = [
+        v.name
+        for v, values in zip(source.variables, findings.values, strict=True)
+        if values.cells and values.missing == values.cells
+    ]
     if empty and not refusals:
-        refusals.append(f"{source.name}: {', '.join(empty)} has no value anywhere in the run's region, expected some; "
-                        "check that these are the right files")
-    rows = tuple(_row(source, i, findings.values[i], about, refusals, covers=_covers(opened.coverage))
-                 for i in range(len(source.variables)))
+        refusals.append(
+            f"{source.name}: {', '.join(empty)} has no value anywhere in the run's region, "
+            "expected some; "
+            "check that these are the right files"
+        )
+    rows = tuple(
+        _row(source, i, findings.values[i], about, refusals, covers=_covers(opened.coverage))
+        for i in range(len(source.variables))
+    )
     return SourceCheck(source.name, files_of(source), expected, tuple(rules), rows, tuple(refusals))
 
 
@@ -330,7 +394,9 @@ def _covers(coverage: Coverage | None) -> str:
     return percent(coverage.land) if coverage is not None else ""
 
 
-def _row(source: Source, i: int, values: Values, about: About, refusals: Sequence[str], *, covers: str) -> Row:
+def _row(
+    source: Source, i: int, values: Values, about: About, refusals: Sequence[str], *, covers: str
+) -> Row:
     variable = source.variables[i]
     stored = source.stored[i] if source.stored else None
     verdict = "ok"
@@ -339,16 +405,28 @@ def _row(source: Source, i: int, values: Values, about: About, refusals: Sequenc
     elif stored is not None and stored.turned:
         verdict = f"ok, normalised: {'; '.join(stored.turned)}"
     missing = percent(values.missing / values.cells) if values.cells else ""
-    return Row(source.name, variable.name, _stored(stored, variable.name), _read(values, variable), missing,
-               _allowed(variable, about), verdict, covers)
+    return Row(
+        source.name,
+        variable.name,
+        _stored(stored, variable.name),
+        _read(values, variable),
+        missing,
+        _allowed(variable, about),
+        verdict,
+        covers,
+    )
 
 
 def files_of(source: Source) -> str:
     """Files, years, grid and its orientation in words."""
     years = f"years {span(source.years)}" if source.years else ""
     lies = " and ".join(dict.fromkeys(s.orientation for s in source.stored))
-    return _sentence(f"{len(source.files)} file{'s' if len(source.files) > 1 else ''}", years, describe(source.grid),
-                     lies)
+    return _sentence(
+        f"{len(source.files)} file{'s' if len(source.files) > 1 else ''}",
+        years,
+        describe(source.grid),
+        lies,
+    )
 
 
 def _stored(stored: Stored | None, name: str) -> str:

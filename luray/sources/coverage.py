@@ -1,7 +1,8 @@
-"""How much of a run its sources reach, and what becomes of the rest: missing, never the nearest value they have.
+"""How much of a run its sources reach, and what becomes of the rest: missing, never the nearest
+value they have.
 
-A source lies on a rectangle of cells. What the run grid has beyond it is filled with missing values when the source is
-read, so that nothing is smeared outwards. Shapes: H W cells of the run grid.
+A source lies on a rectangle of cells. What the run grid has beyond it is filled with missing values
+when the source is read, so that nothing is smeared outwards. Shapes: H W cells of the run grid.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,9 @@ class Coverage:
 
 
 def reached(native: Grid, run: Grid) -> tuple[Bool, Bool]:
-    """Rows and columns of the run grid whose cell centres lie on a native grid, shapes (H,) and (W,)."""
+    """Rows and columns of the run grid whose cell centres lie on a native grid, shapes (H,) and
+    (W,).
+    """
     rounding = ALIGNMENT * native.step
     rows = (run.lat < native.north + rounding) & (run.lat > native.south - rounding)
     if native.periodic:
@@ -55,10 +58,12 @@ def reaches_all(native: Grid, run: Grid) -> bool:
 
 
 def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
-    """The part of a native grid under the run grid, with one cell around it; its box in the native grid.
+    """The part of a native grid under the run grid, with one cell around it; its box in the native
+    grid.
 
-    Where the run reaches beyond the native grid, so does the box: `read_part` fills it. Where the run crosses the edge
-    of a global native grid, all of its columns are kept. Raises ValueError if no cell of the run is reached.
+    Where the run reaches beyond the native grid, so does the box: `read_part` fills it. Where the
+    run crosses the edge of a global native grid, all of its columns are kept. Raises ValueError if
+    no cell of the run is reached.
     """
     rows, cols = reached(native, run)
     if not rows.any() or not cols.any():
@@ -71,7 +76,8 @@ def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
     left = int(np.floor((run.west - native.west) / native.step)) - 1
     right = int(np.ceil((run.east - native.west) / native.step)) + 1
 
-    # The cell around the run is for interpolation. Where the source ends with the run, its last cell holds instead.
+    # The cell around the run is for interpolation. Where the source ends with the run, its last
+    # cell holds instead.
     top = max(0, top) if rows[0] else top
     bottom = min(native.n_lat, bottom) if rows[-1] else bottom
     if native.periodic and (left < 0 or right > native.n_lon):
@@ -92,7 +98,9 @@ def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
 
 
 def read_part(source: Source, year: int | None, box: Box) -> NDArray[Any]:
-    """Values of a box in a source's native cells, (variable, height, width), missing beyond its grid."""
+    """Values of a box in a source's native cells, (variable, height, width), missing beyond its
+    grid.
+    """
     inside = box.intersection(Box(0, 0, *source.grid.shape))
     if inside == box:
         return source.read(year, box)
@@ -107,9 +115,11 @@ def read_part(source: Source, year: int | None, box: Box) -> NDArray[Any]:
 
 
 def read_map(source: Source, year: int, run: Grid, box: Box) -> NDArray[np.uint8]:
-    """Published codes of a map over a box of the run grid, shape (height, width), ocean where the maps do not reach.
+    """Published codes of a map over a box of the run grid, shape (height, width), ocean where the
+    maps do not reach.
 
-    Raises InputError for a code outside the legend, ValueError where the maps are not on the run's lattice.
+    Raises InputError for a code outside the legend, ValueError where the maps are not on the run's
+    lattice.
     """
     row, col = run.offset_of(source.grid)
     codes = np.full(box.shape, HILDA.ocean, np.uint8)
@@ -122,9 +132,11 @@ def read_map(source: Source, year: int, run: Grid, box: Box) -> NDArray[np.uint8
 
 
 def coverages(sources: Sequence[Source], run: Grid) -> list[Coverage]:
-    """What each source reaches of the run grid and of its land, which is that of the first map of the state among them.
+    """What each source reaches of the run grid and of its land, which is that of the first map of
+    the state among them.
 
-    The map is read only where a source does not reach the whole run grid. Without a state, land counts as the grid.
+    The map is read only where a source does not reach the whole run grid. Without a state, land
+    counts as the grid.
     """
     masks = [reached(source.grid, run) for source in sources]
     grid_shares = [rows.mean() * cols.mean() for rows, cols in masks]
@@ -161,9 +173,12 @@ def covered(source: Source, coverage: Coverage) -> Source:
     share = coverage.land
     if share < source.min_coverage or coverage.grid == 0:
         raise InputError(
-            f"{source.files[0] if source.files else source.name}: {source.name} reaches {percent(share)} "
-            f"of the {whole}, expected at least {percent(source.min_coverage)}; get files of the whole "
-            f"region, correct [grid], or set min_coverage of this source (what it does not reach is "
+            f"{source.files[0] if source.files else source.name}: {source.name} reaches "
+            f"{percent(share)} "
+            f"of the {whole}, expected at least {percent(source.min_coverage)}; get files of the "
+            "whole "
+            "region, correct [grid], or set min_coverage of this source (what it does not reach "
+            "is "
             "missing)"
         )
     if source.role == "state":

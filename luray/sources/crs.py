@@ -13,7 +13,9 @@ WGS84 = CRS.from_epsg(4326)
 METRES_PER_DEGREE = 111_320.0
 """Length of a degree of latitude: a cell is as long as this times its size in degrees."""
 MAX_SHIFT = 0.5
-"""Largest shift of a datum against WGS 84 that is left uncorrected, in cells: beyond it a cell is its neighbour."""
+"""Largest shift of a datum against WGS 84 that is left uncorrected, in cells: beyond it a cell is
+its neighbour.
+"""
 UNNAMED = ("unknown", "unnamed", "not specified")
 """How the names of datums begin that no file has given a name."""
 MODERN_SEMI_MAJOR_AXIS = 6378137.0
@@ -104,7 +106,9 @@ def _require_modern_ellipsoid(system: CRS, *, name: str, where: str) -> None:
 def _shift_rule(
     system: CRS, *, step: float, place: tuple[float, float], name: str, where: str
 ) -> str:
-    """How far a datum is off WGS 84, in words. Raises InputError where that is too far or not known."""
+    """How far a datum is off WGS 84, in words. Raises InputError where that is too far or not
+    known.
+    """
     group: Any
     with warnings.catch_warnings():
         # PROJ says that a finer correction exists in grids that are not installed: metres.

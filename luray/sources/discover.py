@@ -36,11 +36,12 @@ STANDS_FOR = re.compile(r"\.(?:json|parquet|parq|zarr)$")
 def list_files(path: str) -> list[str]:
     """Files at or below a path or URL, sorted; a Zarr store counts as one.
 
-    Links to folders are followed, each folder being searched once. Raises InputError where there is nothing, where
-    access is denied, or where there are more folders than are searched.
+    Links to folders are followed, each folder being searched once. Raises InputError where there is
+    nothing, where access is denied, or where there are more folders than are searched.
     """
-    nothing = InputError(f"{public(path)}: no such file or folder, or it is empty; set `path` to "
-                         "where the files are")
+    nothing = InputError(
+        f"{public(path)}: no such file or folder, or it is empty; set `path` to where the files are"
+    )
     with refusal(path, "a folder", (OSError,), missing=nothing), accessing(path):
         fs, root = filesystem(path)
         if path.partition("://")[0] in WEB:
@@ -71,10 +72,12 @@ def _web_file(fs: Any, url: str) -> str:
     """The URL of a file on a web server. Raises InputError for a page."""
     page = fs.info(url)["mimetype"] == "text/html"
     if page and not PurePosixPath(public(url)).suffix:
-        raise InputError(f"{public(url)}: is a web page, expected a file: luray does not search "
-                         "the pages of web servers for files; give the address of the file, list "
-                         "several as `assets`, or catalogue them with `luray virtualize` and name "
-                         "the catalog")
+        raise InputError(
+            f"{public(url)}: is a web page, expected a file: luray does not search "
+            "the pages of web servers for files; give the address of the file, list "
+            "several as `assets`, or catalogue them with `luray virtualize` and name "
+            "the catalog"
+        )
     return url
 
 
@@ -86,9 +89,13 @@ def _below_prefix(fs: Any, root: str) -> Iterator[str]:
         for entry in fs.ls(folder, detail=True):
             name = entry["name"]
             seen = _counted(seen, root)
-            if name.rstrip("/") == folder.rstrip("/"):  # the object by which some tools mark a folder
+            if name.rstrip("/") == folder.rstrip(
+                "/"
+            ):  # the object by which some tools mark a folder
                 continue
-            if entry["type"] == "directory" and not STORES.fullmatch(name.rstrip("/").rsplit("/", 1)[-1]):
+            if entry["type"] == "directory" and not STORES.fullmatch(
+                name.rstrip("/").rsplit("/", 1)[-1]
+            ):
                 pending.append((name, _deeper(depth, root, name)))
             else:
                 yield name.rstrip("/")
@@ -97,8 +104,8 @@ def _below_prefix(fs: Any, root: str) -> Iterator[str]:
 def _below_folder(root: str) -> Iterator[str]:
     """Files below a folder of this machine, through links.
 
-    A link that leads to where is searched anyway, up or down, is passed by: the files there are found under their own
-    names, and nothing goes round in a circle.
+    A link that leads to where is searched anyway, up or down, is passed by: the files there are
+    found under their own names, and nothing goes round in a circle.
     """
     pending: list[tuple[str, int, tuple[str, ...]]] = [(root, 0, (os.path.realpath(root),))]
     seen = 0
@@ -128,7 +135,9 @@ def _below_folder(root: str) -> Iterator[str]:
             else:
                 target = os.path.realpath(entry.path)
                 if not any(_overlap(target, other) for other in searched):
-                    pending.append((entry.path, _deeper(depth, root, entry.path), (*searched, target)))
+                    pending.append(
+                        (entry.path, _deeper(depth, root, entry.path), (*searched, target))
+                    )
 
 
 def _overlap(folder: str, other: str) -> bool:
@@ -140,26 +149,34 @@ def _overlap(folder: str, other: str) -> bool:
 def _deeper(depth: int, root: str, folder: str) -> int:
     """The level below. Raises InputError beyond the last one that is searched."""
     if depth == DEPTH:
-        raise InputError(f"{root}: {folder} lies {DEPTH + 1} levels below, {DEPTH} are searched; "
-                         "set `path` nearer to the files")
+        raise InputError(
+            f"{root}: {folder} lies {DEPTH + 1} levels below, {DEPTH} are searched; "
+            "set `path` nearer to the files"
+        )
     return depth + 1
 
 
 def _counted(seen: int, root: str) -> int:
     """One more file or folder. Raises InputError beyond the last one that is looked at."""
     if seen == LIMIT:
-        raise InputError(f"{root}: there are more than {LIMIT} files and folders below; set "
-                         "`path` nearer to the files")
+        raise InputError(
+            f"{root}: there are more than {LIMIT} files and folders below; set "
+            "`path` nearer to the files"
+        )
     return seen + 1
 
 
 def published_name(href: str) -> str:
-    """Name of the file at a place, or of the file that references or a Zarr copy at this place stand for."""
+    """Name of the file at a place, or of the file that references or a Zarr copy at this place
+    stand for.
+    """
     return STANDS_FOR.sub("", public(href).replace("\\", "/").rstrip("/"))
 
 
 def matching(files: FilesConfig, pattern: str) -> list[tuple[str, re.Match[str]]]:
-    """Places of a source's files whose trailing name matches a regular expression, with the match, sorted by name."""
+    """Places of a source's files whose trailing name matches a regular expression, with the match,
+    sorted by name.
+    """
     if files.assets:
         named = [(asset.name, asset.href) for asset in files.assets]
     else:
@@ -174,6 +191,9 @@ def only(files: list[str], *, path: str, expected: str) -> str:
     if not files:
         raise InputError(f"{path}: found no {expected}; get the file or correct `path`")
     if len(files) > 1:
-        raise InputError(f"{path}: found {len(files)} files that are {expected} ({', '.join(files)}), expected one; "
-                         "set `path` to the one to use")
+        raise InputError(
+            f"{path}: found {len(files)} files that are {expected} ({', '.join(files)}), expected "
+            "one; "
+            "set `path` to the one to use"
+        )
     return files[0]

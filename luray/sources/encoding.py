@@ -11,19 +11,32 @@ def stored_netcdf(name: str, files: Sequence[NetcdfFile]) -> Stored:
     """A variable of one or several NetCDF files; where the files differ, each form is given once."""
     fields = [file.variables[name] for file in files]
     fills = [fill for field in fields for fill in field.fills]
-    return _stored(name, files, dtypes=[f.dtype for f in fields], units=[f.units for f in fields], fills=fills)
+    return _stored(
+        name, files, dtypes=[f.dtype for f in fields], units=[f.units for f in fields], fills=fills
+    )
 
 
 def stored_raster(files: Sequence[Raster], *, band: int = 1) -> Stored:
     """A band (by its number) of one or several GeoTIFFs."""
     bands = [file.band(band) for file in files]
     fills = [b.nodata for b in bands if b.nodata is not None]
-    return _stored(bands[0].description or f"band {band}", files, dtypes=[b.dtype for b in bands],
-                   units=[b.units for b in bands], fills=fills)
+    return _stored(
+        bands[0].description or f"band {band}",
+        files,
+        dtypes=[b.dtype for b in bands],
+        units=[b.units for b in bands],
+        fills=fills,
+    )
 
 
-def _stored(name: str, files: Sequence[LaidFile], *, dtypes: Iterable[str], units: Iterable[str],
-            fills: Iterable[float]) -> Stored:
+def _stored(
+    name: str,
+    files: Sequence[LaidFile],
+    *,
+    dtypes: Iterable[str],
+    units: Iterable[str],
+    fills: Iterable[float],
+) -> Stored:
     return Stored(
         name=name,
         dtype=_each(dtypes),

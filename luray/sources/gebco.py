@@ -111,7 +111,8 @@ def open_gebco(config: GebcoConfig) -> Source:
     plain = np.dtype(field.dtype).newbyteorder("=") == np.int16 and field.packing == (1, 0)
     if not (plain or metres.changes):
         raise InputError(
-            f"{url}: elevation is {field.dtype} with scale and offset {field.packing}, expected plain "
+            f"{url}: elevation is {field.dtype} with scale and offset {field.packing}, expected "
+            "plain "
             "int16"
         )
     require_lattice(file.layout.grid, where=url)
@@ -164,7 +165,8 @@ def _found(config: GebcoConfig) -> tuple[str, int]:
             else "files of one edition, which are not joined"
         )
         raise InputError(
-            f"{config.where}: found {len(netcdf)} GEBCO {fault} ({listed}), expected one file; set `path` "
+            f"{config.where}: found {len(netcdf)} GEBCO {fault} ({listed}), expected one file; set "
+            "`path` "
             "to the one to use, or download the region as one"
         )
     [(url, match)] = netcdf

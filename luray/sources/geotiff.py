@@ -25,28 +25,38 @@ NO_FILE = ".luray-asks-for-no-such-file"
 
 @contextmanager
 def open_raster(url: str) -> Iterator[Any]:
-    """A GeoTIFF as an open rasterio dataset; no other format is tried. Raises InputError where it cannot be read."""
+    """A GeoTIFF as an open rasterio dataset; no other format is tried. Raises InputError where it
+    cannot be read.
+    """
     with refusal(url, "GeoTIFF", (OSError, RasterioError)), watched_raster(url) as (raster, _):
         yield raster
 
 
 @contextmanager
 def watched_raster(url: str) -> Iterator[tuple[Any, list[Exception]]]:
-    """An open rasterio dataset, and what went wrong beneath GDAL since, which would call the file damaged."""
+    """An open rasterio dataset, and what went wrong beneath GDAL since, which would call the file
+    damaged.
+    """
     fs, path = filesystem(url)
     opener = None if is_local(url) else Opener(fs, url, path)
     with warnings.catch_warnings(), raised(opener.faults if opener else []):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         if opener is None:
-            with Path(path).open("rb"):  # the system says why a file cannot be opened, GDAL does not
+            with Path(path).open(
+                "rb"
+            ):  # the system says why a file cannot be opened, GDAL does not
                 pass
-        with rasterio.open(path, driver="GTiff", **({"opener": opener} if opener else {})) as raster:
+        with rasterio.open(
+            path, driver="GTiff", **({"opener": opener} if opener else {})
+        ) as raster:
             yield raster, opener.faults if opener else []
 
 
 @contextmanager
 def raised(faults: list[Exception]) -> Iterator[None]:
-    """Raise the first of `faults` at the end, whether or not GDAL made an error of it: what it read then is wrong."""
+    """Raise the first of `faults` at the end, whether or not GDAL made an error of it: what it read
+    then is wrong.
+    """
     try:
         yield
     except (OSError, RasterioError) as error:
@@ -58,8 +68,8 @@ def raised(faults: list[Exception]) -> Iterator[None]:
 class Opener(FileContainer):  # type: ignore[misc]
     """The files of a store as GDAL opens them: the raster itself, and those that may lie beside it.
 
-    Exceptions would be lost inside GDAL, which then takes a server that is busy for a file that is cut, or for a mask
-    that is not there: `faults` remembers them.
+    Exceptions would be lost inside GDAL, which then takes a server that is busy for a file that is
+    cut, or for a mask that is not there: `faults` remembers them.
     """
 
     def __init__(self, fs: Any, url: str, path: str) -> None:
@@ -78,8 +88,8 @@ class Opener(FileContainer):  # type: ignore[misc]
     def isfile(self, path: str) -> bool:
         """True where there is a file; who may not see a file beside the raster has none there.
 
-        Beside it are its mask and its statistics. A mask has no mask of its own, and a web server that answers to every
-        name, with a page or with the raster itself, says nothing of them.
+        Beside it are its mask and its statistics. A mask has no mask of its own, and a web server
+        that answers to every name, with a page or with the raster itself, says nothing of them.
         """
         if path != self.path and (path not in self.beside or self._answers_to_every_name):
             return False
@@ -87,7 +97,11 @@ class Opener(FileContainer):  # type: ignore[misc]
 
     def _is_there(self, path: str) -> bool:
         try:
-            return bool(self._watched(lambda: self.fs.info(path)["type"] == "file", beside=path != self.path))
+            return bool(
+                self._watched(
+                    lambda: self.fs.info(path)["type"] == "file", beside=path != self.path
+                )
+            )
         except (FileNotFoundError, PermissionError):
             return False
 
@@ -129,7 +143,9 @@ class Opener(FileContainer):  # type: ignore[misc]
 
 
 class WatchedFile:
-    """A file that gives GDAL nothing where reading fails, as exceptions would be lost there; the opener remembers."""
+    """A file that gives GDAL nothing where reading fails, as exceptions would be lost there; the
+    opener remembers.
+    """
 
     def __init__(self, opener: Opener, file: Any) -> None:
         self._opener, self._file = opener, file

@@ -125,8 +125,8 @@ class Hilda(Described):
 def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
     """HILDA+ for a run: every year of the run that the files hold.
 
-    Raises InputError where files are lacking, of two versions, unreadable, on different grids, not in EPSG:4326, or
-    where a year of the run is missing between others or there twice.
+    Raises InputError where files are lacking, of two versions, unreadable, on different grids, not
+    in EPSG:4326, or where a year of the run is missing between others or there twice.
     """
     found = {
         version: matching(config, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()
@@ -138,7 +138,8 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         ]
         raise InputError(
             f"{config.where}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
-            f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` to one "
+            f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` "
+            "to one "
             "of them"
         )
 
@@ -186,7 +187,8 @@ def _netcdf_steps(url: str, run_years: range) -> dict[int, tuple[Raster | Netcdf
     file.require(VARIABLE)
     if file.variables[VARIABLE].packing != (1, 0):
         raise InputError(
-            f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class codes"
+            f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class "
+            "codes"
         )
     held = file.years
     shared = shared_years(held, run_years, where=url)

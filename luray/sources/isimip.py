@@ -210,7 +210,9 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
     )
     rules = [f"round {label}: counts divided by the cell's area in km2"]
     rules.append("missing (sea) read as 0 persons")
-    rules.extend(dict.fromkeys(_conversion(file).rule for file in used if _conversion(file).changes))
+    rules.extend(
+        dict.fromkeys(_conversion(file).rule for file in used if _conversion(file).changes)
+    )
     rules.extend(hold_rules(held))
     if from_future and any(year >= begins for year in past_steps):
         rules.append(f"SSP {ssp} from {begins}, the past before it: both have years from {begins}")
@@ -290,13 +292,17 @@ def _counts(file: NetcdfFile) -> str:
 
 
 def _conversion(file: NetcdfFile) -> Conversion:
-    """What makes persons of the counts of a file. Raises InputError for another unit, as a density is."""
+    """What makes persons of the counts of a file. Raises InputError for another unit, as a density
+    is.
+    """
     name = _counts(file)
     units = file.variables[name].units
     try:
         return conversion(units, "person", where=f"{file.url}: {name}")
     except InputError as error:
-        raise InputError(f"{error}; expected a count of people per cell: use the files of counts") from error
+        raise InputError(
+            f"{error}; expected a count of people per cell: use the files of counts"
+        ) from error
 
 
 def _steps(

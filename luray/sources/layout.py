@@ -1,6 +1,8 @@
-"""How a file's rows and columns lie on luray's grids: north first, longitudes -180..180, square cells.
+"""How a file's rows and columns lie on luray's grids: north first, longitudes -180..180, square
+cells.
 
-Everything that is turned round on the way is said in `Layout.rules`; what cannot be told for certain is refused.
+Everything that is turned round on the way is said in `Layout.rules`; what cannot be told for
+certain is refused.
 """
 
 from collections.abc import Callable
@@ -40,8 +42,10 @@ class Layout:
     @property
     def orientation(self) -> str:
         """How the file's rows and columns lie, in words."""
-        return (f"{'south' if self.south_first else 'north'} first, longitudes "
-                f"{'0..360' if TURNED in self.rules else '-180..180'}")
+        return (
+            f"{'south' if self.south_first else 'north'} first, longitudes "
+            f"{'0..360' if TURNED in self.rules else '-180..180'}"
+        )
 
     def with_rules(self, *rules: str) -> "Layout":
         """The same layout, with more said of it."""
@@ -50,11 +54,15 @@ class Layout:
     def read(self, box: Box, fetch: Fetch) -> NDArray[Any]:
         """Cells of a box inside the grid, shape (..., height, width), north first.
 
-        `fetch(rows, cols)` returns one rectangle of the file, shape (..., rows, cols); it is called twice where the box
-        crosses the file's seam.
+        `fetch(rows, cols)` returns one rectangle of the file, shape (..., rows, cols); it is called
+        twice where the box crosses the file's seam.
         """
         n_lat, n_lon = self.grid.shape
-        inside = min(box.row, box.col) >= 0 and box.row + box.height <= n_lat and box.col + box.width <= n_lon
+        inside = (
+            min(box.row, box.col) >= 0
+            and box.row + box.height <= n_lat
+            and box.col + box.width <= n_lon
+        )
         assert inside, f"{box} is not inside the grid of {n_lat} x {n_lon} cells"
         first = box.row + self.skip
         rows = slice(first, first + box.height)
@@ -62,7 +70,9 @@ class Layout:
             rows = slice(self.file_rows - rows.stop, self.file_rows - rows.start)
         start = (box.col + self.roll) % n_lon
         stop = start + box.width
-        columns = [slice(start, stop)] if stop <= n_lon else [slice(start, n_lon), slice(0, stop - n_lon)]
+        columns = (
+            [slice(start, stop)] if stop <= n_lon else [slice(start, n_lon), slice(0, stop - n_lon)]
+        )
         values = np.concatenate([fetch(rows, cols) for cols in columns], axis=-1)
         return np.ascontiguousarray(values[..., ::-1, :]) if self.south_first else values
 
@@ -70,37 +80,67 @@ class Layout:
 def layout_of_axes(lat: F64, lon: F64, *, where: str) -> Layout:
     """Layout of a file with coordinate axes of cell centres, shapes (rows,) and (cols,).
 
-    Raises InputError for uneven, descending-longitude or non-square axes and for values that are no degrees.
+    Raises InputError for uneven, descending-longitude or non-square axes and for values that are no
+    degrees.
     """
-    d_lat, d_lon = (_spacing(axis, name=name, where=where) for axis, name in ((lat, "latitude"), (lon, "longitude")))
+    d_lat, d_lon = (
+        _spacing(axis, name=name, where=where)
+        for axis, name in ((lat, "latitude"), (lon, "longitude"))
+    )
     if d_lon < 0:
-        raise InputError(f"{where}: longitudes descend from {lon[0]:.4f} to {lon[-1]:.4f}, expected west to east; "
-                         "reorder the file")
-    return make_layout(north=float(max(lat[0], lat[-1])) + abs(d_lat) / 2, west=float(lon[0]) - d_lon / 2,
-                       steps=(abs(d_lat), d_lon), shape=(lat.size, lon.size), south_first=d_lat > 0, where=where)
+        raise InputError(
+            f"{where}: longitudes descend from {lon[0]:.4f} to {lon[-1]:.4f}, expected west to "
+            "east; "
+            "reorder the file"
+        )
+    return make_layout(
+        north=float(max(lat[0], lat[-1])) + abs(d_lat) / 2,
+        west=float(lon[0]) - d_lon / 2,
+        steps=(abs(d_lat), d_lon),
+        shape=(lat.size, lon.size),
+        south_first=d_lat > 0,
+        where=where,
+    )
 
 
 def _spacing(axis: F64, *, name: str, where: str) -> float:
     if axis.size < 2 or not np.isfinite(axis).all():
-        raise InputError(f"{where}: {name} has {axis.size} values or gaps, expected at least 2 numbers")
+        raise InputError(
+            f"{where}: {name} has {axis.size} values or gaps, expected at least 2 numbers"
+        )
     step = float(axis[-1] - axis[0]) / (axis.size - 1)
     if step == 0 or np.abs(np.diff(axis) / step - 1).max() > ALIGNMENT:
-        raise InputError(f"{where}: {name} is not evenly spaced (from {axis[0]} to {axis[-1]} in {axis.size} values), "
-                         "expected a regular grid; resample the file")
+        raise InputError(
+            f"{where}: {name} is not evenly spaced (from {axis[0]} to {axis[-1]} in {axis.size} "
+            "values), "
+            "expected a regular grid; resample the file"
+        )
     return step
 
 
-def make_layout(*, north: float, west: float, steps: tuple[float, float], shape: tuple[int, int], south_first: bool,
-                where: str) -> Layout:
-    """Layout of a file from its outer edges in degrees, cell sizes (lat, lon) and shape (rows, cols).
+def make_layout(
+    *,
+    north: float,
+    west: float,
+    steps: tuple[float, float],
+    shape: tuple[int, int],
+    south_first: bool,
+    where: str,
+) -> Layout:
+    """Layout of a file from its outer edges in degrees, cell sizes (lat, lon) and shape (rows,
+    cols).
 
-    Longitudes 0..360 are turned to -180..180; rows whose centres lie on the poles are left out. Raises InputError for
-    cells that are not square, latitudes that are no degrees, and a region that crosses the dateline.
+    Longitudes 0..360 are turned to -180..180; rows whose centres lie on the poles are left out.
+    Raises InputError for cells that are not square, latitudes that are no degrees, and a region
+    that crosses the dateline.
     """
     rows, cols = shape
     if abs(steps[0] - steps[1]) * max(shape) > ALIGNMENT * steps[1]:
-        raise InputError(f"{where}: cells of {steps[0]:.8f} x {steps[1]:.8f} degrees, expected squares; resample the "
-                         "file")
+        raise InputError(
+            f"{where}: cells of {steps[0]:.8f} x {steps[1]:.8f} degrees, expected squares; "
+            "resample the "
+            "file"
+        )
     step = _nice_step(steps[1], max(shape))
     rules = [SOUTH_FIRST] if south_first else []
     over_north, over_south = (north - 90) / step, (rows * step - north - 90) / step
@@ -124,16 +164,22 @@ def _turn(west: float, step: float, n_lon: int, *, where: str) -> tuple[float, i
     tolerance = ALIGNMENT * step
     east = west + n_lon * step
     if west < -180 - step or east > 360 + step:
-        raise InputError(f"{where}: longitudes {west:.4f}..{east:.4f}, expected degrees within -180..180 or 0..360; "
-                         "check that the file is in EPSG:4326")
+        raise InputError(
+            f"{where}: longitudes {west:.4f}..{east:.4f}, expected degrees within -180..180 or "
+            "0..360; "
+            "check that the file is in EPSG:4326"
+        )
     if abs(n_lon * step - 360) < tolerance:
         roll = int(np.ceil((180 - west) / step - 0.5 - ALIGNMENT)) % n_lon
         return (west + roll * step - 360, roll, TURNED) if roll else (west, 0, "")
     if west >= 180 - tolerance:
         return west - 360, 0, TURNED
     if east > 180 + tolerance or west < -180 - tolerance:
-        raise InputError(f"{where}: longitudes {west:.4f}..{east:.4f} cross the dateline, expected a region on one "
-                         "side of it or the whole globe; cut the file at 180")
+        raise InputError(
+            f"{where}: longitudes {west:.4f}..{east:.4f} cross the dateline, expected a region on "
+            "one "
+            "side of it or the whole globe; cut the file at 180"
+        )
     return west, 0, ""
 
 
@@ -150,19 +196,26 @@ def _snap(edge: float, origin: float, step: float) -> float:
 
 
 def require_lattice(grid: Grid, *, where: str, step: float | None = None) -> None:
-    """Raise InputError unless a grid's edges lie on the global lattice of its cell size (and that size is `step`).
+    """Raise InputError unless a grid's edges lie on the global lattice of its cell size (and that
+    size is `step`).
 
     A file shifted by half a cell, such as one that gives corners for centres, is refused here.
     """
     if step is not None and abs(grid.step - step) * max(grid.shape) > ALIGNMENT * step:
-        raise InputError(f"{where}: cells of {grid.step:.8f} degrees, expected {step:.8f}; check that it is the right "
-                         "file")
+        raise InputError(
+            f"{where}: cells of {grid.step:.8f} degrees, expected {step:.8f}; check that it is the "
+            "right "
+            "file"
+        )
     offsets = [(90 - grid.north) / grid.step, (grid.west + 180) / grid.step]
     shift = max(abs(o - round(o)) for o in offsets)
     if shift > ALIGNMENT:
-        raise InputError(f"{where}: cells are shifted by {shift:.3f} of a cell against the global grid of "
-                         f"{grid.step:.6f} degrees (north-west corner {grid.north:.5f}, {grid.west:.5f}), expected 0; "
-                         "correct the coordinates: they must be cell centres")
+        raise InputError(
+            f"{where}: cells are shifted by {shift:.3f} of a cell against the global grid of "
+            f"{grid.step:.6f} degrees (north-west corner {grid.north:.5f}, {grid.west:.5f}), "
+            "expected 0; "
+            "correct the coordinates: they must be cell centres"
+        )
 
 
 def require_same(grid: Grid, other: Grid, *, where: str, other_where: str) -> None:
@@ -172,8 +225,11 @@ def require_same(grid: Grid, other: Grid, *, where: str, other_where: str) -> No
     except ValueError:
         same = False
     if not same:
-        raise InputError(f"{other_where}: grid of {describe(other)} differs from that of {where}, {describe(grid)}; "
-                         "all files of a source must lie on one grid")
+        raise InputError(
+            f"{other_where}: grid of {describe(other)} differs from that of {where}, "
+            f"{describe(grid)}; "
+            "all files of a source must lie on one grid"
+        )
 
 
 def describe(grid: Grid) -> str:

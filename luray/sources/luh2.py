@@ -59,10 +59,11 @@ STATES: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "c3nfx": ("C3 nitrogen-fixing crops", (22,)),
     "pltns": ("plantations (LUH3)", (44,)),
 }
-"""The area states, with their meaning and the HILDA+ codes that they become: no bare ground beside grass and shrub.
+"""The area states, with their meaning and the HILDA+ codes that they become: no bare ground beside
+grass and shrub.
 
-Ice and water (icwtr) is HILDA+'s ocean and water and no state. LUH2's forest is potential forest and its rangeland
-blurs with unmanaged grass: compare changes, not levels.
+Ice and water (icwtr) is HILDA+'s ocean and water and no state. LUH2's forest is potential forest
+and its rangeland blurs with unmanaged grass: compare changes, not levels.
 """
 
 OPTIONAL = ("pltns",)
@@ -182,7 +183,9 @@ class Luh2(Described):
     def _fractions(
         self, raw: NDArray[Any], file: NetcdfFile, name: str, box: Box, where: str
     ) -> F32:
-        """Values in 0..1 with NaN where the file says missing; what lies outside by rounding is cut."""
+        """Values in 0..1 with NaN where the file says missing; what lies outside by rounding is
+        cut.
+        """
         field = file.variables[name]
         converted = conversion(field.units, "1", where=f"{file.url}: {name}")
         values_HW = converted(unpack(raw, field, fills=(FILL,)))
@@ -206,7 +209,9 @@ class Luh2(Described):
         return values_HW.clip(0, 1)
 
     def _close(self, states_SHW: F32, water_HW: F32, box: Box, where: str) -> F32:
-        """States that sum to 1 - icwtr: 0 over water, missing on land where all are, scaled within the tolerance."""
+        """States that sum to 1 - icwtr: 0 over water, missing on land where all are, scaled within
+        the tolerance.
+        """
         gaps_HW = np.isnan(states_SHW).sum(axis=0)
         partly = (gaps_HW > 0) & (gaps_HW < len(states_SHW))
         refuse_cells(

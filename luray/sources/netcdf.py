@@ -1,7 +1,8 @@
-"""Finding, opening and reading NetCDF and GeoTIFF files, Zarr stores and kerchunk references, by box.
+"""Finding, opening and reading NetCDF and GeoTIFF files, Zarr stores and kerchunk references, by
+box.
 
-Every file is opened here, from a local path or any URL that fsspec knows: what a source keeps is a `NetcdfFile` or a
-`RasterFile`, which hold the path and the layout.
+Every file is opened here, from a local path or any URL that fsspec knows: what a source keeps is a
+`NetcdfFile` or a `RasterFile`, which hold the path and the layout.
 """
 
 import logging
@@ -32,11 +33,17 @@ from luray.storage.objects import filesystem
 from luray.storage.places import is_local, public
 from luray.storage.zarr_inputs import is_store, open_dataset, open_group, values_of
 
-os.environ.setdefault("GDAL_CACHEMAX", "128")  # MB: a band of 2000 rows around the globe, not a share of the machine
+os.environ.setdefault(
+    "GDAL_CACHEMAX", "128"
+)  # MB: a band of 2000 rows around the globe, not a share of the machine
 
 log = logging.getLogger(__name__)
 
-LAT_NAMES, LON_NAMES, TIME_NAMES = ("lat", "latitude"), ("lon", "longitude"), ("time", "year", "years")
+LAT_NAMES, LON_NAMES, TIME_NAMES = (
+    ("lat", "latitude"),
+    ("lon", "longitude"),
+    ("time", "year", "years"),
+)
 
 
 @contextmanager
@@ -58,7 +65,9 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
 
 @contextmanager
 def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
-    """A function from a variable and an index to undecoded values; for version 4 it costs a tenth of `open_netcdf`."""
+    """A function from a variable and an index to undecoded values; for version 4 it costs a tenth
+    of `open_netcdf`.
+    """
     if is_store(url):
         with refusal(url, "Zarr", BROKEN):
             yield partial(values_of, open_group(url), where=public(url))
@@ -69,11 +78,15 @@ def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
                 yield lambda name, index: np.asarray(data.variables[name][index])
         else:
             with h5py.File(source, "r") as file:
-                yield lambda name, index: _stored_values(file[name], index, where=f"{public(url)}: {name}")
+                yield lambda name, index: _stored_values(
+                    file[name], index, where=f"{public(url)}: {name}"
+                )
 
 
 def _stored_values(variable: h5py.Dataset, index: Index, *, where: str) -> NDArray[Any]:
-    """Undecoded values of a variable of an HDF5 file. Raises InputError for chunks that were never written."""
+    """Undecoded values of a variable of an HDF5 file. Raises InputError for chunks that were never
+    written.
+    """
     values = np.asarray(variable[index])
     chunks = variable.chunks or variable.shape
 
@@ -83,8 +96,16 @@ def _stored_values(variable: h5py.Dataset, index: Index, *, where: str) -> NDArr
         cell = tuple(number * n for number, n in zip(chunk, chunks, strict=True))
         return variable.id.get_chunk_info_by_coord(cell).byte_offset is not None
 
-    require_chunks(values, index, shape=variable.shape, chunks=chunks, fill=variable.fillvalue,
-                   attributes=variable.attrs, is_stored=is_stored, where=where)
+    require_chunks(
+        values,
+        index,
+        shape=variable.shape,
+        chunks=chunks,
+        fill=variable.fillvalue,
+        attributes=variable.attrs,
+        is_stored=is_stored,
+        where=where,
+    )
     return values
 
 
@@ -116,15 +137,23 @@ class Field:
     @property
     def fills(self) -> tuple[float, ...]:
         """Values that the attributes declare missing."""
-        return tuple(value for _, text in self._declared_fills() if (value := _number(text)) is not None)
+        return tuple(
+            value for _, text in self._declared_fills() if (value := _number(text)) is not None
+        )
 
     @property
     def ignored_fills(self) -> tuple[str, ...]:
-        """Declarations of missing values that are no number, such as `missing_value none`: they declare nothing."""
-        return tuple(f"{name} {text!r}" for name, text in self._declared_fills() if _number(text) is None)
+        """Declarations of missing values that are no number, such as `missing_value none`: they
+        declare nothing.
+        """
+        return tuple(
+            f"{name} {text!r}" for name, text in self._declared_fills() if _number(text) is None
+        )
 
     def _declared_fills(self) -> Iterator[tuple[str, Any]]:
-        """Name and each value of the attributes that declare missing values; a text may list several."""
+        """Name and each value of the attributes that declare missing values; a text may list
+        several.
+        """
         for name, declared in self.attrs.items():
             if name.lower().replace("_", "") in FILL_ATTRIBUTES:
                 values = () if isinstance(declared, h5py.Empty) else np.ravel(declared).tolist()
@@ -136,13 +165,21 @@ class Field:
     @property
     def packing(self) -> tuple[float, float]:
         """CF `scale_factor` and `add_offset`."""
-        return tuple(float(np.ravel(self.attrs.get(n, d))[0])  # type: ignore[return-value]
-                     for n, d in (("scale_factor", 1), ("add_offset", 0)))
+        return tuple(
+            float(np.ravel(self.attrs.get(n, d))[0])  # type: ignore[return-value]
+            for n, d in (("scale_factor", 1), ("add_offset", 0))
+        )
 
 
 def _number(text: Any) -> float | None:
-    """A number, or a text that is one, also as the tool ncdump prints it (1.e+20f); None for anything else."""
-    plain = re.sub(r"(?<=[\d.])(?:[fFdDlLsSbB]|ub|us|ull?|ll)$", "", text) if isinstance(text, str) else text
+    """A number, or a text that is one, also as the tool ncdump prints it (1.e+20f); None for
+    anything else.
+    """
+    plain = (
+        re.sub(r"(?<=[\d.])(?:[fFdDlLsSbB]|ub|us|ull?|ll)$", "", text)
+        if isinstance(text, str)
+        else text
+    )
     try:
         return float(plain)
     except (ValueError, TypeError):
@@ -218,20 +255,36 @@ class NetcdfFile:
         """Raise InputError unless the file has these variables on its grid."""
         lacking = [n for n in names if n not in self.variables]
         if lacking:
-            raise InputError(f"{self.url}: has no variable {', '.join(lacking)}, found {', '.join(self.variables)}; "
-                             "check that it is the right file")
+            raise InputError(
+                f"{self.url}: has no variable {', '.join(lacking)}, found "
+                f"{', '.join(self.variables)}; "
+                "check that it is the right file"
+            )
         for name in names:
             if not set(self.axes) <= set(self.variables[name].dims):
-                raise InputError(f"{self.url}: variable {name} has dimensions {self.variables[name].dims}, expected "
-                                 f"{self.axes} among them")
+                raise InputError(
+                    f"{self.url}: variable {name} has dimensions {self.variables[name].dims}, "
+                    "expected "
+                    f"{self.axes} among them"
+                )
 
     def read(self, names: tuple[str, ...], box: Box, **index: int) -> list[NDArray[Any]]:
-        """Undecoded values of variables in a box, each (..., height, width), at one index of the named dimensions."""
+        """Undecoded values of variables in a box, each (..., height, width), at one index of the
+        named dimensions.
+        """
         with open_values(self.url) as values:
-            return [self.layout.read(box, partial(self._fetch, values, name, index)) for name in names]
+            return [
+                self.layout.read(box, partial(self._fetch, values, name, index)) for name in names
+            ]
 
-    def _fetch(self, values: Callable[[str, Index], NDArray[Any]], name: str, index: Mapping[str, int], rows: slice,
-               cols: slice) -> NDArray[Any]:
+    def _fetch(
+        self,
+        values: Callable[[str, Index], NDArray[Any]],
+        name: str,
+        index: Mapping[str, int],
+        rows: slice,
+        cols: slice,
+    ) -> NDArray[Any]:
         """One rectangle of a variable in the machine's byte order, latitude and longitude last."""
         lat, lon = self.axes
         wanted: dict[str, int | slice] = {lat: rows, lon: cols, **index}
@@ -245,20 +298,33 @@ class NetcdfFile:
 def inspect_netcdf(url: str) -> NetcdfFile:
     """What a NetCDF file holds and how it lies, read from its header and axes only.
 
-    Raises InputError for an unreadable file, one without latitude and longitude axes, or one in another projection.
+    Raises InputError for an unreadable file, one without latitude and longitude axes, or one in
+    another projection.
     """
     with open_netcdf(url) as data:
         sizes = [str(s) for s in data.sizes]
         lat, lon, time = (_axis(sizes, names) for names in (LAT_NAMES, LON_NAMES, TIME_NAMES))
         if not lat or not lon or lat not in data.variables or lon not in data.variables:
-            raise InputError(f"{url}: has dimensions {', '.join(sizes)}, expected latitude and longitude with "
-                             "coordinates")
+            raise InputError(
+                f"{url}: has dimensions {', '.join(sizes)}, expected latitude and longitude with "
+                "coordinates"
+            )
         _require_degrees(data, (lat, lon), where=url)
-        layout = layout_of_axes(data[lat].values.astype(float), data[lon].values.astype(float), where=url)
-        times, time_attrs = ((), {}) if time not in data.variables else (data[time].values.tolist(), data[time].attrs)
+        layout = layout_of_axes(
+            data[lat].values.astype(float), data[lon].values.astype(float), where=url
+        )
+        times, time_attrs = (
+            ((), {})
+            if time not in data.variables
+            else (data[time].values.tolist(), data[time].attrs)
+        )
         time_bounds = _time_bounds(data, time_attrs, where=url)
-        fields = {str(name): Field(tuple(map(str, variable.dims)), str(variable.dtype), dict(variable.attrs))
-                  for name, variable in data.variables.items()}
+        fields = {
+            str(name): Field(
+                tuple(map(str, variable.dims)), str(variable.dtype), dict(variable.attrs)
+            )
+            for name, variable in data.variables.items()
+        }
         layout = layout.with_rules(*_rules_of_fills(fields.values()))
         return NetcdfFile(
             url, layout, (lat, lon), time, tuple(times), dict(time_attrs), fields, time_bounds
@@ -303,16 +369,24 @@ def _require_degrees(data: xr.Dataset, axes: tuple[str, str], *, where: str) -> 
     for name, variable in data.variables.items():
         mapping = variable.attrs.get("grid_mapping_name", "latitude_longitude")
         if mapping != "latitude_longitude":
-            raise InputError(f"{where}: {name} declares the projection {mapping}, expected longitude and latitude "
-                             "(EPSG:4326); reproject the file")
+            raise InputError(
+                f"{where}: {name} declares the projection {mapping}, expected longitude and "
+                "latitude "
+                "(EPSG:4326); reproject the file"
+            )
         meridian = float(np.ravel(variable.attrs.get("longitude_of_prime_meridian", 0))[0])
         if meridian != 0:
-            raise InputError(f"{where}: {name} counts longitudes from {meridian:g} degrees, expected from Greenwich; "
-                             "add them to the longitudes and correct the attribute")
+            raise InputError(
+                f"{where}: {name} counts longitudes from {meridian:g} degrees, expected from "
+                "Greenwich; "
+                "add them to the longitudes and correct the attribute"
+            )
     for name in axes:
         units = str(data[name].attrs.get("units", "")).strip()
         if units and not units.lower().startswith(("deg", "°")):
-            raise InputError(f"{where}: {name} is in {units!r}, expected degrees; convert the coordinates")
+            raise InputError(
+                f"{where}: {name} is in {units!r}, expected degrees; convert the coordinates"
+            )
 
 
 def _axis(sizes: list[str], names: tuple[str, ...]) -> str:
@@ -320,7 +394,9 @@ def _axis(sizes: list[str], names: tuple[str, ...]) -> str:
 
 
 def unpack(raw: NDArray[Any], field: Field, *, fills: tuple[float, ...] = ()) -> F32:
-    """Physical values, same shape: declared missing values (and `fills`) are NaN, CF packing undone."""
+    """Physical values, same shape: declared missing values (and `fills`) are NaN, CF packing
+    undone.
+    """
     scale, offset = field.packing
     missing = np.zeros(raw.shape, np.bool_)
     for fill in (*field.fills, *fills):
@@ -347,7 +423,11 @@ class LaidFile(Protocol):
 
 
 def shared_grid(files: Sequence[LaidFile]) -> Grid:
-    """The grid on which all files of a source lie. Raises InputError naming the first file that differs."""
+    """The grid on which all files of a source lie. Raises InputError naming the first file that
+    differs.
+    """
     for file in files[1:]:
-        require_same(files[0].layout.grid, file.layout.grid, where=files[0].url, other_where=file.url)
+        require_same(
+            files[0].layout.grid, file.layout.grid, where=files[0].url, other_where=file.url
+        )
     return files[0].layout.grid

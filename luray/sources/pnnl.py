@@ -1,6 +1,7 @@
 """PNNL 1 km land surface parameters (Li et al. 2024): topography and soil, 1/120 degree.
 
-Files are found by the variables in them, because their names differ between the releases. Shapes: Z layers, H W box.
+Files are found by the variables in them, because their names differ between the releases. Shapes: Z
+layers, H W box.
 """
 
 from collections.abc import Mapping, Sequence
@@ -207,7 +208,8 @@ class PnnlSoilConfig(FilesConfig):
         """Raise ValueError where the two settings contradict each other."""
         if self.layers and self.layer_bottoms_cm and len(self.layer_bottoms_cm) != self.layers:
             raise ValueError(
-                f"layers = {self.layers} and {len(self.layer_bottoms_cm)} layer_bottoms_cm are given, "
+                f"layers = {self.layers} and {len(self.layer_bottoms_cm)} layer_bottoms_cm are "
+                "given, "
                 "expected one lower edge a layer; correct one of them"
             )
 
@@ -303,14 +305,18 @@ class PnnlSoil(_Pnnl):
 
         name = max(small, key=lambda name: positive[name].size)
         raise InputError(
-            f"{self.holders[name].url}, {name}: all {positive[name].size} positive values are at most "
-            f"{positive[name].max():.3g} %, which no soil is; expected percent. If they are fractions, "
+            f"{self.holders[name].url}, {name}: all {positive[name].size} positive values are at "
+            "most "
+            f"{positive[name].max():.3g} %, which no soil is; expected percent. If they are "
+            "fractions, "
             "set the units attribute to 1"
         )
 
 
 def depth_mean(values_ZHW: F32, edges_cm: tuple[float, ...], *, top: float, bottom: float) -> F32:
-    """Mean over a range of depths, layers weighted by their share of it, shape (H, W); missing layers do not count."""
+    """Mean over a range of depths, layers weighted by their share of it, shape (H, W); missing
+    layers do not count.
+    """
     edges = np.array(edges_cm)
     overlap_Z = (np.minimum(edges[1:], bottom) - np.maximum(edges[:-1], top)).clip(0)
     known = np.isfinite(values_ZHW)
@@ -322,7 +328,9 @@ def depth_mean(values_ZHW: F32, edges_cm: tuple[float, ...], *, top: float, bott
 
 
 def open_pnnl_topo(config: PnnlTopoConfig) -> Source:
-    """PNNL topography. Raises InputError for variables that are lacking, there twice, in other units or off lattice."""
+    """PNNL topography. Raises InputError for variables that are lacking, there twice, in other
+    units or off lattice.
+    """
     holders = _holders(config, TOPOGRAPHY)
     for name, file in holders.items():
         _require_dims(file, name, 2)
@@ -340,7 +348,9 @@ def open_pnnl_topo(config: PnnlTopoConfig) -> Source:
 
 
 def open_pnnl_soil(config: PnnlSoilConfig) -> Source:
-    """PNNL soil. Raises InputError as `open_pnnl_topo`, and where the depths of the layers cannot be told."""
+    """PNNL soil. Raises InputError as `open_pnnl_topo`, and where the depths of the layers cannot
+    be told.
+    """
     holders = _holders(config, SOIL, n_layers=config.n_layers)
     told = [_edges(file, name, config) for name, file in holders.items()]
     edges_cm, origin = told[0]
@@ -383,7 +393,8 @@ def _holders(
     lacking = [name for name, files in held.items() if not files]
     if lacking:
         raise InputError(
-            f"{config.where}: no NetCDF file holds {', '.join(lacking)}, expected {', '.join(wanted)} "
+            f"{config.where}: no NetCDF file holds {', '.join(lacking)}, expected "
+            f"{', '.join(wanted)} "
             "(PNNL land surface parameters); get the files or correct `path`"
         )
     return {name: _one_of(files, name, config, n_layers=n_layers) for name, files in held.items()}
@@ -403,7 +414,8 @@ def _one_of(
     fitting = [file for file in files if n_layers in (None, layers[file.url])]
     if not fitting:
         raise InputError(
-            f"{config.where}: {name} is in {listed}, expected {n_layers} layers as the run file says; "
+            f"{config.where}: {name} is in {listed}, expected {n_layers} layers as the run file "
+            "says; "
             "correct `layers` or `layer_bottoms_cm`, or get the files"
         )
     if len(fitting) == 1:
@@ -448,7 +460,8 @@ def _edges(file: NetcdfFile, name: str, config: PnnlSoilConfig) -> tuple[Edges, 
     n, depths = _depths(file, _require_dims(file, name, 3))
     if config.layers not in (None, n):
         raise InputError(
-            f"{file.url}: {name} has {n} layers, expected layers = {config.layers} as the run file says; "
+            f"{file.url}: {name} has {n} layers, expected layers = {config.layers} as the run file "
+            "says; "
             "correct `layers` or get the files"
         )
     if config.layer_bottoms_cm:
@@ -466,7 +479,8 @@ def _edges(file: NetcdfFile, name: str, config: PnnlSoilConfig) -> tuple[Edges, 
         or edges[-1] < DEPTHS_CM[-1][0]
     ):
         raise InputError(
-            f"{file.url}: {name} has {n} layers, known lower edges {list(edges[1:])} cm; expected one a "
+            f"{file.url}: {name} has {n} layers, known lower edges {list(edges[1:])} cm; expected "
+            "one a "
             "layer, downwards, past 30 cm: set `layer_bottoms_cm` in the run file"
         )
     return edges, origin
@@ -495,7 +509,8 @@ def _agreed(axes: Sequence[LayerAxis], *, where: str) -> Edges:
     )
     fault = "which differ" if told else "which may be edges or nodes"
     raise InputError(
-        f"{where}: the layers lie at {found}, {fault}; expected lower edges that are known, {expected}, "
+        f"{where}: the layers lie at {found}, {fault}; expected lower edges that are known, "
+        f"{expected}, "
         "or called bottom: set `layer_bottoms_cm` in the run file"
     )
 

@@ -55,10 +55,11 @@ def _sum(one: int | None, other: int | None) -> int | None:
 
 
 def compare_years(maps: Iterable[tuple[int, Bool]]) -> tuple[Bool, Presence]:
-    """The cells with a value in every year, shape (height, width), and how many have one in which year.
+    """The cells with a value in every year, shape (height, width), and how many have one in which
+    year.
 
-    `maps` gives where each year has a value, one after the other, so that memory holds one map. Without any year there
-    is nothing to compare.
+    `maps` gives where each year has a value, one after the other, so that memory holds one map.
+    Without any year there is nothing to compare.
     """
     ever = always = None
     by_year = {}
@@ -74,8 +75,8 @@ def compare_years(maps: Iterable[tuple[int, Bool]]) -> tuple[Bool, Presence]:
 def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
     """What the years of a source lack, in words; empty where all have the same.
 
-    Raises ValueError naming the years with the largest holes where more than `max_missing` of the cells with a value in
-    some year lack it in another, and for a year without any value.
+    Raises ValueError naming the years with the largest holes where more than `max_missing` of the
+    cells with a value in some year lack it in another, and for a year without any value.
     """
     some = presence.in_some_year
     lost = {year: some - n for year, n in presence.by_year.items() if n < some}
@@ -88,13 +89,16 @@ def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
     blank = [year for year, n in presence.by_year.items() if n == 0]
     if blank and some:
         raise ValueError(
-            f"{name}: no value at all in {', '.join(map(str, blank))}, while other years have some; get "
+            f"{name}: no value at all in {', '.join(map(str, blank))}, while other years have "
+            "some; get "
             "these files again, or narrow the years of the run"
         )
     if presence.share_lost > max_missing:
         raise ValueError(
-            f"{name}: {percent(presence.share_lost)} of the cells with a value in some year lack it in "
-            f"another, expected at most {percent(max_missing)}: missing in {named}; get these files again, "
+            f"{name}: {percent(presence.share_lost)} of the cells with a value in some year lack "
+            "it in "
+            f"another, expected at most {percent(max_missing)}: missing in {named}; get these "
+            "files again, "
             "narrow the years of the run, or set max_missing of this source"
         )
     return f"cells without a value in some years are left out: missing in {named}" if lost else ""

@@ -35,7 +35,8 @@ WORLD_FILES = (".tfw", ".tifw", ".wld")
 """Endings of the text file that may hold the place of a GeoTIFF, in place of the file's own."""
 
 PLACE_ADVICE = (
-    "write its place into the file: gdal_edit.py -a_srs EPSG:4326 -a_ullr WEST NORTH EAST SOUTH, or bring the .tfw "
+    "write its place into the file: gdal_edit.py -a_srs EPSG:4326 -a_ullr WEST NORTH EAST SOUTH, "
+    "or bring the .tfw "
     "that belongs beside it"
 )
 
@@ -97,8 +98,8 @@ class RasterFile:
     def read(self, box: Box, *, band: int = 1) -> np.ma.MaskedArray[Any, Any]:
         """Values of a band (counted from 1) in a box, shape (height, width).
 
-        Masked is what a mask or an alpha band says is missing; the no-data value is left to the caller, for whom it may
-        be a class.
+        Masked is what a mask or an alpha band says is missing; the no-data value is left to the
+        caller, for whom it may be a class.
         """
         with _kept_raster(self) as raster:
 
@@ -126,7 +127,9 @@ class RasterFile:
 
 @dataclass(frozen=True)
 class RasterMosaic:
-    """Several GeoTIFFs of one lattice that lie side by side, read as one; cells between them are missing."""
+    """Several GeoTIFFs of one lattice that lie side by side, read as one; cells between them are
+    missing.
+    """
 
     parts: tuple[RasterFile, ...]
     layout: Layout
@@ -164,7 +167,9 @@ class RasterMosaic:
         return gaps or any(part.may_miss(number) for part in self.parts)
 
     def read(self, box: Box, *, band: int = 1) -> np.ma.MaskedArray[Any, Any]:
-        """Values of a band in a box, shape (height, width), masked between the parts; see `RasterFile.read`."""
+        """Values of a band in a box, shape (height, width), masked between the parts; see
+        `RasterFile.read`.
+        """
         values_HW = np.zeros(box.shape, self.band(band).dtype)
         missing_HW = np.ones(box.shape, np.bool_)
         for part in self.parts:
@@ -172,7 +177,9 @@ class RasterMosaic:
             common = box.intersection(Box(row, col, *part.layout.grid.shape))
             if common is None:
                 continue
-            found = part.read(common._replace(row=common.row - row, col=common.col - col), band=band)
+            found = part.read(
+                common._replace(row=common.row - row, col=common.col - col), band=band
+            )
             at = common.slices(origin=box)
             values_HW[at] = found.data
             missing_HW[at] = np.ma.getmaskarray(found)
@@ -228,38 +235,44 @@ def _require_plain(raster: Any, *, where: str) -> None:
     """Raise InputError for what rasterio would read only in part, or other than it is meant."""
     if raster.subdatasets:
         raise InputError(
-            f"{where}: holds {len(raster.subdatasets)} images (pages), of which only the first would be "
-            "read; expected one with a band for each: gdal_translate each page and join them as bands"
+            f"{where}: holds {len(raster.subdatasets)} images (pages), of which only the first "
+            "would be "
+            "read; expected one with a band for each: gdal_translate each page and join them as "
+            "bands"
         )
     if any(scale != 1 for scale in raster.scales) or any(offset != 0 for offset in raster.offsets):
         raise InputError(
-            f"{where}: bands are scaled by {raster.scales} and offset by {raster.offsets}, expected "
+            f"{where}: bands are scaled by {raster.scales} and offset by {raster.offsets}, "
+            "expected "
             "plain values; apply them with gdal_translate -unscale"
         )
     if any(np.dtype(dtype).kind not in "iuf" for dtype in raster.dtypes):
         raise InputError(
-            f"{where}: bands are {', '.join(raster.dtypes)}, expected whole or floating-point numbers"
+            f"{where}: bands are {', '.join(raster.dtypes)}, expected whole or floating-point "
+            "numbers"
         )
 
 
 def _transform_of(raster: Any, url: str) -> Any:
     """The affine place of a raster, from a world file beside it where it has none of its own.
 
-    GDAL looks for that file on disks only. Raises InputError where there is none: GDAL would put the raster at 0, 0 in
-    cells of one degree.
+    GDAL looks for that file on disks only. Raises InputError where there is none: GDAL would put
+    the raster at 0, 0 in cells of one degree.
     """
     if not raster.transform.is_identity:
         return raster.transform
     if raster.gcps[0] or raster.rpcs:
         what = "ground control points" if raster.gcps[0] else "rational polynomials (RPC)"
         raise InputError(
-            f"{url}: its place is given by {what}, expected rows along latitudes from west to east; warp "
+            f"{url}: its place is given by {what}, expected rows along latitudes from west to "
+            "east; warp "
             "it: gdalwarp -t_srs EPSG:4326"
         )
     world = None if is_local(url) else _world_file(url)
     if world is None:
         raise InputError(
-            f"{url}: has no place (no geotransform), expected its corner and cell size; {PLACE_ADVICE}"
+            f"{url}: has no place (no geotransform), expected its corner and cell size; "
+            f"{PLACE_ADVICE}"
         )
     return world
 
@@ -267,7 +280,8 @@ def _transform_of(raster: Any, url: str) -> Any:
 def _world_file(url: str) -> Any | None:
     """The place that a world file beside a URL gives, None where there is none.
 
-    Its six numbers are A D B E C F of x = A col + B row + C, y = D col + E row + F, at the centre of the first cell.
+    Its six numbers are A D B E C F of x = A col + B row + C, y = D col + E row + F, at the centre
+    of the first cell.
     """
     fs, path = filesystem(url)
     stem = path.rpartition(".")[0]
@@ -287,7 +301,8 @@ def _layout_of(raster: Any, transform: Any, declared: str, *, where: str) -> Lay
     """How a raster in longitude and latitude lies on luray's grids."""
     if transform.b or transform.d or transform.a <= 0 or transform.e == 0:
         raise InputError(
-            f"{where}: geotransform {tuple(transform)[:6]} is rotated or mirrored, expected rows along "
+            f"{where}: geotransform {tuple(transform)[:6]} is rotated or mirrored, expected rows "
+            "along "
             "latitudes from west to east; warp the file"
         )
     step = transform.a
@@ -317,7 +332,8 @@ def _warped_layout(raster: Any, grid: Grid, *, where: str) -> Layout:
     right = min(grid.n_lon, int(np.ceil((east - grid.west) / grid.step)))
     if bottom <= top or right <= left:
         raise InputError(
-            f"{where}: lies at longitudes {west:.4f}..{east:.4f}, latitudes {south:.4f}..{north:.4f}, "
+            f"{where}: lies at longitudes {west:.4f}..{east:.4f}, latitudes "
+            f"{south:.4f}..{north:.4f}, "
             f"expected some of the run grid of {describe(grid)}; correct [grid] or the file"
         )
     part = Grid(
@@ -367,14 +383,17 @@ def _require_opaque_or_not(alpha: NDArray[Any], *, where: str) -> None:
     opaque = np.unique(alpha[alpha != 0])
     if opaque.size > 1:
         raise InputError(
-            f"{where}: counts as alpha and holds {opaque[:5].tolist()}..., expected 0 where cells are "
+            f"{where}: counts as alpha and holds {opaque[:5].tolist()}..., expected 0 where cells "
+            "are "
             "missing and one other value; if it is a map, say so in the file: gdal_edit.py "
             "-colorinterp_N undefined, N being the band"
         )
 
 
 def _files_beside(raster: Any, url: str) -> tuple[str, ...]:
-    """Files that belong to a raster, without itself; of a remote one those whose name begins with its own."""
+    """Files that belong to a raster, without itself; of a remote one those whose name begins with
+    its own.
+    """
     itself, *others = raster.files
     if is_local(url):
         return tuple(others)
@@ -385,9 +404,11 @@ def _files_beside(raster: Any, url: str) -> tuple[str, ...]:
 
 @contextmanager
 def _kept_raster(file: RasterFile) -> Iterator[Any]:
-    """Like `open_raster`, but the raster that a thread reads stays open until it reads another or the file changes.
+    """Like `open_raster`, but the raster that a thread reads stays open until it reads another or
+    the file changes.
 
-    A build reads a band of rows tile by tile: GDAL then decodes (and fetches) rows as wide as the globe once.
+    A build reads a band of rows tile by tile: GDAL then decodes (and fetches) rows as wide as the
+    globe once.
     """
     with refusal(file.url, "GeoTIFF", (OSError, RasterioError)):
         fs, path = filesystem(file.url)
@@ -402,7 +423,8 @@ def _kept_raster(file: RasterFile) -> Iterator[Any]:
                 yield _OPEN.raster
         except BaseException:
             _OPEN.key = None
-            # It is told here, once: closing the raster would raise it again, before the next is opened.
+            # It is told here, once: closing the raster would raise it again, before the next is
+            # opened.
             _OPEN.faults.clear()
             raise
 
@@ -415,8 +437,9 @@ def _read_as_laid(file: RasterFile) -> Iterator[tuple[Any, list[Exception]]]:
             yield raster, faults
             return
         grid = file.layout.grid
-        # The no-data value is kept out of the warp: the caller compares it by value. What lies beyond the file is
-        # told from it by an alpha band, which the warp adds where the file has none.
+        # The no-data value is kept out of the warp: the caller compares it by value. What lies
+        # beyond the file is told from it by an alpha band, which the warp adds where the file has
+        # none.
         with WarpedVRT(
             raster,
             crs="EPSG:4326",
@@ -432,11 +455,14 @@ def _read_as_laid(file: RasterFile) -> Iterator[tuple[Any, list[Exception]]]:
 
 
 def require_one_band(file: Raster) -> RasterBand:
-    """The band of a map. Raises InputError for a file of several: which of them is meant cannot be told."""
+    """The band of a map. Raises InputError for a file of several: which of them is meant cannot be
+    told.
+    """
     if len(file.bands) != 1:
         names = [band.description or f"band {band.number}" for band in file.bands]
         raise InputError(
-            f"{file.url}: has {len(file.bands)} bands ({', '.join(names)}), expected one map; name the "
+            f"{file.url}: has {len(file.bands)} bands ({', '.join(names)}), expected one map; name "
+            "the "
             "one to read, or write it to a file of its own (gdal_translate -b N)"
         )
     return file.bands[0]
@@ -445,8 +471,8 @@ def require_one_band(file: Raster) -> RasterBand:
 def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map") -> Raster:
     """One raster of one file or of several that lie side by side.
 
-    Raises InputError for files that overlap, of different lattices or of different bands, naming two of them; `map_of`
-    says in messages what the map is of.
+    Raises InputError for files that overlap, of different lattices or of different bands, naming
+    two of them; `map_of` says in messages what the map is of.
     """
     first = files[0]
     if len(files) == 1:
@@ -461,7 +487,8 @@ def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map
             ) from error
         if _alike(file) != _alike(first):
             raise InputError(
-                f"{file.url}: bands {_alike(file)} differ from those of {first.url}, {_alike(first)}; "
+                f"{file.url}: bands {_alike(file)} differ from those of {first.url}, "
+                f"{_alike(first)}; "
                 "expected the same in all files of a map"
             )
     boxes = [
@@ -471,7 +498,8 @@ def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map
     for i, j in combinations(range(len(files)), 2):
         if boxes[i].intersection(boxes[j]):
             raise InputError(
-                f"{map_of} occur more than once: {files[i].url} and {files[j].url} overlap, expected one file "
+                f"{map_of} occur more than once: {files[i].url} and {files[j].url} overlap, "
+                "expected one file "
                 "for a place, or several that lie side by side; keep one of the two"
             )
     return RasterMosaic(tuple(files), _around(first.layout.grid, boxes))
@@ -500,10 +528,11 @@ def _around(first: Grid, boxes: Sequence[Box]) -> Layout:
 def map_series(
     found: Sequence[tuple[int, str]], run_years: range, *, where: str, warp_to: Grid | None = None
 ) -> Mapping[int, Raster]:
-    """The map of each year of the run, in order, from files and their years; several of a year are a mosaic.
+    """The map of each year of the run, in order, from files and their years; several of a year are
+    a mosaic.
 
-    Only the headers of the run's years are opened. Raises InputError for a year of the run that is missing between
-    others, naming it, and for files of one year that overlap, naming both.
+    Only the headers of the run's years are opened. Raises InputError for a year of the run that is
+    missing between others, naming it, and for files of one year that overlap, naming both.
     """
     files_of_year: dict[int, list[str]] = {}
     for year, file in sorted(found):

@@ -18,7 +18,16 @@ from luray.storage.trust import RefusedError
 from luray.storage.web import AbsentError, WebError
 from luray.storage.zarr_inputs import NODES
 
-BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, zlib.error, aiohttp.ClientError)
+BROKEN = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    zlib.error,
+    aiohttp.ClientError,
+)
 """What the libraries of NetCDF and Zarr raise on a damaged file."""
 
 
@@ -39,9 +48,12 @@ SHORT = r"truncated file: eof = (\d+),.*stored_eof = (\d+)"
 
 
 @contextmanager
-def refusal(url: str, kind: str, errors: tuple[type[Exception], ...], *,
-            missing: InputError | None = None) -> Iterator[None]:
-    """Say what a library or a store raises inside as an InputError that names the file and what to do."""
+def refusal(
+    url: str, kind: str, errors: tuple[type[Exception], ...], *, missing: InputError | None = None
+) -> Iterator[None]:
+    """Say what a library or a store raises inside as an InputError that names the file and what to
+    do.
+    """
     shown = public(url)
     try:
         yield
@@ -51,15 +63,21 @@ def refusal(url: str, kind: str, errors: tuple[type[Exception], ...], *,
         raise InputError(str(error)) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         if is_local(url) and Path(url).is_symlink():
-            raise InputError(f"{shown}: is a link to {Path(url).readlink()}, where there is nothing; "
-                             "get the file or correct the link") from error
-        raise missing or InputError(f"{shown}: there is no such file; get it or correct `path`") from error
+            raise InputError(
+                f"{shown}: is a link to {Path(url).readlink()}, where there is nothing; "
+                "get the file or correct the link"
+            ) from error
+        raise missing or InputError(
+            f"{shown}: there is no such file; get it or correct `path`"
+        ) from error
     except IsADirectoryError as error:
         raise InputError(_folder_in_place(url, kind)) from error
     except WebError as error:
         raise InputError(str(error)) from error
     except PermissionError as error:
-        raise InputError(f"{shown}: access is denied; check the permissions or credentials") from error
+        raise InputError(
+            f"{shown}: access is denied; check the permissions or credentials"
+        ) from error
     except errors as error:
         raise InputError(_damage(url, kind, error)) from error
 
@@ -68,10 +86,14 @@ def _folder_in_place(url: str, kind: str) -> str:
     """What to do about a folder where a file was expected."""
     store = is_local(url) and any((Path(url) / node).exists() for node in NODES)
     if store:
-        return (f"{public(url)}: is a Zarr store under a name that does not end in .zarr, "
-                f"expected {kind}; rename it, or link to it under such a name")
-    return (f"{public(url)}: is a folder, expected {kind}; set `path` to the file in it, or take the "
-            "folder away")
+        return (
+            f"{public(url)}: is a Zarr store under a name that does not end in .zarr, "
+            f"expected {kind}; rename it, or link to it under such a name"
+        )
+    return (
+        f"{public(url)}: is a folder, expected {kind}; set `path` to the file in it, or take the "
+        "folder away"
+    )
 
 
 def _damage(url: str, kind: str, error: Exception) -> str:
@@ -80,10 +102,12 @@ def _damage(url: str, kind: str, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return f"{shown}: is a link that leads in a circle; correct it"
     if re.search(LOCKED, str(error)):
-        return (f"{said}: another process has it open for writing, or its disk has no locks; wait "
-                "until it is written, or if nobody writes it set the environment variable "
-                "HDF5_USE_FILE_LOCKING=FALSE. If its writer was killed, `h5clear -s "
-                f"{shlex.quote(shown)}` takes its mark away")
+        return (
+            f"{said}: another process has it open for writing, or its disk has no locks; wait "
+            "until it is written, or if nobody writes it set the environment variable "
+            "HDF5_USE_FILE_LOCKING=FALSE. If its writer was killed, `h5clear -s "
+            f"{shlex.quote(shown)}` takes its mark away"
+        )
     form = _form_of_file(url) if kind in EXPECTED else None
     if form is not None and form.name not in EXPECTED[kind]:
         return _foreign(url, kind, form)

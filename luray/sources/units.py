@@ -3,10 +3,10 @@
 pint knows the units and how they convert. What is here is how files write them: CF forms such as
 `kg m-3` and `degrees_north`, words such as `per cent`, and spelling in capitals.
 
-Three kinds of number that CF calls dimensionless are kept apart, because taking one for another is a
-wrong map: ratios (1, %), plane angles (degrees, radians) and counts (people). Only a bare 1 may stand
-for a count. So units are compared by the root units that they are made of, in which pint keeps the
-radian and the count, not by dimension.
+Three kinds of number that CF calls dimensionless are kept apart, because taking one for another is
+a wrong map: ratios (1, %), plane angles (degrees, radians) and counts (people). Only a bare 1 may
+stand for a count. So units are compared by the root units that they are made of, in which pint
+keeps the radian and the count, not by dimension.
 """
 
 import re

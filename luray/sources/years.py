@@ -20,7 +20,8 @@ YEAR_LENGTHS = (timedelta(days=359), timedelta(days=367))
 """Shortest and longest year of all calendars, with a day of rounding."""
 
 CENTRAL = 0.02
-"""How far from the middle of its bounds the stamp of a mean over years may lie, as a share of them."""
+"""How far from the middle of its bounds the stamp of a mean over years may lie, as a share of them.
+"""
 
 AT_END = "time stamps lie at the end of their time bounds: a step belongs to the year within them"
 CENTRED = "time bounds reach from July to July around 1 January: a step belongs to its stamp's year"
@@ -104,7 +105,11 @@ def resolve_years(
             "and end of each step; correct them or take the attribute `bounds` away"
         )
     starts, ends = decoder.moments(bounds[:, 0]), decoder.moments(bounds[:, 1])
-    if len(times) == 1 and ends[0] - starts[0] > YEAR_LENGTHS[1] and _is_central(times[0], bounds[0]):
+    if (
+        len(times) == 1
+        and ends[0] - starts[0] > YEAR_LENGTHS[1]
+        and _is_central(times[0], bounds[0])
+    ):
         return _year_of_mean(starts[0], ends[0])
     for start, end in zip(starts, ends, strict=True):
         _require_one_year(start, end, where=where)

@@ -17,14 +17,19 @@ from luray.storage.objects import read_object
 
 
 def evaluate(run: RunConfig, *, report: Progress = no_progress) -> EvaluationReport:
-    """Score every test of a run, rolling out first those that the product does not hold, and write the report.
+    """Score every test of a run, rolling out first those that the product does not hold, and write
+    the report.
 
-    Of several scenarios the first is scored, of several members the first: a map like any that the product has.
-    Raises ValueError when the run has no tests or a test begins where there is no map.
+    Of several scenarios the first is scored, of several members the first: a map like any that the
+    product has. Raises ValueError when the run has no tests or a test begins where there is no map.
     """
     if not run.evaluation.tests:
-        raise ValueError("the run file has no [[evaluation.tests]]; add one with name, start and stop")
-    from luray.distributed.evaluate import evaluate as evaluate_with_ray  # Ray takes seconds to import
+        raise ValueError(
+            "the run file has no [[evaluation.tests]]; add one with name, start and stop"
+        )
+    from luray.distributed.evaluate import (
+        evaluate as evaluate_with_ray,
+    )  # Ray takes seconds to import
 
     outcomes, plan, scored = [], None, {}
     for test in run.evaluation.tests:
@@ -39,10 +44,14 @@ def evaluate(run: RunConfig, *, report: Progress = no_progress) -> EvaluationRep
         raw, calm = evaluate_with_ray(plan, chosen.maps, scored=chosen.scored, report=report)
         outcomes.append(Outcome(test.name, test.direction, test.start, raw, calm, chosen.left_out))
     assert plan
-    model = (f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
-             f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps")
+    model = (
+        f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
+        f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps"
+    )
     caveats = (*plan.cube.caveats, *_scored(run), *_left_out(outcomes, plan.cube))
-    written = EvaluationReport(tuple(outcomes), plan.cube.legend, model, caveats, scored, plan.cube.rules)
+    written = EvaluationReport(
+        tuple(outcomes), plan.cube.legend, model, caveats, scored, plan.cube.rules
+    )
     written.write(run.path("report"))
     return written
 
@@ -61,12 +70,17 @@ def is_evaluated(run: RunConfig) -> bool:
 
 
 def _scored_years(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
-    """Years of a test with a map, and those of them that are scored. Raises ValueError where there is none."""
+    """Years of a test with a map, and those of them that are scored. Raises ValueError where there
+    is none.
+    """
     way = 1 if test.direction == "forward" else -1
     years = tuple(y for y in range(test.start, test.stop + way, way) if y in cube.years)
     if years[:1] != (test.start,) or len(years) < 2:
-        raise ValueError(f"evaluation test {test.name!r}: the cube has maps of {cube.years[0]}-{cube.years[-1]}, "
-                         f"expected {test.start} and the years after it")
+        raise ValueError(
+            f"evaluation test {test.name!r}: the cube has maps of "
+            f"{cube.years[0]}-{cube.years[-1]}, "
+            f"expected {test.start} and the years after it"
+        )
     base_maps = cube.other_kind if run.evaluation.leave_out == "base maps" else {}
     try:
         return scored_years(years, base_maps=base_maps)
@@ -85,7 +99,9 @@ def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:
     left_out = sorted({year for outcome in outcomes for year in outcome.left_out})
     if not left_out:
         return []
-    why = "; ".join(f"{year} is {words}" for year, words in cube.other_kind.items() if year in left_out)
+    why = "; ".join(
+        f"{year} is {words}" for year, words in cube.other_kind.items() if year in left_out
+    )
     said = f"scores: {', '.join(map(str, left_out))} left out, since {why}"
     if any(outcome.scores_beyond for outcome in outcomes):
         said += "; later years are still compared with a start before it"
@@ -97,8 +113,11 @@ def _tested(run: RunConfig, test: RolloutTest) -> Run:
     span, url, asked = test.span, run.path("evaluation", f"{test.name}.zarr"), asked_of(run)
     several = Several(members=min(1, asked.members))
     product, point = run.inference.span, test.operating_point or run.inference.operating_point
-    if (test.start == product.observed[test.direction == "forward"] and test.stop in product.years
-            and point == run.inference.operating_point):
+    if (
+        test.start == product.observed[test.direction == "forward"]
+        and test.stop in product.years
+        and point == run.inference.operating_point
+    ):
         span, url, several = product, run.product, asked
     return rollout_of(run, span, url, point=point, several=several)
 
@@ -109,6 +128,9 @@ def _scored(run: RunConfig) -> list[str]:
     if run.scenarios:
         said.append(f"scores: of scenario {run.scenarios[0]}, of {len(run.scenarios)}")
     if members:
-        said.append(f"scores: of member 0 of {members}, whose classes are drawn from the probabilities; the likeliest "
-                    "classes would agree with more cells")
+        said.append(
+            f"scores: of member 0 of {members}, whose classes are drawn from the probabilities; "
+            "the likeliest "
+            "classes would agree with more cells"
+        )
     return said

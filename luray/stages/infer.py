@@ -1,6 +1,5 @@
 """The stage `infer`: the product, or what is missing of it."""
 
-
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Direction
 from luray.engine.coarse_demand import Scenario
@@ -24,19 +23,28 @@ def asked_of(run: RunConfig) -> Several:
     return Several(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
 
 
-def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | None = None,
-               several: Several | None = None) -> Run:
+def rollout_of(
+    run: RunConfig,
+    span: Span,
+    url: str,
+    *,
+    point: OperatingPoint | None = None,
+    several: Several | None = None,
+) -> Run:
     """The inference of a span of years into `url`, at the operating point of the run or another.
 
-    `several` are scenarios, members and kept probabilities, those that the run asks for unless others are given.
-    Raises FileNotFoundError without a model, ValueError for a model of other inputs.
+    `several` are scenarios, members and kept probabilities, those that the run asks for unless
+    others are given. Raises FileNotFoundError without a model, ValueError for a model of other
+    inputs.
     """
     cube, point = open_cube(run), point or run.inference.operating_point
     cards = {}
     for direction in span.chains:
         card = read_card(run.model_folder(direction))
         if card is None:
-            raise FileNotFoundError(f"{run.model_folder(direction)}: no trained {direction} model; run `luray train`")
+            raise FileNotFoundError(
+                f"{run.model_folder(direction)}: no trained {direction} model; run `luray train`"
+            )
         check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
         cards[direction] = card.weights_sha256, card.points[point]
     tiling, strength = run.inference_tiles, run.demand.strength
@@ -44,20 +52,49 @@ def rollout_of(run: RunConfig, span: Span, url: str, *, point: OperatingPoint | 
     first, seed = run.scenario_names[0], run.inference.seed
     several = asked_of(run) if several is None else several
     asked = () if several == ONE_MAP else ((*several, seed if several.members else None),)
-    fingerprint = fingerprint_of(cube.fingerprint, cards, tiling.window, tiling.stride, tiling.tile, run.blending.taper,
-                                 span.first, span.last, span.observed, first, strength, *asked)
+    fingerprint = fingerprint_of(
+        cube.fingerprint,
+        cards,
+        tiling.window,
+        tiling.stride,
+        tiling.tile,
+        run.blending.taper,
+        span.first,
+        span.last,
+        span.observed,
+        first,
+        strength,
+        *asked,
+    )
     product = Product(url, span, tiling, fingerprint, first, several, seed)
     folders: dict[Direction, str] = {d: run.model_folder(d) for d in cards}
-    return Run(cube, product, Geometry.of(cube, tiling), folders, run.blending.taper, run.inference.batch,
-               run.inference.threads, point, scenario, strength)
+    return Run(
+        cube,
+        product,
+        Geometry.of(cube, tiling),
+        folders,
+        run.blending.taper,
+        run.inference.batch,
+        run.inference.threads,
+        point,
+        scenario,
+        strength,
+    )
 
 
-def infer(run: RunConfig, *, restart: bool = False, from_year: int | None = None, report: Progress = no_progress) -> Shortfall:
+def infer(
+    run: RunConfig,
+    *,
+    restart: bool = False,
+    from_year: int | None = None,
+    report: Progress = no_progress,
+) -> Shortfall:
     """Compute the product of a run, or what is missing of it.
 
-    `restart` deletes an earlier product first; `from_year` withdraws its maps from a predicted year on, in the
-    direction of travel, so that they are computed again. Returns what the computed maps miss of the scenario's demand.
-    Raises HeldError while another job writes the product, ValueError for a `from_year` that is not predicted.
+    `restart` deletes an earlier product first; `from_year` withdraws its maps from a predicted year
+    on, in the direction of travel, so that they are computed again. Returns what the computed maps
+    miss of the scenario's demand. Raises HeldError while another job writes the product, ValueError
+    for a `from_year` that is not predicted.
     """
     plan = rollout_of(run, run.inference.span, run.product)
     redone = [] if from_year is None else plan.product.span.from_year(from_year)
@@ -84,13 +121,18 @@ def unpublish(run: RunConfig) -> None:
 
 def create_product_of(plan: Run, title: str) -> None:
     """Create the empty product of a plan, or find it as an earlier run left it."""
-    plan.product.create(plan.cube, title=title, models=plan.models,
-                        tiles=len(plan.geometry.tiles))
+    plan.product.create(plan.cube, title=title, models=plan.models, tiles=len(plan.geometry.tiles))
 
 
 def roll_out(run: RunConfig, plan: Run, lease: Lease, *, report: Progress) -> Shortfall:
     """Compute every tile-year of a plan that has no receipt, with the workers of the run."""
     from luray.distributed.infer import infer as infer_with_ray  # Ray takes seconds to import
 
-    return infer_with_ray(plan, workers=run.inference.workers, device=run.inference.device,
-                          years_in_flight=run.inference.years_in_flight, lease=lease, report=report)
+    return infer_with_ray(
+        plan,
+        workers=run.inference.workers,
+        device=run.inference.device,
+        years_in_flight=run.inference.years_in_flight,
+        lease=lease,
+        report=report,
+    )

@@ -33,12 +33,15 @@ def plot(run: RunConfig, *, progress: PictureProgress = no_picture_progress) -> 
     Raises
     ------
     ValueError
-        If the product is not finished: pictures of half a product would look like those of a whole one.
+        If the product is not finished: pictures of half a product would look like those of a whole
+        one.
     """
     from luray.viz.gallery import draw_pictures  # matplotlib takes a second to import
 
     read_finished(run.product)
-    reports: dict[str, str] = {direction: f"{run.model_folder(direction)}/validation.json" for direction in run.directions}
+    reports: dict[str, str] = {
+        direction: f"{run.model_folder(direction)}/validation.json" for direction in run.directions
+    }
     return draw_pictures(
         xr.open_zarr(run.product),
         run.path("pictures"),

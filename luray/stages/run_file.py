@@ -17,22 +17,34 @@ from luray.stages.config import RunConfig
 from luray.storage.places import VARIABLE, PlaceError, local_place
 from luray.storage.trust import configure
 
-ENCODINGS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-             (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-"""Byte order marks, and the encoding of a text that begins with one: Notepad and PowerShell write them."""
+ENCODINGS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks, and the encoding of a text that begins with one: Notepad and PowerShell write
+them.
+"""
 
 
 class ConfigError(ValueError):
     """A run file that cannot be run; every line names a key, what was expected and what to do."""
 
 
-def load_run(path: Path | str, overrides: Sequence[str] = (), *,
-             unset: Literal["refused", "kept"] = "refused") -> RunConfig:
-    """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a string).
+def load_run(
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    unset: Literal["refused", "kept"] = "refused",
+) -> RunConfig:
+    """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a
+    string).
 
-    `${NAME}` in a string is taken from the environment; where that lacks it, it is `refused`, or `kept` as it is by
-    who looks at no place. The storage options of the run are those of this process from here on. Raises ConfigError
-    listing every fault.
+    `${NAME}` in a string is taken from the environment; where that lacks it, it is `refused`, or
+    `kept` as it is by who looks at no place. The storage options of the run are those of this
+    process from here on. Raises ConfigError listing every fault.
     """
     path = run_file(path)
     tree = read_tree(path, overrides)
@@ -42,8 +54,11 @@ def load_run(path: Path | str, overrides: Sequence[str] = (), *,
         raise _faults(path, error) from None
     lacking = _lacking_variables(tree)
     if lacking and unset == "refused":
-        fault = (f"{path}: the environment variable {', '.join(sorted(lacking))} is not set; set it to the place that "
-                 "the run file means. This run wants:")
+        fault = (
+            f"{path}: the environment variable {', '.join(sorted(lacking))} is not set; set it to "
+            "the place that "
+            "the run file means. This run wants:"
+        )
         raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
     try:
         run = RunConfig.model_validate_json(json.dumps(expand(tree), default=str))
@@ -84,7 +99,8 @@ def read_toml(path: Path, *, missing: str) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in the encoding that its byte order mark says; the locale does not count.
+    """The text of a file in UTF-8, or in the encoding that its byte order mark says; the locale
+    does not count.
 
     Raises ConfigError for any other encoding.
     """
@@ -94,12 +110,15 @@ def read_text(path: Path) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}: byte {data[error.start]:#04x} in line {line} is not "
-                          f"{encoding.upper()}; save the file as UTF-8, it may be in the encoding "
-                          "of an older editor") from None
+        raise ConfigError(
+            f"{path}: byte {data[error.start]:#04x} in line {line} is not "
+            f"{encoding.upper()}; save the file as UTF-8, it may be in the encoding "
+            "of an older editor"
+        ) from None
     if "\0" in text:
-        raise ConfigError(f"{path}: has NUL bytes, as UTF-16 without a byte order mark has; save "
-                          "it as UTF-8")
+        raise ConfigError(
+            f"{path}: has NUL bytes, as UTF-16 without a byte order mark has; save it as UTF-8"
+        )
     return text
 
 
@@ -110,7 +129,9 @@ def _faults(path: Path, error: ValidationError) -> ConfigError:
 
 
 def _lacking_variables(node: Any) -> set[str]:
-    """Environment variables that a tree names and that are not set, or are empty where a path begins with them."""
+    """Environment variables that a tree names and that are not set, or are empty where a path
+    begins with them.
+    """
     if isinstance(node, dict | list):
         parts = node.values() if isinstance(node, dict) else node
         return {name for part in parts for name in _lacking_variables(part)}
@@ -134,17 +155,25 @@ def _override(text: dict[str, Any], override: str) -> None:
     for parent in parents:
         node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
         if not isinstance(node, dict | list):
-            raise ConfigError(f"--set {override}: {parent} is a value, not a table; give the key of a value")
+            raise ConfigError(
+                f"--set {override}: {parent} is a value, not a table; give the key of a value"
+            )
     node[int(last) if isinstance(node, list) else last] = parsed
 
 
 def expand(node: Any) -> Any:
-    """The same tree with `${NAME}` in its strings taken from the environment, as it is where that lacks it."""
+    """The same tree with `${NAME}` in its strings taken from the environment, as it is where that
+    lacks it.
+    """
     if isinstance(node, dict):
         return {k: expand(v) for k, v in node.items()}
     if isinstance(node, list):
         return [expand(v) for v in node]
-    return re.sub(VARIABLE, lambda m: os.environ.get(m[1], m[0]), node) if isinstance(node, str) else node
+    return (
+        re.sub(VARIABLE, lambda m: os.environ.get(m[1], m[0]), node)
+        if isinstance(node, str)
+        else node
+    )
 
 
 def _wants(source: SourceConfig) -> str:
@@ -154,7 +183,11 @@ def _wants(source: SourceConfig) -> str:
     about, files = source.about, f"{', '.join(source.about.files)} in {source.where}"
     title, place = about.title, about.url or about.doi
     if source.kind == "categorical":
-        title, place, files = source.title, source.url or source.doi, f"{source.where}/{source.pattern}"
+        title, place, files = (
+            source.title,
+            source.url or source.doi,
+            f"{source.where}/{source.pattern}",
+        )
     return f"  {source.kind}: {files} ({', '.join(filter(None, (title, place))) or 'your own'})"
 
 
@@ -163,7 +196,13 @@ def _explain(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         known = _keys_at(fault["loc"][:-1])
         near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}" if known else "remove it"
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"expected one of {', '.join(known)}"
+            if known
+            else "remove it"
+        )
         return f"{where}: unknown key; {hint}"
     if fault["type"] == "missing":
         return f"{where}: missing; add it"

@@ -1,6 +1,8 @@
-"""A run file sent to a cluster as a Ray job, with the code that runs here and inputs that are given as relative paths.
+"""A run file sent to a cluster as a Ray job, with the code that runs here and inputs that are given
+as relative paths.
 
-`ray job submit --working-dir .` sends a whole folder; this sends what the job needs and refuses what would be lost.
+`ray job submit --working-dir .` sends a whole folder; this sends what the job needs and refuses
+what would be lost.
 """
 
 import os
@@ -21,11 +23,15 @@ CARRIED = 100 * 2**20
 """Bytes that a cluster accepts with a job."""
 
 
-def submit(run: RunConfig, file: Path | str, *, stage: str, overrides: Sequence[str], address: str) -> tuple[str, int]:
-    """Send a stage of a run file, a verb of the command line, as a job; returns its id and how many bytes went with it.
+def submit(
+    run: RunConfig, file: Path | str, *, stage: str, overrides: Sequence[str], address: str
+) -> tuple[str, int]:
+    """Send a stage of a run file, a verb of the command line, as a job; returns its id and how many
+    bytes went with it.
 
-    Environment variables that the run file names get the values they have here. Raises what `pack` does, ValueError
-    for a place below `~`, ConnectionError where no cluster answers and PermissionError where it wants another token.
+    Environment variables that the run file names get the values they have here. Raises what `pack`
+    does, ValueError for a place below `~`, ConnectionError where no cluster answers and
+    PermissionError where it wants another token.
     """
     file = run_file(file)
     _require_no_home(file, overrides)
@@ -46,10 +52,11 @@ def submit(run: RunConfig, file: Path | str, *, stage: str, overrides: Sequence[
 
 
 def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
-    """Put into an empty folder what a job needs: this package, the run file, and inputs of the build given as relative
-    paths.
+    """Put into an empty folder what a job needs: this package, the run file, and inputs of the
+    build given as relative paths.
 
-    Raises ValueError where the output would be lost with the job, or the inputs are too large to travel.
+    Raises ValueError where the output would be lost with the job, or the inputs are too large to
+    travel.
     """
     if not run.lasting:
         raise ValueError(lost(run))
@@ -57,10 +64,16 @@ def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
     sizes = {path: _size(path) for path in inputs}
     if sum(sizes.values()) > CARRIED:
         listed = ", ".join(f"{path} ({size / 2**20:.0f} MiB)" for path, size in sizes.items())
-        raise ValueError(f"inputs given as relative paths travel with the job, which can carry {CARRIED // 2**20} MiB: "
-                         f"{listed}; put them where the cluster can read them (s3://, gs://, a path that all its nodes "
-                         "have) and name that place in the run file")
-    shutil.copytree(Path(luray.__file__).parent, folder / "luray", ignore=shutil.ignore_patterns("__pycache__"))
+        raise ValueError(
+            "inputs given as relative paths travel with the job, which can carry "
+            f"{CARRIED // 2**20} MiB: "
+            f"{listed}; put them where the cluster can read them (s3://, gs://, a path that all "
+            "its nodes "
+            "have) and name that place in the run file"
+        )
+    shutil.copytree(
+        Path(luray.__file__).parent, folder / "luray", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for path in inputs:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path)
@@ -69,9 +82,13 @@ def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
 
 def lost(run: RunConfig) -> str:
     """Why the output of a run would not outlive a job, and what to do."""
-    return (f"output = {run.output!r} is a folder of the job's own copy of the working directory, which goes "
-            "with the cluster; set output to s3://, gs:// or an absolute path that all nodes have, such as "
-            f"--set output=s3://bucket/{run.name}")
+    return (
+        f"output = {run.output!r} is a folder of the job's own copy of the working directory, "
+        "which goes "
+        "with the cluster; set output to s3://, gs:// or an absolute path that all nodes have, "
+        "such as "
+        f"--set output=s3://bucket/{run.name}"
+    )
 
 
 def _require_no_home(file: Path, overrides: Sequence[str]) -> None:
@@ -79,9 +96,11 @@ def _require_no_home(file: Path, overrides: Sequence[str]) -> None:
     for key, place in _places_of(expand(read_tree(file, overrides))):
         if place.startswith("~"):
             whole = Path(place).expanduser()
-            raise ValueError(f"{key} = {place!r} is below a home folder, and that of the cluster "
-                             f"is another; write the whole path, {whole} if all nodes have it, or "
-                             "s3:// or gs://")
+            raise ValueError(
+                f"{key} = {place!r} is below a home folder, and that of the cluster "
+                f"is another; write the whole path, {whole} if all nodes have it, or "
+                "s3:// or gs://"
+            )
 
 
 def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -108,8 +127,11 @@ def _beside(run: RunConfig) -> Iterator[Path]:
         if not is_local(place) or path.is_absolute() or not path.exists():
             continue
         if ".." in path.parts:
-            raise ValueError(f"input {place} lies above the working directory, of which a job has a copy; give an "
-                             "absolute path that all nodes have, s3:// or gs://")
+            raise ValueError(
+                f"input {place} lies above the working directory, of which a job has a copy; give "
+                "an "
+                "absolute path that all nodes have, s3:// or gs://"
+            )
         yield path
 
 

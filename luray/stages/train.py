@@ -1,6 +1,5 @@
 """The stage `train`: a model for each direction that the run travels in."""
 
-
 from luray.core.types import Direction
 from luray.stages.build import open_cube
 from luray.stages.config import RunConfig
@@ -10,10 +9,15 @@ from luray.training.training import Training, TrainingProgress, unwatched
 def trainings(run: RunConfig) -> list[Training]:
     """The training of each direction that the run travels in."""
     cube = open_cube(run)
-    return [Training(cube, run.tiles, run.model, run.training, d, run.model_folder(d)) for d in run.directions]
+    return [
+        Training(cube, run.tiles, run.model, run.training, d, run.model_folder(d))
+        for d in run.directions
+    ]
 
 
-def train(run: RunConfig, *, restart: bool = False, report: TrainingProgress = unwatched) -> list[Direction]:
+def train(
+    run: RunConfig, *, restart: bool = False, report: TrainingProgress = unwatched
+) -> list[Direction]:
     """Train the model of every direction that is not trained yet; returns those directions.
 
     `restart` discards models and checkpoints of other trainings first, without it they are refused.

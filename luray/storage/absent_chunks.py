@@ -1,4 +1,6 @@
-"""Chunks that a store or file does not hold, which libraries read as a fill value that nobody has declared."""
+"""Chunks that a store or file does not hold, which libraries read as a fill value that nobody has
+declared.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -31,8 +33,8 @@ def require_chunks(
 ) -> None:
     """Raise InputError if values that were read come from a chunk that is not there.
 
-    Such a chunk is read as the array's fill value. That is right where an attribute declares the fill
-    value missing, and NaN is missing anyway; otherwise it would be taken for a value, often 0.
+    Such a chunk is read as the array's fill value. That is right where an attribute declares the
+    fill value missing, and NaN is missing anyway; otherwise it would be taken for a value, often 0.
 
     Parameters
     ----------
@@ -47,8 +49,8 @@ def require_chunks(
     attributes
         Attributes of the variable.
     is_stored
-        Whether a chunk, by its number along each dimension, is there. It is asked only of chunks whose
-        values are all `fill`.
+        Whether a chunk, by its number along each dimension, is there. It is asked only of chunks
+        whose values are all `fill`.
     where
         The variable and its file, for messages.
     """
@@ -74,8 +76,10 @@ def require_chunks(
         )
         if (read[inside] == fill).all() and not is_stored(chunk):
             raise InputError(
-                f"{where} lacks the chunk {'.'.join(map(str, chunk))}, which would be read as {fill}, a "
-                "value; expected every chunk, or a `_FillValue` that declares what lacks as missing: get "
+                f"{where} lacks the chunk {'.'.join(map(str, chunk))}, which would be read as "
+                f"{fill}, a "
+                "value; expected every chunk, or a `_FillValue` that declares what lacks as "
+                "missing: get "
                 "the file again, or write it with its empty chunks"
             )
 

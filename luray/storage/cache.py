@@ -25,7 +25,9 @@ class Kept(Generic[T]):
             return self._values[key][0]
 
     def put(self, key: Hashable, value: T, *, n_bytes: int) -> None:
-        """Keep a value of so many bytes, in place of an earlier one; one that is larger than all room is not kept."""
+        """Keep a value of so many bytes, in place of an earlier one; one that is larger than all
+        room is not kept.
+        """
         with self._lock:
             self._bytes += n_bytes - self._values.pop(key, (None, 0))[1]
             self._values[key] = value, n_bytes

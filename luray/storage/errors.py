@@ -4,7 +4,8 @@ from luray.storage.places import without_secrets
 
 
 class InputError(ValueError):
-    """Input data that luray refuses: names the file, what was expected, what was found, and what to do.
+    """Input data that luray refuses: names the file, what was expected, what was found, and what to
+    do.
 
     The signature of a signed URL is left out of the message.
     """

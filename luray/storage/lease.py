@@ -1,7 +1,8 @@
 """One job a store: a lease beside it, which its holder renews.
 
-Two jobs on one product would write the same bytes, but pay for them twice. A lease is `<store>.lease`, a small JSON
-that names its holder. Clocks are not compared: a lease is alive if it changes while one looks at it.
+Two jobs on one product would write the same bytes, but pay for them twice. A lease is
+`<store>.lease`, a small JSON that names its holder. Clocks are not compared: a lease is alive if it
+changes while one looks at it.
 """
 
 import json
@@ -37,9 +38,16 @@ class Lease:
     """A held lease. `require` raises once another job has it."""
 
     store: str
-    about: dict[str, Any] = field(default_factory=lambda: {
-        "holder": f"process {os.getpid()} on {socket.gethostname()}", "host": socket.gethostname(), "pid": os.getpid(),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()), "token": secrets.token_hex(8), "renewal": 0})
+    about: dict[str, Any] = field(
+        default_factory=lambda: {
+            "holder": f"process {os.getpid()} on {socket.gethostname()}",
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+            "token": secrets.token_hex(8),
+            "renewal": 0,
+        }
+    )
     _lost: str = ""
 
     @property
@@ -50,14 +58,21 @@ class Lease:
     def require(self) -> None:
         """Raise HeldError when another job took the store."""
         if self._lost:
-            raise HeldError(f"{self.store} was taken over by {self._lost}; this job stops, what it finished is kept")
+            raise HeldError(
+                f"{self.store} was taken over by {self._lost}; this job stops, what it finished is "
+                "kept"
+            )
 
     def take(self) -> None:
         """Take the lease. Raises HeldError naming the holder while another job renews it."""
         found = self.found()
         if found and not _died_here(found):
-            log.warning("%s was held by %s: looking for %.0f s whether it still is", self.store, found["holder"],
-                        PATIENCE)
+            log.warning(
+                "%s was held by %s: looking for %.0f s whether it still is",
+                self.store,
+                found["holder"],
+                PATIENCE,
+            )
             until = time.monotonic() + PATIENCE
             while time.monotonic() < until and self.found() == found:
                 time.sleep(RENEWED_EVERY / 5)
@@ -94,12 +109,19 @@ class Lease:
             found = json.loads(read_object(self.place) or b"null")
         except ValueError:
             return None
-        return found if isinstance(found, dict) and {"holder", "token", "since"} <= found.keys() else None
+        return (
+            found
+            if isinstance(found, dict) and {"holder", "token", "since"} <= found.keys()
+            else None
+        )
 
 
 def _held(store: str, found: dict[str, Any]) -> str:
-    return (f"{store} is being written by {found['holder']} since {found['since']}; wait for it or stop it, then run "
-            "this again")
+    return (
+        f"{store} is being written by {found['holder']} since {found['since']}; wait for it or "
+        "stop it, then run "
+        "this again"
+    )
 
 
 def _died_here(found: dict[str, Any]) -> bool:
@@ -117,7 +139,9 @@ def _died_here(found: dict[str, Any]) -> bool:
 
 @contextmanager
 def leased(store: str) -> Iterator[Lease]:
-    """Hold the lease of a store, renewed in the background. Raises HeldError while another job has it."""
+    """Hold the lease of a store, renewed in the background. Raises HeldError while another job has
+    it.
+    """
     lease = Lease(store)
     lease.take()
     over = threading.Event()

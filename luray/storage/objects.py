@@ -1,7 +1,8 @@
-"""Whole objects on any store: local paths, s3://, gs://, https://. Credentials come from the environment only.
+"""Whole objects on any store: local paths, s3://, gs://, https://. Credentials come from the
+environment only.
 
-Options of the stores are the process's, not the caller's: `configure` sets them for everything that opens a URL through
-fsspec (Zarr included), and workers find them in the environment.
+Options of the stores are the process's, not the caller's: `configure` sets them for everything that
+opens a URL through fsspec (Zarr included), and workers find them in the environment.
 """
 
 import errno
@@ -25,8 +26,11 @@ LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google")
 DENIED = "forbidden|denied|credential|unauthori[sz]ed"
 """What they say where the trouble is who asks."""
 
-NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up",
-           errno.EFBIG: "the file would exceed the size that is allowed here"}
+NO_ROOM = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "the file would exceed the size that is allowed here",
+}
 """Errors of the system that end once there is room again, in words."""
 
 
@@ -35,7 +39,9 @@ class NoRoomError(OSError):
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """File system and path of a URL. Its listings are never cached: other processes write beside this one."""
+    """File system and path of a URL. Its listings are never cached: other processes write beside
+    this one.
+    """
     if url.partition("://")[0] in WEB:
         return WebFileSystem(get_client=_guarded_client), url
     fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
@@ -46,9 +52,10 @@ def filesystem(url: str) -> tuple[Any, str]:
 def accessing(url: str) -> Iterator[None]:
     """Say what a store refuses inside with its place, without secrets, and what to do.
 
-    Raises NoRoomError for a full disk, and of a remote store PermissionError, FileNotFoundError or OSError. Unlike the
-    libraries' own errors these travel between processes. They are not worth another try: what may pass was tried
-    again below. Other errors of a disk name their files and pass as they are.
+    Raises NoRoomError for a full disk, and of a remote store PermissionError, FileNotFoundError or
+    OSError. Unlike the libraries' own errors these travel between processes. They are not worth
+    another try: what may pass was tried again below. Other errors of a disk name their files and
+    pass as they are.
     """
     try:
         yield
@@ -58,22 +65,33 @@ def accessing(url: str) -> Iterator[None]:
         lacking = no_room(error, place=public(url))
         if lacking is not None:
             raise lacking from error
-        if is_local(url) or not (isinstance(error, OSError) or type(error).__module__.split(".")[0] in LIBRARIES):
+        if is_local(url) or not (
+            isinstance(error, OSError) or type(error).__module__.split(".")[0] in LIBRARIES
+        ):
             raise
         said = f"{public(url)}: {without_secrets(' '.join(str(error).split())) or type(error).__name__}"
         if isinstance(error, FileNotFoundError):
-            raise FileNotFoundError(f"{said}; create the bucket, or correct the place in the run file") from error
+            raise FileNotFoundError(
+                f"{said}; create the bucket, or correct the place in the run file"
+            ) from error
         if isinstance(error, PermissionError) or re.search(DENIED, str(error), re.IGNORECASE):
-            raise PermissionError(f"{said}; credentials come from the environment or the workload's identity: renew "
-                                  "them, or let them use this place") from error
-        raise OSError(f"{said}; if the place and [storage] in the run file are right, run the command again: what is "
-                      "finished is kept") from error
+            raise PermissionError(
+                f"{said}; credentials come from the environment or the workload's identity: renew "
+                "them, or let them use this place"
+            ) from error
+        raise OSError(
+            f"{said}; if the place and [storage] in the run file are right, run the command again: "
+            "what is "
+            "finished is kept"
+        ) from error
 
 
 def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
-    """Explain an error that means that nothing more can be written; None for any other, and for an explained one.
+    """Explain an error that means that nothing more can be written; None for any other, and for an
+    explained one.
 
-    `place` is named where the system does not name the file. Libraries wrap such errors: the cause counts.
+    `place` is named where the system does not name the file. Libraries wrap such errors: the cause
+    counts.
     """
     cause: BaseException | None = error
     while cause is not None and not (isinstance(cause, OSError) and cause.errno in NO_ROOM):
@@ -84,13 +102,17 @@ def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
     assert isinstance(cause, OSError)
     assert cause.errno is not None
     where = str(cause.filename) if cause.filename else place
-    return NoRoomError(f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and "
-                       "run the command again: it goes on where it was, as whatever was finished "
-                       "is kept")
+    return NoRoomError(
+        f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and "
+        "run the command again: it goes on where it was, as whatever was finished "
+        "is kept"
+    )
 
 
 def write_atomically(url: str, data: bytes) -> None:
-    """Write a whole object or none: on a local disk through a temporary name, on an object store as one put."""
+    """Write a whole object or none: on a local disk through a temporary name, on an object store as
+    one put.
+    """
     fs, path = filesystem(url)
     if not is_local(url):
         with accessing(url):

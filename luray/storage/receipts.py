@@ -1,9 +1,10 @@
 """Receipts: what is done, beside the store, written after the data.
 
-The ledger of `<store>` is the folder `<store>.ledger/<fingerprint>/`, one small JSON a piece of work, named by its
-key ("2001/3.4": year, tile row and column; "ssp126/m2/2001/3.4" where scenarios and members have maps of their own).
-"The object exists" proves nothing; a receipt says that it was written whole, by which run, and with which sha256.
-Receipts of another fingerprint are another run's.
+The ledger of `<store>` is the folder `<store>.ledger/<fingerprint>/`, one small JSON a piece of
+work, named by its key ("2001/3.4": year, tile row and column; "ssp126/m2/2001/3.4" where scenarios
+and members have maps of their own). "The object exists" proves nothing; a receipt says that it was
+written whole, by which run, and with which sha256. Receipts of another fingerprint are another
+run's.
 """
 
 import hashlib
@@ -47,7 +48,9 @@ def tile_year_of(key: str) -> tuple[int, Tile]:
 
 
 def _time(info: Mapping[str, Any]) -> float:
-    """When an object was written, as file systems say it: a number, a date or its text; 0 where they do not."""
+    """When an object was written, as file systems say it: a number, a date or its text; 0 where
+    they do not.
+    """
     said = next((info[key] for key in ("mtime", "LastModified", "updated") if info.get(key)), 0.0)
     if isinstance(said, str):
         said = datetime.fromisoformat(said)
@@ -81,8 +84,11 @@ class Ledger:
         with accessing(self.folder):
             if not fs.exists(root):
                 return {}
-            return {p[len(root) + 1 : -5]: _time(info) for p, info in fs.find(root, detail=True).items()
-                    if p.endswith(".json")}
+            return {
+                p[len(root) + 1 : -5]: _time(info)
+                for p, info in fs.find(root, detail=True).items()
+                if p.endswith(".json")
+            }
 
     def sha256(self, key: str) -> str:
         """The recorded hash of a key, empty when the receipt is missing or damaged."""
@@ -90,11 +96,16 @@ class Ledger:
         return found if isinstance(found, str) else ""
 
     def facts(self, key: str) -> Mapping[str, Any]:
-        """What a receipt says of what was written. Raises ValueError for one that is missing or damaged."""
+        """What a receipt says of what was written. Raises ValueError for one that is missing or
+        damaged.
+        """
         facts = self._receipt(key).get("facts")
         if not isinstance(facts, dict):
-            raise ValueError(f"{self.folder}/{key}.json: the receipt is missing or damaged; delete {self.store} and "
-                             "build it again")
+            raise ValueError(
+                f"{self.folder}/{key}.json: the receipt is missing or damaged; delete {self.store} "
+                "and "
+                "build it again"
+            )
         return facts
 
     def _receipt(self, key: str) -> Mapping[str, Any]:
@@ -111,5 +122,7 @@ class Ledger:
             remove(f"{self.folder}/{key}.json")
 
     def forget(self) -> None:
-        """Remove the receipts of every run on the store, before it is deleted or created: their shards go, too."""
+        """Remove the receipts of every run on the store, before it is deleted or created: their
+        shards go, too.
+        """
         remove(f"{self.store.rstrip('/')}.ledger")

@@ -31,7 +31,9 @@ PORTS = {"http": ":80", "https": ":443"}
 
 
 UNCLEAR = r"[\x00-\x1f\x7f\\]|::|^\s|^[A-Za-z][\w+.-]*:(?!//)"
-"""What readers of a URL disagree about: control characters, backslashes, fsspec's chains, schemes without slashes."""
+"""What readers of a URL disagree about: control characters, backslashes, fsspec's chains, schemes
+without slashes.
+"""
 
 
 class RefusedError(ValueError):
@@ -55,25 +57,36 @@ class GcsOptions(Config):
 
 
 class StorageConfig(Config):
-    """Options of the object stores, and the roots that catalogs, references and redirects may lead to.
+    """Options of the object stores, and the roots that catalogs, references and redirects may lead
+    to.
 
-    There is no place for credentials: s3fs and gcsfs take them from the environment or the workload's identity.
+    There is no place for credentials: s3fs and gcsfs take them from the environment or the
+    workload's identity.
     """
 
     s3: S3Options = S3Options()
     gs: GcsOptions = GcsOptions()
     allow: Annotated[tuple[Place, ...], Field(strict=False)] = ()
-    """Places, such as s3://bucket/inputs/ or https://host/, below which what a catalog names may lie."""
+    """Places, such as s3://bucket/inputs/ or https://host/, below which what a catalog names may
+    lie.
+    """
 
 
 def configure(options: StorageConfig) -> None:
     """Use these options from now on, in this process and in those that it starts."""
     os.environ[ENVIRONMENT] = options.model_dump_json(exclude_defaults=True)
-    s3 = {"endpoint_url": options.s3.endpoint_url, "anon": options.s3.anonymous,
-          "requester_pays": options.s3.requester_pays}
+    s3 = {
+        "endpoint_url": options.s3.endpoint_url,
+        "anon": options.s3.anonymous,
+        "requester_pays": options.s3.requester_pays,
+    }
     # botocore takes the proxies of the environment by itself, gcsfs only when it is told to
-    gs = {"endpoint_url": options.gs.endpoint_url, "token": "anon" if options.gs.anonymous else "",
-          "project": options.gs.project, "session_kwargs": {"trust_env": True}}
+    gs = {
+        "endpoint_url": options.gs.endpoint_url,
+        "token": "anon" if options.gs.anonymous else "",
+        "project": options.gs.project,
+        "session_kwargs": {"trust_env": True},
+    }
     conf["s3"] = {key: value for key, value in s3.items() if value}
     conf["gs"] = {key: value for key, value in gs.items() if value}
     conf["http"] = conf["https"] = {"get_client": _guarded_client}
@@ -85,8 +98,10 @@ def configured() -> StorageConfig:
         return StorageConfig.model_validate_json(os.environ.get(ENVIRONMENT) or "{}")
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
-        raise ValueError(f"the environment variable {ENVIRONMENT} is no JSON of [storage] "
-                         f"({faults}); unset it, and set [storage] in the run file") from None
+        raise ValueError(
+            f"the environment variable {ENVIRONMENT} is no JSON of [storage] "
+            f"({faults}); unset it, and set [storage] in the run file"
+        ) from None
 
 
 def environment() -> dict[str, str]:
@@ -97,24 +112,33 @@ def environment() -> dict[str, str]:
 def require_within(url: str, roots: Iterable[str], *, led_by: str) -> str:
     """The URL, if it lies below one of `roots` or of the roots that the run file allows.
 
-    Raises RefusedError for any other place, naming it and `led_by`, the document that names it: a catalog cannot make
-    luray read a local file, a loopback or link-local address, or anything else that the user has not pointed it at.
+    Raises RefusedError for any other place, naming it and `led_by`, the document that names it: a
+    catalog cannot make luray read a local file, a loopback or link-local address, or anything else
+    that the user has not pointed it at.
     """
     if any(_below(url, root) for root in (*roots, *configured().allow)):
         return url
     shown = re.sub(r"[\x00-\x1f\x7f]", "?", public(url))[:LONGEST]
     if _place(url) is None:
-        raise RefusedError(f"{led_by} leads to {shown}, which two readers could take for different places; expected a "
-                           "plain path or URL: correct it there")
+        raise RefusedError(
+            f"{led_by} leads to {shown}, which two readers could take for different places; "
+            "expected a "
+            "plain path or URL: correct it there"
+        )
     root = shown.rsplit("/", 1)[0] + "/"
-    raise RefusedError(f"{led_by} leads to {shown}, which is below neither its own root nor one of storage.allow in "
-                       f'the run file; if you trust it, add it there: allow = ["{root}"]')
+    raise RefusedError(
+        f"{led_by} leads to {shown}, which is below neither its own root nor one of storage.allow "
+        "in "
+        f'the run file; if you trust it, add it there: allow = ["{root}"]'
+    )
 
 
 def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
-    """Scheme, host or bucket, and path of a URL as its store reads it; None where two readers could differ about it.
+    """Scheme, host or bucket, and path of a URL as its store reads it; None where two readers could
+    differ about it.
 
-    Local links are followed. Object stores take a key letter by letter, HTTP servers decode it: so must this.
+    Local links are followed. Object stores take a key letter by letter, HTTP servers decode it: so
+    must this.
     """
     if len(url) > LONGEST or re.search(UNCLEAR, url):
         return None
@@ -124,7 +148,10 @@ def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
     scheme = ALIASES.get(scheme.lower(), scheme.lower())
     if scheme in PORTS:
         host, _, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-        host, segments = host.lower().removesuffix(PORTS[scheme]), tuple(unquote(s) for s in path.split("/"))
+        host, segments = (
+            host.lower().removesuffix(PORTS[scheme]),
+            tuple(unquote(s) for s in path.split("/")),
+        )
     else:
         host, _, path = rest.partition("/")
         segments = tuple(path.split("/"))
@@ -147,7 +174,12 @@ async def _guarded_client(**options: Any) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_check_redirect)
     connector = aiohttp.TCPConnector(ssl=trusted_certificates())
-    settings: dict[str, Any] = {"timeout": TIMEOUT, "trust_env": True, "connector": connector, **options}
+    settings: dict[str, Any] = {
+        "timeout": TIMEOUT,
+        "trust_env": True,
+        "connector": connector,
+        **options,
+    }
     return aiohttp.ClientSession(trace_configs=[trace], **settings)
 
 

@@ -1,6 +1,8 @@
-"""The survey of a cube: land, change, classes and zones by plot, counted tile by tile and stored once beside the cube.
+"""The survey of a cube: land, change, classes and zones by plot, counted tile by tile and stored
+once beside the cube.
 
-It is the object `<cube>.survey/<fingerprint>.npz`, written whole; another cube, plot or zone has another one.
+It is the object `<cube>.survey/<fingerprint>.npz`, written whole; another cube, plot or zone has
+another one.
 """
 
 import io
@@ -23,20 +25,25 @@ FORMAT = 1
 
 
 def plot_of(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> int:
-    """Cells along a side of a plot: the largest divisor of the stride that makes as many blocks as are wanted.
+    """Cells along a side of a plot: the largest divisor of the stride that makes as many blocks as
+    are wanted.
 
-    A plot is whole cells of every forcing whose cell divides the stride, so no coarse cell lies in two blocks.
+    A plot is whole cells of every forcing whose cell divides the stride, so no coarse cell lies in
+    two blocks.
     """
     steps = (round(layer.grid.step / cube.grid.step) for layer in cube.forcing)
     coarse = max((n for n in steps if n and tiling.stride % n == 0), default=1)
     most = max(coarse, min(n // m for n, m in zip(cube.grid.shape, sampling.blocks, strict=True)))
-    return max(n for n in range(coarse, min(most, tiling.stride) + 1, coarse) if tiling.stride % n == 0)
+    return max(
+        n for n in range(coarse, min(most, tiling.stride) + 1, coarse) if tiling.stride % n == 0
+    )
 
 
 def survey_tile(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) -> Counts | None:
     """Counts of one tile, year by year, so that memory holds two maps of it; None without land.
 
-    Zones are those of the first observed year. Raises ValueError when `sampling.zone` is no categorical variable.
+    Zones are those of the first observed year. Raises ValueError when `sampling.zone` is no
+    categorical variable.
     """
     box, plot = tiling.tile_box(tile), plot_of(cube, tiling, sampling)
     land = cube.land(box)
@@ -57,14 +64,20 @@ def survey_tile(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig
 
 
 def by_plot(cells: Bool, plot: int) -> I32:
-    """How many cells of each plot are true, from an array that begins with a plot; plots at its end may be cut."""
+    """How many cells of each plot are true, from an array that begins with a plot; plots at its end
+    may be cut.
+    """
     rows, cols = (np.arange(0, n, plot) for n in cells.shape)
-    counts: I32 = np.add.reduceat(np.add.reduceat(cells, rows, axis=0, dtype=np.int32), cols, axis=1)
+    counts: I32 = np.add.reduceat(
+        np.add.reduceat(cells, rows, axis=0, dtype=np.int32), cols, axis=1
+    )
     return counts
 
 
 def _zones(cube: Cube, box: Box, land: Bool, plot: int, zone: str) -> NDArray[np.int16]:
-    """Category of most land cells of each plot; of several as frequent the first in the variable's own order."""
+    """Category of most land cells of each plot; of several as frequent the first in the variable's
+    own order.
+    """
     shape = tuple(-(-n // plot) for n in box.shape)
     if not zone:
         return np.full(shape, NO_ZONE, np.int16)
@@ -79,32 +92,62 @@ def _zones(cube: Cube, box: Box, land: Bool, plot: int, zone: str) -> NDArray[np
 
 def place_of(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> str:
     """Where the survey of a cube is stored."""
-    fingerprint = fingerprint_of("survey", FORMAT, cube.fingerprint, tiling.shape,
-                                 plot_of(cube, tiling, sampling), sampling.zone)
+    fingerprint = fingerprint_of(
+        "survey",
+        FORMAT,
+        cube.fingerprint,
+        tiling.shape,
+        plot_of(cube, tiling, sampling),
+        sampling.zone,
+    )
     return f"{cube.url.rstrip('/')}.survey/{fingerprint[:16]}.npz"
 
 
 def read_survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> Survey | None:
-    """The stored survey, None when there is none. Raises ValueError naming the object when it is damaged."""
+    """The stored survey, None when there is none. Raises ValueError naming the object when it is
+    damaged.
+    """
     place = place_of(cube, tiling, sampling)
     data = read_object(place)
     if data is None:
         return None
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            return Survey(tuple(held["years"].tolist()), int(held["plot"]), held["land"], held["changed"],
-                          held["cells"], held["zone"])
+            return Survey(
+                tuple(held["years"].tolist()),
+                int(held["plot"]),
+                held["land"],
+                held["changed"],
+                held["cells"],
+                held["zone"],
+            )
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{place} is damaged or no survey ({error}); delete it, it is made again") from error
+        raise ValueError(
+            f"{place} is damaged or no survey ({error}); delete it, it is made again"
+        ) from error
 
 
-def write_survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig, parts: Iterable[Counts | None]) -> Survey:
+def write_survey(
+    cube: Cube, tiling: Tiling, sampling: SamplingConfig, parts: Iterable[Counts | None]
+) -> Survey:
     """Put the parts of all tiles together and store them as one object."""
-    survey = Survey.of((p for p in parts if p is not None), years=cube.years,
-                       plot=plot_of(cube, tiling, sampling), tiling=tiling, n_classes=len(cube.legend))
+    survey = Survey.of(
+        (p for p in parts if p is not None),
+        years=cube.years,
+        plot=plot_of(cube, tiling, sampling),
+        tiling=tiling,
+        n_classes=len(cube.legend),
+    )
     held = io.BytesIO()
-    np.savez_compressed(held, years=np.array(survey.years), plot=survey.plot, land=survey.land_RC,
-                        changed=survey.changed_YRC, cells=survey.cells_YK, zone=survey.zone_RC)
+    np.savez_compressed(
+        held,
+        years=np.array(survey.years),
+        plot=survey.plot,
+        land=survey.land_RC,
+        changed=survey.changed_YRC,
+        cells=survey.cells_YK,
+        zone=survey.zone_RC,
+    )
     write_atomically(place_of(cube, tiling, sampling), held.getvalue())
     return survey
 
@@ -115,5 +158,9 @@ def surveyed(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> Survey:
     Raises ValueError when `sampling.zone` is no categorical variable of the cube.
     """
     found = read_survey(cube, tiling, sampling)
-    return found or write_survey(cube, tiling, sampling,
-                                 (survey_tile(cube, tiling, tile, sampling) for tile in tiling.tiles()))
+    return found or write_survey(
+        cube,
+        tiling,
+        sampling,
+        (survey_tile(cube, tiling, tile, sampling) for tile in tiling.tiles()),
+    )

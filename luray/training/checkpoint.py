@@ -33,15 +33,19 @@ class Checkpoint:
     def restore(self, trainer: Trainer) -> bool:
         """Continue from the checkpoint; False when there is none.
 
-        Raises ValueError for a damaged file and, naming what differs, for a checkpoint of another training.
+        Raises ValueError for a damaged file and, naming what differs, for a checkpoint of another
+        training.
         """
         found = self._read()
         if found is None:
             return False
         tensors, about = found
-        require_same(json.loads(about["identity"]), self.identity, what=f"{self.path} is a checkpoint of")
-        trainer.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items()
-                                       if k.startswith("model.")})
+        require_same(
+            json.loads(about["identity"]), self.identity, what=f"{self.path} is a checkpoint of"
+        )
+        trainer.model.load_state_dict(
+            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        )
         state: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimiser."):
@@ -67,22 +71,34 @@ class Checkpoint:
             about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
             return tensors, {key: about[key] for key in ("done", "identity")}
         except (SafetensorError, KeyError) as error:
-            raise ValueError(f"{self.path} is damaged or no checkpoint ({error}); delete it to train from the "
-                             "start") from error
+            raise ValueError(
+                f"{self.path} is damaged or no checkpoint ({error}); delete it to train from the "
+                "start"
+            ) from error
 
 
 def require_same(found: Mapping[str, Any], wanted: Mapping[str, Any], *, what: str) -> None:
     """Raise ValueError naming every value in which two identities differ."""
     there, here = _flat(found), _flat(wanted)
-    other = [f"{key} {there.get(key, 'absent')} there, {here.get(key, 'absent')} here"
-             for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
+    other = [
+        f"{key} {there.get(key, 'absent')} there, {here.get(key, 'absent')} here"
+        for key in sorted({*there, *here})
+        if there.get(key) != here.get(key)
+    ]
     if other:
-        raise ValueError(f"{what} another training ({'; '.join(other)}): `luray train --restart` discards it and "
-                         "trains anew; to keep it, give the run another output")
+        raise ValueError(
+            f"{what} another training ({'; '.join(other)}): `luray train --restart` discards it "
+            "and "
+            "trains anew; to keep it, give the run another output"
+        )
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Leaves of a tree of mappings by their dotted names."""
     if not isinstance(tree, Mapping):
         return {prefix: tree}
-    return {k: v for key, node in tree.items() for k, v in _flat(node, f"{prefix}.{key}" if prefix else key).items()}
+    return {
+        k: v
+        for key, node in tree.items()
+        for k, v in _flat(node, f"{prefix}.{key}" if prefix else key).items()
+    }

@@ -1,7 +1,8 @@
-"""Metrics of a training as TensorBoard event files: look at them with `tensorboard --logdir FOLDER`.
+"""Metrics of a training as TensorBoard event files: look at them with `tensorboard --logdir
+FOLDER`.
 
-A store has no appending, so the steps since the last checkpoint are one file. Files are read in the order of their
-names, and a resumed training writes those after its checkpoint again.
+A store has no appending, so the steps since the last checkpoint are one file. Files are read in the
+order of their names, and a resumed training writes those after its checkpoint again.
 """
 
 import tempfile
@@ -31,4 +32,6 @@ def write_events(folder: str, rows: list[Row]) -> None:
                 writer.add_scalar(name, value, step, time)
         writer.close()
         [file] = Path(scratch).iterdir()
-        write_atomically(f"{folder}/events.out.tfevents.{rows[-1].step:010d}.luray", file.read_bytes())
+        write_atomically(
+            f"{folder}/events.out.tfevents.{rows[-1].step:010d}.luray", file.read_bytes()
+        )

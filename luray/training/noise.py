@@ -14,14 +14,20 @@ Kind = Literal["mask", "replace"]
 
 
 class NoiseConfig(Config):
-    """Share of land cells whose prior is corrupted: hidden (`mask`) or given a random class (`replace`)."""
+    """Share of land cells whose prior is corrupted: hidden (`mask`) or given a random class
+    (`replace`).
+    """
 
     share: Ramp = constant(0.1)
     kind: Kind = "mask"
 
 
-def corrupt(prior_BHW: Tensor, *, share: float, kind: Kind, n_classes: int, generator: Generator) -> Tensor:
-    """The prior (uint8 class indices) with `share` of its land cells corrupted; cells outside stay outside."""
+def corrupt(
+    prior_BHW: Tensor, *, share: float, kind: Kind, n_classes: int, generator: Generator
+) -> Tensor:
+    """The prior (uint8 class indices) with `share` of its land cells corrupted; cells outside stay
+    outside.
+    """
     land = prior_BHW != OUTSIDE
     hit = land & (torch.rand(prior_BHW.shape, generator=generator) < share).to(prior_BHW.device)
     if kind == "mask":

@@ -1,8 +1,10 @@
-"""One window's values in one run of bytes, as the cube stores them, to be read on one machine and used on another.
+"""One window's values in one run of bytes, as the cube stores them, to be read on one machine and
+used on another.
 
-The layout follows from the cube, the box and the years, so the bytes need no header: maps of each year (uint8), then
-for every source its native cells under the window, in its own dtype, once for years that share them. Nothing is
-resampled, scaled or spread over categories before it has travelled.
+The layout follows from the cube, the box and the years, so the bytes need no header: maps of each
+year (uint8), then for every source its native cells under the window, in its own dtype, once for
+years that share them. Nothing is resampled, scaled or spread over categories before it has
+travelled.
 """
 
 from collections.abc import Iterator
@@ -15,7 +17,9 @@ from luray.training.samples import Draw
 
 
 class _Entry(NamedTuple):
-    """One array of the layout: its key in `Given`, dtype and shape; `layer` None for a map of a year."""
+    """One array of the layout: its key in `Given`, dtype and shape; `layer` None for a map of a
+    year.
+    """
 
     key: tuple[str | int, ...]
     dtype: np.dtype[np.generic]
@@ -26,8 +30,12 @@ class _Entry(NamedTuple):
 
 def pack(cube: Cube, draw: Draw) -> bytes:
     """Everything that `Cube.sample` reads for a draw."""
-    parts = [cube.state(int(e.key[1]), draw.box) if e.layer is None else cube.native(e.layer, _lead(e), e.pieces)
-             for e in _layout(cube, draw)]
+    parts = [
+        cube.state(int(e.key[1]), draw.box)
+        if e.layer is None
+        else cube.native(e.layer, _lead(e), e.pieces)
+        for e in _layout(cube, draw)
+    ]
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
@@ -46,8 +54,11 @@ def unpack(cube: Cube, draw: Draw, data: bytes) -> Given:
     else:
         if at == len(data):
             return given
-    raise ValueError(f"{len(data)} bytes are not what {cube.url} has for {draw.box} in {draw.years}; read them with "
-                     "the cube and the window that they were packed with")
+    raise ValueError(
+        f"{len(data)} bytes are not what {cube.url} has for {draw.box} in {draw.years}; read them "
+        "with "
+        "the cube and the window that they were packed with"
+    )
 
 
 def _layout(cube: Cube, draw: Draw) -> Iterator[_Entry]:

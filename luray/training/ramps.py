@@ -9,7 +9,9 @@ from luray.core.config import Config
 
 
 class Ramp(Config):
-    """A number that goes straight from `first` to `last` over a training; in a run file, one number or both."""
+    """A number that goes straight from `first` to `last` over a training; in a run file, one number
+    or both.
+    """
 
     first: float
     last: float
@@ -40,7 +42,9 @@ def constant(value: float) -> Ramp:
 
 
 def cosine(step: int, *, steps: int, warmup: float) -> float:
-    """Share of the learning rate at a step: a linear warm-up over a share of the steps, then a cosine to zero."""
+    """Share of the learning rate at a step: a linear warm-up over a share of the steps, then a
+    cosine to zero.
+    """
     first = max(1, round(warmup * steps))
     if step < first:
         return (step + 1) / first

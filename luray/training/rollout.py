@@ -1,7 +1,7 @@
 """Recursive rollout: the model predicts year after year on its own predictions.
 
-Shapes: B batch, T = rollout years + 1 consecutive maps in the direction of travel, L forcing levels, S static,
-H W window.
+Shapes: B batch, T = rollout years + 1 consecutive maps in the direction of travel, L forcing
+levels, S static, H W window.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,17 +25,20 @@ class Sample(NamedTuple):
     area_BHW: Tensor
     """Cell area, relative to the largest of the grid."""
     counted_BHW: Tensor
-    """True where a cell counts in the loss; the model sees the others, but is not judged by them."""
+    """True where a cell counts in the loss; the model sees the others, but is not judged by them.
+    """
 
     @property
     def judged_BTHW(self) -> Tensor:
         """The maps, `OUTSIDE` where a cell does not count."""
         return torch.where(self.counted_BHW[:, None], self.maps_BTHW, OUTSIDE)
 
-
     def first(self, years: int) -> "Sample":
         """The same for a rollout of only so many years."""
-        return self._replace(maps_BTHW=self.maps_BTHW[:, : years + 1], forcing_BTLHW=self.forcing_BTLHW[:, : years + 1])
+        return self._replace(
+            maps_BTHW=self.maps_BTHW[:, : years + 1],
+            forcing_BTLHW=self.forcing_BTLHW[:, : years + 1],
+        )
 
 
 class Feeding(NamedTuple):
@@ -45,7 +48,9 @@ class Feeding(NamedTuple):
     """Share of land cells whose class is corrupted in the first year's."""
     kind: Kind = "mask"
     truth: float = 0.0
-    """Share of samples that are shown the true map in a later year (teacher forcing), not the model's own."""
+    """Share of samples that are shown the true map in a later year (teacher forcing), not the
+    model's own.
+    """
 
 
 CLEAN = Feeding()
@@ -62,21 +67,38 @@ class Step(NamedTuple):
     """The true map of the year before."""
 
 
-def rollout(model: Callable[[Tensor], Tensor], sample: Sample, features: Features, feeding: Feeding = CLEAN, *,
-            generator: Generator | None = None) -> Iterator[Step]:
-    """The steps of a rollout; the first prior is the true map, later ones the model's own predictions, see `Feeding`.
+def rollout(
+    model: Callable[[Tensor], Tensor],
+    sample: Sample,
+    features: Features,
+    feeding: Feeding = CLEAN,
+    *,
+    generator: Generator | None = None,
+) -> Iterator[Step]:
+    """The steps of a rollout; the first prior is the true map, later ones the model's own
+    predictions, see `Feeding`.
 
     `generator`, without which the random numbers are those of a new one, is on the CPU.
     """
     maps, judged, forcing = sample.maps_BTHW, sample.judged_BTHW, sample.forcing_BTLHW
     random = generator or Generator()
-    prior = corrupt(maps[:, 0], share=feeding.noise, kind=feeding.kind, n_classes=features.n_classes, generator=random)
+    prior = corrupt(
+        maps[:, 0],
+        share=feeding.noise,
+        kind=feeding.kind,
+        n_classes=features.n_classes,
+        generator=random,
+    )
     changing = torch.as_tensor(features.changing, device=forcing.device)
     for year in range(1, maps.shape[1]):
         now, before = (forcing[:, y].index_select(1, changing) for y in (year, year - 1))
-        context = torch.cat([forcing[:, year], *changes(now, before, torch), sample.static_BSHW], dim=1)
+        context = torch.cat(
+            [forcing[:, year], *changes(now, before, torch), sample.static_BSHW], dim=1
+        )
         logits = model(assemble(prior, context, n_classes=features.n_classes))
         yield Step(logits, judged[:, year], maps[:, year - 1])
         taught = (torch.rand(maps.shape[0], 1, 1, generator=random) < feeding.truth).to(maps.device)
-        predicted = torch.where(taught, maps[:, year], logits.detach().argmax(dim=1).to(torch.uint8))
+        predicted = torch.where(
+            taught, maps[:, year], logits.detach().argmax(dim=1).to(torch.uint8)
+        )
         prior = torch.where(maps[:, year] == OUTSIDE, OUTSIDE, predicted)

@@ -18,7 +18,8 @@ from luray.training.samples import Draw
 
 
 def turned(field: NDArray[Any], symmetry: int) -> NDArray[Any]:
-    """A field (..., n, n) turned by `symmetry` % 4 quarters, and mirrored left to right if `symmetry` is 4 or more.
+    """A field (..., n, n) turned by `symmetry` % 4 quarters, and mirrored left to right if
+    `symmetry` is 4 or more.
 
     In C order, lest the order of sums over a batch follow the symmetries of its samples.
     """
@@ -31,14 +32,21 @@ def everywhere(box: Box) -> Bool:
     return np.ones(box.shape, np.bool_)
 
 
-def read_samples(cube: Cube, draws: Sequence[Draw], *, counted: Callable[[Box], Bool] = everywhere,
-                 given: Sequence[Given] = ()) -> Sample:
+def read_samples(
+    cube: Cube,
+    draws: Sequence[Draw],
+    *,
+    counted: Callable[[Box], Bool] = everywhere,
+    given: Sequence[Given] = (),
+) -> Sample:
     """A batch of training samples, read from the store, or from what is `given` for each draw.
 
     `counted` says which cells of a box count in the loss.
     """
-    parts = [_read_sample(cube, draw, counted(draw.box), values)
-             for draw, values in zip(draws, given or [{}] * len(draws), strict=True)]
+    parts = [
+        _read_sample(cube, draw, counted(draw.box), values)
+        for draw, values in zip(draws, given or [{}] * len(draws), strict=True)
+    ]
     return Sample(*(torch.from_numpy(np.stack(x)) for x in zip(*parts, strict=True)))
 
 

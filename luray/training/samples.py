@@ -1,8 +1,9 @@
 """Which window and years the k-th training sample is: a pure function of the seed and k.
 
-A plan draws from two strata, both weighted by zone: any rollout of any plot with land, and rollouts in which cells
-change, by how many. Nothing is listed or shuffled in memory, so 80,000 samples cost what 800 cost, and sample k is the
-same on any worker. Plots of held-out blocks are never drawn from for training, and their cells never count in its loss.
+A plan draws from two strata, both weighted by zone: any rollout of any plot with land, and rollouts
+in which cells change, by how many. Nothing is listed or shuffled in memory, so 80,000 samples cost
+what 800 cost, and sample k is the same on any worker. Plots of held-out blocks are never drawn from
+for training, and their cells never count in its loss.
 
 Shapes: R C rows and columns of plots (see `survey`), S first years of a rollout, K classes.
 """
@@ -23,7 +24,9 @@ from luray.training.survey_counts import Survey
 
 F64 = NDArray[np.float64]
 Use = Literal["training", "validation", "later"]
-"""Validation: the held-out blocks in the years of training. Later: all land in years held out from training."""
+"""Validation: the held-out blocks in the years of training. Later: all land in years held out from
+training.
+"""
 
 
 class Draw(NamedTuple):
@@ -32,17 +35,21 @@ class Draw(NamedTuple):
     box: Box
     years: tuple[int, ...]
     symmetry: int = 0
-    """Which of the eight symmetries of a square the window is seen in, 0 as it lies (see `cube.regions.turned`)."""
+    """Which of the eight symmetries of a square the window is seen in, 0 as it lies (see
+    `cube.regions.turned`).
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class SamplePlan:
     """Samples of `first_year` .. `last_year`, for training or validation, see `Use`.
 
-    Windows of training are shifted off the lattice by up to half a stride and turned, those of validation lie on it.
+    Windows of training are shifted off the lattice by up to half a stride and turned, those of
+    validation lie on it.
 
-    Raises ValueError when there is no land, there are fewer years than a rollout needs, or none without a map that is
-    left out, fewer cells change than `least_change`, or the validation has no block.
+    Raises ValueError when there is no land, there are fewer years than a rollout needs, or none
+    without a map that is left out, fewer cells change than `least_change`, or the validation has no
+    block.
     """
 
     tiling: Tiling
@@ -55,27 +62,42 @@ class SamplePlan:
     seed: int = 0
     use: Use = "training"
     left_out: frozenset[int] = frozenset()
-    """Years whose map is of another kind, so that change into and out of it is none: no sample meets one of them."""
+    """Years whose map is of another kind, so that change into and out of it is none: no sample
+    meets one of them.
+    """
 
     def __post_init__(self) -> None:
         years = f"training years {self.first_year}-{self.last_year}"
         if not self.survey.land_RC.any():
-            raise ValueError("no window of the grid has land to train on; check the state source and [grid]")
+            raise ValueError(
+                "no window of the grid has land to train on; check the state source and [grid]"
+            )
         if self.last_year - self.first_year < self.rollout_years:
-            raise ValueError(f"{years} are fewer than a rollout of {self.rollout_years} years needs; widen "
-                             "training.years or lower training.rollout_years")
+            raise ValueError(
+                f"{years} are fewer than a rollout of {self.rollout_years} years needs; widen "
+                "training.years or lower training.rollout_years"
+            )
         if not self._clear_starts.size:
-            raise ValueError(f"{years} hold no rollout of {self.rollout_years} years that does not meet a base map "
-                             f"({', '.join(map(str, sorted(self.left_out)))}); widen training.years, lower "
-                             'training.rollout_years, or set training.leave_out = "nothing"')
+            raise ValueError(
+                f"{years} hold no rollout of {self.rollout_years} years that does not meet a base "
+                "map "
+                f"({', '.join(map(str, sorted(self.left_out)))}); widen training.years, lower "
+                'training.rollout_years, or set training.leave_out = "nothing"'
+            )
         if not self._plots_RC.any():
-            raise ValueError("no block is held out for validation; set training.sampling.validation_share above 0, or "
-                             "a smaller tiling.stride where the land lies in one block")
+            raise ValueError(
+                "no block is held out for validation; set training.sampling.validation_share above "
+                "0, or "
+                "a smaller tiling.stride where the land lies in one block"
+            )
         changed = int(self._changed_SRC(1)[:, self._plots_RC].sum())
         if self.use == "training" and changed < self.sampling.least_change:
-            raise ValueError(f"{years} hold {changed} changed cells outside the validation blocks, expected at least "
-                             f"{self.sampling.least_change}: a model would learn that nothing changes; widen "
-                             "training.years, or check that the maps differ from year to year")
+            raise ValueError(
+                f"{years} hold {changed} changed cells outside the validation blocks, expected at "
+                "least "
+                f"{self.sampling.least_change}: a model would learn that nothing changes; widen "
+                "training.years, or check that the maps differ from year to year"
+            )
 
     def __getitem__(self, k: int) -> Draw:
         """Sample k, k >= 0."""
@@ -93,7 +115,9 @@ class SamplePlan:
         return Draw(box, years if self.direction == "forward" else years[::-1], symmetry)
 
     def counted(self, box: Box) -> Bool:
-        """Cells of a box that count in the loss, bool (height, width): those of the plan's own part of the blocks."""
+        """Cells of a box that count in the loss, bool (height, width): those of the plan's own part
+        of the blocks.
+        """
         plot, (n_lat, n_lon) = self.survey.plot, self.tiling.shape
         rows = np.clip(np.arange(box.row, box.row + box.height), 0, n_lat - 1)
         cols = np.arange(box.col, box.col + box.width)
@@ -104,17 +128,26 @@ class SamplePlan:
     def held_RC(self) -> Bool:
         """Plots of the blocks that are held out for validation."""
         change_RC = self._changed_SRC(1).sum(axis=0)
-        return hold_out(self.survey.land_RC, change_RC, blocks=self.sampling.blocks,
-                        share=self.sampling.validation_share, seed=self.seed)
+        return hold_out(
+            self.survey.land_RC,
+            change_RC,
+            blocks=self.sampling.blocks,
+            share=self.sampling.validation_share,
+            seed=self.seed,
+        )
 
     def _drawn(self, random: np.random.Generator) -> tuple[int, int, int]:
         """First year, counted from the plan's first, and row and column of the plot of a sample."""
         share = self.sampling.change_share if self.use == "training" else 0
         if random.random() < share:
             i = _pick(self._by_change, random)
-            start, row, col = np.unravel_index(self._changing[i], (self._starts, *self._plots_RC.shape))
+            start, row, col = np.unravel_index(
+                self._changing[i], (self._starts, *self._plots_RC.shape)
+            )
         else:
-            row, col = np.unravel_index(self._plots[_pick(self._by_land, random)], self._plots_RC.shape)
+            row, col = np.unravel_index(
+                self._plots[_pick(self._by_land, random)], self._plots_RC.shape
+            )
             start = self._clear_starts[random.integers(self._clear_starts.size)]
         return int(start), int(row), int(col)
 
@@ -125,7 +158,9 @@ class SamplePlan:
 
     @cached_property
     def _clear_starts(self) -> NDArray[np.int64]:
-        """The same, counted from the plan's first year, without those whose rollout meets a map that is left out."""
+        """The same, counted from the plan's first year, without those whose rollout meets a map
+        that is left out.
+        """
         return np.flatnonzero(self._is_clear_S(self.rollout_years))
 
     def _is_clear_S(self, years: int) -> Bool:
@@ -137,9 +172,13 @@ class SamplePlan:
         return clear_S
 
     def _changed_SRC(self, years: int) -> NDArray[np.int64]:
-        """Changed cells of each plot over `years` years from each possible start, 0 where a map is left out."""
+        """Changed cells of each plot over `years` years from each possible start, 0 where a map is
+        left out.
+        """
         changed = self.survey.changed_between(self.first_year, self.last_year)
-        total = np.concatenate([np.zeros_like(changed[:1], np.int64), changed.cumsum(axis=0, dtype=np.int64)])
+        total = np.concatenate(
+            [np.zeros_like(changed[:1], np.int64), changed.cumsum(axis=0, dtype=np.int64)]
+        )
         sums: NDArray[np.int64] = total[years:] - total[:-years]
         sums[~self._is_clear_S(years)] = 0
         return sums
@@ -177,56 +216,80 @@ class SamplePlan:
         """Running sum of the weights of `_changing`."""
         changed = self._changed_SRC(self.rollout_years).ravel()[self._changing]
         zones = self.survey.zone_RC.ravel()[self._changing % self._plots_RC.size]
-        return balanced(changed.astype(np.float64), zones, balance=self.sampling.zone_balance).cumsum()
+        return balanced(
+            changed.astype(np.float64), zones, balance=self.sampling.zone_balance
+        ).cumsum()
 
 
 def _pick(running: F64, random: np.random.Generator) -> int:
     """Index drawn by weight, from the running sum of the weights."""
-    return min(int(np.searchsorted(running, random.random() * running[-1], side="right")), running.size - 1)
+    return min(
+        int(np.searchsorted(running, random.random() * running[-1], side="right")), running.size - 1
+    )
 
 
 def balanced(weights: F64, zones: NDArray[np.int16], *, balance: float) -> F64:
     """Weights scaled by zone, so that a zone whose weights sum to w sums to w ** (1 - balance)."""
     _, zone = np.unique(zones, return_inverse=True)
     total: F64 = np.bincount(zone, weights).astype(np.float64)
-    return weights * (total ** -balance)[zone]
+    return weights * (total**-balance)[zone]
 
 
-def hold_out(land_RC: I32, change_RC: NDArray[np.int64], *, blocks: tuple[int, int], share: float, seed: int) -> Bool:
-    """Plots of the blocks held out, (R, C): about `share` of the land cells, in quiet and busy places alike.
+def hold_out(
+    land_RC: I32, change_RC: NDArray[np.int64], *, blocks: tuple[int, int], share: float, seed: int
+) -> Bool:
+    """Plots of the blocks held out, (R, C): about `share` of the land cells, in quiet and busy
+    places alike.
 
-    The blocks are laid out in order of their change, each as long as its land, and those under evenly spaced points
-    are held out: a block with little land is rarely chosen. At least one is where there are two and `share` is
-    positive, never the last.
+    The blocks are laid out in order of their change, each as long as its land, and those under
+    evenly spaced points are held out: a block with little land is rarely chosen. At least one is
+    where there are two and `share` is positive, never the last.
     """
     n_rows, n_cols = (min(n, most) for n, most in zip(land_RC.shape, blocks, strict=True))
     row, col = (np.arange(n) * m // n for n, m in zip(land_RC.shape, (n_rows, n_cols), strict=True))
     block_RC = row[:, None] * n_cols + col
-    land, change = (np.bincount(block_RC.ravel(), x.ravel(), minlength=n_rows * n_cols) for x in (land_RC, change_RC))
-    ordered = np.flatnonzero(land)[np.argsort((change / np.maximum(land, 1))[land > 0], kind="stable")]
+    land, change = (
+        np.bincount(block_RC.ravel(), x.ravel(), minlength=n_rows * n_cols)
+        for x in (land_RC, change_RC)
+    )
+    ordered = np.flatnonzero(land)[
+        np.argsort((change / np.maximum(land, 1))[land > 0], kind="stable")
+    ]
     if not share or ordered.size < 2:
         return np.zeros(land_RC.shape, np.bool_)
     drawn = (land**2).sum() / land.sum()  # land of a block drawn by its land, on average
     n = min(max(1, round(share * land.sum() / drawn)), ordered.size - 1)
-    random = np.random.Generator(np.random.Philox(key=seed, counter=2**100))  # no sample has this counter
+    random = np.random.Generator(
+        np.random.Philox(key=seed, counter=2**100)
+    )  # no sample has this counter
     points = (np.arange(n) + random.random()) / n * land.sum()
     return np.isin(block_RC, ordered[np.searchsorted(land[ordered].cumsum(), points, side="right")])
 
 
-def require_classes(survey: Survey, legend: Legend, *, years: tuple[int, int],
-                    left_out: Collection[int] = ()) -> None:
-    """Raise ValueError naming the classes that the maps have in other years, but in none of `years` that count."""
+def require_classes(
+    survey: Survey, legend: Legend, *, years: tuple[int, int], left_out: Collection[int] = ()
+) -> None:
+    """Raise ValueError naming the classes that the maps have in other years, but in none of `years`
+    that count.
+    """
     seen, ever = survey.cells_in(*years, left_out=left_out), survey.cells_YK.sum(axis=0)
     absent = [c for c, n, m in zip(legend.classes, seen, ever, strict=True) if m and not n]
     if absent:
         names = ", ".join(f"{c.code} ({c.name})" for c in absent)
-        raise ValueError(f"class {names} is in maps of the cube but in none of training.years {years[0]}-{years[1]}: "
-                         "a model would never predict it; widen training.years, or set "
-                         'training.sampling.absent_classes = "accept"')
+        raise ValueError(
+            f"class {names} is in maps of the cube but in none of training.years "
+            f"{years[0]}-{years[1]}: "
+            "a model would never predict it; widen training.years, or set "
+            'training.sampling.absent_classes = "accept"'
+        )
 
 
-def class_weights(cells: Sequence[int] | NDArray[np.int64], *, balance: float) -> NDArray[np.float32]:
-    """Weight of each class in the loss, (K,): frequency ** -balance, 1 on average over the cells; 1 without cells."""
+def class_weights(
+    cells: Sequence[int] | NDArray[np.int64], *, balance: float
+) -> NDArray[np.float32]:
+    """Weight of each class in the loss, (K,): frequency ** -balance, 1 on average over the cells; 1
+    without cells.
+    """
     counts = np.asarray(cells, np.float64)
     share = np.where(counts > 0, counts, 1) ** -balance
     weights = np.where(counts > 0, share * (counts.sum() / max((counts * share).sum(), 1e-12)), 1)

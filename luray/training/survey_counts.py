@@ -1,7 +1,7 @@
 """What a plan of samples knows of the maps: counts by plot, a few MB for the globe.
 
-A *plot* is a square of `plot` x `plot` cells: a core of the window lattice, or a whole part of one in a small region.
-Shapes: Y observed years, R C rows and columns of plots, K classes.
+A *plot* is a square of `plot` x `plot` cells: a core of the window lattice, or a whole part of one
+in a small region. Shapes: Y observed years, R C rows and columns of plots, K classes.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,7 +19,9 @@ NO_ZONE = -1
 
 
 class Counts(NamedTuple):
-    """The counts of one tile; `plots` is its rectangle of plots, the other fields are those of `Survey`."""
+    """The counts of one tile; `plots` is its rectangle of plots, the other fields are those of
+    `Survey`.
+    """
 
     plots: Box
     land_RC: I32
@@ -46,12 +48,27 @@ class Survey:
     """Category that most land cells of a plot have, `NO_ZONE` without any."""
 
     @classmethod
-    def of(cls, parts: Iterable[Counts], *, years: tuple[int, ...], plot: int, tiling: Tiling,
-           n_classes: int) -> "Survey":
-        """The survey of a grid from the counts of its tiles, in any order; a tile that is not there has no land."""
+    def of(
+        cls,
+        parts: Iterable[Counts],
+        *,
+        years: tuple[int, ...],
+        plot: int,
+        tiling: Tiling,
+        n_classes: int,
+    ) -> "Survey":
+        """The survey of a grid from the counts of its tiles, in any order; a tile that is not there
+        has no land.
+        """
         shape = tuple(-(-n // plot) for n in tiling.shape)
-        survey = cls(years, plot, np.zeros(shape, np.int32), np.zeros((len(years) - 1, *shape), np.int32),
-                     np.zeros((len(years), n_classes), np.int64), np.full(shape, NO_ZONE, np.int16))
+        survey = cls(
+            years,
+            plot,
+            np.zeros(shape, np.int32),
+            np.zeros((len(years) - 1, *shape), np.int32),
+            np.zeros((len(years), n_classes), np.int64),
+            np.full(shape, NO_ZONE, np.int16),
+        )
         for part in parts:
             at = part.plots.slices(origin=Box(0, 0, 0, 0))
             survey.land_RC[at], survey.zone_RC[at] = part.land_RC, part.zone_RC
@@ -60,12 +77,18 @@ class Survey:
         return survey
 
     def changed_between(self, first: int, last: int) -> I32:
-        """Changed cells of each plot from each year of `first` .. `last` - 1 to the next, (last - first, R, C)."""
+        """Changed cells of each plot from each year of `first` .. `last` - 1 to the next, (last -
+        first, R, C).
+        """
         start = self.years.index(first)
         return self.changed_YRC[start : start + last - first]
 
-    def cells_in(self, first: int, last: int, *, left_out: Collection[int] = ()) -> NDArray[np.int64]:
-        """Land cells of each class summed over the maps of `first` .. `last` but those left out, shape (K,)."""
+    def cells_in(
+        self, first: int, last: int, *, left_out: Collection[int] = ()
+    ) -> NDArray[np.int64]:
+        """Land cells of each class summed over the maps of `first` .. `last` but those left out,
+        shape (K,).
+        """
         counted = [first <= year <= last and year not in left_out for year in self.years]
         total: NDArray[Any] = self.cells_YK[counted].sum(axis=0)
         return total

@@ -54,7 +54,9 @@ TOLD_EVERY = 10
 
 
 class News(NamedTuple):
-    """How a training goes: means over the last steps, and at the end of an epoch the scores on held-out cells."""
+    """How a training goes: means over the last steps, and at the end of an epoch the scores on
+    held-out cells.
+    """
 
     direction: Direction
     step: int
@@ -92,9 +94,14 @@ class Training:
         """Everything the weights depend on; the number of workers is not among it."""
         how = {"workers", "device", "checkpoint_every", "epochs", "read", "readers", "leave_out"}
         found: dict[str, Any] = {
-            "direction": self.direction, "legend": self.cube.legend.name, "grid": asdict(self.cube.grid),
-            "cube": self.cube.fingerprint, "tiling": {"window": self.tiling.window, "stride": self.tiling.stride},
-            "model": self.unet.model_dump(), "training": self.recipe.model_dump(exclude=how)}
+            "direction": self.direction,
+            "legend": self.cube.legend.name,
+            "grid": asdict(self.cube.grid),
+            "cube": self.cube.fingerprint,
+            "tiling": {"window": self.tiling.window, "stride": self.tiling.stride},
+            "model": self.unet.model_dump(),
+            "training": self.recipe.model_dump(exclude=how),
+        }
         if self.left_out:
             found["left_out"] = sorted(self.left_out)
         plain: dict[str, Any] = json.loads(json.dumps(found))
@@ -115,7 +122,9 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """True when the folder holds this very model. Raises ValueError, naming what differs, when it holds another."""
+        """True when the folder holds this very model. Raises ValueError, naming what differs, when
+        it holds another.
+        """
         card = read_card(self.folder)
         if card:
             require_same(card.identity, self.identity, what=f"{self.folder} holds")
@@ -143,14 +152,27 @@ class Training:
         recipe, (first, last) = self.recipe, self.recipe.years
         sampling = recipe.sampling
         if first < self.cube.years[0] or last > self.cube.years[-1]:
-            raise ValueError(f"training.years {first}-{last} reach outside the observed years {self.cube.years[0]}-"
-                             f"{self.cube.years[-1]} of the cube; narrow them or add maps")
+            raise ValueError(
+                f"training.years {first}-{last} reach outside the observed years "
+                f"{self.cube.years[0]}-"
+                f"{self.cube.years[-1]} of the cube; narrow them or add maps"
+            )
         found, (first, last) = surveyed(self.cube, self.tiling, sampling), self.years(use)
         if use == "training" and sampling.absent_classes == "refuse":
             require_classes(found, self.cube.legend, years=(first, last), left_out=self.left_out)
         length = 1 if use == "later" else recipe.longest
-        return SamplePlan(self.tiling, found, first, last, length, self.direction, sampling, recipe.seed, use,
-                          self.left_out)
+        return SamplePlan(
+            self.tiling,
+            found,
+            first,
+            last,
+            length,
+            self.direction,
+            sampling,
+            recipe.seed,
+            use,
+            self.left_out,
+        )
 
     def years(self, use: Use) -> tuple[int, int]:
         """First and last map of a use."""
@@ -176,18 +198,27 @@ class Training:
         for i in range(self.recipe.calibration_batches):
             yield self.micro_batch(plan, after + i * self.recipe.micro_batch)
 
-    def trainer(self, total: Callable[[Tensor], Tensor] = lambda t: t, *,
-                device: torch.device | None = None) -> Trainer:
-        """A trainer at step 0, or where its checkpoint ends. Raises ValueError for a checkpoint of another training."""
+    def trainer(
+        self, total: Callable[[Tensor], Tensor] = lambda t: t, *, device: torch.device | None = None
+    ) -> Trainer:
+        """A trainer at step 0, or where its checkpoint ends. Raises ValueError for a checkpoint of
+        another training.
+        """
         trainer = self._fresh(total, device)
         self.checkpoint.restore(trainer)
         return trainer
 
-    def _fresh(self, total: Callable[[Tensor], Tensor] = lambda t: t, device: torch.device | None = None) -> Trainer:
+    def _fresh(
+        self, total: Callable[[Tensor], Tensor] = lambda t: t, device: torch.device | None = None
+    ) -> Trainer:
         torch.manual_seed(self.recipe.seed)
         features = self.cube.features
-        model = UNet(features.n_channels, features.n_classes, self.unet).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Trainer(model, features, self.recipe, total=total, class_weights_K=self._class_weights(device))
+        model = UNet(features.n_channels, features.n_classes, self.unet).to(
+            device, memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
+        return Trainer(
+            model, features, self.recipe, total=total, class_weights_K=self._class_weights(device)
+        )
 
     def _class_weights(self, device: torch.device | None) -> Tensor | None:
         balance = self.recipe.class_balance
@@ -199,7 +230,9 @@ class Training:
 
     @cached_property
     def held_out_plans(self) -> list[SamplePlan]:
-        """The samples of held-out blocks, and after them of held-out years; without those that the recipe lacks."""
+        """The samples of held-out blocks, and after them of held-out years; without those that the
+        recipe lacks.
+        """
         plans: list[SamplePlan] = []
         for use in ("validation", "later"):
             first, last = self.years(use)
@@ -211,30 +244,42 @@ class Training:
         return plans
 
     def held_out(self, trainer: Trainer, plan: SamplePlan, *, share: float = 1.0) -> Cells:
-        """What a model says of validation cells, `HELD_OUT` of them at most; of a share of them for a quick look."""
+        """What a model says of validation cells, `HELD_OUT` of them at most; of a share of them for
+        a quick look.
+        """
         recipe = self.recipe
         batches = max(1, round(share * recipe.validation_batches))
         most = max(1, HELD_OUT // batches)
-        found = [thinned(trainer.held_out(self.micro_batch(plan, i * recipe.micro_batch)), most=most)
-                 for i in range(batches)]
+        found = [
+            thinned(trainer.held_out(self.micro_batch(plan, i * recipe.micro_batch)), most=most)
+            for i in range(batches)
+        ]
         return Cells(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
     def judge(self, trainer: Trainer) -> tuple[dict[OperatingPoint, Calibration], dict[str, Any]]:
-        """The operating points of a finished model, and the report on it, empty where it cannot be judged.
+        """The operating points of a finished model, and the report on it, empty where it cannot be
+        judged.
 
-        The temperature is that of the held-out blocks, the points are chosen in the held-out years; where too little
-        changes in one of them the other serves for both, and where in both the points are the weights as they are.
+        The temperature is that of the held-out blocks, the points are chosen in the held-out years;
+        where too little changes in one of them the other serves for both, and where in both the
+        points are the weights as they are.
         """
         judged_on = [(plan, self.held_out(trainer, plan)) for plan in self.held_out_plans]
         found = [(plan, cells) for plan, cells in judged_on if changed(cells) >= FEWEST]
         if not found:
-            log.warning("operating points are not calibrated: fewer than %d held-out cells change; hold out more "
-                        "blocks or years (training.sampling)", FEWEST)
+            log.warning(
+                "operating points are not calibrated: fewer than %d held-out cells change; hold "
+                "out more "
+                "blocks or years (training.sampling)",
+                FEWEST,
+            )
             return uncalibrated(), {}
         plan, cells = found[-1]
         points = calibrate(found[0][1], cells)
-        return points, {"held_out": "blocks" if plan.use == "validation" else "years",
-                        "years": [plan.first_year, plan.last_year]} | validation_report(cells, points)
+        return points, {
+            "held_out": "blocks" if plan.use == "validation" else "years",
+            "years": [plan.first_year, plan.last_year],
+        } | validation_report(cells, points)
 
     @property
     def report(self) -> str:
@@ -242,27 +287,47 @@ class Training:
         return f"{self.folder}/validation.json"
 
     def save(self, trainer: Trainer, metrics: Metrics) -> None:
-        """Write the finished model with its operating points and the report on it, and drop the checkpoint."""
+        """Write the finished model with its operating points and the report on it, and drop the
+        checkpoint.
+        """
         points, report = self.judge(trainer)
-        scored = {point: {k: v for k, v in said.items() if isinstance(v, float)}
-                  for point, said in report.get("points", {}).items()}
-        card = ModelCard(self.direction, self.cube.legend.name, tuple(int(c) for c in self.cube.legend.codes),
-                         trainer.features.names, self.unet,
-                         {"sources": self.cube.sources, "caveats": self.cube.caveats,
-                          "forcing": [asdict(v) for v in trainer.features.forcing],
-                          "static": [asdict(v) for v in trainer.features.static], "last_metrics": metrics,
-                          "validation": scored},
-                         self.fingerprint, self.identity, points=points)
+        scored = {
+            point: {k: v for k, v in said.items() if isinstance(v, float)}
+            for point, said in report.get("points", {}).items()
+        }
+        card = ModelCard(
+            self.direction,
+            self.cube.legend.name,
+            tuple(int(c) for c in self.cube.legend.codes),
+            trainer.features.names,
+            self.unet,
+            {
+                "sources": self.cube.sources,
+                "caveats": self.cube.caveats,
+                "forcing": [asdict(v) for v in trainer.features.forcing],
+                "static": [asdict(v) for v in trainer.features.static],
+                "last_metrics": metrics,
+                "validation": scored,
+            },
+            self.fingerprint,
+            self.identity,
+            points=points,
+        )
         if report:
-            about = {"direction": self.direction, "caveats": self.cube.caveats,
-                     "classes": [c.name for c in self.cube.legend.classes]}
+            about = {
+                "direction": self.direction,
+                "caveats": self.cube.caveats,
+                "classes": [c.name for c in self.cube.legend.classes],
+            }
             write_atomically(self.report, json.dumps(about | report, indent=1).encode())
         save_model(trainer.model, card, self.folder)
         remove(self.checkpoint.path)
 
 
 class Diary:
-    """What the leading worker does after each step: metrics to whoever watches, event files, checkpoints."""
+    """What the leading worker does after each step: metrics to whoever watches, event files,
+    checkpoints.
+    """
 
     QUICK = 0.25
     """Share of the validation that is scored after an epoch."""
@@ -293,8 +358,16 @@ class Diary:
         self.last = summary(self._steps) | {"samples_per_second": rate}
         self._steps.clear()
         held_out = self._held_out(trainer) if epoch else {}
-        self._rows.append(Row(trainer.done, time.time(), {
-            **{f"training/{k}": v for k, v in self.last.items()}, **{f"held_out/{k}": v for k, v in held_out.items()}}))
+        self._rows.append(
+            Row(
+                trainer.done,
+                time.time(),
+                {
+                    **{f"training/{k}": v for k, v in self.last.items()},
+                    **{f"held_out/{k}": v for k, v in held_out.items()},
+                },
+            )
+        )
         self._tell(News(self._training.direction, trainer.done, self.last, held_out, epoch))
         self._since = time.monotonic()
 
@@ -306,8 +379,13 @@ class Diary:
         return judged(cells, PLAIN) | {"cross_entropy": cross_entropy(cells, PLAIN)}
 
 
-def run_steps(training: Training, trainer: Trainer, batches: Iterable[dict[int, Sample]], *,
-              after: Callable[[Trainer, Metrics], None] = unheard) -> None:
+def run_steps(
+    training: Training,
+    trainer: Trainer,
+    batches: Iterable[dict[int, Sample]],
+    *,
+    after: Callable[[Trainer, Metrics], None] = unheard,
+) -> None:
     """Train on `batches` to the end and calibrate; `after` is called after each step."""
     for samples in batches:
         after(trainer, trainer.step(samples))

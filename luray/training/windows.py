@@ -11,7 +11,9 @@ from luray.training.samples import Draw, SamplePlan
 
 
 class Windows(Protocol):
-    """Windows in the order in which they are read, in numbered groups that are worked out where they are read."""
+    """Windows in the order in which they are read, in numbered groups that are worked out where
+    they are read.
+    """
 
     @property
     def groups(self) -> range:
@@ -30,7 +32,9 @@ class Windows(Protocol):
 
 @dataclass(frozen=True)
 class Lattice:
-    """Every window with land of the lattice, in every run of `length` of the `years`; a group is a tile."""
+    """Every window with land of the lattice, in every run of `length` of the `years`; a group is a
+    tile.
+    """
 
     cube: Cube
     tiling: Tiling
@@ -43,7 +47,9 @@ class Lattice:
         return range(sum(1 for _ in self.tiling.tiles()))
 
     def draws(self, group: int) -> Iterator[Draw]:
-        """The windows of a tile, year after year; its land mask is read for it, so nobody holds that of the globe."""
+        """The windows of a tile, year after year; its land mask is read for it, so nobody holds
+        that of the globe.
+        """
         box = self.tiling.tile_box(next(islice(self.tiling.tiles(), group, None)))
         cores = self.tiling.active_cores(box, self.cube.land(box))
         for first in range(len(self.years) - self.length + 1):
@@ -53,10 +59,12 @@ class Lattice:
 
 @dataclass(frozen=True)
 class Share:
-    """One worker's samples of a training, step after step: a group is a step, from `done` to `steps`.
+    """One worker's samples of a training, step after step: a group is a step, from `done` to
+    `steps`.
 
-    Step s has the samples s * batch .. (s + 1) * batch - 1 of the plan, in micro-batches of which every worker takes
-    each `world`-th; so one worker or many, and a resumed training, read the same batches.
+    Step s has the samples s * batch .. (s + 1) * batch - 1 of the plan, in micro-batches of which
+    every worker takes each `world`-th; so one worker or many, and a resumed training, read the same
+    batches.
     """
 
     plan: SamplePlan

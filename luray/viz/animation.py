@@ -1,7 +1,8 @@
 """An animation of all years, as MP4 or GIF.
 
-A frame is the map of one year by palette lookup, with a legend and the year beside it and the way through the years
-below. Frames are made one at a time and handed to the encoder: memory is bounded by one frame.
+A frame is the map of one year by palette lookup, with a legend and the year beside it and the way
+through the years below. Frames are made one at a time and handed to the encoder: memory is bounded
+by one frame.
 """
 
 import uuid
@@ -36,23 +37,37 @@ LEGEND_TOP = 7.0
 """Lines from the upper edge of the panel to the legend."""
 
 
-def animate(product: xr.Dataset, path: str | Path, *, years: Sequence[int] | None = None,
-            max_pixels: int | None = None, progress: Progress | None = None) -> None:
-    """Write an animation of `years` (all of them by default), one frame each; .mp4 or .gif by the extension.
+def animate(
+    product: xr.Dataset,
+    path: str | Path,
+    *,
+    years: Sequence[int] | None = None,
+    max_pixels: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write an animation of `years` (all of them by default), one frame each; .mp4 or .gif by the
+    extension.
 
-    `max_pixels` bounds the longer axis of the map, `SIZES` by default: a larger grid is thinned to it by taking the
-    middle cell of each block, a smaller one enlarged by whole factors. The file appears whole or not at all. Raises
-    ValueError for another extension and for a year that the product does not have.
+    `max_pixels` bounds the longer axis of the map, `SIZES` by default: a larger grid is thinned to
+    it by taking the middle cell of each block, a smaller one enlarged by whole factors. The file
+    appears whole or not at all. Raises ValueError for another extension and for a year that the
+    product does not have.
     """
     target = Path(path)
     if target.suffix not in SIZES:
-        raise ValueError(f"{target.name} ends in {target.suffix!r}, expected one of {', '.join(SIZES)}; rename it")
+        raise ValueError(
+            f"{target.name} ends in {target.suffix!r}, expected one of {', '.join(SIZES)}; rename "
+            "it"
+        )
     view = View.of(product)
     shown = tuple(view.years if years is None else years)
     for year in shown:
         view.check_year(year)
     if not shown:
-        raise ValueError(f"no year to show in {target.name}, expected at least one of {view.years[0]}-{view.years[-1]}")
+        raise ValueError(
+            f"no year to show in {target.name}, expected at least one of "
+            f"{view.years[0]}-{view.years[-1]}"
+        )
     layout = Layout(view, shown, max_pixels or SIZES[target.suffix])
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
@@ -77,9 +92,14 @@ class Layout:
 
     @cached_property
     def at_most(self) -> int:
-        """Cells of the map along the longer axis of the grid, so that neither side exceeds `max_pixels` on paper."""
+        """Cells of the map along the longer axis of the grid, so that neither side exceeds
+        `max_pixels` on paper.
+        """
         n_lat, n_lon = self.view.grid.shape
-        return max(1, int(max(n_lat, n_lon) * min(1, self.max_pixels / max(n_lat * self.view.aspect, n_lon))))
+        return max(
+            1,
+            int(max(n_lat, n_lon) * min(1, self.max_pixels / max(n_lat * self.view.aspect, n_lon))),
+        )
 
     @cached_property
     def map_size(self) -> tuple[int, int]:
@@ -101,7 +121,10 @@ class Layout:
     @cached_property
     def panel(self) -> tuple[int, int]:
         """Left edge and width of the panel beside the map."""
-        widest = max(self.font(0.8).getlength(self.view.palette.label(k)) for k in range(len(self.view.palette.names)))
+        widest = max(
+            self.font(0.8).getlength(self.view.palette.label(k))
+            for k in range(len(self.view.palette.names))
+        )
         return self.map_size[0] + 2 * self.margin, int(max(widest + 1.6 * self.unit, 9 * self.unit))
 
     @cached_property
@@ -109,7 +132,11 @@ class Layout:
         """Width and height of a frame, both even as the video format wants them."""
         left, width = self.panel
         rows = len(self.view.palette.names)
-        height = max(self.map_size[1], int((LEGEND_TOP + 1.35 * rows) * self.unit)) + 2 * self.margin + 3 * self.unit
+        height = (
+            max(self.map_size[1], int((LEGEND_TOP + 1.35 * rows) * self.unit))
+            + 2 * self.margin
+            + 3 * self.unit
+        )
         return (left + width + self.margin + 1) // 2 * 2, (height + 1) // 2 * 2
 
     @property
@@ -121,7 +148,9 @@ class Layout:
     def font(self, lines: float, *, bold: bool = False) -> ImageFont.FreeTypeFont:
         """DejaVu Sans (shipped with matplotlib) of a size in lines."""
         weight = "bold" if bold else "normal"
-        name = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
+        name = font_manager.findfont(
+            font_manager.FontProperties(family="DejaVu Sans", weight=weight)
+        )
         return ImageFont.truetype(name, round(self.unit * lines))
 
     def pixel_of(self, row: int, col: int) -> tuple[int, int]:
@@ -142,17 +171,36 @@ class Layout:
         draw = ImageDraw.Draw(image)
         left, unit, palette = self.panel[0], self.unit, self.view.palette
         small = self.font(0.8)
-        for line, k in enumerate((*palette.land, *(k for k in range(len(palette.names)) if k not in palette.land))):
+        for line, k in enumerate(
+            (*palette.land, *(k for k in range(len(palette.names)) if k not in palette.land))
+        ):
             y = self.margin + int((LEGEND_TOP + 1.35 * line) * unit)
-            draw.rectangle((left, y, left + unit, y + int(0.8 * unit)), fill=palette.colours[k], outline=RULE)
-            draw.text((left + 1.6 * unit, y + 0.4 * unit), palette.label(k), fill=INK, font=small, anchor="lm")
+            draw.rectangle(
+                (left, y, left + unit, y + int(0.8 * unit)), fill=palette.colours[k], outline=RULE
+            )
+            draw.text(
+                (left + 1.6 * unit, y + 0.4 * unit),
+                palette.label(k),
+                fill=INK,
+                font=small,
+                anchor="lm",
+            )
         self._way(draw, len(self.years), [_pale(self._colour(y)) for y in self.years])
         tiny, (start, _, end, bottom) = self.font(0.7), self.bar
         caveats = _cut(" · ".join(self.view.caveats), tiny, end - start - 8 * unit)
-        for text, x, anchor in ((str(self.years[0]), start, "la"), (caveats, (start + end) // 2, "ma"),
-                                (str(self.years[-1]), end, "ra")):
+        for text, x, anchor in (
+            (str(self.years[0]), start, "la"),
+            (caveats, (start + end) // 2, "ma"),
+            (str(self.years[-1]), end, "ra"),
+        ):
             draw.text((x, bottom + unit * 0.25), text, fill=MUTED, font=tiny, anchor=anchor)
-        draw.text((left, self.margin), _cut(self.view.title, small, self.panel[1]), fill=MUTED, font=small, anchor="la")
+        draw.text(
+            (left, self.margin),
+            _cut(self.view.title, small, self.panel[1]),
+            fill=MUTED,
+            font=small,
+            anchor="la",
+        )
         return image
 
     def frame(self, number: int) -> Image.Image:
@@ -165,8 +213,20 @@ class Layout:
         image.paste(enlarged.convert("RGB"), (self.margin, self.margin))
         draw = ImageDraw.Draw(image)
         left, unit, origin = self.panel[0], self.unit, self.view.origins[year]
-        draw.text((left, self.margin + 1.5 * unit), str(year), fill=INK, font=self.font(2.6, bold=True), anchor="la")
-        draw.text((left, self.margin + 4.5 * unit), origin, fill=self._colour(year), font=self.font(1), anchor="la")
+        draw.text(
+            (left, self.margin + 1.5 * unit),
+            str(year),
+            fill=INK,
+            font=self.font(2.6, bold=True),
+            anchor="la",
+        )
+        draw.text(
+            (left, self.margin + 4.5 * unit),
+            origin,
+            fill=self._colour(year),
+            font=self.font(1),
+            anchor="la",
+        )
         self._way(draw, number + 1, [self._colour(y) for y in self.years])
         return image
 
@@ -189,15 +249,42 @@ def _counted(layout: Layout, progress: Progress | None) -> Iterator[Image.Image]
 def _write_mp4(path: Path, frames: Iterator[Image.Image], size: tuple[int, int]) -> None:
     """H.264 with 4:2:0 colour and the BT.709 matrix that players assume, readable while it loads.
 
-    The same frames must be the same bytes: one thread for the codec and one for the scaling, whose rounding is exact.
+    The same frames must be the same bytes: one thread for the codec and one for the scaling, whose
+    rounding is exact.
     """
     scaling = "scale=out_color_matrix=bt709:flags=bicubic+accurate_rnd+bitexact"
     one_thread = ["-threads", "1", "-filter_threads", "1"]
-    colours = ["-vf", scaling, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
+    colours = [
+        "-vf",
+        scaling,
+        "-colorspace",
+        "bt709",
+        "-color_primaries",
+        "bt709",
+        "-color_trc",
+        "bt709",
+    ]
     writer = imageio_ffmpeg.write_frames(
-        str(path), size, fps=PACE, codec="libx264", pix_fmt_in="rgb24", pix_fmt_out="yuv420p", macro_block_size=1,
-        ffmpeg_log_level="error", quality=None,
-        output_params=[*one_thread, "-crf", "18", "-preset", "veryfast", "-movflags", "+faststart", *colours])
+        str(path),
+        size,
+        fps=PACE,
+        codec="libx264",
+        pix_fmt_in="rgb24",
+        pix_fmt_out="yuv420p",
+        macro_block_size=1,
+        ffmpeg_log_level="error",
+        quality=None,
+        output_params=[
+            *one_thread,
+            "-crf",
+            "18",
+            "-preset",
+            "veryfast",
+            "-movflags",
+            "+faststart",
+            *colours,
+        ],
+    )
     writer.send(None)
     try:
         for frame in frames:
@@ -211,14 +298,21 @@ def _write_gif(path: Path, frames: Iterator[Image.Image], view: View) -> None:
     palette = Image.new("P", (1, 1))
     palette.putpalette(_gif_colours(view).ravel().tolist())
     indexed = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
-    next(indexed).save(path, save_all=True, append_images=indexed, duration=1000 // PACE, loop=0, optimize=False)
+    next(indexed).save(
+        path, save_all=True, append_images=indexed, duration=1000 // PACE, loop=0, optimize=False
+    )
 
 
 def _gif_colours(view: View) -> U8:
-    """256 colours: those of the legend and of the years first, then shades between white and the text's colours."""
+    """256 colours: those of the legend and of the years first, then shades between white and the
+    text's colours.
+    """
     pure = [rgb(c) for c in (*view.palette.colours, WHITE, RULE, *ORIGIN_COLOURS.values())]
     pure += [rgb(_pale(c)) for c in ORIGIN_COLOURS.values()]
-    shades = [np.linspace(rgb(WHITE), rgb(c), 40, dtype=np.uint8) for c in (INK, MUTED, *ORIGIN_COLOURS.values())]
+    shades = [
+        np.linspace(rgb(WHITE), rgb(c), 40, dtype=np.uint8)
+        for c in (INK, MUTED, *ORIGIN_COLOURS.values())
+    ]
     table = np.concatenate([np.array(pure, np.uint8), *shades])[:256]
     return np.concatenate([table, np.repeat(table[-1:], 256 - len(table), axis=0)])
 
@@ -233,4 +327,11 @@ def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """Text shortened to a width in pixels."""
     if font.getlength(text) <= width:
         return text
-    return next((f"{text[:n]}…" for n in range(len(text), 0, -1) if font.getlength(f"{text[:n]}…") <= width), "")
+    return next(
+        (
+            f"{text[:n]}…"
+            for n in range(len(text), 0, -1)
+            if font.getlength(f"{text[:n]}…") <= width
+        ),
+        "",
+    )

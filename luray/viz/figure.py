@@ -42,11 +42,22 @@ def open_spines(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def text_at(figure: Figure, x: float, y: float, text: str, *, size: float = 9, colour: str = INK,
-            weight: str = "normal", align: str = "left") -> None:
+def text_at(
+    figure: Figure,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float = 9,
+    colour: str = INK,
+    weight: str = "normal",
+    align: str = "left",
+) -> None:
     """Text whose baseline starts (or ends) at a place in inches."""
     w, h = figure.get_size_inches()
-    figure.text(x / w, y / h, text, fontsize=size, color=colour, fontweight=weight, ha=align, va="baseline")
+    figure.text(
+        x / w, y / h, text, fontsize=size, color=colour, fontweight=weight, ha=align, va="baseline"
+    )
 
 
 def footnote(figure: Figure, caveats: Sequence[str], *, left: float) -> None:

@@ -34,7 +34,8 @@ PANEL_WIDTH, PANEL_HEIGHT = 2.9, 2.45
 
 
 def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
-    """Map of one year in the legend's colours: legend with shares, ticks, scale bar; confidence of a predicted year.
+    """Map of one year in the legend's colours: legend with shares, ticks, scale bar; confidence of
+    a predicted year.
 
     Raises ValueError for a year that the product does not have.
     """
@@ -45,8 +46,10 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
     draw_map(axes, view.palette.rgb[picture.values], picture, view)
     decorate(axes, view)
     share = shares(view.areas([year]))[0]
-    entries = [(view.palette.colours[k], view.palette.label(k), f"{s:.1%}")
-               for k, s in zip(view.palette.land, share, strict=True)]
+    entries = [
+        (view.palette.colours[k], view.palette.label(k), f"{s:.1%}")
+        for k, s in zip(view.palette.land, share, strict=True)
+    ]
     _key(panel, [*entries, (view.palette.ocean, "ocean", "")], "Share of land")
     if origin != "observed":
         _confidence_inset(figure, panel, view, year)
@@ -56,8 +59,8 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
 def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) -> None:
     """Where land use differs between two years: colour of the new class, grey where it is the same.
 
-    A large grid shows the cell in the middle of each block, so that the share of changed cells is kept. Raises
-    ValueError for a year that the product does not have.
+    A large grid shows the cell in the middle of each block, so that the share of changed cells is
+    kept. Raises ValueError for a year that the product does not have.
     """
     view = View.of(product)
     before, after = (view.map(year, at_most=PIXELS) for year in (year_a, year_b))
@@ -66,15 +69,24 @@ def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) 
     decorate(axes, view)
     gained = _gains(view, year_a, year_b)
     total = float(view.areas([year_b]).sum())
-    entries = [(view.palette.colours[k], view.palette.label(k), f"{area:,.0f} km²")
-               for k, area in zip(view.palette.land, gained, strict=True) if area > 0]
+    entries = [
+        (view.palette.colours[k], view.palette.label(k), f"{area:,.0f} km²")
+        for k, area in zip(view.palette.land, gained, strict=True)
+        if area > 0
+    ]
     same = f"{1 - gained.sum() / total:.1%}" if total else ""
-    _key(panel, [*entries, (UNCHANGED, "unchanged", same), (view.palette.ocean, "ocean", "")], "Land that became")
+    _key(
+        panel,
+        [*entries, (UNCHANGED, "unchanged", same), (view.palette.ocean, "ocean", "")],
+        "Land that became",
+    )
     save(figure, path)
 
 
 def change_image(before: U8, after: U8, view: View) -> U8:
-    """Colours of a change map, shape (H, W, 3): new class where the codes differ, grey elsewhere on land."""
+    """Colours of a change map, shape (H, W, 3): new class where the codes differ, grey elsewhere on
+    land.
+    """
     image = view.palette.rgb[after]
     ocean = ~np.isin(after, [view.palette.codes[k] for k in view.palette.land])
     image[(before == after) & ~ocean] = rgb(UNCHANGED)
@@ -82,7 +94,9 @@ def change_image(before: U8, after: U8, view: View) -> U8:
 
 
 def overview(product: xr.Dataset, path: str | Path) -> None:
-    """One picture of a whole product: four years side by side, and below them the area of every class."""
+    """One picture of a whole product: four years side by side, and below them the area of every
+    class.
+    """
     view = View.of(product)
     years = overview_years(view)
     ratio = _ratio(view)
@@ -117,8 +131,12 @@ def overview_years(view: View) -> tuple[int, ...]:
 
 
 def draw_map(axes: Axes, image: U8, picture: Picture, view: View) -> None:
-    """Draw colours of shape (H, W, 3) where the picture lies, cell by cell, and cut the axes at the grid's edges."""
-    axes.imshow(image, extent=picture.extent, interpolation="nearest", aspect="auto", origin="upper")
+    """Draw colours of shape (H, W, 3) where the picture lies, cell by cell, and cut the axes at the
+    grid's edges.
+    """
+    axes.imshow(
+        image, extent=picture.extent, interpolation="nearest", aspect="auto", origin="upper"
+    )
     axes.set(xlim=(view.grid.west, view.grid.east), ylim=(view.grid.south, view.grid.north))
 
 
@@ -132,29 +150,42 @@ def decorate(axes: Axes, view: View) -> None:
 
 
 def scale_bar(axes: Axes, view: View) -> None:
-    """A bar of a round length of about a fifth of the map; none where the scale varies, beyond 60 degrees."""
+    """A bar of a round length of about a fifth of the map; none where the scale varies, beyond 60
+    degrees.
+    """
     grid = view.grid
     if max(grid.north - grid.south, grid.east - grid.west) > 60:
         return
-    km_per_degree = np.radians(1) * EARTH_RADIUS_M / 1000 * np.cos(np.radians((grid.north + grid.south) / 2))
+    km_per_degree = (
+        np.radians(1) * EARTH_RADIUS_M / 1000 * np.cos(np.radians((grid.north + grid.south) / 2))
+    )
     length = round_length((grid.east - grid.west) * km_per_degree / 4)
     line = AuxTransformBox(axes.transData)
     line.add_artist(Rectangle((0, 0), length / km_per_degree, 0, edgecolor=INK, linewidth=1.6))
     label = TextArea(f"{length:,g} km", textprops={"size": 8, "color": INK})
-    box = AnchoredOffsetbox("lower left", pad=0.4, borderpad=0.6, frameon=True,
-                            child=VPacker(children=[label, line], align="center", pad=0, sep=3))
+    box = AnchoredOffsetbox(
+        "lower left",
+        pad=0.4,
+        borderpad=0.6,
+        frameon=True,
+        child=VPacker(children=[label, line], align="center", pad=0, sep=3),
+    )
     box.patch.set(linewidth=0, alpha=0.85)
     axes.add_artist(box)
 
 
 def round_length(most: float) -> float:
     """Largest of 1, 2 or 5 times a power of ten that does not exceed `most`, which is positive."""
-    below = 10.0 ** (np.floor(np.log10(most)) - 1)  # a whole power less: the logarithm may be rounded up
+    below = 10.0 ** (
+        np.floor(np.log10(most)) - 1
+    )  # a whole power less: the logarithm may be rounded up
     return float(max(n * below for n in (1, 2, 5, 10, 20, 50) if n * below <= most))
 
 
 def _page(view: View, heading: str, subtitle: str) -> tuple[Figure, Axes, Axes]:
-    """A figure with axes for the map, and a panel in units of inches: right of the map, or below a wide one."""
+    """A figure with axes for the map, and a panel in units of inches: right of the map, or below a
+    wide one.
+    """
     ratio = _ratio(view)
     wide = ratio <= WIDE
     width = 10.5 if wide else TALLEST / max(ratio, 1)
@@ -173,7 +204,9 @@ def _page(view: View, heading: str, subtitle: str) -> tuple[Figure, Axes, Axes]:
     top = figure.get_figheight() - 0.45
     text_at(figure, left, top, heading, size=18, weight="bold")
     text_at(figure, left + 0.17 * len(heading) + 0.25, top, subtitle, size=11, colour=MUTED)
-    text_at(figure, figure.get_figwidth() - 0.25, top, view.title, size=10, colour=MUTED, align="right")
+    text_at(
+        figure, figure.get_figwidth() - 0.25, top, view.title, size=10, colour=MUTED, align="right"
+    )
     footnote(figure, view.caveats, left=left)
     return figure, axes, panel
 
@@ -182,17 +215,25 @@ def _key(panel: Axes, entries: Sequence[tuple[str, str, str]], title: str) -> No
     """Legend box in the upper left of a panel, a row for each (colour, name, value)."""
     top, line = panel.get_ylim()[1], 0.235
     height = line * (len(entries) + 1) + 0.25
-    panel.add_patch(Rectangle((0, top - height), PANEL_WIDTH, height, facecolor="none", edgecolor=RULE, clip_on=False))
+    panel.add_patch(
+        Rectangle(
+            (0, top - height), PANEL_WIDTH, height, facecolor="none", edgecolor=RULE, clip_on=False
+        )
+    )
     panel.text(0.13, top - 0.24, title, fontsize=9, fontweight="bold", color=INK, va="center")
     for n, (colour, name, value) in enumerate(entries):
         y = top - 0.3 - line * (n + 0.9)
-        panel.add_patch(Rectangle((0.13, y - 0.07), 0.2, 0.14, facecolor=colour, edgecolor=RULE, linewidth=0.6))
+        panel.add_patch(
+            Rectangle((0.13, y - 0.07), 0.2, 0.14, facecolor=colour, edgecolor=RULE, linewidth=0.6)
+        )
         panel.text(0.43, y, name, fontsize=8.5, color=INK, va="center")
         panel.text(PANEL_WIDTH - 0.13, y, value, fontsize=8.5, color=INK, va="center", ha="right")
 
 
 def _confidence_inset(figure: Figure, panel: Axes, view: View, year: int) -> None:
-    """A small map of the confidence at the lower end of the panel, or at the right end below a wide map."""
+    """A small map of the confidence at the lower end of the panel, or at the right end below a wide
+    map.
+    """
     picture = view.map(year, at_most=PIXELS // 3, name="confidence")
     codes = view.map(year, at_most=PIXELS // 3).values
     land = np.isin(codes, [view.palette.codes[k] for k in view.palette.land])
@@ -221,7 +262,12 @@ def _gains(view: View, year_a: int, year_b: int) -> Any:
     """Area in km2 that each class of land gained, shape (K,)."""
     (before, area), (after, _) = view.sample(year_a), view.sample(year_b)
     changed = before != after
-    return np.array([float(area @ (changed & (after == view.palette.codes[k])).sum(axis=1)) for k in view.palette.land])
+    return np.array(
+        [
+            float(area @ (changed & (after == view.palette.codes[k])).sum(axis=1))
+            for k in view.palette.land
+        ]
+    )
 
 
 def _ratio(view: View) -> float:

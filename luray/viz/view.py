@@ -1,7 +1,9 @@
-"""A product as pictures see it: its palette, and maps of one year thinned to what a picture can show.
+"""A product as pictures see it: its palette, and maps of one year thinned to what a picture can
+show.
 
-Everything is read lazily from the dataset, one year at a time, and kept at the size of the picture: a global product of
-18000 x 36000 cells costs a few MB. Shapes: K classes of land, H W picture cells.
+Everything is read lazily from the dataset, one year at a time, and kept at the size of the picture:
+a global product of 18000 x 36000 cells costs a few MB. Shapes: K classes of land, H W picture
+cells.
 """
 
 from collections.abc import Iterable
@@ -39,17 +41,25 @@ class Palette:
 
     @classmethod
     def of(cls, product: xr.Dataset) -> "Palette":
-        """The palette in the CF attributes of a product. Raises ValueError where they are missing or do not match."""
+        """The palette in the CF attributes of a product. Raises ValueError where they are missing
+        or do not match.
+        """
         flags = product["land_use"].attrs if "land_use" in product else {}
         missing = [a for a in ("flag_values", "flag_meanings", "flag_colors") if a not in flags]
         if missing:
-            raise ValueError(f"the dataset has no land_use with {', '.join(missing)}, expected a luray product; open "
-                             "one with xr.open_zarr")
+            raise ValueError(
+                f"the dataset has no land_use with {', '.join(missing)}, expected a luray product; "
+                "open "
+                "one with xr.open_zarr"
+            )
         codes = tuple(int(v) for v in np.atleast_1d(flags["flag_values"]))
         names, colours = tuple(flags["flag_meanings"].split()), tuple(flags["flag_colors"].split())
         if not len(codes) == len(names) == len(colours):
-            raise ValueError(f"land_use has {len(codes)} flag_values, {len(names)} flag_meanings and {len(colours)} "
-                             "flag_colors, expected as many of each; publish the product again")
+            raise ValueError(
+                f"land_use has {len(codes)} flag_values, {len(names)} flag_meanings and "
+                f"{len(colours)} "
+                "flag_colors, expected as many of each; publish the product again"
+            )
         return cls(codes, names, colours)
 
     @property
@@ -76,7 +86,9 @@ class Palette:
 
 
 class Picture(NamedTuple):
-    """A thinned map: values of shape (H, W), and its outer edges in degrees as matplotlib orders them."""
+    """A thinned map: values of shape (H, W), and its outer edges in degrees as matplotlib orders
+    them.
+    """
 
     values: U8
     extent: tuple[float, float, float, float]
@@ -95,19 +107,32 @@ class View:
     def of(cls, product: xr.Dataset) -> "View":
         """The view of a product opened with `xr.open_zarr`. Raises ValueError for another dataset.
 
-        Of several scenarios and members it shows the first; select another before, as in `product.sel(member=3)`.
+        Of several scenarios and members it shows the first; select another before, as in
+        `product.sel(member=3)`.
         """
         palette = Palette.of(product)
-        product = product.isel({dimension: 0 for dimension in LANE if dimension in product["land_use"].dims})
+        product = product.isel(
+            {dimension: 0 for dimension in LANE if dimension in product["land_use"].dims}
+        )
         lat, lon = product["lat"].values.astype(float), product["lon"].values.astype(float)
         if lat.size * lon.size < 2:
-            raise ValueError(f"the product has {lat.size} x {lon.size} cells, expected at least two to tell their size")
+            raise ValueError(
+                f"the product has {lat.size} x {lon.size} cells, expected at least two to tell "
+                "their size"
+            )
         axis = lon if lon.size > 1 else -lat
         step = float(axis[-1] - axis[0]) / (axis.size - 1)
         if step <= 0 or (lat.size > 1 and lat[0] < lat[-1]):
-            raise ValueError(f"lat runs {lat[0]}..{lat[-1]} and lon {lon[0]}..{lon[-1]}, expected north first and west "
-                             "first; sort the dataset")
-        return cls(product, palette, Grid(float(lat[0]) + step / 2, float(lon[0]) - step / 2, step, lat.size, lon.size))
+            raise ValueError(
+                f"lat runs {lat[0]}..{lat[-1]} and lon {lon[0]}..{lon[-1]}, expected north first "
+                "and west "
+                "first; sort the dataset"
+            )
+        return cls(
+            product,
+            palette,
+            Grid(float(lat[0]) + step / 2, float(lon[0]) - step / 2, step, lat.size, lon.size),
+        )
 
     @cached_property
     def years(self) -> tuple[int, ...]:
@@ -132,7 +157,9 @@ class View:
         origin = self.product["origin"]
         flags = zip(origin.attrs["flag_values"], origin.attrs["flag_meanings"].split(), strict=True)
         names = {int(value): name for value, name in flags}
-        return {year: names[int(value)] for year, value in zip(self.years, origin.values, strict=True)}
+        return {
+            year: names[int(value)] for year, value in zip(self.years, origin.values, strict=True)
+        }
 
     @property
     def observed(self) -> tuple[int, int] | None:
@@ -142,7 +169,9 @@ class View:
 
     @property
     def aspect(self) -> float:
-        """Height over width of a cell on paper: 1 / cos of the middle latitude, 1 for more than 60 degrees of it."""
+        """Height over width of a cell on paper: 1 / cos of the middle latitude, 1 for more than 60
+        degrees of it.
+        """
         if self.grid.north - self.grid.south > 60:
             return 1.0
         return float(1 / np.cos(np.radians((self.grid.north + self.grid.south) / 2)))
@@ -150,15 +179,24 @@ class View:
     def check_year(self, year: int) -> None:
         """Raises ValueError for a year that the product does not have."""
         if year not in self.origins:
-            raise ValueError(f"year {year} is not in the product, which has {self.years[0]}-{self.years[-1]}; "
-                             "choose one of these")
+            raise ValueError(
+                f"year {year} is not in the product, which has {self.years[0]}-{self.years[-1]}; "
+                "choose one of these"
+            )
 
-    def map(self, year: int, *, at_most: int, method: Literal["mode", "nearest"] = "nearest",
-            name: Literal["land_use", "confidence"] = "land_use") -> Picture:
-        """Codes (or percent) of one year, thinned by a whole factor to at most `at_most` cells along the longer axis.
+    def map(
+        self,
+        year: int,
+        *,
+        at_most: int,
+        method: Literal["mode", "nearest"] = "nearest",
+        name: Literal["land_use", "confidence"] = "land_use",
+    ) -> Picture:
+        """Codes (or percent) of one year, thinned by a whole factor to at most `at_most` cells
+        along the longer axis.
 
-        "mode" takes the most frequent code of each block (the first in the legend of equal ones), "nearest" the cell in
-        its middle, which keeps the share of rare classes.
+        "mode" takes the most frequent code of each block (the first in the legend of equal ones),
+        "nearest" the cell in its middle, which keeps the share of rare classes.
         """
         assert name == "land_use" or method == "nearest", "a mode is of codes"
         self.check_year(year)
@@ -200,14 +238,23 @@ class View:
             bands.append(mode)
         return np.concatenate(bands)
 
-    def sample(self, year: int, *, name: Literal["land_use", "confidence"] = "land_use") -> tuple[U8, F64]:
-        """Values of an even sample of cells, shape (H, W), and the area in km2 that each stands for, shape (H,)."""
+    def sample(
+        self, year: int, *, name: Literal["land_use", "confidence"] = "land_use"
+    ) -> tuple[U8, F64]:
+        """Values of an even sample of cells, shape (H, W), and the area in km2 that each stands
+        for, shape (H,).
+        """
         values = self.map(year, at_most=SAMPLE, name=name).values
         area = self.grid.cell_area[self._middles(self.factor(SAMPLE))[0]]
-        return values, area * self.grid.cell_area.sum() / area.sum() * self.grid.n_lon / values.shape[1] / 1e6
+        return (
+            values,
+            area * self.grid.cell_area.sum() / area.sum() * self.grid.n_lon / values.shape[1] / 1e6,
+        )
 
     def areas(self, years: Iterable[int]) -> F64:
-        """Area of each class of land in km2, shape (years, K); exact up to `SAMPLE` cells along the longer axis."""
+        """Area of each class of land in km2, shape (years, K); exact up to `SAMPLE` cells along the
+        longer axis.
+        """
         codes = np.array(self.palette.codes)[list(self.palette.land)]
         found = []
         for year in years:
@@ -218,8 +265,14 @@ class View:
         return np.array(found)
 
     def chart_years(self) -> tuple[int, ...]:
-        """Years that a chart over time reads: all, or about 50 where all would be more than 10^9 cells."""
-        every = 1 if self.grid.n_lat * self.grid.n_lon * len(self.years) < 10**9 else -(-len(self.years) // 50)
+        """Years that a chart over time reads: all, or about 50 where all would be more than 10^9
+        cells.
+        """
+        every = (
+            1
+            if self.grid.n_lat * self.grid.n_lon * len(self.years) < 10**9
+            else -(-len(self.years) // 50)
+        )
         return tuple(sorted({*self.years[::every], self.years[-1], *(self.observed or ())}))
 
 

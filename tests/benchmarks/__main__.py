@@ -1,4 +1,6 @@
-"""Run the benchmarks, or those named on the command line; print a table and write `build/bench.json`."""
+"""Run the benchmarks, or those named on the command line; print a table and write
+`build/bench.json`.
+"""
 
 import importlib
 import json
@@ -20,8 +22,14 @@ def main(names: list[str]) -> None:
         for ratio in importlib.import_module(f"tests.benchmarks.{name}").measure():
             found.append(ratio)
             reached = "reached" if ratio.reached else "missed"
-            print(f"{ratio.name}: {ratio.ratio:.3g}, {reached} {ratio.goal:g}", file=sys.stderr, flush=True)
-            table.add_row(ratio.name, f"{ratio.ratio:.3g}", f"{ratio.goal:g}", reached, ratio.detail)
+            print(
+                f"{ratio.name}: {ratio.ratio:.3g}, {reached} {ratio.goal:g}",
+                file=sys.stderr,
+                flush=True,
+            )
+            table.add_row(
+                ratio.name, f"{ratio.ratio:.3g}", f"{ratio.goal:g}", reached, ratio.detail
+            )
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps([asdict(ratio) for ratio in found], indent=1))
     Console(width=None if sys.stdout.isatty() else 160).print(table)

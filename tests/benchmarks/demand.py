@@ -1,8 +1,10 @@
-"""The demand imposed on a tile, against what the tile's map costs without it: the forward passes of its windows.
+"""The demand imposed on a tile, against what the tile's map costs without it: the forward passes of
+its windows.
 
 And the draw of a member's classes, against the decision for the likeliest.
 
-A tile of 2000 x 2000 cells on land, 100 windows of 256 x 256, 6400 blocks of 25 x 25 cells; one thread.
+A tile of 2000 x 2000 cells on land, 100 windows of 256 x 256, 6400 blocks of 25 x 25 cells; one
+thread.
 """
 
 from collections.abc import Iterator
@@ -28,7 +30,9 @@ GROUPS = ((0,), (1,), (2,), (3,), (4, 5))
 
 
 def measure() -> Iterator[Ratio]:
-    """Forward passes over what the demand adds to the decision; the decision alone over a tile without any demand."""
+    """Forward passes over what the demand adds to the decision; the decision alone over a tile
+    without any demand.
+    """
     prior, sums = world()
     land, change = np.full(prior.shape, True), some_change()
     torch.set_num_threads(1)
@@ -40,31 +44,57 @@ def measure() -> Iterator[Ratio]:
 
     compiling = seconds(lambda: impose(change))
     with torch.inference_mode():
-        plain, imposed, idle, forward = in_turn(lambda: decide(sums, land), lambda: impose(change),
-                                                lambda: impose(np.full_like(change, np.nan)), lambda: model(inputs))
+        plain, imposed, idle, forward = in_turn(
+            lambda: decide(sums, land),
+            lambda: impose(change),
+            lambda: impose(np.full_like(change, np.nan)),
+            lambda: model(inputs),
+        )
     moved = (impose(change)[0] != decide(sums, land)[0]).sum() / change[0].size
     passes = forward * WINDOWS / BATCH
-    yield Ratio("demand of a tile, forward passes over it", passes / (imposed - plain), 20,
-                f"{imposed - plain:.2f} s more than the decision's {plain:.2f} s, {passes:.1f} s of forward passes, "
-                f"{moved:.1f} cells moved a block, first call {compiling:.1f} s")
-    yield Ratio("demand of nothing, decision over it", plain / idle, 0.6, f"{idle:.2f} s with, {plain:.2f} s without")
+    yield Ratio(
+        "demand of a tile, forward passes over it",
+        passes / (imposed - plain),
+        20,
+        f"{imposed - plain:.2f} s more than the decision's {plain:.2f} s, {passes:.1f} s of "
+        "forward passes, "
+        f"{moved:.1f} cells moved a block, first call {compiling:.1f} s",
+    )
+    yield Ratio(
+        "demand of nothing, decision over it",
+        plain / idle,
+        0.6,
+        f"{idle:.2f} s with, {plain:.2f} s without",
+    )
     draws, box = Draws(0, "ssp126", 1), Box(SIDE, SIDE, SIDE, SIDE)
     seconds(lambda: sample(sums, land, draws, year=2050, box=box))
-    plain, drawn = in_turn(lambda: decide(sums, land), lambda: sample(sums, land, draws, year=2050, box=box))
-    yield Ratio("draw of a member's tile, decision over it", plain / drawn, 0.6,
-                f"{drawn:.2f} s for a draw, {plain:.2f} s for the likeliest classes")
+    plain, drawn = in_turn(
+        lambda: decide(sums, land), lambda: sample(sums, land, draws, year=2050, box=box)
+    )
+    yield Ratio(
+        "draw of a member's tile, decision over it",
+        plain / drawn,
+        0.6,
+        f"{drawn:.2f} s for a draw, {plain:.2f} s for the likeliest classes",
+    )
 
 
 def world() -> tuple[U8, I32]:
     """A patchy prior map and sums that keep 99 of 100 cells of it."""
     random, k = np.random.default_rng(0), len(HILDA)
-    prior = np.stack([gaussian_filter(random.normal(size=(SIDE, SIDE)), 20) for _ in range(k)]).argmax(axis=0)
+    prior = np.stack(
+        [gaussian_filter(random.normal(size=(SIDE, SIDE)), 20) for _ in range(k)]
+    ).argmax(axis=0)
     logits = random.normal(size=(k, SIDE, SIDE)) + 4 * (np.arange(k)[:, None, None] == prior)
     p = np.exp(logits)
     return prior.astype(np.uint8), np.rint(p / p.sum(axis=0) * ONE * 64).astype(np.int32)
 
 
 def some_change() -> F32:
-    """Changes that sum to nothing: net, 3 to 4 % of each block, more than HILDA+ has anywhere in a year."""
-    change = np.random.default_rng(1).normal(size=(len(GROUPS), SIDE // BLOCK, SIDE // BLOCK)) * 0.02
+    """Changes that sum to nothing: net, 3 to 4 % of each block, more than HILDA+ has anywhere in a
+    year.
+    """
+    change = (
+        np.random.default_rng(1).normal(size=(len(GROUPS), SIDE // BLOCK, SIDE // BLOCK)) * 0.02
+    )
     return (change - change.mean(axis=0)).astype(np.float32)

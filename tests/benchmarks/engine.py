@@ -1,10 +1,11 @@
 """The whole engine against the bare forward pass of the same folded model.
 
-Engine: Zarr reads, input assembly, forward passes, averaging, exchange of strips and edges, Zarr writes, receipts, on
-4,000 x 6,000 cells that are all land, over years with the inputs of a global run. Bare: plain processes outside Ray on
-random input with the same settings of glibc, their best of several batches and of one process a core or a thread a
-core, before and after, the mean of both. The engine computes the same in less arithmetic (see `luray.engine.stem` and
-`trunk`). A Ray cluster is there when its time begins, and the machine code of the kernels; its workers are not.
+Engine: Zarr reads, input assembly, forward passes, averaging, exchange of strips and edges, Zarr
+writes, receipts, on 4,000 x 6,000 cells that are all land, over years with the inputs of a global
+run. Bare: plain processes outside Ray on random input with the same settings of glibc, their best
+of several batches and of one process a core or a thread a core, before and after, the mean of both.
+The engine computes the same in less arithmetic (see `luray.engine.stem` and `trunk`). A Ray cluster
+is there when its time begins, and the machine code of the kernels; its workers are not.
 """
 
 import tempfile
@@ -68,49 +69,103 @@ def measure() -> Iterator[Ratio]:
         cube = write_cube(f"{folder}/cube.zarr", grid=REGION)
         small = write_cube(f"{folder}/small.zarr", grid=Grid(60, 0, 0.01, 500, 500))
         save_restless(small, "forward", UNetConfig(width=16, depth=3), f"{folder}/small")
-        alone(paced, small, f"{folder}/small", f"{folder}/small_product.zarr", workers=1, last=YEARS[3])  # compiles
+        alone(
+            paced,
+            small,
+            f"{folder}/small",
+            f"{folder}/small_product.zarr",
+            workers=1,
+            last=YEARS[3],
+        )  # compiles
         for width, (goal, warm_goal) in GOALS.items():
             model = f"{folder}/model{width}"
             save_restless(cube, "forward", UNetConfig(width=width, depth=3), model)
             before = bare(model)
-            pace = alone(paced, cube, model, f"{folder}/product{width}.zarr", workers=CORES, last=LAST)
+            pace = alone(
+                paced, cube, model, f"{folder}/product{width}.zarr", workers=CORES, last=LAST
+            )
             rate, trunk = (before + bare(model)) / 2, bare(model, whole=False)
-            yield Ratio(f"engine over bare forward, width {width}", pace.windows / pace.seconds / rate, goal,
-                        f"{pace.windows / pace.seconds:.1f} of {rate:.1f} windows/s, {LAST - YEARS[0]} years, start "
-                        "and static inputs included")
-            yield Ratio(f"the same, static inputs kept, width {width}", pace.warm / rate, warm_goal,
-                        f"{pace.warm:.1f} of {rate:.1f} windows/s ({trunk:.1f} of the trunk alone); peak "
-                        f"{pace.peak_bytes / 2**30:.1f} GiB")
+            yield Ratio(
+                f"engine over bare forward, width {width}",
+                pace.windows / pace.seconds / rate,
+                goal,
+                f"{pace.windows / pace.seconds:.1f} of {rate:.1f} windows/s, {LAST - YEARS[0]} "
+                "years, start "
+                "and static inputs included",
+            )
+            yield Ratio(
+                f"the same, static inputs kept, width {width}",
+                pace.warm / rate,
+                warm_goal,
+                f"{pace.warm:.1f} of {rate:.1f} windows/s ({trunk:.1f} of the trunk alone); peak "
+                f"{pace.peak_bytes / 2**30:.1f} GiB",
+            )
             if width == min(GOALS):
                 yield from simulated(pace.took)
-                yield Ratio("driver a tile-year", DRIVER_SECONDS / pace.driver, 1,
-                            f"{1000 * pace.driver:.2f} ms, {1000 * DRIVER_SECONDS:g} ms allowed")
-                pair = [alone(paced, cube, model, f"{folder}/workers{n}.zarr", workers=n, last=YEARS[3])
-                        for n in (1, CORES)]
-                yield Ratio("two workers over one", pair[1].warm / pair[0].warm, 1.85,
-                            f"{pair[1].warm:.1f} and {pair[0].warm:.1f} windows/s, one thread each")
+                yield Ratio(
+                    "driver a tile-year",
+                    DRIVER_SECONDS / pace.driver,
+                    1,
+                    f"{1000 * pace.driver:.2f} ms, {1000 * DRIVER_SECONDS:g} ms allowed",
+                )
+                pair = [
+                    alone(paced, cube, model, f"{folder}/workers{n}.zarr", workers=n, last=YEARS[3])
+                    for n in (1, CORES)
+                ]
+                yield Ratio(
+                    "two workers over one",
+                    pair[1].warm / pair[0].warm,
+                    1.85,
+                    f"{pair[1].warm:.1f} and {pair[0].warm:.1f} windows/s, one thread each",
+                )
 
 
 def bare(model: str, *, whole: bool = True) -> float:
     """Windows a second of bare forward passes on all cores, the best setting."""
-    return max(1 / forward_cost(model, batch=batch, window=WINDOW, processes=processes, threads=CORES // processes,
-                                seconds=BARE_SECONDS, whole=whole).seconds for batch in BATCHES
-               for processes in (1, CORES))
+    return max(
+        1
+        / forward_cost(
+            model,
+            batch=batch,
+            window=WINDOW,
+            processes=processes,
+            threads=CORES // processes,
+            seconds=BARE_SECONDS,
+            whole=whole,
+        ).seconds
+        for batch in BATCHES
+        for processes in (1, CORES)
+    )
 
 
 def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
     """Infer the years after the first one, up to `last`."""
-    tiling, span = cube.tiling(window=WINDOW, stride=STRIDE, tile=2000), Span(YEARS[0], last, (YEARS[0], YEARS[0]))
-    run = Run(cube, Product(url, span, tiling, "benchmark"), Geometry.of(cube, tiling), {"forward": model}, "linear",
-              batch=2, threads=1)
+    tiling, span = (
+        cube.tiling(window=WINDOW, stride=STRIDE, tile=2000),
+        Span(YEARS[0], last, (YEARS[0], YEARS[0])),
+    )
+    run = Run(
+        cube,
+        Product(url, span, tiling, "benchmark"),
+        Geometry.of(cube, tiling),
+        {"forward": model},
+        "linear",
+        batch=2,
+        threads=1,
+    )
     tiles = len(run.geometry.tiles)
     everything = tiling.everything
     a_year = len(tiling.active_cores(everything, cube.land(everything)))
     run.product.create(cube, title="benchmark", models=run.models, tiles=tiles)
     with cluster(cpus=CORES), leased(url) as lease, Watch() as watch:
         started = time.perf_counter()
-        driver = Driver(run, workers=Workers(min=workers, max=workers), gpu=False, years_in_flight=4,
-                        report=no_progress)
+        driver = Driver(
+            run,
+            workers=Workers(min=workers, max=workers),
+            gpu=False,
+            years_in_flight=4,
+            report=no_progress,
+        )
         jobs = recorded(driver.scheduler)
         driver.go(lease)
         run.product.finish()
@@ -120,10 +175,14 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
     later = [job.ended for job in reduced if job.ended > kept]
     warm = len(later) * a_year / tiles / (max(later) - kept)
     years = len(span.years) - 1
-    took = Took([job.seconds for job in jobs if job.kind == "predict" and job.step == 0],
-                [job.seconds for job in jobs if job.kind == "predict" and job.step > 0],
-                [job.seconds for job in reduced])
-    return Pace(years * a_year, a_year, seconds, warm, driver.seconds / (years * tiles), watch.peak, took)
+    took = Took(
+        [job.seconds for job in jobs if job.kind == "predict" and job.step == 0],
+        [job.seconds for job in jobs if job.kind == "predict" and job.step > 0],
+        [job.seconds for job in reduced],
+    )
+    return Pace(
+        years * a_year, a_year, seconds, warm, driver.seconds / (years * tiles), watch.peak, took
+    )
 
 
 class Done(NamedTuple):

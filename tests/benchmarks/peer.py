@@ -1,8 +1,9 @@
-"""MONAI's sliding_window_inference on the same region, everything in memory: what a user would take instead.
+"""MONAI's sliding_window_inference on the same region, everything in memory: what a user would take
+instead.
 
-The same folded model, the same inputs of a global run, probabilities averaged; each in processes of its own. MONAI has
-random inputs that are there already; ours reads, writes and walks the years. The best setting of MONAI is sought on a
-part of the region, one thing after the other.
+The same folded model, the same inputs of a global run, probabilities averaged; each in processes of
+its own. MONAI has random inputs that are there already; ours reads, writes and walks the years. The
+best setting of MONAI is sought on a part of the region, one thing after the other.
 """
 
 import json
@@ -32,16 +33,31 @@ from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.windows import YEARS, write_cube
 
 PART = 2000, 3000
-DEFAULT = {"roi": 256, "overlap": 64, "batch": 4, "mode": "constant", "layout": "channels_last", "threads": CORES,
-           "malloc": "default"}
-"""Of MONAI, an overlap of a quarter; it has none for `roi` and `batch`: the window of training, and a usual batch."""
+DEFAULT = {
+    "roi": 256,
+    "overlap": 64,
+    "batch": 4,
+    "mode": "constant",
+    "layout": "channels_last",
+    "threads": CORES,
+    "malloc": "default",
+}
+"""Of MONAI, an overlap of a quarter; it has none for `roi` and `batch`: the window of training, and
+a usual batch.
+"""
 OVERLAP = WINDOW - STRIDE
 """Of our windows, in cells."""
 TRIED: dict[str, tuple[Any, ...]] = {
-    "malloc": ("default", "kept"), "roi": (256, WINDOW), "batch": (1, 2, 4, 8), "threads": (1, CORES),
-    "layout": ("channels_last", "channels_first"), "mode": ("constant", "gaussian")}
-"""Settings of which the fastest is taken, each in turn, the others as they were found before; with `malloc` kept, glibc
-keeps memory as in our workers."""
+    "malloc": ("default", "kept"),
+    "roi": (256, WINDOW),
+    "batch": (1, 2, 4, 8),
+    "threads": (1, CORES),
+    "layout": ("channels_last", "channels_first"),
+    "mode": ("constant", "gaussian"),
+}
+"""Settings of which the fastest is taken, each in turn, the others as they were found before; with
+`malloc` kept, glibc keeps memory as in our workers.
+"""
 
 
 class Peer(NamedTuple):
@@ -52,7 +68,9 @@ class Peer(NamedTuple):
 
 
 def measure() -> Iterator[Ratio]:
-    """Cells a second on all land and on a region with as much land as the globe; memory, and how it grows."""
+    """Cells a second on all land and on a region with as much land as the globe; memory, and how it
+    grows.
+    """
     with tempfile.TemporaryDirectory() as folder:
         cube = write_cube(f"{folder}/cube.zarr", grid=REGION)
         model, last = f"{folder}/model", YEARS[3]
@@ -61,24 +79,50 @@ def measure() -> Iterator[Ratio]:
         peer = monai(model, REGION.shape, best)
         ours = alone(paced, cube, model, f"{folder}/all.zarr", workers=CORES, last=last)
         cells = _cells(ours, REGION)
-        yield Ratio("cells/s over the best of MONAI, all land", cells / peer.cells, 1.6,
-                    f"{cells / 1e6:.2f} ({_whole(ours, REGION) / 1e6:.2f} with start and static inputs) and "
-                    f"{peer.cells / 1e6:.2f} million/s; its {', '.join(f'{k} {v}' for k, v in best.items())}")
-        yield Ratio("peak memory of MONAI over ours", peer.peak_bytes / ours.peak_bytes, 2,
-                    f"{peer.peak_bytes / 2**30:.1f} and {ours.peak_bytes / 2**30:.1f} GiB on 4,000 x 6,000 cells")
+        yield Ratio(
+            "cells/s over the best of MONAI, all land",
+            cells / peer.cells,
+            1.6,
+            f"{cells / 1e6:.2f} ({_whole(ours, REGION) / 1e6:.2f} with start and static inputs) "
+            "and "
+            f"{peer.cells / 1e6:.2f} million/s; its "
+            f"{', '.join(f'{k} {v}' for k, v in best.items())}",
+        )
+        yield Ratio(
+            "peak memory of MONAI over ours",
+            peer.peak_bytes / ours.peak_bytes,
+            2,
+            f"{peer.peak_bytes / 2**30:.1f} and {ours.peak_bytes / 2**30:.1f} GiB on 4,000 x 6,000 "
+            "cells",
+        )
         small = Grid(REGION.north, REGION.west, REGION.step, 4000, 4000)
-        fewer = alone(paced, write_cube(f"{folder}/small.zarr", grid=small), model, f"{folder}/few.zarr",
-                      workers=CORES, last=last)
-        yield Ratio("our peak memory, two thirds of the region over all", fewer.peak_bytes / ours.peak_bytes, 0.9,
-                    f"{fewer.peak_bytes / 2**30:.1f} and {ours.peak_bytes / 2**30:.1f} GiB")
+        fewer = alone(
+            paced,
+            write_cube(f"{folder}/small.zarr", grid=small),
+            model,
+            f"{folder}/few.zarr",
+            workers=CORES,
+            last=last,
+        )
+        yield Ratio(
+            "our peak memory, two thirds of the region over all",
+            fewer.peak_bytes / ours.peak_bytes,
+            0.9,
+            f"{fewer.peak_bytes / 2**30:.1f} and {ours.peak_bytes / 2**30:.1f} GiB",
+        )
         mask, where = typical_land()
         masked = write_cube(f"{folder}/masked.zarr", grid=REGION, land=mask)
         ours = alone(paced, masked, model, f"{folder}/land.zarr", workers=CORES, last=last)
         usual = monai(model, PART, DEFAULT)
         cells = _cells(ours, REGION)
-        yield Ratio("cells/s over the default of MONAI, real land mask", cells / usual.cells, 4,
-                    f"{cells / 1e6:.2f} ({_whole(ours, REGION) / 1e6:.2f} with start and static inputs) and "
-                    f"{usual.cells / 1e6:.2f} million/s; {where}, {mask.mean():.0%} land")
+        yield Ratio(
+            "cells/s over the default of MONAI, real land mask",
+            cells / usual.cells,
+            4,
+            f"{cells / 1e6:.2f} ({_whole(ours, REGION) / 1e6:.2f} with start and static inputs) "
+            "and "
+            f"{usual.cells / 1e6:.2f} million/s; {where}, {mask.mean():.0%} land",
+        )
 
 
 def best_setting(model: str) -> dict[str, Any]:
@@ -101,11 +145,15 @@ def _whole(pace: Pace, grid: Grid) -> float:
 
 
 def typical_land() -> tuple[Bool, str]:
-    """The real land mask of a region of 40 x 60 degrees whose share of land is nearest to that of the globe."""
+    """The real land mask of a region of 40 x 60 degrees whose share of land is nearest to that of
+    the globe.
+    """
     land = np.unpackbits(land_mask(), axis=1)
     share = land[::10, ::10].mean()
-    parts = {(row, col): land[row * 4800 : (row + 1) * 4800, col * 7200 : (col + 1) * 7200]
-             for row, col in product(range(4), range(6))}
+    parts = {
+        (row, col): land[row * 4800 : (row + 1) * 4800, col * 7200 : (col + 1) * 7200]
+        for row, col in product(range(4), range(6))
+    }
     (row, col), part = min(parts.items(), key=lambda item: abs(item[1][::10, ::10].mean() - share))
     rows, cols = (np.arange(n) * 6 // 5 for n in REGION.shape)
     north, west = 90 - row * 40, col * 60 - 180
@@ -114,9 +162,14 @@ def typical_land() -> tuple[Bool, str]:
 
 def monai(model: str, shape: tuple[int, int], setting: dict[str, Any]) -> Peer:
     """Run MONAI in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "tests.benchmarks.peer", model, json.dumps([shape, setting])],
-                          cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
-                          env={**os.environ, **(MALLOC if setting["malloc"] == "kept" else {})})
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.peer", model, json.dumps([shape, setting])],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **(MALLOC if setting["malloc"] == "kept" else {})},
+    )
     return Peer(*json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -129,14 +182,22 @@ def main(folder: str, about: str) -> None:
     loaded, card = load_model(folder)
     model = frozen(loaded)
     channels = len(card.channels)
-    inputs = (torch.rand(1, *shape, channels).permute(0, 3, 1, 2) if setting["layout"] == "channels_last"
-              else torch.rand(1, channels, *shape))
+    inputs = (
+        torch.rand(1, *shape, channels).permute(0, 3, 1, 2)
+        if setting["layout"] == "channels_last"
+        else torch.rand(1, channels, *shape)
+    )
     with torch.inference_mode():
         model(inputs[..., : setting["roi"], : setting["roi"]])
         started = time.perf_counter()
-        out = sliding_window_inference(inputs, (setting["roi"], setting["roi"]), setting["batch"],
-                                       lambda x: model(x).softmax(dim=1), overlap=setting["overlap"] / setting["roi"],
-                                       mode=setting["mode"])
+        out = sliding_window_inference(
+            inputs,
+            (setting["roi"], setting["roi"]),
+            setting["batch"],
+            lambda x: model(x).softmax(dim=1),
+            overlap=setting["overlap"] / setting["roi"],
+            mode=setting["mode"],
+        )
         seconds = time.perf_counter() - started
     assert tuple(out.shape[-2:]) == tuple(shape)  # type: ignore[union-attr]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

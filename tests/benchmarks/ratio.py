@@ -40,6 +40,8 @@ def in_turn(*works: Callable[[], object], rounds: int = 3) -> list[float]:
 
 
 def alone(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function returns in a new process, whose memory is not what a benchmark has left behind."""
+    """What a function returns in a new process, whose memory is not what a benchmark has left
+    behind.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *args, **kwargs).result()

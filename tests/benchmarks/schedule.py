@@ -1,6 +1,8 @@
-"""The scheduler with many workers, in virtual time: durations are drawn from those of a real inference.
+"""The scheduler with many workers, in virtual time: durations are drawn from those of a real
+inference.
 
-A tile that a worker has not predicted lately costs it the reading of the tile's static inputs, as measured.
+A tile that a worker has not predicted lately costs it the reading of the tile's static inputs, as
+measured.
 """
 
 import random
@@ -30,21 +32,46 @@ class Took:
 
 
 def simulated(took: Took) -> Iterator[Ratio]:
-    """Many workers against the ideal, and the wavefront against a barrier after every year where a worker is slow."""
+    """Many workers against the ideal, and the wavefront against a barrier after every year where a
+    worker is slow.
+    """
     simulation, seconds = _run(took, WORKERS, TILES, in_flight=4)
     ideal = seconds / WORKERS
-    yield Ratio(f"simulated {WORKERS} workers over the ideal", ideal / simulation.now, 1 / 1.1,
-                f"{TILES[0] * TILES[1]} tiles, {YEARS} years in {simulation.now:.0f} s, {ideal:.0f} s without waiting "
-                "and static inputs")
-    ends = [_run(took, 8, (4, 5), in_flight=n, slow=lambda worker: 3 if worker == 0 else 1)[0].now for n in (4, 1)]
-    yield Ratio("wavefront over barrier, one worker of 8 slow", ends[1] / ends[0], 1,
-                f"20 tiles, {YEARS} years in {ends[0]:.0f} and {ends[1]:.0f} s (simulated), one worker 3 times slower")
+    yield Ratio(
+        f"simulated {WORKERS} workers over the ideal",
+        ideal / simulation.now,
+        1 / 1.1,
+        f"{TILES[0] * TILES[1]} tiles, {YEARS} years in {simulation.now:.0f} s, {ideal:.0f} s "
+        "without waiting "
+        "and static inputs",
+    )
+    ends = [
+        _run(took, 8, (4, 5), in_flight=n, slow=lambda worker: 3 if worker == 0 else 1)[0].now
+        for n in (4, 1)
+    ]
+    yield Ratio(
+        "wavefront over barrier, one worker of 8 slow",
+        ends[1] / ends[0],
+        1,
+        f"20 tiles, {YEARS} years in {ends[0]:.0f} and {ends[1]:.0f} s (simulated), one worker 3 "
+        "times slower",
+    )
 
 
-def _run(took: Took, workers: int, tiles: tuple[int, int], *, in_flight: int,
-         slow: Callable[[int], float] = lambda _: 1) -> tuple[Simulation, float]:
+def _run(
+    took: Took,
+    workers: int,
+    tiles: tuple[int, int],
+    *,
+    in_flight: int,
+    slow: Callable[[int], float] = lambda _: 1,
+) -> tuple[Simulation, float]:
     """A finished simulation, and the seconds of all its jobs."""
-    chance, kept, total = random.Random(0), {worker: dict.fromkeys(()) for worker in range(workers)}, [0.0]
+    chance, kept, total = (
+        random.Random(0),
+        {worker: dict.fromkeys(()) for worker in range(workers)},
+        [0.0],
+    )
     tiling = Tiling(tiles[0] * 2, tiles[1] * 2, 4, 2, 2)
     reading = max(0.0, median(took.first) - median(took.predict))
 

@@ -1,4 +1,6 @@
-"""The collections of `catalogs/` against the sources that read what they describe, and against the real files."""
+"""The collections of `catalogs/` against the sources that read what they describe, and against the
+real files.
+"""
 
 import json
 import re
@@ -26,14 +28,32 @@ from luray.stages.run_file import load_run
 CATALOGS = Path(__file__).parents[2] / "catalogs"
 INPUTS = ("luh2", "hilda", "isimip-population", "koppen-geiger", "gebco", "pnnl")
 REGIONS = ("crete", "brazil")
-SOURCES = {"luh2": luh2, "hilda": hilda, "isimip-population": isimip, "koppen-geiger": koppen, "gebco": gebco}
+SOURCES = {
+    "luh2": luh2,
+    "hilda": hilda,
+    "isimip-population": isimip,
+    "koppen-geiger": koppen,
+    "gebco": gebco,
+}
 EXAMPLE = {"year": "2001", "ssp": "ssp245", "period": "1961_1990"}
 SCENARIOS = ("ssp126", "ssp245", "ssp370", "ssp585")
-IAMS = {"ssp119": "IMAGE", "ssp126": "IMAGE", "ssp245": "MESSAGE", "ssp370": "AIM", "ssp434": "GCAM", "ssp460": "GCAM",
-        "ssp534": "MAGPIE", "ssp585": "MAGPIE"}
+IAMS = {
+    "ssp119": "IMAGE",
+    "ssp126": "IMAGE",
+    "ssp245": "MESSAGE",
+    "ssp370": "AIM",
+    "ssp434": "GCAM",
+    "ssp460": "GCAM",
+    "ssp534": "MAGPIE",
+    "ssp585": "MAGPIE",
+}
 """Scenarios of LUH2 v2f, with the integrated assessment model of each."""
 RUN_FILES = sorted(CATALOGS.rglob("*.toml"))
-MEDIA_TYPES = {".nc": "application/netcdf", ".nc4": "application/netcdf", ".tif": "image/tiff; application=geotiff"}
+MEDIA_TYPES = {
+    ".nc": "application/netcdf",
+    ".nc4": "application/netcdf",
+    ".tif": "image/tiff; application=geotiff",
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,48 +64,76 @@ def collections() -> dict[str, pystac.Collection]:
 
 def files_of(collection: pystac.Collection, *assets: str) -> list[str]:
     """File name templates of some assets, or of all."""
-    return [name for key, asset in collection.item_assets.items() if not assets or key in assets
-            for name in asset.properties["luray:files"]]
+    return [
+        name
+        for key, asset in collection.item_assets.items()
+        if not assets or key in assets
+        for name in asset.properties["luray:files"]
+    ]
 
 
-def test_the_catalog_links_a_collection_for_each_input_and_region(collections: dict[str, pystac.Collection]) -> None:
+def test_the_catalog_links_a_collection_for_each_input_and_region(
+    collections: dict[str, pystac.Collection],
+) -> None:
     assert set(collections) == {*INPUTS, *REGIONS}
     assert {path.parent.name for path in CATALOGS.glob("*/collection.json")} == set(collections)
 
 
-@pytest.mark.parametrize("path", sorted(CATALOGS.rglob("*.json")), ids=lambda path: str(path.relative_to(CATALOGS)))
+@pytest.mark.parametrize(
+    "path", sorted(CATALOGS.rglob("*.json")), ids=lambda path: str(path.relative_to(CATALOGS))
+)
 def test_core_schemas_and_links_hold(path: Path) -> None:
     stac = json.loads(path.read_text())
     validate_dict(stac, extensions=[])
     for link in stac["links"]:
         inside = link["rel"] in ("root", "parent", "child")
-        assert (path.parent / link["href"]).is_file() if inside else link["href"].startswith("https://"), link
+        assert (
+            (path.parent / link["href"]).is_file()
+            if inside
+            else link["href"].startswith("https://")
+        ), link
 
 
 @pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
-def test_every_collection_says_who_made_it_and_how_it_may_be_used(collections: dict[str, pystac.Collection],
-                                                                 name: str) -> None:
+def test_every_collection_says_who_made_it_and_how_it_may_be_used(
+    collections: dict[str, pystac.Collection], name: str
+) -> None:
     collection = collections[name]
     assert any("producer" in provider.roles for provider in collection.providers)
     assert collection.get_single_link("license").href.startswith("https://")
     if collection.license != "other":
-        assert collection.get_single_link("license").href == f"https://spdx.org/licenses/{collection.license}.html"
+        assert (
+            collection.get_single_link("license").href
+            == f"https://spdx.org/licenses/{collection.license}.html"
+        )
     assert collection.get_links("via")
     science = ScientificExtension.ext(collection)
     dois = [doi for doi in (science.doi, *(p.doi for p in science.publications or ())) if doi]
     assert dois
     assert all(re.fullmatch(r"10\.\d{4,9}/\S+", doi) for doi in dois)
-    assert [link.href for link in collection.get_links("cite-as")] == [f"https://doi.org/{doi}" for doi in dois]
+    assert [link.href for link in collection.get_links("cite-as")] == [
+        f"https://doi.org/{doi}" for doi in dois
+    ]
 
 
 @pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
-def test_the_data_cube_agrees_with_the_extent(collections: dict[str, pystac.Collection], name: str) -> None:
+def test_the_data_cube_agrees_with_the_extent(
+    collections: dict[str, pystac.Collection], name: str
+) -> None:
     collection = collections[name]
     cube = DatacubeExtension.ext(collection)
-    spatial = {d.to_dict()["axis"]: d.to_dict() for d in cube.dimensions.values() if d.dim_type == "spatial"}
+    spatial = {
+        d.to_dict()["axis"]: d.to_dict()
+        for d in cube.dimensions.values()
+        if d.dim_type == "spatial"
+    }
     [bbox] = collection.extent.spatial.bboxes
-    assert [spatial["x"]["extent"][0], spatial["y"]["extent"][0], spatial["x"]["extent"][1],
-            spatial["y"]["extent"][1]] == bbox
+    assert [
+        spatial["x"]["extent"][0],
+        spatial["y"]["extent"][0],
+        spatial["x"]["extent"][1],
+        spatial["y"]["extent"][1],
+    ] == bbox
     for axis in spatial.values():
         cells = (axis["extent"][1] - axis["extent"][0]) / abs(axis["step"])
         assert cells == pytest.approx(round(cells), abs=1e-2)
@@ -100,29 +148,48 @@ def test_the_data_cube_agrees_with_the_extent(collections: dict[str, pystac.Coll
     for asset in collection.item_assets.values():
         assert asset.to_dict()["roles"] == [CatalogConfig(url="unused").role]
         assert asset.properties["luray:files"]
-        assert {MEDIA_TYPES[Path(name).suffix] for name in asset.properties["luray:files"]} == {asset.media_type}
-        placeholders = {field for template in asset.properties["luray:files"]
-                        for _, field, _, _ in string.Formatter().parse(template) if field}
+        assert {MEDIA_TYPES[Path(name).suffix] for name in asset.properties["luray:files"]} == {
+            asset.media_type
+        }
+        placeholders = {
+            field
+            for template in asset.properties["luray:files"]
+            for _, field, _, _ in string.Formatter().parse(template)
+            if field
+        }
         assert placeholders <= set(EXAMPLE)
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_doi_of_a_source_is_cited_by_its_collection(collections: dict[str, pystac.Collection], name: str) -> None:
+def test_the_doi_of_a_source_is_cited_by_its_collection(
+    collections: dict[str, pystac.Collection], name: str
+) -> None:
     science = ScientificExtension.ext(collections[name])
     assert SOURCES[name].ABOUT.doi in (science.doi, *(p.doi for p in science.publications or ()))
 
 
-def test_pnnl_declares_the_variables_that_the_source_reads(collections: dict[str, pystac.Collection]) -> None:
+def test_pnnl_declares_the_variables_that_the_source_reads(
+    collections: dict[str, pystac.Collection],
+) -> None:
     collection = collections["pnnl"]
     assert ScientificExtension.ext(collection).doi == pnnl.TOPO_ABOUT.doi
     variables = DatacubeExtension.ext(collection).variables
     assert set(variables) == {*pnnl.TOPOGRAPHY, *pnnl.SOIL}
-    assert {name for name, variable in variables.items() if "layer" in variable.dimensions} == set(pnnl.SOIL)
+    assert {name for name, variable in variables.items() if "layer" in variable.dimensions} == set(
+        pnnl.SOIL
+    )
 
 
-def test_luh2_declares_the_states_that_the_source_reads(collections: dict[str, pystac.Collection]) -> None:
+def test_luh2_declares_the_states_that_the_source_reads(
+    collections: dict[str, pystac.Collection],
+) -> None:
     variables = DatacubeExtension.ext(collections["luh2"]).variables
-    assert set(variables) == (set(luh2.STATES) - set(luh2.OPTIONAL)) | {"secma", "secmb", "icwtr", "carea"}
+    assert set(variables) == (set(luh2.STATES) - set(luh2.OPTIONAL)) | {
+        "secma",
+        "secmb",
+        "icwtr",
+        "carea",
+    }
     [bbox] = collections["luh2"].extent.spatial.bboxes
     assert bbox == [-180, -90, 180, 90]
 
@@ -141,14 +208,24 @@ RECOGNISED: list[tuple[str, str, str, dict[str, str]]] = [
     ("koppen-geiger", "past", koppen.PATTERN, {}),
     ("koppen-geiger", "future", koppen.PATTERN, {"period": "2041_2070"}),
 ]
-"""Collection, asset, the pattern by which a source finds its files, and what to put into their names."""
+"""Collection, asset, the pattern by which a source finds its files, and what to put into their
+names.
+"""
 
 
 @pytest.mark.parametrize(("name", "asset", "pattern", "values"), RECOGNISED)
 def test_a_source_recognises_the_files_that_the_collection_names(
-        collections: dict[str, pystac.Collection], tmp_path: Path, name: str, asset: str, pattern: str,
-        values: dict[str, str]) -> None:
-    expected = [template.format_map({**EXAMPLE, **values}) for template in files_of(collections[name], asset)]
+    collections: dict[str, pystac.Collection],
+    tmp_path: Path,
+    name: str,
+    asset: str,
+    pattern: str,
+    values: dict[str, str],
+) -> None:
+    expected = [
+        template.format_map({**EXAMPLE, **values})
+        for template in files_of(collections[name], asset)
+    ]
     for file in expected:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
@@ -180,23 +257,32 @@ def test_koppen_zones_are_numbered_from_af_to_ef(collections: dict[str, pystac.C
         assert sorted(names) == sorted(koppen.GROUPS)
         groups = {letter: index for index, letter in enumerate("ABCDE", start=1)}
         assert {zone: groups[name[0]] for zone, name in names.items() if zone} == {
-            zone: group for zone, group in koppen.GROUPS.items() if zone}
+            zone: group for zone, group in koppen.GROUPS.items() if zone
+        }
 
 
 @pytest.mark.parametrize("name", REGIONS)
-def test_the_run_file_reads_files_that_its_collection_names(collections: dict[str, pystac.Collection],
-                                                            name: str) -> None:
+def test_the_run_file_reads_files_that_its_collection_names(
+    collections: dict[str, pystac.Collection], name: str
+) -> None:
     run = tomllib.loads((CATALOGS / name / "run.toml").read_text())
     named = files_of(collections[name])
     for source in run["sources"]:
         if "path" in source:
-            folder, pattern = source["path"].removeprefix("${LURAY_DATA}/"), source.get("pattern", ".tif")
-            assert any(file.startswith(f"{folder}/") and file.endswith(pattern) for file in named), source
+            folder, pattern = (
+                source["path"].removeprefix("${LURAY_DATA}/"),
+                source.get("pattern", ".tif"),
+            )
+            assert any(
+                file.startswith(f"{folder}/") and file.endswith(pattern) for file in named
+            ), source
     observed = collections[name].extent.temporal.intervals[0]
     assert run["inference"]["years"] == [moment.year for moment in observed]
 
 
-def test_mapbiomas_classes_are_those_of_the_crosswalk(collections: dict[str, pystac.Collection]) -> None:
+def test_mapbiomas_classes_are_those_of_the_crosswalk(
+    collections: dict[str, pystac.Collection],
+) -> None:
     run = tomllib.loads((CATALOGS / "brazil/run.toml").read_text())
     [state] = [source for source in run["sources"] if "crosswalk" in source]
     classes = ClassificationExtension.ext(collections["brazil"].item_assets["states"]).classes
@@ -204,24 +290,31 @@ def test_mapbiomas_classes_are_those_of_the_crosswalk(collections: dict[str, pys
 
 
 @pytest.mark.parametrize("name", REGIONS)
-def test_the_real_files_are_where_and_when_the_collection_says(collections: dict[str, pystac.Collection],
-                                                               realdata: Path, name: str) -> None:
+def test_the_real_files_are_where_and_when_the_collection_says(
+    collections: dict[str, pystac.Collection], realdata: Path, name: str
+) -> None:
     collection = collections[name]
     first, last = (moment.year for moment in collection.extent.temporal.intervals[0])
     [template] = files_of(collection, "states")
     series = [realdata / template.format(year=year) for year in range(first, last + 1)]
     assert all(path.is_file() for path in series)
-    assert len(list(series[0].parent.glob(Path(template).name.format(year="[0-9]*")))) == len(series)
+    assert len(list(series[0].parent.glob(Path(template).name.format(year="[0-9]*")))) == len(
+        series
+    )
     for file in files_of(collection):
         assert "{" in file or (realdata / file).is_file(), file
     with rasterio.open(series[0]) as raster:
         assert list(raster.bounds) == pytest.approx(collection.extent.spatial.bboxes[0], abs=1e-4)
-        known = {c.value for c in ClassificationExtension.ext(collection.item_assets["states"]).classes}
+        known = {
+            c.value for c in ClassificationExtension.ext(collection.item_assets["states"]).classes
+        }
         assert set(raster.read(1).ravel().tolist()) <= known
 
 
 @pytest.fixture(params=SCENARIOS)
-def mission(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunConfig:
+def mission(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> RunConfig:
     """The global run of a scenario."""
     for name in ("LURAY_INPUTS", "LURAY_CATALOG", "LURAY_OUTPUT"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
@@ -248,34 +341,61 @@ def test_a_global_run_is_the_whole_mission(mission: RunConfig) -> None:
     assert mission.name == f"global-{mission.scenario}"
     assert mission.output.endswith(f"/{mission.name}")
     assert mission.tiles == Tiling(18000, 36000, 256, 200, 2000, periodic=True)
-    assert (mission.grid.grid.north, mission.grid.grid.west, mission.grid.grid.step) == (90, -180, 0.01)
+    assert (mission.grid.grid.north, mission.grid.grid.west, mission.grid.grid.step) == (
+        90,
+        -180,
+        0.01,
+    )
     assert mission.inference.years == (1850, 2100)
     assert mission.years == range(1850, 2101)
     assert mission.directions == ("forward", "backward")
-    assert [source.kind for source in mission.sources] == ["hilda", "luh2", "isimip", "koppen", "gebco", "pnnl_topo",
-                                                           "pnnl_soil"]
-    assert {source.collection for source in mission.sources if source.kind != "aggregated"} == set(INPUTS)
+    assert [source.kind for source in mission.sources] == [
+        "hilda",
+        "luh2",
+        "isimip",
+        "koppen",
+        "gebco",
+        "pnnl_topo",
+        "pnnl_soil",
+    ]
+    assert {source.collection for source in mission.sources if source.kind != "aggregated"} == set(
+        INPUTS
+    )
     [forecast, _] = mission.evaluation.tests
     assert (mission.training.years, forecast.start, forecast.stop) == ((1960, 2000), 2000, 2015)
 
 
 @pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: str(path.relative_to(CATALOGS)))
-def test_a_run_file_names_collections_that_are_there(collections: dict[str, pystac.Collection], path: Path) -> None:
+def test_a_run_file_names_collections_that_are_there(
+    collections: dict[str, pystac.Collection], path: Path
+) -> None:
     run = tomllib.loads(path.read_text())
-    assert {source["collection"] for source in run["sources"] if "collection" in source} <= set(collections)
+    assert {source["collection"] for source in run["sources"] if "collection" in source} <= set(
+        collections
+    )
 
 
-def test_the_named_files_serve_every_year_of_a_global_run(collections: dict[str, pystac.Collection],
-                                                          mission: RunConfig) -> None:
+def test_the_named_files_serve_every_year_of_a_global_run(
+    collections: dict[str, pystac.Collection], mission: RunConfig
+) -> None:
     scenario, years = mission.scenario, mission.years
-    [luh2_future] = [name for name in files_of(collections["luh2"], "future")
-                     if (m := re.fullmatch(luh2.FUTURE, name)) and m[1] == scenario]
+    [luh2_future] = [
+        name
+        for name in files_of(collections["luh2"], "future")
+        if (m := re.fullmatch(luh2.FUTURE, name)) and m[1] == scenario
+    ]
     assert f"-{IAMS[scenario]}-{scenario}-" in luh2_future
 
-    population = [re.fullmatch(isimip.NAMES["2b"], name)
-                  for name in files_of(collections["isimip-population"], "history_2b", "future_2b")]
-    served = {year for m in population if m and m[1] in (None, scenario[3])
-              for year in range(int(m[2]), int(m[3]) + 1)}
+    population = [
+        re.fullmatch(isimip.NAMES["2b"], name)
+        for name in files_of(collections["isimip-population"], "history_2b", "future_2b")
+    ]
+    served = {
+        year
+        for m in population
+        if m and m[1] in (None, scenario[3])
+        for year in range(int(m[2]), int(m[3]) + 1)
+    }
     assert set(years) - served == set(range(1850, 1861))
 
     zones = collections["koppen-geiger"]
@@ -288,7 +408,9 @@ def test_the_named_files_serve_every_year_of_a_global_run(collections: dict[str,
         asset = "future" if first >= koppen.FIRST_FUTURE else "past"
         assert f"{first}_{last}" in summaries[f"luray:{asset}"]
         for template in files_of(zones, asset):
-            match = re.fullmatch(koppen.PATTERN, template.format(period=f"{first}_{last}", ssp=scenario))
+            match = re.fullmatch(
+                koppen.PATTERN, template.format(period=f"{first}_{last}", ssp=scenario)
+            )
             assert match
             assert match[3] == (scenario if asset == "future" else None)
 
@@ -298,8 +420,14 @@ def test_the_named_files_serve_every_year_of_a_global_run(collections: dict[str,
     assert all(observed[0].year <= year <= observed[1].year for year in mission.inference.observed)
 
 
-def test_the_four_scenarios_are_those_of_every_forcing(collections: dict[str, pystac.Collection]) -> None:
-    found = {m[1] for name in files_of(collections["luh2"], "future") if (m := re.fullmatch(luh2.FUTURE, name))}
+def test_the_four_scenarios_are_those_of_every_forcing(
+    collections: dict[str, pystac.Collection],
+) -> None:
+    found = {
+        m[1]
+        for name in files_of(collections["luh2"], "future")
+        if (m := re.fullmatch(luh2.FUTURE, name))
+    }
     assert found == set(IAMS)
     assert set(collections["koppen-geiger"].to_dict()["summaries"]["luray:scenarios"]) <= found
 

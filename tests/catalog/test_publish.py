@@ -40,14 +40,27 @@ AGGREGATED = {"title": "Aggregated fractions", "doi": "", "licence": "", "caveat
 
 
 def maps() -> np.ndarray:
-    return np.random.default_rng(7).choice(np.array([0, *HILDA.codes], np.uint8), (len(YEARS), *GRID.shape))
+    return np.random.default_rng(7).choice(
+        np.array([0, *HILDA.codes], np.uint8), (len(YEARS), *GRID.shape)
+    )
 
 
-def write_product(url: str, *, grid: Grid = GRID, finished: bool = True, consolidated: bool = True) -> str:
+def write_product(
+    url: str, *, grid: Grid = GRID, finished: bool = True, consolidated: bool = True
+) -> str:
     """A product as `infer` leaves it; with a finished one, the land use is `maps()`."""
-    create_product(url, grid=grid, years=YEARS, origins=ORIGINS, tile=20,
-                   attributes={"title": "A world", "caveats": ["forcing: aggregated target"],
-                               "luray": {"finished": False, "fingerprint": "ab12", "scenario": "ssp245"}})
+    create_product(
+        url,
+        grid=grid,
+        years=YEARS,
+        origins=ORIGINS,
+        tile=20,
+        attributes={
+            "title": "A world",
+            "caveats": ["forcing: aggregated target"],
+            "luray": {"finished": False, "fingerprint": "ab12", "scenario": "ssp245"},
+        },
+    )
     root = zarr.open_group(url, mode="r+", use_consolidated=False)
     if grid == GRID:
         root["land_use"][:] = maps()
@@ -58,8 +71,15 @@ def write_product(url: str, *, grid: Grid = GRID, finished: bool = True, consoli
 
 
 def run(product: str, stac_dir: str, **changes: Any) -> str:
-    options: dict[str, Any] = {"name": "world", "title": "A world", "description": "Land use of a world.",
-                               "sources": [HILDA_V1, AGGREGATED], "pictures": {}, "report": None, **changes}
+    options: dict[str, Any] = {
+        "name": "world",
+        "title": "A world",
+        "description": "Land use of a world.",
+        "sources": [HILDA_V1, AGGREGATED],
+        "pictures": {},
+        "report": None,
+        **changes,
+    }
     return publish(product, stac_dir=stac_dir, **options)
 
 
@@ -85,8 +105,15 @@ def published(product: str, tmp_path: Path) -> str:
     for name in ("pictures/map.png", "pictures/years.mp4", "report/metrics.json"):
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(name.encode())
-    return run(product, str(out / "stac"), report=str(out / "report/metrics.json"),
-               pictures={"thumbnail": str(out / "pictures/map.png"), "animation": str(out / "pictures/years.mp4")})
+    return run(
+        product,
+        str(out / "stac"),
+        report=str(out / "report/metrics.json"),
+        pictures={
+            "thumbnail": str(out / "pictures/map.png"),
+            "animation": str(out / "pictures/years.mp4"),
+        },
+    )
 
 
 def test_the_catalog_is_valid_stac_with_relative_links_only(published: str, tmp_path: Path) -> None:
@@ -108,22 +135,40 @@ def test_the_collection_says_what_the_product_is(published: str) -> None:
     assert collection.id == "world"
     assert collection.extent.spatial.bboxes == [[23.0, 35.6, 23.6, 36.0]]
     [[first, last]] = collection.extent.temporal.intervals
-    assert (first.isoformat(), last.isoformat()) == ("1998-01-01T00:00:00+00:00", "2002-12-31T23:59:59+00:00")
+    assert (first.isoformat(), last.isoformat()) == (
+        "1998-01-01T00:00:00+00:00",
+        "2002-12-31T23:59:59+00:00",
+    )
     cube = DatacubeExtension.ext(collection)
     assert {name: dimension.dim_type for name, dimension in cube.dimensions.items()} == {
-        "year": "temporal", "lat": "spatial", "lon": "spatial"}
+        "year": "temporal",
+        "lat": "spatial",
+        "lon": "spatial",
+    }
     assert cube.dimensions["lat"].to_dict()["extent"] == [35.6, 36.0]
     assert cube.dimensions["lon"].to_dict()["step"] == 0.01
     assert {name: variable.dimensions for name, variable in cube.variables.items()} == {
-        "land_use": ["year", "lat", "lon"], "confidence": ["year", "lat", "lon"], "origin": ["year"]}
+        "land_use": ["year", "lat", "lon"],
+        "confidence": ["year", "lat", "lon"],
+        "origin": ["year"],
+    }
     assert cube.variables["confidence"].unit == "percent"
     assert [p.doi for p in ScientificExtension.ext(collection).publications] == [HILDA_V1["doi"]]
-    assert [link.href for link in collection.get_links("derived_from")] == [f"https://doi.org/{HILDA_V1['doi']}"]
+    assert [link.href for link in collection.get_links("derived_from")] == [
+        f"https://doi.org/{HILDA_V1['doi']}"
+    ]
     assert collection.license == "CC-BY-4.0"
-    assert [link.href for link in collection.get_links("license")] == ["https://spdx.org/licenses/CC-BY-4.0.html"]
+    assert [link.href for link in collection.get_links("license")] == [
+        "https://spdx.org/licenses/CC-BY-4.0.html"
+    ]
     assert "land use" in collection.keywords
     assert collection.providers[0].name == "luray"
-    for sentence in ("Land use of a world.", "Aggregated fractions", "an upper bound", "forcing: aggregated target"):
+    for sentence in (
+        "Land use of a world.",
+        "Aggregated fractions",
+        "an upper bound",
+        "forcing: aggregated target",
+    ):
         assert sentence in collection.description
 
 
@@ -132,46 +177,75 @@ def test_the_item_leads_to_data_report_and_pictures(published: str, tmp_path: Pa
     assert item.bbox == [23.0, 35.6, 23.6, 36.0]
     assert item.properties["luray:scenario"] == "ssp245"
     assert item.properties["luray:caveats"] == ["forcing: aggregated target"]
-    assert {key: (asset.href, asset.media_type, asset.roles) for key, asset in item.assets.items()} == {
+    assert {
+        key: (asset.href, asset.media_type, asset.roles) for key, asset in item.assets.items()
+    } == {
         "data": ("../../product.zarr", "application/vnd.zarr", ["data"]),
         "metadata": ("../../product.zarr/zarr.json", "application/json", ["metadata"]),
         "report": ("../../report/metrics.json", "application/json", ["metadata"]),
         "thumbnail": ("../../pictures/map.png", "image/png", ["thumbnail"]),
-        "animation": ("../../pictures/years.mp4", "video/mp4", ["overview"])}
+        "animation": ("../../pictures/years.mp4", "video/mp4", ["overview"]),
+    }
     assert set(collection.item_assets) == set(item.assets)
     for asset in (*item.assets.values(), *collection.assets.values()):
         assert Path(asset.get_absolute_href()).exists(), asset.href
     classes = ClassificationExtension.ext(item.assets["data"]).classes
     assert [(c.value, c.name, f"#{c.color_hint.lower()}") for c in classes[1:]] == [
-        (c.code, c.name, c.colour) for c in HILDA.classes]
+        (c.code, c.name, c.colour) for c in HILDA.classes
+    ]
     assert classes[0].name == "ocean"
 
 
 def test_scenarios_and_members_are_dimensions_with_their_values(tmp_path: Path) -> None:
     url, several = str(tmp_path / "product.zarr"), Several(("ssp126", "ssp585"), 3, (2002,))
-    create_product(url, grid=GRID, years=YEARS, origins=ORIGINS, tile=20, several=several,
-                   attributes={"luray": {"finished": True, "scenarios": list(several.scenarios), "members": 3,
-                                         "seed": 1}})
+    create_product(
+        url,
+        grid=GRID,
+        years=YEARS,
+        origins=ORIGINS,
+        tile=20,
+        several=several,
+        attributes={
+            "luray": {
+                "finished": True,
+                "scenarios": list(several.scenarios),
+                "members": 3,
+                "seed": 1,
+            }
+        },
+    )
     consolidate(url)
     catalog = run(url, str(tmp_path / "stac"))
     for path in (tmp_path / "stac").rglob("*.json"):
         validate_dict(json.loads(path.read_text()), extensions=[])
     _, collection, item = load(catalog)
-    assert (item.properties["luray:scenarios"], item.properties["luray:members"]) == (["ssp126", "ssp585"], 3)
+    assert (item.properties["luray:scenarios"], item.properties["luray:members"]) == (
+        ["ssp126", "ssp585"],
+        3,
+    )
     assert "luray:scenario" not in item.properties
     assert "class_probability, entropy, probability" in item.assets["data"].description
     for stac in (item, collection):
         cube = DatacubeExtension.ext(stac)
         values = {name: cube.dimensions[name].to_dict().get("values") for name in cube.dimensions}
-        assert values == {"scenario": ["ssp126", "ssp585"], "member": [0, 1, 2], "year": None, "lat": None, "lon": None,
-                          "class": [int(code) for code in HILDA.codes], "probability_year": [2002]}
+        assert values == {
+            "scenario": ["ssp126", "ssp585"],
+            "member": [0, 1, 2],
+            "year": None,
+            "lat": None,
+            "lon": None,
+            "class": [int(code) for code in HILDA.codes],
+            "probability_year": [2002],
+        }
         assert cube.dimensions["scenario"].dim_type == "scenario"
         assert {name: variable.dimensions for name, variable in cube.variables.items()} == {
             "land_use": ["scenario", "member", "year", "lat", "lon"],
-            "confidence": ["scenario", "member", "year", "lat", "lon"], "origin": ["year"],
+            "confidence": ["scenario", "member", "year", "lat", "lon"],
+            "origin": ["year"],
             "class_probability": ["scenario", "year", "class", "lat", "lon"],
             "entropy": ["scenario", "year", "lat", "lon"],
-            "probability": ["scenario", "member", "probability_year", "class", "lat", "lon"]}
+            "probability": ["scenario", "member", "probability_year", "class", "lat", "lon"],
+        }
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -206,7 +280,9 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 def check_opens(asset: pystac.Asset) -> None:
     """The asset opens with xarray as it says, and holds `maps()`."""
-    with xr.open_dataset(asset.get_absolute_href(), engine="zarr", **asset.extra_fields["xarray:open_kwargs"]) as data:
+    with xr.open_dataset(
+        asset.get_absolute_href(), engine="zarr", **asset.extra_fields["xarray:open_kwargs"]
+    ) as data:
         assert data.sizes == {"year": len(YEARS), "lat": 40, "lon": 60}
         np.testing.assert_array_equal(data["land_use"], maps())
         np.testing.assert_array_equal(data["origin"], ORIGINS)
@@ -215,7 +291,9 @@ def check_opens(asset: pystac.Asset) -> None:
 def check_client(url: str) -> None:
     """pystac-client finds the item from the catalog's URL, and its data."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PystacClientWarning)  # it says that a static catalog is no API
+        warnings.simplefilter(
+            "ignore", PystacClientWarning
+        )  # it says that a static catalog is no API
         [item] = pystac_client.Client.open(url).get_items(recursive=True)
     assert item.id == "world"
     assert item.get_collection().id == "world"
@@ -234,8 +312,9 @@ def test_pystac_client_reads_the_catalog_over_http(published: str, web: str) -> 
     check_client(f"{web}/out/stac/catalog.json")
 
 
-def test_a_relative_output_folder_gives_the_same_hrefs(product: str, tmp_path: Path,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_output_folder_gives_the_same_hrefs(
+    product: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert run("out/product.zarr", "out/stac/") == "out/stac/catalog.json"
     assert load("out/stac/catalog.json")[2].assets["data"].href == "../../product.zarr"
@@ -259,7 +338,9 @@ def test_publishing_again_replaces_and_repeats_byte_for_byte(product: str, tmp_p
 
 
 class JournalFileSystem(MemoryFileSystem):
-    """A store in memory that remembers what was written, and goes down before one object if told so."""
+    """A store in memory that remembers what was written, and goes down before one object if told
+    so.
+    """
 
     protocol = "journal"
     store: ClassVar[dict[str, Any]] = {}
@@ -283,17 +364,24 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> type[JournalFileSystem]:
     return JournalFileSystem
 
 
-def test_the_catalog_is_written_last_of_all(journal: type[JournalFileSystem], tmp_path: Path) -> None:
+def test_the_catalog_is_written_last_of_all(
+    journal: type[JournalFileSystem], tmp_path: Path
+) -> None:
     (tmp_path / "map.png").write_bytes(b"picture")
     product = write_product("memory://world/product.zarr")
     run(product, "journal://site/stac", pictures={"thumbnail": str(tmp_path / "map.png")})
     assert [path.removeprefix("journal://site/stac/") for path in journal.written] == [
-        "world/thumbnail.png", "world/world.json", "world/collection.json", "catalog.json"]
+        "world/thumbnail.png",
+        "world/world.json",
+        "world/collection.json",
+        "catalog.json",
+    ]
 
 
 @pytest.mark.parametrize("place", ["world.json", "collection.json", "catalog.json"])
 def test_an_interrupted_publication_leaves_no_catalog_or_a_whole_one(
-        journal: type[JournalFileSystem], monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    journal: type[JournalFileSystem], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     product = write_product("memory://world/product.zarr")
     monkeypatch.setattr(journal, "down_at", place)
     with pytest.raises(OSError, match="went down"):
@@ -320,13 +408,16 @@ def test_no_href_holds_a_secret(journal: type[JournalFileSystem]) -> None:
     assert any('"href": "memory://world/product.zarr"' in text for text in texts)
 
 
-@pytest.mark.parametrize(("url", "shown"), [
-    ("s3://bucket/product.zarr", "s3://bucket/product.zarr"),
-    ("https://user:p@ss@host/a/b?X-Amz-Signature=abc#frag", "https://host/a/b"),
-    ("gs://bucket/a@b.zarr", "gs://bucket/a@b.zarr"),
-    ("simplecache::s3://key:secret@bucket/a", "simplecache::s3://bucket/a"),
-    ("folder/odd?name#1", "folder/odd?name#1"),
-])
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://bucket/product.zarr", "s3://bucket/product.zarr"),
+        ("https://user:p@ss@host/a/b?X-Amz-Signature=abc#frag", "https://host/a/b"),
+        ("gs://bucket/a@b.zarr", "gs://bucket/a@b.zarr"),
+        ("simplecache::s3://key:secret@bucket/a", "simplecache::s3://bucket/a"),
+        ("folder/odd?name#1", "folder/odd?name#1"),
+    ],
+)
 def test_public_urls(url: str, shown: str) -> None:
     assert public(url) == shown
 
@@ -335,20 +426,26 @@ def test_a_product_across_the_dateline_has_a_geometry_in_two_pieces(tmp_path: Pa
     product = write_product(str(tmp_path / "fiji.zarr"), grid=Grid(-16.0, 177.0, 0.1, 40, 60))
     item = load(run(product, str(tmp_path / "stac")))[2]
     assert item.bbox == [177.0, -20.0, -177.0, -16.0]
-    assert [[min(x for x, _ in ring), max(x for x, _ in ring)] for [ring] in item.geometry["coordinates"]] == [
-        [177.0, 180.0], [-180.0, -177.0]]
+    assert [
+        [min(x for x, _ in ring), max(x for x, _ in ring)]
+        for [ring] in item.geometry["coordinates"]
+    ] == [[177.0, 180.0], [-180.0, -177.0]]
     validate_dict(item.to_dict(), extensions=[])
 
 
-@pytest.mark.parametrize(("licences", "expected", "links"), [
-    (["CC-BY-4.0", "CC-BY-4.0", ""], "CC-BY-4.0", 1),
-    (["CC-BY-4.0", "CC-BY-SA-4.0"], "other", 2),
-    (["CC-BY-4.0", "public domain"], "other", 1),
-    (["as the state source"], "other", 0),
-    ([], "other", 0),
-])
-def test_a_licence_that_all_sources_share_is_the_product_s(product: str, tmp_path: Path, licences: list[str],
-                                                           expected: str, links: int) -> None:
+@pytest.mark.parametrize(
+    ("licences", "expected", "links"),
+    [
+        (["CC-BY-4.0", "CC-BY-4.0", ""], "CC-BY-4.0", 1),
+        (["CC-BY-4.0", "CC-BY-SA-4.0"], "other", 2),
+        (["CC-BY-4.0", "public domain"], "other", 1),
+        (["as the state source"], "other", 0),
+        ([], "other", 0),
+    ],
+)
+def test_a_licence_that_all_sources_share_is_the_product_s(
+    product: str, tmp_path: Path, licences: list[str], expected: str, links: int
+) -> None:
     sources = [{"title": f"source {n}", "licence": licence} for n, licence in enumerate(licences)]
     collection = load(run(product, str(tmp_path / "stac"), sources=sources))[1]
     assert collection.license == expected
@@ -367,7 +464,9 @@ def test_an_unfinished_product_is_refused(tmp_path: Path) -> None:
     metadata = tmp_path / "cut.zarr/zarr.json"
     metadata.write_bytes(metadata.read_bytes()[:300])
     faults["cut.zarr"] = "not JSON.*damaged"
-    cube = zarr.open_group(str(tmp_path / "cube.zarr"), mode="w", attributes={"luray": {"finished": True}})
+    cube = zarr.open_group(
+        str(tmp_path / "cube.zarr"), mode="w", attributes={"luray": {"finished": True}}
+    )
     cube.create_array("land_use", shape=(1,), dtype="uint8")
     consolidate(str(tmp_path / "cube.zarr"))
     faults["cube.zarr"] = "found no confidence, origin, year, lat, lon"
@@ -377,18 +476,32 @@ def test_an_unfinished_product_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "stac").exists()
 
 
-def test_what_would_make_a_wrong_catalog_is_refused_before_anything_is_written(product: str, tmp_path: Path) -> None:
+def test_what_would_make_a_wrong_catalog_is_refused_before_anything_is_written(
+    product: str, tmp_path: Path
+) -> None:
     (tmp_path / "map.bmp").write_bytes(b"picture")
     (tmp_path / "map.png").write_bytes(b"picture")
     for changes, message in (
         ({"name": "../world"}, "name '../world' must be letters"),
         ({"name": ""}, "name '' must be letters"),
         ({"sources": [{"title": "", "doi": "10.1594/PANGAEA.921846"}]}, "has no title"),
-        ({"sources": [{**HILDA_V1, "doi": "https://doi.org/10.1594/X"}]}, r"'HILDA\+ v1'.*expected a bare DOI"),
-        ({"pictures": {"overview": str(tmp_path / "none.png")}}, "none.png: picture 'overview' is not there"),
+        (
+            {"sources": [{**HILDA_V1, "doi": "https://doi.org/10.1594/X"}]},
+            r"'HILDA\+ v1'.*expected a bare DOI",
+        ),
+        (
+            {"pictures": {"overview": str(tmp_path / "none.png")}},
+            "none.png: picture 'overview' is not there",
+        ),
         ({"pictures": {"overview": str(tmp_path)}}, "picture 'overview' is not there"),
-        ({"pictures": {"overview": str(tmp_path / "map.bmp")}}, "ends in '.bmp', expected one of .png"),
-        ({"pictures": {"data": str(tmp_path / "map.png")}}, "picture 'data' has the name of another asset"),
+        (
+            {"pictures": {"overview": str(tmp_path / "map.bmp")}},
+            "ends in '.bmp', expected one of .png",
+        ),
+        (
+            {"pictures": {"data": str(tmp_path / "map.png")}},
+            "picture 'data' has the name of another asset",
+        ),
         ({"report": str(tmp_path / "metrics.json")}, "metrics.json: report is not there"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -420,21 +533,33 @@ def bucket(s3: Bucket) -> Iterator[Bucket]:
     forget_s3()
 
 
-def test_a_catalog_on_s3_leads_to_the_data_and_copies_local_pictures(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_catalog_on_s3_leads_to_the_data_and_copies_local_pictures(
+    bucket: Bucket, tmp_path: Path
+) -> None:
     (tmp_path / "map.png").write_bytes(b"picture")
     product = write_product(f"{bucket.url}/out/product.zarr")
     url = run(product, f"{bucket.url}/out/stac", pictures={"thumbnail": str(tmp_path / "map.png")})
     assert url == f"{bucket.url}/out/stac/catalog.json"
     stored = bucket.keys()
     keys = sorted(key for key in stored if key.startswith("out/stac/"))
-    assert keys == [f"out/stac/{name}" for name in (
-        "catalog.json", "world/collection.json", "world/thumbnail.png", "world/world.json")]
+    assert keys == [
+        f"out/stac/{name}"
+        for name in (
+            "catalog.json",
+            "world/collection.json",
+            "world/thumbnail.png",
+            "world/world.json",
+        )
+    ]
     for key in keys:
         assert not any(word in bucket.get(key) for word in (b"127.0.0.1", str(tmp_path).encode()))
     _, collection, item = load(url)
     assert item.assets["data"].href == "../../product.zarr"
     for stac in (item, collection):
-        assert stac.assets["thumbnail"].get_absolute_href() == f"{bucket.url}/out/stac/world/thumbnail.png"
+        assert (
+            stac.assets["thumbnail"].get_absolute_href()
+            == f"{bucket.url}/out/stac/world/thumbnail.png"
+        )
     check_opens(item.assets["data"])
     local = load(run(product, str(tmp_path / "stac")))[2]
     assert local.assets["data"].href == product

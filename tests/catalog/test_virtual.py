@@ -1,4 +1,6 @@
-"""`luray virtualize`: files where they lie become a STAC catalog, and NetCDF is read through references."""
+"""`luray virtualize`: files where they lie become a STAC catalog, and NetCDF is read through
+references.
+"""
 
 import json
 import shutil
@@ -34,13 +36,18 @@ def luh2_file(path, *, first=850):
     time = (("time",), np.arange(10.0), {"units": f"years since {first}-01-01"})
     write_nc(path, {**axes(GRID), "time": time})
     with h5netcdf.File(path, "a") as out:
-        out.create_variable("primf", ("time", "lat", "lon"), data=SERIES, chunks=(1, 4, 6), compression="gzip")
+        out.create_variable(
+            "primf", ("time", "lat", "lon"), data=SERIES, chunks=(1, 4, 6), compression="gzip"
+        )
     return path
 
 
 def tree(folder):
-    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
-            for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -57,8 +64,11 @@ def inputs(tmp_path):
 def test_a_catalog_of_a_folder_is_valid_and_found_again(tmp_path, inputs, allow, format):
     where = virtualize([str(inputs)], collection=LUH2, output=str(tmp_path / "stac"), format=format)
     assert where == str(tmp_path / "stac/catalog.json")
-    documents = {path: json.loads(path.read_text()) for path in (tmp_path / "stac").rglob("*.json")
-                 if not path.name.endswith(".nc.json")}
+    documents = {
+        path: json.loads(path.read_text())
+        for path in (tmp_path / "stac").rglob("*.json")
+        if not path.name.endswith(".nc.json")
+    }
     assert len(documents) == 5
     for path, document in documents.items():
         validate_dict(document, extensions=[])
@@ -66,15 +76,19 @@ def test_a_catalog_of_a_folder_is_valid_and_found_again(tmp_path, inputs, allow,
             assert linked["href"].startswith("http") or (path.parent / linked["href"]).is_file()
     items = {i.id: i for i in pystac.Catalog.from_file(where).get_items(recursive=True)}
     assert set(items) == {"states", "v2f-future", "static"}
-    dates = {name: tuple(getattr(i.common_metadata, f"{end}_datetime").year for end in ("start", "end"))
-             for name, i in items.items()}
+    dates = {
+        name: tuple(getattr(i.common_metadata, f"{end}_datetime").year for end in ("start", "end"))
+        for name, i in items.items()
+    }
     assert dates == {"states": (850, 859), "v2f-future": (2015, 2024), "static": (850, 2100)}
     assert items["states"].bbox == [10, 46, 16, 50]
     assert items["states"].assets["data"].href == "../../../in/states.nc"
     allow(*places([str(inputs)], output=str(tmp_path / "stac")))
     found = find_assets(CatalogConfig(url=where), "luh2", years=range(850, 900))
     assert [a.name for a in found] == ["states.nc", "static.nc"]
-    assert [targets(a.href) for a in found] == [(str(inputs / name),) for name in ("states.nc", "static.nc")]
+    assert [targets(a.href) for a in found] == [
+        (str(inputs / name),) for name in ("states.nc", "static.nc")
+    ]
     [got] = inspect_netcdf(found[0].href).read(("primf",), BOX, time=9)
     np.testing.assert_array_equal(got, SERIES[9, 1:3, 2:5])
 
@@ -86,16 +100,33 @@ def test_again_changes_nothing_and_more_files_and_collections_are_added(tmp_path
     assert tree(tmp_path / "stac") == before
     luh2_file(tmp_path / "more/later.nc", first=2050)
     virtualize([str(tmp_path / "more/later.nc")], collection=LUH2, output=str(tmp_path / "stac"))
-    write_tif(tmp_path / "k/1901_1930/koppen_geiger_0p01.tif", SERIES[0].astype(np.uint8), north=50, west=10, step=1)
+    write_tif(
+        tmp_path / "k/1901_1930/koppen_geiger_0p01.tif",
+        SERIES[0].astype(np.uint8),
+        north=50,
+        west=10,
+        step=1,
+    )
     virtualize([str(tmp_path / "k")], collection=KOPPEN, output=str(tmp_path / "stac"))
     after = tree(tmp_path / "stac")
-    assert {name for name in before if after[name] != before[name]} == {"catalog.json", "luh2/collection.json"}
+    assert {name for name in before if after[name] != before[name]} == {
+        "catalog.json",
+        "luh2/collection.json",
+    }
     catalog = pystac.Catalog.from_file(str(tmp_path / "stac/catalog.json"))
-    assert {i.id for i in catalog.get_child("luh2").get_items()} == {"states", "v2f-future", "static", "later"}
+    assert {i.id for i in catalog.get_child("luh2").get_items()} == {
+        "states",
+        "v2f-future",
+        "static",
+        "later",
+    }
     [zone] = catalog.get_child("koppen-geiger").get_items()
     assert set(zone.assets) == {"data"}
     assert zone.assets["data"].extra_fields["luray:file"] == "1901_1930/koppen_geiger_0p01.tif"
-    assert (zone.common_metadata.start_datetime.year, zone.common_metadata.end_datetime.year) == (1901, 1930)
+    assert (zone.common_metadata.start_datetime.year, zone.common_metadata.end_datetime.year) == (
+        1901,
+        1930,
+    )
 
 
 def test_a_file_that_changed_is_described_again_and_a_broken_run_resumed(tmp_path, inputs):
@@ -107,7 +138,9 @@ def test_a_file_that_changed_is_described_again_and_a_broken_run_resumed(tmp_pat
     assert not (tmp_path / "stac/catalog.json").exists()
     kept = tree(tmp_path / "stac")
     virtualize([str(inputs)], collection=LUH2, output=output)
-    assert {name: content for name, content in tree(tmp_path / "stac").items() if name in kept} == kept
+    assert {
+        name: content for name, content in tree(tmp_path / "stac").items() if name in kept
+    } == kept
     luh2_file(inputs / "states.nc", first=900)
     virtualize([str(inputs)], collection=LUH2, output=output)
     states = pystac.Item.from_file(f"{output}/luh2/states/states.json")
@@ -119,6 +152,7 @@ def crash_at(name):
         if name in place:
             raise OSError("killed")
         write_references(refs, place)
+
     return write
 
 
@@ -131,7 +165,9 @@ def test_files_and_catalogs_on_object_stores_and_the_web(tmp_path, s3, gcs, site
             inputs.put(f"in/{name}", content)
             urls.append(f"{inputs.url}/in/{name}")
         stac = f"{output.url}/stac-of-{inputs.url[:4].strip(':/')}"
-        where = virtualize(urls if inputs is site else [f"{inputs.url}/in"], collection=LUH2, output=stac)
+        where = virtualize(
+            urls if inputs is site else [f"{inputs.url}/in"], collection=LUH2, output=stac
+        )
         allow(f"{inputs.url}/in/")
         found = {a.name: a.href for a in find_assets(CatalogConfig(url=where), "luh2")}
         assert {targets(href) for href in found.values()} == {(url,) for url in urls}
@@ -142,18 +178,36 @@ def test_files_and_catalogs_on_object_stores_and_the_web(tmp_path, s3, gcs, site
 
 def netcdf3(path):
     with netcdf_file(path, "w") as out:
-        for name, values in (("time", np.arange(2000.0, 2010.0)), ("lat", GRID.lat), ("lon", GRID.lon)):
+        for name, values in (
+            ("time", np.arange(2000.0, 2010.0)),
+            ("lat", GRID.lat),
+            ("lon", GRID.lon),
+        ):
             out.createDimension(name, None if name == "time" else len(values))
             out.createVariable(name, "d", (name,))[:] = values
         out.createVariable("primf", "f", ("time", "lat", "lon"))[:] = SERIES
     return path
 
 
-@pytest.mark.parametrize(("bytes_", "chunks"), [(2 * 24 * 4, (2, 4, 6)), (24 * 4, (1, 4, 6)), (2 * 6 * 4, (1, 2, 6)),
-                                                (8, (1, 1, 2)), (10**6, (10, 4, 6))])
+@pytest.mark.parametrize(
+    ("bytes_", "chunks"),
+    [
+        (2 * 24 * 4, (2, 4, 6)),
+        (24 * 4, (1, 4, 6)),
+        (2 * 6 * 4, (1, 2, 6)),
+        (8, (1, 1, 2)),
+        (10**6, (10, 4, 6)),
+    ],
+)
 def test_an_array_in_one_piece_is_divided(tmp_path, monkeypatch, bytes_, chunks):
-    path = write_nc(tmp_path / "whole.nc", {**axes(GRID), "time": (("time",), np.arange(2000.0, 2010.0), {}),
-                                            "v": (("time", "lat", "lon"), SERIES, {})})
+    path = write_nc(
+        tmp_path / "whole.nc",
+        {
+            **axes(GRID),
+            "time": (("time",), np.arange(2000.0, 2010.0), {}),
+            "v": (("time", "lat", "lon"), SERIES, {}),
+        },
+    )
     monkeypatch.setattr(virtual, "CHUNK", bytes_)
     refs = virtual_references(str(path))
     assert tuple(json.loads(refs["v/.zarray"])["chunks"]) == chunks
@@ -168,7 +222,9 @@ def test_what_cannot_be_catalogued_is_said(tmp_path, inputs):
     (tmp_path / "none/a.txt").write_text("x")
     with pytest.raises(ValueError, match=r"found no NetCDF or GeoTIFF files"):
         virtualize([str(tmp_path / "none")], collection=LUH2, output=output)
-    with pytest.raises(ValueError, match=r"nothing\.json: there is no such file, expected a STAC collection"):
+    with pytest.raises(
+        ValueError, match=r"nothing\.json: there is no such file, expected a STAC collection"
+    ):
         virtualize([str(inputs)], collection=str(tmp_path / "nothing.json"), output=output)
     with pytest.raises(ValueError, match=r"catalog\.json: no STAC collection"):
         virtualize([str(inputs)], collection=str(CATALOGS / "catalog.json"), output=output)
@@ -186,15 +242,23 @@ def test_what_cannot_be_catalogued_is_said(tmp_path, inputs):
         virtualize([str(broken)], collection=LUH2, output=output)
     packed = luh2_file(tmp_path / "packed.nc")
     with h5netcdf.File(packed, "a") as out:
-        out.create_variable("v", ("time", "lat", "lon"), data=SERIES, chunks=(1, 4, 6), compression="lzf")
-    with pytest.raises(InputError, match=r"packed\.nc: cannot be described by references .*; leave it out"):
+        out.create_variable(
+            "v", ("time", "lat", "lon"), data=SERIES, chunks=(1, 4, 6), compression="lzf"
+        )
+    with pytest.raises(
+        InputError, match=r"packed\.nc: cannot be described by references .*; leave it out"
+    ):
         virtualize([str(packed)], collection=LUH2, output=output)
 
 
 def test_the_command_says_what_the_run_file_needs(tmp_path, inputs):
     command = [sys.executable, "-m", "luray.cli", "virtualize", str(inputs), "--collection", LUH2]
-    done = subprocess.run([*command, "--output", str(tmp_path / "stac"), "--format", "json"], capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path / "stac"), "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert f'url = "{tmp_path}/stac/catalog.json"' in done.stdout
     assert f'allow = ["{inputs}/"]' in done.stdout
     assert (tmp_path / "stac/luh2/states/states.nc.json").is_file()

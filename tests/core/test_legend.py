@@ -9,8 +9,19 @@ from luray.core.config import Config
 from luray.core.legend import HILDA, OUTSIDE, LandClass, Legend
 from luray.core.variable import Variable
 
-MERGED = {11: 11, 22: 22, 23: 22, 24: 22, 33: 33, **dict.fromkeys(range(40, 46), 44), 55: 55, 66: 66, 77: 77,
-          0: 0, 99: 0}
+MERGED = {
+    11: 11,
+    22: 22,
+    23: 22,
+    24: 22,
+    33: 33,
+    **dict.fromkeys(range(40, 46), 44),
+    55: 55,
+    66: 66,
+    77: 77,
+    0: 0,
+    99: 0,
+}
 """What each code of a HILDA+ file becomes in luray; no data is stored as ocean."""
 
 
@@ -26,7 +37,9 @@ def test_every_published_code_goes_to_its_class_and_back():
 def test_a_map_with_an_unknown_code_is_refused_by_code_and_count(codes):
     unknown = [c for c in codes.ravel().tolist() if c not in MERGED]
     if not unknown:
-        assert HILDA.decode(HILDA.encode(codes)).tolist() == [[MERGED[c] for c in row] for row in codes.tolist()]
+        assert HILDA.decode(HILDA.encode(codes)).tolist() == [
+            [MERGED[c] for c in row] for row in codes.tolist()
+        ]
         return
     with pytest.raises(ValueError, match=r"map of 2001: .*not in legend HILDA\+") as error:
         HILDA.encode(codes, where="map of 2001")
@@ -47,7 +60,9 @@ def test_codes_in_a_wider_type_are_the_same_codes(dtype):
 
 @pytest.mark.parametrize("code", [12, 300, -1])
 def test_index_of_an_unknown_code_says_which_are_known(code):
-    with pytest.raises(ValueError, match=rf"code {code} is not in legend HILDA\+: use one of \[0, 11, 22"):
+    with pytest.raises(
+        ValueError, match=rf"code {code} is not in legend HILDA\+: use one of \[0, 11, 22"
+    ):
         HILDA.index(code)
 
 
@@ -61,9 +76,21 @@ def test_cf_attributes_name_and_colour_every_value():
 
 
 def test_a_legend_of_other_codes_needs_no_change_elsewhere():
-    legend = Legend("two", (LandClass(3, "a", "#000000"), LandClass(15, "b", "#ffffff")), {4: 3}, ocean=27, nodata=30)
+    legend = Legend(
+        "two",
+        (LandClass(3, "a", "#000000"), LandClass(15, "b", "#ffffff")),
+        {4: 3},
+        ocean=27,
+        nodata=30,
+    )
     assert len(legend) == 2
-    assert legend.encode(np.array([3, 4, 15, 27, 30], np.uint8)).tolist() == [0, 0, 1, OUTSIDE, OUTSIDE]
+    assert legend.encode(np.array([3, 4, 15, 27, 30], np.uint8)).tolist() == [
+        0,
+        0,
+        1,
+        OUTSIDE,
+        OUTSIDE,
+    ]
     assert legend.decode(np.array([0, 1, OUTSIDE], np.uint8)).tolist() == [3, 15, 27]
 
 

@@ -20,7 +20,9 @@ def to_grid(exact):
 
 @st.composite
 def grids(draw, *, near=None):
-    """A globe or a region with exact numbers (north, west, step, n_lat, n_lon); over `near`, if given."""
+    """A globe or a region with exact numbers (north, west, step, n_lat, n_lon); over `near`, if
+    given.
+    """
     if draw(st.booleans()):
         n_lon = draw(st.integers(1, 24))
         step = Fraction(360, n_lon)
@@ -28,11 +30,16 @@ def grids(draw, *, near=None):
         assume(n_lat * step <= 180)
         north = draw(st.sampled_from([Fraction(90), 90 - (180 - n_lat * step) / 3]))
         return north, Fraction(draw(st.sampled_from([-180, -180, 0])), 1), step, n_lat, n_lon
-    step = draw(st.sampled_from([Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(9, 7), Fraction(3)]))
+    step = draw(
+        st.sampled_from([Fraction(1, 4), Fraction(1, 2), Fraction(1), Fraction(9, 7), Fraction(3)])
+    )
     north = draw(st.sampled_from([Fraction(90), Fraction(40), Fraction(121, 3)]))
     west = draw(st.sampled_from([Fraction(-180), Fraction(-3), Fraction(20), Fraction(25, 3)]))
     if near:
-        north, west = near[0] - step * draw(st.integers(-1, 2)), near[1] + near[2] * draw(st.integers(-1, 2))
+        north, west = (
+            near[0] - step * draw(st.integers(-1, 2)),
+            near[1] + near[2] * draw(st.integers(-1, 2)),
+        )
         assume(north <= 90)
     return north, west, step, draw(st.integers(1, 8)), draw(st.integers(1, 8))
 
@@ -53,9 +60,18 @@ def twin(values, native, fine, box, method):
     """The box from the slow twin, float64 (V, height, width)."""
     exact = (*native[:3], native[2] * native[4] == 360)
     target = (*fine[:3], fine[2] * fine[4] == 360, *fine[3:])
-    return np.array([[[reference.resample(v, exact, target, row, col, method)
-                       for col in range(box.col, box.col + box.width)]
-                      for row in range(box.row, box.row + box.height)] for v in values])
+    return np.array(
+        [
+            [
+                [
+                    reference.resample(v, exact, target, row, col, method)
+                    for col in range(box.col, box.col + box.width)
+                ]
+                for row in range(box.row, box.row + box.height)
+            ]
+            for v in values
+        ]
+    )
 
 
 def values_of(native, seed):
@@ -63,12 +79,17 @@ def values_of(native, seed):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@given(pair=pairs(), seed=st.integers(0, 9), corner=st.tuples(st.integers(-3, 6), st.integers(-30, 30)))
+@given(
+    pair=pairs(), seed=st.integers(0, 9), corner=st.tuples(st.integers(-3, 6), st.integers(-30, 30))
+)
 def test_a_box_holds_the_values_of_the_slow_twin(method, pair, seed, corner):
     native, fine = pair
     box, values = Box(*corner, 4, 5), values_of(native, seed)
     rows, cols = grid_map(to_grid(native), to_grid(fine), method).take(box)
-    found, expected = gather(values, rows, cols, method=method), twin(values, native, fine, box, method)
+    found, expected = (
+        gather(values, rows, cols, method=method),
+        twin(values, native, fine, box, method),
+    )
     assert found.dtype == np.float32
     if method == "nearest":
         assert np.array_equal(found, expected)
@@ -77,22 +98,30 @@ def test_a_box_holds_the_values_of_the_slow_twin(method, pair, seed, corner):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@given(pair=pairs(), seed=st.integers(0, 9), corner=st.tuples(st.integers(-3, 6), st.integers(-30, 30)))
+@given(
+    pair=pairs(), seed=st.integers(0, 9), corner=st.tuples(st.integers(-3, 6), st.integers(-30, 30))
+)
 def test_the_needed_cells_alone_give_the_same_bits(method, pair, seed, corner):
     native, fine = pair
     box, values = Box(*corner, 3, 6), values_of(native, seed)
     rows, cols = grid_map(to_grid(native), to_grid(fine), method).take(box)
     pieces = rows.needed(), cols.needed()
-    part = np.concatenate([np.concatenate([values[:, r, c] for c in pieces[1]], axis=2) for r in pieces[0]], axis=1)
-    assert np.array_equal(gather(part, rows.within(pieces[0]), cols.within(pieces[1]), method=method),
-                          gather(values, rows, cols, method=method))
+    part = np.concatenate(
+        [np.concatenate([values[:, r, c] for c in pieces[1]], axis=2) for r in pieces[0]], axis=1
+    )
+    assert np.array_equal(
+        gather(part, rows.within(pieces[0]), cols.within(pieces[1]), method=method),
+        gather(values, rows, cols, method=method),
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_value_does_not_depend_on_the_box_that_asked(method):
     native, fine = Grid(90, -180, 30, 6, 12), Grid(90, -180, 4, 45, 90)
     values = np.random.default_rng(0).normal(size=(1, *native.shape)).astype(np.float32)
-    whole = gather(values, *grid_map(native, fine, method).take(Box(0, 0, *fine.shape)), method=method)
+    whole = gather(
+        values, *grid_map(native, fine, method).take(Box(0, 0, *fine.shape)), method=method
+    )
     for box in (Box(0, 0, 7, 9), Box(13, 40, 11, 3), Box(38, -5, 7, 14), Box(20, 85, 4, 10)):
         found = gather(values, *grid_map(native, fine, method).take(box), method=method)
         columns = np.arange(box.col, box.col + box.width) % fine.n_lon
@@ -121,17 +150,27 @@ def test_whole_multiples_fall_into_their_coarse_cell():
 def test_interpolation_is_linear_and_has_no_seam_at_the_dateline():
     native, fine = Grid(90, -180, 10, 18, 36), Grid(90, -180, 1, 180, 360)
     slope = np.broadcast_to(native.lat[:, None], native.shape)[None].astype(np.float32)
-    found = gather(slope, *grid_map(native, fine, "bilinear").take(Box(0, 0, 180, 360)), method="bilinear")
+    found = gather(
+        slope, *grid_map(native, fine, "bilinear").take(Box(0, 0, 180, 360)), method="bilinear"
+    )
     assert np.allclose(found[0, 5:175], fine.lat[5:175, None], atol=1e-4)
     assert np.allclose(found[0, :5], 85, atol=1e-4), "beyond the last centre the last cell holds"
     wave = np.broadcast_to(np.cos(np.radians(native.lon)), native.shape)[None].astype(np.float32)
-    line = gather(wave, *grid_map(native, fine, "bilinear").take(Box(90, 0, 1, 360)), method="bilinear")[0, 0]
+    line = gather(
+        wave, *grid_map(native, fine, "bilinear").take(Box(90, 0, 1, 360)), method="bilinear"
+    )[0, 0]
     steps = np.abs(np.diff(np.append(line, line[0])))
-    assert steps[-1] == pytest.approx(0, abs=1e-6), "the two cells at the dateline are mirror images"
+    assert steps[-1] == pytest.approx(0, abs=1e-6), (
+        "the two cells at the dateline are mirror images"
+    )
     assert steps.max() < np.radians(1) * 1.01
 
 
-@given(box=st.builds(Box, st.integers(-5, 5), st.integers(-9, 9), st.integers(1, 6), st.integers(1, 20)))
+@given(
+    box=st.builds(
+        Box, st.integers(-5, 5), st.integers(-9, 9), st.integers(1, 6), st.integers(1, 20)
+    )
+)
 def test_cells_of_a_box_wrap_or_hold(box):
     rows, cols = cells_of(box, Grid(90, -180, 60, 3, 6))
     assert rows.tolist() == [min(max(r, 0), 2) for r in range(box.row, box.row + box.height)]

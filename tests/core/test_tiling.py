@@ -28,7 +28,11 @@ def land_of(tiling, seed, share):
 
 
 def cells(box):
-    return {(r, c) for r in range(box.row, box.row + box.height) for c in range(box.col, box.col + box.width)}
+    return {
+        (r, c)
+        for r in range(box.row, box.row + box.height)
+        for c in range(box.col, box.col + box.width)
+    }
 
 
 @given(tiling=tilings())
@@ -70,13 +74,24 @@ def test_exchanges_are_the_cells_that_a_tile_sees_and_others_own(tiling):
     for tile in tiling.tiles():
         found = set()
         for exchange in tiling.exchanges(tile):
-            padded, own = (list(np.ndindex(*(s.stop - s.start for s in at))) for at in (exchange.padded, exchange.own))
+            padded, own = (
+                list(np.ndindex(*(s.stop - s.start for s in at)))
+                for at in (exchange.padded, exchange.own)
+            )
             assert padded == own, "both sides see the same rectangle"
             owned = tiling.tile_box(exchange.neighbour)
             assert exchange.own[0].stop <= owned.height
             assert exchange.own[1].stop <= owned.width
-            rectangle = {(tuple(exchange.neighbour), exchange.padded[0].start + i, exchange.padded[1].start + j,
-                          exchange.own[0].start + i, exchange.own[1].start + j) for i, j in padded}
+            rectangle = {
+                (
+                    tuple(exchange.neighbour),
+                    exchange.padded[0].start + i,
+                    exchange.padded[1].start + j,
+                    exchange.own[0].start + i,
+                    exchange.own[1].start + j,
+                )
+                for i, j in padded
+            }
             assert not rectangle & found, "a strip would be added twice"
             found |= rectangle
         assert found == reference.cells_seen(tiling, tile)
@@ -101,16 +116,29 @@ def test_the_tiling_of_the_globe():
     tiling = Tiling(18000, 36000, 256, 200, 2000, periodic=True)
     assert tiling.margin == 28
     assert len(list(tiling.tiles())) == 9 * 18
-    assert tiling.neighbours(Tile(0, 0)) == {Tile(0, 17), Tile(0, 1), Tile(1, 17), Tile(1, 0), Tile(1, 1)}
+    assert tiling.neighbours(Tile(0, 0)) == {
+        Tile(0, 17),
+        Tile(0, 1),
+        Tile(1, 17),
+        Tile(1, 0),
+        Tile(1, 1),
+    }
     assert tiling.window_box(Core(0, 0)) == Box(-28, -28, 256, 256)
 
 
-@pytest.mark.parametrize(("numbers", "words"), [
-    ({"window": 255}, "must exceed the stride 200 by an even number"), ({"window": 100}, "must exceed the stride"),
-    ({"stride": 0}, "must exceed the stride 0"), ({"tile": 1900}, "must be a multiple of the stride 200"),
-    ({"tile": 0}, "must be a multiple"), ({"window": 1000, "tile": 200}, "reaches past the neighbouring tile of 200"),
-    ({"tile": 1000, "n_lon": 2500, "periodic": True}, "must divide the 2500 columns"),
-    ({"tile": 200, "n_lon": 200, "periodic": True}, "wider than the 200 columns of the globe")])
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"window": 255}, "must exceed the stride 200 by an even number"),
+        ({"window": 100}, "must exceed the stride"),
+        ({"stride": 0}, "must exceed the stride 0"),
+        ({"tile": 1900}, "must be a multiple of the stride 200"),
+        ({"tile": 0}, "must be a multiple"),
+        ({"window": 1000, "tile": 200}, "reaches past the neighbouring tile of 200"),
+        ({"tile": 1000, "n_lon": 2500, "periodic": True}, "must divide the 2500 columns"),
+        ({"tile": 200, "n_lon": 200, "periodic": True}, "wider than the 200 columns of the globe"),
+    ],
+)
 def test_impossible_tilings_are_refused(numbers, words):
     fine = {"n_lat": 1000, "n_lon": 2000, "window": 256, "stride": 200, "tile": 2000}
     with pytest.raises(ValueError, match=words):

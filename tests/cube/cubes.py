@@ -22,24 +22,50 @@ CODES = [0, *(int(c) for c in HILDA.codes)]
 GLOBE = Grid(90, -180, 9, 20, 40)
 REGION = Grid(52, 4, 0.5, 13, 17)
 
-COARSE = (Variable("urban", "forcing", "1", "urban", resampling="bilinear", scale=0.5),
-          Variable("people", "forcing", "km-2", "people", transform="log1p", scale=10.0))
-ZONES = (Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),
-         Variable("months", "forcing", "1", "dry months", dtype="uint8", scale=3.0))
-RELIEF = (Variable("elevation", "static", "m", "elevation", dtype="int16", scale=1000.0),
-          Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0))
+COARSE = (
+    Variable("urban", "forcing", "1", "urban", resampling="bilinear", scale=0.5),
+    Variable("people", "forcing", "km-2", "people", transform="log1p", scale=10.0),
+)
+ZONES = (
+    Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),
+    Variable("months", "forcing", "1", "dry months", dtype="uint8", scale=3.0),
+)
+RELIEF = (
+    Variable("elevation", "static", "m", "elevation", dtype="int16", scale=1000.0),
+    Variable(
+        "slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0
+    ),
+)
 
-GROUND = (Variable("soil", "static", "1", "soil", dtype="int16", categories=(7, 3, 9)),
-          Variable("elevation", "static", "m", "elevation", dtype="int16", resampling="bilinear", transform="log1p"),
-          Variable("slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0),
-          Variable("rock", "static", "1", "rock", dtype="int16", categories=(1,)),
-          Variable("wetness", "static", "1", "wetness", dtype="int16", scale=3.0))
+GROUND = (
+    Variable("soil", "static", "1", "soil", dtype="int16", categories=(7, 3, 9)),
+    Variable(
+        "elevation",
+        "static",
+        "m",
+        "elevation",
+        dtype="int16",
+        resampling="bilinear",
+        transform="log1p",
+    ),
+    Variable(
+        "slope", "static", "degree", "slope", dtype="int16", resampling="bilinear", scale=10.0
+    ),
+    Variable("rock", "static", "1", "rock", dtype="int16", categories=(1,)),
+    Variable("wetness", "static", "1", "wetness", dtype="int16", scale=3.0),
+)
 
 NATIVE = {
-    "globe": {"luh2": Grid(90, -180, 22.5, 8, 16), "koppen": Grid(90, -180, 10, 18, 36),
-              "gebco": Grid(90, -180, 4, 45, 90)},
-    "region": {"luh2": Grid(52.5, 3.75, 1.25, 7, 8), "koppen": Grid(53, 4, 0.75, 10, 12),
-               "gebco": Grid(52.3, 3.9, 0.3, 24, 30)},
+    "globe": {
+        "luh2": Grid(90, -180, 22.5, 8, 16),
+        "koppen": Grid(90, -180, 10, 18, 36),
+        "gebco": Grid(90, -180, 4, 45, 90),
+    },
+    "region": {
+        "luh2": Grid(52.5, 3.75, 1.25, 7, 8),
+        "koppen": Grid(53, 4, 0.75, 10, 12),
+        "gebco": Grid(52.3, 3.9, 0.3, 24, 30),
+    },
 }
 """Native grids under each run grid; none is a whole multiple of it in every direction."""
 
@@ -56,19 +82,37 @@ class Made:
 
 
 def describe(role, grid, variables, years, *, caveat="", held=()):
-    return {"title": "t", "doi": "", "licence": "", "rules": [], "caveat": caveat, "files": {},
-            "luray": {"role": role, "years": years, "held": held, "grid": asdict(grid),
-                      "variables": [asdict(v) for v in variables]}}
+    return {
+        "title": "t",
+        "doi": "",
+        "licence": "",
+        "rules": [],
+        "caveat": caveat,
+        "files": {},
+        "luray": {
+            "role": role,
+            "years": years,
+            "held": held,
+            "grid": asdict(grid),
+            "variables": [asdict(v) for v in variables],
+        },
+    }
 
 
 def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF):
     """A cube on the `globe` or a `region`, with a forcing of two kinds and one static source."""
-    random, grid, native = np.random.default_rng(seed), GLOBE if kind == "globe" else REGION, NATIVE[kind]
+    random, grid, native = (
+        np.random.default_rng(seed),
+        GLOBE if kind == "globe" else REGION,
+        NATIVE[kind],
+    )
     codes = random.choice(np.array(CODES, np.uint8), (len(YEARS), *grid.shape))
     land = (codes != 0).all(axis=0)
-    values = {"luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
-              "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
-              "gebco": random.integers(-50, 4000, (len(relief), *native["gebco"].shape)).astype(np.int16)}
+    values = {
+        "luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
+        "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
+        "gebco": random.integers(-50, 4000, (len(relief), *native["gebco"].shape)).astype(np.int16),
+    }
     for layer, variable in zip(values["gebco"], relief, strict=True):
         layer[:] = random.integers(0, 12, layer.shape) if variable.categories else layer
         layer[:] = np.abs(layer) if variable.transform == "log1p" else layer
@@ -80,16 +124,48 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF):
     root["state/land_use"][:], root["state/land"][:] = codes, land
     state = (Variable("land_use", "state", "1", "land use", dtype="uint8"),)
     root["state"].attrs.update(describe("state", grid, state, YEARS))
-    for name, variables, held in (("luh2", COARSE, ()), ("koppen", ZONES, HELD), ("gebco", relief, ())):
+    for name, variables, held in (
+        ("luh2", COARSE, ()),
+        ("koppen", ZONES, HELD),
+        ("gebco", relief, ()),
+    ):
         role = variables[0].role
         stored = [y for y in YEARS if y not in dict(held)] if role == "forcing" else None
-        create_native(root, name, role=role, grid=native[name], variables=variables, years=stored, layout=LAYOUT)
+        create_native(
+            root,
+            name,
+            role=role,
+            grid=native[name],
+            variables=variables,
+            years=stored,
+            layout=LAYOUT,
+        )
         group = root[f"{role}/{name}"]
-        group["values"][:] = values[name] if stored is None else values[name][[YEARS.index(y) for y in stored]]
-        group.attrs.update(describe(role, native[name], variables, YEARS if stored else (), held=held,
-                                    caveat="made up" if name == "luh2" else ""))
-    groups = {"hilda": "state", "luh2": "forcing/luh2", "koppen": "forcing/koppen", "gebco": "static/gebco"}
-    root.attrs["luray"] = {"grid": asdict(grid), "legend": HILDA.name, "fingerprint": "f" * 64, "groups": groups}
+        group["values"][:] = (
+            values[name] if stored is None else values[name][[YEARS.index(y) for y in stored]]
+        )
+        group.attrs.update(
+            describe(
+                role,
+                native[name],
+                variables,
+                YEARS if stored else (),
+                held=held,
+                caveat="made up" if name == "luh2" else "",
+            )
+        )
+    groups = {
+        "hilda": "state",
+        "luh2": "forcing/luh2",
+        "koppen": "forcing/koppen",
+        "gebco": "static/gebco",
+    }
+    root.attrs["luray"] = {
+        "grid": asdict(grid),
+        "legend": HILDA.name,
+        "fingerprint": "f" * 64,
+        "groups": groups,
+    }
     consolidate(url)
     return Made(Cube.open(url), codes, land, values, native)
 

@@ -73,8 +73,12 @@ def test_a_zarr_store_is_known_by_all_of_its_objects(tmp_path):
 
 @given(years=st.integers(1, 4), rows=st.integers(1, 5), cols=st.integers(1, 12))
 def test_every_piece_is_in_one_task_and_a_band_of_rows_is_never_parted(years, rows, cols):
-    pieces = [Piece("s", year, Box(r * 10, c * 10, 10, 10)) for year in range(years) for r in range(rows)
-              for c in range(cols)]
+    pieces = [
+        Piece("s", year, Box(r * 10, c * 10, 10, 10))
+        for year in range(years)
+        for r in range(rows)
+        for c in range(cols)
+    ]
     tasks = list(batches(pieces))
     assert [piece for task in tasks for piece in task] == pieces
     bands = [{(p.year, p.box.row) for p in task} for task in tasks]
@@ -83,8 +87,13 @@ def test_every_piece_is_in_one_task_and_a_band_of_rows_is_never_parted(years, ro
     assert all(len(task) >= PIECES_AT_ONCE for task in tasks[:-1])
 
 
-@given(north=st.integers(-80, 90), west=st.integers(-180, 150), height=st.integers(1, 9), width=st.integers(1, 30),
-       step=st.sampled_from([0.25, 0.5, 1.5]))
+@given(
+    north=st.integers(-80, 90),
+    west=st.integers(-180, 150),
+    height=st.integers(1, 9),
+    width=st.integers(1, 30),
+    step=st.sampled_from([0.25, 0.5, 1.5]),
+)
 def test_a_cut_holds_the_run_grid_and_a_cell_around_it(north, west, height, width, step):
     native = Grid(90, -180, step, round(180 / step), round(360 / step))
     run = Grid(north, west, 1, min(height, north + 90), width)
@@ -99,12 +108,21 @@ def test_a_cut_holds_the_run_grid_and_a_cell_around_it(north, west, height, widt
 
 
 def maps_of(folder, grid, years, *, base=None):
-    """HILDA+ version 1 of some years, all forest; `base` is the year whose file is called a base map."""
+    """HILDA+ version 1 of some years, all forest; `base` is the year whose file is called a base
+    map.
+    """
     for year in years:
         kind = "_base-map" if year == base else ""
-        write_tif(folder / f"hilda_plus_{year}_states_GLOB-v1-0{kind}_wgs84-nn.tif", np.full(grid.shape, 44, np.uint8),
-                  north=grid.north, west=grid.west, step=grid.step)
-    return open_hilda(HildaConfig(kind="hilda", path=str(folder)), run_years=range(years[0], years[-1] + 1))
+        write_tif(
+            folder / f"hilda_plus_{year}_states_GLOB-v1-0{kind}_wgs84-nn.tif",
+            np.full(grid.shape, 44, np.uint8),
+            north=grid.north,
+            west=grid.west,
+            step=grid.step,
+        )
+    return open_hilda(
+        HildaConfig(kind="hilda", path=str(folder)), run_years=range(years[0], years[-1] + 1)
+    )
 
 
 def build_here(url, grid, sources):
@@ -121,30 +139,46 @@ def build_here(url, grid, sources):
 
 def test_a_cube_knows_which_of_its_maps_is_of_another_kind(tmp_path):
     grid = Grid(36, 23, 0.01, 8, 8)
-    cube = build_here(tmp_path / "a.zarr", grid, [maps_of(tmp_path / "a", grid, (2014, 2015, 2016), base=2015)])
+    cube = build_here(
+        tmp_path / "a.zarr", grid, [maps_of(tmp_path / "a", grid, (2014, 2015, 2016), base=2015)]
+    )
     assert list(cube.other_kind) == [2015]
     assert "base map of another kind" in cube.other_kind[2015]
     rules = zarr.open_group(tmp_path / "a.zarr", mode="r")["state"].attrs["rules"]
     assert any(rule.startswith("2015 is a base map") for rule in rules)
-    plain = build_here(tmp_path / "b.zarr", grid, [maps_of(tmp_path / "b", grid, (2012, 2013, 2014))])
+    plain = build_here(
+        tmp_path / "b.zarr", grid, [maps_of(tmp_path / "b", grid, (2012, 2013, 2014))]
+    )
     assert plain.other_kind == {}
-    assert "other_kind" not in zarr.open_group(tmp_path / "b.zarr", mode="r")["state"].attrs["luray"]
+    assert (
+        "other_kind" not in zarr.open_group(tmp_path / "b.zarr", mode="r")["state"].attrs["luray"]
+    )
 
 
 def maps_with_a_hole(folder, grid, *, blank=False, **options):
     """Forest in three years, of which the middle one lacks a quarter or everything."""
     source = maps_of(folder, grid, (2000, 2001, 2002))
     codes = np.full(grid.shape, 44, np.uint8)
-    codes[: grid.n_lat if blank else grid.n_lat // 2, : grid.n_lon if blank else grid.n_lon // 2] = 99
-    write_tif(folder / "hilda_plus_2001_states_GLOB-v1-0_wgs84-nn.tif", codes, north=grid.north, west=grid.west,
-              step=grid.step)
+    codes[
+        : grid.n_lat if blank else grid.n_lat // 2, : grid.n_lon if blank else grid.n_lon // 2
+    ] = 99
+    write_tif(
+        folder / "hilda_plus_2001_states_GLOB-v1-0_wgs84-nn.tif",
+        codes,
+        north=grid.north,
+        west=grid.west,
+        step=grid.step,
+    )
     return replace(source, **options)
 
 
 def test_a_hole_in_one_year_is_refused_or_declared(tmp_path):
     grid = Grid(36, 23, 0.01, 16, 16)
     url = tmp_path / "a.zarr"
-    with pytest.raises(ValueError, match=r"hilda: 25\.0% of the cells .* missing in 2001 \(64 of 256 cells, 25\.0%\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"hilda: 25\.0% of the cells .* missing in 2001 \(64 of 256 cells, 25\.0%\)",
+    ):
         build_here(url, grid, [maps_with_a_hole(tmp_path / "a", grid)])
     with pytest.raises(FileNotFoundError, match="no finished predictor cube"):
         Cube.open(str(url))
@@ -152,20 +186,33 @@ def test_a_hole_in_one_year_is_refused_or_declared(tmp_path):
     assert cube.land(Box(0, 0, 16, 16)).sum() == 192
     assert "left out: missing in 2001 (64 of 256 cells, 25.0%)" in cube.rules["hilda"][-1]
     with pytest.raises(ValueError, match="hilda: no value at all in 2001"):
-        build_here(tmp_path / "b.zarr", grid, [maps_with_a_hole(tmp_path / "b", grid, blank=True, max_missing=1.0)])
+        build_here(
+            tmp_path / "b.zarr",
+            grid,
+            [maps_with_a_hole(tmp_path / "b", grid, blank=True, max_missing=1.0)],
+        )
 
 
 def test_what_a_source_does_not_reach_is_missing_in_the_cube(tmp_path):
     grid = Grid(56, 12.5, 0.01, 16, 16)
     relief = Grid(56.05, 12.45, 1 / 240, 60, 36)
-    write_nc(tmp_path / "gebco/GEBCO_2023.nc", {
-        **axes(relief), "elevation": (("lat", "lon"), np.full(relief.shape, 70, np.int16), {"units": "m"})})
+    write_nc(
+        tmp_path / "gebco/GEBCO_2023.nc",
+        {
+            **axes(relief),
+            "elevation": (("lat", "lon"), np.full(relief.shape, 70, np.int16), {"units": "m"}),
+        },
+    )
     source = open_gebco(GebcoConfig(kind="gebco", path=str(tmp_path / "gebco")))
-    cube = build_here(tmp_path / "c.zarr", grid, [maps_of(tmp_path / "maps", grid, (2000, 2001)), source])
+    cube = build_here(
+        tmp_path / "c.zarr", grid, [maps_of(tmp_path / "maps", grid, (2000, 2001)), source]
+    )
     box = Box(0, 0, 16, 16)
     seen = cube.region(box).static(box)[0] * 1000
     assert seen[:, :9].round(3).min() == 70, "to the edge of the file"
-    assert (seen[:, 11:] == 0).all(), "a missing value is seen as 0, not as the last one of the file"
+    assert (seen[:, 11:] == 0).all(), (
+        "a missing value is seen as 0, not as the last one of the file"
+    )
     assert any(rule.endswith("what lies beyond is missing") for rule in cube.rules["gebco"])
 
 

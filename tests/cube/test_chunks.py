@@ -17,9 +17,13 @@ def test_strips_are_the_rows_of_the_array_from_the_top_down(data, scheme, tmp_pa
     height, width, high = (data.draw(st.integers(1, n)) for n in (40, 12, 6))
     array = np.random.default_rng(height).integers(0, 1000, (2, height, width), dtype=np.int16)
     url = scheme + str(tmp_path_factory.mktemp("chunks"))
-    stored = zarr.create_array(f"{url}/a", shape=array.shape, dtype="i2", chunks=(1, high, 5), shards=(2, 2 * high, 10))
+    stored = zarr.create_array(
+        f"{url}/a", shape=array.shape, dtype="i2", chunks=(1, high, 5), shards=(2, 2 * high, 10)
+    )
     stored[:] = array
-    rows = slice(*sorted(data.draw(st.lists(st.integers(0, height), min_size=2, max_size=2, unique=True))))
+    rows = slice(
+        *sorted(data.draw(st.lists(st.integers(0, height), min_size=2, max_size=2, unique=True)))
+    )
     edges = sorted(data.draw(st.sets(st.integers(0, width), min_size=2, max_size=4)))
     cols = [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)]
     expected = np.concatenate([array[:, rows, c] for c in cols], axis=2)
@@ -44,5 +48,7 @@ def test_joined_pieces_hold_the_pieces_and_lie_a_gap_apart(edges, gap):
     assert all(b.start - a.stop >= gap for a, b in pairwise(found))
     cells = {i for piece in found for i in range(piece.start, piece.stop)}
     wanted = {i for piece in pieces for i in range(piece.start, piece.stop)}
-    between = {i for a, b in pairwise(pieces) if b.start - a.stop < gap for i in range(a.stop, b.start)}
+    between = {
+        i for a, b in pairwise(pieces) if b.start - a.stop < gap for i in range(a.stop, b.start)
+    }
     assert cells == wanted | between

@@ -19,7 +19,9 @@ from luray.training.samples import Draw
 from tests import reference
 from tests.cube.cubes import COARSE, GLOBE, REGION, RELIEF, YEARS, ZONES, exact, make_cube
 
-BOXES = st.builds(Box, st.integers(-6, 22), st.integers(-15, 45), st.integers(1, 7), st.integers(1, 9))
+BOXES = st.builds(
+    Box, st.integers(-6, 22), st.integers(-15, 45), st.integers(1, 7), st.integers(1, 9)
+)
 
 
 @pytest.fixture(scope="module", params=["globe", "region"])
@@ -56,9 +58,23 @@ def naive_channels(made, names, year, box):
     for name, variables in names:
         values = made.values[name] if year is None else made.values[name][YEARS.index(year)]
         for layer, variable in zip(values, variables, strict=True):
-            found += [[[reference.resample(channel, exact(made.native[name])[:4], fine, row, col, variable.resampling)
-                        for col in range(box.col, box.col + box.width)]
-                       for row in range(box.row, box.row + box.height)] for channel in seen(layer, variable)]
+            found += [
+                [
+                    [
+                        reference.resample(
+                            channel,
+                            exact(made.native[name])[:4],
+                            fine,
+                            row,
+                            col,
+                            variable.resampling,
+                        )
+                        for col in range(box.col, box.col + box.width)
+                    ]
+                    for row in range(box.row, box.row + box.height)
+                ]
+                for channel in seen(layer, variable)
+            ]
             methods += [variable.resampling] * variable.channels
     return np.array(found), methods
 
@@ -86,16 +102,25 @@ def test_forcing_and_static_of_any_box(made, box, year):
     region = made.cube.region(box)
     forcing, static = region.forcing(year, box), region.static(box)
     assert forcing.dtype == static.dtype == np.float32
-    require_the_same(forcing, *naive_channels(made, [("koppen", ZONES), ("luh2", COARSE)], year, box))
+    require_the_same(
+        forcing, *naive_channels(made, [("koppen", ZONES), ("luh2", COARSE)], year, box)
+    )
     require_the_same(static, *naive_channels(made, [("gebco", RELIEF)], None, box))
 
 
 @settings(max_examples=15)
 @given(region=BOXES, data=st.data())
 def test_a_window_holds_the_same_bits_whichever_region_serves_it(made, region, data):
-    top, left = data.draw(st.integers(0, region.height - 1)), data.draw(st.integers(0, region.width - 1))
-    box = Box(region.row + top, region.col + left, data.draw(st.integers(1, region.height - top)),
-              data.draw(st.integers(1, region.width - left)))
+    top, left = (
+        data.draw(st.integers(0, region.height - 1)),
+        data.draw(st.integers(0, region.width - 1)),
+    )
+    box = Box(
+        region.row + top,
+        region.col + left,
+        data.draw(st.integers(1, region.height - top)),
+        data.draw(st.integers(1, region.width - left)),
+    )
     large, small = made.cube.region(region), made.cube.region(box)
     for year in (*YEARS, *YEARS):
         assert np.array_equal(large.forcing(year, box), small.forcing(year, box))
@@ -104,9 +129,21 @@ def test_a_window_holds_the_same_bits_whichever_region_serves_it(made, region, d
 
 def test_channels_come_in_the_order_that_features_names(made):
     assert made.cube.features.names[8:] == (
-        "zone=1", "zone=2", "zone=3", "months", "urban", "people", "change of months", "change of urban",
-        "change of people", "relative change of months", "relative change of urban", "relative change of people",
-        "elevation", "slope")
+        "zone=1",
+        "zone=2",
+        "zone=3",
+        "months",
+        "urban",
+        "people",
+        "change of months",
+        "change of urban",
+        "change of people",
+        "relative change of months",
+        "relative change of urban",
+        "relative change of people",
+        "elevation",
+        "slope",
+    )
     region = made.cube.region(Box(0, 0, 4, 4))
     assert region.forcing(2001, Box(0, 0, 4, 4)).shape[0] == 6
     assert set(np.unique(region.forcing(2001, Box(0, 0, 4, 4))[:3])) <= {0.0, 1.0}
@@ -114,7 +151,10 @@ def test_channels_come_in_the_order_that_features_names(made):
 
 @pytest.mark.parametrize("direction", [1, -1])
 def test_a_sample_is_its_windows_stacked(made, direction):
-    draws = [Draw(Box(-2, -3, 8, 8), YEARS[::direction]), Draw(Box(9, 35, 8, 8), YEARS[::direction])]
+    draws = [
+        Draw(Box(-2, -3, 8, 8), YEARS[::direction]),
+        Draw(Box(9, 35, 8, 8), YEARS[::direction]),
+    ]
     sample = read_samples(made.cube, draws)
     for b, (box, years, _) in enumerate(draws):
         region = made.cube.region(box)
@@ -131,7 +171,11 @@ def test_a_symmetry_turns_every_field_of_a_sample_alike(made):
     box = Box(-2, -3, 8, 8)
     lying, seen = read_samples(made.cube, [Draw(box, YEARS)]), set()
     for symmetry in range(8):
-        sample = read_samples(made.cube, [Draw(box, YEARS, symmetry)], counted=lambda b: np.arange(64).reshape(8, 8) % 5 < 2)
+        sample = read_samples(
+            made.cube,
+            [Draw(box, YEARS, symmetry)],
+            counted=lambda b: np.arange(64).reshape(8, 8) % 5 < 2,
+        )
         order = sample.counted_BHW[0].numpy().tobytes()
         seen.add(order)
         place = np.arange(64).reshape(8, 8)
@@ -143,7 +187,9 @@ def test_a_symmetry_turns_every_field_of_a_sample_alike(made):
             field = getattr(lying, name).numpy()
             flat = field.reshape(*field.shape[:-2], 64)
             assert np.array_equal(getattr(sample, name).numpy(), flat[..., place]), name
-            assert getattr(sample, name).is_contiguous(), "else sums over a batch depend on how it is made up"
+            assert getattr(sample, name).is_contiguous(), (
+                "else sums over a batch depend on how it is made up"
+            )
     assert len(seen) == 8
 
 
@@ -191,7 +237,9 @@ def test_what_the_cube_says_about_itself(made):
     assert cube.grid in (GLOBE, REGION)
     assert cube.years == YEARS
     assert cube.caveats == ("made up",)
-    assert cube.tiling(window=8, stride=8, tile=8) == Tiling(*cube.grid.shape, 8, 8, 8, cube.grid.periodic)
+    assert cube.tiling(window=8, stride=8, tile=8) == Tiling(
+        *cube.grid.shape, 8, 8, 8, cube.grid.periodic
+    )
 
 
 def test_a_year_without_a_map_is_named(made):
@@ -202,7 +250,9 @@ def test_a_year_without_a_map_is_named(made):
 
 
 def test_a_cube_that_is_missing_or_half_built_does_not_open(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no finished predictor cube; run `luray build` first"):
+    with pytest.raises(
+        FileNotFoundError, match="no finished predictor cube; run `luray build` first"
+    ):
         Cube.open(str(tmp_path / "none.zarr"))
     root = zarr.open_group(str(tmp_path / "half.zarr"), mode="w", zarr_format=3)
     create_state(root, grid=REGION, years=YEARS, tile=8)

@@ -32,4 +32,7 @@ def test_the_mask_is_not_read_where_tiles_are_noted(made, monkeypatch):
     mask = zarr.open_array(f"{made.cube.url}/state/land", mode="r+")
     note_tiles(mask, [Tile(1, 2), Tile(0, 4)])
     monkeypatch.setattr(Cube, "land", lambda *_: pytest.fail("the mask was read"))
-    assert tiles_with_land(made.cube, made.cube.tiling(window=6, stride=4, tile=8)) == (Tile(0, 4), Tile(1, 2))
+    assert tiles_with_land(made.cube, made.cube.tiling(window=6, stride=4, tile=8)) == (
+        Tile(0, 4),
+        Tile(1, 2),
+    )

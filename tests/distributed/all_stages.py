@@ -1,8 +1,10 @@
-"""Every stage of several run files in one process and one cluster: python -m tests.distributed.all_stages WORLD RUN...
+"""Every stage of several run files in one process and one cluster: python -m
+tests.distributed.all_stages WORLD RUN...
 
-The inputs are copied from the folder WORLD to where the run files expect them, `world` beside the output. On a store,
-unlike the disk, training is interrupted after its first checkpoint, and three shards of the product are spoilt. A line
-`== <output> <verb> exit <code>, <seconds> s` follows what each command printed.
+The inputs are copied from the folder WORLD to where the run files expect them, `world` beside the
+output. On a store, unlike the disk, training is interrupted after its first checkpoint, and three
+shards of the product are spoilt. A line `== <output> <verb> exit <code>, <seconds> s` follows what
+each command printed.
 """
 
 import os
@@ -25,8 +27,14 @@ from luray.training.trainer import Metrics, Trainer
 from luray.training.training import Diary, run_steps, unwatched
 from tests.distributed.conftest import SETTINGS
 
-FEW = (*SETTINGS, "tiling.tile=100", "inference.years=[2000, 2006]", "training.steps=4", "training.epochs=2",
-       'evaluation.tests=[{name="forecast", start=2004, stop=2006}]')
+FEW = (
+    *SETTINGS,
+    "tiling.tile=100",
+    "inference.years=[2000, 2006]",
+    "training.steps=4",
+    "training.epochs=2",
+    'evaluation.tests=[{name="forecast", start=2004, stop=2006}]',
+)
 OPTIONS = [part for setting in FEW for part in ("--set", setting)]
 
 
@@ -69,7 +77,10 @@ def interrupt_training(run: RunConfig) -> None:
 
     def batches() -> Iterator[dict[int, Sample]]:
         for first in range(0, recipe.steps * recipe.batch, recipe.batch):
-            yield {i: training.micro_batch(plan, first + i * recipe.micro_batch) for i in range(recipe.pieces)}
+            yield {
+                i: training.micro_batch(plan, first + i * recipe.micro_batch)
+                for i in range(recipe.pieces)
+            }
 
     diary = Diary(training, unwatched)
 

@@ -22,12 +22,26 @@ from luray.stages.run_file import load_run
 from tests.conftest import Once
 from tests.worlds import restless
 
-SETTINGS = ("grid.shape=[100, 150]", "tiling.window=64", "tiling.stride=50", "tiling.tile=50", "model.width=4",
-            "model.depth=2", "training.years=[2000, 2003]", "training.steps=6", "training.batch=4",
-            "training.micro_batch=2", "training.calibration_batches=2", "training.checkpoint_every=2",
-            "inference.years=[1996, 2008]", "inference.observed=[2000, 2004]",
-            "inference.operating_point=cautious", "demand.strength=0.0", "inference.workers=1",
-            'evaluation.tests=[{name="forecast", start=2004, stop=2006}]')
+SETTINGS = (
+    "grid.shape=[100, 150]",
+    "tiling.window=64",
+    "tiling.stride=50",
+    "tiling.tile=50",
+    "model.width=4",
+    "model.depth=2",
+    "training.years=[2000, 2003]",
+    "training.steps=6",
+    "training.batch=4",
+    "training.micro_batch=2",
+    "training.calibration_batches=2",
+    "training.checkpoint_every=2",
+    "inference.years=[1996, 2008]",
+    "inference.observed=[2000, 2004]",
+    "inference.operating_point=cautious",
+    "demand.strength=0.0",
+    "inference.workers=1",
+    'evaluation.tests=[{name="forecast", start=2004, stop=2006}]',
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,9 @@ def small_run(world: Path, output: Path, *settings: str) -> RunConfig:
 
 @pytest.fixture(scope="session")
 def ray_cluster():
-    """A cluster of four CPUs on this machine: two trainers that read ahead take three and leave one to read with."""
+    """A cluster of four CPUs on this machine: two trainers that read ahead take three and leave one
+    to read with.
+    """
     assert "RAY_ADDRESS" not in os.environ, "the tests start their own cluster"
     with cluster(cpus=4):
         yield
@@ -79,7 +95,9 @@ def place(once: Once, ray_cluster: None) -> Place:
 
 @pytest.fixture(scope="session")
 def finished(once: Once, place: Place) -> Callable[[Path], RunConfig]:
-    """A function that puts a copy of a finished inference with its models into a folder, and returns its run."""
+    """A function that puts a copy of a finished inference with its models into a folder, and
+    returns its run.
+    """
 
     def make(folder: Path) -> None:
         run = place.run(folder / "out")
@@ -101,6 +119,15 @@ def give_models(run: RunConfig, *, seed: int = 0) -> None:
     for i, direction in enumerate(("forward", "backward")):
         model = restless(seed=seed + i, width=4, depth=2, features=cube.features)
         codes = tuple(int(c) for c in cube.legend.codes)
-        card = ModelCard(direction, cube.legend.name, codes, cube.features.names, run.model, {}, f"{seed + i}", {},
-                         points={"cautious": PLAIN, "unbiased": Calibration(1.3, -0.4)})
+        card = ModelCard(
+            direction,
+            cube.legend.name,
+            codes,
+            cube.features.names,
+            run.model,
+            {},
+            f"{seed + i}",
+            {},
+            points={"cautious": PLAIN, "unbiased": Calibration(1.3, -0.4)},
+        )
         save_model(model, card, run.model_folder(direction))

@@ -9,7 +9,9 @@ def named(prefix: str) -> list[int]:
     parents, found = {}, []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            )
             if (folder / "cmdline").read_bytes().startswith(prefix.encode()):
                 found.append(int(folder.name))
         except OSError:

@@ -39,12 +39,21 @@ child.communicate(b"\\n")
 print(json.dumps([is_family, held, proportional(child.pid), watch.peak - quiet.peak,
                   watch.cpu_seconds - quiet.cpu_seconds]))
 """
-COARSE = ("grid.step=0.25", "grid.shape=[720, 1440]", "tiling.window=64", "tiling.stride=48", "tiling.tile=240",
-          "model.width=4", "model.depth=2")
+COARSE = (
+    "grid.step=0.25",
+    "grid.shape=[720, 1440]",
+    "tiling.window=64",
+    "tiling.stride=48",
+    "tiling.tile=240",
+    "model.width=4",
+    "model.depth=2",
+)
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[RunConfig, globe.Found]:
+def measured(
+    tmp_path_factory: pytest.TempPathFactory, ray_cluster: None
+) -> tuple[RunConfig, globe.Found]:
     if "LURAY_DATA" not in os.environ:
         pytest.skip("LURAY_DATA names no folder of real data")
     run = globe.globe_run(str(tmp_path_factory.mktemp("globe")), COARSE)
@@ -62,7 +71,10 @@ def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, glob
     assert set(found.costs) == {"inputs", "build", "infer", "picture"}
     assert all(cost.seconds > 0 and cost.peak_bytes > 10**8 for cost in found.costs.values())
     land, stride = before != 0, run.tiling.stride
-    assert found.windows == land.reshape(720 // stride, stride, 1440 // stride, stride).any(axis=(1, 3)).sum()
+    assert (
+        found.windows
+        == land.reshape(720 // stride, stride, 1440 // stride, stride).any(axis=(1, 3)).sum()
+    )
     assert found.before is not None
     assert found.after is not None
     bare = np.mean([found.before, found.after], axis=0) * found.windows
@@ -75,7 +87,9 @@ def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, glob
     assert said["peak memory"][2] == "reached: at most 8 GiB"
 
 
-def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(measured: tuple[RunConfig, globe.Found]):
+def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(
+    measured: tuple[RunConfig, globe.Found],
+):
     run, found = measured
     settings = [word for setting in COARSE for word in ("--set", setting)]
     result = CliRunner().invoke(app, ["bench", "globe", "--output", run.output, *settings])
@@ -86,7 +100,9 @@ def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(measure
     assert (again.windows, again.ratio) == (found.windows, found.ratio)
     lines = result.output.splitlines()
     assert f"windows: {found.windows}" in lines
-    assert next(line for line in lines if line.startswith("peak memory")).endswith("GiB: reached: at most 8 GiB")
+    assert next(line for line in lines if line.startswith("peak memory")).endswith(
+        "GiB: reached: at most 8 GiB"
+    )
 
 
 def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
@@ -96,13 +112,21 @@ def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Found]):
     withdraw(run, list(plan.product.units([tile], [2001])))
     again = globe.bench(run, forward=0.5)
     box = run.tiles.tile_box(tile)
-    assert again.windows == len(run.inference_tiles.active_cores(box, plan.cube.land(box))) < found.windows
+    assert (
+        again.windows
+        == len(run.inference_tiles.active_cores(box, plan.cube.land(box)))
+        < found.windows
+    )
 
 
 def test_forward_passes_of_two_processes_at_once(measured: tuple[RunConfig, globe.Found]):
     run, _ = measured
-    one, two = (forward_cost(run.model_folder("forward"), batch=4, window=64, processes=n, threads=1, seconds=1)
-                for n in (1, 2))
+    one, two = (
+        forward_cost(
+            run.model_folder("forward"), batch=4, window=64, processes=n, threads=1, seconds=1
+        )
+        for n in (1, 2)
+    )
     assert one.cpu_seconds <= 1.05 * one.seconds, "one thread"
     assert two.cpu_seconds <= 1.05 * 2 * two.seconds, "two threads, one in each process"
     assert 0.5 < two.cpu_seconds / one.cpu_seconds < 2
@@ -110,7 +134,9 @@ def test_forward_passes_of_two_processes_at_once(measured: tuple[RunConfig, glob
 
 def test_memory_and_time_of_children_count():
     """In a process that has no other children: a cluster's would come and go meanwhile."""
-    done = subprocess.run([sys.executable, "-c", WATCHING], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHING], capture_output=True, text=True, check=True
+    )
     is_family, held, held_afterwards, more_memory, cpu_seconds = json.loads(done.stdout)
     assert is_family
     assert held > HELD

@@ -1,4 +1,6 @@
-"""The dataset of windows: every window once, the same arrays wherever read, the same batches for any workers."""
+"""The dataset of windows: every window once, the same arrays wherever read, the same batches for
+any workers.
+"""
 
 import doctest
 
@@ -27,7 +29,9 @@ def tiling(cube):
 
 
 def test_the_example_of_the_docstring_runs(place):
-    found = doctest.DocTestFinder().find(luray.distributed.data.read_windows, "read_windows", globs={"url": place.cube})
+    found = doctest.DocTestFinder().find(
+        luray.distributed.data.read_windows, "read_windows", globs={"url": place.cube}
+    )
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(found[0])
     assert result.attempted >= 10
     assert result.failed == 0
@@ -45,17 +49,27 @@ def test_every_window_with_land_is_read_once_in_every_run_of_years(cube, tiling,
     read = windows.map_batches(WindowReader(cube, tiling), batch_size=3).take_all()
     for row in read:
         box = Box(row["row"], row["col"], 64, 64)
-        assert np.array_equal(row["maps"], np.stack([cube.state(int(y), box) for y in row["years"]]))
+        assert np.array_equal(
+            row["maps"], np.stack([cube.state(int(y), box) for y in row["years"]])
+        )
         assert np.array_equal(row["static"], cube.region(box).static(box))
-        assert np.array_equal(row["forcing"][1], cube.region(box).forcing(int(row["years"][1]), box))
+        assert np.array_equal(
+            row["forcing"][1], cube.region(box).forcing(int(row["years"][1]), box)
+        )
         assert "packed" not in row
 
 
 def test_what_travels_ahead_is_native_and_small(cube, tiling):
     rows = read_windows(cube, tiling, range(2000, 2003), length=3, arrays="ahead").take_all()
     read = WindowReader(cube, tiling)
-    sample = read({"row": np.array([rows[0]["row"]]), "col": np.array([rows[0]["col"]]),
-                   "years": rows[0]["years"][None], "symmetry": np.array([0])})
+    sample = read(
+        {
+            "row": np.array([rows[0]["row"]]),
+            "col": np.array([rows[0]["col"]]),
+            "years": rows[0]["years"][None],
+            "symmetry": np.array([0]),
+        }
+    )
     assert len(rows[0]["packed"]) < 0.3 * sum(sample[name].nbytes for name in SAME)
 
 
@@ -64,9 +78,13 @@ def batches(training, world, arrays, *, done=0):
     steps = {}
     for rank in range(world):
         recipe = training.recipe
-        share = Share(training.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, world)
+        share = Share(
+            training.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, world
+        )
         reader = WindowReader(training.cube, training.tiling, share.plan.counted)
-        dataset = read_windows(training.cube, training.tiling, range(2000, 2004), windows=share, arrays=arrays)
+        dataset = read_windows(
+            training.cube, training.tiling, range(2000, 2004), windows=share, arrays=arrays
+        )
         dataset.context.execution_options.preserve_order = True
         for step, samples in zip(share.groups, micro_batches(dataset, share, reader), strict=True):
             steps |= {(step, piece): sample for piece, sample in samples.items()}
@@ -91,7 +109,10 @@ def test_a_lattice_names_its_tiles_in_order(cube, tiling):
     for group, tile in zip(lattice.groups, tiling.tiles(), strict=True):
         home = tiling.tile_box(tile)
         for draw in lattice.draws(group):
-            assert (draw.box.row + tiling.margin, draw.box.col + tiling.margin) == (home.row, home.col)
+            assert (draw.box.row + tiling.margin, draw.box.col + tiling.margin) == (
+                home.row,
+                home.col,
+            )
 
 
 def test_more_years_than_there_are_is_refused(cube, tiling):

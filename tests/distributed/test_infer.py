@@ -44,12 +44,23 @@ def serial(run):
         found[year] = cube.legend.decode(classes), np.where(classes == OUTSIDE, 0, 100)
     for direction, years in run.inference.span.chains.items():
         model, card = load_model(run.model_folder(direction))
-        predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=run.blending.taper), 5,
-                              card.points[run.inference.operating_point])
+        predictor = Predictor(
+            frozen(model),
+            cube.features,
+            tiling,
+            window_weights(tiling, taper=run.blending.taper),
+            5,
+            card.points[run.inference.operating_point],
+        )
         start = cube.state(years[0], everything)
-        for year, classes, confidence in serial_rollout(start, cube.land(everything), years,
-                                                        Slow.of(region, predictor.stem), predictor,
-                                                        settle=settler(run)):
+        for year, classes, confidence in serial_rollout(
+            start,
+            cube.land(everything),
+            years,
+            Slow.of(region, predictor.stem),
+            predictor,
+            settle=settler(run),
+        ):
             found[year] = cube.legend.decode(classes), confidence
     return found
 
@@ -61,8 +72,16 @@ def settler(run):
     plan = rollout_of(run, run.inference.span, run.product)
 
     def settle_all(sums, prior, land, *, year, prior_year):
-        return settle(sums, prior, land, year=year, prior_year=prior_year, box=run.tiles.everything,
-                      scenario=plan.scenario, strength=plan.strength)[:2]
+        return settle(
+            sums,
+            prior,
+            land,
+            year=year,
+            prior_year=prior_year,
+            box=run.tiles.everything,
+            scenario=plan.scenario,
+            strength=plan.strength,
+        )[:2]
 
     return settle_all
 
@@ -81,7 +100,9 @@ def expected(place, tmp_path_factory):
     give_models(run)
     found = serial(run)
     land = found[2004][0] > 0
-    assert (found[2005][0] != found[2004][0])[land].mean() > 0.02, "a rollout that changes nothing proves nothing"
+    assert (found[2005][0] != found[2004][0])[land].mean() > 0.02, (
+        "a rollout that changes nothing proves nothing"
+    )
     assert (found[2008][0] != found[2005][0])[land].any()
     return found
 
@@ -94,11 +115,15 @@ def demanded(place, tmp_path_factory, expected):
     run = place.run(tmp_path_factory.mktemp("demanded"), *DEMANDED)
     give_models(run)
     found = serial(run)
-    assert (found[2006][0] != expected[2006][0]).mean() > 0.01, "a demand that changes nothing proves nothing"
+    assert (found[2006][0] != expected[2006][0]).mean() > 0.01, (
+        "a demand that changes nothing proves nothing"
+    )
     return found
 
 
-@pytest.mark.parametrize("settings", [("inference.workers=2",), ("inference.workers=1", "tiling.tile=100")])
+@pytest.mark.parametrize(
+    "settings", [("inference.workers=2",), ("inference.workers=1", "tiling.tile=100")]
+)
 def test_the_engine_meets_a_demand_as_the_serial_rollout_does(place, tmp_path, demanded, settings):
     run = place.run(tmp_path / "out", *DEMANDED, *settings)
     give_models(run)
@@ -108,7 +133,9 @@ def test_the_engine_meets_a_demand_as_the_serial_rollout_does(place, tmp_path, d
 
 @pytest.mark.parametrize(("year", "prior_year"), [(2005, 2004), (1999, 2000)])
 def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior_year):
-    """Group by group in every coarse cell, within a cell, from probabilities that know nothing of the demand."""
+    """Group by group in every coarse cell, within a cell, from probabilities that know nothing of
+    the demand.
+    """
     run = place.run(tmp_path / "out", *DEMANDED)
     give_models(run)
     plan, box = rollout_of(run, run.inference.span, run.product), run.tiles.everything
@@ -117,13 +144,23 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
     sums = random.integers(1, 60_000, (len(cube.legend), *box.shape), dtype=np.int32)
     water = cube.legend.index(77)
     sums[water] = np.where(prior == water, 10**7, 0)  # stays, and no other cell becomes water
-    classes, _, shortfall = settle(sums, prior, land, year=year, prior_year=prior_year, box=box,
-                                   scenario=plan.scenario, strength=plan.strength)
+    classes, _, shortfall = settle(
+        sums,
+        prior,
+        land,
+        year=year,
+        prior_year=prior_year,
+        box=box,
+        scenario=plan.scenario,
+        strength=plan.strength,
+    )
     change, blocks = plan.scenario.change(year, prior_year, box, land), 0
     for row, col in np.ndindex(4, 6):
         at = slice(row * 25, row * 25 + 25), slice(col * 25, col * 25 + 25)
-        before, after = ([np.isin(codes[at], group).sum() for group in plan.scenario.groups]
-                         for codes in (prior, classes))
+        before, after = (
+            [np.isin(codes[at], group).sum() for group in plan.scenario.groups]
+            for codes in (prior, classes)
+        )
         wanted = np.array(before) + change[:, row, col] * land[at].sum()
         if land[at].any() and (wanted >= 0).all():
             blocks += 1
@@ -133,11 +170,20 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
     assert shortfall.missed == 0
 
 
-@pytest.mark.parametrize("settings", [
-    ("inference.workers=1",), ("inference.workers=2",),
-    ("inference.workers=2", "tiling.tile=100", "inference.batch=3", "inference.years_in_flight=1"),
-    ("inference.workers=1", "tiling.tile=150"),
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("inference.workers=1",),
+        ("inference.workers=2",),
+        (
+            "inference.workers=2",
+            "tiling.tile=100",
+            "inference.batch=3",
+            "inference.years_in_flight=1",
+        ),
+        ("inference.workers=1", "tiling.tile=150"),
+    ],
+)
 def test_the_engine_equals_the_serial_rollout(place, tmp_path, expected, settings):
     run = place.run(tmp_path / "out", *settings)
     give_models(run)
@@ -188,12 +234,25 @@ def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
     assert_equals_serial(run, expected)
 
 
-def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_no_bit(place, tmp_path, expected):
+def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_no_bit(
+    place, tmp_path, expected
+):
     settings = "inference.workers={min=1, max=4}"
     run = place.run(tmp_path / "out", settings)
     give_models(run)
-    done = subprocess.run([sys.executable, "-m", "tests.distributed.three_nodes", str(place.world),
-                           str(tmp_path / "out"), settings], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.distributed.three_nodes",
+            str(place.world),
+            str(tmp_path / "out"),
+            settings,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     there = json.loads(done.stdout.splitlines()[-1])
     jobs = there.pop("jobs")
@@ -223,20 +282,30 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
     assert_equals_serial(run, expected)
 
 
-def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(finished, tmp_path, expected):
+def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(
+    finished, tmp_path, expected
+):
     run = finished(tmp_path / "out")
     assert status_of(run.product).finished
     tiles = len(rollout_of(run, run.inference.span, run.product).geometry.tiles)
     for year, again in ((2007, 2), (1997, 2)):  # 2007 and 2008, and backward 1997 and 1996
         reports = []
-        run_infer(run, from_year=year, report=lambda done, total, reports=reports: reports.append((done, total)))
+        run_infer(
+            run,
+            from_year=year,
+            report=lambda done, total, reports=reports: reports.append((done, total)),
+        )
         assert reports[0][1] - reports[0][0] == again * tiles
         assert_equals_serial(run, expected)
-    with pytest.raises(ValueError, match="2002 is not predicted: the product has 1996-2008, of which 2000-2004"):
+    with pytest.raises(
+        ValueError, match="2002 is not predicted: the product has 1996-2008, of which 2000-2004"
+    ):
         run_infer(run, from_year=2002)
 
 
-def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is(finished, tmp_path, expected):
+def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is(
+    finished, tmp_path, expected
+):
     run = finished(tmp_path / "out")
 
     class Stop(Exception):
@@ -271,7 +340,9 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
 
     def report(done: int, total: int) -> None:
         if not refused:
-            with pytest.raises(lease.HeldError, match=r"product\.zarr is being written by process .* since"):
+            with pytest.raises(
+                lease.HeldError, match=r"product\.zarr is being written by process .* since"
+            ):
                 run_infer(run)
             refused.append(done)
 
@@ -281,7 +352,9 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "delete", "receipt"])
-def test_verify_names_what_is_damaged_and_only_that_is_computed_again(finished, tmp_path, expected, harm):
+def test_verify_names_what_is_damaged_and_only_that_is_computed_again(
+    finished, tmp_path, expected, harm
+):
     run = finished(tmp_path / "out")
     assert damaged(run) == []
     plan = rollout_of(run, run.inference.span, run.product)
@@ -296,7 +369,9 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(finished, 
     elif harm == "delete":
         shard.unlink()
     else:
-        (next((tmp_path / "out").glob("product.zarr.ledger/*")) / f"{key_of(year, tile)}.json").write_text("{")
+        (
+            next((tmp_path / "out").glob("product.zarr.ledger/*")) / f"{key_of(year, tile)}.json"
+        ).write_text("{")
     assert damaged(run) == [TileYear(year, tile)]
     withdraw(run, [TileYear(year, tile)])
     reports = []
@@ -315,4 +390,3 @@ def test_a_damaged_input_is_an_error_that_says_where(place, tmp_path, expected):
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(ValueError, match=r"weights.safetensors: sha256"):
         run_infer(run)
-

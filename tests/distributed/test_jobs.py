@@ -40,7 +40,9 @@ def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_
     run = load_run(demo_run(), settings)
     done = submit(head, "build_cube", settings)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^build: \d+/\d+, \d+ s", done.stdout, re.MULTILINE), "plain lines of progress"
+    assert re.search(r"^build: \d+/\d+, \d+ s", done.stdout, re.MULTILINE), (
+        "plain lines of progress"
+    )
     done = luray_submit(head, tmp_path, "train", settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "forward model:" in done.stdout
@@ -74,13 +76,31 @@ def test_stages_run_as_jobs_are_stopped_and_killed_and_change_no_bit(place, tmp_
 def test_an_inference_exports_what_the_dashboard_draws(place, tmp_path, head):
     run = place.run(tmp_path / "out", "inference.workers=1")
     give_models(run)
-    command = [sys.executable, "-m", "tests.distributed.half_way", str(place.world), run.output, "inference.workers=1"]
-    with subprocess.Popen(command, env={**head.env, "RAY_ADDRESS": head.address}, cwd=ROOT, text=True,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as inference:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.distributed.half_way",
+        str(place.world),
+        run.output,
+        "inference.workers=1",
+    ]
+    with subprocess.Popen(
+        command,
+        env={**head.env, "RAY_ADDRESS": head.address},
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as inference:
         left = int(inference.stdout.readline())
-        until(lambda: exported(head).keys() | {"ray_luray_retries_total"} == set(EXPORTED),
-              expected="all is exported, a counter once it has counted")
-        until(lambda: exported(head)["ray_luray_tile_years_left"] == left, expected=f"{left} tile-years are left")
+        until(
+            lambda: exported(head).keys() | {"ray_luray_retries_total"} == set(EXPORTED),
+            expected="all is exported, a counter once it has counted",
+        )
+        until(
+            lambda: exported(head)["ray_luray_tile_years_left"] == left,
+            expected=f"{left} tile-years are left",
+        )
         inference.communicate("go on\n")
     assert inference.returncode == 0
     assert status_of(run.product).finished
@@ -89,20 +109,30 @@ def test_an_inference_exports_what_the_dashboard_draws(place, tmp_path, head):
 def exported(head):
     """Metrics of luray that the head shows, by name."""
     text = requests.get(head.metrics, timeout=patience(10)).text
-    return {name: float(value) for name, value in re.findall(r"^(ray_luray_\w+)\{.*\} (\S+)$", text, re.MULTILINE)}
+    return {
+        name: float(value)
+        for name, value in re.findall(r"^(ray_luray_\w+)\{.*\} (\S+)$", text, re.MULTILINE)
+    }
 
 
 def test_workers_of_a_cluster_that_is_joined_wait_asleep(head):
     """Its nodes know nothing of it: the head is started without the variable."""
     assert "OMP_WAIT_POLICY" not in head.env
-    code = ("import os, ray\nfrom luray.distributed import cluster\nwith cluster(cpus=1):\n    "
-            "print(ray.get(ray.remote(lambda: os.environ['OMP_WAIT_POLICY']).remote()))")
-    done = replace(head, env={**head.env, "RAY_ADDRESS": head.address}).call("python", "-c", code, cwd=ROOT)
+    code = (
+        "import os, ray\nfrom luray.distributed import cluster\nwith cluster(cpus=1):\n    "
+        "print(ray.get(ray.remote(lambda: os.environ['OMP_WAIT_POLICY']).remote()))"
+    )
+    done = replace(head, env={**head.env, "RAY_ADDRESS": head.address}).call(
+        "python", "-c", code, cwd=ROOT
+    )
     assert done.stdout.split() == ["PASSIVE"], done.stderr
 
 
 def test_a_job_without_the_token_is_refused(head, tmp_path):
-    assert requests.get(f"{head.dashboard}/api/jobs/", timeout=patience(10)).status_code in (401, 403)
+    assert requests.get(f"{head.dashboard}/api/jobs/", timeout=patience(10)).status_code in (
+        401,
+        403,
+    )
     thief = replace(head, env=head.env | {"RAY_AUTH_TOKEN": "0" * 64})
     refused = luray_submit(thief, tmp_path, "infer", [f"output={tmp_path}"])
     assert refused.returncode == 1
@@ -113,7 +143,9 @@ def test_a_job_without_the_token_is_refused(head, tmp_path):
 def test_an_output_that_would_go_with_the_job_is_refused_by_the_job_and_before_it(head, tmp_path):
     for refused in (submit(head, "infer", []), luray_submit(head, tmp_path, "infer", [])):
         assert refused.returncode == 1
-        assert "--set output=s3://bucket/demo" in " ".join((refused.stdout + refused.stderr).split())
+        assert "--set output=s3://bucket/demo" in " ".join(
+            (refused.stdout + refused.stderr).split()
+        )
 
 
 def test_where_no_cluster_is_the_address_is_named(tmp_path):
@@ -123,14 +155,21 @@ def test_where_no_cluster_is_the_address_is_named(tmp_path):
     assert "http://127.0.0.1:9: no Ray dashboard answers" in refused.stderr
 
 
-def test_a_job_carries_the_code_the_run_file_and_the_inputs_beside_it_and_no_more(tmp_path, monkeypatch):
+def test_a_job_carries_the_code_the_run_file_and_the_inputs_beside_it_and_no_more(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     inputs, other = tmp_path / "inputs", tmp_path / "other"
     for folder in (inputs, other):
         folder.mkdir()
         (folder / "map.tif").write_bytes(b"1234")
-    run = load_run(demo_run(), ["output=/shared/out", "sources.0.path=inputs", f"sources.1.path={other}"])
-    for stage, expected in (("infer", {"luray", "run.toml"}), ("build", {"luray", "run.toml", "inputs"})):
+    run = load_run(
+        demo_run(), ["output=/shared/out", "sources.0.path=inputs", f"sources.1.path={other}"]
+    )
+    for stage, expected in (
+        ("infer", {"luray", "run.toml"}),
+        ("build", {"luray", "run.toml", "inputs"}),
+    ):
         folder = tmp_path / stage
         folder.mkdir()
         pack(run, demo_run(), folder, stage=stage)
@@ -139,23 +178,39 @@ def test_a_job_carries_the_code_the_run_file_and_the_inputs_beside_it_and_no_mor
     assert (folder / "inputs/map.tif").read_bytes() == b"1234"
     with (inputs / "large.tif").open("wb") as file:
         file.truncate(CARRIED)
-    with pytest.raises(ValueError, match=r"can carry 100 MiB: inputs \(100 MiB\); put them where the cluster can read"):
+    with pytest.raises(
+        ValueError,
+        match=r"can carry 100 MiB: inputs \(100 MiB\); put them where the cluster can read",
+    ):
         pack(run, demo_run(), tmp_path / "full", stage="run")
-    above = load_run(demo_run(), ["output=/shared/out", "sources.0.path=../" + tmp_path.name + "/inputs"])
+    above = load_run(
+        demo_run(), ["output=/shared/out", "sources.0.path=../" + tmp_path.name + "/inputs"]
+    )
     with pytest.raises(ValueError, match="lies above the working directory"):
         pack(above, demo_run(), tmp_path / "full", stage="build")
 
 
 def test_every_job_is_a_verb_of_the_command_line():
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
-    called = {path.stem: re.search(r'main\("(\w+)"\)', path.read_text())[1] for path in (ROOT / "jobs").glob("*.py")}
-    assert called == {"build_cube": "build", "train": "train", "infer": "infer", "evaluate": "evaluate",
-                      "publish": "publish", "pipeline": "run"}
+    called = {
+        path.stem: re.search(r'main\("(\w+)"\)', path.read_text())[1]
+        for path in (ROOT / "jobs").glob("*.py")
+    }
+    assert called == {
+        "build_cube": "build",
+        "train": "train",
+        "infer": "infer",
+        "evaluate": "evaluate",
+        "publish": "publish",
+        "pipeline": "run",
+    }
     assert set(called.values()) | set(STAGES) <= verbs
 
 
 def submit(head: Head, job: str, settings: list[str]) -> subprocess.CompletedProcess[str]:
-    """What the guide says: `ray job submit --working-dir . -- python jobs/<job>.py RUN.toml`, to its end."""
+    """What the guide says: `ray job submit --working-dir . -- python jobs/<job>.py RUN.toml`, to
+    its end.
+    """
     return head.call(*words(head, job, settings), cwd=ROOT)
 
 
@@ -168,14 +223,37 @@ def begin(head: Head, settings: list[str]) -> str:
 
 
 def words(head: Head, job: str, settings: list[str], *options: str) -> list[str]:
-    return ["ray", "job", "submit", f"--address={head.dashboard}", *options, "--working-dir", ".", "--", "python",
-            f"jobs/{job}.py", "luray/sandbox/run.toml", *(part for setting in settings for part in ("--set", setting))]
+    return [
+        "ray",
+        "job",
+        "submit",
+        f"--address={head.dashboard}",
+        *options,
+        "--working-dir",
+        ".",
+        "--",
+        "python",
+        f"jobs/{job}.py",
+        "luray/sandbox/run.toml",
+        *(part for setting in settings for part in ("--set", setting)),
+    ]
 
 
-def luray_submit(head: Head, folder: Path, stage: str, settings: list[str]) -> subprocess.CompletedProcess[str]:
+def luray_submit(
+    head: Head, folder: Path, stage: str, settings: list[str]
+) -> subprocess.CompletedProcess[str]:
     """Submit a stage with `luray submit` from a folder that has nothing of luray in it."""
-    return head.call("luray", "submit", str(demo_run()), "--stage", stage, "--address", head.dashboard,
-                     *(part for setting in settings for part in ("--set", setting)), cwd=folder)
+    return head.call(
+        "luray",
+        "submit",
+        str(demo_run()),
+        "--stage",
+        stage,
+        "--address",
+        head.dashboard,
+        *(part for setting in settings for part in ("--set", setting)),
+        cwd=folder,
+    )
 
 
 def wait_for_share(product: str, share: float) -> None:
@@ -191,7 +269,9 @@ def wait_for_share(product: str, share: float) -> None:
 
 
 def stop(head: Head, job: str) -> None:
-    """Stop a job as a user does. Its driver stands still until it is asked to, lest it be done before that."""
+    """Stop a job as a user does. Its driver stands still until it is asked to, lest it be done
+    before that.
+    """
     driver = driver_of("jobs/infer.py")
     os.kill(driver, signal.SIGSTOP)
     command = head.words("ray", "job", "stop", f"--address={head.dashboard}", job)
@@ -203,7 +283,9 @@ def stop(head: Head, job: str) -> None:
 
 def is_asked_to_end(process: int) -> bool:
     """True while a SIGTERM waits for a process that stands still."""
-    [pending] = re.findall(r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    [pending] = re.findall(
+        r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE
+    )
     return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
 
 

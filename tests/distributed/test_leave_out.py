@@ -37,7 +37,10 @@ def declare(cube, base):
     """Write into a finished cube what `cube.build` does for a source that has a base map."""
     root = json.loads((cube / "zarr.json").read_text())
     state = json.loads((cube / "state/zarr.json").read_text())
-    for attributes in (root["consolidated_metadata"]["metadata"]["state"]["attributes"], state["attributes"]):
+    for attributes in (
+        root["consolidated_metadata"]["metadata"]["state"]["attributes"],
+        state["attributes"],
+    ):
         attributes["luray"]["other_kind"] = [[base, "a base map of another kind"]]
     (cube / "zarr.json").write_text(json.dumps(root))
     (cube / "state/zarr.json").write_text(json.dumps(state))
@@ -48,19 +51,35 @@ def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path
     short = "training.rollout_years=1"
     met, *_ = trainings(run_with(2002, short))
     clear, *_ = trainings(run_with(2002, short, "training.leave_out=base maps"))
-    elsewhere, *_ = trainings(run_with(2002, "training.years=[2003, 2006]", "training.leave_out=base maps",
-                                              'evaluation.tests=[]'))
+    elsewhere, *_ = trainings(
+        run_with(
+            2002,
+            "training.years=[2003, 2006]",
+            "training.leave_out=base maps",
+            "evaluation.tests=[]",
+        )
+    )
 
     assert plain.cube.other_kind == {}
     assert {"leave_out", "left_out"}.isdisjoint({*plain.identity, *plain.identity["training"]})
     assert (met.left_out, clear.left_out, elsewhere.left_out) == (frozenset(), {2002}, frozenset())
-    assert {key for key in clear.identity if clear.identity[key] != met.identity.get(key)} == {"left_out"}
+    assert {key for key in clear.identity if clear.identity[key] != met.identity.get(key)} == {
+        "left_out"
+    }
     for use in ("training", "validation"):
         assert any(2002 in met.plan(use)[k].years for k in range(50))
         assert not any(2002 in clear.plan(use)[k].years for k in range(50))
-    with pytest.raises(ValueError, match=r"hold no rollout of 2 years that does not meet a base map \(2002\)"):
-        trainings(run_with(2002, "training.leave_out=base maps", "training.rollout_years=2",
-                                  "training.sampling.validation_years=0.0"))[0].plan()
+    with pytest.raises(
+        ValueError, match=r"hold no rollout of 2 years that does not meet a base map \(2002\)"
+    ):
+        trainings(
+            run_with(
+                2002,
+                "training.leave_out=base maps",
+                "training.rollout_years=2",
+                "training.sampling.validation_years=0.0",
+            )
+        )[0].plan()
 
 
 def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
@@ -75,8 +94,10 @@ def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
 
     assert whole.skills["forecast", "raw"].years == (2005, 2006, 2007, 2008)
     assert not any("left out" in caveat for caveat in whole.caveats)
-    assert report.caveats[-1] == ("scores: 2006, 2007 left out, since 2006 is a base map of another kind; later years "
-                                  "are still compared with a start before it")
+    assert report.caveats[-1] == (
+        "scores: 2006, 2007 left out, since 2006 is a base map of another kind; later years "
+        "are still compared with a start before it"
+    )
 
     cube, everything = Cube.open(run.cube), run.tiles.everything
     product = xr.open_zarr(run.product)
@@ -87,8 +108,17 @@ def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
         assert skill.years == skill.averaged == (2005, 2008)
         for year, found in zip(skill.years, skill.by_year["model"], strict=True):
             predicted = HILDA.encode(product.land_use.sel(year=year).values)
-            direct = score(tile_statistics(maps[0], compared[years.index(year)], predicted, n_classes=7, water=WATER,
-                                           cell_area=cube.grid.cell_area), water=WATER)
+            direct = score(
+                tile_statistics(
+                    maps[0],
+                    compared[years.index(year)],
+                    predicted,
+                    n_classes=7,
+                    water=WATER,
+                    cell_area=cube.grid.cell_area,
+                ),
+                water=WATER,
+            )
             assert found.accuracy == pytest.approx(direct.accuracy, rel=1e-12)
             assert found.figure_of_merit == pytest.approx(direct.figure_of_merit, rel=1e-12)
 
@@ -96,7 +126,9 @@ def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
 def test_a_test_that_starts_from_the_base_map_is_refused_by_name(run_with):
     run = run_with(2004, "evaluation.leave_out=base maps")
     give_models(run)
-    with pytest.raises(ValueError, match="evaluation test 'forecast': the rollout starts from 2004, a base map"):
+    with pytest.raises(
+        ValueError, match="evaluation test 'forecast': the rollout starts from 2004, a base map"
+    ):
         run_evaluate(run)
 
 

@@ -1,4 +1,6 @@
-"""A run of several scenarios: what they share is stored once, and each sees what a run of its own would see."""
+"""A run of several scenarios: what they share is stored once, and each sees what a run of its own
+would see.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -40,8 +42,13 @@ from tests.distributed.conftest import give_models, settings_of, small_run
 from tests.worlds import Slow
 
 NAMES = ("ssp245", "ssp126", "ssp585")
-SETTINGS = ("inference.years=[2004, 2043]", "inference.observed=[2008, 2010]", "training.years=[2008, 2010]",
-            "evaluation.tests=[]", "demand.strength=1.0")
+SETTINGS = (
+    "inference.years=[2004, 2043]",
+    "inference.observed=[2008, 2010]",
+    "training.years=[2008, 2010]",
+    "evaluation.tests=[]",
+    "demand.strength=1.0",
+)
 SEVERAL = f"scenarios={list(NAMES)}".replace("'", '"')
 BOX = Box(20, 30, 64, 64)
 
@@ -68,7 +75,9 @@ def built(run):
 
 @pytest.fixture(scope="module")
 def cubes(world, ray_cluster):
-    """The cube of each scenario alone, and that of all of them, built by workers, under an empty name."""
+    """The cube of each scenario alone, and that of all of them, built by workers, under an empty
+    name.
+    """
     alone = {name: built(run_of(world, world.parent / name, f"scenario={name}")) for name in NAMES}
     several = run_of(world, world.parent / "all", SEVERAL)
     run_build(plan_cube(several))
@@ -86,10 +95,15 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
     assert view.of_scenario("").forcing == cubes[""].forcing
     draw = Draw(BOX, (2010, 2009))
     assert pack(view, draw) == pack(alone, draw)
-    assert np.array_equal(view.sample([draw], given=[unpack(view, draw, pack(view, draw))]).forcing_BTLHW,
-                          alone.sample([draw]).forcing_BTLHW)
+    assert np.array_equal(
+        view.sample([draw], given=[unpack(view, draw, pack(view, draw))]).forcing_BTLHW,
+        alone.sample([draw]).forcing_BTLHW,
+    )
     land = view.land(Box(0, 0, 50, 50))
-    demanded = [Scenario.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land) for cube in (view, alone)]
+    demanded = [
+        Scenario.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land)
+        for cube in (view, alone)
+    ]
     assert np.array_equal(*demanded, equal_nan=True)
     assert np.nanmax(np.abs(demanded[0])) > 0
 
@@ -107,12 +121,19 @@ def test_only_what_differs_is_stored_again(cubes, world):
     stored = {path: root[f"forcing/{path}/year"][:].tolist() for path in root["forcing"]}
     own = list(range(2015, 2044))
     assert {path: years for path, years in stored.items() if "@" in path} == {
-        "luh2@ssp126": own, "luh2@ssp585": own, "isimip@ssp126": list(range(2006, 2044)),
-        "isimip@ssp585": list(range(2006, 2044)), "koppen@ssp126": [2041], "koppen@ssp585": [2041]}
+        "luh2@ssp126": own,
+        "luh2@ssp585": own,
+        "isimip@ssp126": list(range(2006, 2044)),
+        "isimip@ssp585": list(range(2006, 2044)),
+        "koppen@ssp126": [2041],
+        "koppen@ssp585": [2041],
+    }
     for path in ("luh2", "isimip", "koppen"):
         alone = zarr.open_group(cubes["ssp245"].url, mode="r")
         assert stored[path] == alone[f"forcing/{path}/year"][:].tolist()
-    assert "@" not in "".join(layer.path for layer in cubes[""].forcing), "layers of the cube are those of one scenario"
+    assert "@" not in "".join(layer.path for layer in cubes[""].forcing), (
+        "layers of the cube are those of one scenario"
+    )
     assert [s["title"] for s in cubes[""].sources] == [s["title"] for s in cubes["ssp245"].sources]
 
 
@@ -126,20 +147,33 @@ def test_a_list_of_one_scenario_has_the_cube_of_one_scenario(world, cubes, tmp_p
 
 
 def test_a_run_that_ends_before_its_scenarios_differ_stores_nothing_twice(world, tmp_path):
-    plan = plan_cube(run_of(world, tmp_path, SEVERAL, f"sources={_without_people(world)}",
-                                   "inference.years=[2007, 2011]"))
+    plan = plan_cube(
+        run_of(
+            world,
+            tmp_path,
+            SEVERAL,
+            f"sources={_without_people(world)}",
+            "inference.years=[2007, 2011]",
+        )
+    )
     assert [s.name for s in plan.sources if s.scenario] == []
 
 
 def _without_people(world: Path) -> str:
     kinds = {"hilda": "hilda", "luh2": "luh2", "koppen": "koppen", "gebco": "gebco"}
-    return "[" + ", ".join(f'{{kind="{kind}", path="{world / folder}"}}' for kind, folder in kinds.items()) + "]"
+    return (
+        "["
+        + ", ".join(f'{{kind="{kind}", path="{world / folder}"}}' for kind, folder in kinds.items())
+        + "]"
+    )
 
 
 def test_a_cube_of_other_scenarios_is_refused(world, cubes, tmp_path):
     (tmp_path / "cube.zarr").symlink_to(cubes[""].url)
     fewer = run_of(world, tmp_path, 'scenarios=["ssp245", "ssp585"]')
-    with pytest.raises(ValueError, match=r"built for scenarios \['ssp245', 'ssp126', 'ssp585'\], the run file has"):
+    with pytest.raises(
+        ValueError, match=r"built for scenarios \['ssp245', 'ssp126', 'ssp585'\], the run file has"
+    ):
         open_cube(fewer)
     with pytest.raises(ValueError, match=r"no scenario 'ssp370', expected one of \['ssp245'"):
         cubes[""].of_scenario("ssp370")
@@ -150,7 +184,9 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
     report = run_check(run)
     assert report.refused == ()
     parts = {s.name: s.found for s in report.sources if "@" in s.name}
-    assert set(parts) == {f"{source}@{name}" for source in ("luh2", "isimip", "koppen") for name in NAMES[1:]}
+    assert set(parts) == {
+        f"{source}@{name}" for source in ("luh2", "isimip", "koppen") for name in NAMES[1:]
+    }
     assert "1 file; years 2015-2043" in parts["luh2@ssp126"]
     lacking = run_of(world, tmp_path, 'scenarios=["ssp245", "ssp370"]')
     refused = {one.name: one.fault for one in opened_sources(lacking) if one.fault}
@@ -171,8 +207,14 @@ def write_serially(run):
     def put(year, classes, confidence, lanes, kept=None):
         for tile in plan.geometry.tiles:
             at = tiling.tile_box(tile).slices(origin=everything)
-            product.write(year, tile, classes[at], confidence[at], lanes,
-                          probabilities=None if kept is None else kept[:, *at])
+            product.write(
+                year,
+                tile,
+                classes[at],
+                confidence[at],
+                lanes,
+                probabilities=None if kept is None else kept[:, *at],
+            )
 
     for year in product.span.copied:
         classes = plan.cube.state(year, everything)
@@ -185,19 +227,42 @@ def write_serially(run):
             last["sums"] = sums
             scores = course.draws and perturbed(sums, course.draws, year=year, box=everything)
             if not plan.strength:
-                return decide(sums, land) if scores is None else sample(sums, land, course.draws, year=year,
-                                                                        box=everything)
+                return (
+                    decide(sums, land)
+                    if scores is None
+                    else sample(sums, land, course.draws, year=year, box=everything)
+                )
             change = demand.change(year, prior_year, everything, land)
-            return constrain(sums, prior, land, change, block=demand.block, groups=demand.groups,
-                             strength=plan.strength, scores_KHW=scores)[:2]
+            return constrain(
+                sums,
+                prior,
+                land,
+                change,
+                block=demand.block,
+                groups=demand.groups,
+                strength=plan.strength,
+                scores_KHW=scores,
+            )[:2]
 
         model, card = load_model(run.model_folder(course.direction))
-        predictor = Predictor(frozen(model), cube.features, tiling, window_weights(tiling, taper=plan.taper), 4,
-                              card.points[plan.point])
+        predictor = Predictor(
+            frozen(model),
+            cube.features,
+            tiling,
+            window_weights(tiling, taper=plan.taper),
+            4,
+            card.points[plan.point],
+        )
         start = cube.state(course.years[0], everything)
         fields = Slow.of(cube.region(tiling.padded(everything)), predictor.stem)
-        for year, classes, confidence in serial_rollout(start, land, course.years, fields, predictor, settle=settle):
-            kept = percentages(last["sums"], land) if year in product.several.probability_years else None
+        for year, classes, confidence in serial_rollout(
+            start, land, course.years, fields, predictor, settle=settle
+        ):
+            kept = (
+                percentages(last["sums"], land)
+                if year in product.several.probability_years
+                else None
+            )
             put(year, classes, confidence, course.lanes, kept)
     if product.members:
         for year in product.span.years:
@@ -208,8 +273,13 @@ def write_serially(run):
     return product
 
 
-DRAWN = ("inference.years=[2007, 2012]", "inference.members=2", "inference.seed=7", "inference.probabilities=[2012]",
-         'evaluation.tests=[{name="forecast", start=2010, stop=2011}]')
+DRAWN = (
+    "inference.years=[2007, 2012]",
+    "inference.members=2",
+    "inference.seed=7",
+    "inference.probabilities=[2012]",
+    'evaluation.tests=[{name="forecast", start=2010, stop=2011}]',
+)
 
 
 def with_cube(world, output, cube, *settings):
@@ -230,33 +300,61 @@ def drawn(world, cubes):
 def test_lanes_agree_where_they_share_and_differ_where_they_do_not(drawn):
     run, product = drawn
     everything = run.tiles.everything
-    maps = {(year, lane): product.read(year, everything, lane) for year in range(2007, 2013) for lane in product.lanes}
+    maps = {
+        (year, lane): product.read(year, everything, lane)
+        for year in range(2007, 2013)
+        for lane in product.lanes
+    }
 
     def differing(year):
-        return {(a, b) for a in product.lanes for b in product.lanes if (maps[year, a] != maps[year, b]).any()}
+        return {
+            (a, b)
+            for a in product.lanes
+            for b in product.lanes
+            if (maps[year, a] != maps[year, b]).any()
+        }
 
     apart = {(a, b) for a in product.lanes for b in product.lanes}
     assert differing(2009) == set(), "what is observed is shared"
-    assert differing(2007) == {(a, b) for a, b in apart if a.member != b.member}, "scenarios share the past"
+    assert differing(2007) == {(a, b) for a, b in apart if a.member != b.member}, (
+        "scenarios share the past"
+    )
     assert differing(2012) == {(a, b) for a, b in apart if a != b}
     with xr.open_zarr(run.product) as ds:
         at = {"scenario": "ssp585", "member": 1}
         probable = ds.probability.sel(probability_year=2012, **at)
         use = ds.land_use.sel(year=2012, **at)
-        assert np.array_equal(probable.sel({"class": use.where(use > 0, 11)}).where(use > 0, 0),
-                              ds.confidence.sel(year=2012, **at))
+        assert np.array_equal(
+            probable.sel({"class": use.where(use > 0, 11)}).where(use > 0, 0),
+            ds.confidence.sel(year=2012, **at),
+        )
         share = ds.class_probability.sel(year=2012, scenario="ssp585")
         assert set(np.unique(share.values)) == {0, 50, 100}
-        assert np.array_equal(ds.entropy.sel(year=2012, scenario="ssp585") > 0, (share == 50).any("class"))
+        assert np.array_equal(
+            ds.entropy.sel(year=2012, scenario="ssp585") > 0, (share == 50).any("class")
+        )
 
 
-@pytest.mark.parametrize("settings", [("inference.workers=2",), ("inference.workers=1", "tiling.tile=100"),
-                                      ("demand.strength=0.0", "inference.workers=3")])
-def test_the_engine_computes_every_lane_as_the_serial_rollout_does(world, cubes, drawn, tmp_path, settings):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("inference.workers=2",),
+        ("inference.workers=1", "tiling.tile=100"),
+        ("demand.strength=0.0", "inference.workers=3"),
+    ],
+)
+def test_the_engine_computes_every_lane_as_the_serial_rollout_does(
+    world, cubes, drawn, tmp_path, settings
+):
     """Interrupted once, so that some members of a tile-year are there and others are not."""
-    run, expected = with_cube(world, tmp_path / "engine", cubes[""], SEVERAL, *DRAWN, *settings), drawn[1].url
+    run, expected = (
+        with_cube(world, tmp_path / "engine", cubes[""], SEVERAL, *DRAWN, *settings),
+        drawn[1].url,
+    )
     if "demand.strength=0.0" in settings:
-        expected = write_serially(with_cube(world, tmp_path / "serial", cubes[""], SEVERAL, *DRAWN, *settings)).url
+        expected = write_serially(
+            with_cube(world, tmp_path / "serial", cubes[""], SEVERAL, *DRAWN, *settings)
+        ).url
 
     class Stop(Exception):
         pass
@@ -286,8 +384,10 @@ def test_a_scenario_draws_the_same_alone_as_among_others(world, cubes, drawn, tm
     alone = write_serially(run)
     for year in range(2007, 2013):
         for member in range(2):
-            assert np.array_equal(alone.read(year, run.tiles.everything, Lane(0, member)),
-                                  product.read(year, run.tiles.everything, Lane(2, member)))
+            assert np.array_equal(
+                alone.read(year, run.tiles.everything, Lane(0, member)),
+                product.read(year, run.tiles.everything, Lane(2, member)),
+            )
 
 
 def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, ray_cluster):
@@ -302,7 +402,8 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
     land = cube.land(everything) & (cube.state(2011, everything) != cube.legend.index(77))
     area = np.broadcast_to(cube.grid.cell_area[:, None], land.shape)
     assert report.skills["forecast", "raw"].by_year["model"][0].accuracy == pytest.approx(
-        (area * right)[land].sum() / area[land].sum(), rel=1e-6)
+        (area * right)[land].sum() / area[land].sum(), rel=1e-6
+    )
     unit = TileYear(2012, Tile(0, 0), Lane(1, 1))
     place = Path(run.product, "confidence/c/1/1/5/0/0")
     whole = place.read_bytes()
@@ -311,29 +412,54 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
     settings = settings_of(world, world.parent / "drawn", *SETTINGS, SEVERAL, *DRAWN)
     command = [str(demo_run()), *(part for setting in settings for part in ("--set", setting))]
     found = CliRunner().invoke(app, ["verify", *command])
-    assert (found.exit_code, found.stderr) == (1, "damaged: year 2012, tile 0.0, scenario ssp126, member 1\n")
+    assert (found.exit_code, found.stderr) == (
+        1,
+        "damaged: year 2012, tile 0.0, scenario ssp126, member 1\n",
+    )
     place.write_bytes(whole)
-    for verb, said in (("status", "324 of 324 tile-years, 6 of 6 years whole"), ("plot", "overview_ssp585"),
-                       ("publish", "STAC catalog"), ("verify", "every tile-year matches its receipt")):
+    for verb, said in (
+        ("status", "324 of 324 tile-years, 6 of 6 years whole"),
+        ("plot", "overview_ssp585"),
+        ("publish", "STAC catalog"),
+        ("verify", "every tile-year matches its receipt"),
+    ):
         result = CliRunner().invoke(app, [verb, *command], catch_exceptions=False)
         assert (result.exit_code, said in result.output) == (0, True), result.output
-    item = next(pystac.Catalog.from_file(run.path("stac", "catalog.json")).get_items(recursive=True))
+    item = next(
+        pystac.Catalog.from_file(run.path("stac", "catalog.json")).get_items(recursive=True)
+    )
     assert item.properties["cube:dimensions"]["scenario"]["values"] == list(NAMES)
     assert item.properties["luray:seed"] == 7
 
 
-def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(world, cubes, tmp_path):
+def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(
+    world, cubes, tmp_path
+):
     def fingerprint(name, *settings):
-        run = with_cube(world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings)
+        run = with_cube(
+            world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings
+        )
         return rollout_of(run, run.inference.span, run.product).product.fingerprint
 
-    plain, run = fingerprint("plain"), run_of(world, tmp_path / "plain", "inference.years=[2007, 2012]")
+    plain, run = (
+        fingerprint("plain"),
+        run_of(world, tmp_path / "plain", "inference.years=[2007, 2012]"),
+    )
     plan = rollout_of(run, run.inference.span, run.product)
-    cards = {d: (card.weights_sha256, card.points["cautious"]) for d in plan.models
-             for card in [read_card(run.model_folder(d))]}
-    assert plain == fingerprint_of(plan.cube.fingerprint, cards, 64, 50, 50, "linear", 2007, 2012, (2008, 2010),
-                                   "ssp245", 1.0), "as it was before there were scenarios and members"
+    cards = {
+        d: (card.weights_sha256, card.points["cautious"])
+        for d in plan.models
+        for card in [read_card(run.model_folder(d))]
+    }
+    assert plain == fingerprint_of(
+        plan.cube.fingerprint, cards, 64, 50, 50, "linear", 2007, 2012, (2008, 2010), "ssp245", 1.0
+    ), "as it was before there were scenarios and members"
     assert plain == fingerprint("seed", "inference.seed=3"), "nothing is drawn"
-    asked = [("one", 'scenarios=["ssp245"]'), ("two", "inference.members=2"), ("three", "inference.members=3"),
-             ("seeded", "inference.members=3", "inference.seed=1"), ("kept", "inference.probabilities=[2012]")]
+    asked = [
+        ("one", 'scenarios=["ssp245"]'),
+        ("two", "inference.members=2"),
+        ("three", "inference.members=3"),
+        ("seeded", "inference.members=3", "inference.seed=1"),
+        ("kept", "inference.probabilities=[2012]"),
+    ]
     assert len({plain, *(fingerprint(*settings) for settings in asked)}) == 6

@@ -47,7 +47,9 @@ def test_what_is_long_enough_is_tried_and_not_a_byte_less(tmp_path: Path):
         free = LONGEST - len(SESSION) - len("/") - len(f"{short}/")
         assert holds_sockets(Path(short, "x" * free))
         assert not holds_sockets(Path(short, "x" * (free + 1)))
-        assert not holds_sockets(Path(short, "\u00e9" * (free // 2 + 1))), "bytes count, not letters"
+        assert not holds_sockets(Path(short, "\u00e9" * (free // 2 + 1))), (
+            "bytes count, not letters"
+        )
         file = Path(short, "file")
         file.touch()
         assert not holds_sockets(file)
@@ -63,8 +65,9 @@ def test_a_short_folder_of_the_users_is_left_to_ray(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
-def test_a_long_folder_is_exchanged_for_a_private_one_that_goes(long_folder: Path, monkeypatch: pytest.MonkeyPatch,
-                                                                name: str):
+def test_a_long_folder_is_exchanged_for_a_private_one_that_goes(
+    long_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
     if name == "RAY_TMPDIR":
         monkeypatch.setenv(name, str(long_folder))
         monkeypatch.delenv("TMPDIR")
@@ -77,17 +80,27 @@ def test_a_long_folder_is_exchanged_for_a_private_one_that_goes(long_folder: Pat
     assert not Path(options["object_spilling_directory"]).exists()
 
 
-def test_where_no_folder_is_short_the_remedy_is_named(long_folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_where_no_folder_is_short_the_remedy_is_named(
+    long_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(sockets, "SHORT", (str(long_folder / "a"),))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long_folder / "b"))
     monkeypatch.setenv("HOME", str(long_folder / "c"))
-    with pytest.raises(OSError, match=rf"TMPDIR is {long_folder}, below .* have up to \d+ bytes, expected at most 107 "
-                                      r".* none of .*/a, .*/b, .*/c serves either: set TMPDIR=/tmp"), session_folders():
+    with (
+        pytest.raises(
+            OSError,
+            match=rf"TMPDIR is {long_folder}, below .* have up to \d+ bytes, expected at most 107 "
+            r".* none of .*/a, .*/b, .*/c serves either: set TMPDIR=/tmp",
+        ),
+        session_folders(),
+    ):
         pass
 
 
 def test_workers_run_below_a_long_folder_and_spill_there(long_folder: Path):
-    done = subprocess.run([sys.executable, "-c", FOLDER_OF_A_WORKER], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FOLDER_OF_A_WORKER], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     folder, policy, mode, there = json.loads(done.stdout)
     assert not folder.startswith(str(long_folder))
@@ -100,7 +113,11 @@ def test_workers_run_below_a_long_folder_and_spill_there(long_folder: Path):
 
 def test_a_check_runs_below_a_long_folder(long_folder: Path, place, tmp_path: Path):
     sets = [part for s in settings_of(place.world, tmp_path / "out") for part in ("--set", s)]
-    done = subprocess.run([sys.executable, "-m", "luray.cli", "build", str(demo_run()), "--check", *sets],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "luray.cli", "build", str(demo_run()), "--check", *sets],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(long_folder.iterdir()) == []

@@ -38,7 +38,9 @@ def test_the_cube_opens_as_a_tree_and_keeps_native_grids(place):
     assert (sizes["lat"], sizes["lon"], sizes["variable"]) == (4, 6, 12)
     assert dict(tree["state"]["land_use"].sizes) == {"year": 13, "lat": 100, "lon": 150}
     stored = sum(v.nbytes for v in tree["forcing/luh2"].data_vars.values())
-    assert stored < 0.02 * sizes["year"] * 12 * 100 * 150 * 4, "forcing is not stored at the fine resolution"
+    assert stored < 0.02 * sizes["year"] * 12 * 100 * 150 * 4, (
+        "forcing is not stored at the fine resolution"
+    )
 
 
 def test_a_build_notes_the_tiles_with_land(place):
@@ -56,21 +58,35 @@ def test_a_plan_counts_what_the_build_wrote(place, tmp_path):
     plan = plan_cube(run)
     found = {cost.group: cost for cost in costs(plan)}
     receipts = list(Path(f"{place.cube}.ledger").rglob("*.json"))
-    shards = [p for name in ("land_use", "land", "values") for p in Path(place.cube).rglob(f"{name}/c/**/*")
-              if p.is_file()]
+    shards = [
+        p
+        for name in ("land_use", "land", "values")
+        for p in Path(place.cube).rglob(f"{name}/c/**/*")
+        if p.is_file()
+    ]
     assert objects(plan) == 2 * len(receipts)
     assert sum(cost.shards for cost in found.values()) == len(receipts) == len(shards)
     tree = xr.open_datatree(place.cube, engine="zarr")
     for group, cost in found.items():
         if group != "state":
             stored = tree[group]["values"]
-            assert (stored.sizes["variable"], stored.sizes.get("year", 0)) == (cost.variables, cost.years)
+            assert (stored.sizes["variable"], stored.sizes.get("year", 0)) == (
+                cost.variables,
+                cost.years,
+            )
             assert stored.nbytes == cost.write_bytes
             assert cost.grid.shape == (stored.sizes["lat"], stored.sizes["lon"])
-    assert tree["state"]["land_use"].nbytes + tree["state"]["land"].nbytes == found["state"].write_bytes
+    assert (
+        tree["state"]["land_use"].nbytes + tree["state"]["land"].nbytes
+        == found["state"].write_bytes
+    )
     needed = [place.world / "luh2" / name for name in ("states.nc", "staticData_quarterdeg.nc")]
-    assert found["forcing/luh2"].read_bytes == sum(file.stat().st_size for file in needed), "no year of a scenario"
-    assert (found["forcing/koppen"].years, found["forcing/isimip"].years) == (1, 13), "one climate map, held"
+    assert found["forcing/luh2"].read_bytes == sum(file.stat().st_size for file in needed), (
+        "no year of a scenario"
+    )
+    assert (found["forcing/koppen"].years, found["forcing/isimip"].years) == (1, 13), (
+        "one climate map, held"
+    )
     assert worker_memory(plan) > max(cost.piece_bytes for cost in found.values())
     told = re.sub(r"\s+", " ", printed(plan_table(plan)))
     assert f"12 variables, 13 years of 4 x 6 at 0.25° {found['forcing/luh2'].files} " in told
@@ -84,7 +100,9 @@ def printed(table):
 
 
 def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):
-    run = small_run(place.world, tmp_path / "out", "inference.years=[2000, 2004]", "evaluation.tests=[]")
+    run = small_run(
+        place.world, tmp_path / "out", "inference.years=[2000, 2004]", "evaluation.tests=[]"
+    )
 
     class Stop(Exception):
         pass
@@ -101,7 +119,9 @@ def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):
     run_build(plan_cube(run), report=lambda done, total: first.append(done / total))
     assert 0 < first[0] < 1
     everything = run.tiles.everything
-    assert np.array_equal(Cube.open(run.cube).state(2002, everything), Cube.open(place.cube).state(2002, everything))
+    assert np.array_equal(
+        Cube.open(run.cube).state(2002, everything), Cube.open(place.cube).state(2002, everything)
+    )
     again = []
     run_build(plan_cube(run), report=lambda done, total: again.append(done / total))
     assert set(again) == {1.0}
@@ -114,8 +134,13 @@ def test_a_cube_that_is_begun_anew_has_no_receipts_of_the_shards_that_went(place
     write_piece(wide, pieces[0])
     create(wide)
     assert len(remaining(wide, pieces)) == len(pieces) - 1, "the same build goes on"
-    create(plan_cube(small_run(place.world, tmp_path / "out", "inference.years=[2000, 2004]",
-                                      "evaluation.tests=[]")))
+    create(
+        plan_cube(
+            small_run(
+                place.world, tmp_path / "out", "inference.years=[2000, 2004]", "evaluation.tests=[]"
+            )
+        )
+    )
     create(wide)
     assert remaining(wide, pieces) == pieces
 
@@ -152,19 +177,31 @@ def test_evaluation_equals_a_direct_computation(place, finished, tmp_path):
     assert is_evaluated(run)
     cube, everything = Cube.open(run.cube), run.tiles.everything
     codes = xr.open_zarr(run.product).land_use.sel(year=2006).values
-    direct = score(tile_statistics(cube.state(2004, everything), cube.state(2006, everything),
-                                   HILDA.encode(codes), cell_area=cube.grid.cell_area, n_classes=7,
-                                   water=HILDA.index(77)), water=HILDA.index(77))
+    direct = score(
+        tile_statistics(
+            cube.state(2004, everything),
+            cube.state(2006, everything),
+            HILDA.encode(codes),
+            cell_area=cube.grid.cell_area,
+            n_classes=7,
+            water=HILDA.index(77),
+        ),
+        water=HILDA.index(77),
+    )
     skill = report.skills["forecast", "raw"]
     assert skill.years == (2005, 2006)
     assert skill.by_year["model"][1].accuracy == pytest.approx(direct.accuracy, rel=1e-12)
-    assert skill.by_year["model"][1].figure_of_merit == pytest.approx(direct.figure_of_merit, rel=1e-12)
+    assert skill.by_year["model"][1].figure_of_merit == pytest.approx(
+        direct.figure_of_merit, rel=1e-12
+    )
     aside = place.run(tmp_path / "out", 'evaluation.tests=[{name="aside", start=2003, stop=2005}]')
     assert not is_evaluated(aside)
     assert run_evaluate(aside).skills["aside", "raw"].years == (2004, 2005)
     give_models(aside, seed=5)
     assert not is_evaluated(aside)
-    assert run_evaluate(aside).skills["aside", "raw"].years == (2004, 2005), "an earlier model's rollout is replaced"
+    assert run_evaluate(aside).skills["aside", "raw"].years == (2004, 2005), (
+        "an earlier model's rollout is replaced"
+    )
     written = json.loads((tmp_path / "out/report/metrics.json").read_text())
     assert written["tests"]
 
@@ -197,7 +234,9 @@ def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     with xr.open_zarr(item.assets["data"].get_absolute_href()) as product:
         assert product.year.size == 13
     assert (tmp_path / "out/pictures/overview.png").stat().st_size > 10_000
-    shard = next(p for p in (tmp_path / "out/product.zarr/confidence/c/12").rglob("*") if p.is_file())
+    shard = next(
+        p for p in (tmp_path / "out/product.zarr/confidence/c/12").rglob("*") if p.is_file()
+    )
     shard.write_bytes(b"damaged")
     result = runner.invoke(app, ["verify", str(file), *options])
     assert result.exit_code == 1

@@ -1,5 +1,5 @@
-"""An inference on one node, to which two more come, of which one is killed, after which another one joins:
-python -m tests.distributed.three_nodes WORLD OUT SETTING...
+"""An inference on one node, to which two more come, of which one is killed, after which another one
+joins: python -m tests.distributed.three_nodes WORLD OUT SETTING...
 
 Prints how many workers there were in each of these states, and how many jobs each did, as JSON.
 """
@@ -21,8 +21,12 @@ from tests.distributed.conftest import small_run
 from tests.distributed.processes import named
 from tests.machine import patience, until
 
-QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 200, "health_check_timeout_ms": 500,
-         "health_check_failure_threshold": 3}
+QUICK = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 200,
+    "health_check_timeout_ms": 500,
+    "health_check_failure_threshold": 3,
+}
 """A node that is gone is found out within a second or two."""
 
 
@@ -30,8 +34,10 @@ def main(world: str, output: str, settings: list[str]) -> None:
     """Infer, on a cluster that changes at 1, 2 and 3 fifths of the way."""
     run = small_run(Path(world), Path(output), *settings)
     with short_folder() as folder:
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": QUICK,
-                                                              "temp_dir": folder})
+        nodes = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 1, "_system_config": QUICK, "temp_dir": folder},
+        )
         ray.init(nodes.address, log_to_driver=False)
         there: dict[str, int] = {}
         added: list[Any] = []
@@ -74,7 +80,9 @@ def watch_jobs() -> tuple[list[Driver], Counter[int]]:
 
 
 def wait_until_ready(driver: Driver, n: int) -> None:
-    """Wait until `n` of the workers that the driver has asked for can take jobs: meanwhile nothing else is done."""
+    """Wait until `n` of the workers that the driver has asked for can take jobs: meanwhile nothing
+    else is done.
+    """
     asked_for = [marker for marker, flight in driver._flights.items() if flight.job is None]
     ready, _ = ray.wait(asked_for, num_returns=n, timeout=patience(240))
     assert len(ready) == n, f"{len(ready)} of {n} workers came"

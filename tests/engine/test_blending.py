@@ -23,26 +23,41 @@ def tilings(draw):
 def windows_of(tiling, seed, n_classes=3):
     """{core: probabilities (K, window, window)} of every core of the grid."""
     random = np.random.default_rng(seed)
-    p = {core: random.dirichlet(np.full(n_classes, 0.5), (tiling.window, tiling.window)).astype(np.float32)
-         for core in tiling.cores(tiling.everything)}
+    p = {
+        core: random.dirichlet(np.full(n_classes, 0.5), (tiling.window, tiling.window)).astype(
+            np.float32
+        )
+        for core in tiling.cores(tiling.everything)
+    }
     return {core: np.moveaxis(x, -1, 0) for core, x in p.items()}
 
 
 def heads_of(p):
     """What a model without a bonus for the prior says whose softmax is `p`, (H, W, K + 1)."""
     with np.errstate(divide="ignore"):
-        return np.ascontiguousarray(np.moveaxis(np.log(np.concatenate([p, np.zeros_like(p[:1])])), 0, -1))
+        return np.ascontiguousarray(
+            np.moveaxis(np.log(np.concatenate([p, np.zeros_like(p[:1])])), 0, -1)
+        )
 
 
 def sums_of(tiling, windows, taper):
-    """Sums over the grid (K, lat, lon) in the order in which the windows come; a wrapped column adds to its home."""
+    """Sums over the grid (K, lat, lon) in the order in which the windows come; a wrapped column
+    adds to its home.
+    """
     weights, padded = window_weights(tiling, taper=taper), tiling.padded(tiling.everything)
     n_classes, m = next(iter(windows.values())).shape[0], tiling.margin
     sums = np.zeros((n_classes, *padded.shape), np.int32)
     for core, p in windows.items():
         window, nowhere = tiling.window_box(core), np.full(p.shape[1:], OUTSIDE, np.uint8)
-        add_window(sums, heads_of(p), nowhere, weights, at=(window.row - padded.row, window.col - padded.col),
-                   temperature=1.0, bias=0.0)
+        add_window(
+            sums,
+            heads_of(p),
+            nowhere,
+            weights,
+            at=(window.row - padded.row, window.col - padded.col),
+            temperature=1.0,
+            bias=0.0,
+        )
     inner = sums[:, m : m + tiling.n_lat]
     home = inner[:, :, m : m + tiling.n_lon].copy()
     if tiling.periodic:
@@ -78,7 +93,9 @@ def test_constant_probabilities_stay_constant(taper, tiling, p):
     classes, confidence = decide(sums, np.full(tiling.shape, True))
     assert len(np.unique(classes)) == len(np.unique(confidence)) == 1
     shown = np.moveaxis(heads_of(p[:, None, None]), -1, 0)
-    q = reference.quantise(reference.probabilities(shown, np.full((1, 1), OUTSIDE)))[:, 0, 0].tolist()
+    q = reference.quantise(reference.probabilities(shown, np.full((1, 1), OUTSIDE)))[
+        :, 0, 0
+    ].tolist()
     assert int(classes[0, 0]) == q.index(max(q))
     assert int(confidence[0, 0]) == (200 * max(q) + sum(q)) // (2 * sum(q))
 
@@ -99,11 +116,15 @@ def test_the_taper_rises_over_the_overlap():
     assert window_weights(tiling, taper="linear").tolist() == np.outer(axis, axis).tolist()
     flat = window_weights(Tiling(8, 8, 8, 6, 6), taper="linear")[4]
     assert (flat // flat[0]).tolist() == [1, 2, 2, 2, 2, 2, 2, 1]
-    assert window_weights(Tiling(8, 8, 4, 4, 4), taper="linear").tolist() == np.ones((4, 4)).tolist()
+    assert (
+        window_weights(Tiling(8, 8, 4, 4, 4), taper="linear").tolist() == np.ones((4, 4)).tolist()
+    )
 
 
 def test_weights_that_could_overflow_are_refused():
-    with pytest.raises(ValueError, match="overlap of 128 cells overflow 32 bits; use taper = 'uniform'"):
+    with pytest.raises(
+        ValueError, match="overlap of 128 cells overflow 32 bits; use taper = 'uniform'"
+    ):
         window_weights(Tiling(512, 512, 256, 128, 256), taper="linear")
     window_weights(Tiling(512, 512, 256, 128, 256), taper="uniform")
     window_weights(Tiling(18000, 36000, 256, 200, 2000), taper="linear")
@@ -119,9 +140,15 @@ def test_certain_windows_do_not_overflow(tiling, taper):
 
 
 def test_the_largest_allowed_overlap_does_not_overflow():
-    tiling = next(t for margin in range(64, 0, -1) if _allowed(t := Tiling(600, 600, 100 + 2 * margin, 100, 100)))
+    tiling = next(
+        t
+        for margin in range(64, 0, -1)
+        if _allowed(t := Tiling(600, 600, 100 + 2 * margin, 100, 100))
+    )
     certain = np.ones((1, tiling.window, tiling.window), np.float32)
-    assert (sums_of(tiling, dict.fromkeys(tiling.cores(tiling.everything), certain), "linear") > 0).all()
+    assert (
+        sums_of(tiling, dict.fromkeys(tiling.cores(tiling.everything), certain), "linear") > 0
+    ).all()
 
 
 def _allowed(tiling):
@@ -131,26 +158,41 @@ def _allowed(tiling):
         return False
 
 
-@given(logits=arrays.arrays(np.float32, (4, 6, 5), elements=st.floats(-90, 90, width=32)), data=st.data(),
-       temperature=st.sampled_from([1.0, 0.7, 2.5]), bias=st.sampled_from([0.0, 1.5]))
+@given(
+    logits=arrays.arrays(np.float32, (4, 6, 5), elements=st.floats(-90, 90, width=32)),
+    data=st.data(),
+    temperature=st.sampled_from([1.0, 0.7, 2.5]),
+    bias=st.sampled_from([0.0, 1.5]),
+)
 def test_a_window_adds_its_calibrated_softmax(logits, data, temperature, bias):
     prior = data.draw(arrays.arrays(np.uint8, (6, 5), elements=st.sampled_from([0, 1, 2, OUTSIDE])))
     weights = data.draw(arrays.arrays(np.int32, (6, 5), elements=st.integers(1, 50)))
     sums = np.full((3, 8, 9), 7, np.int32)
-    add_window(sums, np.ascontiguousarray(np.moveaxis(logits, 0, -1)), prior, weights, at=(1, 2),
-               temperature=temperature, bias=bias)
+    add_window(
+        sums,
+        np.ascontiguousarray(np.moveaxis(logits, 0, -1)),
+        prior,
+        weights,
+        at=(1, 2),
+        temperature=temperature,
+        bias=bias,
+    )
     p = reference.probabilities(logits, prior, temperature, bias)
     assert np.array_equal(sums[:, 1:7, 2:7] - 7, reference.quantise(p) * weights)
     sums[:, 1:7, 2:7] = 7
     assert (sums == 7).all(), "nothing is added beside the window"
     exact = logits[:-1].astype(np.float64)
     own = prior == np.arange(3)[:, None, None]
-    exact = np.exp((exact + np.logaddexp(0, logits[-1].astype(np.float64)) * own) / temperature + bias * own)
+    exact = np.exp(
+        (exact + np.logaddexp(0, logits[-1].astype(np.float64)) * own) / temperature + bias * own
+    )
     assert np.allclose(p, exact / exact.sum(axis=0), atol=1e-5)
 
 
-@given(sums=arrays.arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2**31 - 1) | st.integers(0, 3)),
-       land=arrays.arrays(np.bool_, (4, 5)))
+@given(
+    sums=arrays.arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2**31 - 1) | st.integers(0, 3)),
+    land=arrays.arrays(np.bool_, (4, 5)),
+)
 def test_decide_is_the_slow_twin(sums, land):
     land &= sums.sum(axis=0, dtype=np.int64) > 0
     classes, confidence = decide(sums, land)
@@ -166,8 +208,12 @@ def test_land_that_no_window_covers_is_a_mistake():
         decide(np.zeros((2, 1, 1), np.int32), np.array([[True]]))
 
 
-@given(height=st.integers(1, 12), width=st.integers(1, 12), margin=st.integers(0, 7), data=st.data())
-def test_strips_added_to_the_bands_of_a_tile_are_strips_added_to_the_tile(height, width, margin, data):
+@given(
+    height=st.integers(1, 12), width=st.integers(1, 12), margin=st.integers(0, 7), data=st.data()
+)
+def test_strips_added_to_the_bands_of_a_tile_are_strips_added_to_the_tile(
+    height, width, margin, data
+):
     inside, bands = frame((height, width), margin)
     times = np.zeros((height, width), int)
     for rectangle in (inside, *bands):
@@ -179,9 +225,16 @@ def test_strips_added_to_the_bands_of_a_tile_are_strips_added_to_the_tile(height
     for _ in range(data.draw(st.integers(0, 4))):
         side = data.draw(st.sampled_from("NESW"))
         rows, cols = slice(0, height), slice(0, width)
-        rows = {"N": slice(0, min(margin, height)), "S": slice(max(0, height - margin), height)}.get(side, rows)
-        cols = {"W": slice(0, min(margin, width)), "E": slice(max(0, width - margin), width)}.get(side, cols)
-        strip = random.integers(0, 99, (3, rows.stop - rows.start, cols.stop - cols.start)).astype(np.int32)
+        rows = {
+            "N": slice(0, min(margin, height)),
+            "S": slice(max(0, height - margin), height),
+        }.get(side, rows)
+        cols = {"W": slice(0, min(margin, width)), "E": slice(max(0, width - margin), width)}.get(
+            side, cols
+        )
+        strip = random.integers(0, 99, (3, rows.stop - rows.start, cols.stop - cols.start)).astype(
+            np.int32
+        )
         whole[:, rows, cols] += strip
         for band, part in zip(bands, parts, strict=True):
             add_strip(part, strip, band=band, at=(rows, cols))

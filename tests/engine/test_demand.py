@@ -32,13 +32,22 @@ class Block:
         probable[0] += probable.sum(axis=0) == 0
         self.sums = (probable * random.integers(1, 5, (height, width))).astype(np.int32)
         self.land = random.random((height, width)) < land
-        self.prior = np.where(self.land, random.choice([0, 1, WATER, 3, 4], self.land.shape), OUTSIDE).astype(np.uint8)
+        self.prior = np.where(
+            self.land, random.choice([0, 1, WATER, 3, 4], self.land.shape), OUTSIDE
+        ).astype(np.uint8)
         self.free, self.confidence = decide(self.sums, self.land)
         self.random = random
 
     def constrain(self, change, *, block, strength=1.0, at=(slice(None), slice(None))):
-        return constrain(self.sums[:, *at], self.prior[at], self.land[at], np.asarray(change, np.float32), block=block,
-                         groups=GROUPS, strength=strength)
+        return constrain(
+            self.sums[:, *at],
+            self.prior[at],
+            self.land[at],
+            np.asarray(change, np.float32),
+            block=block,
+            groups=GROUPS,
+            strength=strength,
+        )
 
     def shape(self, block):
         return G, *(-(-n // block) for n in self.land.shape)
@@ -48,7 +57,9 @@ class Block:
 
     def possible_counts(self, block):
         """Counts of a random map of the cells that are in play."""
-        future = self.random.choice([0, 1, 3, 4], self.land.shape, p=self.random.dirichlet(np.ones(4)))
+        future = self.random.choice(
+            [0, 1, 3, 4], self.land.shape, p=self.random.dirichlet(np.ones(4))
+        )
         return counts(np.where(in_play(self.free), future, OUTSIDE).astype(np.uint8), block)
 
     def change_to(self, wanted, block):
@@ -57,11 +68,15 @@ class Block:
         return (wanted - counts(self.prior, block)) / np.maximum(land, 1)
 
     def scores(self):
-        """Logarithm of each cell's largest probability in each group, relative to its own class, (cells, G)."""
+        """Logarithm of each cell's largest probability in each group, relative to its own class,
+        (cells, G).
+        """
         cells = in_play(self.free)
         with np.errstate(divide="ignore"):
-            return np.log(np.stack([self.sums[list(g)].max(axis=0)[cells] for g in GROUPS], axis=1)
-                          / self.sums.max(axis=0)[cells][:, None])
+            return np.log(
+                np.stack([self.sums[list(g)].max(axis=0)[cells] for g in GROUPS], axis=1)
+                / self.sums.max(axis=0)[cells][:, None]
+            )
 
 
 def in_play(classes):
@@ -81,8 +96,14 @@ def total_score(classes, tile):
     return tile.scores()[np.arange(cells.sum()), GROUP_OF[classes[cells]]].sum()
 
 
-tiles = st.builds(Block, st.integers(0, 9999), st.integers(1, 11), st.integers(1, 11), zeros=st.sampled_from([0, 0.5]),
-                  levels=st.sampled_from([3, 65535]))
+tiles = st.builds(
+    Block,
+    st.integers(0, 9999),
+    st.integers(1, 11),
+    st.integers(1, 11),
+    zeros=st.sampled_from([0, 0.5]),
+    levels=st.sampled_from([3, 65535]),
+)
 blocks = st.integers(2, 6)
 
 
@@ -116,13 +137,20 @@ def test_a_consistent_demand_is_met_to_the_cell(seed, block, water):
 @given(tile=tiles, block=blocks, share=st.sampled_from([0, 0.5, 1]))
 def test_cells_that_are_certain_never_change(tile, block, share):
     certain = tile.random.random(tile.land.shape) < share
-    tile.sums[:] = np.where(certain & (np.arange(K)[:, None, None] != tile.sums.argmax(axis=0)), 0, tile.sums)
+    tile.sums[:] = np.where(
+        certain & (np.arange(K)[:, None, None] != tile.sums.argmax(axis=0)), 0, tile.sums
+    )
     for change in (np.zeros(tile.shape(block)), tile.some_change(block)):
         classes, _, _ = tile.constrain(change, block=block)
         assert np.array_equal(classes[certain], tile.free[certain])
 
 
-@given(tile=tiles, block=blocks, strength=st.sampled_from([0.3, 1.0]), order=st.randoms(use_true_random=False))
+@given(
+    tile=tiles,
+    block=blocks,
+    strength=st.sampled_from([0.3, 1.0]),
+    order=st.randoms(use_true_random=False),
+)
 def test_no_bit_depends_on_the_tiling(tile, block, strength, order):
     change = tile.some_change(block, 0.2)
     whole = tile.constrain(change, block=block, strength=strength)
@@ -131,8 +159,9 @@ def test_no_bit_depends_on_the_tiling(tile, block, strength, order):
     order.shuffle(pieces)
     for y, x in pieces:
         at = slice(y * block, (y + 1) * block), slice(x * block, (x + 1) * block)
-        classes[at], confidence[at], missing = tile.constrain(change[:, y : y + 1, x : x + 1], block=block,
-                                                              strength=strength, at=at)
+        classes[at], confidence[at], missing = tile.constrain(
+            change[:, y : y + 1, x : x + 1], block=block, strength=strength, at=at
+        )
         short += missing
     assert np.array_equal(classes, whole[0])
     assert np.array_equal(confidence, whole[1])
@@ -146,7 +175,9 @@ def test_counts_lie_between_the_unconstrained_and_the_target(tile, block, streng
     before, after = counts(tile.free, block), counts(classes, block)
     settled = np.where(in_play(tile.prior) & in_play(tile.free), tile.prior, tile.free)
     land = counts(np.where(tile.land, 0, OUTSIDE).astype(np.uint8), block)[0]
-    demanded, _ = demanded_counts(counts(tile.prior, block), counts(settled, block), land, change.astype(np.float32))
+    demanded, _ = demanded_counts(
+        counts(tile.prior, block), counts(settled, block), land, change.astype(np.float32)
+    )
     target = target_counts(before, demanded, strength=strength)
     assert (np.minimum(before, target) <= after).all()
     assert (after <= np.maximum(before, target)).all()
@@ -165,10 +196,14 @@ def test_a_cell_takes_the_best_class_of_its_group_and_its_share_as_confidence(ti
         group = GROUPS[GROUP_OF[classes[row, col]]]
         assert classes[row, col] == max(group, key=lambda k, sums=sums: (sums[k], -k))
         assert sums[classes[row, col]] > 0
-        assert confidence[row, col] == (200 * sums[classes[row, col]] + sum(sums)) // (2 * sum(sums))
+        assert confidence[row, col] == (200 * sums[classes[row, col]] + sum(sums)) // (
+            2 * sum(sums)
+        )
 
 
-@given(seed=st.integers(0, 9999), zeros=st.sampled_from([0.3, 0.6]), levels=st.sampled_from([2, 65535]))
+@given(
+    seed=st.integers(0, 9999), zeros=st.sampled_from([0.3, 0.6]), levels=st.sampled_from([2, 65535])
+)
 def test_the_map_is_the_best_of_all_that_miss_the_fewest_cells(seed, zeros, levels):
     tile = Block(seed, 2, 3, zeros=zeros, levels=levels, land=1)
     wanted = tile.possible_counts(3)
@@ -188,7 +223,9 @@ def test_the_map_has_the_largest_total_log_probability_with_its_counts(seed, sid
 
 
 @given(seed=st.integers(0, 9999), side=st.integers(1, 10), zeros=st.sampled_from([0.0, 0.3]))
-def test_a_sampled_map_is_the_best_of_its_scores_and_keeps_the_confidence_of_the_sums(seed, side, zeros):
+def test_a_sampled_map_is_the_best_of_its_scores_and_keeps_the_confidence_of_the_sums(
+    seed, side, zeros
+):
     tile = Block(seed, side, side, zeros=zeros)
     draws, box = Draws(seed, "ssp126", 1), Box(20, 30, side, side)
     scores = perturbed(tile.sums, draws, year=2050, box=box)
@@ -196,8 +233,16 @@ def test_a_sampled_map_is_the_best_of_its_scores_and_keeps_the_confidence_of_the
     free, confidence = sample(tile.sums, tile.land, draws, year=2050, box=box)
 
     def imposed(strength):
-        return constrain(tile.sums, tile.prior, tile.land, change.astype(np.float32), block=side, groups=GROUPS,
-                         strength=strength, scores_KHW=scores)
+        return constrain(
+            tile.sums,
+            tile.prior,
+            tile.land,
+            change.astype(np.float32),
+            block=side,
+            groups=GROUPS,
+            strength=strength,
+            scores_KHW=scores,
+        )
 
     unconstrained = imposed(0)
     assert np.array_equal(unconstrained[0], free)
@@ -206,11 +251,15 @@ def test_a_sampled_map_is_the_best_of_its_scores_and_keeps_the_confidence_of_the
     with np.errstate(divide="ignore"):
         logs = np.log(scores.astype(float))
     cells = in_play(free)
-    relative = np.stack([logs[list(g)].max(axis=0)[cells] for g in GROUPS], axis=1) - logs.max(axis=0)[cells][:, None]
+    relative = (
+        np.stack([logs[list(g)].max(axis=0)[cells] for g in GROUPS], axis=1)
+        - logs.max(axis=0)[cells][:, None]
+    )
     reached = counts(classes, side)[:, 0, 0]
     rows = np.arange(len(relative))
-    assert relative[rows, GROUP_OF[classes[cells]]].sum() == pytest.approx(reference.assignment(relative, reached),
-                                                                           abs=1e-6)
+    assert relative[rows, GROUP_OF[classes[cells]]].sum() == pytest.approx(
+        reference.assignment(relative, reached), abs=1e-6
+    )
     total = tile.sums.sum(axis=0, dtype=np.int64)
     chosen = np.take_along_axis(tile.sums, np.minimum(classes, K - 1)[None].astype(int), axis=0)[0]
     expected = (200 * chosen.astype(np.int64) + total) // (2 * total)
@@ -227,58 +276,110 @@ def test_demanded_counts_are_the_slow_twin(seed, scale):
         change[-1] = -change[:-1].sum(axis=0)
     demanded, _ = demanded_counts(prior, settled, land, change)
     for y, x in np.ndindex(2, 3):
-        exact = reference.demanded_counts(prior[:, y, x].tolist(), settled[:, y, x].tolist(), int(land[y, x]),
-                                          change[:, y, x])
+        exact = reference.demanded_counts(
+            prior[:, y, x].tolist(), settled[:, y, x].tolist(), int(land[y, x]), change[:, y, x]
+        )
         assert demanded[:, y, x] == pytest.approx([float(e) for e in exact], abs=1e-5)
-        rounded = target_counts(settled[:, y : y + 1, x : x + 1], demanded[:, y : y + 1, x : x + 1], strength=1.0)
+        rounded = target_counts(
+            settled[:, y : y + 1, x : x + 1], demanded[:, y : y + 1, x : x + 1], strength=1.0
+        )
         total = int(settled[:, y, x].sum())
-        assert rounded.ravel().tolist() == reference.largest_remainder(demanded[:, y, x].tolist(), total)
+        assert rounded.ravel().tolist() == reference.largest_remainder(
+            demanded[:, y, x].tolist(), total
+        )
 
 
-@pytest.mark.parametrize(("prior", "settled", "change", "demanded", "cut"), [
-    ([50, 30, 20], [50, 30, 20], [0.1, -0.1, 0], [60, 20, 20], 0),
-    ([50, 3, 47], [50, 3, 47], [0.1, -0.1, 0], [53, 0, 47], 7),  # a group has less than it should lose: others keep all
-    ([50, 30, 20], [50, 30, 20], [0.1, 0, 0], [50, 30, 20], 10),  # a gain that is nobody's loss
-    ([50, 30, 20], [50, 30, 20], [0.05, -0.1, 0], [55, 25, 20], 5),
-    ([50, 30, 20], [50, 24, 20], [0, 0, 0], [50, 24, 20], 0),  # six cells flooded: as they are
-    ([50, 30, 20], [50, 24, 20], [0, -0.06, 0], [50, 24, 20], 0),  # the same, demanded: counted once
-    ([50, 30, 20], [50, 24, 20], [0.1, -0.1, 0], [60, 14, 20], 0),
-])
+@pytest.mark.parametrize(
+    ("prior", "settled", "change", "demanded", "cut"),
+    [
+        ([50, 30, 20], [50, 30, 20], [0.1, -0.1, 0], [60, 20, 20], 0),
+        (
+            [50, 3, 47],
+            [50, 3, 47],
+            [0.1, -0.1, 0],
+            [53, 0, 47],
+            7,
+        ),  # a group has less than it should lose: others keep all
+        ([50, 30, 20], [50, 30, 20], [0.1, 0, 0], [50, 30, 20], 10),  # a gain that is nobody's loss
+        ([50, 30, 20], [50, 30, 20], [0.05, -0.1, 0], [55, 25, 20], 5),
+        ([50, 30, 20], [50, 24, 20], [0, 0, 0], [50, 24, 20], 0),  # six cells flooded: as they are
+        (
+            [50, 30, 20],
+            [50, 24, 20],
+            [0, -0.06, 0],
+            [50, 24, 20],
+            0,
+        ),  # the same, demanded: counted once
+        ([50, 30, 20], [50, 24, 20], [0.1, -0.1, 0], [60, 14, 20], 0),
+    ],
+)
 def test_what_cannot_be_had_is_cut_and_not_taken_from_others(prior, settled, change, demanded, cut):
     columns = [np.array(x)[:, None, None] for x in (prior, settled)]
-    found, lacking = demanded_counts(*columns, np.array([[100]]), np.array(change, np.float32)[:, None, None])
+    found, lacking = demanded_counts(
+        *columns, np.array([[100]]), np.array(change, np.float32)[:, None, None]
+    )
     assert found.ravel() == pytest.approx(demanded, abs=1e-5)
     assert lacking.item() == cut
 
 
 def test_strength_mixes_the_unconstrained_and_the_demanded_counts():
     free, demanded = np.array([10, 0, 0])[:, None, None], np.array([2.0, 8.0, 0.0])[:, None, None]
-    for strength, expected in ((0, [10, 0, 0]), (0.25, [8, 2, 0]), (0.5, [6, 4, 0]), (1, [2, 8, 0])):
+    for strength, expected in (
+        (0, [10, 0, 0]),
+        (0.25, [8, 2, 0]),
+        (0.5, [6, 4, 0]),
+        (1, [2, 8, 0]),
+    ):
         assert target_counts(free, demanded, strength=strength).ravel().tolist() == expected
 
 
 def test_of_equal_cells_the_first_in_the_block_move():
-    sums = np.array([6, 3, 1, 1, 3, 0], np.int32)[:, None, None] * np.arange(1, 13, dtype=np.int32).reshape(1, 2, 6)
+    sums = np.array([6, 3, 1, 1, 3, 0], np.int32)[:, None, None] * np.arange(
+        1, 13, dtype=np.int32
+    ).reshape(1, 2, 6)
     change = np.array([-4 / 6, 2 / 6, 2 / 6], np.float32)[:, None, None].repeat(2, axis=2)
-    classes, confidence, _ = constrain(sums, np.zeros((2, 6), np.uint8), np.full((2, 6), True), change, block=3,
-                                       groups=GROUPS, strength=1.0)
+    classes, confidence, _ = constrain(
+        sums,
+        np.zeros((2, 6), np.uint8),
+        np.full((2, 6), True),
+        change,
+        block=3,
+        groups=GROUPS,
+        strength=1.0,
+    )
     assert classes.tolist() == [[1, 1, 4] * 2, [4, 0, 0] * 2]
     assert confidence.tolist() == [[21, 21, 21] * 2, [21, 43, 43] * 2]
 
 
 def test_of_equal_cells_that_have_moved_the_first_moves_on():
-    sums = np.array([[8, 4, 0, 0, 1, 0], [8, 4, 0, 0, 1, 0], [8, 4, 0, 0, 0, 0]], np.int32).T[:, None]
+    sums = np.array([[8, 4, 0, 0, 1, 0], [8, 4, 0, 0, 1, 0], [8, 4, 0, 0, 0, 0]], np.int32).T[
+        :, None
+    ]
     change = np.array([-1, 2 / 3, 1 / 3], np.float32)[:, None, None]
-    classes, _, _ = constrain(sums, np.zeros((1, 3), np.uint8), np.full((1, 3), True), change, block=3, groups=GROUPS,
-                              strength=1.0)
+    classes, _, _ = constrain(
+        sums,
+        np.zeros((1, 3), np.uint8),
+        np.full((1, 3), True),
+        change,
+        block=3,
+        groups=GROUPS,
+        strength=1.0,
+    )
     assert classes.tolist() == [[4, 1, 1]]
 
 
 def test_of_demands_that_compete_for_a_cell_the_more_probable_is_met():
     sums = np.array([[8, 2, 0, 0, 3, 0], [8, 0, 0, 0, 0, 0]], np.int32).T[:, None]
     change = np.array([-1, 1 / 2, 1 / 2], np.float32)[:, None, None]
-    classes, _, short = constrain(sums, np.zeros((1, 2), np.uint8), np.full((1, 2), True), change, block=2,
-                                  groups=GROUPS, strength=1.0)
+    classes, _, short = constrain(
+        sums,
+        np.zeros((1, 2), np.uint8),
+        np.full((1, 2), True),
+        change,
+        block=2,
+        groups=GROUPS,
+        strength=1.0,
+    )
     assert classes.tolist() == [[4, 0]]
     assert short == Shortfall(blocks=1, cut=0, missed=1)
 
@@ -287,22 +388,38 @@ def test_a_demand_that_no_cell_can_meet_is_reported():
     certain = np.zeros((K, 2, 4), np.int32)
     certain[4] = 65535
     change = np.array([1 / 2, 0, -1 / 2], np.float32)[:, None, None].repeat(2, axis=2)
-    classes, _, short = constrain(certain, np.full((2, 4), 4, np.uint8), np.full((2, 4), True), change, block=2,
-                                  groups=GROUPS, strength=1.0)
+    classes, _, short = constrain(
+        certain,
+        np.full((2, 4), 4, np.uint8),
+        np.full((2, 4), True),
+        change,
+        block=2,
+        groups=GROUPS,
+        strength=1.0,
+    )
     assert (classes == 4).all()
     assert short == Shortfall(blocks=2, cut=0, missed=4)
 
 
 def test_what_does_not_fit_is_refused():
     tile = Block(0, 4, 6)
-    with pytest.raises(ValueError, match=r"change of shape \(3, 2, 2\).*expected change of \(3, 2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"change of shape \(3, 2, 2\).*expected change of \(3, 2, 3\)"
+    ):
         tile.constrain(np.zeros((3, 2, 2)), block=2)
     with pytest.raises(ValueError, match=r"demand strength 1\.5, expected 0"):
         tile.constrain(np.zeros((3, 2, 3)), block=2, strength=1.5)
     for groups in ([[0], [0, 1], [2]], [[0], [1], [6]], []):
         with pytest.raises(ValueError, match=r"expected each of 0\.\.5 at most once"):
-            constrain(tile.sums, tile.prior, tile.land, np.zeros((len(groups), 2, 3), np.float32), block=2,
-                      groups=groups, strength=1.0)
+            constrain(
+                tile.sums,
+                tile.prior,
+                tile.land,
+                np.zeros((len(groups), 2, 3), np.float32),
+                block=2,
+                groups=groups,
+                strength=1.0,
+            )
     with pytest.raises(ValidationError, match="less than or equal to 1"):
         DemandConfig(strength=2.0)
     assert DemandConfig().strength == 0

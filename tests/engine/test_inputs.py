@@ -19,8 +19,11 @@ SIDES = st.integers(1, 9)
 PRIOR = st.sampled_from([0, 1, 6, 7, UNKNOWN, OUTSIDE])
 
 
-@pytest.fixture(scope="module", params=[("globe", RELIEF), ("region", RELIEF), ("globe", GROUND), ("region", GROUND)],
-                ids=lambda param: f"{param[0]}-{len(param[1])}")
+@pytest.fixture(
+    scope="module",
+    params=[("globe", RELIEF), ("region", RELIEF), ("globe", GROUND), ("region", GROUND)],
+    ids=lambda param: f"{param[0]}-{len(param[1])}",
+)
 def made(request, tmp_path_factory):
     kind, relief = request.param
     return make_cube(str(tmp_path_factory.mktemp("cube") / "cube.zarr"), kind, relief=relief)
@@ -30,7 +33,14 @@ def made(request, tmp_path_factory):
 def windows(draw):
     """Some windows of one size, on the grid and beyond it."""
     height, width = draw(SIDES), draw(SIDES)
-    corners = draw(st.lists(st.tuples(st.integers(-6, 20), st.integers(-15, 40)), min_size=1, max_size=4, unique=True))
+    corners = draw(
+        st.lists(
+            st.tuples(st.integers(-6, 20), st.integers(-15, 40)),
+            min_size=1,
+            max_size=4,
+            unique=True,
+        )
+    )
     return [Box(*corner, height, width) for corner in corners]
 
 
@@ -41,17 +51,27 @@ def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, 
     stem = Stem.of(model)
     prepared = Prepared.of(cube, boxes, stem)
     out = np.full((*boxes[0].shape, width), np.nan, np.float32)
-    for year, prior_year in data.draw(st.lists(st.sampled_from([(2002, 2001), (2003, 2002), (2001, 2002)]),
-                                               min_size=1, max_size=3)):
+    for year, prior_year in data.draw(
+        st.lists(
+            st.sampled_from([(2002, 2001), (2003, 2002), (2001, 2002)]), min_size=1, max_size=3
+        )
+    ):
         for box in data.draw(st.permutations(boxes)):
             prior = data.draw(arrays.arrays(np.uint8, box.shape, elements=PRIOR))
             prepared.begin(out, prior, box, year=year, prior_year=prior_year)
-            shown = reference.model_input(prior, cube.region(box), box, year, prior_year, cube.features)
+            shown = reference.model_input(
+                prior, cube.region(box), box, year, prior_year, cube.features
+            )
             with torch.inference_mode():
                 expected = model.down[0][:3](shown)[0].permute(1, 2, 0).numpy()
-            assert (np.abs(out - expected) <= 1e-4 + 1e-4 * np.abs(expected) + prepared.fixed[box].step_O / 2).all()
+            assert (
+                np.abs(out - expected)
+                <= 1e-4 + 1e-4 * np.abs(expected) + prepared.fixed[box].step_O / 2
+            ).all()
             twin = np.empty_like(out)
-            Slow.of(cube.region(box), stem).begin(twin, prior, box, year=year, prior_year=prior_year)
+            Slow.of(cube.region(box), stem).begin(
+                twin, prior, box, year=year, prior_year=prior_year
+            )
             assert np.array_equal(out, twin), "every bit, whichever windows are prepared with it"
 
 

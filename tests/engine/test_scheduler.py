@@ -14,7 +14,10 @@ from tests.simulation import Simulation
 
 def fronts(rows, cols, *, steps, chains=1, in_flight=4):
     tiling = Tiling(rows * 2, cols * 2, 4, 2, 2)
-    return [Wavefront(tiling.tiles(), tiling.neighbours, steps=steps, in_flight=in_flight) for _ in range(chains)]
+    return [
+        Wavefront(tiling.tiles(), tiling.neighbours, steps=steps, in_flight=in_flight)
+        for _ in range(chains)
+    ]
 
 
 def steady(worker, job):
@@ -22,15 +25,28 @@ def steady(worker, job):
 
 
 def scheduler(made, *, low=1, high=4, errands=0):
-    return Scheduler(made, [Errand(("copy", i)) for i in range(errands)], workers=Workers(min=low, max=high))
+    return Scheduler(
+        made, [Errand(("copy", i)) for i in range(errands)], workers=Workers(min=low, max=high)
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.integers(1, 3), cols=st.integers(1, 4), steps=st.integers(0, 4), chains=st.integers(1, 3),
-       low=st.integers(1, 2), more=st.integers(0, 4), errands=st.integers(0, 9), seed=st.integers(0, 999),
-       deaths=st.sampled_from([0, 0.05, 0.2]), hangs=st.sampled_from([0, 0.02]), echoes=st.booleans())
-def test_everything_is_done_whatever_happens_to_workers(rows, cols, steps, chains, low, more, errands, seed, deaths,
-                                                        hangs, echoes):
+@given(
+    rows=st.integers(1, 3),
+    cols=st.integers(1, 4),
+    steps=st.integers(0, 4),
+    chains=st.integers(1, 3),
+    low=st.integers(1, 2),
+    more=st.integers(0, 4),
+    errands=st.integers(0, 9),
+    seed=st.integers(0, 999),
+    deaths=st.sampled_from([0, 0.05, 0.2]),
+    hangs=st.sampled_from([0, 0.02]),
+    echoes=st.booleans(),
+)
+def test_everything_is_done_whatever_happens_to_workers(
+    rows, cols, steps, chains, low, more, errands, seed, deaths, hangs, echoes
+):
     chance, made = random.Random(seed), fronts(rows, cols, steps=steps, chains=chains)
 
     def duration(worker, job):
@@ -40,23 +56,44 @@ def test_everything_is_done_whatever_happens_to_workers(rows, cols, steps, chain
         if sim.alive and chance.random() < deaths:
             sim.kill(chance.choice(sorted(sim.alive)))
 
-    sim = Simulation(scheduler(made, low=low, high=low + more, errands=errands), duration, delay=chance.uniform(0, 5),
-                     room=chance.randint(1, 6), harm=harm, tick=20 if hangs else 0, echoes=echoes)
+    sim = Simulation(
+        scheduler(made, low=low, high=low + more, errands=errands),
+        duration,
+        delay=chance.uniform(0, 5),
+        room=chance.randint(1, 6),
+        harm=harm,
+        tick=20 if hangs else 0,
+        echoes=echoes,
+    )
     sim.run(most=50_000)
     assert all(front.finished for front in made)
     for chain in range(chains):
         for task_done in ("predict", "reduce"):
-            found = {(j.task.tile, j.task.step) for j in sim.done if getattr(j, "chain", None) == chain
-                     and j.kind == task_done}
+            found = {
+                (j.task.tile, j.task.step)
+                for j in sim.done
+                if getattr(j, "chain", None) == chain and j.kind == task_done
+            }
             assert len(found) == rows * cols * steps
-    assert all(n == 1 for job, n in sim.done.items() if job.kind == "reduce" or isinstance(job, Errand))
+    assert all(
+        n == 1 for job, n in sim.done.items() if job.kind == "reduce" or isinstance(job, Errand)
+    )
     assert sum(isinstance(job, Errand) for job in sim.done) == errands
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=st.integers(1, 3), cols=st.integers(1, 4), steps=st.integers(1, 4), chains=st.integers(1, 2),
-       when=st.integers(1, 60), errands=st.integers(0, 9), seed=st.integers(0, 999))
-def test_after_closing_nothing_is_begun_and_what_can_be_reduced_is(rows, cols, steps, chains, when, errands, seed):
+@given(
+    rows=st.integers(1, 3),
+    cols=st.integers(1, 4),
+    steps=st.integers(1, 4),
+    chains=st.integers(1, 2),
+    when=st.integers(1, 60),
+    errands=st.integers(0, 9),
+    seed=st.integers(0, 999),
+)
+def test_after_closing_nothing_is_begun_and_what_can_be_reduced_is(
+    rows, cols, steps, chains, when, errands, seed
+):
     chance, made = random.Random(seed), fronts(rows, cols, steps=steps, chains=chains)
     closed, begun = [], []
 
@@ -70,7 +107,9 @@ def test_after_closing_nothing_is_begun_and_what_can_be_reduced_is(rows, cols, s
             closed.append(when)
             begun.clear()
 
-    sim = Simulation(scheduler(made, errands=errands), duration, delay=chance.uniform(0, 5), harm=harm)
+    sim = Simulation(
+        scheduler(made, errands=errands), duration, delay=chance.uniform(0, 5), harm=harm
+    )
     sim.run()
     assert bool(closed) == (sum(sim.done.values()) >= when)
     assert not closed or all(job.kind == "reduce" for job in begun)
@@ -146,7 +185,9 @@ def test_the_chains_of_a_tile_share_the_worker_that_has_its_inputs():
 
     for workers, most in ((16, 2 * 36), (4, 36 * 10)):
         kept, reads = {}, 0
-        Simulation(scheduler(fronts(6, 6, steps=10, chains=4), low=workers, high=workers), duration).run()
+        Simulation(
+            scheduler(fronts(6, 6, steps=10, chains=4), low=workers, high=workers), duration
+        ).run()
         assert reads <= most, "of 1440 predictions"
 
 
@@ -197,6 +238,8 @@ def test_the_wavefront_beats_the_barrier_with_stragglers():
         def duration(worker, job, chance=chance):
             return steady(worker, job) * (4 if chance.random() < 0.1 else 1)
 
-        sim = Simulation(scheduler(fronts(6, 8, steps=15, in_flight=in_flight), low=16, high=16), duration)
+        sim = Simulation(
+            scheduler(fronts(6, 8, steps=15, in_flight=in_flight), low=16, high=16), duration
+        )
         took[in_flight] = sim.run()
     assert took[4] < 0.85 * took[1]

@@ -26,7 +26,9 @@ from tests.worlds import FEATURES, K, Slow, restless, world
 YEARS = (2000, 2001, 2002, 2003)
 
 
-def predictor_of(model, shape, *, tile=16, periodic=False, batch=3, window=12, stride=8, taper="linear"):
+def predictor_of(
+    model, shape, *, tile=16, periodic=False, batch=3, window=12, stride=8, taper="linear"
+):
     tiling = Tiling(*shape, window, stride, tile, periodic)
     return Predictor(frozen(model), FEATURES, tiling, window_weights(tiling, taper=taper), batch)
 
@@ -36,23 +38,41 @@ def serial(w, predictor, years=YEARS):
 
 
 def tiled(w, predictor, years=YEARS):
-    """The same, tile by tile: own sums and strips that travel along the exchanges, in no particular order."""
+    """The same, tile by tile: own sums and strips that travel along the exchanges, in no particular
+    order.
+    """
     tiling, classes, fields = predictor.tiling, w.initial, Slow(w.fields, predictor.stem)
-    tiles = [t for t in tiling.tiles() if w.land[tiling.tile_box(t).slices(origin=tiling.everything)].any()]
+    tiles = [
+        t
+        for t in tiling.tiles()
+        if w.land[tiling.tile_box(t).slices(origin=tiling.everything)].any()
+    ]
     for prior_year, year in pairwise(years):
         sums, strips = {}, []
         for tile in reversed(tiles):
             box = tiling.tile_box(tile)
             land = w.land[box.slices(origin=tiling.everything)]
             prior = padded_map(classes, tiling.padded(box), periodic=tiling.periodic)
-            padded = predictor.predict(tiling.active_cores(box, land), prior, fields, year=year,
-                                       prior_year=prior_year, box=box)
+            padded = predictor.predict(
+                tiling.active_cores(box, land),
+                prior,
+                fields,
+                year=year,
+                prior_year=prior_year,
+                box=box,
+            )
             sums[tile] = padded[(slice(None), *box.slices(origin=tiling.padded(box)))].copy()
-            strips += [(e.neighbour, e.own, padded[(slice(None), *e.padded)]) for e in tiling.exchanges(tile)]
+            strips += [
+                (e.neighbour, e.own, padded[(slice(None), *e.padded)])
+                for e in tiling.exchanges(tile)
+            ]
         for neighbour, own, strip in strips:
             if neighbour in sums:
                 sums[neighbour][(slice(None), *own)] += strip
-        classes, confidence = np.full(tiling.shape, OUTSIDE, np.uint8), np.zeros(tiling.shape, np.uint8)
+        classes, confidence = (
+            np.full(tiling.shape, OUTSIDE, np.uint8),
+            np.zeros(tiling.shape, np.uint8),
+        )
         for tile in tiles:
             at = tiling.tile_box(tile).slices(origin=tiling.everything)
             classes[at], confidence[at] = decide(sums[tile], w.land[at])
@@ -66,12 +86,16 @@ def assert_same(found, expected):
         assert all(np.array_equal(a, b) for a, b in zip(maps, others, strict=True))
 
 
-@pytest.mark.parametrize(("shape", "periodic"),
-                         [((24, 48), False), ((24, 48), True), ((21, 45), False), ((19, 48), True)])
+@pytest.mark.parametrize(
+    ("shape", "periodic"),
+    [((24, 48), False), ((24, 48), True), ((21, 45), False), ((19, 48), True)],
+)
 def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
     w, model = world(shape, periodic=periodic), restless()
     expected = serial(w, predictor_of(model, shape, tile=48, batch=1, periodic=periodic))
-    assert (expected[0][1] != w.initial)[w.land].mean() > 0.1, "a model that changes nothing proves nothing"
+    assert (expected[0][1] != w.initial)[w.land].mean() > 0.1, (
+        "a model that changes nothing proves nothing"
+    )
     assert (expected[2][1] != expected[1][1]).any()
     for tile, batch in ((8, 4), (16, 1), (24, 3), (48, 16)):
         predictor = predictor_of(model, shape, tile=tile, batch=batch, periodic=periodic)
@@ -82,41 +106,69 @@ def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
 @pytest.mark.parametrize(("window", "stride", "width"), [(12, 8, 4), (40, 32, 8), (100, 64, 16)])
 def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, stride, width):
     shape, before = (stride, stride * 5), torch.get_num_threads()
-    w, model, box = world(shape, periodic=False, share=1.0), restless(width=width), Box(0, 0, *shape)
+    w, model, box = (
+        world(shape, periodic=False, share=1.0),
+        restless(width=width),
+        Box(0, 0, *shape),
+    )
     sums = {}
     for threads, batch in ((1, 2), (1, 1), (1, 5), (2, 2), (2, 5), (3, 4)):
-        predictor = predictor_of(model, shape, tile=stride * 5, batch=batch, window=window, stride=stride)
+        predictor = predictor_of(
+            model, shape, tile=stride * 5, batch=batch, window=window, stride=stride
+        )
         padded = predictor.tiling.padded(box)
         torch.set_num_threads(threads)
         try:
             sums[threads, batch] = predictor.predict(
-                predictor.tiling.active_cores(box, w.land), padded_map(w.initial, padded, periodic=False),
-                Slow(w.fields, predictor.stem), year=2001, prior_year=2000, box=box)
+                predictor.tiling.active_cores(box, w.land),
+                padded_map(w.initial, padded, periodic=False),
+                Slow(w.fields, predictor.stem),
+                year=2001,
+                prior_year=2000,
+                box=box,
+            )
         finally:
             torch.set_num_threads(before)
     assert [how for how, found in sums.items() if not np.array_equal(found, sums[1, 2])] == []
 
 
 @settings(max_examples=15)
-@given(seed=st.integers(0, 99), share=st.sampled_from([0.3, 1.0]), batch=st.integers(1, 4), passes=st.integers(1, 3),
-       bonus=st.sampled_from([0.5, 25.0]), calibration=st.sampled_from([PLAIN, Calibration(1.3, -0.7)]))
+@given(
+    seed=st.integers(0, 99),
+    share=st.sampled_from([0.3, 1.0]),
+    batch=st.integers(1, 4),
+    passes=st.integers(1, 3),
+    bonus=st.sampled_from([0.5, 25.0]),
+    calibration=st.sampled_from([PLAIN, Calibration(1.3, -0.7)]),
+)
 def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, calibration):
     shape, box = (24, 40), Box(0, 0, 24, 40)
     w = world(shape, periodic=False, seed=seed, share=share)
-    predictor = replace(predictor_of(restless(seed=seed, bonus=bonus), shape, tile=40, batch=batch),
-                        calibration=calibration, passes=passes)
+    predictor = replace(
+        predictor_of(restless(seed=seed, bonus=bonus), shape, tile=40, batch=batch),
+        calibration=calibration,
+        passes=passes,
+    )
     prior = padded_map(w.initial, predictor.tiling.padded(box), periodic=False)
     cores = predictor.tiling.active_cores(box, w.land)
     fields = Slow(w.fields, predictor.stem)
-    found, expected = (predict(cores, prior, fields, year=2002, prior_year=2001, box=box)
-                       for predict in (predictor.predict, partial(reference.predict, predictor)))
+    found, expected = (
+        predict(cores, prior, fields, year=2002, prior_year=2001, box=box)
+        for predict in (predictor.predict, partial(reference.predict, predictor))
+    )
     assert found.any()
     assert np.array_equal(found, expected)
 
 
 @settings(max_examples=15)
-@given(n_lat=st.integers(1, 30), n_lon=st.integers(1, 40), share=st.sampled_from([0.1, 0.5, 1.0]),
-       seed=st.integers(0, 99), tile=st.sampled_from([8, 16]), taper=st.sampled_from(["linear", "uniform"]))
+@given(
+    n_lat=st.integers(1, 30),
+    n_lon=st.integers(1, 40),
+    share=st.sampled_from([0.1, 0.5, 1.0]),
+    seed=st.integers(0, 99),
+    tile=st.sampled_from([8, 16]),
+    taper=st.sampled_from(["linear", "uniform"]),
+)
 def test_tiles_equal_the_serial_rollout_on_any_region(n_lat, n_lon, share, seed, tile, taper):
     w = world((n_lat, n_lon), periodic=False, seed=seed, share=share)
     predictor = predictor_of(restless(seed=seed), (n_lat, n_lon), tile=tile, taper=taper)
@@ -127,7 +179,10 @@ def test_tiles_equal_the_serial_rollout_on_any_region(n_lat, n_lon, share, seed,
 @given(n_tiles=st.integers(1, 3), n_lat=st.integers(1, 30), seed=st.integers(0, 99))
 def test_tiles_equal_the_serial_rollout_around_the_globe(n_tiles, n_lat, seed):
     shape = n_lat, 16 * n_tiles
-    w, predictor = world(shape, periodic=True, seed=seed), predictor_of(restless(seed=seed), shape, periodic=True)
+    w, predictor = (
+        world(shape, periodic=True, seed=seed),
+        predictor_of(restless(seed=seed), shape, periodic=True),
+    )
     assert_same(tiled(w, predictor), serial(w, predictor))
 
 
@@ -135,16 +190,23 @@ def test_tiles_equal_the_serial_rollout_around_the_globe(n_tiles, n_lat, seed):
 @given(strides=st.integers(1, 5), seed=st.integers(0, 9))
 def test_there_is_no_seam_at_the_dateline(strides, seed):
     shape, columns = (20, 48), 8 * strides
-    w, predictor = world(shape, periodic=True, seed=seed), predictor_of(restless(seed=seed), shape, periodic=True)
+    w, predictor = (
+        world(shape, periodic=True, seed=seed),
+        predictor_of(restless(seed=seed), shape, periodic=True),
+    )
     turned = world(shape, periodic=True, seed=seed)
     turned.initial, turned.land = np.roll(w.initial, columns, 1), np.roll(w.land, columns, 1)
     turned.fields = w.fields.rolled(columns)
-    expected = [(year, *(np.roll(m, columns, 1) for m in maps)) for year, *maps in serial(w, predictor)]
+    expected = [
+        (year, *(np.roll(m, columns, 1) for m in maps)) for year, *maps in serial(w, predictor)
+    ]
     assert_same(serial(turned, predictor), expected)
 
 
 def pointwise():
-    """A restless U-Net that sees no neighbours, so that the edge of a window is like any other place."""
+    """A restless U-Net that sees no neighbours, so that the edge of a window is like any other
+    place.
+    """
     model = restless(seed=3)
     with torch.no_grad():
         for module in model.modules():
@@ -173,7 +235,10 @@ def test_constant_input_gives_constant_output(periodic, taper):
 @pytest.mark.parametrize("years", [YEARS, YEARS[::-1]])
 def test_an_untrained_model_predicts_persistence(years):
     shape = (24, 40)
-    w, untrained = world(shape, periodic=False), UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=2))
+    w, untrained = (
+        world(shape, periodic=False),
+        UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=2)),
+    )
     for _, classes, confidence in serial(w, predictor_of(untrained, shape), years):
         assert np.array_equal(classes, w.initial)
         assert (confidence[w.land] == round(100 * (1 + math.e**5) / (1 + math.e**5 + K - 1))).all()
@@ -199,8 +264,11 @@ def test_ocean_is_never_read_nor_predicted():
     assert (classes == OUTSIDE).sum() == classes.size - 1
 
 
-@given(classes=arrays.arrays(np.uint8, (3, 5)), corner=st.tuples(st.integers(-5, 5), st.integers(-9, 9)),
-       periodic=st.booleans())
+@given(
+    classes=arrays.arrays(np.uint8, (3, 5)),
+    corner=st.tuples(st.integers(-5, 5), st.integers(-9, 9)),
+    periodic=st.booleans(),
+)
 def test_a_padded_map_wraps_or_ends(classes, corner, periodic):
     found = padded_map(classes, Box(*corner, 4, 6), periodic=periodic)
     for i, j in np.ndindex(4, 6):
@@ -234,5 +302,7 @@ print("ran")
 
 def test_the_core_and_the_cube_run_where_ray_is_not_installed():
     root = Path(__file__).parents[2]
-    found = subprocess.run([sys.executable, "-c", WITHOUT_RAY], cwd=root, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT_RAY], cwd=root, capture_output=True, text=True, check=False
+    )
     assert found.stdout == "ran\n", found.stderr

@@ -10,8 +10,12 @@ from tests.worlds import restless
 
 
 @settings(max_examples=25)
-@given(width=st.integers(1, 6), depth=st.integers(0, 3), sides=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-       seed=st.integers(0, 99))
+@given(
+    width=st.integers(1, 6),
+    depth=st.integers(0, 3),
+    sides=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    seed=st.integers(0, 99),
+)
 def test_a_trunk_behind_the_first_layer_is_the_model(width, depth, sides, seed):
     model = frozen(restless(width=width, depth=depth, seed=seed))
     inputs = inputs_of(2, 32, seed=seed)[:, :, : 8 * sides[0], : 8 * sides[1]]
@@ -21,7 +25,9 @@ def test_a_trunk_behind_the_first_layer_is_the_model(width, depth, sides, seed):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize(("width", "depth", "size"), [(4, 2, 12), (16, 3, 64), (16, 2, 100), (8, 1, 40)])
+@pytest.mark.parametrize(
+    ("width", "depth", "size"), [(4, 2, 12), (16, 3, 64), (16, 2, 100), (8, 1, 40)]
+)
 def test_its_bits_depend_neither_on_threads_nor_on_a_batch_of_two_or_more(width, depth, size):
     model = frozen(restless(width=width, depth=depth))
     with torch.inference_mode():

@@ -9,7 +9,9 @@ from luray.engine.wavefront import Task, Wavefront
 
 
 class Twin:
-    """The rules of the wavefront as sentences, over whole sets; it watches a run and knows what is allowed."""
+    """The rules of the wavefront as sentences, over whole sets; it watches a run and knows what is
+    allowed.
+    """
 
     def __init__(self, tiles, tiling, done):
         self.around = {t: {t, *tiling.neighbours(t)} & set(tiles) for t in tiles}
@@ -30,7 +32,9 @@ class Twin:
 
 @st.composite
 def fronts(draw):
-    """(wavefront, twin, tiles, steps, in_flight) after an earlier run that may have finished anything it pleased."""
+    """(wavefront, twin, tiles, steps, in_flight) after an earlier run that may have finished
+    anything it pleased.
+    """
     rows, cols = draw(st.integers(1, 3)), draw(st.integers(1, 4))
     tiling = Tiling(rows * 2, cols * 2, 4, 2, 2, periodic=cols > 1 and draw(st.booleans()))
     everything, chance = list(tiling.tiles()), draw(st.randoms(use_true_random=False))
@@ -50,7 +54,9 @@ def drive(front, twin, tiles, steps, in_flight, chance, *, failures, losses, wor
     """Run to the end in random order; returns how often each tile-year was reduced."""
     running, count = [], dict.fromkeys(((t, s) for t in tiles for s in range(steps)), 0)
     for _ in range(10_000):
-        assert front.remaining == sum((t, s) not in twin.reduced for t in tiles for s in range(steps))
+        assert front.remaining == sum(
+            (t, s) not in twin.reduced for t in tiles for s in range(steps)
+        )
         if front.finished:
             assert front.remaining == 0
             return count
@@ -89,16 +95,33 @@ def drive(front, twin, tiles, steps, in_flight, chance, *, failures, losses, wor
 def test_every_tile_year_is_reduced_once_and_only_when_it_may(made, chance, workers):
     front, twin, tiles, steps, in_flight = made
     before = set(twin.reduced)
-    count = drive(front, twin, tiles, steps, in_flight, chance, failures=0, losses=0, workers=workers)
+    count = drive(
+        front, twin, tiles, steps, in_flight, chance, failures=0, losses=0, workers=workers
+    )
     assert all(n == ((t, s) not in before) for (t, s), n in count.items())
 
 
-@given(made=fronts(), chance=st.randoms(use_true_random=False), workers=st.integers(1, 6),
-       failures=st.sampled_from([0, 0.3]), losses=st.sampled_from([0.1, 0.3]))
+@given(
+    made=fronts(),
+    chance=st.randoms(use_true_random=False),
+    workers=st.integers(1, 6),
+    failures=st.sampled_from([0, 0.3]),
+    losses=st.sampled_from([0.1, 0.3]),
+)
 def test_failures_and_lost_sums_only_cost_time(made, chance, workers, failures, losses):
     front, twin, tiles, steps, in_flight = made
     before = set(twin.reduced)
-    count = drive(front, twin, tiles, steps, in_flight, chance, failures=failures, losses=losses, workers=workers)
+    count = drive(
+        front,
+        twin,
+        tiles,
+        steps,
+        in_flight,
+        chance,
+        failures=failures,
+        losses=losses,
+        workers=workers,
+    )
     assert all(n == ((t, s) not in before) for (t, s), n in count.items())
     assert all(front.is_reduced(t, s) for t in tiles for s in range(steps))
 
@@ -137,9 +160,13 @@ def test_a_prediction_that_nobody_needs_is_not_made():
 
 
 def test_no_more_years_in_flight_than_asked():
-    front = row_of(5, steps=9, in_flight=2, done=[(Tile(0, c), s) for c in range(4) for s in range(2)])
+    front = row_of(
+        5, steps=9, in_flight=2, done=[(Tile(0, c), s) for c in range(4) for s in range(2)]
+    )
     assert Task("predict", Tile(0, 0), 2) not in front.ready()
-    wider = row_of(5, steps=9, in_flight=3, done=[(Tile(0, c), s) for c in range(4) for s in range(2)])
+    wider = row_of(
+        5, steps=9, in_flight=3, done=[(Tile(0, c), s) for c in range(4) for s in range(2)]
+    )
     assert Task("predict", Tile(0, 0), 2) in wider.ready()
     front = row_of(1, steps=9, in_flight=1)
     for step in range(9):

@@ -1,4 +1,6 @@
-"""Three small maps with row areas, as Hypothesis strategies; some cells lie outside, most do not change."""
+"""Three small maps with row areas, as Hypothesis strategies; some cells lie outside, most do not
+change.
+"""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -16,8 +18,10 @@ def maps(draw, *, max_size=12):
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     change = draw(st.sampled_from([0.0, 0.1, 0.5]))
     initial = rng.integers(0, K, (n_lat, n_lon))
-    truth, predicted = (np.where(rng.random(initial.shape) < change, rng.integers(0, K, initial.shape), initial)
-                        for _ in range(2))
+    truth, predicted = (
+        np.where(rng.random(initial.shape) < change, rng.integers(0, K, initial.shape), initial)
+        for _ in range(2)
+    )
     found = []
     for classes in (initial, truth, predicted):
         outside = rng.random(initial.shape) < draw(st.sampled_from([0.0, 0.2]))

@@ -16,7 +16,9 @@ def tallies(draw):
     made = {}
     for year in years:
         *three, confidence, area = draw(maps(max_size=6))
-        made[year] = tile_statistics(*three, cell_area=area, n_classes=K, water=WATER, confidence=confidence)
+        made[year] = tile_statistics(
+            *three, cell_area=area, n_classes=K, water=WATER, confidence=confidence
+        )
     return Tally(made)
 
 
@@ -36,14 +38,20 @@ def test_json_gives_back_the_same_sums(tally):
 
 def test_a_merge_adds_the_areas_of_a_year():
     three = np.zeros((3, 2, 2), np.uint8)
-    one = Tally({2001: tile_statistics(*three, cell_area=np.full(2, 10.0), n_classes=K, water=WATER)})
-    other = Tally({2001: tile_statistics(*three, cell_area=np.full(2, 7.0), n_classes=K, water=WATER)})
+    one = Tally(
+        {2001: tile_statistics(*three, cell_area=np.full(2, 10.0), n_classes=K, water=WATER)}
+    )
+    other = Tally(
+        {2001: tile_statistics(*three, cell_area=np.full(2, 7.0), n_classes=K, water=WATER)}
+    )
     assert (one + other).years[2001].table[0, 0, 0] == 68
     assert one.years[2001].table[0, 0, 0] == 40, "merging must not change its parts"
     assert one != other
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{\"2001\": {}}", "{\"x\": 1}", "{\"2001\": {\"table\": [[[1]]]}}"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"2001": {}}', '{"x": 1}', '{"2001": {"table": [[[1]]]}}']
+)
 def test_another_text_is_no_tally(text):
     with pytest.raises(ValueError, match="no tally"):
         Tally.from_json(text)

@@ -22,7 +22,9 @@ from tests.evaluation.cases import WATER, K, maps
 
 def statistics(case, *, water=WATER):
     initial, truth, predicted, confidence, area = case
-    return tile_statistics(initial, truth, predicted, cell_area=area, n_classes=K, water=water, confidence=confidence)
+    return tile_statistics(
+        initial, truth, predicted, cell_area=area, n_classes=K, water=water, confidence=confidence
+    )
 
 
 def close(value):
@@ -35,16 +37,23 @@ def test_scores_equal_cell_by_cell_scores(case, water):
     found = score(statistics(case, water=water), water=water)
     three = initial, truth, predicted, area
     assert (found.accuracy, found.macro_f1, found.weighted_f1, found.mean_iou) == close(
-        reference.quality(*three, K, water, only_changed=False))
-    assert (found.change_accuracy, found.change_macro_f1, found.change_weighted_f1, found.change_mean_iou) == close(
-        reference.quality(*three, K, water, only_changed=True))
+        reference.quality(*three, K, water, only_changed=False)
+    )
+    assert (
+        found.change_accuracy,
+        found.change_macro_f1,
+        found.change_weighted_f1,
+        found.change_mean_iou,
+    ) == close(reference.quality(*three, K, water, only_changed=True))
     assert (found.quantity_disagreement, found.allocation_disagreement) == close(
-        reference.disagreement(*three, K, water))
+        reference.disagreement(*three, K, water)
+    )
     hits, wrong, misses, alarms = reference.change_parts(*three, water)
     union = hits + wrong + misses + alarms
     assert found.figure_of_merit == close(hits / union if union else math.nan)
-    assert found.change_ratio == close((hits + wrong + alarms) / (hits + wrong + misses)
-                                       if hits + wrong + misses else math.nan)
+    assert found.change_ratio == close(
+        (hits + wrong + alarms) / (hits + wrong + misses) if hits + wrong + misses else math.nan
+    )
     assert found.net_change_error == close(reference.net_change_error(*three, K, 25, water))
     assert found.brier == close(reference.brier(initial, truth, predicted, confidence, area, water))
 
@@ -65,12 +74,33 @@ def test_the_persistence_row_is_the_score_of_the_initial_map(case):
 @given(maps())
 def test_a_perfect_prediction_scores_one_and_has_no_disagreement(case):
     initial, truth, _, _, area = case
-    found = score(tile_statistics(initial, truth, truth, cell_area=area, n_classes=K, water=WATER,
-                                  confidence=np.full(truth.shape, 100, np.uint8)), water=WATER)
+    found = score(
+        tile_statistics(
+            initial,
+            truth,
+            truth,
+            cell_area=area,
+            n_classes=K,
+            water=WATER,
+            confidence=np.full(truth.shape, 100, np.uint8),
+        ),
+        water=WATER,
+    )
     assume(found.observed_change > 0)
-    ones = {"accuracy", "macro_f1", "weighted_f1", "mean_iou", "change_accuracy", "change_macro_f1",
-            "change_weighted_f1", "change_mean_iou", "figure_of_merit", "figure_of_merit_5", "figure_of_merit_25",
-            "change_ratio"}
+    ones = {
+        "accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "mean_iou",
+        "change_accuracy",
+        "change_macro_f1",
+        "change_weighted_f1",
+        "change_mean_iou",
+        "figure_of_merit",
+        "figure_of_merit_5",
+        "figure_of_merit_25",
+        "change_ratio",
+    }
     for name, value in asdict(found).items():
         if name in ones:
             assert value == 1, name
@@ -88,7 +118,9 @@ def test_class_changes_balance_and_sum_to_the_total(case):
 
 
 def test_a_worked_example():
-    """Ten cells of class 0: two become 1. Predicted: one of them, one of the others, and one wrong class."""
+    """Ten cells of class 0: two become 1. Predicted: one of them, one of the others, and one wrong
+    class.
+    """
     initial = np.zeros((1, 10), np.uint8)
     truth, predicted = initial.copy(), initial.copy()
     truth[0, :3] = 1
@@ -97,7 +129,9 @@ def test_a_worked_example():
     assert found.figure_of_merit == 1 / 4
     assert (found.accuracy, found.change_accuracy) == (0.7, 1 / 3)
     assert (found.predicted_change, found.observed_change, found.change_ratio) == (0.3, 0.3, 1)
-    assert found.mean_iou == close(np.mean([6 / 8, 1 / 4, 0])), "class 3 is absent and does not count"
+    assert found.mean_iou == close(np.mean([6 / 8, 1 / 4, 0])), (
+        "class 3 is absent and does not count"
+    )
     assert found.quantity_disagreement == close(0.1)
     assert found.allocation_disagreement == close(0.2)
     assert math.isnan(found.brier)
@@ -105,15 +139,23 @@ def test_a_worked_example():
 
 def test_without_change_its_scores_are_nan_and_false_alarms_are_not():
     initial = np.zeros((2, 2), np.uint8)
-    still = score(tile_statistics(initial, initial, initial, cell_area=np.ones(2), n_classes=K, water=None), water=None)
+    still = score(
+        tile_statistics(initial, initial, initial, cell_area=np.ones(2), n_classes=K, water=None),
+        water=None,
+    )
     assert still.accuracy == 1
     assert math.isnan(still.figure_of_merit)
     assert math.isnan(still.change_accuracy)
     assert math.isnan(still.change_ratio)
     alarm = initial.copy()
     alarm[0, 0] = 1
-    assert score(tile_statistics(initial, initial, alarm, cell_area=np.ones(2), n_classes=K, water=None),
-                 water=None).figure_of_merit == 0
+    assert (
+        score(
+            tile_statistics(initial, initial, alarm, cell_area=np.ones(2), n_classes=K, water=None),
+            water=None,
+        ).figure_of_merit
+        == 0
+    )
 
 
 def test_true_water_is_not_judged_but_land_taken_for_water_is_an_error():
@@ -128,12 +170,23 @@ def test_true_water_is_not_judged_but_land_taken_for_water_is_an_error():
 
 def test_the_mean_leaves_out_years_without_a_score():
     one = Scores(*[1.0] * len(asdict(_any_scores())))
-    other = Scores(**{**asdict(one), "accuracy": 0.5, "figure_of_merit": math.nan, "predicted_change": 0.5,
-                      "observed_change": 0.25, "change_ratio": 2.0, "brier": math.nan})
+    other = Scores(
+        **{
+            **asdict(one),
+            "accuracy": 0.5,
+            "figure_of_merit": math.nan,
+            "predicted_change": 0.5,
+            "observed_change": 0.25,
+            "change_ratio": 2.0,
+            "brier": math.nan,
+        }
+    )
     mean = mean_scores([one, other, Scores(**{**asdict(other), "brier": math.nan})])
     assert mean.accuracy == close(2 / 3)
     assert mean.figure_of_merit == 1
-    assert mean.change_ratio == close((2 / 3) / 0.5), "the ratio of the means, not the mean of ratios"
+    assert mean.change_ratio == close((2 / 3) / 0.5), (
+        "the ratio of the means, not the mean of ratios"
+    )
     assert math.isnan(mean_scores([other]).brier)
     with pytest.raises(ValueError, match="no year"):
         mean_scores([])
@@ -141,4 +194,6 @@ def test_the_mean_leaves_out_years_without_a_score():
 
 def _any_scores():
     a = np.zeros((1, 1), np.uint8)
-    return score(tile_statistics(a, a, a, cell_area=np.ones(1), n_classes=K, water=None), water=None)
+    return score(
+        tile_statistics(a, a, a, cell_area=np.ones(1), n_classes=K, water=None), water=None
+    )

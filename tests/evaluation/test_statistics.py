@@ -15,17 +15,23 @@ def test_cross_table_equals_cell_by_cell_sums(case):
     initial, truth, predicted, _, area = case
     table = cross_tabulate(initial, truth, predicted, cell_area=area, n_classes=K)
     assert table.dtype == np.float64
-    np.testing.assert_array_equal(table, reference.cross_tabulate(initial, truth, predicted, area, K))
+    np.testing.assert_array_equal(
+        table, reference.cross_tabulate(initial, truth, predicted, area, K)
+    )
 
 
 @given(maps(), st.integers(1, 6))
 def test_block_change_equals_cell_by_cell_sums(case, block):
     initial, truth, predicted, _, area = case
     parts, net = block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=block)
-    np.testing.assert_array_equal(parts, reference.block_parts(initial, truth, predicted, area, block))
+    np.testing.assert_array_equal(
+        parts, reference.block_parts(initial, truth, predicted, area, block)
+    )
     if net[:, 1].sum():
         error = net[:, 0].sum() / net[:, 1].sum()
-        assert error == pytest.approx(reference.net_change_error(initial, truth, predicted, area, K, block))
+        assert error == pytest.approx(
+            reference.net_change_error(initial, truth, predicted, area, K, block)
+        )
 
 
 @given(maps())
@@ -38,17 +44,27 @@ def test_blocks_of_one_cell_are_the_three_map_comparison(case):
 @given(maps(max_size=20))
 def test_figure_of_merit_cannot_fall_from_blocks_to_blocks_of_blocks(case):
     initial, truth, predicted, _, area = case
-    merits = [figure_of_merit(block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=b)[0])
-              for b in (1, 2, 6, 12)]
+    merits = [
+        figure_of_merit(
+            block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=b)[0]
+        )
+        for b in (1, 2, 6, 12)
+    ]
     assert np.isnan(merits).all() or (np.diff(merits) >= 0).all()
 
 
 @given(maps())
 def test_true_water_counts_in_the_table_only(case):
     initial, truth, predicted, confidence, area = case
-    found = tile_statistics(initial, truth, predicted, cell_area=area, n_classes=K, water=WATER, confidence=confidence)
-    np.testing.assert_array_equal(found.table, reference.cross_tabulate(initial, truth, predicted, area, K))
-    np.testing.assert_array_equal(found.blocks[0], reference.block_parts(initial, truth, predicted, area, 5, WATER))
+    found = tile_statistics(
+        initial, truth, predicted, cell_area=area, n_classes=K, water=WATER, confidence=confidence
+    )
+    np.testing.assert_array_equal(
+        found.table, reference.cross_tabulate(initial, truth, predicted, area, K)
+    )
+    np.testing.assert_array_equal(
+        found.blocks[0], reference.block_parts(initial, truth, predicted, area, 5, WATER)
+    )
     judged = list(reference.judged_cells(initial, truth, predicted, area, WATER))
     assert found.reliability[:, 0].sum() == sum(a for _, _, a, *_ in judged)
     assert found.reliability[:, 1].sum() == sum(a for _, _, a, _, t, p in judged if t == p)
@@ -64,10 +80,16 @@ def test_tiles_of_25_cells_merge_to_the_whole_map_bit_for_bit(seed, tile, n_lat,
 
     def part(rows, cols):
         cut = [m[rows, cols] for m in (initial, truth, predicted)]
-        return tile_statistics(*cut, cell_area=area[rows], n_classes=K, water=WATER, confidence=confidence[rows, cols])
+        return tile_statistics(
+            *cut, cell_area=area[rows], n_classes=K, water=WATER, confidence=confidence[rows, cols]
+        )
 
     whole = part(slice(None), slice(None))
-    parts = [part(slice(r, r + tile), slice(c, c + tile)) for r in range(0, n_lat, tile) for c in range(0, n_lon, tile)]
+    parts = [
+        part(slice(r, r + tile), slice(c, c + tile))
+        for r in range(0, n_lat, tile)
+        for c in range(0, n_lon, tile)
+    ]
     rng.shuffle(parts)
     merged = sum(parts[1:], parts[0])
     for name in ("table", "blocks", "net_change", "reliability"):
@@ -98,7 +120,9 @@ def test_a_class_beyond_the_legend_and_unequal_maps_are_refused():
     with pytest.raises(ValueError, match="one area a row"):
         cross_tabulate(a, a, a, cell_area=np.ones(3), n_classes=K)
     with pytest.raises(ValueError, match="maximum 101"):
-        tile_statistics(a, a, a, cell_area=area, n_classes=K, water=None, confidence=a + np.uint8(101))
+        tile_statistics(
+            a, a, a, cell_area=area, n_classes=K, water=None, confidence=a + np.uint8(101)
+        )
 
 
 @given(st.lists(st.sampled_from([0, 1, 2, OUTSIDE]), min_size=1, max_size=12), st.integers(1, 4))
@@ -116,6 +140,8 @@ def test_deflicker_equals_its_scan_of_one_cell_and_leaves_no_return(series, with
 
 def test_deflicker_undoes_one_year_and_keeps_two():
     year = np.array([[1, 1, 1], [2, 2, 2], [1, 2, 3], [1, 1, 3]], np.uint8)[:, None, :]
-    np.testing.assert_array_equal(deflicker(year)[:, 0].T, [[1, 1, 1, 1], [1, 2, 2, 1], [1, 2, 3, 3]])
+    np.testing.assert_array_equal(
+        deflicker(year)[:, 0].T, [[1, 1, 1, 1], [1, 2, 2, 1], [1, 2, 3, 3]]
+    )
     with pytest.raises(ValueError, match="year, lat, lon"):
         deflicker(year[0])

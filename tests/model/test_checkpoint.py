@@ -14,8 +14,16 @@ from luray.training.checkpoint import Checkpoint, require_same
 from tests.training.toys import pieces_of, recipe_of, sample_of, trainer_of
 from tests.worlds import FEATURES, K, restless
 
-CARD = ModelCard("forward", "HILDA+", (11, 22, 33, 44), FEATURES.names, UNetConfig(width=4, depth=2),
-                 {"loss": 0.25}, "f" * 64, {"legend": "HILDA+", "training": {"steps": 3}})
+CARD = ModelCard(
+    "forward",
+    "HILDA+",
+    (11, 22, 33, 44),
+    FEATURES.names,
+    UNetConfig(width=4, depth=2),
+    {"loss": 0.25},
+    "f" * 64,
+    {"legend": "HILDA+", "training": {"steps": 3}},
+)
 
 
 class Payload:
@@ -55,7 +63,9 @@ def test_changed_weights_are_refused(folder, at):
     data = bytearray(weights.read_bytes())
     data[at] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ValueError, match=r"weights\.safetensors: sha256 .* but card\.json says .*run `luray train`"):
+    with pytest.raises(
+        ValueError, match=r"weights\.safetensors: sha256 .* but card\.json says .*run `luray train`"
+    ):
         load_model(str(folder))
 
 
@@ -72,7 +82,9 @@ def test_cut_missing_or_newer_weights_are_refused(folder):
     (folder / "card.json").unlink()
     weights.write_bytes(whole)
     assert read_card(str(folder)) is None
-    with pytest.raises(FileNotFoundError, match=r"no trained model \(card.json missing\); run `luray train` first"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no trained model \(card.json missing\); run `luray train` first"
+    ):
         load_model(str(folder))
 
 
@@ -102,10 +114,17 @@ def test_a_card_of_another_format_is_refused(folder):
         read_card(str(folder))
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"direction": "backward"}, "trained for direction backward, the run needs forward"),
-    ({"legend": "MapBiomas"}, r"trained for legend MapBiomas, the run needs HILDA\+"),
-    ({"channels": FEATURES.names[::-1]}, r"trained for input channels \('height'.*the run needs \('prior=0'")])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"direction": "backward"}, "trained for direction backward, the run needs forward"),
+        ({"legend": "MapBiomas"}, r"trained for legend MapBiomas, the run needs HILDA\+"),
+        (
+            {"channels": FEATURES.names[::-1]},
+            r"trained for input channels \('height'.*the run needs \('prior=0'",
+        ),
+    ],
+)
 def test_a_model_for_another_run_is_refused_naming_both_sides(changes, words):
     check_fits(CARD, FEATURES, legend="HILDA+", direction="forward")
     with pytest.raises(ValueError, match=words):
@@ -117,12 +136,16 @@ def test_a_model_for_another_run_is_refused_naming_both_sides(changes, words):
 def bits(trainer):
     model = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     states = trainer.optimiser.state_dict()["state"]
-    return model | {f"{i}.{k}": torch.as_tensor(v).clone() for i, s in states.items() for k, v in s.items()}
+    return model | {
+        f"{i}.{k}": torch.as_tensor(v).clone() for i, s in states.items() for k, v in s.items()
+    }
 
 
 def checkpoint_in(folder, **changes):
-    return Checkpoint(str(folder / "training.safetensors"),
-                      {"legend": "HILDA+", "grid": {"step": 0.01}, "training": {"steps": 4, "seed": 3} | changes})
+    return Checkpoint(
+        str(folder / "training.safetensors"),
+        {"legend": "HILDA+", "grid": {"step": 0.01}, "training": {"steps": 4, "seed": 3} | changes},
+    )
 
 
 @pytest.mark.parametrize("stop", [1, 2])
@@ -163,9 +186,13 @@ def test_a_checkpoint_of_another_training_is_refused_naming_both_sides_and_kept(
     kept = Path(checkpoint.path).read_bytes()
     trainer.step(pieces_of(0, recipe))
     before = bits(trainer)
-    other = Checkpoint(checkpoint.path, {"legend": "MapBiomas", "training": {"steps": 4, "seed": 5}})
-    words = (r"training\.safetensors is a checkpoint of another training \(grid\.step 0\.01 there, absent here; "
-             r"legend HILDA\+ there, MapBiomas here; training\.seed 3 there, 5 here\): `luray train --restart`")
+    other = Checkpoint(
+        checkpoint.path, {"legend": "MapBiomas", "training": {"steps": 4, "seed": 5}}
+    )
+    words = (
+        r"training\.safetensors is a checkpoint of another training \(grid\.step 0\.01 there, absent here; "
+        r"legend HILDA\+ there, MapBiomas here; training\.seed 3 there, 5 here\): `luray train --restart`"
+    )
     with pytest.raises(ValueError, match=words):
         other.restore(trainer)
     assert trainer.done == 1

@@ -31,13 +31,27 @@ def test_a_logarithm_comes_before_the_scale():
 @given(values=arrays.arrays(np.uint8, (2, 3), elements=st.integers(0, 4) | st.just(255)))
 def test_a_category_is_one_hot_in_the_declared_order(values):
     found = scaled(values, ZONE)
-    assert found.tolist() == [(values == 3).astype(float).tolist(), (values == 1).astype(float).tolist()]
+    assert found.tolist() == [
+        (values == 3).astype(float).tolist(),
+        (values == 1).astype(float).tolist(),
+    ]
 
 
 def test_names_count_every_channel_in_order():
     features = Features(2, (ZONE, LEVEL), (Variable("height", "static", "m", "height"), ZONE))
-    assert features.names == ("prior=0", "prior=1", "land", "zone=3", "zone=1", "people", "change of people",
-                              "relative change of people", "height", "zone=3", "zone=1")
+    assert features.names == (
+        "prior=0",
+        "prior=1",
+        "land",
+        "zone=3",
+        "zone=1",
+        "people",
+        "change of people",
+        "relative change of people",
+        "height",
+        "zone=3",
+        "zone=1",
+    )
     assert features.n_channels == 11
     assert features.changing.tolist() == [2], "a change of category is no difference"
     assert Features(2, (), ()).names == ("prior=0", "prior=1", "land")
@@ -73,7 +87,9 @@ def test_a_relative_change_is_what_is_lost_or_new_whatever_the_library(now, prio
         assert np.allclose(found, twin.numpy())
 
 
-@given(prior=arrays.arrays(np.uint8, (2, 3, 4), elements=st.sampled_from([0, 1, 2, UNKNOWN, OUTSIDE])))
+@given(
+    prior=arrays.arrays(np.uint8, (2, 3, 4), elements=st.sampled_from([0, 1, 2, UNKNOWN, OUTSIDE]))
+)
 def test_the_prior_is_one_hot_with_a_land_channel(prior):
     context = torch.rand(2, 5, 3, 4)
     found = assemble(torch.from_numpy(prior), context, n_classes=3)
@@ -81,5 +97,10 @@ def test_the_prior_is_one_hot_with_a_land_channel(prior):
     assert found.is_contiguous(memory_format=torch.channels_last)
     for b, i, j in np.ndindex(prior.shape):
         k = int(prior[b, i, j])
-        assert found[b, :4, i, j].tolist() == [float(k == 0), float(k == 1), float(k == 2), float(k != OUTSIDE)]
+        assert found[b, :4, i, j].tolist() == [
+            float(k == 0),
+            float(k == 1),
+            float(k == 2),
+            float(k != OUTSIDE),
+        ]
     assert torch.equal(found[:, 4:], context)

@@ -1,4 +1,6 @@
-"""What `luray plan` says, against naive counts, a real product, a longest path and the scheduler in virtual time."""
+"""What `luray plan` says, against naive counts, a real product, a longest path and the scheduler in
+virtual time.
+"""
 
 import json
 from dataclasses import replace
@@ -51,8 +53,22 @@ def cube(request, tmp_path_factory):
 
 
 def plan_for(cube, product, found, *, workers=2, seconds=0.1, device="cpu"):
-    return InferencePlan("t", product, cube, tuple(found), "", UNetConfig(), Rate(Range(seconds, 2 * seconds), ""),
-                         workers, device == "cpu", 2, 2, PRICE.devices[device], PRICE.storage, PRICE.as_of)
+    return InferencePlan(
+        "t",
+        product,
+        cube,
+        tuple(found),
+        "",
+        UNetConfig(),
+        Rate(Range(seconds, 2 * seconds), ""),
+        workers,
+        device == "cpu",
+        2,
+        2,
+        PRICE.devices[device],
+        PRICE.storage,
+        PRICE.as_of,
+    )
 
 
 def drawn(rows, cols, seed, *, several=ONE_MAP, share=0.7, seconds=0.1, workers=2):
@@ -60,11 +76,31 @@ def drawn(rows, cols, seed, *, several=ONE_MAP, share=0.7, seconds=0.1, workers=
     random = np.random.default_rng(seed)
     tiling = Tiling(rows * 8, cols * 8, window=8, stride=4, tile=8)
     tiles = [t for t in tiling.tiles() if random.random() < share] or [Tile(0, 0)]
-    found = [Load(t, 64, int(random.integers(1, 5)), 30, Reading(10**6 * int(random.integers(1, 40)), 3),
-                  Reading(50, 2)) for t in tiles]
-    unread = expected_cube("nowhere", grid=load_run(demo_run()).grid.grid, sources=(), years=range(1995, 2013),
-                           observed=range(2000, 2005))
-    return plan_for(unread, Product("", SPAN, tiling, "", "ssp245", several), found, seconds=seconds, workers=workers)
+    found = [
+        Load(
+            t,
+            64,
+            int(random.integers(1, 5)),
+            30,
+            Reading(10**6 * int(random.integers(1, 40)), 3),
+            Reading(50, 2),
+        )
+        for t in tiles
+    ]
+    unread = expected_cube(
+        "nowhere",
+        grid=load_run(demo_run()).grid.grid,
+        sources=(),
+        years=range(1995, 2013),
+        observed=range(2000, 2005),
+    )
+    return plan_for(
+        unread,
+        Product("", SPAN, tiling, "", "ssp245", several),
+        found,
+        seconds=seconds,
+        workers=workers,
+    )
 
 
 def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
@@ -73,7 +109,10 @@ def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
     land = cube.land(tiling.everything)
     rows, cols = range(0, tiling.n_lat, 4), range(0, tiling.n_lon, 4)
     windows = sum(land[row : row + 4, col : col + 4].any() for row in rows for col in cols)
-    assert (sum(load.windows for load in found), sum(load.land for load in found)) == (windows, land.sum())
+    assert (sum(load.windows for load in found), sum(load.land for load in found)) == (
+        windows,
+        land.sum(),
+    )
     assert [load.tile for load in found] == list(Geometry.of(cube, tiling).tiles)
     for load in found:
         box = tiling.padded(tiling.tile_box(load.tile))
@@ -81,12 +120,25 @@ def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
             n_bytes = chunks = 0
             for layer in layers:
                 sides = native_layout(layer.grid, layer.variables, window=72.0).chunk
-                method = "bilinear" if any(v.resampling == "bilinear" for v in layer.variables) else "nearest"
+                method = (
+                    "bilinear"
+                    if any(v.resampling == "bilinear" for v in layer.variables)
+                    else "nearest"
+                )
                 axes = grid_map(layer.grid, cube.grid, method).take(box)
-                n = np.prod([len({int(i) // side for i in (*axis.low, *axis.high)})
-                             for axis, side in zip(axes, sides, strict=True)])
+                n = np.prod(
+                    [
+                        len({int(i) // side for i in (*axis.low, *axis.high)})
+                        for axis, side in zip(axes, sides, strict=True)
+                    ]
+                )
                 chunks += n
-                n_bytes += n * np.prod(sides) * len(layer.variables) * np.dtype(layer.variables[0].dtype).itemsize
+                n_bytes += (
+                    n
+                    * np.prod(sides)
+                    * len(layer.variables)
+                    * np.dtype(layer.variables[0].dtype).itemsize
+                )
             if (box.col >= 0 and box.col + box.width <= tiling.n_lon) or not tiling.periodic:
                 assert (reading.n_bytes, reading.chunks) == (n_bytes, chunks)
             else:  # across the dateline a chunk that both pieces are in is read for each
@@ -100,43 +152,73 @@ def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, 
     fill(product, cube)
     product.finish()
     tiles = list(product.tiling.tiles())
-    found = [Load(t, int(np.prod(product.tiling.tile_box(t).shape)), 1, 1, Reading(), Reading()) for t in tiles]
+    found = [
+        Load(t, int(np.prod(product.tiling.tile_box(t).shape)), 1, 1, Reading(), Reading())
+        for t in tiles
+    ]
     plan = plan_for(cube, product, found)
     assert plan.written == len(list(product.units(tiles))) == len(product.ledger.done())
-    assert plan.predictions == len({(n, year, tile) for n, course in enumerate(product.courses)
-                                    for year in course.years[1:] for tile in tiles})
+    assert plan.predictions == len(
+        {
+            (n, year, tile)
+            for n, course in enumerate(product.courses)
+            for year in course.years[1:]
+            for tile in tiles
+        }
+    )
     folders = tmp_path / "product.zarr", Path(product.ledger.folder)
     assert plan.objects == sum(file.is_file() for folder in folders for file in folder.rglob("*"))
-    arrays = [a for _, a in product._arrays.arrays() if a.metadata.dimension_names[-1:] == ("lon",) and a.ndim > 1]
+    arrays = [
+        a
+        for _, a in product._arrays.arrays()
+        if a.metadata.dimension_names[-1:] == ("lon",) and a.ndim > 1
+    ]
     assert plan.bytes_out == sum(array.nbytes for array in arrays)
 
 
 def longest(plan):
-    """The longest chain of predictions and reductions, without reading and writing to a store, step by step."""
+    """The longest chain of predictions and reductions, without reading and writing to a store, step
+    by step.
+    """
     geometry, best = Geometry(plan.tiling, tuple(load.tile for load in plan.loads)), 0.0
     loads = {load.tile: load for load in plan.loads}
     for course in plan.courses:
         end = dict.fromkeys(loads, 0.0)
         for _ in course.years[1:]:
             around = {t: [t, *geometry.around(t)] for t in loads}
-            predicted = {t: max(end[n] for n in around[t]) + plan.predict_seconds(loads[t]).low for t in loads}
-            end = {t: max(predicted[n] for n in around[t]) + plan.reduce_seconds(course, loads[t].cells).low
-                   for t in loads}
+            predicted = {
+                t: max(end[n] for n in around[t]) + plan.predict_seconds(loads[t]).low
+                for t in loads
+            }
+            end = {
+                t: max(predicted[n] for n in around[t])
+                + plan.reduce_seconds(course, loads[t].cells).low
+                for t in loads
+            }
         best = max(best, *end.values())
     return best
 
 
-@given(rows=st.integers(1, 4), cols=st.integers(1, 4), seed=st.integers(0, 999), several=st.sampled_from(ASKED[:2]))
+@given(
+    rows=st.integers(1, 4),
+    cols=st.integers(1, 4),
+    seed=st.integers(0, 999),
+    several=st.sampled_from(ASKED[:2]),
+)
 def test_the_critical_path_is_the_longest_path(rows, cols, seed, several):
     plan = drawn(rows, cols, seed, several=several)
     dearest = max(plan.loads, key=lambda load: load.windows).static.n_bytes
     most = max(load.static.n_bytes for load in plan.loads)
     found = plan.critical.low - longest(plan)
-    assert -1e-9 <= found <= max(dearest, most) / 250e6 + 1e-9, "only the first reading comes on top"
+    assert -1e-9 <= found <= max(dearest, most) / 250e6 + 1e-9, (
+        "only the first reading comes on top"
+    )
 
 
 class Kept:
-    """What jobs take when every worker keeps the inputs of the last tiles that it has had, as `TileYears` does."""
+    """What jobs take when every worker keeps the inputs of the last tiles that it has had, as
+    `TileYears` does.
+    """
 
     def __init__(self, plan, room):
         self.plan, self.room, self.has, self.reads = plan, room, {}, 0
@@ -146,8 +228,15 @@ class Kept:
         if job.kind == "reduce":
             return self.plan.reduce_seconds(self.plan.courses[job.chain], 64).low
         if isinstance(job, Errand):
-            return self.plan.parts["copies"].low / len(self.plan.loads) / len(self.plan.product.span.copied)
-        load, needed = self.loads[job.task.tile], (self.plan.courses[job.chain].direction, job.task.tile)
+            return (
+                self.plan.parts["copies"].low
+                / len(self.plan.loads)
+                / len(self.plan.product.span.copied)
+            )
+        load, needed = (
+            self.loads[job.task.tile],
+            (self.plan.courses[job.chain].direction, job.task.tile),
+        )
         kept = self.has.setdefault(worker, [])
         missing = needed not in kept
         self.reads += missing
@@ -159,16 +248,26 @@ def simulated(plan, room):
     """Seconds that the scheduler takes in virtual time, and how often static inputs are read."""
     plan.__dict__["kept_tiles"] = room
     geometry = Geometry(plan.tiling, tuple(load.tile for load in plan.loads))
-    fronts = [Wavefront(geometry.tiles, geometry.around, steps=len(c.years) - 1) for c in plan.courses]
+    fronts = [
+        Wavefront(geometry.tiles, geometry.around, steps=len(c.years) - 1) for c in plan.courses
+    ]
     errands = [Errand((t, year)) for t in geometry.tiles for year in plan.product.span.copied]
     took = Kept(plan, room)
     workers = Workers(min=plan.workers, max=plan.workers)
     kinds = [course.direction for course in plan.courses]
-    return Simulation(Scheduler(fronts, errands, workers=workers, kinds=kinds), took).run(), took.reads
+    return Simulation(
+        Scheduler(fronts, errands, workers=workers, kinds=kinds), took
+    ).run(), took.reads
 
 
-@given(rows=st.integers(2, 5), cols=st.integers(2, 5), seed=st.integers(0, 999), workers=st.integers(1, 40),
-       several=st.sampled_from(ASKED[:2]), room=st.sampled_from([1, 4, 100]))
+@given(
+    rows=st.integers(2, 5),
+    cols=st.integers(2, 5),
+    seed=st.integers(0, 999),
+    workers=st.integers(1, 40),
+    several=st.sampled_from(ASKED[:2]),
+    room=st.sampled_from([1, 4, 100]),
+)
 def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, workers, several, room):
     plan = drawn(rows, cols, seed, several=several, workers=workers)
     wall, reads = simulated(plan, room)
@@ -186,9 +285,16 @@ def test_a_run_on_many_tiles_takes_what_is_planned(workers, several):
 
 
 @settings(max_examples=15)
-@given(rows=st.integers(1, 5), cols=st.integers(1, 5), seed=st.integers(0, 999), several=st.sampled_from(ASKED[:2]),
-       seconds=st.sampled_from([1e-4, 0.1, 3.0]))
-def test_more_workers_never_take_longer_and_never_less_than_the_critical_path(rows, cols, seed, several, seconds):
+@given(
+    rows=st.integers(1, 5),
+    cols=st.integers(1, 5),
+    seed=st.integers(0, 999),
+    several=st.sampled_from(ASKED[:2]),
+    seconds=st.sampled_from([1e-4, 0.1, 3.0]),
+)
+def test_more_workers_never_take_longer_and_never_less_than_the_critical_path(
+    rows, cols, seed, several, seconds
+):
     plan = drawn(rows, cols, seed, several=several, seconds=seconds)
     plans = [replace(plan, workers=n) for n in (1, 2, 3, 5, 8, 16, 17, 40, 200)]
     for fewer, more in pairwise(plans):
@@ -204,21 +310,43 @@ def test_more_workers_never_take_longer_and_never_less_than_the_critical_path(ro
 def test_the_cost_is_workers_by_time_by_price():
     plan = drawn(3, 3, 1, workers=7)
     for end, price in zip(("low", "high"), PRICE.devices["cpu"].dollars, strict=True):
-        assert getattr(plan.compute_dollars, end) == pytest.approx(getattr(plan.wall, end) / 3600 * 7 * 2 * price)
+        assert getattr(plan.compute_dollars, end) == pytest.approx(
+            getattr(plan.wall, end) / 3600 * 7 * 2 * price
+        )
     on_gpu = replace(plan, on_cpu=False)
-    assert on_gpu.compute_dollars.low * 2 == pytest.approx(plan.compute_dollars.low), "a GPU is not paid by the thread"
+    assert on_gpu.compute_dollars.low * 2 == pytest.approx(plan.compute_dollars.low), (
+        "a GPU is not paid by the thread"
+    )
 
 
 def test_a_windows_operations_are_those_of_its_convolutions():
-    convolutions = [(4, 4, 9, 8), (4, 8, 9, 4), (8, 8, 9, 4), (4, 4, 9, 8), (8, 16, 4, 5), (4, 4, 9, 8), (4, 4, 1, 8)]
+    convolutions = [
+        (4, 4, 9, 8),
+        (4, 8, 9, 4),
+        (8, 8, 9, 4),
+        (4, 4, 9, 8),
+        (8, 16, 4, 5),
+        (4, 4, 9, 8),
+        (4, 4, 1, 8),
+    ]
     assert trunk_flops(UNetConfig(width=4, depth=1), classes=3, window=8) == sum(
-        2 * n_in * n_out * cells * side**2 for n_in, n_out, cells, side in convolutions)
+        2 * n_in * n_out * cells * side**2 for n_in, n_out, cells, side in convolutions
+    )
 
 
-SETTINGS = ("grid.shape=[100, 150]", "tiling.window=64", "tiling.stride=50", "tiling.tile=50", "model.width=4",
-            "model.depth=2", "training.years=[2008, 2010]", "inference.years=[2004, 2043]",
-            "inference.observed=[2008, 2010]", "evaluation.tests=[]",
-            f"scenarios={json.dumps(NAMES)}")
+SETTINGS = (
+    "grid.shape=[100, 150]",
+    "tiling.window=64",
+    "tiling.stride=50",
+    "tiling.tile=50",
+    "model.width=4",
+    "model.depth=2",
+    "training.years=[2008, 2010]",
+    "inference.years=[2004, 2043]",
+    "inference.observed=[2008, 2010]",
+    "evaluation.tests=[]",
+    f"scenarios={json.dumps(NAMES)}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -228,14 +356,24 @@ def world(tmp_path_factory):
     config = SandboxConfig(height=100, width=150, scenario=NAMES, first_map=2007, last_map=2011)
     folder = write_sandbox(root / "world", config)
     names = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")
-    settings = [*SETTINGS, *(f"sources.{i}.path={folder / name}" for i, name in enumerate(names)), f"output={root}"]
+    settings = [
+        *SETTINGS,
+        *(f"sources.{i}.path={folder / name}" for i, name in enumerate(names)),
+        f"output={root}",
+    ]
     run = load_run(demo_run(), settings)
     sources, parts = [], []
     for config in run.sources:
         first, other = (open_source(config, run_years=run.years, scenario=name) for name in NAMES)
         sources.append(first)
-        parts += [part for part in [other.part(NAMES[1], first=first)] if part] if config.by_scenario else []
-    plan = plan_build(run.cube, grid=run.grid.grid, tiling=run.tiles, sources=[*sources, *parts], scenarios=NAMES)
+        parts += (
+            [part for part in [other.part(NAMES[1], first=first)] if part]
+            if config.by_scenario
+            else []
+        )
+    plan = plan_build(
+        run.cube, grid=run.grid.grid, tiling=run.tiles, sources=[*sources, *parts], scenarios=NAMES
+    )
     create(plan)
     for pieces in plan.pieces():
         for piece in pieces:
@@ -247,23 +385,36 @@ def world(tmp_path_factory):
 def test_the_expected_cube_is_the_one_that_is_built(world):
     run = load_run(demo_run(), world)
     built = Cube.open(run.cube)
-    expected = expected_cube(run.cube, grid=run.grid.grid, sources=run.sources, years=run.years, observed=built.years,
-                             scenarios=NAMES)
+    expected = expected_cube(
+        run.cube,
+        grid=run.grid.grid,
+        sources=run.sources,
+        years=run.years,
+        observed=built.years,
+        scenarios=NAMES,
+    )
     assert expected.features == built.features
     by_path = {layer.path: layer for layer in (*expected.forcing, *expected.static)}
     for layer in (*built.forcing, *built.static):
         other = by_path[layer.path]
         assert (other.grid.step, other.variables) == (layer.grid.step, layer.variables)
-        assert np.abs(np.subtract(other.grid.shape, layer.grid.shape)).max() <= 2, "the world ends where the run does"
+        assert np.abs(np.subtract(other.grid.shape, layer.grid.shape)).max() <= 2, (
+            "the world ends where the run does"
+        )
     for name in NAMES:
         for here, there in zip(built.scenarios[name], expected.scenarios[name], strict=True):
-            assert (here.path, len(set(here.steps.values()))) == (there.path, len(set(there.steps.values())))
+            assert (here.path, len(set(here.steps.values()))) == (
+                there.path,
+                len(set(there.steps.values())),
+            )
 
 
 def planned(*arguments):
     found = CliRunner().invoke(app, ["plan", *arguments], catch_exceptions=False)
     assert found.exit_code == 0, found.output
-    return {line.partition(":")[0]: line.partition(":")[2].strip() for line in found.stdout.splitlines()}
+    return {
+        line.partition(":")[0]: line.partition(":")[2].strip() for line in found.stdout.splitlines()
+    }
 
 
 def sets(settings):
@@ -279,12 +430,18 @@ def test_the_command_counts_the_cube_or_before_it_is_built_the_land_mask(world, 
     windows = len(tiling.active_cores(tiling.everything, cube.land(tiling.everything)))
     assert built["windows"].startswith(f"{windows} a year in {len(tiles)} of 6 tiles (")
     assert "land of the cube" in built["windows"]
-    assert built["tile-years"].startswith(f"{len(tiles) * 40 * 2} written, {len(tiles) * (4 + 2 * 33)} predicted")
+    assert built["tile-years"].startswith(
+        f"{len(tiles) * 40 * 2} written, {len(tiles) * (4 + 2 * 33)} predicted"
+    )
     assert built["rate of a worker"] == "10 windows/s (as given with --rate)"
     assert "3 workers of 1 threads" in built["wall time"]
     unbuilt = planned(*command, "--set", f"output={tmp_path}")
     assert "global-land-mask" in unbuilt["windows"]
-    assert {*unbuilt} == {*built} >= {"bytes in", "bytes out", "objects", "memory a worker", "critical path", "cost"}
+    assert (
+        {*unbuilt}
+        == {*built}
+        >= {"bytes in", "bytes out", "objects", "memory a worker", "critical path", "cost"}
+    )
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
 
 
@@ -304,18 +461,24 @@ def test_the_full_mission_is_planned_without_any_data(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     said = planned(str(CATALOGS / "global" / "all.toml"), "--device", "h100", "--workers", "8")
     assert said["windows"].startswith("2,101 a year in 147 of 162 tiles")
-    assert said["years"].startswith("251: 121 copied, 49 hindcast once for all scenarios, 81 forecast in each of 4")
+    assert said["years"].startswith(
+        "251: 121 copied, 49 hindcast once for all scenarios, 81 forecast in each of 4"
+    )
     assert said["tile-years"].startswith("147,588 written, 54,831 predicted")
     assert "${" not in "".join(said.values())
 
 
 def test_what_cannot_be_planned_says_what_to_do(world, tmp_path, monkeypatch):
     run = load_run(demo_run(), world)
-    with pytest.raises(ValueError, match=r"--device tpu: .* has cpu, h100, .*; name one of them, or add it"):
+    with pytest.raises(
+        ValueError, match=r"--device tpu: .* has cpu, h100, .*; name one of them, or add it"
+    ):
         plan_of(run, device="tpu")
     with pytest.raises(ValueError, match="--workers 0: expected 1 or more; leave it out"):
         plan_of(run, workers=0)
-    with pytest.raises(ValueError, match="--rate -1: expected windows a second, more than 0; leave it out"):
+    with pytest.raises(
+        ValueError, match="--rate -1: expected windows a second, more than 0; leave it out"
+    ):
         plan_of(run, rate=-1)
     with pytest.raises(ValueError, match=r"was built on .*; run `luray build`, or plan"):
         plan_of(load_run(demo_run(), [*world, "grid.north=49.0"]), rate=1)
@@ -326,5 +489,7 @@ def test_what_cannot_be_planned_says_what_to_do(world, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"no such file; .*is one to copy"):
         read_prices(tmp_path / "none.toml")
     monkeypatch.setattr("luray.planning.land_mask.find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r"is not built, and .*pip install .*; or run `luray build` first"):
+    with pytest.raises(
+        ValueError, match=r"is not built, and .*pip install .*; or run `luray build` first"
+    ):
         plan_of(load_run(demo_run(), [*world, f"output={tmp_path}"]), rate=1)

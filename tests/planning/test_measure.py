@@ -12,19 +12,27 @@ from luray.planning.measure import Forward, together
 
 def openmp_says(*, policy: str | None, code: str) -> str:
     """What OpenMP, which comes with torch, prints of its own settings in a new process."""
-    env = {name: value for name, value in os.environ.items() if name not in WAIT_POLICY} | {"OMP_DISPLAY_ENV": "TRUE"}
+    env = {name: value for name, value in os.environ.items() if name not in WAIT_POLICY} | {
+        "OMP_DISPLAY_ENV": "TRUE"
+    }
     if policy:
         env |= {"OMP_WAIT_POLICY": policy}
-    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stderr
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    ).stderr
 
 
-@pytest.mark.parametrize("code", ["import luray.model.unet", "from luray.cli import main; import luray.model.unet"])
+@pytest.mark.parametrize(
+    "code", ["import luray.model.unet", "from luray.cli import main; import luray.model.unet"]
+)
 def test_threads_of_lurays_process_wait_asleep(code):
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in openmp_says(policy=None, code=code)
 
 
 def test_the_users_own_wait_policy_wins():
-    assert "OMP_WAIT_POLICY = 'ACTIVE'" in openmp_says(policy="ACTIVE", code="import luray.model.unet")
+    assert "OMP_WAIT_POLICY = 'ACTIVE'" in openmp_says(
+        policy="ACTIVE", code="import luray.model.unet"
+    )
 
 
 def test_workers_get_what_the_user_has_set(monkeypatch):

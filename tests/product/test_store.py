@@ -29,7 +29,9 @@ def cube(tmp_path_factory):
 
 
 def created(cube, url, *, span=YEARS, several=ONE_MAP, tiles=4):
-    product = Product(str(url), span, cube.tiling(window=8, stride=4, tile=8), "f" * 64, "ssp245", several, 5)
+    product = Product(
+        str(url), span, cube.tiling(window=8, stride=4, tile=8), "f" * 64, "ssp245", several, 5
+    )
     product.create(cube, title="t", models={}, tiles=tiles)
     return product
 
@@ -37,11 +39,15 @@ def created(cube, url, *, span=YEARS, several=ONE_MAP, tiles=4):
 def random_map(shape, seed):
     random = np.random.default_rng(seed)
     classes = random.choice(np.array([0, 1, 2, 3, 4, 5, 6, OUTSIDE], np.uint8), shape)
-    return classes, np.where(classes == OUTSIDE, 0, random.integers(15, 101, shape)).astype(np.uint8)
+    return classes, np.where(classes == OUTSIDE, 0, random.integers(15, 101, shape)).astype(
+        np.uint8
+    )
 
 
 def fill(product, cube):
-    """Write a product as an engine does, maps of their own for each lane in predicted years; returns them by unit."""
+    """Write a product as an engine does, maps of their own for each lane in predicted years;
+    returns them by unit.
+    """
     maps = {}
     for tile in product.tiling.tiles():
         shape = product.tiling.tile_box(tile).shape
@@ -71,50 +77,81 @@ def fill(product, cube):
 def test_receipts_of_a_store_that_is_gone_finish_no_product(cube, tmp_path):
     product = created(cube, tmp_path / "product.zarr")
     product.ledger.record("2001/0.0", "a" * 64)
-    assert created(cube, tmp_path / "product.zarr").ledger.done() == {"2001/0.0"}, "the store is there: it goes on"
+    assert created(cube, tmp_path / "product.zarr").ledger.done() == {"2001/0.0"}, (
+        "the store is there: it goes on"
+    )
     (tmp_path / "product.zarr").rename(tmp_path / "elsewhere.zarr")
     assert created(cube, tmp_path / "product.zarr").ledger.done() == set()
 
 
 def test_a_product_whose_creation_was_interrupted_is_created_again(cube, tmp_path):
-    zarr.open_group(str(tmp_path / "product.zarr"), mode="w", zarr_format=3).create_group("land_use")
+    zarr.open_group(str(tmp_path / "product.zarr"), mode="w", zarr_format=3).create_group(
+        "land_use"
+    )
     product = created(cube, tmp_path / "product.zarr")
     assert product.owner() == "f" * 64
-    assert set(zarr.open_group(product.url, mode="r")) == {"land_use", "confidence", "origin", "year", "lat", "lon"}
+    assert set(zarr.open_group(product.url, mode="r")) == {
+        "land_use",
+        "confidence",
+        "origin",
+        "year",
+        "lat",
+        "lon",
+    }
 
 
 def test_chains_are_shared_where_scenarios_are():
     tiling = Tiling(8, 8, 8, 4, 8, periodic=False)
     one = Product("p", WALK, tiling, "f", "ssp245")
-    assert [tuple(c) for c in one.courses] == [("backward", (2001, 2000), "", (Lane(),), None),
-                                               ("forward", (2002, 2003), "ssp245", (Lane(),), None)]
+    assert [tuple(c) for c in one.courses] == [
+        ("backward", (2001, 2000), "", (Lane(),), None),
+        ("forward", (2002, 2003), "ssp245", (Lane(),), None),
+    ]
     courses = Product("p", WALK, tiling, "f", "ssp126", ALL, 5).courses
     backward, forward = courses[:3], courses[3:]
     assert [c.lanes for c in backward] == [(Lane(0, m), Lane(1, m)) for m in range(3)]
     assert [c.draws for c in backward] == [Draws(5, "", m) for m in range(3)]
     assert [c.lanes for c in forward] == [(Lane(s, m),) for s in range(2) for m in range(3)]
     assert [c.draws for c in forward] == [Draws(5, name, m) for name in NAMES for m in range(3)]
-    assert [(c.scenario, c.direction) for c in forward] == [(name, "forward") for name in NAMES for _ in range(3)]
+    assert [(c.scenario, c.direction) for c in forward] == [
+        (name, "forward") for name in NAMES for _ in range(3)
+    ]
     assert [Product("p", WALK, tiling, "f", "ssp126", ALL).alike(year) for year in WALK.years] == [
-        ((0, 1),), ((0, 1),), ((0, 1),), ((0,), (1,))]
+        ((0, 1),),
+        ((0, 1),),
+        ((0, 1),),
+        ((0,), (1,)),
+    ]
     assert Product("p", YEARS, tiling, "f", "ssp126", ALL).courses == ()
     only = Product("p", WALK, tiling, "f", "ssp126", Several(members=1), 5).courses
     assert only[1].draws == forward[0].draws, "a dimension more or less changes no draw"
 
 
-@given(year=st.integers(-99, 3000), row=st.integers(0, 30), col=st.integers(0, 30), asked=st.sampled_from(ASKED),
-       data=st.data())
+@given(
+    year=st.integers(-99, 3000),
+    row=st.integers(0, 30),
+    col=st.integers(0, 30),
+    asked=st.sampled_from(ASKED),
+    data=st.data(),
+)
 def test_a_receipt_names_its_unit(year, row, col, asked, data):
     product = Product("p", WALK, Tiling(8, 8, 8, 4, 8, periodic=False), "f", "ssp245", asked)
-    lane, across = data.draw(st.sampled_from(product.lanes)), bool(asked.members) and data.draw(st.booleans())
+    lane, across = (
+        data.draw(st.sampled_from(product.lanes)),
+        bool(asked.members) and data.draw(st.booleans()),
+    )
     unit = TileYear(year, Tile(row, col), Lane(lane.scenario, 0 if across else lane.member), across)
     assert product.unit_of(product.key(unit)) == unit
 
 
 def test_keys_are_as_they_were_and_say_scenario_and_member_where_there_are_any():
     unit = TileYear(2001, Tile(3, 4), Lane(1, 2))
-    for asked, key in ((ONE_MAP, "2001/3.4"), (Several(NAMES), "ssp585/2001/3.4"), (Several((), 3), "m2/2001/3.4"),
-                       (ALL, "ssp585/m2/2001/3.4")):
+    for asked, key in (
+        (ONE_MAP, "2001/3.4"),
+        (Several(NAMES), "ssp585/2001/3.4"),
+        (Several((), 3), "m2/2001/3.4"),
+        (ALL, "ssp585/m2/2001/3.4"),
+    ):
         product = Product("p", WALK, Tiling(8, 8, 8, 4, 8, periodic=False), "f", "ssp245", asked)
         assert product.key(unit) == key
     assert product.key(unit._replace(across=True)) == "ssp585/across/2001/3.4"
@@ -136,20 +173,38 @@ def test_a_product_holds_what_was_written_to_each_lane(cube, tmp_path, asked):
     assert product.damaged(units) == []
     done = pickle.loads(pickle.dumps(product)).done()
     assert done.units == frozenset(units)
-    assert all(done.of(course.lanes) == {(y, t) for y in WALK.years for t in tiles} for course in product.courses)
+    assert all(
+        done.of(course.lanes) == {(y, t) for y in WALK.years for t in tiles}
+        for course in product.courses
+    )
     status = status_of(product.url)
-    assert (status.complete, status.total, sum(status.done.values())) == ([2000, 2001, 2002, 2003], len(units),
-                                                                         len(units))
+    assert (status.complete, status.total, sum(status.done.values())) == (
+        [2000, 2001, 2002, 2003],
+        len(units),
+        len(units),
+    )
     with xr.open_zarr(product.url) as ds:
-        expected = tuple(n for n, there in (("scenario", asked.scenarios), ("member", asked.members)) if there)
+        expected = tuple(
+            n for n, there in (("scenario", asked.scenarios), ("member", asked.members)) if there
+        )
         assert ds.land_use.dims == ds.confidence.dims == (*expected, "year", "lat", "lon")
-        assert ("entropy" in ds, "probability" in ds) == (bool(asked.members), bool(asked.probability_years))
+        assert ("entropy" in ds, "probability" in ds) == (
+            bool(asked.members),
+            bool(asked.probability_years),
+        )
         for unit, (classes, _, kept) in maps.items():
             at = {"scenario": asked.scenarios[unit.lane.scenario]} if asked.scenarios else {}
             at |= {"member": unit.lane.member} if asked.members else {}
-            cells = dict(zip(("lat", "lon"), product.tiling.tile_box(unit.tile).slices(origin=Box(0, 0, 0, 0)),
-                             strict=True))
-            assert np.array_equal(ds.land_use.sel(year=unit.year, **at).isel(cells), HILDA.decode(classes))
+            cells = dict(
+                zip(
+                    ("lat", "lon"),
+                    product.tiling.tile_box(unit.tile).slices(origin=Box(0, 0, 0, 0)),
+                    strict=True,
+                )
+            )
+            assert np.array_equal(
+                ds.land_use.sel(year=unit.year, **at).isel(cells), HILDA.decode(classes)
+            )
             if kept is not None:
                 found = ds.probability.sel(probability_year=unit.year, **at).isel(cells)
                 assert found.dims == ("class", "lat", "lon")
@@ -169,7 +224,9 @@ def test_shares_and_entropy_are_those_of_the_members(cube, tmp_path):
             for s, name in enumerate(NAMES):
                 share = ds.class_probability.sel(scenario=name, year=year).values[:, :8, :8]
                 entropy = ds.entropy.sel(scenario=name, year=year).values[:8, :8]
-                classes = np.stack([maps[TileYear(year, Tile(0, 0), Lane(s, m))][0] for m in range(3)])
+                classes = np.stack(
+                    [maps[TileYear(year, Tile(0, 0), Lane(s, m))][0] for m in range(3)]
+                )
                 for row, col in np.ndindex(8, 8):
                     p = np.bincount(classes[:, row, col], minlength=256)[:7] / 3
                     assert share[:, row, col].tolist() == np.floor(100 * p + 0.5).tolist()
@@ -187,10 +244,15 @@ def test_what_is_damaged_in_a_lane_is_named_and_withdrawn_alone(cube, tmp_path, 
     lane = product.lanes[-1]
     harmed = [(TileYear(2003, Tile(1, 1), lane), "confidence/c/{}3/1/1")]
     if asked is ALL:
-        harmed += [(TileYear(2003, Tile(0, 1), Lane(0, 2)), "probability/c/0/2/0/0/0/1"),
-                   (TileYear(2000, Tile(0, 0), Lane(1), across=True), "class_probability/c/1/0/0/0/0"),
-                   (TileYear(2003, Tile(0, 0), Lane(1), across=True), "entropy/c/1/3/0/0")]
-    places = [tmp_path / "product.zarr" / place.format("1/2/" if asked is ALL else "") for _, place in harmed]
+        harmed += [
+            (TileYear(2003, Tile(0, 1), Lane(0, 2)), "probability/c/0/2/0/0/0/1"),
+            (TileYear(2000, Tile(0, 0), Lane(1), across=True), "class_probability/c/1/0/0/0/0"),
+            (TileYear(2003, Tile(0, 0), Lane(1), across=True), "entropy/c/1/3/0/0"),
+        ]
+    places = [
+        tmp_path / "product.zarr" / place.format("1/2/" if asked is ALL else "")
+        for _, place in harmed
+    ]
     for place in places:
         place.write_bytes(place.read_bytes()[:-5] + b"\0" * 5)
     found = product.damaged(units)

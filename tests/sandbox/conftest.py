@@ -5,7 +5,9 @@ import pytest
 from luray.sandbox.world import SandboxConfig, World, simulate
 from luray.sandbox.write import write_sandbox
 
-CONFIG = SandboxConfig(height=100, width=150, first_map=1990, last_map=2005, scenario=("ssp245", "ssp585"), seed=4)
+CONFIG = SandboxConfig(
+    height=100, width=150, first_map=1990, last_map=2005, scenario=("ssp245", "ssp585"), seed=4
+)
 
 
 @pytest.fixture(scope="session")

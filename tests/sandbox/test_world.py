@@ -29,15 +29,23 @@ def year(of: int) -> int:
 def coarse_share(world: World, codes: tuple[int, ...], when: int) -> np.ndarray:
     """Share of each 0.25 degree cell under `codes`, shape (Z,)."""
     member = np.isin(maps(world)[year(when)], codes)
-    return np.bincount(world.setting.zone.ravel(), member.ravel(), minlength=len(world.setting.cells)) / COARSE**2
+    return (
+        np.bincount(world.setting.zone.ravel(), member.ravel(), minlength=len(world.setting.cells))
+        / COARSE**2
+    )
 
 
 def test_the_same_seed_gives_the_same_world_and_another_seed_another():
-    first, again, other = (simulate(SandboxConfig(height=50, width=100, seed=seed)) for seed in (3, 3, 8))
+    first, again, other = (
+        simulate(SandboxConfig(height=50, width=100, seed=seed)) for seed in (3, 3, 8)
+    )
     assert np.array_equal(maps(first), maps(again))
     assert np.array_equal(first.terrain.elevation, again.terrain.elevation)
     states = luh2_states(again, "ssp245")
-    assert all(np.array_equal(values, states[name]) for name, values in luh2_states(first, "ssp245").items())
+    assert all(
+        np.array_equal(values, states[name])
+        for name, values in luh2_states(first, "ssp245").items()
+    )
     assert np.array_equal(first.published(2000), again.published(2000))
     assert not np.array_equal(maps(first), maps(other))
 
@@ -66,7 +74,9 @@ def test_one_cell_in_a_hundred_changes_in_a_year(world: World):
 
 
 def test_only_known_conversions_happen(world: World):
-    before, after = (HILDA.encode(half)[..., world.terrain.soil] for half in (maps(world)[:-1], maps(world)[1:]))
+    before, after = (
+        HILDA.encode(half)[..., world.terrain.soil] for half in (maps(world)[:-1], maps(world)[1:])
+    )
     pairs = np.unique(before[before != after].astype(int) * N_CLASSES + after[before != after])
     assert {(int(p) // N_CLASSES, int(p) % N_CLASSES) for p in pairs} <= set(FLOWS)
 
@@ -78,9 +88,14 @@ def test_towns_grow_and_never_shrink(world: World):
 
 
 def test_the_fine_map_follows_its_coarse_trajectory(world: World):
-    counts = np.stack([coarse_share(world, (int(code),), 2100) for code in HILDA.codes[:N_CLASSES]], 1) * COARSE**2
+    counts = (
+        np.stack([coarse_share(world, (int(code),), 2100) for code in HILDA.codes[:N_CLASSES]], 1)
+        * COARSE**2
+    )
     wanted = world.trajectories["ssp245"].fractions[-1] * world.setting.cells[:, None]
-    assert np.abs(counts - wanted).max() < 12, "rounding is carried over, so that no cell drifts from its demand"
+    assert np.abs(counts - wanted).max() < 12, (
+        "rounding is carried over, so that no cell drifts from its demand"
+    )
     assert np.abs(counts - wanted).mean() < 2
 
 
@@ -88,8 +103,12 @@ def test_the_fine_map_follows_its_coarse_trajectory(world: World):
 def test_coarse_change_tells_of_fine_change(world: World, codes: tuple[int, ...]):
     states, starts = luh2_states(world, "ssp245"), range(1900, 2095, 10)
     land = world.setting.cells > 0
-    fine = [(coarse_share(world, codes, y + 5) - coarse_share(world, codes, y))[land] for y in starts]
-    total = sum(states[name].astype(float) for name in GROUPS[codes]).reshape(len(YEARS), -1)[:, land]
+    fine = [
+        (coarse_share(world, codes, y + 5) - coarse_share(world, codes, y))[land] for y in starts
+    ]
+    total = sum(states[name].astype(float) for name in GROUPS[codes]).reshape(len(YEARS), -1)[
+        :, land
+    ]
     coarse = [total[year(y + 5)] - total[year(y)] for y in starts]
     assert np.corrcoef(np.concatenate(fine), np.concatenate(coarse))[0, 1] > 0.9
 
@@ -98,12 +117,17 @@ def test_land_use_follows_the_terrain(world: World):
     now, terrain = maps(world)[year(2010)], world.terrain
     slope = {code: float(terrain.slope[now == code].mean()) for code in (22, 44)}
     assert slope[22] < 0.6 * slope[44], "crops on flat land, forest on slopes"
-    assert terrain.elevation[now == 66].mean() > terrain.elevation[now == 22].mean(), "bare land on the summits"
+    assert terrain.elevation[now == 66].mean() > terrain.elevation[now == 22].mean(), (
+        "bare land on the summits"
+    )
 
 
 def test_change_spreads_from_what_is_there(world: World):
     for when in (1930, 1970, 2010):
-        before, after = HILDA.encode(maps(world)[year(when)]), HILDA.encode(maps(world)[year(when + 1)])
+        before, after = (
+            HILDA.encode(maps(world)[year(when)]),
+            HILDA.encode(maps(world)[year(when + 1)]),
+        )
         for k in (HILDA.index(22), HILDA.index(33), HILDA.index(44)):
             share = neighbours(before)[k] / 25
             could = world.terrain.soil & (before != k)
@@ -159,7 +183,10 @@ def test_people_are_counted_where_the_towns_are(world: World):
     towns = np.zeros(people.shape[1:])
     for town in world.terrain.towns:
         towns[town.row // 50, town.col // 50] += town.radius**2
-    assert people[year(2005)][np.unravel_index(towns.argmax(), towns.shape)] == people[year(2005)][inhabited].max()
+    assert (
+        people[year(2005)][np.unravel_index(towns.argmax(), towns.shape)]
+        == people[year(2005)][inhabited].max()
+    )
 
 
 def test_neighbours_are_counted_in_five_by_five_cells():
@@ -179,14 +206,17 @@ def test_aspect_is_clockwise_from_north_and_points_downhill():
         assert np.allclose(slope, 45, atol=0.1)
 
 
-@pytest.mark.parametrize(("fields", "message"), [
-    ({"height": 120}, "multiples of 50"),
-    ({"first_map": 2000, "last_map": 1990}, "exchange them"),
-    ({"scenario": ("ssp245", "ssp245")}, "name each once"),
-    ({"scenario": ("ssp999",)}, "ssp999"),
-    ({"first_map": 1850}, "1899"),
-    ({"hight": 100}, "hight"),
-])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"height": 120}, "multiples of 50"),
+        ({"first_map": 2000, "last_map": 1990}, "exchange them"),
+        ({"scenario": ("ssp245", "ssp245")}, "name each once"),
+        ({"scenario": ("ssp999",)}, "ssp999"),
+        ({"first_map": 1850}, "1899"),
+        ({"hight": 100}, "hight"),
+    ],
+)
 def test_a_wrong_configuration_is_refused(fields: dict[str, object], message: str):
     with pytest.raises(ValidationError, match=message):
         SandboxConfig(**fields)

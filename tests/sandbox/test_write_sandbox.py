@@ -32,7 +32,11 @@ def steps(directory: Path, config: SandboxConfig = CONFIG) -> list[str]:
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    return {
+        p.relative_to(directory).as_posix(): p.read_bytes()
+        for p in directory.rglob("*")
+        if p.is_file()
+    }
 
 
 def interrupt_at(directory: Path, step: str) -> None:
@@ -90,7 +94,8 @@ def test_another_configuration_replaces_all_files(finished: Path):
     assert "hilda_plus_2001_states_GLOB-v1-0_wgs84-nn.tif" in names
     assert "hilda_plus_2002_states_GLOB-v1-0_wgs84-nn.tif" not in names
     assert [path.name for path in finished.glob("luh2/*ssp*")] == [
-        "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-IMAGE-ssp126-2-1-f_gn_2015-2100.nc"]
+        "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-IMAGE-ssp126-2-1-f_gn_2015-2100.nc"
+    ]
 
 
 def test_real_data_under_the_same_names_are_never_touched(tmp_path: Path):

@@ -23,11 +23,14 @@ def undecoded(path: Path) -> xr.Dataset:
     return xr.open_dataset(path, engine="h5netcdf", decode_times=False, mask_and_scale=False)
 
 
-@pytest.mark.parametrize(("name", "steps", "epoch"), [
-    ("luh2/states.nc", 1166, 850),
-    (SSP245, 86, 2015),
-    (SSP585, 86, 2015),
-])
+@pytest.mark.parametrize(
+    ("name", "steps", "epoch"),
+    [
+        ("luh2/states.nc", 1166, 850),
+        (SSP245, 86, 2015),
+        (SSP585, 86, 2015),
+    ],
+)
 def test_luh2_has_the_form_of_the_published_files(sandbox: Path, name: str, steps: int, epoch: int):
     with undecoded(sandbox / name) as states:
         assert set(states.data_vars) == {*STATES, "secma", "secmb"}
@@ -57,7 +60,10 @@ def test_luh2_tells_the_history_and_then_the_scenario(sandbox: Path, world: Worl
 
 def test_luh2_static_data_close_the_cell(sandbox: Path):
     folder = sandbox / "luh2"
-    with undecoded(folder / "staticData_quarterdeg.nc") as static, undecoded(folder / "states.nc") as states:
+    with (
+        undecoded(folder / "staticData_quarterdeg.nc") as static,
+        undecoded(folder / "states.nc") as states,
+    ):
         total = sum(states[name][1100].values.astype(float) for name in STATES)
         land = static.icwtr.values < 1
         assert np.allclose((total + static.icwtr.values)[land], 1, atol=1e-6)
@@ -68,7 +74,9 @@ def test_luh2_static_data_close_the_cell(sandbox: Path):
 def test_hilda_maps_have_the_published_names_and_codes(sandbox: Path, world: World):
     names = {path.name for path in (sandbox / HILDA_FOLDER).iterdir()}
     assert names == {f"hilda_plus_{y}_states_GLOB-v1-0_wgs84-nn.tif" for y in range(1990, 2006)}
-    with rasterio.open(sandbox / HILDA_FOLDER / "hilda_plus_1997_states_GLOB-v1-0_wgs84-nn.tif") as file:
+    with rasterio.open(
+        sandbox / HILDA_FOLDER / "hilda_plus_1997_states_GLOB-v1-0_wgs84-nn.tif"
+    ) as file:
         assert file.crs.to_epsg() == 4326
         assert file.dtypes == ("uint8",)
         assert file.nodata is None
@@ -76,13 +84,17 @@ def test_hilda_maps_have_the_published_names_and_codes(sandbox: Path, world: Wor
         assert np.array_equal(file.read(1), world.published(1997))
 
 
-@pytest.mark.parametrize(("name", "scenario", "first", "last"), [
-    ("population_histsoc_0p5deg_annual_1861-2005.nc4", "ssp245", 1861, 2005),
-    ("population_ssp2soc_0p5deg_annual_2006-2100.nc4", "ssp245", 2006, 2100),
-    ("population_ssp5soc_0p5deg_annual_2006-2100.nc4", "ssp585", 2006, 2100),
-])
-def test_population_is_counted_in_half_degree_cells(sandbox: Path, world: World, name: str, scenario: str, first: int,
-                                                    last: int):
+@pytest.mark.parametrize(
+    ("name", "scenario", "first", "last"),
+    [
+        ("population_histsoc_0p5deg_annual_1861-2005.nc4", "ssp245", 1861, 2005),
+        ("population_ssp2soc_0p5deg_annual_2006-2100.nc4", "ssp245", 2006, 2100),
+        ("population_ssp5soc_0p5deg_annual_2006-2100.nc4", "ssp585", 2006, 2100),
+    ],
+)
+def test_population_is_counted_in_half_degree_cells(
+    sandbox: Path, world: World, name: str, scenario: str, first: int, last: int
+):
     with undecoded(sandbox / "isimip" / name) as file:
         assert file.number_of_people.dims == ("time", "lat", "lon")
         assert np.array_equal(file.time + 1860, np.arange(first, last + 1))
@@ -95,7 +107,11 @@ def test_population_is_counted_in_half_degree_cells(sandbox: Path, world: World,
 
 def test_climate_zones_shift_with_the_periods(sandbox: Path, world: World):
     cold = {}
-    future = [f"{period}/{scenario}" for period in ("2041_2070", "2071_2099") for scenario in ("ssp245", "ssp585")]
+    future = [
+        f"{period}/{scenario}"
+        for period in ("2041_2070", "2071_2099")
+        for scenario in ("ssp245", "ssp585")
+    ]
     for folder in ["1901_1930", "1931_1960", "1961_1990", "1991_2020", *future]:
         with rasterio.open(sandbox / "koppen" / folder / "koppen_geiger_0p01.tif") as file:
             zones = file.read(1)
@@ -104,7 +120,9 @@ def test_climate_zones_shift_with_the_periods(sandbox: Path, world: World):
         assert zones.max() <= 30
         assert len(np.unique(zones)) > 4
         cold[folder] = int((zones >= 17).sum())
-    assert cold["1901_1930"] > cold["1991_2020"] > cold["2041_2070/ssp245"] > cold["2071_2099/ssp585"]
+    assert (
+        cold["1901_1930"] > cold["1991_2020"] > cold["2041_2070/ssp245"] > cold["2071_2099/ssp585"]
+    )
     assert cold["2071_2099/ssp245"] > cold["2071_2099/ssp585"]
 
 
@@ -115,7 +133,9 @@ def test_gebco_is_ascending_and_lies_on_the_terrain(sandbox: Path, world: World)
         assert "crs" in file
         assert np.allclose(file.lat, 47 + (np.arange(240) + 0.5) / 240), "south first"
         assert np.allclose(file.lon, (np.arange(360) + 0.5) / 240)
-        nearest = file.elevation.sel(lat=world.config.grid.lat, lon=world.config.grid.lon, method="nearest").values
+        nearest = file.elevation.sel(
+            lat=world.config.grid.lat, lon=world.config.grid.lon, method="nearest"
+        ).values
     assert np.corrcoef(nearest.ravel(), world.terrain.elevation.ravel())[0, 1] > 0.98
     assert ((nearest > 0) == world.terrain.land).mean() > 0.95
 
@@ -145,7 +165,9 @@ def test_pnnl_soil_has_layers(sandbox: Path):
         assert (file.ORGANIC[0] > file.ORGANIC[-1]).values[np.isfinite(file.ORGANIC[0])].all()
 
 
-@pytest.mark.parametrize(("store", "scenario"), [("truth.zarr", "ssp245"), ("truth-ssp585.zarr", "ssp585")])
+@pytest.mark.parametrize(
+    ("store", "scenario"), [("truth.zarr", "ssp245"), ("truth-ssp585.zarr", "ssp585")]
+)
 def test_truth_opens_in_xarray(sandbox: Path, world: World, store: str, scenario: str):
     with xr.open_zarr(sandbox / store) as truth:
         assert truth.land_use.dims == ("year", "lat", "lon")
@@ -156,16 +178,21 @@ def test_truth_opens_in_xarray(sandbox: Path, world: World, store: str, scenario
         assert np.array_equal(truth.land_use, world.truth[scenario])
 
 
-@pytest.mark.parametrize(("kind", "path", "years"), [
-    ("luh2", "luh2", range(1850, 2101)),
-    ("hilda", HILDA_FOLDER, range(1990, 2006)),
-    ("isimip", "isimip", range(1850, 2101)),
-    ("koppen", "koppen", range(1850, 2101)),
-    ("gebco", "gebco", range(1850, 2101)),
-    ("pnnl_topo", "pnnl", range(1850, 2101)),
-    ("pnnl_soil", "pnnl", range(1850, 2101)),
-])
-def test_lurays_sources_read_it_like_the_real_data(sandbox: Path, world: World, kind: str, path: str, years: range):
+@pytest.mark.parametrize(
+    ("kind", "path", "years"),
+    [
+        ("luh2", "luh2", range(1850, 2101)),
+        ("hilda", HILDA_FOLDER, range(1990, 2006)),
+        ("isimip", "isimip", range(1850, 2101)),
+        ("koppen", "koppen", range(1850, 2101)),
+        ("gebco", "gebco", range(1850, 2101)),
+        ("pnnl_topo", "pnnl", range(1850, 2101)),
+        ("pnnl_soil", "pnnl", range(1850, 2101)),
+    ],
+)
+def test_lurays_sources_read_it_like_the_real_data(
+    sandbox: Path, world: World, kind: str, path: str, years: range
+):
     config = TypeAdapter(SourceConfig).validate_python({"kind": kind, "path": str(sandbox / path)})
     source = open_source(config, run_years=years, scenario="ssp585")
     assert (source.grid.north, source.grid.west) == pytest.approx((48, 0))

@@ -33,8 +33,10 @@ def codes(shape=(7, 11), seed=0):
 
 def naive(fine, block, k, row, col):
     """Share of class k in the land cells of one block of a whole run grid of published codes."""
-    cells = [HILDA.encode(np.array([c], np.uint8))[0] for c in
-             fine[row * block : (row + 1) * block, col * block : (col + 1) * block].ravel()]
+    cells = [
+        HILDA.encode(np.array([c], np.uint8))[0]
+        for c in fine[row * block : (row + 1) * block, col * block : (col + 1) * block].ravel()
+    ]
     land = [c for c in cells if c != OUTSIDE]
     return land.count(k) / len(land) if land else 0.0
 
@@ -47,31 +49,57 @@ def state(tmp_path):
 
 
 def test_fractions_of_the_land_cells_with_cut_edges(state):
-    source = pickle.loads(pickle.dumps(open_aggregated(AggregatedConfig(kind="aggregated", block=5), state=state,
-                                                       grid=state.grid)))
+    source = pickle.loads(
+        pickle.dumps(
+            open_aggregated(
+                AggregatedConfig(kind="aggregated", block=5), state=state, grid=state.grid
+            )
+        )
+    )
     assert source.grid == Grid(36, 23, 0.05, 2, 3)
     assert source.years == (2000, 2001)
     assert [v.name for v in source.variables] == [c.name for c in HILDA.classes]
-    assert {(v.role, v.units, v.resampling) for v in source.variables} == {("forcing", "1", "nearest")}
-    assert source.caveat == CAVEAT == "forcing: class fractions aggregated from the target maps, an upper bound"
+    assert {(v.role, v.units, v.resampling) for v in source.variables} == {
+        ("forcing", "1", "nearest")
+    }
+    assert (
+        source.caveat
+        == CAVEAT
+        == "forcing: class fractions aggregated from the target maps, an upper bound"
+    )
     got = source.read(2001, Box(0, 0, 2, 3))
-    expected = [[[naive(codes(seed=2001), 5, k, r, c) for c in range(3)] for r in range(2)] for k in range(7)]
+    expected = [
+        [[naive(codes(seed=2001), 5, k, r, c) for c in range(3)] for r in range(2)]
+        for k in range(7)
+    ]
     np.testing.assert_allclose(got, expected, atol=1e-6)
     np.testing.assert_array_equal(source.read(2001, Box(1, 1, 1, 2)), got[:, 1:, 1:])
 
 
-@given(block=st.integers(2, 6), north=st.integers(-2, 3), west=st.integers(-2, 3), height=st.integers(3, 12),
-       width=st.integers(3, 12))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    block=st.integers(2, 6),
+    north=st.integers(-2, 3),
+    west=st.integers(-2, 3),
+    height=st.integers(3, 12),
+    width=st.integers(3, 12),
+)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_a_raster_within_or_across_the_run_grid(state, block, north, west, height, width):
     run = Grid(36 + 0.01 * north, 23 - 0.01 * west, 0.01, height, width)
-    source = open_aggregated(AggregatedConfig(kind="aggregated", block=block), state=state, grid=run)
+    source = open_aggregated(
+        AggregatedConfig(kind="aggregated", block=block), state=state, grid=run
+    )
     n_lat, n_lon = source.grid.shape
     fine = np.zeros((n_lat * block, n_lon * block), np.uint8)
     for (row, col), code in np.ndenumerate(codes(seed=2000)):
         if 0 <= row + north < height and 0 <= col + west < width:
             fine[row + north, col + west] = code
-    expected = [[[naive(fine, block, k, r, c) for c in range(n_lon)] for r in range(n_lat)] for k in range(7)]
+    expected = [
+        [[naive(fine, block, k, r, c) for c in range(n_lon)] for r in range(n_lat)]
+        for k in range(7)
+    ]
     np.testing.assert_allclose(source.read(2000, Box(0, 0, n_lat, n_lon)), expected, atol=1e-6)
 
 
@@ -83,17 +111,29 @@ def test_blocks_without_land_are_zero():
 
 def test_a_state_on_another_lattice_or_none_is_refused(state):
     with pytest.raises(ValueError, match=r"shifted by 0\.500 of a cell"):
-        open_aggregated(AggregatedConfig(kind="aggregated", block=5), state=state, grid=Grid(36.005, 23, 0.01, 5, 5))
+        open_aggregated(
+            AggregatedConfig(kind="aggregated", block=5),
+            state=state,
+            grid=Grid(36.005, 23, 0.01, 5, 5),
+        )
     with pytest.raises(ValueError, match=r"made from the maps of the state source .* not open"):
-        open_source(AggregatedConfig(kind="aggregated", block=5), run_years=range(2000, 2002), scenario="")
+        open_source(
+            AggregatedConfig(kind="aggregated", block=5), run_years=range(2000, 2002), scenario=""
+        )
     with pytest.raises(ValueError, match="greater than or equal to 2"):
         AggregatedConfig(kind="aggregated", block=1)
 
 
 def test_fractions_say_which_classes_they_are_the_share_of():
     assert [(v.classes, v.share_of) for v in VARIABLES] == [
-        ((11,), "land"), ((22,), "land"), ((33,), "land"), ((44,), "land"), ((55, 66), "land"), ((55, 66), "land"),
-        ((), "land")]
+        ((11,), "land"),
+        ((22,), "land"),
+        ((33,), "land"),
+        ((44,), "land"),
+        ((55, 66), "land"),
+        ((55, 66), "land"),
+        ((), "land"),
+    ]
 
 
 def test_the_real_maps_of_crete_keep_their_class_areas():
@@ -101,11 +141,16 @@ def test_the_real_maps_of_crete_keep_their_class_areas():
         pytest.skip("LURAY_DATA is not set: the real HILDA+ maps of Crete are not here")
     path = str(Path(os.environ["LURAY_DATA"]) / "hildaplus_crete")
     state = open_hilda(HildaConfig(kind="hilda", path=path), run_years=range(1960, 2016))
-    source = open_aggregated(AggregatedConfig(kind="aggregated", block=25), state=state, grid=state.grid)
+    source = open_aggregated(
+        AggregatedConfig(kind="aggregated", block=25), state=state, grid=state.grid
+    )
     assert source.grid.shape == (4, 12)
     assert source.grid.step == pytest.approx(0.25)
     fine = state.read(2000, Box(0, 0, 90, 288))[0]
-    land = [[np.count_nonzero(fine[r : r + 25, c : c + 25]) for c in range(0, 288, 25)] for r in range(0, 90, 25)]
+    land = [
+        [np.count_nonzero(fine[r : r + 25, c : c + 25]) for c in range(0, 288, 25)]
+        for r in range(0, 90, 25)
+    ]
     got = source.read(2000, Box(0, 0, 4, 12))
     cells = (got * np.array(land)).sum(axis=(1, 2))
     np.testing.assert_allclose(cells, [(fine == code).sum() for code in HILDA.codes], rtol=1e-5)

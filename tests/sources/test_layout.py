@@ -21,8 +21,12 @@ def place(layout: Layout) -> np.ndarray:
     return layout.grid.lat[:, None] * 1000 + layout.grid.lon
 
 
-@given(north=st.integers(-3, 4), west=st.integers(0, 6), ascending=st.booleans(),
-       box=st.tuples(st.integers(0, 5), st.integers(0, 11), st.integers(1, 6), st.integers(1, 12)))
+@given(
+    north=st.integers(-3, 4),
+    west=st.integers(0, 6),
+    ascending=st.booleans(),
+    box=st.tuples(st.integers(0, 5), st.integers(0, 11), st.integers(1, 6), st.integers(1, 12)),
+)
 @settings(max_examples=150, deadline=None)
 def test_every_box_of_a_global_file_is_where_its_coordinates_say(north, west, ascending, box):
     step = 30.0
@@ -53,13 +57,23 @@ def test_only_the_box_is_fetched():
 
     layout.read(Box(1, 2, 3, 4), fetch)
     layout.read(Box(0, 16, 1, 4), fetch)
-    assert fetched == [(slice(14, 17), slice(20, 24)), (slice(17, 18), slice(34, 36)), (slice(17, 18), slice(0, 2))]
+    assert fetched == [
+        (slice(14, 17), slice(20, 24)),
+        (slice(17, 18), slice(34, 36)),
+        (slice(17, 18), slice(0, 2)),
+    ]
 
 
 def test_turns_are_said():
     rules = layout_of_axes(np.array([-10.0, 10.0]), np.arange(10.0, 360, 20), where="f.nc").rules
-    assert rules == ("rows stored south first, read north first", "longitudes 0..360 turned to -180..180")
-    assert layout_of_axes(np.array([10.0, -10.0]), np.arange(-170.0, 180, 20), where="f.nc").rules == ()
+    assert rules == (
+        "rows stored south first, read north first",
+        "longitudes 0..360 turned to -180..180",
+    )
+    assert (
+        layout_of_axes(np.array([10.0, -10.0]), np.arange(-170.0, 180, 20), where="f.nc").rules
+        == ()
+    )
 
 
 def test_a_region_east_of_180_is_west_of_greenwich():
@@ -70,7 +84,14 @@ def test_a_region_east_of_180_is_west_of_greenwich():
 
 def test_rows_on_the_poles_are_left_out():
     stored = np.arange(181)[:, None] * np.ones((1, 360))
-    layout = make_layout(north=90.5, west=-180.5, steps=(1, 1), shape=(181, 360), south_first=False, where="etopo.tif")
+    layout = make_layout(
+        north=90.5,
+        west=-180.5,
+        steps=(1, 1),
+        shape=(181, 360),
+        south_first=False,
+        where="etopo.tif",
+    )
     assert layout.grid == Grid(89.5, -180.5, 1, 179, 360)
     assert read_all(layout, stored)[:, 0].tolist() == list(range(1, 180))
     assert layout.rules == ("rows centred on a pole left out",)
@@ -78,23 +99,29 @@ def test_rows_on_the_poles_are_left_out():
 
 def test_single_precision_axes_give_the_published_grid():
     exact = Grid(90, -180, 1 / 120, 600, 800)
-    layout = layout_of_axes(exact.lat.astype(np.float32).astype(float), exact.lon.astype(np.float32).astype(float),
-                            where="f.nc")
+    layout = layout_of_axes(
+        exact.lat.astype(np.float32).astype(float),
+        exact.lon.astype(np.float32).astype(float),
+        where="f.nc",
+    )
     assert layout.grid == exact
 
 
-@pytest.mark.parametrize(("lat", "lon", "found"), [
-    ([10, 9, 7], [0, 1], "latitude is not evenly spaced"),
-    ([10, np.nan], [0, 1], "latitude has 2 values or gaps"),
-    ([10], [0, 1], "latitude has 1 values"),
-    ([10, 9], [1, 0], "longitudes descend"),
-    ([10, 8], [0, 1], r"2\.00000000 x 1.00000000 degrees, expected squares"),
-    ([10, 9], [179, 180], "cross the dateline"),
-    ([10, 9], [-180, -179], "cross the dateline"),
-    ([10, 9], [-190, -189], "expected degrees within -180..180"),
-    ([450000, 449000], [500000, 501000], "check that the file is in EPSG:4326"),
-    ([100, 99], [0, 1], "spans latitudes"),
-])
+@pytest.mark.parametrize(
+    ("lat", "lon", "found"),
+    [
+        ([10, 9, 7], [0, 1], "latitude is not evenly spaced"),
+        ([10, np.nan], [0, 1], "latitude has 2 values or gaps"),
+        ([10], [0, 1], "latitude has 1 values"),
+        ([10, 9], [1, 0], "longitudes descend"),
+        ([10, 8], [0, 1], r"2\.00000000 x 1.00000000 degrees, expected squares"),
+        ([10, 9], [179, 180], "cross the dateline"),
+        ([10, 9], [-180, -179], "cross the dateline"),
+        ([10, 9], [-190, -189], "expected degrees within -180..180"),
+        ([450000, 449000], [500000, 501000], "check that the file is in EPSG:4326"),
+        ([100, 99], [0, 1], "spans latitudes"),
+    ],
+)
 def test_refused_axes_name_the_file_and_what_was_found(lat, lon, found):
     with pytest.raises(InputError, match=r"f\.nc: .*" + found):
         layout_of_axes(np.array(lat, float), np.array(lon, float), where="f.nc")
@@ -111,7 +138,9 @@ def test_another_cell_size_is_refused():
         require_lattice(Grid(60, 10, 0.5, 4, 4), where="states.nc", step=0.25)
 
 
-@pytest.mark.parametrize("other", [Grid(60, 10, 0.25, 4, 5), Grid(60, 10.25, 0.25, 4, 4), Grid(60, 10, 0.5, 4, 4)])
+@pytest.mark.parametrize(
+    "other", [Grid(60, 10, 0.25, 4, 5), Grid(60, 10.25, 0.25, 4, 4), Grid(60, 10, 0.5, 4, 4)]
+)
 def test_files_of_one_source_share_a_grid(other):
     with pytest.raises(InputError, match=r"b\.nc: grid of .* differs from that of a\.nc"):
         require_same(Grid(60, 10, 0.25, 4, 4), other, where="a.nc", other_where="b.nc")

@@ -14,7 +14,9 @@ from tests.sources.writers import axes, write_nc
 
 GRID = Grid(40, 20, 0.25, 3, 4)
 TWELVE = tuple(STATES)[:12]
-FUTURE = "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-MESSAGE-ssp245-2-1-f_gn_2015-2100.nc"
+FUTURE = (
+    "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-MESSAGE-ssp245-2-1-f_gn_2015-2100.nc"
+)
 WATER = np.zeros(GRID.shape, np.float32)
 WATER[0, 0], WATER[1, 1] = 1, 0.5
 EVERYTHING = Box(0, 0, 3, 4)
@@ -28,29 +30,58 @@ def states(n_years, seed=0, names=TWELVE, water=WATER):
     return {name: shares[..., i].astype(np.float32) for i, name in enumerate(names)}
 
 
-def write_states(path, fields, *, epoch=850, first=0, units="years since {}-01-01 0:0:0", grid=GRID, turn=None,
-                 years=None, misspelt="_fillValue", state_units="1"):
+def write_states(
+    path,
+    fields,
+    *,
+    epoch=850,
+    first=0,
+    units="years since {}-01-01 0:0:0",
+    grid=GRID,
+    turn=None,
+    years=None,
+    misspelt="_fillValue",
+    state_units="1",
+):
     n = len(next(iter(fields.values())))
-    time = np.arange(first, first + n, dtype=np.float64) if years is None else np.array(years, float)
+    time = (
+        np.arange(first, first + n, dtype=np.float64) if years is None else np.array(years, float)
+    )
     lat_first = axes(grid, ascending=turn == "south")
     if turn == "east":
         lat_first["lon"] = (("lon",), np.sort(grid.lon % 360), {"units": "degrees_east"})
-    variables = {**lat_first, "time": (("time",), time, {"units": units.format(epoch), "calendar": "noleap"})}
+    variables = {
+        **lat_first,
+        "time": (("time",), time, {"units": units.format(epoch), "calendar": "noleap"}),
+    }
     for name, values in fields.items():
         values = values[:, ::-1] if turn == "south" else values
         values = np.roll(values, values.shape[2] // 2, axis=2) if turn == "east" else values
-        variables[name] = (("time", "lat", "lon"), values,
-                           {"missing_value": np.float32(1e20), misspelt: np.float32(1e20), "units": state_units})
+        variables[name] = (
+            ("time", "lat", "lon"),
+            values,
+            {"missing_value": np.float32(1e20), misspelt: np.float32(1e20), "units": state_units},
+        )
     for name in ("secma", "secmb"):
-        variables[name] = (("time", "lat", "lon"), np.full((n, *grid.shape), 77, np.float32), {"units": "years"})
+        variables[name] = (
+            ("time", "lat", "lon"),
+            np.full((n, *grid.shape), 77, np.float32),
+            {"units": "years"},
+        )
     return write_nc(path, variables)
 
 
 def write_static(path, water=WATER, grid=GRID, turn=None):
     lat_lon = axes(grid, ascending=turn == "south")
     water = water[::-1] if turn == "south" else water
-    return write_nc(path, {**lat_lon, "icwtr": (("lat", "lon"), water, {"missing_value": np.float32(1e20)}),
-                           "carea": (("lat", "lon"), np.full(grid.shape, 600, np.float32), {"units": "km2"})})
+    return write_nc(
+        path,
+        {
+            **lat_lon,
+            "icwtr": (("lat", "lon"), water, {"missing_value": np.float32(1e20)}),
+            "carea": (("lat", "lon"), np.full(grid.shape, 600, np.float32), {"units": "km2"}),
+        },
+    )
 
 
 @pytest.fixture
@@ -64,7 +95,9 @@ def world(tmp_path):
 
 
 def open_(path, years, scenario="ssp245", **options):
-    return open_luh2(Luh2Config(kind="luh2", path=str(path), **options), run_years=years, scenario=scenario)
+    return open_luh2(
+        Luh2Config(kind="luh2", path=str(path), **options), run_years=years, scenario=scenario
+    )
 
 
 def dry(fields, index):
@@ -96,11 +129,18 @@ def test_history_and_scenario_are_joined_at_2015(world):
     kinds = {(v.role, v.units, v.resampling, v.dtype) for v in source.variables}
     assert kinds == {("forcing", "1", "nearest", "float32")}
     assert source.grid == GRID
-    for year, fields, index in ((1850, past, 1), (2014, past, 165), (2015, future, 0), (2100, future, 85)):
+    for year, fields, index in (
+        (1850, past, 1),
+        (2014, past, 165),
+        (2015, future, 0),
+        (2100, future, 85),
+    ):
         got = source.read(year, EVERYTHING)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, dry(fields, index), atol=1e-6)
-    np.testing.assert_array_equal(source.read(1900, Box(1, 2, 2, 1)), source.read(1900, EVERYTHING)[:, 1:3, 2:3])
+    np.testing.assert_array_equal(
+        source.read(1900, Box(1, 2, 2, 1)), source.read(1900, EVERYTHING)[:, 1:3, 2:3]
+    )
     assert "v2h up to 2014, v2f ssp245 from 2015" in source.rules
     assert "missing (1e20) is 0 over water, missing over land" in source.rules
     assert len(source.files) == 3
@@ -138,14 +178,22 @@ def test_a_global_file_of_0_to_360_is_turned(tmp_path):
     write_static(tmp_path / "staticData_quarterdeg.nc", water, grid)
     source = open_(tmp_path, range(850, 851))
     assert source.grid == grid
-    np.testing.assert_allclose(source.read(850, Box(0, 700, 4, 60))[3], past["secdn"][0, :, 700:760], atol=1e-6)
-    np.testing.assert_allclose(source.read(850, Box(1, 0, 1, 1440))[0], past["primf"][0, 1:2], atol=1e-6)
+    np.testing.assert_allclose(
+        source.read(850, Box(0, 700, 4, 60))[3], past["secdn"][0, :, 700:760], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        source.read(850, Box(1, 0, 1, 1440))[0], past["primf"][0, 1:2], atol=1e-6
+    )
 
 
 def test_pltns_of_luh3_is_read_when_the_file_has_it(tmp_path):
     past = states(2, names=(*TWELVE, "pltns"))
-    write_states(tmp_path / "multiple-states_input4MIPs_landState_CMIP_UofMD-landState-3-0_gn_0850-0851.nc", past,
-                 units="days since {}-01-01 0:0:0", years=[0, 365])
+    write_states(
+        tmp_path / "multiple-states_input4MIPs_landState_CMIP_UofMD-landState-3-0_gn_0850-0851.nc",
+        past,
+        units="days since {}-01-01 0:0:0",
+        years=[0, 365],
+    )
     write_static(tmp_path / "multiple-static_input4MIPs_landState_CMIP_UofMD-landState-3-0_gn.nc")
     source = open_(tmp_path, range(850, 852))
     assert [v.name for v in source.variables] == [*TWELVE, "pltns"]
@@ -153,13 +201,25 @@ def test_pltns_of_luh3_is_read_when_the_file_has_it(tmp_path):
     assert "LUH3's pltns read as a state" in source.rules
 
 
-@pytest.mark.parametrize(("model", "scenario"), [
-    ("IMAGE", "ssp119"), ("IMAGE", "ssp126"), ("MESSAGE", "ssp245"), ("AIM", "ssp370"), ("GCAM", "ssp434"),
-    ("GCAM", "ssp460"), ("MAGPIE", "ssp534"), ("MAGPIE", "ssp585")])
+@pytest.mark.parametrize(
+    ("model", "scenario"),
+    [
+        ("IMAGE", "ssp119"),
+        ("IMAGE", "ssp126"),
+        ("MESSAGE", "ssp245"),
+        ("AIM", "ssp370"),
+        ("GCAM", "ssp434"),
+        ("GCAM", "ssp460"),
+        ("MAGPIE", "ssp534"),
+        ("MAGPIE", "ssp585"),
+    ],
+)
 def test_every_scenario_is_found_under_its_models_name(world, model, scenario):
     path, _, _ = world
     other = states(86, 7)
-    write_states(path / "v2f" / FUTURE.replace("MESSAGE-ssp245", f"{model}-{scenario}"), other, epoch=2015)
+    write_states(
+        path / "v2f" / FUTURE.replace("MESSAGE-ssp245", f"{model}-{scenario}"), other, epoch=2015
+    )
     source = open_(path, range(2010, 2031), scenario=scenario)
     if scenario != "ssp245":
         np.testing.assert_allclose(source.read(2030, EVERYTHING), dry(other, 15), atol=1e-6)
@@ -169,11 +229,19 @@ def test_every_scenario_is_found_under_its_models_name(world, model, scenario):
 def test_files_are_known_by_their_published_names_wherever_they_are(world):
     """As a catalog gives them: references whose own places say nothing."""
     path, _, future = world
-    places = {"states.nc": path / "v2h/states.nc", FUTURE: path / "b.nc",
-              "staticData_quarterdeg.nc": path / "staticData_quarterdeg.nc"}
+    places = {
+        "states.nc": path / "v2h/states.nc",
+        FUTURE: path / "b.nc",
+        "staticData_quarterdeg.nc": path / "staticData_quarterdeg.nc",
+    }
     (path / "v2f" / FUTURE).rename(path / "b.nc")
-    config = Luh2Config.model_validate({"kind": "luh2", "collection": "luh2", "assets": [
-        {"name": name, "href": str(place)} for name, place in places.items()]})
+    config = Luh2Config.model_validate(
+        {
+            "kind": "luh2",
+            "collection": "luh2",
+            "assets": [{"name": name, "href": str(place)} for name, place in places.items()],
+        }
+    )
     source = open_luh2(config, run_years=range(2010, 2031), scenario="ssp245")
     np.testing.assert_allclose(source.read(2020, EVERYTHING), dry(future, 5), atol=1e-6)
     assert "v2h up to 2014, v2f ssp245 from 2015" in source.rules
@@ -194,24 +262,37 @@ def test_what_is_in_the_file_is_told(world):
     source = open_(path, range(2010, 2020))
     assert [s.name for s in source.stored] == [v.name for v in source.variables]
     first = source.stored[0]
-    assert (first.dtype, first.units, first.fills, first.turned) == ("float32", "1", (np.float32(1e20),), ())
+    assert (first.dtype, first.units, first.fills, first.turned) == (
+        "float32",
+        "1",
+        (np.float32(1e20),),
+        (),
+    )
     assert first.orientation == "north first, longitudes -180..180"
     assert Luh2Config(kind="luh2", path="x").declared == source.variables
 
 
 @pytest.mark.parametrize("scale", [100, 0.01])
 def test_states_in_per_cent_are_refused(tmp_path, scale):
-    fields = {name: np.where(values < 1e19, values * scale, values).astype(np.float32)
-              for name, values in states(1).items()}
+    fields = {
+        name: np.where(values < 1e19, values * scale, values).astype(np.float32)
+        for name, values in states(1).items()
+    }
     write_states(tmp_path / "states.nc", fields)
     write_static(tmp_path / "staticData_quarterdeg.nc")
-    with pytest.raises(InputError, match=r"states\.nc, year 850.* (are no fractions|have states that do not sum)"):
+    with pytest.raises(
+        InputError, match=r"states\.nc, year 850.* (are no fractions|have states that do not sum)"
+    ):
         open_(tmp_path, range(850, 851)).read(850, EVERYTHING)
 
 
 def test_states_upside_down_under_right_coordinates_are_refused_by_the_water(tmp_path):
-    """Nothing in the file says so, but what is upside down does not close with icwtr: never a turned map."""
-    write_states(tmp_path / "states.nc", {name: values[:, ::-1] for name, values in states(1).items()})
+    """Nothing in the file says so, but what is upside down does not close with icwtr: never a
+    turned map.
+    """
+    write_states(
+        tmp_path / "states.nc", {name: values[:, ::-1] for name, values in states(1).items()}
+    )
     write_static(tmp_path / "staticData_quarterdeg.nc")
     with pytest.raises(InputError, match="do not sum to 1 - icwtr"):
         open_(tmp_path, range(850, 851)).read(850, EVERYTHING)
@@ -240,7 +321,10 @@ def test_a_small_error_of_closure_is_scaled_away(tmp_path):
     got = source.read(851, EVERYTHING)
     np.testing.assert_allclose(got.sum(axis=0), 1 - WATER, atol=1e-6)
     np.testing.assert_allclose(got[:, 1, 1], dry(fields, 1)[:, 1, 1] * 0.5 / 0.5005, rtol=1e-5)
-    assert "states scaled to sum to 1 - icwtr where they miss it by at most 0.001; refused beyond" in source.rules
+    assert (
+        "states scaled to sum to 1 - icwtr where they miss it by at most 0.001; refused beyond"
+        in source.rules
+    )
 
 
 def test_a_fraction_below_0_by_rounding_is_0(tmp_path):
@@ -256,11 +340,18 @@ def test_a_fraction_below_0_by_rounding_is_0(tmp_path):
 
 def test_1e20_is_missing_where_no_attribute_says_so(tmp_path):
     fields = states(1)
-    write_nc(tmp_path / "states.nc", {
-        **axes(GRID), "time": (("time",), np.zeros(1), {"units": "years since 850-01-01 0:0:0"}),
-        **{name: (("time", "lat", "lon"), values, {}) for name, values in fields.items()}})
+    write_nc(
+        tmp_path / "states.nc",
+        {
+            **axes(GRID),
+            "time": (("time",), np.zeros(1), {"units": "years since 850-01-01 0:0:0"}),
+            **{name: (("time", "lat", "lon"), values, {}) for name, values in fields.items()},
+        },
+    )
     write_static(tmp_path / "staticData_quarterdeg.nc")
-    np.testing.assert_allclose(open_(tmp_path, range(850, 851)).read(850, EVERYTHING), dry(fields, 0), atol=1e-6)
+    np.testing.assert_allclose(
+        open_(tmp_path, range(850, 851)).read(850, EVERYTHING), dry(fields, 0), atol=1e-6
+    )
 
 
 def test_a_large_error_of_closure_is_refused_with_file_year_and_worst_cell(tmp_path):
@@ -271,8 +362,11 @@ def test_a_large_error_of_closure_is_refused_with_file_year_and_worst_cell(tmp_p
     source, _ = one_year(tmp_path, change, closure_tolerance=0.005)
     source.read(850, EVERYTHING)
     source.read(851, Box(0, 0, 3, 2))
-    with pytest.raises(InputError, match=r"states\.nc, year 851: \d cells have states that do not sum to 1 - icwtr.*"
-                                         r"worst -0\.\d+ at latitude 39\.3750, longitude 20\.8750"):
+    with pytest.raises(
+        InputError,
+        match=r"states\.nc, year 851: \d cells have states that do not sum to 1 - icwtr.*"
+        r"worst -0\.\d+ at latitude 39\.3750, longitude 20\.8750",
+    ):
         source.read(851, EVERYTHING)
 
 
@@ -296,15 +390,20 @@ def test_missing_on_land_stays_missing(tmp_path):
     assert (got[:, 0, 0] == 0).all()
 
 
-@pytest.mark.parametrize(("value", "shown"), [(-0.2, "-0.2"), (1.5, "1.5"), (np.nan, "nan"), (np.inf, "inf")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-0.2, "-0.2"), (1.5, "1.5"), (np.nan, "nan"), (np.inf, "inf")]
+)
 def test_values_that_are_no_fractions_are_refused(tmp_path, value, shown):
     def change(fields):
         fields["range"][1, 2, 0] = value
 
     source, _ = one_year(tmp_path, change)
-    with pytest.raises(InputError, match=rf"states\.nc, year 851, range: 1 cells are no fractions, worst {shown} at "
-                                          "latitude "
-                                         r"39\.3750, longitude 20\.1250; expected fractions"):
+    with pytest.raises(
+        InputError,
+        match=rf"states\.nc, year 851, range: 1 cells are no fractions, worst {shown} at "
+        "latitude "
+        r"39\.3750, longitude 20\.1250; expected fractions",
+    ):
         source.read(851, EVERYTHING)
 
 
@@ -328,13 +427,17 @@ def test_half_a_cell_off_is_refused(tmp_path):
 def test_a_static_file_on_another_grid_is_refused(tmp_path):
     write_states(tmp_path / "states.nc", states(1))
     write_static(tmp_path / "staticData_quarterdeg.nc", grid=Grid(40.25, 20, 0.25, 3, 4))
-    with pytest.raises(InputError, match=r"staticData_quarterdeg\.nc: grid of .* differs from that of .*states\.nc"):
+    with pytest.raises(
+        InputError, match=r"staticData_quarterdeg\.nc: grid of .* differs from that of .*states\.nc"
+    ):
         open_(tmp_path, range(850, 851))
 
 
 def test_lacking_files_years_scenarios_and_states_are_named(world):
     path, past, _ = world
-    with pytest.raises(InputError, match=r"v2f file of scenario 'ssp119'.*scenarios there: \['ssp245'\]"):
+    with pytest.raises(
+        InputError, match=r"v2f file of scenario 'ssp119'.*scenarios there: \['ssp245'\]"
+    ):
         open_(path, range(1850, 2101), scenario="ssp119")
     with pytest.raises(InputError, match=r"years 1800-1848 of the run are not there"):
         open_(path, range(1800, 2015))
@@ -350,9 +453,14 @@ def test_lacking_files_years_scenarios_and_states_are_named(world):
         open_(path, range(1850, 2015))
 
 
-@pytest.mark.parametrize(("years", "found"), [([0, 1, 3], "years 853 are|years 852 are missing"),
-                                              ([0, 1, 1], "years 851 occur more than once"),
-                                              ([0, 2, 1], "not in order at 851")])
+@pytest.mark.parametrize(
+    ("years", "found"),
+    [
+        ([0, 1, 3], "years 853 are|years 852 are missing"),
+        ([0, 1, 1], "years 851 occur more than once"),
+        ([0, 2, 1], "not in order at 851"),
+    ],
+)
 def test_broken_time_axes_are_refused(tmp_path, years, found):
     write_states(tmp_path / "states.nc", states(3), years=years)
     write_static(tmp_path / "staticData_quarterdeg.nc")
@@ -365,9 +473,16 @@ def test_states_say_which_classes_they_are_the_share_of(tmp_path):
     write_static(tmp_path / "staticData_quarterdeg.nc")
     groups = {v.name: v.classes for v in open_(tmp_path, range(850, 852)).variables}
     crops = dict.fromkeys(("c3ann", "c3per", "c4ann", "c4per", "c3nfx"), (22,))
-    assert groups == {"primf": (44,), "secdf": (44,), "primn": (55, 66), "secdn": (55, 66), "pastr": (33,),
-                      "range": (33,), "urban": (11,), **crops}
-
+    assert groups == {
+        "primf": (44,),
+        "secdf": (44,),
+        "primn": (55, 66),
+        "secdn": (55, 66),
+        "pastr": (33,),
+        "range": (33,),
+        "urban": (11,),
+        **crops,
+    }
 
 
 def test_a_year_of_a_long_file_is_read_without_the_rest(tmp_path, monkeypatch):
@@ -412,7 +527,11 @@ def write_luh3(path, name, fields, first):
 @pytest.fixture
 def luh3(tmp_path):
     """History of 2000-2024 and two scenarios, which begin in 2022 and 2023."""
-    fields = {"history": states(25, 1, THIRTEEN), "vl": states(79, 2, THIRTEEN), "hl": states(78, 3, THIRTEEN)}
+    fields = {
+        "history": states(25, 1, THIRTEEN),
+        "vl": states(79, 2, THIRTEEN),
+        "hl": states(78, 3, THIRTEEN),
+    }
     write_luh3(tmp_path, LUH3_HISTORY, fields["history"], 2000)
     write_luh3(tmp_path, luh3_scenario("vl", 2022), fields["vl"], 2022)
     write_luh3(tmp_path, luh3_scenario("hl", 2023, version="3-1"), fields["hl"], 2023)
@@ -429,9 +548,13 @@ def test_luh3_is_joined_where_its_scenario_begins(luh3, scenario, begins):
     path, fields = luh3
     source = open_(path, range(2000, 2101), scenario=scenario)
     for year in (2000, begins - 1):
-        np.testing.assert_allclose(source.read(year, EVERYTHING), thirteen(fields["history"], year - 2000), atol=1e-6)
+        np.testing.assert_allclose(
+            source.read(year, EVERYTHING), thirteen(fields["history"], year - 2000), atol=1e-6
+        )
     for year in (begins, 2024, 2100):
-        np.testing.assert_allclose(source.read(year, EVERYTHING), thirteen(fields[scenario], year - begins), atol=1e-6)
+        np.testing.assert_allclose(
+            source.read(year, EVERYTHING), thirteen(fields[scenario], year - begins), atol=1e-6
+        )
     assert f"LUH3 history up to {begins - 1}, LUH3 {scenario} from {begins}" in source.rules
     assert source.about.title.startswith("LUH3")
     assert source.held == {}
@@ -440,11 +563,17 @@ def test_luh3_is_joined_where_its_scenario_begins(luh3, scenario, begins):
 def test_a_run_that_ends_where_the_scenario_begins_has_the_history_alone(luh3):
     path, fields = luh3
     source = open_(path, range(2010, 2023), scenario="vl")
-    np.testing.assert_allclose(source.read(2022, EVERYTHING), thirteen(fields["history"], 22), atol=1e-6)
+    np.testing.assert_allclose(
+        source.read(2022, EVERYTHING), thirteen(fields["history"], 22), atol=1e-6
+    )
     assert f"all years from LUH3 history ({LUH3_HISTORY})" in source.rules
     past = open_(path, range(2010, 2025), scenario="historical")
-    np.testing.assert_allclose(past.read(2024, EVERYTHING), thirteen(fields["history"], 24), atol=1e-6)
-    with pytest.raises(InputError, match=r"of scenario 'historical'.*scenarios there: \['hl', 'vl'\]"):
+    np.testing.assert_allclose(
+        past.read(2024, EVERYTHING), thirteen(fields["history"], 24), atol=1e-6
+    )
+    with pytest.raises(
+        InputError, match=r"of scenario 'historical'.*scenarios there: \['hl', 'vl'\]"
+    ):
         open_(path, range(2010, 2026), scenario="historical")
 
 
@@ -456,7 +585,9 @@ def test_luh2_and_luh3_in_one_folder_are_chosen_by_the_scenario(luh3, world):
     two = open_(path, range(2010, 2031), scenario="ssp245")
     np.testing.assert_allclose(two.read(2020, EVERYTHING), dry(future, 5), atol=1e-6)
     np.testing.assert_allclose(two.read(2010, EVERYTHING), dry(past, 161), atol=1e-6)
-    assert {variable.name for variable in three.variables} - {variable.name for variable in two.variables} == {"pltns"}
+    assert {variable.name for variable in three.variables} - {
+        variable.name for variable in two.variables
+    } == {"pltns"}
     with pytest.raises(InputError, match="found 2 files that are LUH2 v2h file"):
         open_(path, range(2005, 2012), scenario="historical")
     assert fields
@@ -480,7 +611,9 @@ def test_luh2_is_not_put_beside_luh3(luh3, lacking):
 def test_luh3_history_is_not_put_before_luh2_scenarios(luh3):
     path, _ = luh3
     write_states(path / FUTURE, states(86, 2), epoch=2015)
-    with pytest.raises(InputError, match=r"the history .*3-1-1_gn_0850-2024\.nc is of LUH3, expected LUH2"):
+    with pytest.raises(
+        InputError, match=r"the history .*3-1-1_gn_0850-2024\.nc is of LUH3, expected LUH2"
+    ):
         open_(path, range(2010, 2031), scenario="ssp245")
 
 
@@ -505,8 +638,12 @@ def test_of_several_static_files_of_luh3_the_historys_is_read(luh3):
 
 def test_a_gap_between_history_and_scenario_is_refused_or_held(luh3):
     path, fields = luh3
-    write_luh3(path, LUH3_HISTORY, {name: values[:20] for name, values in fields["history"].items()}, 2000)
-    with pytest.raises(InputError, match=r"years 2020-2021 of the run are not there, .*set max_held_years = 2"):
+    write_luh3(
+        path, LUH3_HISTORY, {name: values[:20] for name, values in fields["history"].items()}, 2000
+    )
+    with pytest.raises(
+        InputError, match=r"years 2020-2021 of the run are not there, .*set max_held_years = 2"
+    ):
         open_(path, range(2010, 2031), scenario="vl")
     with pytest.raises(InputError, match="years 2020-2021 of the run are not there"):
         open_(path, range(2010, 2031), scenario="vl", max_held_years=1)
@@ -531,8 +668,14 @@ def test_years_at_both_ends_and_within_count_as_held(tmp_path):
         open_(tmp_path, range(858, 867), max_held_years=4)
 
 
-@pytest.mark.parametrize("name", ["CMIP_UofMD-landState-2-1-h", "ScenarioMIP_UofMD-landState-base-2-1-h",
-                                  "ScenarioMIP_UofMD-landState-high-2-1-h"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CMIP_UofMD-landState-2-1-h",
+        "ScenarioMIP_UofMD-landState-base-2-1-h",
+        "ScenarioMIP_UofMD-landState-high-2-1-h",
+    ],
+)
 def test_v2h_is_found_under_its_esgf_names(world, name):
     path, past, future = world
     (path / "v2h/states.nc").rename(path / V2H_ESGF.format(name))
@@ -566,7 +709,9 @@ def test_an_extension_follows_its_scenario(world, model):
 def test_two_files_of_a_scenario_and_its_years_are_refused(world):
     path, _, future = world
     write_states(path / "v2f" / V2F.format("AIM-ssp245-2-1-f", "2015-2100"), future, epoch=2015)
-    with pytest.raises(InputError, match="found 2 files that are LUH states of scenario 'ssp245' in the same years"):
+    with pytest.raises(
+        InputError, match="found 2 files that are LUH states of scenario 'ssp245' in the same years"
+    ):
         open_(path, range(2010, 2031))
 
 
@@ -579,7 +724,9 @@ def test_a_static_file_may_cover_more_than_the_states(tmp_path):
     write_static(tmp_path / "staticData_quarterdeg.nc", water, larger, turn="south")
     source = open_(tmp_path, range(850, 851))
     np.testing.assert_allclose(source.read(850, EVERYTHING), dry(past, 0), atol=1e-6)
-    np.testing.assert_allclose(source.read(850, Box(1, 1, 2, 3)), dry(past, 0)[:, 1:, 1:], atol=1e-6)
+    np.testing.assert_allclose(
+        source.read(850, Box(1, 1, 2, 3)), dry(past, 0)[:, 1:, 1:], atol=1e-6
+    )
 
 
 def test_real_states_of_2015_and_the_real_static_file_are_read_in_place(realdata, tmp_path):
@@ -588,14 +735,26 @@ def test_real_states_of_2015_and_the_real_static_file_are_read_in_place(realdata
         stored = {name: given[name][...] for name in (*TWELVE, "crops_remainder") if name in given}
         clock = {name: given["time"].attrs[name].decode() for name in ("units", "calendar")}
         time, lat, lon = (given[name][...] for name in ("time", "lat", "lon"))
-    fields = {name: stored.get(name, np.where(stored["primf"] > 1, 1e20, 0).astype(np.float32)) for name in TWELVE}
+    fields = {
+        name: stored.get(name, np.where(stored["primf"] > 1, 1e20, 0).astype(np.float32))
+        for name in TWELVE
+    }
     fields["c3ann"] = stored["crops_remainder"]
-    write_nc(tmp_path / "states.nc", {
-        "lat": (("lat",), lat, {"units": "degrees_north"}), "lon": (("lon",), lon, {"units": "degrees_east"}),
-        "time": (("time",), time, clock),
-        **{name: (("time", "lat", "lon"), values, {"missing_value": np.float32(1e20)})
-           for name, values in fields.items()}})
-    (tmp_path / "staticData_quarterdeg.nc").symlink_to(realdata / "luh2_static_v2h/staticData_quarterdeg.nc")
+    write_nc(
+        tmp_path / "states.nc",
+        {
+            "lat": (("lat",), lat, {"units": "degrees_north"}),
+            "lon": (("lon",), lon, {"units": "degrees_east"}),
+            "time": (("time",), time, clock),
+            **{
+                name: (("time", "lat", "lon"), values, {"missing_value": np.float32(1e20)})
+                for name, values in fields.items()
+            },
+        },
+    )
+    (tmp_path / "staticData_quarterdeg.nc").symlink_to(
+        realdata / "luh2_static_v2h/staticData_quarterdeg.nc"
+    )
 
     source = open_(tmp_path, range(2015, 2016), scenario="historical")
     got = source.read(2015, Box(0, 0, *source.grid.shape))

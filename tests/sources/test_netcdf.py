@@ -29,7 +29,9 @@ def test_files_are_found_at_any_depth_below_a_folder(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     assert list_files(str(tmp_path)) == [str(tmp_path / name) for name in names]
     assert list_files(str(tmp_path / "b.nc")) == [str(tmp_path / "b.nc")]
-    assert [f for f, _ in matching(FilesConfig(path=str(tmp_path)), r"a\.nc")] == [str(tmp_path / "x/y/a.nc")]
+    assert [f for f, _ in matching(FilesConfig(path=str(tmp_path)), r"a\.nc")] == [
+        str(tmp_path / "x/y/a.nc")
+    ]
     assert matching(FilesConfig(path=str(tmp_path)), r"\.nc") == []
 
 
@@ -60,8 +62,13 @@ def test_a_box_of_a_netcdf_file_is_read_north_first(tmp_path, ascending):
 
 def test_dimensions_in_any_order(tmp_path):
     stored = np.stack([FIELD.T, FIELD.T + 100], axis=1)
-    path = write_nc(tmp_path / "f.nc", {**axes(GRID, names=("latitude", "longitude")),
-                                        "v": (("longitude", "time", "latitude"), stored, {})})
+    path = write_nc(
+        tmp_path / "f.nc",
+        {
+            **axes(GRID, names=("latitude", "longitude")),
+            "v": (("longitude", "time", "latitude"), stored, {}),
+        },
+    )
     [got] = inspect_netcdf(str(path)).read(("v",), Box(0, 0, 4, 6), time=1)
     np.testing.assert_array_equal(got, FIELD + 100)
 
@@ -86,7 +93,9 @@ def test_a_url_is_read_as_a_path_is(tmp_path):
     assert list_files("memory://data") == ["memory:///data/sub/f.nc", "memory:///data/sub/f.tif"]
     [got] = inspect_netcdf("memory:///data/sub/f.nc").read(("v",), Box(1, 2, 2, 3))
     np.testing.assert_array_equal(got, FIELD[1:3, 2:5])
-    np.testing.assert_array_equal(inspect_raster("memory:///data/sub/f.tif").read(Box(1, 2, 2, 3)), FIELD[1:3, 2:5])
+    np.testing.assert_array_equal(
+        inspect_raster("memory:///data/sub/f.tif").read(Box(1, 2, 2, 3)), FIELD[1:3, 2:5]
+    )
 
 
 def test_a_truncated_netcdf_file_is_refused(tmp_path):
@@ -110,7 +119,8 @@ def test_a_virtual_raster_is_no_geotiff(tmp_path):
     real = write_tif(tmp_path / "secret.tif", FIELD, north=50, west=10, step=1)
     (tmp_path / "f.tif").write_text(
         '<VRTDataset rasterXSize="6" rasterYSize="4"><VRTRasterBand dataType="Float32" band="1"><SimpleSource>'
-        f"<SourceFilename>{real}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>")
+        f"<SourceFilename>{real}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
     with pytest.raises(InputError, match=r"f\.tif: cannot be read as GeoTIFF"):
         inspect_raster(str(tmp_path / "f.tif"))
 
@@ -124,16 +134,28 @@ def test_a_truncated_geotiff_is_refused_when_read(tmp_path):
 
 
 def test_a_file_in_another_projection_is_refused(tmp_path):
-    path = write_nc(tmp_path / "f.nc", {
-        **axes(GRID), "crs": ((), np.int32(0), {"grid_mapping_name": "lambert_azimuthal_equal_area"}),
-        "v": (DIMS, FIELD, {})})
-    with pytest.raises(InputError, match="declares the projection lambert_azimuthal_equal_area, expected longitude"):
+    path = write_nc(
+        tmp_path / "f.nc",
+        {
+            **axes(GRID),
+            "crs": ((), np.int32(0), {"grid_mapping_name": "lambert_azimuthal_equal_area"}),
+            "v": (DIMS, FIELD, {}),
+        },
+    )
+    with pytest.raises(
+        InputError, match="declares the projection lambert_azimuthal_equal_area, expected longitude"
+    ):
         inspect_netcdf(str(path))
     flat = write_tif(tmp_path / "f.tif", FIELD, north=5e6, west=4e5, step=1000, crs="EPSG:3035")
-    with pytest.raises(InputError, match=r"f\.tif: coordinate reference system is EPSG:3035, expected EPSG:4326"):
+    with pytest.raises(
+        InputError, match=r"f\.tif: coordinate reference system is EPSG:3035, expected EPSG:4326"
+    ):
         inspect_raster(str(flat))
     bare = write_tif(tmp_path / "bare.tif", FIELD, north=50, west=10, step=1, crs=None)
-    with pytest.raises(InputError, match=r"bare\.tif: coordinate reference system is none, expected EPSG:4326; decl"):
+    with pytest.raises(
+        InputError,
+        match=r"bare\.tif: coordinate reference system is none, expected EPSG:4326; decl",
+    ):
         inspect_raster(str(bare))
 
 
@@ -145,10 +167,14 @@ def test_coordinates_that_are_no_degrees_from_greenwich_are_refused(tmp_path):
         inspect_netcdf(str(path))
     mapping = {"grid_mapping_name": "latitude_longitude", "longitude_of_prime_meridian": 2.337229}
     path = write_nc(tmp_path / "f.nc", {**variables, "crs": ((), np.int32(0), mapping)})
-    with pytest.raises(InputError, match=r"f\.nc: crs counts longitudes from 2\.33723 degrees, expected from Gr"):
+    with pytest.raises(
+        InputError, match=r"f\.nc: crs counts longitudes from 2\.33723 degrees, expected from Gr"
+    ):
         inspect_netcdf(str(path))
-    path = write_nc(tmp_path / "f.nc", {**variables, "crs": ((), np.int32(0), {**mapping,
-                                                                              "longitude_of_prime_meridian": 0.0})})
+    path = write_nc(
+        tmp_path / "f.nc",
+        {**variables, "crs": ((), np.int32(0), {**mapping, "longitude_of_prime_meridian": 0.0})},
+    )
     assert inspect_netcdf(str(path)).layout.grid == GRID
 
 
@@ -158,18 +184,33 @@ def test_longitude_and_latitude_under_any_name_of_the_system(tmp_path, crs):
     assert inspect_raster(str(path)).layout.grid == GRID
 
 
-@pytest.mark.parametrize("crs", ["+proj=longlat +ellps=clrk66", "+proj=longlat +datum=WGS84 +pm=paris"])
+@pytest.mark.parametrize(
+    "crs", ["+proj=longlat +ellps=clrk66", "+proj=longlat +datum=WGS84 +pm=paris"]
+)
 def test_other_meridians_and_data_are_refused(tmp_path, crs):
     path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1, crs=crs)
-    with pytest.raises(InputError, match=r"f\.tif: coordinate reference system is .*, expected EPSG:4326"):
+    with pytest.raises(
+        InputError, match=r"f\.tif: coordinate reference system is .*, expected EPSG:4326"
+    ):
         inspect_raster(str(path))
 
 
 def test_a_raster_whose_pixels_are_points_lies_half_a_pixel_off_its_tie_point(tmp_path):
-    """GDAL says where the pixel's corner is, whichever convention the file follows: never half a cell off."""
+    """GDAL says where the pixel's corner is, whichever convention the file follows: never half a
+    cell off.
+    """
     path = tmp_path / "point.tif"
-    with rasterio.open(path, "w", driver="GTiff", dtype="float32", count=1, height=4, width=6, crs="EPSG:4326",
-                       transform=rasterio.Affine(1, 0, 10, 0, -1, 50)) as out:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="float32",
+        count=1,
+        height=4,
+        width=6,
+        crs="EPSG:4326",
+        transform=rasterio.Affine(1, 0, 10, 0, -1, 50),
+    ) as out:
         out.update_tags(AREA_OR_POINT="Point")
         out.write(FIELD, 1)
     assert inspect_raster(str(path)).layout.grid == GRID
@@ -198,7 +239,9 @@ def test_a_geotiff_stored_south_up_is_read_north_first(tmp_path):
 
 def test_a_file_without_coordinates_is_refused(tmp_path):
     path = write_nc(tmp_path / "f.nc", {"v": (("y", "x"), FIELD, {})})
-    with pytest.raises(InputError, match=r"f\.nc: has dimensions y, x, expected latitude and longitude"):
+    with pytest.raises(
+        InputError, match=r"f\.nc: has dimensions y, x, expected latitude and longitude"
+    ):
         inspect_netcdf(str(path))
 
 
@@ -212,11 +255,18 @@ def test_a_missing_variable_or_time_axis_is_named(tmp_path):
         file.require("lat")
 
 
-@pytest.mark.parametrize("attribute", ["_FillValue", "_fillValue", "_Fillvalue", "missing_value", "fill_value"])
+@pytest.mark.parametrize(
+    "attribute", ["_FillValue", "_fillValue", "_Fillvalue", "missing_value", "fill_value"]
+)
 def test_fill_values_are_found_under_any_spelling(tmp_path, attribute):
     values = np.array([[1e20, 2], [3, 4]], np.float32)
-    path = write_nc(tmp_path / "f.nc", {**axes(Grid(50, 10, 1, 2, 2)),
-                                        "v": (DIMS, values, {attribute: np.float32(1e20), "scale_factor": 2.0})})
+    path = write_nc(
+        tmp_path / "f.nc",
+        {
+            **axes(Grid(50, 10, 1, 2, 2)),
+            "v": (DIMS, values, {attribute: np.float32(1e20), "scale_factor": 2.0}),
+        },
+    )
     file = inspect_netcdf(str(path))
     [raw] = file.read(("v",), Box(0, 0, 2, 2))
     np.testing.assert_array_equal(unpack(raw, file.variables["v"]), [[np.nan, 4], [6, 8]])
@@ -228,7 +278,9 @@ def test_a_raster_stays_open_between_reads_until_the_file_changes(tmp_path, monk
     write_tif(other, FIELD + 100, north=50, west=10, step=1)
     file, second = inspect_raster(str(path)), inspect_raster(str(other))
     opened, plainly = [], rasterio.open
-    monkeypatch.setattr("rasterio.open", lambda at, *args, **kw: opened.append(at) or plainly(at, *args, **kw))
+    monkeypatch.setattr(
+        "rasterio.open", lambda at, *args, **kw: opened.append(at) or plainly(at, *args, **kw)
+    )
     for col in range(4):
         np.testing.assert_array_equal(file.read(Box(0, col, 4, 2)), FIELD[:, col : col + 2])
     assert opened == [str(path)]

@@ -141,7 +141,8 @@ def test_a_file_that_is_being_written_is_no_broken_file(netcdf):
     try:
         writer.stdout.readline()
         with pytest.raises(
-            InputError, match=r"another process has it open for writing.*HDF5_USE_FILE_LOCKING=FALSE"
+            InputError,
+            match=r"another process has it open for writing.*HDF5_USE_FILE_LOCKING=FALSE",
         ) as caught:
             inspect_netcdf(str(netcdf))
         assert "truncated" not in str(caught.value)

@@ -17,13 +17,19 @@ def test_cells_with_a_value_in_every_year_are_left_and_the_others_counted():
     np.testing.assert_array_equal(always, [[True, True, False, False, True]])
     assert presence == Presence({2000: 4, 2001: 3, 2002: 4}, ever=4, always=3)
     rule = presence_rule(presence, name="maps", max_missing=0.25)
-    assert rule == "cells without a value in some years are left out: missing in 2001 (1 of 4 cells, 25.0%)"
+    assert (
+        rule
+        == "cells without a value in some years are left out: missing in 2001 (1 of 4 cells, 25.0%)"
+    )
 
 
 def test_more_than_the_declared_share_is_refused_with_the_worst_years():
     _, presence = compare_years(masks("xxxxx", "xx...", "xxxx.", "xxxxx"))
-    with pytest.raises(ValueError, match=r"maps: 60\.0% of the cells .* at most 1\.0%: missing in 2001 \(3 of 5 cells, "
-                                         r"60\.0%\), 2002 \(1 of 5 cells, 20\.0%\); .* set max_missing"):
+    with pytest.raises(
+        ValueError,
+        match=r"maps: 60\.0% of the cells .* at most 1\.0%: missing in 2001 \(3 of 5 cells, "
+        r"60\.0%\), 2002 \(1 of 5 cells, 20\.0%\); .* set max_missing",
+    ):
         presence_rule(presence, name="maps", max_missing=0.01)
 
 
@@ -34,7 +40,9 @@ def test_a_hole_that_moves_is_seen_though_every_year_has_as_many_cells():
 
 def test_a_year_without_any_value_is_refused_whatever_is_declared():
     _, presence = compare_years(masks("xx", "..", "xx"))
-    with pytest.raises(ValueError, match="maps: no value at all in 2001, while other years have some"):
+    with pytest.raises(
+        ValueError, match="maps: no value at all in 2001, while other years have some"
+    ):
         presence_rule(presence, name="maps", max_missing=1.0)
 
 
@@ -43,7 +51,10 @@ def test_years_that_are_all_alike_need_no_rule():
     assert presence_rule(Presence(), name="maps", max_missing=0.0) == ""
 
 
-@given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=5), st.integers(1, 11))
+@given(
+    st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=5),
+    st.integers(1, 11),
+)
 def test_the_parts_of_a_region_add_up(years, middle):
     maps = [(2000 + i, np.array([year])) for i, year in enumerate(years)]
     whole = compare_years(maps)[1]

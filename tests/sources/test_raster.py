@@ -42,7 +42,9 @@ def write(path, bands=FIELD, **options):
 
 
 def write_without_place(path, **options):
-    with rasterio.open(path, "w", driver="GTiff", dtype="int16", count=1, height=4, width=6, **options) as out:
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype="int16", count=1, height=4, width=6, **options
+    ) as out:
         out.write(FIELD, 1)
     return path
 
@@ -61,7 +63,9 @@ def write_with_alpha(path, alpha, nodata=None):
 @pytest.mark.parametrize("crs", ["EPSG:4326", None])
 def test_a_raster_without_a_place_is_refused(tmp_path, crs):
     path = write_without_place(tmp_path / "f.tif", crs=crs)
-    with pytest.raises(InputError, match=r"f\.tif: has no place .*gdal_edit\.py -a_srs EPSG:4326 -a_ullr WEST"):
+    with pytest.raises(
+        InputError, match=r"f\.tif: has no place .*gdal_edit\.py -a_srs EPSG:4326 -a_ullr WEST"
+    ):
         inspect_raster(str(path))
 
 
@@ -72,7 +76,9 @@ def test_ground_control_points_and_rpc_are_no_place(tmp_path):
     with pytest.raises(InputError, match="its place is given by ground control points"):
         inspect_raster(str(path))
     path = write_without_place(tmp_path / "g.tif", crs="EPSG:4326")
-    polynomials = {f"{axis}_{part}_coeff": [0.0] * 20 for axis in ("line", "samp") for part in ("num", "den")}
+    polynomials = {
+        f"{axis}_{part}_coeff": [0.0] * 20 for axis in ("line", "samp") for part in ("num", "den")
+    }
     offsets = {f"{axis}_off": 1.0 for axis in ("height", "lat", "long", "line", "samp")}
     scales = {f"{axis}_scale": 1.0 for axis in ("height", "lat", "long", "line", "samp")}
     with rasterio.open(path, "r+") as out:
@@ -101,7 +107,9 @@ def test_a_mask_inside_or_beside_the_file_says_what_is_missing(site, internal):
         np.testing.assert_array_equal(got.mask, ~VALID[:3, 1:5])
         np.testing.assert_array_equal(got.data[~got.mask], FIELD[:3, 1:5][VALID[:3, 1:5]])
         assert "cells outside the file's mask read as missing" in file.rules
-    assert (len(inspect_raster(str(path)).urls) > 1) is not internal, "a mask beside it is one of its files"
+    assert (len(inspect_raster(str(path)).urls) > 1) is not internal, (
+        "a mask beside it is one of its files"
+    )
 
 
 def test_a_server_that_answers_to_every_name_has_no_masks(site):
@@ -137,7 +145,9 @@ def test_the_last_of_four_bands_of_bytes_is_no_mask_if_it_is_a_map(tmp_path):
     """GDAL calls it alpha unless it is told otherwise: a band a year would lose the last year."""
     maps = np.stack([FIELD.astype(np.uint8) + 1 + year for year in range(4)])
     path = write(tmp_path / "f.tif", maps)
-    with pytest.raises(InputError, match=r"band 4: counts as alpha and holds \[4, 5, 6, 7, 8\]..., expected 0"):
+    with pytest.raises(
+        InputError, match=r"band 4: counts as alpha and holds \[4, 5, 6, 7, 8\]..., expected 0"
+    ):
         inspect_raster(str(path)).read(EVERYTHING, band=2)
     file = inspect_raster(str(path), alpha="data")
     assert [band.number for band in file.bands] == [1, 2, 3, 4]
@@ -148,20 +158,26 @@ def test_the_last_of_four_bands_of_bytes_is_no_mask_if_it_is_a_map(tmp_path):
 
 def test_a_map_of_several_bands_is_refused_with_their_names(tmp_path):
     path = write(tmp_path / "f.tif", np.stack([FIELD, FIELD]), names=("classification", "quality"))
-    with pytest.raises(InputError, match=r"has 2 bands \(classification, quality\), expected one map"):
+    with pytest.raises(
+        InputError, match=r"has 2 bands \(classification, quality\), expected one map"
+    ):
         require_one_band(inspect_raster(str(path)))
 
 
 def test_several_images_in_one_file_are_refused(tmp_path):
     pages = [Image.fromarray(FIELD.astype(np.uint8)) for _ in range(3)]
     pages[0].save(tmp_path / "f.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(InputError, match=r"holds 3 images \(pages\), of which only the first would be read"):
+    with pytest.raises(
+        InputError, match=r"holds 3 images \(pages\), of which only the first would be read"
+    ):
         inspect_raster(str(tmp_path / "f.tif"))
 
 
 def test_complex_numbers_are_refused(tmp_path):
     path = write(tmp_path / "f.tif", FIELD.astype(np.complex64))
-    with pytest.raises(InputError, match="bands are complex64, expected whole or floating-point numbers"):
+    with pytest.raises(
+        InputError, match="bands are complex64, expected whole or floating-point numbers"
+    ):
         inspect_raster(str(path))
 
 
@@ -170,7 +186,13 @@ def write_parts(folder, *, gap=False, **options):
     files = []
     for row, col in [(0, 0), (0, 3), (2, 0), (2, 3)][: 3 if gap else 4]:
         part = FIELD[row : row + 2, col : col + 3]
-        files.append(str(write(folder / f"part_{row}_{col}.tif", part, north=50 - row, west=10 + col, **options)))
+        files.append(
+            str(
+                write(
+                    folder / f"part_{row}_{col}.tif", part, north=50 - row, west=10 + col, **options
+                )
+            )
+        )
     return files
 
 
@@ -197,10 +219,14 @@ def test_cells_between_files_are_missing(tmp_path):
 def test_files_that_overlap_or_do_not_fit_are_refused_by_name(tmp_path):
     first = inspect_raster(str(write(tmp_path / "a.tif")))
     beside = inspect_raster(str(write(tmp_path / "b.tif", west=15)))
-    with pytest.raises(InputError, match=r"a\.tif and \S+b\.tif overlap, expected one file for a place"):
+    with pytest.raises(
+        InputError, match=r"a\.tif and \S+b\.tif overlap, expected one file for a place"
+    ):
         join_rasters([first, beside])
     shifted = inspect_raster(str(write(tmp_path / "c.tif", west=16.5)))
-    with pytest.raises(InputError, match=r"c\.tif: does not continue \S+a\.tif, expected files of one lattice"):
+    with pytest.raises(
+        InputError, match=r"c\.tif: does not continue \S+a\.tif, expected files of one lattice"
+    ):
         join_rasters([first, shifted])
     other = inspect_raster(str(write(tmp_path / "d.tif", FIELD.astype(np.uint8), west=16)))
     with pytest.raises(InputError, match=r"d\.tif: bands .* differ from those of \S+a\.tif"):
@@ -219,12 +245,23 @@ def test_a_series_looks_at_the_years_of_the_run_alone(tmp_path):
 
 
 def test_a_projected_map_is_warped_to_the_nearest_cell(tmp_path):
-    """Every warped cell holds what the projected raster has at its centre, and beyond the raster nothing."""
+    """Every warped cell holds what the projected raster has at its centre, and beyond the raster
+    nothing.
+    """
     rng = np.random.default_rng(0)
     codes = rng.integers(1, 5, (60, 80)).astype(np.uint8)
     place = rasterio.Affine(1000, 0, 500_000, 0, -1000, 5_100_000)
-    with rasterio.open(tmp_path / "f.tif", "w", driver="GTiff", dtype="uint8", count=1, height=60, width=80,
-                       crs="EPSG:32631", transform=place) as out:
+    with rasterio.open(
+        tmp_path / "f.tif",
+        "w",
+        driver="GTiff",
+        dtype="uint8",
+        count=1,
+        height=60,
+        width=80,
+        crs="EPSG:32631",
+        transform=place,
+    ) as out:
         out.write(codes, 1)
     run = Grid(46.2, 2.8, 0.02, 60, 80)
     with pytest.raises(InputError, match="is EPSG:32631, expected EPSG:4326"):
@@ -241,7 +278,8 @@ def test_a_projected_map_is_warped_to_the_nearest_cell(tmp_path):
     inside = (row >= 0) & (row < 60) & (col >= 0) & (col < 80)
     expected = np.zeros(lon.size, np.uint8)
     expected[inside] = codes[row[inside].astype(int), col[inside].astype(int)]
-    # GDAL interpolates the projection along a row to an eighth of a pixel: cells near an edge may differ.
+    # GDAL interpolates the projection along a row to an eighth of a pixel: cells near an edge may
+    # differ.
     edge = np.minimum(np.abs(row - np.round(row)), np.abs(col - np.round(col))) < 0.13
     clear = ~edge
     assert clear.mean() > 0.5

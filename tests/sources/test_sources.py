@@ -1,4 +1,6 @@
-"""All sources together: one union of configurations, and the sandbox's files read as the real ones are."""
+"""All sources together: one union of configurations, and the sandbox's files read as the real ones
+are.
+"""
 
 import pickle
 from pathlib import Path
@@ -14,14 +16,23 @@ from luray.sandbox.write import write_sandbox
 from luray.sources import SourceConfig, open_source
 
 CONFIGS: TypeAdapter[SourceConfig] = TypeAdapter(SourceConfig)
-KINDS = {"luh2": "luh2", "hilda": "hilda", "isimip": "isimip", "koppen": "koppen", "gebco": "gebco",
-         "pnnl_topo": "pnnl", "pnnl_soil": "pnnl"}
+KINDS = {
+    "luh2": "luh2",
+    "hilda": "hilda",
+    "isimip": "isimip",
+    "koppen": "koppen",
+    "gebco": "gebco",
+    "pnnl_topo": "pnnl",
+    "pnnl_soil": "pnnl",
+}
 RUN = range(1850, 2101)
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory) -> Path:
-    config = SandboxConfig(height=100, width=150, first_map=1998, last_map=2002, scenario=("ssp245",), seed=4)
+    config = SandboxConfig(
+        height=100, width=150, first_map=1998, last_map=2002, scenario=("ssp245",), seed=4
+    )
     return write_sandbox(tmp_path_factory.mktemp("sandbox") / "world", config)
 
 
@@ -31,7 +42,12 @@ def test_every_source_reads_the_sandbox(sandbox, kind):
     source = pickle.loads(pickle.dumps(open_source(config, run_years=RUN, scenario="ssp245")))
     assert source.name == kind
     [role] = {v.role for v in source.variables}
-    assert role == {"hilda": "state", "luh2": "forcing", "isimip": "forcing", "koppen": "forcing"}.get(kind, "static")
+    assert role == {
+        "hilda": "state",
+        "luh2": "forcing",
+        "isimip": "forcing",
+        "koppen": "forcing",
+    }.get(kind, "static")
     if role == "forcing":
         assert source.years == tuple(RUN)
     n_lat, n_lon = source.grid.shape
@@ -46,7 +62,9 @@ def test_every_source_reads_the_sandbox(sandbox, kind):
 
 
 def test_every_kind_says_where_it_comes_from():
-    kinds = [c.model_fields["kind"].annotation.__args__[0] for c in get_args(get_args(SourceConfig)[0])]
+    kinds = [
+        c.model_fields["kind"].annotation.__args__[0] for c in get_args(get_args(SourceConfig)[0])
+    ]
     assert sorted(kinds) == sorted([*KINDS, "categorical", "aggregated"])
     for config in get_args(get_args(SourceConfig)[0]):
         assert config.about.title
@@ -57,14 +75,17 @@ def test_every_kind_says_where_it_comes_from():
             assert config.about.url.startswith("https://")
 
 
-@pytest.mark.parametrize(("config", "found"), [
-    ({"kind": "luh3", "path": "x"}, "does not match any of the expected tags"),
-    ({"kind": "luh2"}, "either `path`"),
-    ({"kind": "luh2", "path": "x", "collection": "luh2"}, "either `path`"),
-    ({"kind": "luh2", "path": "x", "tolerance": 1}, "Extra inputs are not permitted"),
-    ({"kind": "luh2", "path": 3}, "valid string"),
-    ({"kind": "isimip", "path": "x", "ssp": "2"}, "valid integer"),
-])
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ({"kind": "luh3", "path": "x"}, "does not match any of the expected tags"),
+        ({"kind": "luh2"}, "either `path`"),
+        ({"kind": "luh2", "path": "x", "collection": "luh2"}, "either `path`"),
+        ({"kind": "luh2", "path": "x", "tolerance": 1}, "Extra inputs are not permitted"),
+        ({"kind": "luh2", "path": 3}, "valid string"),
+        ({"kind": "isimip", "path": "x", "ssp": "2"}, "valid integer"),
+    ],
+)
 def test_wrong_configs_are_refused(config, found):
     with pytest.raises(ValidationError, match=found):
         CONFIGS.validate_python(config)

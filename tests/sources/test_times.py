@@ -65,7 +65,9 @@ def epochs(draw, calendar):
     date = None
     while date is None:
         year = draw(st.integers(first_year, 2200))
-        month, day = draw(st.sampled_from([(1, 1), (1, 1), (3, 1), (7, 2), (12, 31), (2, 29), (10, 10)]))
+        month, day = draw(
+            st.sampled_from([(1, 1), (1, 1), (3, 1), (7, 2), (12, 31), (2, 29), (10, 10)])
+        )
         date = has(calendar, year, month, day)
     padded = draw(st.booleans())
     text = f"{year:04d}-{month:02d}-{day:02d}" if padded else f"{year}-{month}-{day}"
@@ -73,7 +75,11 @@ def epochs(draw, calendar):
         return date, text
     hour, minute, second = draw(st.sampled_from([(0, 0, 0), (12, 0, 0), (6, 30, 0), (23, 59, 59)]))
     between = draw(st.sampled_from([" ", "T"]))
-    forms = [f"{hour:02d}:{minute:02d}:{second:02d}", f"{hour}:{minute}:{second}", f"{hour}:{minute}:{second}.0"]
+    forms = [
+        f"{hour:02d}:{minute:02d}:{second:02d}",
+        f"{hour}:{minute}:{second}",
+        f"{hour}:{minute}:{second}.0",
+    ]
     if second == 0:
         forms.append(f"{hour:02d}:{minute:02d}")
     if (minute, second) == (0, 0):
@@ -105,9 +111,16 @@ def time_axes(draw):
 
 def may_be_refused(error, numbers, dates):
     """Whether a refusal is for rounding beside a new year, the one reason that these axes give."""
-    gaps = [abs(date - cftime.datetime(year, 1, 1, calendar=date.calendar)) for date in dates
-            for year in (date.year, date.year + 1)]
-    return numbers.dtype.kind == "f" and bool(AMBIGUOUS.search(str(error))) and min(gaps) < timedelta(hours=2)
+    gaps = [
+        abs(date - cftime.datetime(year, 1, 1, calendar=date.calendar))
+        for date in dates
+        for year in (date.year, date.year + 1)
+    ]
+    return (
+        numbers.dtype.kind == "f"
+        and bool(AMBIGUOUS.search(str(error)))
+        and min(gaps) < timedelta(hours=2)
+    )
 
 
 @settings(max_examples=2000)
@@ -126,7 +139,9 @@ def test_years_are_those_of_cftime_or_refused(axis):
 @given(time_axes())
 def test_years_of_written_files_are_those_of_cftime(tmp_path_factory, axis):
     numbers, units, calendar, dates = axis
-    path = write_axis(tmp_path_factory.mktemp("axis") / "f.nc", numbers, units=units, calendar=calendar)
+    path = write_axis(
+        tmp_path_factory.mktemp("axis") / "f.nc", numbers, units=units, calendar=calendar
+    )
     file = inspect_netcdf(str(path))
     try:
         years = file.years
@@ -149,8 +164,16 @@ def test_counted_years_and_months_are_exact(calendar, year, month, day, counts, 
         assert years_of(numbers, units=units, calendar=calendar, where="f.nc") == expected
 
 
-def write_axis(path, numbers, *, units="days since 2000-01-01", calendar="standard", bounds=None, attrs=None,
-               bounds_attrs=None):
+def write_axis(
+    path,
+    numbers,
+    *,
+    units="days since 2000-01-01",
+    calendar="standard",
+    bounds=None,
+    attrs=None,
+    bounds_attrs=None,
+):
     """A file of zeros on a time axis; `attrs` are added to the axis."""
     grid = Grid(46, 5, 0.5, 2, 2)
     numbers = np.asarray(numbers)
@@ -182,16 +205,24 @@ BOUNDS = {"attrs": {"bounds": "time_bnds"}}
     ([31, 397], [[0, 31], [366, 397]], None),
 ])  # fmt: skip
 def test_a_step_belongs_to_the_year_within_its_bounds(tmp_path, stamps, bounds, rule):
-    years, rules = of_file(tmp_path, np.array(stamps, float), bounds=np.array(bounds, float), **BOUNDS)
+    years, rules = of_file(
+        tmp_path, np.array(stamps, float), bounds=np.array(bounds, float), **BOUNDS
+    )
     assert years == (2000, 2001)
     assert rules == ((rule,) if rule else ())
 
 
 def test_years_since_may_have_bounds_of_half_years(tmp_path):
     units = "years since 2000-01-01"
-    around, _ = of_file(tmp_path, [0.0, 1.0], units=units, bounds=[[-0.5, 0.5], [0.5, 1.5]], **BOUNDS)
-    within, _ = of_file(tmp_path, [0.5, 1.5], units=units, bounds=[[0.0, 1.0], [1.0, 2.0]], **BOUNDS)
-    at_end, rules = of_file(tmp_path, [1.0, 2.0], units=units, bounds=[[0.0, 1.0], [1.0, 2.0]], **BOUNDS)
+    around, _ = of_file(
+        tmp_path, [0.0, 1.0], units=units, bounds=[[-0.5, 0.5], [0.5, 1.5]], **BOUNDS
+    )
+    within, _ = of_file(
+        tmp_path, [0.5, 1.5], units=units, bounds=[[0.0, 1.0], [1.0, 2.0]], **BOUNDS
+    )
+    at_end, rules = of_file(
+        tmp_path, [1.0, 2.0], units=units, bounds=[[0.0, 1.0], [1.0, 2.0]], **BOUNDS
+    )
     assert around == within == at_end == (2000, 2001)
     assert rules == (AT_END,)
 
@@ -233,18 +264,27 @@ def test_bounds_that_tell_no_year_are_refused(tmp_path, stamps, bounds, found):
 
 def test_a_climatology_is_no_year(tmp_path):
     with pytest.raises(InputError, match="covers 1971-01-01 to 2001-01-01"):
-        of_file(
-            tmp_path, [0.0], bounds=[[-10592.0, 366.0]], attrs={"climatology": "time_bnds"}
-        )
+        of_file(tmp_path, [0.0], bounds=[[-10592.0, 366.0]], attrs={"climatology": "time_bnds"})
 
 
 def test_bounds_of_other_units_are_refused(tmp_path):
-    with pytest.raises(InputError, match="bounds time_bnds have the units 'days since 1850-1-1', expected 'days since"):
-        of_file(tmp_path, [0.0], bounds=[[0.0, 366.0]], bounds_attrs={"units": "days since 1850-1-1"}, **BOUNDS)
+    with pytest.raises(
+        InputError,
+        match="bounds time_bnds have the units 'days since 1850-1-1', expected 'days since",
+    ):
+        of_file(
+            tmp_path,
+            [0.0],
+            bounds=[[0.0, 366.0]],
+            bounds_attrs={"units": "days since 1850-1-1"},
+            **BOUNDS,
+        )
 
 
 def test_plain_years_contradict_bounds_of_another_year(tmp_path):
-    years, _ = of_file(tmp_path, [2000, 2001], units="year", bounds=[[2000, 2001], [2001, 2002]], **BOUNDS)
+    years, _ = of_file(
+        tmp_path, [2000, 2001], units="year", bounds=[[2000, 2001], [2001, 2002]], **BOUNDS
+    )
     assert years == (2000, 2001)
     with pytest.raises(InputError, match="time names the year 2001 with time bounds in 2000"):
         of_file(tmp_path, [2001], units="year", bounds=[[2000, 2001]], **BOUNDS)
@@ -307,7 +347,11 @@ def test_parts_of_years_and_missing_numbers_are_refused(number, units):
 
 def test_rounding_before_a_new_year_is_that_new_year():
     days = np.array([0.0, 365 - 1e-9, 730 + 1e-9])
-    assert years_of(days, units="days since 1850-1-1", calendar="noleap", where="f.nc") == (1850, 1851, 1852)
+    assert years_of(days, units="days since 1850-1-1", calendar="noleap", where="f.nc") == (
+        1850,
+        1851,
+        1852,
+    )
     thirds = np.arange(400) * 365 * 24 * (1 / 3) * 3 / 24
     years = years_of(thirds, units="days since 1850-1-1", calendar="noleap", where="f.nc")
     assert years == tuple(range(1850, 2250))
@@ -315,14 +359,21 @@ def test_rounding_before_a_new_year_is_that_new_year():
 
 def test_nothing_but_last_moments_of_years_is_refused():
     with pytest.raises(InputError, match="rounding of midnight or the last moment of a year"):
-        years_of(np.array([365 - 1e-9, 730 - 1e-9]), units="days since 1850-1-1", calendar="noleap", where="f.nc")
+        years_of(
+            np.array([365 - 1e-9, 730 - 1e-9]),
+            units="days since 1850-1-1",
+            calendar="noleap",
+            where="f.nc",
+        )
 
 
 def test_single_precision_is_read_exactly_or_refused():
     seconds = np.arange(150, dtype=np.int64) * 365 * 86400
     options = {"units": "seconds since 1850-1-1", "calendar": "noleap", "where": "f.nc"}
     assert years_of(seconds, **options) == tuple(range(1850, 2000))
-    with pytest.raises(InputError, match="time is stored in single precision, which cannot tell whether"):
+    with pytest.raises(
+        InputError, match="time is stored in single precision, which cannot tell whether"
+    ):
         years_of(seconds.astype(np.float32), **options)
     days = (seconds // 86400).astype(np.float32)
     assert years_of(days, **{**options, "units": "days since 1850-1-1"}) == tuple(range(1850, 2000))

@@ -7,35 +7,49 @@ from luray.sources.years import check_series, held_by, hold_rules, shared_years,
 from luray.storage.errors import InputError
 
 
-@pytest.mark.parametrize(("times", "units", "calendar", "years"), [
-    ([0, 1, 1165], "years since 850-01-01 0:0:0", "noleap", (850, 851, 2015)),
-    ([0, 85], "years since 2015-01-01 0:0:0", "standard", (2015, 2100)),
-    ([1, 2], "years since 1860-1-1 12:00:00", "proleptic_gregorian", (1861, 1862)),
-    ([0, 365, 730, 1166 * 365 - 1], "days since 850-01-01", "noleap", (850, 851, 852, 2015)),
-    ([365.5], "days since 850-01-01", "365_day", (851,)),
-    ([0, 365, 731], "days since 2015-01-01", "standard", (2015, 2016, 2017)),
-    ([91311, 91676], "days since 1601-1-1 00:00:00", "proleptic_gregorian", (1851, 1852)),
-    ([0, 360], "days since 1900-1-1", "360_day", (1900, 1901)),
-    ([1899, 2019], "", "standard", (1899, 2019)),
-    ([1899, 2019], "year", "standard", (1899, 2019)),
-])
+@pytest.mark.parametrize(
+    ("times", "units", "calendar", "years"),
+    [
+        ([0, 1, 1165], "years since 850-01-01 0:0:0", "noleap", (850, 851, 2015)),
+        ([0, 85], "years since 2015-01-01 0:0:0", "standard", (2015, 2100)),
+        ([1, 2], "years since 1860-1-1 12:00:00", "proleptic_gregorian", (1861, 1862)),
+        ([0, 365, 730, 1166 * 365 - 1], "days since 850-01-01", "noleap", (850, 851, 852, 2015)),
+        ([365.5], "days since 850-01-01", "365_day", (851,)),
+        ([0, 365, 731], "days since 2015-01-01", "standard", (2015, 2016, 2017)),
+        ([91311, 91676], "days since 1601-1-1 00:00:00", "proleptic_gregorian", (1851, 1852)),
+        ([0, 360], "days since 1900-1-1", "360_day", (1900, 1901)),
+        ([1899, 2019], "", "standard", (1899, 2019)),
+        ([1899, 2019], "year", "standard", (1899, 2019)),
+    ],
+)
 def test_years_of_the_published_axes(times, units, calendar, years):
     assert years_of(np.array(times, float), units=units, calendar=calendar, where="f.nc") == years
 
 
-@pytest.mark.parametrize(("times", "units"), [([0, 1], ""), ([1900.5], "year"), ([5.5], "months since 1900-1-1"),
-                                              ([1900], "hPa"), ([np.nan, 1], "years since 850-1-1")])
+@pytest.mark.parametrize(
+    ("times", "units"),
+    [
+        ([0, 1], ""),
+        ([1900.5], "year"),
+        ([5.5], "months since 1900-1-1"),
+        ([1900], "hPa"),
+        ([np.nan, 1], "years since 850-1-1"),
+    ],
+)
 def test_other_axes_are_refused(times, units):
     with pytest.raises(InputError, match=r"f\.nc: (time is|the time axis has gaps)"):
         years_of(np.array(times, float), units=units, calendar="standard", where="f.nc")
 
 
-@pytest.mark.parametrize(("years", "found"), [
-    ([], "no years found"),
-    ([1900, 1901, 1901, 1902], "years 1901 occur more than once"),
-    ([1900, 1902, 1901], "not in order at 1901"),
-    ([1900, 1901, 1905, 1906], "years 1902-1904 are missing between 1900 and 1906"),
-])
+@pytest.mark.parametrize(
+    ("years", "found"),
+    [
+        ([], "no years found"),
+        ([1900, 1901, 1901, 1902], "years 1901 occur more than once"),
+        ([1900, 1902, 1901], "not in order at 1901"),
+        ([1900, 1901, 1905, 1906], "years 1902-1904 are missing between 1900 and 1906"),
+    ],
+)
 def test_a_broken_series_is_refused_with_its_years(years, found):
     with pytest.raises(InputError, match=found):
         check_series(years, where="maps")
@@ -55,8 +69,11 @@ def test_a_gap_passes_where_its_years_may_be_held():
 def test_years_hold_the_last_before_them_else_the_first():
     held = held_by([1861, 1862, 1865], range(1859, 1868))
     assert held == {1859: 1861, 1860: 1861, 1863: 1862, 1864: 1862, 1866: 1865, 1867: 1865}
-    assert hold_rules(held) == ("years 1859-1860 (2) hold 1861", "years 1863-1864 (2) hold 1862",
-                                "years 1866-1867 (2) hold 1865")
+    assert hold_rules(held) == (
+        "years 1859-1860 (2) hold 1861",
+        "years 1863-1864 (2) hold 1862",
+        "years 1866-1867 (2) hold 1865",
+    )
 
 
 def test_years_in_words():
@@ -65,5 +82,7 @@ def test_years_in_words():
 
 def test_a_run_without_any_year_of_the_series_is_refused():
     assert shared_years([1899, 1900], range(1900, 1910), where="maps") == {1900}
-    with pytest.raises(InputError, match="maps: holds years 1899-1900, none of the run's 1950-1951"):
+    with pytest.raises(
+        InputError, match="maps: holds years 1899-1900, none of the run's 1950-1951"
+    ):
         shared_years([1899, 1900], range(1950, 1952), where="maps")

@@ -13,8 +13,18 @@ from luray.core.grid import Grid
 LAT_UNITS, LON_UNITS = {"units": "degrees_north"}, {"units": "degrees_east"}
 
 
-def write_tif(path: Path, bands: NDArray[Any], *, north: float, west: float, step: float, crs: str | None = "EPSG:4326",
-              nodata: float | None = None, names: tuple[str, ...] = (), south_up: bool = False) -> Path:
+def write_tif(
+    path: Path,
+    bands: NDArray[Any],
+    *,
+    north: float,
+    west: float,
+    step: float,
+    crs: str | None = "EPSG:4326",
+    nodata: float | None = None,
+    names: tuple[str, ...] = (),
+    south_up: bool = False,
+) -> Path:
     """A deflated GeoTIFF of one band (lat, lon) or several (band, lat, lon), given north first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     bands = bands[None] if bands.ndim == 2 else bands
@@ -23,15 +33,28 @@ def write_tif(path: Path, bands: NDArray[Any], *, north: float, west: float, ste
     if south_up:
         transform = rasterio.Affine(step, 0, west, 0, step, north - height * step)
         bands = bands[:, ::-1]
-    with rasterio.open(path, "w", driver="GTiff", dtype=bands.dtype, count=len(bands), height=height, width=width,
-                       crs=crs, transform=transform, nodata=nodata, compress="deflate") as out:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype=bands.dtype,
+        count=len(bands),
+        height=height,
+        width=width,
+        crs=crs,
+        transform=transform,
+        nodata=nodata,
+        compress="deflate",
+    ) as out:
         out.write(bands)
         for i, name in enumerate(names, start=1):
             out.set_band_description(i, name)
     return path
 
 
-def write_nc(path: Path, variables: Mapping[str, tuple[tuple[str, ...], NDArray[Any], Mapping[str, Any]]]) -> Path:
+def write_nc(
+    path: Path, variables: Mapping[str, tuple[tuple[str, ...], NDArray[Any], Mapping[str, Any]]]
+) -> Path:
     """A netCDF-4 file; each variable is its dimensions, values and attributes, coordinates first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5netcdf.File(path, "w") as out:
@@ -41,12 +64,18 @@ def write_nc(path: Path, variables: Mapping[str, tuple[tuple[str, ...], NDArray[
                     out.dimensions[dim] = size
             attrs = dict(attrs)
             fill = attrs.pop("_FillValue", None)
-            out.create_variable(name, dims, values.dtype, data=values, fillvalue=fill).attrs.update(attrs)
+            out.create_variable(name, dims, values.dtype, data=values, fillvalue=fill).attrs.update(
+                attrs
+            )
     return path
 
 
-def axes(grid: Grid, *, names: tuple[str, str] = ("lat", "lon"), ascending: bool = False) -> dict[str, Any]:
-    """Latitude and longitude coordinates of a grid; the data must be turned by the caller where `ascending`."""
+def axes(
+    grid: Grid, *, names: tuple[str, str] = ("lat", "lon"), ascending: bool = False
+) -> dict[str, Any]:
+    """Latitude and longitude coordinates of a grid; the data must be turned by the caller where
+    `ascending`.
+    """
     lat, lon = names
     rows = grid.lat[::-1].copy() if ascending else grid.lat
     return {lat: ((lat,), rows, LAT_UNITS), lon: ((lon,), grid.lon, LON_UNITS)}

@@ -21,39 +21,51 @@ def fault(*overrides):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("override", "said"), [
-    ("training.stepz=3", r"training.stepz: unknown key; did you mean 'steps'\?"),
-    ("nonsense.x=3", "nonsense: unknown key"),
-    ("sources.1.colour=red", "colour: unknown key"),
-    ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
-    ("model.width=1.5", "model.width: "),
-    ("sources.0.kind=landsat", "landsat"),
-    ("training.years=[1960]", "training.years"),
-    ("grid.shape=[400, -1]", "must be positive"),
-    ("grid.north=96.0", r"spans latitudes 92.0000..96.0000, expected within -90..90"),
-    ("tiling.tile=150", "tile 150 must be a multiple of the stride 100; set tile = 200"),
-    ("tiling.stride=125", "window 128 must exceed the stride 125 by an even number of cells"),
-    ("tiling.window=116", r"tiling.window 116 must be a multiple of 2\^depth = 8; set tiling.window = 120"),
-    ("training.micro_batch=3", "training.batch 8 must be a multiple of training.micro_batch 3"),
-    ("training.workers=3", "3 workers cannot share 2 micro-batches"),
-    ("training.noise.share=1.5", "must lie between 0 and 1"),
-    ("training.noise.kind=blur", "training.noise.kind"),
-    ("inference.observed=[2019, 1899]", "inference.observed 2019-1899 must be ascending"),
-    ("inference.workers=0", "inference.workers: workers between 0 and 0, expected 1 <= min"),
-    ("inference.members=0", "inference.members is 0, expected at least 1; leave it out"),
-    ("inference.members=2.5", "inference.members: "),
-    ("inference.seed=-1", "inference.seed is -1, expected 0 or more"),
-    ("inference.probabilities=[2050, 1950]", r"has \[1950\], expected predicted years \(1850-1898, 2020-2100\)"),
-    ("inference.probabilities=[2050, 2050]", r"has \[2050\], .* each once"),
-    ("scenarios=[]", "scenarios is .*, expected one or more, each once"),
-    ('scenarios=["ssp126", "ssp126"]', "each once"),
-    ('scenarios=["ssp126", "m2"]', r"scenarios has \['m2'\], expected names"),
-    ('scenarios=["a/b"]', r"scenarios has \['a/b'\]"),
-    ("scenarios=ssp126", "scenarios: input should be a valid array"),
-    ("evaluation.tests.0.start=1990", "test 'forecast' scores 1990-2015 but training sees 1960-2000"),
-    ("name=../up", "it names files"),
-    ("tiling", "expected a.b=value"),
-])
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.stepz=3", r"training.stepz: unknown key; did you mean 'steps'\?"),
+        ("nonsense.x=3", "nonsense: unknown key"),
+        ("sources.1.colour=red", "colour: unknown key"),
+        ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
+        ("model.width=1.5", "model.width: "),
+        ("sources.0.kind=landsat", "landsat"),
+        ("training.years=[1960]", "training.years"),
+        ("grid.shape=[400, -1]", "must be positive"),
+        ("grid.north=96.0", r"spans latitudes 92.0000..96.0000, expected within -90..90"),
+        ("tiling.tile=150", "tile 150 must be a multiple of the stride 100; set tile = 200"),
+        ("tiling.stride=125", "window 128 must exceed the stride 125 by an even number of cells"),
+        (
+            "tiling.window=116",
+            r"tiling.window 116 must be a multiple of 2\^depth = 8; set tiling.window = 120",
+        ),
+        ("training.micro_batch=3", "training.batch 8 must be a multiple of training.micro_batch 3"),
+        ("training.workers=3", "3 workers cannot share 2 micro-batches"),
+        ("training.noise.share=1.5", "must lie between 0 and 1"),
+        ("training.noise.kind=blur", "training.noise.kind"),
+        ("inference.observed=[2019, 1899]", "inference.observed 2019-1899 must be ascending"),
+        ("inference.workers=0", "inference.workers: workers between 0 and 0, expected 1 <= min"),
+        ("inference.members=0", "inference.members is 0, expected at least 1; leave it out"),
+        ("inference.members=2.5", "inference.members: "),
+        ("inference.seed=-1", "inference.seed is -1, expected 0 or more"),
+        (
+            "inference.probabilities=[2050, 1950]",
+            r"has \[1950\], expected predicted years \(1850-1898, 2020-2100\)",
+        ),
+        ("inference.probabilities=[2050, 2050]", r"has \[2050\], .* each once"),
+        ("scenarios=[]", "scenarios is .*, expected one or more, each once"),
+        ('scenarios=["ssp126", "ssp126"]', "each once"),
+        ('scenarios=["ssp126", "m2"]', r"scenarios has \['m2'\], expected names"),
+        ('scenarios=["a/b"]', r"scenarios has \['a/b'\]"),
+        ("scenarios=ssp126", "scenarios: input should be a valid array"),
+        (
+            "evaluation.tests.0.start=1990",
+            "test 'forecast' scores 1990-2015 but training sees 1960-2000",
+        ),
+        ("name=../up", "it names files"),
+        ("tiling", "expected a.b=value"),
+    ],
+)
 def test_a_fault_names_its_key(override, said):
     assert re.search(said, fault(override)), fault(override)
 
@@ -66,7 +78,15 @@ def test_every_fault_is_listed_at_once():
 
 
 def test_overrides_reach_tables_lists_and_bare_words():
-    run = load_run(RUN, ["training.steps=7", "scenario=ssp585", "sources.0.path=/elsewhere", "blending.taper=uniform"])
+    run = load_run(
+        RUN,
+        [
+            "training.steps=7",
+            "scenario=ssp585",
+            "sources.0.path=/elsewhere",
+            "blending.taper=uniform",
+        ],
+    )
     assert (run.training.steps, run.scenario, run.blending.taper) == (7, "ssp585", "uniform")
     assert run.sources[0].path == "/elsewhere"
 
@@ -74,7 +94,10 @@ def test_overrides_reach_tables_lists_and_bare_words():
 def test_one_scenario_is_no_dimension_and_a_list_is_one():
     assert load_run(RUN).scenario_names == ("ssp245",)
     assert load_run(RUN, ["scenario=ssp585"]).scenario_names == ("ssp585",)
-    several = load_run(RUN, ['scenarios=["ssp585", "ssp126"]', "inference.members=3", "inference.probabilities=[2050]"])
+    several = load_run(
+        RUN,
+        ['scenarios=["ssp585", "ssp126"]', "inference.members=3", "inference.probabilities=[2050]"],
+    )
     assert several.scenario_names == several.scenarios == ("ssp585", "ssp126")
     assert "remove `scenarios`" in fault("scenario=ssp585", 'scenarios=["ssp126"]')
 
@@ -92,7 +115,9 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
 def test_the_shipped_run_files_parse_and_say_what_they_want(name, monkeypatch, tmp_path):
     file = CATALOGS / name / "run.toml"
     monkeypatch.delenv("LURAY_DATA", raising=False)
-    with pytest.raises(ConfigError, match=r"LURAY_DATA is not set.*This run wants:\n.*(hilda|mapbiomas)") as caught:
+    with pytest.raises(
+        ConfigError, match=r"LURAY_DATA is not set.*This run wants:\n.*(hilda|mapbiomas)"
+    ) as caught:
         load_run(file)
     assert "https://" in str(caught.value)
     monkeypatch.setenv("LURAY_DATA", str(tmp_path))
@@ -102,8 +127,12 @@ def test_the_shipped_run_files_parse_and_say_what_they_want(name, monkeypatch, t
 
 
 def test_the_command_line_prints_errors_without_a_traceback():
-    result = subprocess.run([sys.executable, "-m", "luray.cli", "build", str(RUN), "--set", "model.depth=deep"],
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-m", "luray.cli", "build", str(RUN), "--set", "model.depth=deep"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 1
     assert "model.depth" in result.stderr
     assert "Traceback" not in result.stderr
@@ -120,11 +149,22 @@ def test_a_run_file_is_read_with_any_mark_and_line_end(tmp_path, encoding, end):
     assert load_run(tmp_path / "run.toml") == load_run(RUN, [TITLE.replace(" = ", "=")])
 
 
-@pytest.mark.parametrize(("data", "said"), [
-    (b'name = "a"\ntitle = "K\xf6ppen"', r"byte 0xf6 in line 2 is not UTF-8; save the file as UTF-8"),
-    ("name = 'a'".encode("utf-16-le"), "has NUL bytes, as UTF-16 without a byte order mark has; save it as UTF-8"),
-    (b"\xff\xfen\x00a", "is not UTF-16"), (b"", "name: missing"),
-    (b"\xef\xbb\xbf\xef\xbb\xbfname = 1", "not valid TOML")])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            b'name = "a"\ntitle = "K\xf6ppen"',
+            r"byte 0xf6 in line 2 is not UTF-8; save the file as UTF-8",
+        ),
+        (
+            "name = 'a'".encode("utf-16-le"),
+            "has NUL bytes, as UTF-16 without a byte order mark has; save it as UTF-8",
+        ),
+        (b"\xff\xfen\x00a", "is not UTF-16"),
+        (b"", "name: missing"),
+        (b"\xef\xbb\xbf\xef\xbb\xbfname = 1", "not valid TOML"),
+    ],
+)
 def test_a_run_file_in_another_encoding_is_told(tmp_path, data, said):
     (tmp_path / "run.toml").write_bytes(data)
     with pytest.raises(ConfigError, match=rf"run\.toml: .*{said}" if data else said):
@@ -139,26 +179,39 @@ def test_a_folder_in_place_of_a_run_file_is_told(tmp_path):
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
-@pytest.mark.parametrize("env", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "ascii:strict"}])
+@pytest.mark.parametrize(
+    "env", [ASCII, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "ascii:strict"}]
+)
 def test_no_locale_or_terminal_ends_a_command(tmp_path, env):
     """Titles, degree signs, bars and boxes are printed as well as the terminal can."""
     text = re.sub(r"^title = .*$", TITLE, RUN.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    (tmp_path / "run.toml").write_text(text + '\n[[sources]]\nkind = "categorical"\nname = "käse"\n', encoding="utf-8")
-    code = ("import sys; from luray.cli import app as cli; from luray.cli.tables import size\n"
-            "from rich.panel import Panel\n"
-            "def show(*_, **__):\n"
-            "    cli.out.print(Panel('0.5° \\u2013 Köppen \\udcff'))\n"
-            "    cli.err.print('0.5° Köppen')\n"
-            "    with cli.progress('bür') as bar: bar(1, 2, '°')\n"
-            "cli._sources = show\n"
-            "cli.out = cli.Console(force_terminal=True, width=80)\n"
-            "sys.argv = ['luray', 'sources']\n"
-            "cli.main()")
+    (tmp_path / "run.toml").write_text(
+        text + '\n[[sources]]\nkind = "categorical"\nname = "käse"\n', encoding="utf-8"
+    )
+    code = (
+        "import sys; from luray.cli import app as cli; from luray.cli.tables import size\n"
+        "from rich.panel import Panel\n"
+        "def show(*_, **__):\n"
+        "    cli.out.print(Panel('0.5° \\u2013 Köppen \\udcff'))\n"
+        "    cli.err.print('0.5° Köppen')\n"
+        "    with cli.progress('bür') as bar: bar(1, 2, '°')\n"
+        "cli._sources = show\n"
+        "cli.out = cli.Console(force_terminal=True, width=80)\n"
+        "sys.argv = ['luray', 'sources']\n"
+        "cli.main()"
+    )
     (tmp_path / "show.py").write_text(code, encoding="utf-8")
-    for command in ([str(tmp_path / "show.py")], ["-m", "luray.cli", "sources", str(tmp_path / "run.toml")],
-                    ["-m", "luray.cli", "--help"]):
-        done = subprocess.run([sys.executable, *command], capture_output=True, check=False,
-                              env={**os.environ, "PYTHONPATH": str(CATALOGS.parent), **env})
+    for command in (
+        [str(tmp_path / "show.py")],
+        ["-m", "luray.cli", "sources", str(tmp_path / "run.toml")],
+        ["-m", "luray.cli", "--help"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(CATALOGS.parent), **env},
+        )
         assert b"codec" not in done.stderr
         assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
     assert done.returncode == 0

@@ -15,12 +15,22 @@ VALUES = np.arange(48, dtype=np.int16).reshape(6, 8) + 1
 EVERYTHING = Box(0, 0, 6, 8)
 
 
-def write_zarr(path, *, version=3, fill=0, attributes=None, shards=None, values=VALUES, dtype="int16"):
+def write_zarr(
+    path, *, version=3, fill=0, attributes=None, shards=None, values=VALUES, dtype="int16"
+):
     root = zarr.open_group(str(path), mode="w", zarr_format=version)
     names = {"dimension_names": ("lat", "lon")} if version == 3 else {}
     dims = {} if version == 3 else {"_ARRAY_DIMENSIONS": ["lat", "lon"]}
-    array = root.create_array("v", shape=values.shape, dtype=dtype, chunks=(3, 4), shards=shards, fill_value=fill,
-                              attributes={**dims, **(attributes or {})}, **names)
+    array = root.create_array(
+        "v",
+        shape=values.shape,
+        dtype=dtype,
+        chunks=(3, 4),
+        shards=shards,
+        fill_value=fill,
+        attributes={**dims, **(attributes or {})},
+        **names,
+    )
     array[...] = values
     for name, axis in (("lat", 50 - np.arange(6.0)), ("lon", 10 + np.arange(8.0))):
         names = {"dimension_names": (name,)} if version == 3 else {}
@@ -38,7 +48,9 @@ def test_an_absent_chunk_without_a_declared_fill_is_refused(tmp_path, version, c
     path = write_zarr(tmp_path / "f.zarr", version=version)
     np.testing.assert_array_equal(read(path), VALUES)
     (path / chunk).unlink()
-    with pytest.raises(InputError, match=r"f\.zarr: v lacks the chunk 0\.1, which would be read as 0, a value"):
+    with pytest.raises(
+        InputError, match=r"f\.zarr: v lacks the chunk 0\.1, which would be read as 0, a value"
+    ):
         read(path)
     np.testing.assert_array_equal(read(path, Box(1, 0, 5, 4)), VALUES[1:, :4])
 
@@ -53,7 +65,9 @@ def test_zeros_that_are_stored_are_values(tmp_path):
     np.testing.assert_array_equal(read(path), zeros)
 
 
-@pytest.mark.parametrize("attributes", [{"_FillValue": -1}, {"missing_value": -1}, {"_Fillvalue": [-1]}])
+@pytest.mark.parametrize(
+    "attributes", [{"_FillValue": -1}, {"missing_value": -1}, {"_Fillvalue": [-1]}]
+)
 def test_an_absent_chunk_is_missing_where_its_fill_is_declared(tmp_path, attributes):
     path = write_zarr(tmp_path / "f.zarr", fill=-1, attributes=attributes)
     (path / "v/c/0/1").unlink()
@@ -91,7 +105,11 @@ def test_references_that_lack_a_chunk_are_refused(tmp_path):
     for file in (tmp_path / "f.zarr").rglob("*"):
         if file.is_file():
             key = file.relative_to(tmp_path / "f.zarr").as_posix()
-            refs[key] = file.read_text() if file.name.startswith(".z") else [str(file), 0, file.stat().st_size]
+            refs[key] = (
+                file.read_text()
+                if file.name.startswith(".z")
+                else [str(file), 0, file.stat().st_size]
+            )
     (tmp_path / "whole.json").write_text(json.dumps({"version": 1, "refs": refs}))
     np.testing.assert_array_equal(read(tmp_path / "whole.json"), VALUES)
     del refs["v/1.0"]

@@ -4,7 +4,10 @@ from hypothesis import strategies as st
 from luray.storage.cache import Kept
 
 
-@given(most=st.integers(0, 10), acts=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6) | st.none()), max_size=30))
+@given(
+    most=st.integers(0, 10),
+    acts=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6) | st.none()), max_size=30),
+)
 def test_it_keeps_the_latest_used_that_fit(most, acts):
     """Against a list, the least used first; an act gets a key, or puts it with so many bytes."""
     kept, twin = Kept(most_bytes=most), []
@@ -20,5 +23,6 @@ def test_it_keeps_the_latest_used_that_fit(most, acts):
         twin.append((key, i, n_bytes))
         while sum(n for _, _, n in twin) > most:
             twin.pop(0)
-    assert {key: kept.get(key) for key in range(5)} == {key: next((v for k, v, _ in twin if k == key), None)
-                                                        for key in range(5)}
+    assert {key: kept.get(key) for key in range(5)} == {
+        key: next((v for k, v, _ in twin if k == key), None) for key in range(5)
+    }

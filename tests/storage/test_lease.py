@@ -22,7 +22,14 @@ def quick(monkeypatch):
 
 
 def write(store, **about):
-    text = {"holder": "process 7 on other", "host": "other", "pid": 7, "since": "then", "token": "a", "renewal": 3}
+    text = {
+        "holder": "process 7 on other",
+        "host": "other",
+        "pid": 7,
+        "since": "then",
+        "token": "a",
+        "renewal": 3,
+    }
     Lease(store)._write()
     # whole or not at all, as a job writes it: a holder may look at any moment
     write_atomically(f"{store}.lease", json.dumps(text | about).encode())
@@ -31,7 +38,10 @@ def write(store, **about):
 def test_a_store_has_one_holder_and_is_free_again_afterwards(tmp_path):
     store = str(tmp_path / "product.zarr")
     with leased(store) as held:
-        with pytest.raises(HeldError, match=rf"{store} is being written by process {os.getpid()} on .* since .* UTC"):
+        with pytest.raises(
+            HeldError,
+            match=rf"{store} is being written by process {os.getpid()} on .* since .* UTC",
+        ):
             Lease(store).take()
         held.require()
     assert not (tmp_path / "product.zarr.lease").exists()
@@ -66,7 +76,9 @@ def test_a_holder_that_finds_another_job_in_its_place_stops(tmp_path):
         until(lambda: held._lost, expected="the holder looks at its lease")
         with pytest.raises(HeldError, match="was taken over by process 9 on other; this job stops"):
             held.require()
-    assert json.loads((tmp_path / "p.lease").read_text())["token"] == "b", "the lease of the other is left alone"
+    assert json.loads((tmp_path / "p.lease").read_text())["token"] == "b", (
+        "the lease of the other is left alone"
+    )
 
 
 def test_of_many_at_once_one_wins(tmp_path):

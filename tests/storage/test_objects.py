@@ -53,7 +53,10 @@ def test_an_object_that_another_process_wrote_or_replaced_is_seen_on_s3(s3):
     assert read_object(f"{s3.url}/seen/b") is None
     s3.put("seen/b", b"b")
     s3.put("seen/a", b"longer than before")
-    assert (read_object(f"{s3.url}/seen/a"), read_object(f"{s3.url}/seen/b")) == (b"longer than before", b"b")
+    assert (read_object(f"{s3.url}/seen/a"), read_object(f"{s3.url}/seen/b")) == (
+        b"longer than before",
+        b"b",
+    )
     remove(f"{s3.url}/seen")
     stored = s3.keys()
     assert not [key for key in stored if key.startswith("seen/")]
@@ -84,51 +87,111 @@ def test_a_removed_store_takes_everything_inside_with_it(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["p.zarr.ledger"]
 
 
-@pytest.mark.parametrize(("text", "shown"), [
-    ("s3://bucket/a.nc, year 2001: bad", "s3://bucket/a.nc, year 2001: bad"),
-    ("https://me:word@host:8/a.nc?X-Signature=abc%2F&y=1: cannot", "https://host:8/a.nc cannot"),
-    ("led by https://host/c.json#key, see 'https://b/x?t=1' and /local/a?b", "led by https://host/c.json see "
-     "'https://b/x' and /local/a?b"),
-    ("mail a@b.org, no url", "mail a@b.org, no url"),
-])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://bucket/a.nc, year 2001: bad", "s3://bucket/a.nc, year 2001: bad"),
+        (
+            "https://me:word@host:8/a.nc?X-Signature=abc%2F&y=1: cannot",
+            "https://host:8/a.nc cannot",
+        ),
+        (
+            "led by https://host/c.json#key, see 'https://b/x?t=1' and /local/a?b",
+            "led by https://host/c.json see 'https://b/x' and /local/a?b",
+        ),
+        ("mail a@b.org, no url", "mail a@b.org, no url"),
+    ],
+)
 def test_a_message_loses_what_may_be_secret(text, shown):
     assert without_secrets(text) == shown
     assert str(InputError(text)) == shown
 
 
-@pytest.mark.parametrize(("url", "local"), [("/a/b", True), ("b", True), ("file:///a", True), ("s3://b/a", False),
-                                            ("gs://b/a", False), ("memory://a", False)])
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("/a/b", True),
+        ("b", True),
+        ("file:///a", True),
+        ("s3://b/a", False),
+        ("gs://b/a", False),
+        ("memory://a", False),
+    ],
+)
 def test_what_is_local(url, local):
     assert is_local(url) is local
 
 
-@pytest.mark.parametrize(("url", "root"), [
-    ("s3://b/in/x.nc", "s3://b/in/"), ("s3://b/in/x.nc", "s3://b/in"), ("s3://b/in", "s3://b/in/"), ("s3://b/x", "s3://b"),
-    ("s3a://b/x", "s3://b/"), ("gcs://b/x", "gs://b/"), ("gs://b/x", "gcs://b"), ("s3://b/a=1%2F2/x", "s3://b/a=1%2F2/"),
-    ("https://Host/in/x", "https://host/in/"), ("https://host:443/x", "https://host/"), ("https://host/%69n/x", "https://host/in"),
-    ("https://host/my%20in/x", "https://host/my in/"), ("https://host/in/x?sig=/../y", "https://host/in/"),
-    ("https://u:p@host/in/x", "https://u:p@host/in/"), ("/data/in/x", "/data/in"), ("/data/in/../in/x", "/data/in/"),
-    ("file:///data/in/x", "/data/in"), ("/data/in/%2e%2e/x", "/data/in"), ("/data/x", "/"),
-    ("/data/a b#c?d", "/data/")])
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        ("s3://b/in/x.nc", "s3://b/in/"),
+        ("s3://b/in/x.nc", "s3://b/in"),
+        ("s3://b/in", "s3://b/in/"),
+        ("s3://b/x", "s3://b"),
+        ("s3a://b/x", "s3://b/"),
+        ("gcs://b/x", "gs://b/"),
+        ("gs://b/x", "gcs://b"),
+        ("s3://b/a=1%2F2/x", "s3://b/a=1%2F2/"),
+        ("https://Host/in/x", "https://host/in/"),
+        ("https://host:443/x", "https://host/"),
+        ("https://host/%69n/x", "https://host/in"),
+        ("https://host/my%20in/x", "https://host/my in/"),
+        ("https://host/in/x?sig=/../y", "https://host/in/"),
+        ("https://u:p@host/in/x", "https://u:p@host/in/"),
+        ("/data/in/x", "/data/in"),
+        ("/data/in/../in/x", "/data/in/"),
+        ("file:///data/in/x", "/data/in"),
+        ("/data/in/%2e%2e/x", "/data/in"),
+        ("/data/x", "/"),
+        ("/data/a b#c?d", "/data/"),
+    ],
+)
 def test_what_lies_below_a_root_is_let_through(url, root):
     assert require_within(url, [root], led_by="it") == url
 
 
-@pytest.mark.parametrize(("url", "root"), [
-    ("s3://b/in2/x", "s3://b/in"), ("s3://b2/in/x", "s3://b/in"), ("s3://B/in/x", "s3://b/in"), ("gs://b/in/x", "s3://b/in"),
-    ("s3://b/in/../x", "s3://b/in"), ("s3://b/out/../in/x", "s3://b/in"), ("s3://b/%69n/x", "s3://b/in"),
-    ("s3://b/in/%2e%2e/x", "s3://b/in"), ("s3://b//in/x", "s3://b/in"), ("s3://b/in/%252e%252e/x", "s3://b/in"),
-    ("https://host.evil/in/x", "https://host/in"), ("https://host@evil/in/x", "https://host/in"),
-    ("https://u@host/in/x", "https://host/in"), ("https://host\\@evil/in/x", "https://host/in"),
-    ("https://host:8443/in/x", "https://host/in"), ("http://host/in/x", "https://host/in"),
-    ("https://host/in/%2e%2e/x", "https://host/in"), ("https://host/in/%252e%252e/x", "https://host/in"),
-    ("https://host/in%2fx", "https://host/in"), ("https://host/in/..%2fx", "https://host/in"),
-    ("https://host/in/a%2f..%2f..%2fx", "https://host/in"), ("https://host/in/..\\x", "https://host/in"),
-    ("https://host/in/x\n", "https://host/in"), (" https://host/in/x", "https://host/in"),
-    ("https://host/in/x::file:///etc/passwd", "https://host/in"), ("/data/in::/etc/passwd", "/data"),
-    ("/data/in/../x", "/data/in"), ("/data/in2", "/data/in"), ("file:///etc/passwd", "https://host/"),
-    ("file:/etc/passwd", "/"), ("data:text/plain,x", "/"), ("FILE:///data/in/x", "/data/in"), ("/data", ""), ("x", ""),
-    ("local:///data/in/x", "/data/in"), ("https://host/in/" + "%25" * 5000, "https://host/in")])
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        ("s3://b/in2/x", "s3://b/in"),
+        ("s3://b2/in/x", "s3://b/in"),
+        ("s3://B/in/x", "s3://b/in"),
+        ("gs://b/in/x", "s3://b/in"),
+        ("s3://b/in/../x", "s3://b/in"),
+        ("s3://b/out/../in/x", "s3://b/in"),
+        ("s3://b/%69n/x", "s3://b/in"),
+        ("s3://b/in/%2e%2e/x", "s3://b/in"),
+        ("s3://b//in/x", "s3://b/in"),
+        ("s3://b/in/%252e%252e/x", "s3://b/in"),
+        ("https://host.evil/in/x", "https://host/in"),
+        ("https://host@evil/in/x", "https://host/in"),
+        ("https://u@host/in/x", "https://host/in"),
+        ("https://host\\@evil/in/x", "https://host/in"),
+        ("https://host:8443/in/x", "https://host/in"),
+        ("http://host/in/x", "https://host/in"),
+        ("https://host/in/%2e%2e/x", "https://host/in"),
+        ("https://host/in/%252e%252e/x", "https://host/in"),
+        ("https://host/in%2fx", "https://host/in"),
+        ("https://host/in/..%2fx", "https://host/in"),
+        ("https://host/in/a%2f..%2f..%2fx", "https://host/in"),
+        ("https://host/in/..\\x", "https://host/in"),
+        ("https://host/in/x\n", "https://host/in"),
+        (" https://host/in/x", "https://host/in"),
+        ("https://host/in/x::file:///etc/passwd", "https://host/in"),
+        ("/data/in::/etc/passwd", "/data"),
+        ("/data/in/../x", "/data/in"),
+        ("/data/in2", "/data/in"),
+        ("file:///etc/passwd", "https://host/"),
+        ("file:/etc/passwd", "/"),
+        ("data:text/plain,x", "/"),
+        ("FILE:///data/in/x", "/data/in"),
+        ("/data", ""),
+        ("x", ""),
+        ("local:///data/in/x", "/data/in"),
+        ("https://host/in/" + "%25" * 5000, "https://host/in"),
+    ],
+)
 def test_what_does_not_lie_below_a_root_is_refused(url, root):
     with pytest.raises(RefusedError, match=r"^it leads to .*(storage\.allow|different places)"):
         require_within(url, [root], led_by="it")
@@ -153,13 +216,23 @@ def test_the_roots_of_the_run_file_are_let_through_and_no_others(allow):
     allow("s3://b/in/", "https://host/")
     require_within("s3://b/in/x", [], led_by="it")
     require_within("https://host/x", ["s3://other/"], led_by="it")
-    with pytest.raises(RefusedError, match=r'it leads to https://evil/a/x, which .* add it there: allow = \["https://evil/a/"\]'):
+    with pytest.raises(
+        RefusedError,
+        match=r'it leads to https://evil/a/x, which .* add it there: allow = \["https://evil/a/"\]',
+    ):
         require_within("https://evil/a/x?sig=secret", [], led_by="it")
 
 
-@pytest.mark.parametrize(("url", "shown"), [
-    ("https://h/x?sig=s#f", "https://h/x"), ("https://user:pass@h/x", "https://h/x"), ("s3://key:secret@b/x", "s3://b/x"),
-    ("https://user:p@ss@h/x", "https://h/x"), ("/a/b?c", "/a/b?c")])
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/x?sig=s#f", "https://h/x"),
+        ("https://user:pass@h/x", "https://h/x"),
+        ("s3://key:secret@b/x", "s3://b/x"),
+        ("https://user:p@ss@h/x", "https://h/x"),
+        ("/a/b?c", "/a/b?c"),
+    ],
+)
 def test_what_is_shown_of_a_url(url, shown):
     assert public(url) == shown
 
@@ -179,14 +252,24 @@ def test_a_redirect_to_another_host_is_refused(site, allow, header):
     assert site.asked == ["/far"]
 
 
-ACTIONS = {"read": read_object, "write": lambda url: write_atomically(url, b"x"), "exists": exists, "remove": remove,
-           "list": lambda url: Ledger(url, "f").done()}
+ACTIONS = {
+    "read": read_object,
+    "write": lambda url: write_atomically(url, b"x"),
+    "exists": exists,
+    "remove": remove,
+    "list": lambda url: Ledger(url, "f").done(),
+}
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_who_is_not_let_in_is_told_so_at_once_with_the_place_and_no_secret(s3, action):
     started = time.monotonic()
-    with s3.locked(), pytest.raises(PermissionError, match=rf"^{s3.url}/in/p\S*: .*; credentials come from the env"):
+    with (
+        s3.locked(),
+        pytest.raises(
+            PermissionError, match=rf"^{s3.url}/in/p\S*: .*; credentials come from the env"
+        ),
+    ):
         ACTIONS[action](f"{s3.url}/in/p")
     assert time.monotonic() - started < patience(4), "no retries"
 
@@ -196,14 +279,24 @@ def test_a_bucket_that_is_not_there_is_named(request, store):
     scheme = request.getfixturevalue(store).url.split("://")[0]
     url = f"{scheme}://no-such-bucket/a/x.json"
     assert read_object(url) is None
-    with pytest.raises(FileNotFoundError, match=rf"^{url}: .*create the bucket, or correct the place"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"^{url}: .*create the bucket, or correct the place"
+    ):
         write_atomically(url, b"x")
 
 
 def test_errors_of_google_and_of_the_network_are_told_apart_and_ours_pass():
-    with pytest.raises(PermissionError, match=r"^gs://b/x: Forbidden: http://h/o no access; credentials"), accessing("gs://b/x"):
+    with (
+        pytest.raises(
+            PermissionError, match=r"^gs://b/x: Forbidden: http://h/o no access; credentials"
+        ),
+        accessing("gs://b/x"),
+    ):
         validate_response(403, b'{"error": {"message": "no access"}}', "http://h/o")
-    with pytest.raises(OSError, match=r"^gs://b/x: busy, 503; .*run the command again"), accessing("gs://b/x"):
+    with (
+        pytest.raises(OSError, match=r"^gs://b/x: busy, 503; .*run the command again"),
+        accessing("gs://b/x"),
+    ):
         validate_response(503, b'{"error": {"message": "busy"}}', "http://h/o?token=1")
     with pytest.raises(ValueError, match=r"^ours$"), accessing("gs://b/x"):
         raise ValueError("ours")

@@ -13,13 +13,21 @@ from luray.storage.objects import read_object
 from luray.storage.receipts import Ledger, digest, fingerprint_of, key_of, tile_year_of
 
 RUNS = ["a" * 64, "b" * 64]
-KEYS = [*(key_of(year, Tile(row, 10)) for year in (-3, 1850, 2100) for row in (0, 1)),
-        "hilda/land/0.2000", "gebco/static/0.0"]
+KEYS = [
+    *(key_of(year, Tile(row, 10)) for year in (-3, 1850, 2100) for row in (0, 1)),
+    "hilda/land/0.2000",
+    "gebco/static/0.0",
+]
 HASHES = [digest(np.full(3, i)) for i in range(3)]
 
 damage = st.one_of(
-    st.just(b""), st.binary(max_size=20), st.integers(1, 60),
-    st.sampled_from([b"[]", b"null", b"7", b'"x"', b"{}", b'{"key": null}', b'{"sha256": "aa"}', b"\xff\xfe"]))
+    st.just(b""),
+    st.binary(max_size=20),
+    st.integers(1, 60),
+    st.sampled_from(
+        [b"[]", b"null", b"7", b'"x"', b"{}", b'{"key": null}', b'{"sha256": "aa"}', b"\xff\xfe"]
+    ),
+)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -97,14 +105,20 @@ def test_the_ledger_lies_beside_the_store_and_is_readable(tmp_path):
 
 
 def test_a_receipt_written_by_another_process_is_seen_on_s3(s3):
-    """The store of other workers, here another file system object, must not hide behind a cached listing."""
+    """The store of other workers, here another file system object, must not hide behind a cached
+    listing.
+    """
     ledger = Ledger(f"{s3.url}/product.zarr", RUNS[0])
     ledger.record("2001/0.0", HASHES[0])
     assert ledger.done() == {"2001/0.0"}
-    s3.put("product.zarr.ledger/aaaaaaaaaaaaaaaa/2001/0.1.json", b'{"key": "2001/0.1", "sha256": "cd"}')
+    s3.put(
+        "product.zarr.ledger/aaaaaaaaaaaaaaaa/2001/0.1.json", b'{"key": "2001/0.1", "sha256": "cd"}'
+    )
     assert ledger.sha256("2001/0.1") == "cd"
     assert ledger.done() == {"2001/0.0", "2001/0.1"}
-    s3.put("product.zarr.ledger/aaaaaaaaaaaaaaaa/2002/0.1.json", b'{"key": "2002/0.1", "sha256": "ef"}')
+    s3.put(
+        "product.zarr.ledger/aaaaaaaaaaaaaaaa/2002/0.1.json", b'{"key": "2002/0.1", "sha256": "ef"}'
+    )
     ledger.withdraw(["2002/0.1", "2001/0.0", "1999/0.0"])
     assert ledger.done() == {"2001/0.1"}
     assert read_object(f"{ledger.folder}/2001/0.0.json") is None
@@ -115,7 +129,11 @@ def test_a_key_is_its_tile_year(year, row, col):
     assert tile_year_of(key_of(year, Tile(row, col))) == (year, Tile(row, col))
 
 
-@given(values=st.lists(st.integers(0, 255), min_size=4, max_size=4), at=st.integers(0, 3), by=st.integers(1, 255))
+@given(
+    values=st.lists(st.integers(0, 255), min_size=4, max_size=4),
+    at=st.integers(0, 3),
+    by=st.integers(1, 255),
+)
 def test_a_digest_depends_on_every_byte_and_on_shape_and_type(values, at, by):
     array = np.array(values, np.uint8)
     changed = array.copy()
@@ -129,8 +147,11 @@ def test_a_digest_depends_on_every_byte_and_on_shape_and_type(values, at, by):
 
 def test_a_fingerprint_depends_on_content_and_not_on_the_order_of_keys():
     assert fingerprint_of({"a": 1, "b": 2}, "x") == fingerprint_of({"b": 2, "a": 1}, "x")
-    others = [fingerprint_of({"a": 1, "b": 3}, "x"), fingerprint_of({"a": 1, "b": 2}),
-              fingerprint_of("x", {"a": 1, "b": 2})]
+    others = [
+        fingerprint_of({"a": 1, "b": 3}, "x"),
+        fingerprint_of({"a": 1, "b": 2}),
+        fingerprint_of("x", {"a": 1, "b": 2}),
+    ]
     assert len({fingerprint_of({"a": 1, "b": 2}, "x"), *others}) == 4
     assert len(others[0]) == 64
 

@@ -1,4 +1,6 @@
-"""Zarr stores and kerchunk references: read as the NetCDF file they stand for, by the chunk; poisoned ones refused."""
+"""Zarr stores and kerchunk references: read as the NetCDF file they stand for, by the chunk;
+poisoned ones refused.
+"""
 
 import base64
 import io
@@ -33,9 +35,14 @@ ATTRS = {"units": "1", "missing_value": np.float32(1e20), "_fillvalue": np.float
 
 @pytest.fixture
 def source(tmp_path):
-    """A NetCDF file of thirty years, a chunk a year, that has zeros, a misspelt fill value and a declared one."""
+    """A NetCDF file of thirty years, a chunk a year, that has zeros, a misspelt fill value and a
+    declared one.
+    """
     path = tmp_path / "states.nc"
-    write_nc(path, {**axes(GRID), "time": (("time",), np.arange(30.0), {"units": "years since 850-01-01"})})
+    write_nc(
+        path,
+        {**axes(GRID), "time": (("time",), np.arange(30.0), {"units": "years since 850-01-01"})},
+    )
     with h5netcdf.File(path, "a") as out:
         packing = {"chunks": (1, 4, 6), "compression": "gzip", "shuffle": True}
         out.create_variable("v", DIMS, data=SERIES, **packing).attrs.update(ATTRS)
@@ -60,10 +67,18 @@ def test_references_are_read_as_their_file(tmp_path, source, name):
     for variable, field in original.variables.items():
         found = file.variables[variable]
         assert (found.dims, found.dtype, found.fills, found.packing, found.units) == (
-            field.dims, field.dtype, field.fills, field.packing, field.units), variable
+            field.dims,
+            field.dtype,
+            field.fills,
+            field.packing,
+            field.units,
+        ), variable
     for year in (0, 29):
-        for got, expected in zip(file.read(("v", "n"), BOX, time=year), original.read(("v", "n"), BOX, time=year),
-                                 strict=True):
+        for got, expected in zip(
+            file.read(("v", "n"), BOX, time=year),
+            original.read(("v", "n"), BOX, time=year),
+            strict=True,
+        ):
             np.testing.assert_array_equal(got, expected, strict=True)
     assert targets(url) == (source,)
     assert targets(source) == ()
@@ -73,7 +88,9 @@ def test_xarray_reads_the_same_from_what_is_written(tmp_path, source):
     with xr.open_dataset(source, decode_times=False) as expected:
         for name in ("r.json", "r.parquet"):
             url = referenced(source, tmp_path / name)
-            with pytest.MonkeyPatch.context() as patch:  # fsspec reads Parquet with an engine that pandas is dropping
+            with (
+                pytest.MonkeyPatch.context() as patch
+            ):  # fsspec reads Parquet with an engine that pandas is dropping
                 patch.setattr("warnings.warn", lambda *_, **__: None)
                 with xr.open_dataset(url, engine="kerchunk", decode_times=False) as got:
                     assert int(got.v.isnull().sum()) == 0
@@ -105,15 +122,23 @@ def test_only_the_chunks_of_the_year_are_read(tmp_path, source, site, allow):
 @pytest.mark.parametrize("consolidated", [True, False])
 @pytest.mark.parametrize("name", ["states.nc.zarr", "states"])
 @pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
-def test_a_zarr_store_is_read_as_the_file_it_was_made_of(tmp_path, source, version, consolidated, name):
+def test_a_zarr_store_is_read_as_the_file_it_was_made_of(
+    tmp_path, source, version, consolidated, name
+):
     with xr.open_dataset(source, decode_cf=False) as data:
-        for variable in data.variables.values():  # xarray otherwise declares NaN missing in every float
+        for (
+            variable
+        ) in data.variables.values():  # xarray otherwise declares NaN missing in every float
             variable.encoding = {"_FillValue": variable.attrs.pop("_FillValue", None)}
         data.to_zarr(tmp_path / name, zarr_format=version, consolidated=consolidated)
     file, original = inspect_netcdf(str(tmp_path / name)), inspect_netcdf(source)
     assert (file.layout, file.years) == (original.layout, original.years)
-    assert {n: f.fills for n, f in file.variables.items()} == {n: f.fills for n, f in original.variables.items()}
-    np.testing.assert_array_equal(file.read(("v",), BOX, time=3)[0], SERIES[3, 1:3, 2:5], strict=True)
+    assert {n: f.fills for n, f in file.variables.items()} == {
+        n: f.fills for n, f in original.variables.items()
+    }
+    np.testing.assert_array_equal(
+        file.read(("v",), BOX, time=3)[0], SERIES[3, 1:3, 2:5], strict=True
+    )
 
 
 def test_stores_and_references_on_object_stores_and_the_web(tmp_path, source, s3, gcs, site, allow):
@@ -146,10 +171,21 @@ def test_references_are_read_again_when_they_change(tmp_path, source):
 
 
 @pytest.mark.parametrize("name", ["r.json", "r.parquet"])
-@pytest.mark.parametrize("target", [
-    "/etc/hostname", "file:///etc/hostname", "../../etc/hostname", "http://169.254.169.254/latest/meta-data",
-    "http://127.0.0.1:1/x", "s3://elsewhere/x", "simplecache::/etc/hostname"])
-def test_references_that_lead_outside_are_refused_before_anything_is_opened(tmp_path, source, name, target):
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/etc/hostname",
+        "file:///etc/hostname",
+        "../../etc/hostname",
+        "http://169.254.169.254/latest/meta-data",
+        "http://127.0.0.1:1/x",
+        "s3://elsewhere/x",
+        "simplecache::/etc/hostname",
+    ],
+)
+def test_references_that_lead_outside_are_refused_before_anything_is_opened(
+    tmp_path, source, name, target
+):
     folder = tmp_path / "stac"
     folder.mkdir()
     (folder / "states.nc").write_bytes((tmp_path / "states.nc").read_bytes())
@@ -159,7 +195,9 @@ def test_references_that_lead_outside_are_refused_before_anything_is_opened(tmp_
 
     url = referenced(str(folder / "states.nc"), folder / name, change=point_outside)
     for read in (targets, inspect_netcdf):
-        with pytest.raises(RefusedError, match=r"kerchunk references, leads to .*(storage\.allow|different places)"):
+        with pytest.raises(
+            RefusedError, match=r"kerchunk references, leads to .*(storage\.allow|different places)"
+        ):
             read(url)
 
 
@@ -183,15 +221,29 @@ class Bomb:
 
 
 def small(**arrays):
-    """References of a group whose axes are there and whose arrays have the given metadata and chunk."""
+    """References of a group whose axes are there and whose arrays have the given metadata and
+    chunk.
+    """
     refs = {".zgroup": '{"zarr_format":2}'}
     for name, (chunk, changes) in {
-        "lat": (np.array([2.5, 1.5]).tobytes(), {}), "lon": (np.array([0.5, 1.5]).tobytes(), {}), **arrays,
+        "lat": (np.array([2.5, 1.5]).tobytes(), {}),
+        "lon": (np.array([0.5, 1.5]).tobytes(), {}),
+        **arrays,
     }.items():
-        plain = {"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<f8", "order": "C", "fill_value": None,
-                 "filters": None, "compressor": None}
+        plain = {
+            "zarr_format": 2,
+            "shape": [2],
+            "chunks": [2],
+            "dtype": "<f8",
+            "order": "C",
+            "fill_value": None,
+            "filters": None,
+            "compressor": None,
+        }
         refs[f"{name}/.zarray"] = json.dumps({**plain, **changes})
-        refs[f"{name}/.zattrs"] = json.dumps({"_ARRAY_DIMENSIONS": [name if name in ("lat", "lon") else "lat"]})
+        refs[f"{name}/.zattrs"] = json.dumps(
+            {"_ARRAY_DIMENSIONS": [name if name in ("lat", "lon") else "lat"]}
+        )
         refs[f"{name}/0"] = "base64:" + base64.b64encode(chunk).decode()
     return refs
 
@@ -202,25 +254,40 @@ SMUGGLED = {"filters": [{"id": "shuffle", "elementsize": 1}, {"id": "pickle"}]}
 
 def test_a_pickle_in_a_chunk_is_not_run(tmp_path):
     bomb = pickle.dumps(Bomb(tmp_path / "ran"))
-    for i, changes in enumerate((SMUGGLED, {"filters": [{"id": "pickle"}]}, {"compressor": {"id": "pickle"}},
-                                 {"dtype": "|O", "filters": [{"id": "pickle"}]})):
+    for i, changes in enumerate(
+        (
+            SMUGGLED,
+            {"filters": [{"id": "pickle"}]},
+            {"compressor": {"id": "pickle"}},
+            {"dtype": "|O", "filters": [{"id": "pickle"}]},
+        )
+    ):
         for name in ("v", "lat"):
             path = tmp_path / f"{name}{i}.json"
             path.write_text(json.dumps(small(**{name: (bomb, changes)})))
-            with pytest.raises(InputError, match=r"is packed with pickle, which luray does not run|No Zarr data type"):
+            with pytest.raises(
+                InputError,
+                match=r"is packed with pickle, which luray does not run|No Zarr data type",
+            ):
                 inspect_netcdf(str(path))
     zarr.create_group(tmp_path / "s.zarr", zarr_format=2)
     (tmp_path / "s.zarr/v").mkdir()
     (tmp_path / "s.zarr/v/.zarray").write_text(small(v=(b"", SMUGGLED))["v/.zarray"])
     (tmp_path / "s.zarr/v/0").write_bytes(bomb)
-    with pytest.raises(InputError, match="No Zarr data type"), open_netcdf(str(tmp_path / "s.zarr")):
+    with (
+        pytest.raises(InputError, match="No Zarr data type"),
+        open_netcdf(str(tmp_path / "s.zarr")),
+    ):
         pass
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_codec_that_is_not_known_to_only_move_bytes_is_refused(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps(small(v=(b"", {"filters": [{"id": "base64"}]}))))
-    with pytest.raises(InputError, match="v is packed with base64, which luray does not run; expected one of adler32"):
+    with pytest.raises(
+        InputError,
+        match="v is packed with base64, which luray does not run; expected one of adler32",
+    ):
         inspect_netcdf(str(tmp_path / "r.json"))
 
 
@@ -235,21 +302,28 @@ def test_pickled_columns_and_metadata_of_parquet_are_not_run(tmp_path, source):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(("content", "found"), [
-    (b"\x80\x04", "cannot be read as kerchunk references"),
-    (b"[1, 2]", "a JSON list, expected an object"),
-    (b'{"type": "Collection", "id": "luh2"}', "no .zgroup among its keys"),
-    (b'{"version": 1, "templates": {"u": "{{ cycler.__init__ }}"}, "refs": {".zgroup": "{}"}}',
-     "'templates' of references is code"),
-    (b'{"version": 1, "gen": [{"key": "{{i}}", "url": "x", "dimensions": {"i": {"stop": 9}}}], "refs": {}}',
-     "'gen' of references is code"),
-    (b'{".zgroup": "{}", "v/0": ["x", -1, 5]}', r"v/0 is \['x', -1, 5\], expected data or"),
-    (b'{".zgroup": "{}", "v/0": ["x", "0", 5]}', "v/0 is .*, expected data or"),
-    (b'{".zgroup": "{}", "v/0": [["x"], 0, 5]}', "v/0 is .*, expected data or"),
-    (b'{".zgroup": "{}", "v/0": 7}', "v/0 is 7, expected data or"),
-    (b'{".zgroup": "{}", "v/0": "base64:???"}', "v/0 is not base64"),
-    (b"[" * 200_000, "cannot be read as kerchunk references"),
-])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"\x80\x04", "cannot be read as kerchunk references"),
+        (b"[1, 2]", "a JSON list, expected an object"),
+        (b'{"type": "Collection", "id": "luh2"}', "no .zgroup among its keys"),
+        (
+            b'{"version": 1, "templates": {"u": "{{ cycler.__init__ }}"}, "refs": {".zgroup": "{}"}}',
+            "'templates' of references is code",
+        ),
+        (
+            b'{"version": 1, "gen": [{"key": "{{i}}", "url": "x", "dimensions": {"i": {"stop": 9}}}], "refs": {}}',
+            "'gen' of references is code",
+        ),
+        (b'{".zgroup": "{}", "v/0": ["x", -1, 5]}', r"v/0 is \['x', -1, 5\], expected data or"),
+        (b'{".zgroup": "{}", "v/0": ["x", "0", 5]}', "v/0 is .*, expected data or"),
+        (b'{".zgroup": "{}", "v/0": [["x"], 0, 5]}', "v/0 is .*, expected data or"),
+        (b'{".zgroup": "{}", "v/0": 7}', "v/0 is 7, expected data or"),
+        (b'{".zgroup": "{}", "v/0": "base64:???"}', "v/0 is not base64"),
+        (b"[" * 200_000, "cannot be read as kerchunk references"),
+    ],
+)
 def test_json_that_holds_no_plain_references_is_refused(tmp_path, content, found):
     (tmp_path / "r.json").write_bytes(content)
     with pytest.raises(InputError, match=rf"r\.json: .*{found}"):
@@ -260,6 +334,7 @@ def damage_index(**changes):
     def damage(folder):
         index = json.loads((folder / ".zmetadata").read_text())
         (folder / ".zmetadata").write_text(json.dumps({**index, **changes}))
+
     return damage
 
 
@@ -282,13 +357,25 @@ def lose_part(folder):
 def many_rows(folder):
     file = io.BytesIO()
     rows = 200_000
-    pyarrow.parquet.write_table(pyarrow.table({"path": ["x"] * rows, "offset": [0] * rows, "size": [1] * rows}), file)
+    pyarrow.parquet.write_table(
+        pyarrow.table({"path": ["x"] * rows, "offset": [0] * rows, "size": [1] * rows}), file
+    )
     (folder / "v/refs.0.parq").write_bytes(file.getvalue())
 
 
-@pytest.mark.parametrize("damage", [
-    damage_index(record_size=0), damage_index(record_size="9"), damage_index(metadata={}), damage_index(metadata=[]),
-    claim_chunks, climb, lose_part, many_rows])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_index(record_size=0),
+        damage_index(record_size="9"),
+        damage_index(metadata={}),
+        damage_index(metadata=[]),
+        claim_chunks,
+        climb,
+        lose_part,
+        many_rows,
+    ],
+)
 def test_damaged_parquet_is_refused(tmp_path, source, damage):
     url = referenced(source, tmp_path / "r.parquet")
     damage(tmp_path / "r.parquet")
@@ -322,8 +409,16 @@ def test_a_target_that_was_cut_or_is_gone_is_no_missing_value(tmp_path, source, 
 
 def test_codecs_that_only_move_bytes_are_known(tmp_path):
     group = zarr.create_group(tmp_path / "s.zarr", zarr_format=3)
-    group.create_array("v", shape=(8, 8), shards=(8, 8), chunks=(4, 4), dtype="f4", dimension_names=("x", "y"))
+    group.create_array(
+        "v", shape=(8, 8), shards=(8, 8), chunks=(4, 4), dtype="f4", dimension_names=("x", "y")
+    )
     with pytest.warns(ZarrUserWarning):
-        group.create_array("w", shape=(8,), dtype="f4", compressors=zarr.codecs.numcodecs.LZ4(), dimension_names=("x",))
+        group.create_array(
+            "w",
+            shape=(8,),
+            dtype="f4",
+            compressors=zarr.codecs.numcodecs.LZ4(),
+            dimension_names=("x",),
+        )
     with open_netcdf(str(tmp_path / "s.zarr")) as data:
         assert set(data.variables) == {"v", "w"}

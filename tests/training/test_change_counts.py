@@ -34,7 +34,10 @@ def counted(made, stride, zone):
     cube = made.cube
     n_rows, n_cols = (-(-n // stride) for n in cube.grid.shape)
     land, found = np.zeros((n_rows, n_cols), int), np.full((n_rows, n_cols), NO_ZONE)
-    changed, cells = np.zeros((len(YEARS) - 1, n_rows, n_cols), int), np.zeros((len(YEARS), len(cube.legend)), int)
+    changed, cells = (
+        np.zeros((len(YEARS) - 1, n_rows, n_cols), int),
+        np.zeros((len(YEARS), len(cube.legend)), int),
+    )
     categories = {}
     for i, j in np.argwhere(made.land):
         at = i // stride, j // stride
@@ -72,7 +75,9 @@ def test_cells_are_counted_by_plot(height, width, stride):
     cells = np.random.default_rng(height * width).random((height, width)) < 0.5
     found = by_plot(cells, stride)
     for r, c in np.ndindex(found.shape):
-        assert found[r, c] == cells[r * stride : (r + 1) * stride, c * stride : (c + 1) * stride].sum()
+        assert (
+            found[r, c] == cells[r * stride : (r + 1) * stride, c * stride : (c + 1) * stride].sum()
+        )
     assert found.sum() == cells.sum()
 
 
@@ -95,7 +100,9 @@ def test_a_survey_is_made_once_and_belongs_to_one_cube_and_lattice(made):
 
 def test_a_zone_that_is_no_category_is_refused(made):
     tiling = made.cube.tiling(window=6, stride=4, tile=8)
-    with pytest.raises(ValueError, match=r"no categorical variable 'urban', expected one of \['zone'\]"):
+    with pytest.raises(
+        ValueError, match=r"no categorical variable 'urban', expected one of \['zone'\]"
+    ):
         surveyed(made.cube, tiling, SamplingConfig(zone="urban"))
 
 
@@ -111,11 +118,21 @@ def test_tiles_without_land_are_not_counted(made):
             assert (made.cube.state(YEARS[0], box) != OUTSIDE).sum() == land.sum()
 
 
-@pytest.mark.parametrize(("shape", "coarse", "stride", "expected"), [
-    ((18000, 36000), 25, 200, 200), ((100, 325), 25, 50, 25), ((891, 901), 5, 100, 25), ((900, 900), 7, 100, 25),
-    ((4000, 4000), 25, 200, 100)])
+@pytest.mark.parametrize(
+    ("shape", "coarse", "stride", "expected"),
+    [
+        ((18000, 36000), 25, 200, 200),
+        ((100, 325), 25, 50, 25),
+        ((891, 901), 5, 100, 25),
+        ((900, 900), 7, 100, 25),
+        ((4000, 4000), 25, 200, 100),
+    ],
+)
 def test_plots_are_whole_coarse_cells_that_divide_the_core(made, shape, coarse, stride, expected):
     grid = Grid(90, -180, 0.01, *shape)
     layer = made.cube.forcing[0]._replace(grid=Grid(90, -180, 0.01 * coarse, 100, 100))
     cube = replace(made.cube, grid=grid, forcing=(layer,))
-    assert plot_of(cube, cube.tiling(window=256, stride=stride, tile=10 * stride), SamplingConfig()) == expected
+    assert (
+        plot_of(cube, cube.tiling(window=256, stride=stride, tile=10 * stride), SamplingConfig())
+        == expected
+    )

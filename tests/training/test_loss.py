@@ -13,23 +13,44 @@ K = 3
 
 @st.composite
 def batches(draw):
-    """(maps (B, T, H, W), area (B, H, W), logits of each year), some cells outside, few of them changed."""
+    """(maps (B, T, H, W), area (B, H, W), logits of each year), some cells outside, few of them
+    changed.
+    """
     random = np.random.default_rng(draw(st.integers(0, 10_000)))
     b, t, n = draw(st.integers(1, 4)), draw(st.integers(2, 3)), draw(st.integers(1, 5))
     first = random.integers(0, K, (b, 1, n, n))
     change = random.random((b, t, n, n)) < draw(st.sampled_from([0, 0.2, 0.8]))
     maps = np.where(change, random.integers(0, K, change.shape), first)
-    maps = np.where(random.random(maps.shape) < draw(st.sampled_from([0, 0.2, 1.0])), OUTSIDE, maps).astype(np.uint8)
+    maps = np.where(
+        random.random(maps.shape) < draw(st.sampled_from([0, 0.2, 1.0])), OUTSIDE, maps
+    ).astype(np.uint8)
     logits = random.normal(0, 3, (t - 1, b, K, n, n)).astype(np.float32)
-    return torch.from_numpy(maps), torch.from_numpy(random.uniform(0.2, 1, (b, n, n)).astype(np.float32)), logits
+    return (
+        torch.from_numpy(maps),
+        torch.from_numpy(random.uniform(0.2, 1, (b, n, n)).astype(np.float32)),
+        logits,
+    )
 
 
 def whole(maps, area, logits, change_weight, totals, rows=slice(None), weights=None):
-    return sum(loss_of(step[rows], maps[rows, t + 1], maps[rows, t], area[rows], totals=totals,
-                       class_weights_K=weights).mixed(change_weight) for t, step in enumerate(logits))
+    return sum(
+        loss_of(
+            step[rows],
+            maps[rows, t + 1],
+            maps[rows, t],
+            area[rows],
+            totals=totals,
+            class_weights_K=weights,
+        ).mixed(change_weight)
+        for t, step in enumerate(logits)
+    )
 
 
-@given(batch=batches(), change_weight=st.sampled_from([0.0, 0.1, 1.0]), weights=st.sampled_from([None, [3, 1, 0.2]]))
+@given(
+    batch=batches(),
+    change_weight=st.sampled_from([0.0, 0.1, 1.0]),
+    weights=st.sampled_from([None, [3, 1, 0.2]]),
+)
 def test_the_loss_is_the_slow_twin(batch, change_weight, weights):
     maps, area, logits = batch
     steps = [(step, maps[:, t + 1].numpy(), maps[:, t].numpy()) for t, step in enumerate(logits)]
@@ -46,7 +67,9 @@ def test_contributions_of_any_split_add_up_to_the_whole_with_its_gradient(batch,
     cut = data.draw(st.integers(0, len(maps)))
     totals = weights_of(maps, area)
     parts = [weights_of(maps[rows], area[rows]) for rows in (slice(cut), slice(cut, None))]
-    assert np.allclose([float(x) for x in totals], [float(a + b) for a, b in zip(*parts, strict=True)], atol=1e-4)
+    assert np.allclose(
+        [float(x) for x in totals], [float(a + b) for a, b in zip(*parts, strict=True)], atol=1e-4
+    )
     found = []
     for splits in ([slice(None)], [slice(cut), slice(cut, None)]):
         logits = torch.from_numpy(values).requires_grad_()

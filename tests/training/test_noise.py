@@ -22,12 +22,17 @@ def prior_of(seed=0, size=100):
 def test_the_share_of_land_cells_is_corrupted_and_nothing_outside(kind, share):
     prior = prior_of()
     before, land = prior.clone(), prior != OUTSIDE
-    found = corrupt(prior, share=share, kind=kind, n_classes=K, generator=Generator().manual_seed(1))
+    found = corrupt(
+        prior, share=share, kind=kind, n_classes=K, generator=Generator().manual_seed(1)
+    )
     assert torch.equal(prior, before), "the true map stays as it is"
     assert found.dtype == torch.uint8
     assert torch.equal(found == OUTSIDE, ~land)
     visible = share if kind == "mask" else share * (K - 1) / K
-    assert abs((found != prior)[land].double().mean().item() - visible) <= 4 * (share / land.sum().item()) ** 0.5
+    assert (
+        abs((found != prior)[land].double().mean().item() - visible)
+        <= 4 * (share / land.sum().item()) ** 0.5
+    )
     if kind == "mask":
         assert set(found[found != prior].tolist()) <= {UNKNOWN}
     elif share:
@@ -41,7 +46,9 @@ def test_noise_is_a_function_of_the_generator(seed, kind):
     prior = prior_of(size=8)
 
     def draw(n):
-        return corrupt(prior, share=0.3, kind=kind, n_classes=K, generator=Generator().manual_seed(n))
+        return corrupt(
+            prior, share=0.3, kind=kind, n_classes=K, generator=Generator().manual_seed(n)
+        )
 
     assert torch.equal(draw(seed), draw(seed))
     assert not torch.equal(draw(seed), draw(seed + 1))

@@ -15,9 +15,13 @@ def sample():
     random = Generator().manual_seed(0)
     maps = torch.randint(K, (B, T, N, N), generator=random, dtype=torch.uint8)
     ocean = torch.rand(B, 1, N, N, generator=random) < 0.2
-    return Sample(torch.where(ocean, OUTSIDE, maps), torch.rand(B, T, 3, N, N, generator=random),
-                  torch.rand(B, 1, N, N, generator=random), torch.ones(B, N, N),
-                  torch.rand(B, N, N, generator=random) < 0.7)
+    return Sample(
+        torch.where(ocean, OUTSIDE, maps),
+        torch.rand(B, T, 3, N, N, generator=random),
+        torch.rand(B, 1, N, N, generator=random),
+        torch.ones(B, N, N),
+        torch.rand(B, N, N, generator=random) < 0.7,
+    )
 
 
 class Turning:
@@ -98,4 +102,6 @@ def test_no_gradient_flows_through_the_prior(sample):
     steps = list(rollout(lambda x: torch.roll(x[:, :K], 1, 1) * weight, sample, FEATURES))
     (alone,) = torch.autograd.grad(steps[-1].logits_BKHW.sum(), weight, retain_graph=True)
     land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
-    assert float(alone) == land, "each land cell shows one class, so the last year's logits sum to the weight a cell"
+    assert float(alone) == land, (
+        "each land cell shows one class, so the last year's logits sum to the weight a cell"
+    )

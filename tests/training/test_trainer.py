@@ -29,6 +29,7 @@ class Workers:
             together = torch.stack(self.parts).sum(dim=0)
             self.barrier.wait()
             return together
+
         return summed
 
 
@@ -38,7 +39,10 @@ def train_together(n, recipe, steps):
     trainers = [trainer_of(recipe, total=workers.total(rank)) for rank in range(n)]
 
     def work(rank):
-        metrics = [trainers[rank].step(pieces_of(step, recipe, rank=rank, world=n)) for step in range(steps)]
+        metrics = [
+            trainers[rank].step(pieces_of(step, recipe, rank=rank, world=n))
+            for step in range(steps)
+        ]
         trainers[rank].calibrate(sample_of(-1 - i) for i in range(3))
         return trainers[rank], metrics
 
@@ -54,11 +58,14 @@ def test_workers_together_are_one_worker(n):
     for trainer, metrics in shared:
         for found, expected in zip(metrics, alone_metrics, strict=True):
             assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
-        for (name, a), b in zip(trainer.model.state_dict().items(), alone.model.state_dict().values(), strict=True):
+        for (name, a), b in zip(
+            trainer.model.state_dict().items(), alone.model.state_dict().values(), strict=True
+        ):
             assert torch.allclose(a, b, rtol=1e-2, atol=2e-4), name
     first = shared[0][0].model.state_dict()
-    assert all(torch.equal(v, first[k]) for t, _ in shared for k, v in t.model.state_dict().items()), \
-        "workers that drift apart are not one model"
+    assert all(
+        torch.equal(v, first[k]) for t, _ in shared for k, v in t.model.state_dict().items()
+    ), "workers that drift apart are not one model"
 
 
 def test_the_gradient_of_a_split_batch_is_that_of_the_whole():
@@ -76,13 +83,18 @@ def test_metrics_are_those_of_the_batch():
     found = trainer_of(recipe).step(pieces)
     steps, hits, same, cells = [], 0, 0, 0
     maps = torch.cat([s.maps_BTHW for s in pieces.values()])
-    judged = torch.cat([torch.where(s.counted_BHW[:, None], s.maps_BTHW, OUTSIDE) for s in pieces.values()])
+    judged = torch.cat(
+        [torch.where(s.counted_BHW[:, None], s.maps_BTHW, OUTSIDE) for s in pieces.values()]
+    )
     area = torch.cat([s.area_BHW for s in pieces.values()])
     for year in (1, 2):
         target, previous, first = judged[:, year], maps[:, year - 1], maps[:, 0]
         land = target != OUTSIDE
         bonus = math.log1p(math.exp(5))
-        shown = torch.nn.functional.one_hot(first.long().clamp(max=4), 5)[..., :4].permute(0, 3, 1, 2) * bonus
+        shown = (
+            torch.nn.functional.one_hot(first.long().clamp(max=4), 5)[..., :4].permute(0, 3, 1, 2)
+            * bonus
+        )
         steps.append((shown.numpy(), target.numpy(), previous.numpy()))
         hits += int(((first == target) & land).sum())
         same += int(((previous == target) & land).sum())
@@ -104,7 +116,9 @@ def test_a_summary_has_the_figure_of_merit_of_all_its_cells():
     for step in range(40):
         pieces = pieces_of(step, recipe)
         seen = []
-        hook = trainer.model.register_forward_hook(lambda module, args, out, seen=seen: seen.append(out.argmax(dim=1)))
+        hook = trainer.model.register_forward_hook(
+            lambda module, args, out, seen=seen: seen.append(out.argmax(dim=1))
+        )
         rows.append(trainer.step(pieces))
         hook.remove()
         for i, sample in enumerate(pieces.values()):
@@ -117,22 +131,33 @@ def test_a_summary_has_the_figure_of_merit_of_all_its_cells():
                 predicted, observed = predicted + int(moves.sum()), observed + int(changes.sum())
     found = summary(rows)
     assert hits > 0
-    assert found["figure_of_merit"] == pytest.approx(hits / either, rel=0.02), "batches of nearly the same land"
+    assert found["figure_of_merit"] == pytest.approx(hits / either, rel=0.02), (
+        "batches of nearly the same land"
+    )
     assert found["predicted_over_observed"] == pytest.approx(predicted / observed, rel=0.02)
     assert found["loss"] == pytest.approx(sum(m["loss"] for m in rows) / 40)
     assert found["learning_rate"] == rows[-1]["learning_rate"]
 
 
 def test_the_rollout_grows_and_the_noise_falls_with_the_steps():
-    recipe = recipe_of(steps=5, batch=2, rollout_years={"first": 1, "last": 3}, teacher_forcing={"first": 1, "last": 0},
-                       noise=NoiseConfig(share={"first": 0.4, "last": 0}))
+    recipe = recipe_of(
+        steps=5,
+        batch=2,
+        rollout_years={"first": 1, "last": 3},
+        teacher_forcing={"first": 1, "last": 0},
+        noise=NoiseConfig(share={"first": 0.4, "last": 0}),
+    )
     trainer, seen = trainer_of(recipe), []
-    trainer.model.register_forward_pre_hook(lambda module, args: seen.append(args[0][:, :5].clone()))
+    trainer.model.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0][:, :5].clone())
+    )
     lengths, hidden = [], []
     for step in range(5):
         trainer.step({0: sample_of(step, years=4)})
         lengths.append(len(seen))
-        hidden.append(float(((seen[0][:, :4].sum(dim=1) == 0) & (seen[0][:, 4] == 1)).double().mean()))
+        hidden.append(
+            float(((seen[0][:, :4].sum(dim=1) == 0) & (seen[0][:, 4] == 1)).double().mean())
+        )
         seen.clear()
     assert lengths == [1, 2, 2, 2, 3], "1, 1.5, 2, 2.5, 3 years, rounded to the even number"
     assert hidden == pytest.approx([0.9 * share for share in (0.4, 0.3, 0.2, 0.1, 0)], abs=0.05)
@@ -150,13 +175,19 @@ def test_every_step_belongs_to_an_epoch_and_the_last_ends_with_the_training(step
 
 
 def test_the_loss_falls_where_there_is_something_to_learn():
-    recipe = recipe_of(steps=120, learning_rate=1e-2, batch=4, rollout_years=1, noise=NoiseConfig(share=0))
+    recipe = recipe_of(
+        steps=120, learning_rate=1e-2, batch=4, rollout_years=1, noise=NoiseConfig(share=0)
+    )
     trainer = trainer_of(recipe)
-    metrics = [trainer.step({p: sample_of(step * 10 + p, years=2) for p in range(recipe.pieces)})
-               for step in range(120)]
+    metrics = [
+        trainer.step({p: sample_of(step * 10 + p, years=2) for p in range(recipe.pieces)})
+        for step in range(120)
+    ]
     first, last = metrics[:10], metrics[-10:]
     assert sum(m["loss"] for m in last) < 0.5 * sum(m["loss"] for m in first)
-    accuracy, persistence = (sum(m[name] for m in last) / 10 for name in ("accuracy", "persistence"))
+    accuracy, persistence = (
+        sum(m[name] for m in last) / 10 for name in ("accuracy", "persistence")
+    )
     assert accuracy > persistence + 0.05
     assert first[0]["predicted_change"] == 0, "an untrained model says that nothing changes"
 
@@ -169,14 +200,21 @@ def test_a_step_is_a_function_of_its_number_and_samples():
         assert a == b
     assert twins[0].done == 2
     different = trainer_of(recipe_of(seed=4))
-    assert different.step(pieces_of(0, recipe))["loss"] != trainer_of(recipe).step(pieces_of(0, recipe))["loss"]
+    assert (
+        different.step(pieces_of(0, recipe))["loss"]
+        != trainer_of(recipe).step(pieces_of(0, recipe))["loss"]
+    )
 
 
 def test_noise_differs_between_micro_batches_steps_and_seeds():
     shown = []
     for seed in (3, 4):
-        trainer = trainer_of(recipe_of(seed=seed, batch=4, rollout_years=1, noise=NoiseConfig(share=0.5)))
-        trainer.model.register_forward_pre_hook(lambda module, args: shown.append(args[0][:, :4].clone()))
+        trainer = trainer_of(
+            recipe_of(seed=seed, batch=4, rollout_years=1, noise=NoiseConfig(share=0.5))
+        )
+        trainer.model.register_forward_pre_hook(
+            lambda module, args: shown.append(args[0][:, :4].clone())
+        )
         for _ in range(2):
             trainer.step(dict.fromkeys(range(2), sample_of(0, years=2)))
     assert len(shown) == 8
@@ -191,7 +229,9 @@ def test_a_step_that_cannot_be_trusted_leaves_the_weights_alone(bad):
     before = [p.detach().clone() for p in trainer.model.parameters()]
     poisoned = pieces_of(1, recipe)
     poisoned[2].forcing_BTLHW[0, 1, 0, :3] = bad
-    with pytest.raises(ValueError, match=r"training step 1: .*lower training\.learning_rate or check the forcing"):
+    with pytest.raises(
+        ValueError, match=r"training step 1: .*lower training\.learning_rate or check the forcing"
+    ):
         trainer.step(poisoned)
     assert trainer.done == 1
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
@@ -201,7 +241,9 @@ def test_a_gradient_that_overflows_between_the_workers_is_refused_too():
     recipe = recipe_of()
     trainer = trainer_of(recipe, total=lambda t: t * math.inf if t.numel() > 100 else t)
     before = [p.detach().clone() for p in trainer.model.parameters()]
-    with pytest.raises(ValueError, match=r"training step 0: the loss is 1\..*, the norm of its gradient (inf|nan)"):
+    with pytest.raises(
+        ValueError, match=r"training step 0: the loss is 1\..*, the norm of its gradient (inf|nan)"
+    ):
         trainer.step(pieces_of(0, recipe))
     assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
 
@@ -241,8 +283,14 @@ def test_calibration_is_the_plain_average_and_forgets_what_was_before():
     trainer.calibrate(sample_of(100 + i, years=2) for i in range(4))
     hook.remove()
     assert len(shown) == 4
-    assert torch.allclose(norm.running_mean, torch.stack([x.mean(dim=(0, 2, 3)) for x in shown]).mean(dim=0), atol=1e-6)
-    assert torch.allclose(norm.running_var, torch.stack([x.var(dim=(0, 2, 3)) for x in shown]).mean(dim=0), rtol=1e-4)
+    assert torch.allclose(
+        norm.running_mean,
+        torch.stack([x.mean(dim=(0, 2, 3)) for x in shown]).mean(dim=0),
+        atol=1e-6,
+    )
+    assert torch.allclose(
+        norm.running_var, torch.stack([x.var(dim=(0, 2, 3)) for x in shown]).mean(dim=0), rtol=1e-4
+    )
 
 
 def test_calibration_is_deterministic_and_changes_no_weight():
@@ -271,7 +319,9 @@ def test_cells_that_do_not_count_teach_nothing():
     assert metrics[0] == metrics[1]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     pieces = {i: s._replace(counted_BHW=torch.ones_like(s.counted_BHW)) for i, s in pieces.items()}
-    assert trainer_of(recipe).step(pieces) != metrics[0], "the scrambled cells would be seen if they counted"
+    assert trainer_of(recipe).step(pieces) != metrics[0], (
+        "the scrambled cells would be seen if they counted"
+    )
 
 
 def test_mixed_precision_leaves_the_cpu_in_float32():
@@ -280,16 +330,30 @@ def test_mixed_precision_leaves_the_cpu_in_float32():
     assert a == b
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"class_balance": 2.0}, "training.class_balance is 2.0, expected 0 to 1"),
-    ({"batch": 6, "micro_batch": 4}, "training.batch 6 must be a multiple of training.micro_batch 4"),
-    ({"batch": 6, "micro_batch": 2, "workers": 4}, r"4 workers cannot share 3 micro-batches; .* micro_batch = 3"),
-    ({"change_weight": 1.5}, "must lie between 0 and 1"), ({"noise": NoiseConfig(share=1.0)}, "between 0 and 1"),
-    ({"noise": NoiseConfig(share={"first": 0.1, "last": -0.1})}, "between 0 and 1"),
-    ({"teacher_forcing": {"first": 1.5, "last": 0}}, "training.teacher_forcing must lie between 0 and 1"),
-    ({"workers": {"min": 2, "max": 1}}, "workers between 2 and 1, expected 1 <= min <= max"),
-    ({"rollout_years": {"first": 2, "last": 0}}, "training.rollout_years must be at least 1"),
-    ({"steps": 0, "epochs": 0}, "training.steps, training.epochs must be at least 1")])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"class_balance": 2.0}, "training.class_balance is 2.0, expected 0 to 1"),
+        (
+            {"batch": 6, "micro_batch": 4},
+            "training.batch 6 must be a multiple of training.micro_batch 4",
+        ),
+        (
+            {"batch": 6, "micro_batch": 2, "workers": 4},
+            r"4 workers cannot share 3 micro-batches; .* micro_batch = 3",
+        ),
+        ({"change_weight": 1.5}, "must lie between 0 and 1"),
+        ({"noise": NoiseConfig(share=1.0)}, "between 0 and 1"),
+        ({"noise": NoiseConfig(share={"first": 0.1, "last": -0.1})}, "between 0 and 1"),
+        (
+            {"teacher_forcing": {"first": 1.5, "last": 0}},
+            "training.teacher_forcing must lie between 0 and 1",
+        ),
+        ({"workers": {"min": 2, "max": 1}}, "workers between 2 and 1, expected 1 <= min <= max"),
+        ({"rollout_years": {"first": 2, "last": 0}}, "training.rollout_years must be at least 1"),
+        ({"steps": 0, "epochs": 0}, "training.steps, training.epochs must be at least 1"),
+    ],
+)
 def test_recipes_that_cannot_be_trained_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         Recipe(years=(2000, 2010), **options)
@@ -300,13 +364,23 @@ def test_held_out_cells_are_the_counted_land_of_the_first_year_before_a_true_pri
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
     cells = trainer.held_out(sample)
     again = trainer.held_out(sample)
-    places = [(b, i, j) for b in range(2) for i in range(SIZE) for j in range(SIZE)
-              if sample.counted_BHW[b, i, j] and sample.maps_BTHW[b, 0, i, j] != OUTSIDE
-              and sample.maps_BTHW[b, 1, i, j] != OUTSIDE]
+    places = [
+        (b, i, j)
+        for b in range(2)
+        for i in range(SIZE)
+        for j in range(SIZE)
+        if sample.counted_BHW[b, i, j]
+        and sample.maps_BTHW[b, 0, i, j] != OUTSIDE
+        and sample.maps_BTHW[b, 1, i, j] != OUTSIDE
+    ]
     assert cells.prior_N.tolist() == [int(sample.maps_BTHW[b, 0, i, j]) for b, i, j in places]
     assert cells.truth_N.tolist() == [int(sample.maps_BTHW[b, 1, i, j]) for b, i, j in places]
-    assert cells.weight_N.tolist() == pytest.approx([float(sample.area_BHW[b, i, j]) for b, i, j in places])
+    assert cells.weight_N.tolist() == pytest.approx(
+        [float(sample.area_BHW[b, i, j]) for b, i, j in places]
+    )
     assert (cells.logits_NK == again.logits_NK).all(), "no noise on the prior, no batch statistics"
     assert all(torch.equal(v, before[k]) for k, v in trainer.model.state_dict().items())
-    unseen = sample._replace(maps_BTHW=torch.cat([sample.maps_BTHW[:, :2], 1 - sample.maps_BTHW[:, 2:]], dim=1))
+    unseen = sample._replace(
+        maps_BTHW=torch.cat([sample.maps_BTHW[:, :2], 1 - sample.maps_BTHW[:, 2:]], dim=1)
+    )
     assert (trainer.held_out(unseen).logits_NK == cells.logits_NK).all()

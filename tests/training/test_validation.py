@@ -11,7 +11,9 @@ K = 3
 
 
 def cells_of(n=4000, seed=0):
-    """Cells whose truth is drawn from the probabilities that the logits give: a model that knows what it knows."""
+    """Cells whose truth is drawn from the probabilities that the logits give: a model that knows
+    what it knows.
+    """
     random = np.random.default_rng(seed)
     prior = random.integers(0, K, n)
     logits = random.normal(0, 2, (n, K)).astype(np.float32)
@@ -37,7 +39,9 @@ def test_points_lie_on_the_curve():
 
 
 def test_reliability_is_the_slow_twin_and_that_of_a_true_model_is_a_diagonal():
-    plain = validation_report(CELLS, {"cautious": Calibration(), "unbiased": Calibration(1.0, -2.0)})
+    plain = validation_report(
+        CELLS, {"cautious": Calibration(), "unbiased": Calibration(1.0, -2.0)}
+    )
     for point, bias in (("cautious", 0.0), ("unbiased", -2.0)):
         shown = CELLS.logits_NK.astype(float) + bias * (np.arange(K) == CELLS.prior_N[:, None])
         p = 1 - softmax(shown, axis=1)[np.arange(len(shown)), CELLS.prior_N]
@@ -47,9 +51,17 @@ def test_reliability_is_the_slow_twin_and_that_of_a_true_model_is_a_diagonal():
             if inside.any():
                 weight = CELLS.weight_N[inside]
                 changed = (CELLS.prior_N != CELLS.truth_N)[inside]
-                bins.append((weight.sum() / CELLS.weight_N.sum(), np.average(p[inside], weights=weight),
-                             np.average(changed, weights=weight)))
-        found = [(b["share"], b["predicted"], b["observed"]) for b in plain["points"][point]["reliability"]]
+                bins.append(
+                    (
+                        weight.sum() / CELLS.weight_N.sum(),
+                        np.average(p[inside], weights=weight),
+                        np.average(changed, weights=weight),
+                    )
+                )
+        found = [
+            (b["share"], b["predicted"], b["observed"])
+            for b in plain["points"][point]["reliability"]
+        ]
         assert np.allclose(found, bins)
     honest = plain["points"]["cautious"]["reliability"]
     assert all(abs(b["predicted"] - b["observed"]) < 0.08 for b in honest if b["share"] > 0.02)
@@ -62,9 +74,17 @@ def test_gains_and_losses_of_the_classes_add_up_to_the_change():
         classes = REPORT["points"][point]["classes"]
         sums = {name: sum(c[name] for c in classes) for name in classes[0]}
         observed = np.average(CELLS.prior_N != CELLS.truth_N, weights=CELLS.weight_N)
-        assert sums["observed_gain"] == pytest.approx(sums["observed_loss"]) == pytest.approx(observed)
+        assert (
+            sums["observed_gain"] == pytest.approx(sums["observed_loss"]) == pytest.approx(observed)
+        )
         ratio = judged(CELLS, calibration)["predicted_over_observed"]
-        assert sums["predicted_gain"] == pytest.approx(sums["predicted_loss"]) == pytest.approx(ratio * observed)
+        assert (
+            sums["predicted_gain"]
+            == pytest.approx(sums["predicted_loss"])
+            == pytest.approx(ratio * observed)
+        )
     k = 1
-    gained = CELLS.weight_N[(CELLS.truth_N == k) & (CELLS.prior_N != k)].sum() / CELLS.weight_N.sum()
+    gained = (
+        CELLS.weight_N[(CELLS.truth_N == k) & (CELLS.prior_N != k)].sum() / CELLS.weight_N.sum()
+    )
     assert REPORT["points"]["cautious"]["classes"][k]["observed_gain"] == pytest.approx(gained)

@@ -15,27 +15,44 @@ SIZE = 16
 
 
 def sample_of(k, *, n=2, years=3):
-    """Micro-batch k: where the forcing `crop` rises above 0.8, the cell becomes class 1 in that year."""
+    """Micro-batch k: where the forcing `crop` rises above 0.8, the cell becomes class 1 in that
+    year.
+    """
     random = Generator().manual_seed(k)
     coarse = torch.rand(n, years, 3, SIZE // 4, SIZE // 4, generator=random)
     forcing = coarse.repeat_interleave(4, -1).repeat_interleave(4, -2)
     maps = [torch.randint(K, (n, SIZE, SIZE), generator=random, dtype=torch.uint8)]
     maps += [torch.where(forcing[:, year, 0] > 0.8, 1, maps[0]) for year in range(1, years)]
     ocean = (torch.rand(n, SIZE, SIZE, generator=random) < 0.1)[:, None]
-    return Sample(torch.where(ocean, OUTSIDE, torch.stack(maps, 1).byte()), forcing,
-                  torch.randn(n, 1, SIZE, SIZE, generator=random), torch.rand(n, SIZE, SIZE, generator=random) + 0.5,
-                  torch.rand(n, SIZE, SIZE, generator=random) < 0.9)
+    return Sample(
+        torch.where(ocean, OUTSIDE, torch.stack(maps, 1).byte()),
+        forcing,
+        torch.randn(n, 1, SIZE, SIZE, generator=random),
+        torch.rand(n, SIZE, SIZE, generator=random) + 0.5,
+        torch.rand(n, SIZE, SIZE, generator=random) < 0.9,
+    )
 
 
 def recipe_of(**options):
-    numbers = {"years": (2000, 2010), "steps": 20, "batch": 8, "micro_batch": 2, "rollout_years": 2,
-               "change_weight": 0.2, "noise": NoiseConfig(share=0.1), "calibration_batches": 4, "seed": 3}
+    numbers = {
+        "years": (2000, 2010),
+        "steps": 20,
+        "batch": 8,
+        "micro_batch": 2,
+        "rollout_years": 2,
+        "change_weight": 0.2,
+        "noise": NoiseConfig(share=0.1),
+        "calibration_batches": 4,
+        "seed": 3,
+    }
     return Recipe(**numbers | options)
 
 
 def trainer_of(recipe, **options):
     torch.manual_seed(7)
-    return Trainer(UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=1)), FEATURES, recipe, **options)
+    return Trainer(
+        UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=1)), FEATURES, recipe, **options
+    )
 
 
 def pieces_of(step, recipe, *, rank=0, world=1):

@@ -13,6 +13,14 @@ def codes():
 
 @pytest.fixture(scope="session")
 def product(codes, tmp_path_factory):
-    confidence = np.repeat(np.array([40, 100, 100, 100, 70], np.uint8), GRID.n_lat * GRID.n_lon).reshape(codes.shape)
-    return write_product(tmp_path_factory.mktemp("product") / "p.zarr", codes, grid=GRID, years=YEARS, origins=ORIGINS,
-                         confidence=np.where(codes == 0, 0, confidence))
+    confidence = np.repeat(
+        np.array([40, 100, 100, 100, 70], np.uint8), GRID.n_lat * GRID.n_lon
+    ).reshape(codes.shape)
+    return write_product(
+        tmp_path_factory.mktemp("product") / "p.zarr",
+        codes,
+        grid=GRID,
+        years=YEARS,
+        origins=ORIGINS,
+        confidence=np.where(codes == 0, 0, confidence),
+    )

@@ -14,14 +14,27 @@ GRID = Grid(50, 10, 0.5, 12, 16)
 YEARS = (1998, 1999, 2000, 2001, 2002)
 ORIGINS = (1, 0, 0, 0, 2)
 CODES = (0, *(int(c) for c in HILDA.codes))
-COLOURS = {code: tuple(bytes.fromhex(colour[1:]))
-           for code, colour in zip(CODES, HILDA.cf_attributes()["flag_colors"].split(), strict=True)}
+COLOURS = {
+    code: tuple(bytes.fromhex(colour[1:]))
+    for code, colour in zip(CODES, HILDA.cf_attributes()["flag_colors"].split(), strict=True)
+}
 
 
-def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=20, several=ONE_MAP):
-    """A product with the given codes, shape (year, lat, lon) below its lanes, opened as a reader would."""
-    create_product(str(url), grid=grid, years=years, origins=origins, tile=tile, several=several,
-                   attributes={"title": "a small world", "caveats": ["forcing: aggregated target"]})
+def write_product(
+    url, land_use, *, grid, years, origins, confidence=None, tile=20, several=ONE_MAP
+):
+    """A product with the given codes, shape (year, lat, lon) below its lanes, opened as a reader
+    would.
+    """
+    create_product(
+        str(url),
+        grid=grid,
+        years=years,
+        origins=origins,
+        tile=tile,
+        several=several,
+        attributes={"title": "a small world", "caveats": ["forcing: aggregated target"]},
+    )
     root = zarr.open_group(str(url), mode="r+", use_consolidated=False)
     root["land_use"][:] = land_use
     root["confidence"][:] = 100 if confidence is None else confidence
@@ -29,7 +42,9 @@ def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=
 
 
 def random_codes(seed=0, *, years=5, shape=(12, 16)):
-    """Codes of every class, with the ocean in the first columns; about half of the cells change each year."""
+    """Codes of every class, with the ocean in the first columns; about half of the cells change
+    each year.
+    """
     rng = np.random.default_rng(seed)
     codes = np.array(CODES[1:], np.uint8)[rng.integers(0, 7, (years, *shape))]
     for n in range(1, years):
@@ -44,7 +59,9 @@ def image_of(path):
 
 def cells_in(image, shape):
     """Colours at the cells' centres of a map that fills `image`, shape (lat, lon, 3)."""
-    rows, cols = ((np.arange(n) + 0.5) / n * size for n, size in zip(shape, image.shape, strict=False))
+    rows, cols = (
+        (np.arange(n) + 0.5) / n * size for n, size in zip(shape, image.shape, strict=False)
+    )
     return image[rows.astype(int)[:, None], cols.astype(int)]
 
 

@@ -15,11 +15,24 @@ PIXELS = 320
 
 def frames_of_mp4(path):
     """What ffmpeg says of the video stream, and all its frames, shape (n, height, width, 3)."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-i",
+        str(path),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ]
     read = subprocess.run(command, capture_output=True, check=True)
     about = re.search(r"Video: (.*)", read.stderr.decode()).group(1)
     width, height = (int(n) for n in re.search(r", (\d+)x(\d+)", about).groups())
-    return about, (width, height), np.frombuffer(read.stdout, np.uint8).reshape(-1, height, width, 3)
+    return (
+        about,
+        (width, height),
+        np.frombuffer(read.stdout, np.uint8).reshape(-1, height, width, 3),
+    )
 
 
 def cells(layout, frame):
@@ -45,7 +58,12 @@ def layout(product):
 
 def test_mp4_has_a_frame_a_year_with_every_cell_in_its_colour(product, codes, layout, tmp_path):
     calls = []
-    animate(product, tmp_path / "a.mp4", max_pixels=PIXELS, progress=lambda done, of: calls.append((done, of)))
+    animate(
+        product,
+        tmp_path / "a.mp4",
+        max_pixels=PIXELS,
+        progress=lambda done, of: calls.append((done, of)),
+    )
     about, size, frames = frames_of_mp4(tmp_path / "a.mp4")
     assert about.startswith("h264")
     assert "yuv420p(tv, bt709" in about
@@ -93,7 +111,9 @@ def test_a_large_grid_is_thinned_and_a_small_one_enlarged_by_whole_factors(produ
         assert pixels / 2 < max(width, height) <= pixels
         assert pixels < 18 or width % GRID.n_lon == 0
     width, height = Layout(view, YEARS, PIXELS).map_size
-    assert height / width == pytest.approx(GRID.n_lat / GRID.n_lon / np.cos(np.radians(47)), rel=0.01)
+    assert height / width == pytest.approx(
+        GRID.n_lat / GRID.n_lon / np.cos(np.radians(47)), rel=0.01
+    )
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
@@ -106,7 +126,9 @@ def test_a_failure_on_the_way_leaves_the_earlier_file_and_nothing_else(product, 
 
     with pytest.raises(RuntimeError, match="interrupted"):
         animate(product, tmp_path / name, max_pixels=PIXELS, progress=fail)
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"an earlier animation")]
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [
+        (name, b"an earlier animation")
+    ]
 
 
 def test_other_formats_and_years_are_refused_before_anything_is_written(product, tmp_path):

@@ -26,7 +26,9 @@ BAR = np.s_[8:, :8]
 
 
 def map_in(path, colours, *, beside=True):
-    """The map in a picture: the rectangle of all pixels in its colours, without the panel on its right."""
+    """The map in a picture: the rectangle of all pixels in its colours, without the panel on its
+    right.
+    """
     image = image_of(path)
     if beside:
         image = image[:, : image.shape[1] - round((PANEL_WIDTH + 0.3) * DPI)]
@@ -53,7 +55,9 @@ def test_map_of_a_year_has_the_legend_colour_at_every_cell(product, codes, tmp_p
 def test_cells_are_as_high_as_they_are_wide_on_the_ground(product, tmp_path):
     map_of_year(product, 2000, tmp_path / "map.png")
     height, width, _ = map_in(tmp_path / "map.png", COLOURS.values()).shape
-    assert height / width == pytest.approx(GRID.n_lat / GRID.n_lon / np.cos(np.radians(47)), rel=0.02)
+    assert height / width == pytest.approx(
+        GRID.n_lat / GRID.n_lon / np.cos(np.radians(47)), rel=0.02
+    )
 
 
 def test_a_predicted_year_shows_its_confidence_and_an_observed_one_does_not(product, tmp_path):
@@ -69,7 +73,9 @@ def test_a_predicted_year_shows_its_confidence_and_an_observed_one_does_not(prod
 
 def test_change_map_shows_the_new_class_and_grey_elsewhere(product, codes, tmp_path):
     change_map(product, 1998, 2002, tmp_path / "change.png")
-    expected = np.where((codes[0] == codes[4])[..., None], rgb(UNCHANGED), painted(codes[4])).astype(np.uint8)
+    expected = np.where(
+        (codes[0] == codes[4])[..., None], rgb(UNCHANGED), painted(codes[4])
+    ).astype(np.uint8)
     expected[codes[4] == 0] = COLOURS[0]
     found = map_in(tmp_path / "change.png", [*COLOURS.values(), rgb(UNCHANGED)])
     assert_cells(cells_in(found, GRID.shape), expected)
@@ -91,11 +97,15 @@ def test_overview_shows_first_observed_and_last_years(product, codes, tmp_path):
 
 
 def test_a_map_is_cut_at_the_edges_of_the_grid(tmp_path):
-    """Thinned blocks of 3 x 3 reach past 10 x 10 cells; the part beyond must not be stretched into the map."""
+    """Thinned blocks of 3 x 3 reach past 10 x 10 cells; the part beyond must not be stretched into
+    the map.
+    """
     codes = np.full((1, 10, 10), 44, np.uint8)
     codes[:, 9] = 11
     grid = Grid(5, 0, 1, 10, 10)
-    view = View.of(write_product(tmp_path / "p.zarr", codes, grid=grid, years=(2000,), origins=(0,), tile=10))
+    view = View.of(
+        write_product(tmp_path / "p.zarr", codes, grid=grid, years=(2000,), origins=(0,), tile=10)
+    )
     picture = view.map(2000, at_most=4, method="mode")
     figure = new_figure(4, 4)
     axes = axes_at(figure, 0, 0, 4, 4)
@@ -106,13 +116,26 @@ def test_a_map_is_cut_at_the_edges_of_the_grid(tmp_path):
     assert (column == COLOURS[11]).all(axis=-1).mean() == pytest.approx(0.1, abs=0.01)
 
 
-@pytest.mark.parametrize(("grid", "codes"), [(Grid(90, -180, 5, 36, 72), (0, 44)), (Grid(1, 1, 1, 1, 2), (22, 44)),
-                                             (Grid(40, 0, 0.1, 60, 4), (0, 11)), (Grid(1, 0, 0.1, 2, 90), (0, 0))])
+@pytest.mark.parametrize(
+    ("grid", "codes"),
+    [
+        (Grid(90, -180, 5, 36, 72), (0, 44)),
+        (Grid(1, 1, 1, 1, 2), (22, 44)),
+        (Grid(40, 0, 0.1, 60, 4), (0, 11)),
+        (Grid(1, 0, 0.1, 2, 90), (0, 0)),
+    ],
+)
 def test_the_globe_two_cells_strips_and_a_sea_can_be_drawn(tmp_path, grid, codes):
     land_use = np.resize(np.array(codes, np.uint8), (2, *grid.shape))
     land_use[1] = land_use[0, :, ::-1]
-    opened = write_product(tmp_path / "p.zarr", land_use, grid=grid, years=(2000, 2001), origins=(2, 2), tile=100)
-    for draw in (overview, lambda p, path: map_of_year(p, 2001, path), lambda p, path: change_map(p, 2000, 2001, path)):
+    opened = write_product(
+        tmp_path / "p.zarr", land_use, grid=grid, years=(2000, 2001), origins=(2, 2), tile=100
+    )
+    for draw in (
+        overview,
+        lambda p, path: map_of_year(p, 2001, path),
+        lambda p, path: change_map(p, 2000, 2001, path),
+    ):
         draw(opened, tmp_path / "picture.png")
         image = image_of(tmp_path / "picture.png").reshape(-1, 3)
         assert (image == COLOURS[int(codes[-1])]).all(axis=1).sum() > 100

@@ -21,16 +21,35 @@ LEADS = range(1, 6)
 
 
 def entry(lead):
-    model = {"accuracy": 0.9, "figure_of_merit": 0.1, "figure_of_merit_5": 0.2, "figure_of_merit_25": 0.4,
-             "predicted_change": 0.01 * lead, "observed_change": 0.02 * lead}
-    return {"year": 2000 + lead, "lead": lead, "model": model,
-            "persistence": {**model, "accuracy": 0.5, "figure_of_merit": None}}
+    model = {
+        "accuracy": 0.9,
+        "figure_of_merit": 0.1,
+        "figure_of_merit_5": 0.2,
+        "figure_of_merit_25": 0.4,
+        "predicted_change": 0.01 * lead,
+        "observed_change": 0.02 * lead,
+    }
+    return {
+        "year": 2000 + lead,
+        "lead": lead,
+        "model": model,
+        "persistence": {**model, "accuracy": 0.5, "figure_of_merit": None},
+    }
 
 
 def metrics(*names):
-    return {"caveats": ["forcing: aggregated target"],
-            "tests": [{"name": n, "direction": "forward", "start_year": 2000, "by_lead_year": [entry(x) for x in LEADS]}
-                      for n in names]}
+    return {
+        "caveats": ["forcing: aggregated target"],
+        "tests": [
+            {
+                "name": n,
+                "direction": "forward",
+                "start_year": 2000,
+                "by_lead_year": [entry(x) for x in LEADS],
+            }
+            for n in names
+        ],
+    }
 
 
 def drawn(draw, view, path):
@@ -56,7 +75,10 @@ def test_layers_are_as_thick_as_the_areas_and_stacked_in_the_order_of_the_legend
 
 def test_observed_years_are_lighter_and_the_others_in_the_legends_colours(product, tmp_path):
     inside = drawn(draw_areas, View.of(product), tmp_path / "a.png")
-    pure = np.isin(inside.astype(int) @ [65536, 256, 1], [np.array(c) @ [65536, 256, 1] for c in COLOURS.values()])
+    pure = np.isin(
+        inside.astype(int) @ [65536, 256, 1],
+        [np.array(c) @ [65536, 256, 1] for c in COLOURS.values()],
+    )
     x = (np.array([1998.5, 2000, 2001.5]) - 1998) / 4 * 500
     shares_of_pure = pure[:, x.astype(int)].mean(axis=0)
     assert shares_of_pure[0] > 0.9
@@ -85,8 +107,13 @@ def test_the_files_hold_the_charts(product, tmp_path):
 
 def test_a_single_year_and_a_sea_can_be_charted(tmp_path):
     for n, code in enumerate((0, 44)):
-        opened = write_product(tmp_path / f"{n}.zarr", np.full((1, *GRID.shape), code, np.uint8), grid=GRID,
-                               years=YEARS[:1], origins=ORIGINS[:1])
+        opened = write_product(
+            tmp_path / f"{n}.zarr",
+            np.full((1, *GRID.shape), code, np.uint8),
+            grid=GRID,
+            years=YEARS[:1],
+            origins=ORIGINS[:1],
+        )
         for draw in (area_by_class, confidence_over_time):
             draw(opened, tmp_path / "chart.png")
             assert (image_of(tmp_path / "chart.png") != 255).any()
@@ -103,7 +130,9 @@ def test_skill_has_a_column_for_each_test_and_the_lines_at_their_values(tmp_path
     upper = one[: one.shape[0] // 3 + 40, one.shape[1] // 4 : one.shape[1] // 2]
     model = np.flatnonzero((upper == rgb(ACCENT)).all(axis=-1).any(axis=1))
     null = np.flatnonzero((upper == rgb(MUTED)).all(axis=-1).any(axis=1))
-    assert model.max() < null.max() - 100, "the model's accuracy of 0.9 lies above persistence's 0.5"
+    assert model.max() < null.max() - 100, (
+        "the model's accuracy of 0.9 lies above persistence's 0.5"
+    )
     lower = one[-one.shape[0] // 3 :]
     assert (lower == rgb(INK)).all(axis=-1).sum() > 100, "observed change"
 
@@ -114,7 +143,10 @@ def test_a_score_that_does_not_exist_is_a_gap_and_no_test_an_error(tmp_path):
         lead["model"]["figure_of_merit"] = None
     skill_by_lead_year(still, tmp_path / "gap.png")
     skill_by_lead_year(metrics("still"), tmp_path / "whole.png")
-    gap, whole = ((image_of(tmp_path / f"{n}.png") == rgb(ACCENT)).all(axis=-1).sum() for n in ("gap", "whole"))
+    gap, whole = (
+        (image_of(tmp_path / f"{n}.png") == rgb(ACCENT)).all(axis=-1).sum()
+        for n in ("gap", "whole")
+    )
     assert 0 < gap < whole
     with pytest.raises(ValueError, match="no test"):
         skill_by_lead_year(metrics(), tmp_path / "none.png")
@@ -122,13 +154,23 @@ def test_a_score_that_does_not_exist_is_a_gap_and_no_test_an_error(tmp_path):
 
 def test_the_validation_of_a_model_shows_its_points_where_they_are(tmp_path):
     def point(change, gain):
-        return {"predicted_over_observed": change, "accuracy": 0.9 + gain, "persistence": 0.9, "figure_of_merit": 0.2,
-                "reliability": [{"share": 0.5, "predicted": p, "observed": p} for p in (0.0, 0.5, 1.0)]}
+        return {
+            "predicted_over_observed": change,
+            "accuracy": 0.9 + gain,
+            "persistence": 0.9,
+            "figure_of_merit": 0.2,
+            "reliability": [{"share": 0.5, "predicted": p, "observed": p} for p in (0.0, 0.5, 1.0)],
+        }
 
     def draw(cautious):
-        report = {"direction": "forward", "held_out": "years", "years": [2000, 2009], "caveats": ["aggregated"],
-                  "curve": [point(change / 10, 0.01 - change / 500) for change in range(1, 15)],
-                  "points": {"cautious": point(*cautious), "unbiased": point(1.0, -0.01)}}
+        report = {
+            "direction": "forward",
+            "held_out": "years",
+            "years": [2000, 2009],
+            "caveats": ["aggregated"],
+            "curve": [point(change / 10, 0.01 - change / 500) for change in range(1, 15)],
+            "points": {"cautious": point(*cautious), "unbiased": point(1.0, -0.01)},
+        }
         validation_of_model(report, tmp_path / "v.png")
         image = image_of(tmp_path / "v.png")
         panel = image[150:460, 112:500]  # below the title, left of the second panel

@@ -18,10 +18,17 @@ from tests.viz.pictures import COLOURS, GRID, ORIGINS, YEARS, image_of, random_c
 
 def in_memory(codes, *, grid=GRID):
     """A product that was never stored: enough for reading."""
-    return xr.Dataset({"land_use": (("year", "lat", "lon"), codes, HILDA.cf_attributes()),
-                       "origin": ("year", np.zeros(len(codes), np.uint8),
-                                  {"flag_values": [0, 1, 2], "flag_meanings": "observed hindcast forecast"})},
-                      {"year": np.arange(2000, 2000 + len(codes)), "lat": grid.lat, "lon": grid.lon})
+    return xr.Dataset(
+        {
+            "land_use": (("year", "lat", "lon"), codes, HILDA.cf_attributes()),
+            "origin": (
+                "year",
+                np.zeros(len(codes), np.uint8),
+                {"flag_values": [0, 1, 2], "flag_meanings": "observed hindcast forecast"},
+            ),
+        },
+        {"year": np.arange(2000, 2000 + len(codes)), "lat": grid.lat, "lon": grid.lon},
+    )
 
 
 def test_palette_grid_years_and_origins_are_read_from_the_attributes(product):
@@ -34,25 +41,42 @@ def test_palette_grid_years_and_origins_are_read_from_the_attributes(product):
     assert (view.title, view.caveats) == ("a small world", ("forcing: aggregated target",))
     for code, colour in COLOURS.items():
         assert tuple(view.palette.rgb[code]) == colour
-    assert [view.palette.label(k) for k in view.palette.land] == [c.name.replace("_", " ") for c in HILDA.classes]
+    assert [view.palette.label(k) for k in view.palette.land] == [
+        c.name.replace("_", " ") for c in HILDA.classes
+    ]
     assert COLOURS[0] != (255, 255, 255), "the ocean is not white paper"
-    assert tuple(view.palette.rgb[99]) not in COLOURS.values(), "an unknown code does not pass for a class"
+    assert tuple(view.palette.rgb[99]) not in COLOURS.values(), (
+        "an unknown code does not pass for a class"
+    )
 
 
 def test_of_scenarios_and_members_the_first_is_shown_and_any_can_be_selected(tmp_path):
     codes = np.stack([random_codes(seed) for seed in range(6)]).reshape(2, 3, 5, 12, 16)
     names = ("ssp126", "ssp585")
-    product = write_product(tmp_path / "p.zarr", codes, grid=GRID, years=YEARS, origins=ORIGINS,
-                            several=Several(names, 3))
-    for chosen, at, title in ((product, (0, 0), "a small world, ssp126, member 0"),
-                              (product.sel(scenario="ssp585"), (1, 0), "a small world, ssp585, member 0"),
-                              (product.sel(scenario="ssp585", member=2), (1, 2), "a small world, ssp585, member 2")):
+    product = write_product(
+        tmp_path / "p.zarr",
+        codes,
+        grid=GRID,
+        years=YEARS,
+        origins=ORIGINS,
+        several=Several(names, 3),
+    )
+    for chosen, at, title in (
+        (product, (0, 0), "a small world, ssp126, member 0"),
+        (product.sel(scenario="ssp585"), (1, 0), "a small world, ssp585, member 0"),
+        (product.sel(scenario="ssp585", member=2), (1, 2), "a small world, ssp585, member 2"),
+    ):
         view = View.of(chosen)
         assert view.title == title
         assert np.array_equal(view.map(2001, at_most=100).values, codes[at][3])
         assert np.array_equal(view.areas([2000]), View.of(in_memory(codes[at])).areas([2002]))
-    places = draw_pictures(product, str(tmp_path / "pictures"), metrics=str(tmp_path / "none.json"), validations={},
-                           progress=lambda *_: None)
+    places = draw_pictures(
+        product,
+        str(tmp_path / "pictures"),
+        metrics=str(tmp_path / "none.json"),
+        validations={},
+        progress=lambda *_: None,
+    )
     assert {"overview", "overview_ssp585", "animation", "map_1998"} <= set(places)
     assert image_of(places["overview"]).shape == image_of(places["overview_ssp585"]).shape
     assert not np.array_equal(image_of(places["overview"]), image_of(places["overview_ssp585"]))
@@ -62,7 +86,9 @@ def test_another_dataset_is_refused(product):
     with pytest.raises(ValueError, match="no land_use with flag_values"):
         View.of(xr.Dataset())
     bare = product.copy()
-    bare["land_use"].attrs = {k: v for k, v in product["land_use"].attrs.items() if k != "flag_colors"}
+    bare["land_use"].attrs = {
+        k: v for k, v in product["land_use"].attrs.items() if k != "flag_colors"
+    }
     with pytest.raises(ValueError, match="no land_use with flag_colors"):
         View.of(bare)
     bare["land_use"].attrs = {**product["land_use"].attrs, "flag_colors": "#000000"}
@@ -76,17 +102,32 @@ def test_another_dataset_is_refused(product):
         View.of(product).map(1900, at_most=100)
 
 
-@given(st.integers(1, 14), st.integers(2, 14), st.integers(1, 15), st.integers(0, 999), st.sampled_from([4, 60, 9999]))
-def test_a_mode_is_the_most_frequent_code_of_each_block_in_any_band(n_lat, n_lon, at_most, seed, band):
+@given(
+    st.integers(1, 14),
+    st.integers(2, 14),
+    st.integers(1, 15),
+    st.integers(0, 999),
+    st.sampled_from([4, 60, 9999]),
+)
+def test_a_mode_is_the_most_frequent_code_of_each_block_in_any_band(
+    n_lat, n_lon, at_most, seed, band
+):
     codes = random_codes(seed, years=1, shape=(n_lat, n_lon))
     view = View.of(in_memory(codes, grid=Grid(50, 10, 0.5, n_lat, n_lon)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BAND_BYTES", band)
         found, extent = view.map(2000, at_most=at_most, method="mode")
     factor = -(-max(n_lat, n_lon) // at_most)
-    np.testing.assert_array_equal(found, reference.mode_blocks(codes[0], factor, view.palette.codes))
+    np.testing.assert_array_equal(
+        found, reference.mode_blocks(codes[0], factor, view.palette.codes)
+    )
     assert max(found.shape) <= at_most
-    assert extent == (10, 10 + found.shape[1] * factor * 0.5, 50 - found.shape[0] * factor * 0.5, 50)
+    assert extent == (
+        10,
+        10 + found.shape[1] * factor * 0.5,
+        50 - found.shape[0] * factor * 0.5,
+        50,
+    )
 
 
 def test_nearest_takes_the_cell_in_the_middle_of_each_block(product, codes):
@@ -100,7 +141,9 @@ def test_areas_are_the_sums_of_cell_areas_in_km2(product, codes):
     areas = View.of(product).areas([1998, 2002])
     for n, year in ((0, 0), (1, 4)):
         for k, code in enumerate(HILDA.codes):
-            expected = sum(GRID.cell_area[row] for row, col in np.argwhere(codes[year] == code)) / 1e6
+            expected = (
+                sum(GRID.cell_area[row] for row, col in np.argwhere(codes[year] == code)) / 1e6
+            )
             assert areas[n, k] == pytest.approx(expected)
 
 
@@ -125,8 +168,14 @@ def test_charts_over_time_read_fewer_years_of_a_huge_product_but_never_lose_the_
 def test_reading_a_thinned_year_needs_a_part_of_its_memory(tmp_path):
     size = 3000
     land_use = np.broadcast_to(np.uint8(44), (2, size, size))
-    opened = write_product(tmp_path / "p.zarr", land_use, grid=Grid(60, 0, 0.01, size, size), years=(2000, 2001),
-                           origins=(0, 0), tile=500)
+    opened = write_product(
+        tmp_path / "p.zarr",
+        land_use,
+        grid=Grid(60, 0, 0.01, size, size),
+        years=(2000, 2001),
+        origins=(0, 0),
+        tile=500,
+    )
     view = View.of(opened)
     view.map(2000, at_most=10)
     tracemalloc.start()
@@ -139,4 +188,6 @@ def test_reading_a_thinned_year_needs_a_part_of_its_memory(tmp_path):
 
 
 def test_shares_of_nothing_are_zero():
-    np.testing.assert_array_equal(shares(np.array([[1.0, 3.0], [0.0, 0.0]])), [[0.25, 0.75], [0, 0]])
+    np.testing.assert_array_equal(
+        shares(np.array([[1.0, 3.0], [0.0, 0.0]])), [[0.25, 0.75], [0, 0]]
+    )
