@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
-from luray.engine.scheduler import Errand, Job, Scheduler
+from luray.engine.scheduler import Job, Scheduler, SideTask
 
 
 class Simulation:
@@ -21,7 +21,7 @@ class Simulation:
     def __init__(
         self,
         scheduler: Scheduler,
-        duration: Callable[[int, Job | Errand], float],
+        duration: Callable[[int, Job | SideTask], float],
         *,
         delay: float = 0.0,
         room: int = 10**6,
@@ -49,16 +49,16 @@ class Simulation:
                 return self.now
             for worker in self.scheduler.stuck(self.now):
                 assert worker in self.alive
-            for worker in self.scheduler.let_go(self.now):
+            for worker in self.scheduler.release_workers(self.now):
                 self.kill(worker)
             for worker, job in self.scheduler.assign(self.now):
                 assert worker in self.alive, f"{job} was sent to a worker that is not there"
                 took = self.duration(worker, job)
                 self.busy += took
                 self._at(self.now + took, "done", worker, job)
-                if job.kind == "reduce" and not self.scheduler.hands[worker].free:
+                if job.kind == "reduce" and not self.scheduler.worker_states[worker].free:
                     self._late[worker] += took
-            for worker in self.scheduler.hire(self.now):
+            for worker in self.scheduler.request_workers(self.now):
                 self._at(self.now + self.delay, "join", worker, None)
             assert self._events, "nothing happens any more and something is left"
             self.now, _, what, worker, job = heapq.heappop(self._events)
@@ -88,5 +88,5 @@ class Simulation:
         self.alive.add(worker)
         self.scheduler.join(worker, self.now)
 
-    def _at(self, time: float, what: str, worker: int, job: Job | Errand | None) -> None:
+    def _at(self, time: float, what: str, worker: int, job: Job | SideTask | None) -> None:
         heapq.heappush(self._events, (time, next(self._order), what, worker, job))

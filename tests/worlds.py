@@ -54,8 +54,8 @@ class Memory:
 
 @dataclass
 class Slow:
-    """What satisfies `inference.Fields` the slow way, from levels and statics such as `Memory` or a
-    `Region` give.
+    """What satisfies `inference.WindowInputs` the slow way, from levels and statics such as
+    `Memory` or a `Region` give.
     """
 
     given: object
@@ -111,6 +111,8 @@ def world(shape, *, periodic, first_year=2000, years=4, seed=0, share=0.6):
     return World(initial, land, Memory(first_year, levels, fixed, periodic))
 
 
-def restless(*, seed=0, width=4, depth=2, features=FEATURES, bonus=0.5):
+def random_model(*, seed=0, width=4, depth=2, features=FEATURES, bonus=0.5):
     """A U-Net with random weights and batch-norm statistics whose maps change from year to year."""
-    return models.restless(features, UNetConfig(width=width, depth=depth), seed=seed, bonus=bonus)
+    return models.random_model(
+        features, UNetConfig(width=width, depth=depth), seed=seed, bonus=bonus
+    )

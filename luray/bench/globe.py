@@ -24,7 +24,7 @@ from luray.distributed.cluster import cluster
 from luray.engine.geometry import Geometry
 from luray.model.checkpoint import read_card
 from luray.planning.measure import Forward, forward_cost
-from luray.sandbox.random_model import save_restless
+from luray.sandbox.random_model import save_random_model
 from luray.sources import open_source
 from luray.stages.build import build as run_build
 from luray.stages.build import plan_cube
@@ -59,7 +59,7 @@ class Cost:
 
 
 @dataclass
-class Found:
+class Measurements:
     """Everything that was measured."""
 
     costs: dict[Stage, Cost] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Found:
     """Time in which the driver finds the tiles with land."""
 
     @classmethod
-    def at(cls, place: Path) -> "Found":
+    def at(cls, place: Path) -> "Measurements":
         """What an earlier run wrote, nothing where there was none."""
         if not place.exists():
             return cls()
@@ -185,14 +185,14 @@ def globe_run(output: str, overrides: Sequence[str] = ()) -> RunConfig:
 
 def bench(
     run: RunConfig, *, show: Show = lambda _: no_progress, forward: float = FORWARD_SECONDS
-) -> Found:
+) -> Measurements:
     """Measure a run of `globe_run` from its inputs to the picture; the numbers go to `globe.json`
     in its output.
 
     Raises ValueError without the package of the land mask, and what the stages raise.
     """
     place = Path(run.path("globe.json"))
-    found = Found.at(place)
+    found = Measurements.at(place)
     write_inputs(run, found, show("inputs"))
     found.write(place)
     with cluster(cpus=_cores(run)):
@@ -201,7 +201,7 @@ def bench(
     cube = Cube.open(run.cube)
     for direction in run.directions:
         if read_card(run.model_folder(direction)) is None:
-            save_restless(cube, direction, run.model, run.model_folder(direction), bonus=BONUS)
+            save_random_model(cube, direction, run.model, run.model_folder(direction), bonus=BONUS)
     infer(run, found, show("infer"), forward=forward)
     found.write(place)
     with _measured(found, "picture"):
@@ -215,14 +215,14 @@ def _cores(run: RunConfig) -> int:
 
 
 @contextmanager
-def _measured(found: Found, stage: Stage) -> Iterator[None]:
+def _measured(found: Measurements, stage: Stage) -> Iterator[None]:
     started = time.perf_counter()
     with Watch() as watch:
         yield
     found.costs[stage] = Cost(time.perf_counter() - started, watch.cpu_seconds, watch.peak)
 
 
-def write_inputs(run: RunConfig, found: Found, report: Progress) -> None:
+def write_inputs(run: RunConfig, found: Measurements, report: Progress) -> None:
     """Write what is missing of the inputs."""
     fixed = {
         config.name: open_source(config, run_years=run.years, scenario=run.scenario)
@@ -243,7 +243,7 @@ def write_inputs(run: RunConfig, found: Found, report: Progress) -> None:
         found.costs["inputs"] = kept
 
 
-def build(run: RunConfig, found: Found, report: Progress) -> None:
+def build(run: RunConfig, found: Measurements, report: Progress) -> None:
     """Build what is missing of the cube."""
     kept = found.costs.get("build")
     with _measured(found, "build"):
@@ -254,7 +254,7 @@ def build(run: RunConfig, found: Found, report: Progress) -> None:
         found.costs["build"] = kept
 
 
-def infer(run: RunConfig, found: Found, report: Progress, *, forward: float) -> None:
+def infer(run: RunConfig, found: Measurements, report: Progress, *, forward: float) -> None:
     """Predict what is missing of the year, between two measurements of the bare forward pass."""
     windows = _windows_left(run, found)
     if not windows:
@@ -279,7 +279,7 @@ def infer(run: RunConfig, found: Found, report: Progress, *, forward: float) -> 
     found.after = bare()
 
 
-def _windows_left(run: RunConfig, found: Found) -> int:
+def _windows_left(run: RunConfig, found: Measurements) -> int:
     """Active windows of the tile-years without a receipt; takes note of the tiles with land."""
     cube, started = Cube.open(run.cube), time.perf_counter()
     found.tiles, found.land_seconds = (
@@ -288,10 +288,10 @@ def _windows_left(run: RunConfig, found: Found) -> int:
     )
     plan = rollout_of(run, run.inference.span, run.product)
     done, windows = plan.product.done(), 0
-    for course in plan.product.courses:
-        finished = done.of(course.lanes)
+    for trajectory in plan.product.trajectories:
+        finished = done.of(trajectory.member_indices)
         for tile in plan.geometry.tiles:
-            left = sum((year, tile) not in finished for year in course.years[1:])
+            left = sum((year, tile) not in finished for year in trajectory.years[1:])
             box = run.inference_tiles.tile_box(tile)
             windows += left * len(run.inference_tiles.active_cores(box, cube.land(box)))
     return windows

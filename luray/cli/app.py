@@ -455,10 +455,14 @@ def verify(
         out.print(f"{run.product}: every tile-year matches its receipt")
         return
     for unit in found:
-        lane = f", scenario {run.scenarios[unit.lane.scenario]}" if run.scenarios else ""
+        member_index = (
+            f", scenario {run.scenarios[unit.member_index.scenario]}" if run.scenarios else ""
+        )
         if run.inference.members:
-            lane += ", across members" if unit.across else f", member {unit.lane.member}"
-        err.print(f"damaged: year {unit.year}, tile {unit.tile.row}.{unit.tile.col}{lane}")
+            member_index += (
+                ", across members" if unit.across else f", member {unit.member_index.member}"
+            )
+        err.print(f"damaged: year {unit.year}, tile {unit.tile.row}.{unit.tile.col}{member_index}")
     if repair:
         withdraw(run, found)
         err.print("withdrawn: `luray infer` computes these tile-years again")
@@ -631,12 +635,12 @@ def _train(run: RunConfig, *, restart: bool) -> None:
     from luray.cli.tables import training_head, training_line
     from luray.model.checkpoint import read_card
     from luray.stages.train import train as run_train
-    from luray.training.training import News
+    from luray.training.training import ProgressEvent
 
     recipe, headed = run.training, set[Direction]()
     with progress("train") as show:
 
-        def report(news: News) -> None:
+        def report(news: ProgressEvent) -> None:
             left = (recipe.steps - news.step) * recipe.batch / news.metrics["samples_per_second"]
             if news.epoch:
                 if news.direction not in headed:

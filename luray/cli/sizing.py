@@ -32,7 +32,7 @@ def inference_rows(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
         "tile-years",
         f"{plan.written:,} written, {plan.predictions:,} predicted",
         (
-            f"{len(span.copied) * len(plan.loads) * len(plan.product.lanes):,} copied from "
+            f"{len(span.copied) * len(plan.loads) * len(plan.product.member_indices):,} copied from "
             "observed maps"
         ),
     )
@@ -66,7 +66,7 @@ def inference_rows(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
 
 def _times(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     """Rows of time and cost."""
-    longest = max(len(course.years) - 1 for course in plan.courses)
+    longest = max(len(trajectory.years) - 1 for trajectory in plan.trajectories)
     low, high = plan.device.dollars
     yield (
         "critical path",

@@ -262,8 +262,8 @@ def status_lines(status: Status) -> list[str]:
         f"whole: {spans(complete) or 'none'}",
     ]
     begun = [year for year in status.years if 0 < status.done[year] < status.each]
-    if status.several.lead:
-        names, members = status.several.scenarios, status.several.members
+    if status.dims.lead:
+        names, members = status.dims.scenarios, status.dims.members
         lines.append(
             "  of "
             + " and ".join(

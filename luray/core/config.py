@@ -16,7 +16,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-Device = Literal["auto", "cpu", "gpu"]
+DeviceChoice = Literal["auto", "cpu", "gpu"]
 """Where a model runs: on GPUs if the cluster has any, on none, or on GPUs that an autoscaler may
 bring.
 """

@@ -17,7 +17,7 @@ from luray.core.types import U8
 
 OUTSIDE = 255
 """Class index of a cell that is no land: ocean, no data, or beyond the grid."""
-NO_CODE = 253
+UNKNOWN_CODE = 253
 """What a number that is no code of a legend is looked up as."""
 
 
@@ -53,7 +53,7 @@ class Legend:
 
     @cached_property
     def _lookup(self) -> U8:
-        lookup = np.full(256, NO_CODE, np.uint8)
+        lookup = np.full(256, UNKNOWN_CODE, np.uint8)
         lookup[self.ocean] = lookup[self.nodata] = OUTSIDE
         for k, code in enumerate(self.codes):
             lookup[code] = k
@@ -63,14 +63,14 @@ class Legend:
 
     def index(self, code: int) -> int:
         """Class index of a published code. Raises ValueError for a code outside the legend."""
-        k = int(self._lookup[code]) if 0 <= code < self._lookup.size else NO_CODE
-        if k == NO_CODE:
+        k = int(self._lookup[code]) if 0 <= code < self._lookup.size else UNKNOWN_CODE
+        if k == UNKNOWN_CODE:
             raise ValueError(f"code {code} is not in legend {self.name}: use one of {self.known()}")
         return k
 
     def known(self) -> list[int]:
         """Every code that `encode` accepts, ascending."""
-        return [int(c) for c in np.flatnonzero(self._lookup != NO_CODE)]
+        return [int(c) for c in np.flatnonzero(self._lookup != UNKNOWN_CODE)]
 
     def encode(self, codes: NDArray[Any], *, where: str = "map") -> U8:
         """Class indices of published codes, same shape; ocean and no data become `OUTSIDE`.
@@ -90,7 +90,7 @@ class Legend:
                 )
             codes = exact
         classes: U8 = self._lookup[codes]
-        wrong = classes == NO_CODE
+        wrong = classes == UNKNOWN_CODE
         if wrong.any():
             unknown, counts = np.unique(codes[wrong], return_counts=True)
             found = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))

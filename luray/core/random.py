@@ -20,7 +20,7 @@ BLOCK = 8
 """Numbers of 32 bits that the generator gives for one value of its counter."""
 
 
-class Draws(NamedTuple):
+class RandomStream(NamedTuple):
     """Which numbers a member draws. Another scenario or member of a run changes none of them."""
 
     seed: int

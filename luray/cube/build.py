@@ -410,7 +410,7 @@ def _describe(plan: BuildPlan, root: Group, gaps: Mapping[str, tuple[str, ...]])
                 },
             }
         )
-    several: dict[str, Any] = (
+    dims: dict[str, Any] = (
         {"scenarios": list(plan.scenarios), "parts": parts} if plan.scenarios else {}
     )
     root.attrs["luray"] = {
@@ -419,7 +419,7 @@ def _describe(plan: BuildPlan, root: Group, gaps: Mapping[str, tuple[str, ...]])
         "legend": HILDA.name,
         "groups": groups,
         "fingerprint": plan.fingerprint,
-        **several,
+        **dims,
     }
 
 

@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.buffer.cpu import NDBuffer
 
-from luray.storage.cache import Kept
+from luray.storage.cache import ByteLRUCache
 from luray.storage.objects import accessing
 from luray.storage.places import is_local
 
@@ -50,7 +50,7 @@ class Chunks:
     def __init__(self, url: str, *, most_bytes: int) -> None:
         self._url, self._most = url, most_bytes
         self._arrays: dict[str, Any] = {}
-        self._kept: Kept[NDArray[Any]] = Kept(most_bytes=most_bytes)
+        self._kept: ByteLRUCache[NDArray[Any]] = ByteLRUCache(most_bytes=most_bytes)
 
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         """A rectangle (..., rows, cols) of an array, `lead` being the indices of its first axes."""

@@ -66,7 +66,7 @@ Indexed = TypeVar("Indexed", NDArray[Any], range)
 
 Pieces = tuple[list[slice], list[slice]]
 """Native rows and native columns, each in one piece or several."""
-Given = Mapping[tuple[str | int, ...], NDArray[Any]]
+NativeValues = Mapping[tuple[str | int, ...], NDArray[Any]]
 """Native values that were read elsewhere: maps by ("state", year), those of a layer by its path and
 `Layer.lead`.
 """
@@ -309,7 +309,7 @@ def _views(
 
 
 @dataclass(frozen=True)
-class Held:
+class ResampledVariables:
     """Consecutive variables of a source that are seen alike, and index maps into them of every cell
     of a region.
     """
@@ -364,8 +364,10 @@ class Region:
 
     cube: Cube
     box: Box
-    given: Given = field(default_factory=dict)
-    _native: OrderedDict[tuple[str | int, ...], list[Held]] = field(default_factory=OrderedDict)
+    given: NativeValues = field(default_factory=dict)
+    _native: OrderedDict[tuple[str | int, ...], list[ResampledVariables]] = field(
+        default_factory=OrderedDict
+    )
 
     def forcing(self, year: int, box: Box) -> F32:
         """Level channels of a year in a window inside the region, float32 (L, height, width)."""
@@ -382,7 +384,7 @@ class Region:
         ]
         return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
 
-    def held(self, layer: Layer, year: int) -> list[Held]:
+    def held(self, layer: Layer, year: int) -> list[ResampledVariables]:
         """Variables of a layer in a year."""
         lead = layer.lead(year)
         key: tuple[str | int, ...] = (layer.path, *lead)
@@ -394,7 +396,9 @@ class Region:
                 self._native.popitem(last=False)
         return self._native[key]
 
-    def hold(self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]) -> Held:
+    def hold(
+        self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]
+    ) -> ResampledVariables:
         """Native cells as the model sees them. Nearest cells of a finer grid are gathered first:
         that is less.
         """
@@ -408,7 +412,7 @@ class Region:
             if categorical(variables[0])
             else (scaled(*pair)[0] for pair in zip(native_VYX, variables, strict=True))
         )
-        return Held(variables, np.stack(list(seen)), *maps)
+        return ResampledVariables(variables, np.stack(list(seen)), *maps)
 
     def _maps(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
         """Maps of all the cells of the region on the native cells under it."""

@@ -15,7 +15,7 @@ from luray.sources.check import (
     REFUSALS,
     Findings,
     Opened,
-    Share,
+    RowBand,
     SourceCheck,
     Values,
     cover,
@@ -28,7 +28,7 @@ SHARES_PER_TASK = 8
 
 
 @ray.remote(max_retries=3)
-def _examine(source: Source, shares: Sequence[tuple[int, Share]]) -> Findings:
+def _examine(source: Source, shares: Sequence[tuple[int, RowBand]]) -> Findings:
     return examine(source, shares)
 
 
@@ -70,7 +70,7 @@ def check(
     return tuple(judge(one, found.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
 
 
-def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[Share]]:
+def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[RowBand]]:
     """A source with its shares; refused, without any, where it does not lie over the run grid."""
     if opened.source is None:
         return opened, []

@@ -27,8 +27,8 @@ from luray.cube.cube import Cube
 from luray.training.packing import pack, unpack
 from luray.training.rollout import Sample
 from luray.training.sample_reader import everywhere, read_samples
-from luray.training.samples import Draw
-from luray.training.windows import Lattice, Share, Windows
+from luray.training.samples import SampleWindow
+from luray.training.windows import Lattice, Windows, WorkerShare
 
 Rows = Mapping[str, NDArray[Any]]
 Arrays = Literal["late", "ahead"]
@@ -56,10 +56,10 @@ def read_windows(
     Each row is a window of `tiling.window` cells around a core with land and `length` consecutive
     entries of `years`, which descend for travel backward: columns `group`, `row` and `col` (int64,
     first cell of the window, which may lie past the grid), `years` (int64, (length,)), `symmetry`
-    (int64, see `model.samples.Draw`) and, where `arrays` are read ahead by up to `readers` CPU
-    workers, `packed` (bytes). A `WindowReader` turns rows into arrays. `windows` replaces those of
-    the whole lattice, as training does. Ray Data shards, shuffles and streams the rows, like those
-    of any dataset::
+    (int64, see `model.samples.SampleWindow`) and, where `arrays` are read ahead by up to `readers`
+    CPU workers, `packed` (bytes). A `WindowReader` turns rows into arrays. `windows` replaces those
+    of the whole lattice, as training does. Ray Data shards, shuffles and streams the rows, like
+    those of any dataset::
 
         >>> from luray.cube.cube import Cube
         >>> from luray.distributed.data import WindowReader, read_windows
@@ -131,10 +131,10 @@ def _rows(groups: Rows, *, windows: Windows) -> dict[str, NDArray[Any]]:
     }
 
 
-def _draws(rows: Rows, tiling: Tiling) -> list[Draw]:
+def _draws(rows: Rows, tiling: Tiling) -> list[SampleWindow]:
     columns = (rows["row"], rows["col"], np.stack(list(rows["years"])), rows["symmetry"])
     return [
-        Draw(Box(row, col, tiling.window, tiling.window), tuple(years), symmetry)
+        SampleWindow(Box(row, col, tiling.window, tiling.window), tuple(years), symmetry)
         for row, col, years, symmetry in zip(*(column.tolist() for column in columns), strict=True)
     ]
 
@@ -198,7 +198,7 @@ class Collate(NumpyBatchCollateFn):
 
 
 def micro_batches(
-    rows: Dataset, share: Share, reader: WindowReader, *, device: torch.device | str = "cpu"
+    rows: Dataset, share: WorkerShare, reader: WindowReader, *, device: torch.device | str = "cpu"
 ) -> Iterator[dict[int, Sample]]:
     """A worker's micro-batches of every step of its share, by their number, read in the background.
 

@@ -13,7 +13,7 @@ from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile
 from luray.distributed.cluster import collected
 from luray.distributed.data import in_order_and_silent, read_windows
-from luray.engine.run import Run
+from luray.engine.spec import InferenceSpec
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.statistics import deflicker, tile_statistics
 
@@ -21,7 +21,9 @@ Pair = tuple[Tally, Tally]
 """Tallies against the maps as published, and with their flicker removed."""
 
 
-def tally_tile(run: Run, tile: Tile, years: tuple[int, ...], scored: Collection[int]) -> Pair:
+def tally_tile(
+    run: InferenceSpec, tile: Tile, years: tuple[int, ...], scored: Collection[int]
+) -> Pair:
     """Tally a tile in the `scored` ones of `years`, of which the first is the map that the rollout
     starts from.
     """
@@ -51,12 +53,16 @@ def tally_tile(run: Run, tile: Tile, years: tuple[int, ...], scored: Collection[
 
 
 @ray.remote(max_retries=3)
-def _tally(run: Run, tile: Tile, years: tuple[int, ...], scored: Collection[int]) -> Pair:
+def _tally(run: InferenceSpec, tile: Tile, years: tuple[int, ...], scored: Collection[int]) -> Pair:
     return tally_tile(run, tile, years, scored)
 
 
 def evaluate(
-    run: Run, years: tuple[int, ...], *, scored: Collection[int], report: Progress = no_progress
+    run: InferenceSpec,
+    years: tuple[int, ...],
+    *,
+    scored: Collection[int],
+    report: Progress = no_progress,
 ) -> Pair:
     """Tallies of a finished rollout over all tiles.
 

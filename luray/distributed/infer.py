@@ -20,16 +20,16 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
-from luray.core.config import Device, Workers
+from luray.core.config import DeviceChoice, Workers
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile
-from luray.distributed.metrics import Metrics
+from luray.distributed.metrics import PrometheusMetrics
 from luray.engine.demand import Shortfall
-from luray.engine.run import Run
-from luray.engine.scheduler import Errand, Job, Scheduler
-from luray.engine.tile_year import SumsLost, TileYears
+from luray.engine.scheduler import Job, Scheduler, SideTask
+from luray.engine.spec import InferenceSpec
+from luray.engine.tile_year import SumsLostError, TileYears
 from luray.engine.wavefront import Wavefront
-from luray.product.trajectories import Course, Done, Lane
+from luray.product.trajectories import Done, MemberIndex, Trajectory
 from luray.storage.lease import Lease
 from luray.storage.places import public
 
@@ -49,7 +49,7 @@ nothing happens.
 class Worker:
     """An actor around `TileYears`, whose reductions run beside its predictions."""
 
-    def __init__(self, run: Run, *, device: str) -> None:
+    def __init__(self, run: InferenceSpec, *, device: str) -> None:
         self._tiles = TileYears(run, device=device)
 
     @ray.method(concurrency_group="main")
@@ -119,15 +119,15 @@ class Flight:
     """
 
     worker: int
-    job: Job | Errand | None = None
+    job: Job | SideTask | None = None
     brings: Any = None
 
 
 def infer(
-    run: Run,
+    run: InferenceSpec,
     *,
     workers: Workers,
-    device: Device,
+    device: DeviceChoice,
     years_in_flight: int,
     lease: Lease,
     report: Progress = no_progress,
@@ -151,25 +151,34 @@ class Driver:
     """Sends jobs to workers until the scheduler has none left."""
 
     def __init__(
-        self, run: Run, *, workers: Workers, gpu: bool, years_in_flight: int, report: Progress
+        self,
+        run: InferenceSpec,
+        *,
+        workers: Workers,
+        gpu: bool,
+        years_in_flight: int,
+        report: Progress,
     ) -> None:
         self.run, self.report, self._geometry, self._gpu = run, report, run.geometry, gpu
-        done, self._courses = run.product.done(), run.product.courses
-        self.fronts = [self._front(course, done, years_in_flight) for course in self._courses]
+        done, self._courses = run.product.done(), run.product.trajectories
+        self.fronts = [
+            self._front(trajectory, done, years_in_flight) for trajectory in self._courses
+        ]
         copies = list(self._copies(done))
         self._missing = dict(self._unsummed(done))
         summaries = [summary for summary, missing in self._missing.items() if not missing]
         self.scheduler = Scheduler(
             self.fronts,
-            map(Errand, [*copies, *summaries]),
+            map(SideTask, [*copies, *summaries]),
             workers=workers,
-            kinds=[course.direction for course in self._courses],
+            kinds=[trajectory.direction for trajectory in self._courses],
         )
         self._total = sum(1 for _ in run.product.units(self._geometry.tiles))
         self._left = (
-            sum(len(copy.years) for copy in copies) * len(run.product.lanes)
+            sum(len(copy.years) for copy in copies) * len(run.product.member_indices)
             + sum(
-                f.remaining * len(c.lanes) for f, c in zip(self.fronts, self._courses, strict=True)
+                f.remaining * len(c.member_indices)
+                for f, c in zip(self.fronts, self._courses, strict=True)
             )
             + sum(len(summary.scenarios) for summary in self._missing)
         )
@@ -178,9 +187,9 @@ class Driver:
         self._actors: dict[int, Any] = {}
         self._flights: dict[Any, Flight] = {}
         self._travelling = [Travelling() for _ in self._courses]
-        self._failures: Counter[Job | Errand | None] = Counter()
+        self._failures: Counter[Job | SideTask | None] = Counter()
         self.shortfall = Shortfall()
-        self._metrics = Metrics(public(run.product.url))
+        self._metrics = PrometheusMetrics(public(run.product.url))
         self.seconds = 0.0
         """Time of this process that the run took, without waiting."""
 
@@ -213,7 +222,7 @@ class Driver:
                 self._metrics.show(
                     tile_years_left=self._left,
                     queue=self.scheduler.waiting,
-                    workers=len(self.scheduler.hands),
+                    workers=len(self.scheduler.worker_states),
                 )
                 self.report(self._total - self._left, self._total)
                 self.seconds += time.thread_time() - started
@@ -221,13 +230,17 @@ class Driver:
             for actor in self._actors.values():
                 ray.kill(actor)
 
-    def _front(self, course: Course, done: Done, in_flight: int) -> Wavefront:
-        step_of = {year: step for step, year in enumerate(course.years[1:])}
-        reduced = [(tile, step_of[year]) for year, tile in done.of(course.lanes) if year in step_of]
+    def _front(self, trajectory: Trajectory, done: Done, in_flight: int) -> Wavefront:
+        step_of = {year: step for step, year in enumerate(trajectory.years[1:])}
+        reduced = [
+            (tile, step_of[year])
+            for year, tile in done.of(trajectory.member_indices)
+            if year in step_of
+        ]
         return Wavefront(
             self._geometry.tiles,
             self._geometry.around,
-            steps=len(course.years) - 1,
+            steps=len(trajectory.years) - 1,
             done=reduced,
             in_flight=in_flight,
         )
@@ -241,9 +254,9 @@ class Driver:
                 there = [
                     done.of(
                         [
-                            lane
-                            for lane in product.lanes
-                            if lane.scenario in scenarios and lane.member == m
+                            member_index
+                            for member_index in product.member_indices
+                            if member_index.scenario in scenarios and member_index.member == m
                         ]
                     )
                     for m in range(product.members)
@@ -256,7 +269,7 @@ class Driver:
                         yield Summary(year, tile, scenarios), missing
 
     def _copies(self, done: Done) -> Iterator[Copy]:
-        copied = done.of(self.run.product.lanes)
+        copied = done.of(self.run.product.member_indices)
         for tile in self._geometry.tiles:
             years = iter([y for y in self.run.product.span.copied if (y, tile) not in copied])
             while some := tuple(islice(years, COPIED_AT_ONCE)):
@@ -264,7 +277,7 @@ class Driver:
 
     def _direct(self, now: float) -> None:
         """Do what the scheduler wants done."""
-        for worker in self.scheduler.let_go(now):
+        for worker in self.scheduler.release_workers(now):
             log.info("worker %d is let go", worker)
             ray.kill(self._actors.pop(worker))
             self.scheduler.leave(worker)
@@ -275,15 +288,15 @@ class Driver:
             self._metrics.count("retries", 1)
         for worker, job in self.scheduler.assign(now):
             self._send(worker, job)
-        for worker in self.scheduler.hire(now):
+        for worker in self.scheduler.request_workers(now):
             self._actors[worker] = actor = self._hired.remote(
                 self._run_ref, device="cuda" if self._gpu else "cpu"
             )
             self._flights[actor.ready.remote()] = Flight(worker)
 
-    def _send(self, worker: int, job: Job | Errand) -> None:
+    def _send(self, worker: int, job: Job | SideTask) -> None:
         actor = self._actors[worker]
-        if isinstance(job, Errand):
+        if isinstance(job, SideTask):
             self._flights[job.what.send(actor)] = Flight(worker, job)  # type: ignore[attr-defined]
             return
         (kind, tile, step), travelling = job.task, self._travelling[job.chain]
@@ -307,7 +320,7 @@ class Driver:
         now = time.monotonic()
         try:
             told = ray.get(marker)
-        except (RayActorError, ObjectLostError, SumsLost) as error:
+        except (RayActorError, ObjectLostError, SumsLostError) as error:
             self._recover(flight, error, now)
             return
         except RayTaskError as error:
@@ -317,39 +330,41 @@ class Driver:
             self.scheduler.join(flight.worker, now)
         elif not self.scheduler.done(flight.worker, flight.job, now):
             return
-        elif isinstance(flight.job, Errand):
+        elif isinstance(flight.job, SideTask):
             self._errand_done(flight.job.what)
         else:
-            course, (kind, tile, step) = flight.job
+            trajectory, (kind, tile, step) = flight.job
             if kind == "predict":
                 self._metrics.count("windows", told)
-                self._travelling[course].strips[tile, step] = flight.brings
+                self._travelling[trajectory].strips[tile, step] = flight.brings
             else:
                 self.shortfall += told
-                self._travelling[course].edges[tile, step] = flight.brings
-                self._forget_old(course, tile, step)
+                self._travelling[trajectory].edges[tile, step] = flight.brings
+                self._forget_old(trajectory, tile, step)
                 self._map_done(
-                    self._courses[course].years[step + 1], tile, self._courses[course].lanes
+                    self._courses[trajectory].years[step + 1],
+                    tile,
+                    self._courses[trajectory].member_indices,
                 )
 
     def _errand_done(self, what: object) -> None:
         if isinstance(what, Copy):
             for year in what.years:
-                self._map_done(year, what.tile, self.run.product.lanes)
+                self._map_done(year, what.tile, self.run.product.member_indices)
         elif isinstance(what, Summary):
             self._left -= len(what.scenarios)
 
-    def _map_done(self, year: int, tile: Tile, lanes: Sequence[Lane]) -> None:
+    def _map_done(self, year: int, tile: Tile, member_indices: Sequence[MemberIndex]) -> None:
         """A map is written to some lanes: where it was the last of the members, they can be summed
         up.
         """
-        self._left -= len(lanes)
+        self._left -= len(member_indices)
         for scenarios in self.run.product.alike(year):
             summary = Summary(year, tile, scenarios)
-            if lanes[0].scenario in scenarios and self._missing.get(summary):
+            if member_indices[0].scenario in scenarios and self._missing.get(summary):
                 self._missing[summary] -= 1
                 if not self._missing[summary]:
-                    self.scheduler.add(Errand(summary))
+                    self.scheduler.add(SideTask(summary))
 
     def _recover(self, flight: Flight, error: Exception, now: float) -> None:
         """Let others do what a dead worker had; with a lost object goes everything that rested on
@@ -376,23 +391,23 @@ class Driver:
             ) from error
         lost: list[tuple[int, Tile, int]] = []
         if isinstance(flight.job, Job):
-            course, (kind, tile, step) = flight.job
+            trajectory, (kind, tile, step) = flight.job
             around = (*self._geometry.around(tile), tile)
-            if kind == "reduce" and not self.fronts[course].is_reduced(tile, step):
-                lost = [(course, t, step) for t in around]
+            if kind == "reduce" and not self.fronts[trajectory].is_reduced(tile, step):
+                lost = [(trajectory, t, step) for t in around]
             for t in around:
-                self._travelling[course].edges.pop((t, step - 1), None)
+                self._travelling[trajectory].edges.pop((t, step - 1), None)
         if isinstance(error, RayActorError):
             ray.kill(self._actors.pop(flight.worker))
             self.scheduler.leave(flight.worker)
         if flight.job:
             self.scheduler.failed(flight.worker, flight.job, now, lost=lost)
 
-    def _forget_old(self, course: int, tile: Tile, step: int) -> None:
+    def _forget_old(self, trajectory: int, tile: Tile, step: int) -> None:
         """Drop references nobody will ask for: strips whose receivers are reduced, edges two steps
         back.
         """
-        front, travelling = self.fronts[course], self._travelling[course]
+        front, travelling = self.fronts[trajectory], self._travelling[trajectory]
         for near in (*self._geometry.around(tile), tile):
             receivers = (*self._geometry.around(near), near)
             if all(front.is_reduced(t, step) for t in receivers):

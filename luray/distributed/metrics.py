@@ -21,7 +21,7 @@ TAG = "run"
 """Label of every metric: the product's URL."""
 
 
-class Metrics:
+class PrometheusMetrics:
     """Counters and gauges of one run."""
 
     def __init__(self, run: str) -> None:

@@ -10,17 +10,17 @@ from luray.cube.cube import Cube
 from luray.distributed.cluster import collected
 from luray.training.change_counts import read_survey, survey_tile, write_survey
 from luray.training.sampling_config import SamplingConfig
-from luray.training.survey_counts import Counts, Survey
+from luray.training.survey_counts import ChangeCounts, TileCounts
 
 
 @ray.remote(max_retries=3)
-def _survey(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) -> Counts | None:
+def _survey(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) -> TileCounts | None:
     return survey_tile(cube, tiling, tile, sampling)
 
 
 def survey(
     cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Progress = no_progress
-) -> Survey:
+) -> ChangeCounts:
     """The survey of a cube: the stored one, else counted by the cluster, and stored.
 
     Raises ValueError when `sampling.zone` is no categorical variable of the cube.

@@ -1,9 +1,9 @@
 """Data-parallel training with Ray Train, fed by Ray Data.
 
 Every worker has a dataset of its own: the windows of its micro-batches, step after step
-(`data.Share`). Which windows those are is a pure function of their number (`model.samples`), so one
-worker or many, or a number that changes, train on the same batches, and a resumed training goes on
-where its checkpoint ends.
+(`data.WorkerShare`). Which windows those are is a pure function of their number (`model.samples`),
+so one worker or many, or a number that changes, train on the same batches, and a resumed training
+goes on where its checkpoint ends.
 """
 
 import logging
@@ -29,15 +29,15 @@ from luray.storage.places import is_local
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample
 from luray.training.training import (
-    Diary,
-    News,
+    ProgressEvent,
     Training,
+    TrainingLogger,
     TrainingProgress,
     run_steps,
     unheard,
     unwatched,
 )
-from luray.training.windows import Share
+from luray.training.windows import WorkerShare
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +48,16 @@ once.
 
 
 @ray.remote
-class Board:
+class StatusActor:
     """Where the leading worker pins its news and any worker the error it stopped on, for the driver
     to read.
     """
 
     def __init__(self) -> None:
-        self._news: list[News] = []
+        self._news: list[ProgressEvent] = []
         self._error = ""
 
-    def put(self, news: News) -> None:
+    def put(self, news: ProgressEvent) -> None:
         """One more."""
         self._news.append(news)
 
@@ -65,7 +65,7 @@ class Board:
         """What a worker stopped on."""
         self._error = error
 
-    def read(self, since: int) -> list[News]:
+    def read(self, since: int) -> list[ProgressEvent]:
         """News from number `since` on."""
         return self._news[since:]
 
@@ -95,21 +95,21 @@ def train(
         training.trainer()
         training.plan()
     recipe, scratch = todo[0].recipe, f"{todo[0].folder}/ray"
-    board = Board.options(num_cpus=0).remote()  # type: ignore[attr-defined]
+    status = StatusActor.options(num_cpus=0).remote()  # type: ignore[attr-defined]
     trainer = ray.train.torch.TorchTrainer(
         _worker_loop,
-        train_loop_config={"trainings": todo, "board": board},
+        train_loop_config={"trainings": todo, "board": status},
         scaling_config=_scaling(recipe),
         run_config=RunConfig(failure_config=FailureConfig(max_failures=TRIES), **_storage(scratch)),
     )
     try:
-        with _relayed(board, report):
+        with _relayed(status, report):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise ValueError(f"training failed: {error}; the last checkpoint is kept") from error
     finally:
         remove(scratch)
-    if message := ray.get(board.error.remote()):
+    if message := ray.get(status.error.remote()):
         raise ValueError(message)
     return [t.direction for t in todo]
 
@@ -145,8 +145,8 @@ def _worker_loop(config: dict[str, Any]) -> None:
     """What every worker runs: its share of each training."""
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    device, board = ray.train.torch.get_device(), config["board"]
-    if ray.get(board.error.remote()):
+    device, status = ray.train.torch.get_device(), config["board"]
+    if ray.get(status.error.remote()):
         return  # a fault that another try does not mend; the driver raises it
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     try:
@@ -155,18 +155,20 @@ def _worker_loop(config: dict[str, Any]) -> None:
                 continue
             trainer = training.trainer(_summed if world > 1 else lambda t: t, device=device)
             share = training.share(done=trainer.done, rank=rank, world=world)
-            diary = Diary(training, board.put.remote) if rank == 0 else None
-            run_steps(training, trainer, _feed(training, share, device), after=diary or unheard)
-            if diary:
-                training.save(trainer, diary.last)
+            logger = TrainingLogger(training, status.put.remote) if rank == 0 else None
+            run_steps(training, trainer, _feed(training, share, device), after=logger or unheard)
+            if logger:
+                training.save(trainer, logger.last)
             if world > 1:
                 torch.distributed.barrier()
     except (ValueError, NoRoomError) as error:
-        ray.get(board.fail.remote(str(error)))
+        ray.get(status.fail.remote(str(error)))
         raise
 
 
-def _feed(training: Training, share: Share, device: torch.device) -> Iterator[dict[int, Sample]]:
+def _feed(
+    training: Training, share: WorkerShare, device: torch.device
+) -> Iterator[dict[int, Sample]]:
     """This worker's micro-batches of every step of its share, from a dataset of its own."""
     in_order_and_silent()
     recipe = training.recipe
@@ -190,7 +192,7 @@ def _summed(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def _relayed(board: Any, report: TrainingProgress) -> Iterator[None]:
+def _relayed(status: Any, report: TrainingProgress) -> Iterator[None]:
     """Pass the board's news to `report` while the trainer blocks."""
     stop = threading.Event()
 
@@ -198,7 +200,7 @@ def _relayed(board: Any, report: TrainingProgress) -> Iterator[None]:
         seen, over = 0, False
         while not over:
             over = stop.wait(0.5)  # and once more after the end
-            for news in (found := ray.get(board.read.remote(seen))):
+            for news in (found := ray.get(status.read.remote(seen))):
                 report(news)
             seen += len(found)
 

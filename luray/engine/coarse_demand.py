@@ -16,7 +16,7 @@ from luray.cube.cube import Cube, Layer
 
 
 @dataclass(frozen=True)
-class Scenario:
+class CoarseDemand:
     """The one forcing layer of a cube whose variables are shares of classes, and how its cells lie
     on the run grid.
     """
@@ -29,7 +29,7 @@ class Scenario:
     """Native row and column of the coarse cell at the run grid's north-west corner."""
 
     @classmethod
-    def of(cls, cube: Cube, *, tile: int) -> "Scenario":
+    def of(cls, cube: Cube, *, tile: int) -> "CoarseDemand":
         """The scenario of a cube, for tiles of `tile` cells.
 
         Raises ValueError unless exactly one layer has shares of classes and its cells are whole

@@ -14,7 +14,7 @@ import numpy as np
 
 from luray.core.compiled import compiled
 from luray.core.legend import OUTSIDE
-from luray.core.random import U32, Draws
+from luray.core.random import U32, RandomStream
 from luray.core.tiling import Box
 from luray.core.types import F32, I32, U8, Bool
 from luray.engine.demand import F64
@@ -25,7 +25,9 @@ OFFSET = np.uint64((1024 << 52) - 0x3FE6A09E667F3BCD)
 """What makes the exponent of a double 1024 from the square root of 1/2 to that of 2."""
 
 
-def sample(sums_KHW: I32, land_HW: Bool, draws: Draws, *, year: int, box: Box) -> tuple[U8, U8]:
+def sample(
+    sums_KHW: I32, land_HW: Bool, draws: RandomStream, *, year: int, box: Box
+) -> tuple[U8, U8]:
     """Class index and confidence of each cell of a box of the run grid, drawn from its sums, both
     uint8 (H, W).
 
@@ -44,7 +46,7 @@ def sample(sums_KHW: I32, land_HW: Bool, draws: Draws, *, year: int, box: Box) -
     return np.where(land_HW, classes, np.uint8(OUTSIDE)), np.where(land_HW, confidence, np.uint8(0))
 
 
-def perturbed(sums_KHW: I32, draws: Draws, *, year: int, box: Box) -> F32:
+def perturbed(sums_KHW: I32, draws: RandomStream, *, year: int, box: Box) -> F32:
     """Scores s_k / E_k of the classes of each cell of a box of the run grid, float32 (K, H, W).
 
     They are 0 where the sum is, and their argmax is the map of `sample`: see `demand.constrain`.

@@ -19,8 +19,8 @@ from luray.model.features import changes, scaled
 
 
 @dataclass
-class Prepared:
-    """Inputs of some windows for one stem; satisfies `inference.Fields`.
+class TileInputs:
+    """Inputs of some windows for one stem; satisfies `inference.WindowInputs`.
 
     Kept are 2 bytes for each output of the stem and each cell of a window: 166 MB for a tile of
     2000 cells that is all land, at a width of 16 and windows of 456.
@@ -51,19 +51,19 @@ class Prepared:
         ones every time would leave holes in the heap, until it has twice the size.
         """
         region, spare = cube.region(hull(windows)), [] if spare is None else spare
-        ground, fixed = Ground.of(region, stem), dict[Box, Fixed]()
+        static_inputs, fixed = StaticInputs.of(region, stem), dict[Box, Fixed]()
         for pair in (windows[i : i + 2] for i in range(0, len(windows), 2)):
             shown = np.stack(
                 [
-                    ground.laid_HWN[window.slices(origin=region.box)]
+                    static_inputs.static_HWN[window.slices(origin=region.box)]
                     for window in (*pair, pair[0])[:2]
                 ]
             )
             for window, found in zip(
-                pair, stem.fixed(shown, np.array(ground.channels, np.int64)), strict=False
+                pair, stem.fixed(shown, np.array(static_inputs.channels, np.int64)), strict=False
             ):
                 rows, cols = window.slices(origin=region.box)
-                for part in ground.codes:
+                for part in static_inputs.codes:
                     part.add(found, rows.start, cols.start)
                 fits = next(
                     (i for i, array in enumerate(spare) if array.shape == found.shape), None
@@ -74,13 +74,13 @@ class Prepared:
         return cls(region, stem, fixed)
 
     def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
-        """See `inference.Fields`."""
+        """See `inference.WindowInputs`."""
         if self._parts is None or self._parts[0] != (year, prior_year):
             self._parts = (year, prior_year), self._between(year, prior_year)
         rows, cols = box.slices(origin=self.region.box)
         self.stem.begin(out_HWO, prior_HW, self.fixed[box], self._parts[1], rows.start, cols.start)
 
-    def seen_in(self, cube: Cube) -> "Prepared":
+    def seen_in(self, cube: Cube) -> "TileInputs":
         """The same windows in another scenario's view of the cube; what is static is shared."""
         return replace(self, region=replace(self.region, cube=cube), _parts=None)
 
@@ -132,7 +132,7 @@ class Prepared:
         return parts
 
 
-class Laid(NamedTuple):
+class StaticBlock(NamedTuple):
     """Consecutive continuous static variables that are resampled alike, and the channels they are
     written to.
     """
@@ -145,7 +145,7 @@ class Laid(NamedTuple):
 
 
 @dataclass
-class Ground:
+class StaticInputs:
     """Static inputs of a region: continuous ones at every cell of one array, and the parts of the
     others.
 
@@ -154,7 +154,7 @@ class Ground:
     inputs of the README.
     """
 
-    laid_HWN: F32
+    static_HWN: F32
     channels: list[int]
     """Which input channels they are."""
     codes: list[Part]
@@ -165,28 +165,33 @@ class Ground:
         features = region.cube.features
         first = features.n_channels - sum(v.channels for v in features.static)
         n_laid = sum(not categorical(v) for v in features.static)
-        ground = cls(np.empty((*region.box.shape, n_laid), np.float32), [], [])
+        static_inputs = cls(np.empty((*region.box.shape, n_laid), np.float32), [], [])
         for layer in region.cube.static:
-            parts = list[Laid]()
+            parts = list[StaticBlock]()
             for some, at in alike(layer, range(len(layer.variables))):
                 if categorical(some[0]):
                     held = region.hold(layer, some, region.values(layer, ())[at.start : at.stop])
-                    ground.codes += (
+                    static_inputs.codes += (
                         stem.coded(codes_YX, held.rows.low, held.cols.low, channels)
                         for codes_YX, channels in held.categories(first)
                     )
                 else:
                     parts.append(
-                        Laid(some, slice(at.start, at.stop), ground.laid_HWN, len(ground.channels))
+                        StaticBlock(
+                            some,
+                            slice(at.start, at.stop),
+                            static_inputs.static_HWN,
+                            len(static_inputs.channels),
+                        )
                     )
-                    ground.channels += range(first, first + len(some))
+                    static_inputs.channels += range(first, first + len(some))
                 first += sum(v.channels for v in some)
             if parts:
                 _lay(region, layer, parts)
-        return ground
+        return static_inputs
 
 
-def _lay(region: Region, layer: Layer, parts: Sequence[Laid]) -> None:
+def _lay(region: Region, layer: Layer, parts: Sequence[StaticBlock]) -> None:
     """Write continuous static variables at every cell of the region, as strips of their native
     cells arrive.
     """
@@ -210,7 +215,7 @@ def _lay(region: Region, layer: Layer, parts: Sequence[Laid]) -> None:
 
 
 def _lay_rows(
-    part: Laid, native_VYX: NDArray[Any], rows: AxisMap, cols: AxisMap, out_HWN: F32
+    part: StaticBlock, native_VYX: NDArray[Any], rows: AxisMap, cols: AxisMap, out_HWN: F32
 ) -> None:
     """Write some variables, at the rows that a strip of their native cells determines."""
     scale = np.array([v.scale for v in part.variables], np.float32)

@@ -20,7 +20,7 @@ from luray.model.features import Features
 from luray.model.unet import UNet
 
 
-class Fields(Protocol):
+class WindowInputs(Protocol):
     """Where a window's inputs come from, as the first layer of the model takes them."""
 
     def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
@@ -60,7 +60,7 @@ class Predictor:
         self,
         cores: Sequence[Core],
         prior: U8,
-        fields: Fields,
+        fields: WindowInputs,
         *,
         year: int,
         prior_year: int,

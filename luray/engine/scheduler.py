@@ -38,7 +38,7 @@ GRACE = 5.0
 """Seconds that are added to both."""
 KNOWN = 5
 """Jobs of a kind that must be done before one of them can be called slow."""
-KEPT = 4
+CACHED_TILES = 4
 """Tiles whose inputs a worker keeps, for one direction each."""
 REMEMBERED = 100
 """Durations of each kind that the usual one is taken of."""
@@ -61,7 +61,7 @@ Inputs = tuple[Hashable, Tile]
 
 
 @dataclass(frozen=True)
-class Errand:
+class SideTask:
     """Something that depends on no tile-year which is still to be computed, `what` being the
     engine's own.
     """
@@ -75,12 +75,12 @@ class Errand:
 
 
 @dataclass
-class Hand:
+class WorkerState:
     """What is known of a worker."""
 
     since: float
     """When it was last given something, or finished it."""
-    jobs: dict[Job | Errand, float] = field(default_factory=dict)
+    jobs: dict[Job | SideTask, float] = field(default_factory=dict)
     """What it is doing, and since when."""
     stuck: bool = False
     kept: dict[Inputs, None] = field(default_factory=dict)
@@ -95,17 +95,17 @@ class Hand:
         """True when it can take a prediction or an errand."""
         return not self.stuck and all(job.kind == "reduce" for job in self.jobs)
 
-    def begin(self, job: Job | Errand, now: float, *, needs: Inputs | None = None) -> None:
+    def begin(self, job: Job | SideTask, now: float, *, needs: Inputs | None = None) -> None:
         """It is given a job, which may need some inputs."""
         self.jobs[job] = self.since = now
         if needs:
             self.reads = needs not in self.kept
             self.kept.pop(needs, None)
             self.kept[needs] = None
-            if len(self.kept) > KEPT:
+            if len(self.kept) > CACHED_TILES:
                 self.kept.pop(next(iter(self.kept)))
 
-    def end(self, job: Job | Errand, now: float) -> float:
+    def end(self, job: Job | SideTask, now: float) -> float:
         """It has done a job, or failed; returns the seconds it took."""
         self.since, self.stuck = now, False
         return now - self.jobs.pop(job, now)
@@ -121,19 +121,19 @@ class Scheduler:
     def __init__(
         self,
         fronts: Sequence[Wavefront],
-        errands: Iterable[Errand] = (),
+        side_tasks: Iterable[SideTask] = (),
         *,
         workers: Workers,
         kinds: Sequence[Hashable] = (),
     ) -> None:
         self.fronts, self._errands, self._kinds = (
             fronts,
-            deque(errands),
+            deque(side_tasks),
             kinds or [None] * len(fronts),
         )
         self._open = set(self._errands)
         """Errands that are not done, waiting or not."""
-        self.hands: dict[int, Hand] = {}
+        self.worker_states: dict[int, WorkerState] = {}
         self.pending: dict[int, float] = {}
         """Workers that were hired and are not there yet, and since when they could be done without.
         """
@@ -148,7 +148,7 @@ class Scheduler:
     def finished(self) -> bool:
         """True when nothing is left to do, or nothing that was begun."""
         if self._closing:
-            return not any(h.jobs for h in self.hands.values()) and not any(
+            return not any(h.jobs for h in self.worker_states.values()) and not any(
                 task.kind == "reduce" for front in self.fronts for task in front.ready()
             )
         return not self._open and all(f.finished for f in self.fronts)
@@ -159,18 +159,18 @@ class Scheduler:
         """
         self._closing = True
 
-    def add(self, errand: Errand) -> None:
+    def add(self, side_task: SideTask) -> None:
         """One more errand."""
-        self._errands.append(errand)
-        self._open.add(errand)
+        self._errands.append(side_task)
+        self._open.add(side_task)
 
-    def hire(self, now: float) -> list[int]:
+    def request_workers(self, now: float) -> list[int]:
         """Numbers of new workers that the engine should ask for: one for each job that waits, up to
         the most.
         """
         if self._closing:
             return []
-        there = sum(not h.stuck for h in self.hands.values()) + len(self.pending)
+        there = sum(not h.stuck for h in self.worker_states.values()) + len(self.pending)
         n = max(0, min(self._workers.max - there, self.waiting - len(self.pending)))
         new = range(self._hired, self._hired + n)
         self._hired += n
@@ -180,16 +180,16 @@ class Scheduler:
     def join(self, worker: int, now: float) -> None:
         """A hired worker is there."""
         self.pending.pop(worker)
-        self.hands[worker] = Hand(now)
+        self.worker_states[worker] = WorkerState(now)
 
     def leave(self, worker: int) -> None:
         """A worker is gone: what it had is to be done by others, and its sums are lost."""
         self.pending.pop(worker, None)
-        hand = self.hands.pop(worker, None)
-        if hand:
-            self._take_back(worker, hand)
+        worker_state = self.worker_states.pop(worker, None)
+        if worker_state:
+            self._take_back(worker, worker_state)
 
-    def let_go(self, now: float) -> list[int]:
+    def release_workers(self, now: float) -> list[int]:
         """Workers to be stopped: the lost ones, and beyond the fewest those that have had nothing
         to do for a while.
         """
@@ -199,25 +199,31 @@ class Scheduler:
         idle = [w for w, since in self.pending.items() if now - since > IDLE]
         idle += [
             w
-            for w, h in self.hands.items()
+            for w, h in self.worker_states.items()
             if not h.jobs and w not in needed and now - h.since > IDLE
         ]
-        lost = [w for w, h in self.hands.items() if self._is_slow(h, now, times=LOST)]
+        lost = [w for w, h in self.worker_states.items() if self._is_slow(h, now, times=LOST)]
         return (
             lost
-            + idle[: max(0, len(self.hands) + len(self.pending) - len(lost) - self._workers.min)]
+            + idle[
+                : max(
+                    0, len(self.worker_states) + len(self.pending) - len(lost) - self._workers.min
+                )
+            ]
         )
 
-    def assign(self, now: float) -> list[tuple[int, Job | Errand]]:
+    def assign(self, now: float) -> list[tuple[int, Job | SideTask]]:
         """Jobs to send now, and to whom: the earliest years first, then errands."""
-        sent: list[tuple[int, Job | Errand]] = []
-        free = {w for w, h in self.hands.items() if h.free and not self._closing}
+        sent: list[tuple[int, Job | SideTask]] = []
+        free = {w for w, h in self.worker_states.items() if h.free and not self._closing}
 
         def needs(job: Job) -> Inputs:
             return self._kinds[job.chain], job.task.tile
 
-        def give(worker: int, job: Job | Errand) -> None:
-            self.hands[worker].begin(job, now, needs=needs(job) if job.kind == "predict" else None)  # type: ignore[arg-type]
+        def give(worker: int, job: Job | SideTask) -> None:
+            predicts = isinstance(job, Job) and job.kind == "predict"
+            inputs = needs(job) if predicts else None  # type: ignore[arg-type]
+            self.worker_states[worker].begin(job, now, needs=inputs)
             if job.kind != "reduce":
                 free.discard(worker)
             if isinstance(job, Job):
@@ -232,7 +238,7 @@ class Scheduler:
             else:
                 waiting.setdefault(needs(job), []).append(job)
         for worker in sorted(free):
-            kept = [inputs for inputs in self.hands[worker].kept if waiting.get(inputs)]
+            kept = [inputs for inputs in self.worker_states[worker].kept if waiting.get(inputs)]
             if kept:
                 give(
                     worker,
@@ -240,7 +246,11 @@ class Scheduler:
                 )
         if free:
             taken, soon = (
-                {inputs for hand in self.hands.values() for inputs in hand.kept},
+                {
+                    inputs
+                    for worker_state in self.worker_states.values()
+                    for inputs in worker_state.kept
+                },
                 self._soon(waiting, now),
             )
             rest = sorted(
@@ -248,13 +258,13 @@ class Scheduler:
                 key=lambda job: (needs(job) in taken, job.task.step),
             )
             for job in rest[: len(free)]:
-                give(min(free, key=lambda w: (len(self.hands[w].kept), w)), job)
+                give(min(free, key=lambda w: (len(self.worker_states[w].kept), w)), job)
         while free and self._errands:
-            errand = self._errands.popleft()
+            side_task = self._errands.popleft()
             if (
-                errand in self._open
+                side_task in self._open
             ):  # it may have been given to be done again, and then done the first time
-                give(min(free), errand)
+                give(min(free), side_task)
         self.waiting = sum(f.n_ready for f in self.fronts) + len(self._errands)
         return sent
 
@@ -266,36 +276,39 @@ class Scheduler:
         if not reading or not kept:
             return set()
         usual, soon = median(kept), set[Inputs]()
-        for hand in self.hands.values():
-            if hand.stuck:
+        for worker_state in self.worker_states.values():
+            if worker_state.stuck:
                 continue
             pace, busy = (
-                hand.pace or usual,
-                [since for job, since in hand.jobs.items() if job.kind != "reduce"],
+                worker_state.pace or usual,
+                [since for job, since in worker_state.jobs.items() if job.kind != "reduce"],
             )
             left = max((since + pace - now for since in busy), default=0.0)
             for inputs in sorted(
-                (i for i in hand.kept if waiting.get(i)), key=lambda i: waiting[i][0].task.step
+                (i for i in worker_state.kept if waiting.get(i)),
+                key=lambda i: waiting[i][0].task.step,
             ):
                 if left < median(reading) - usual:
                     soon.add(inputs)
                 left += pace * len(waiting[inputs])
         return soon
 
-    def done(self, worker: int, job: Job | Errand, now: float) -> bool:
+    def done(self, worker: int, job: Job | SideTask, now: float) -> bool:
         """A worker has done a job; False where another one was first, or the worker has left with
         what came of it.
         """
-        hand = self.hands.get(worker)
-        if hand:
-            took = hand.end(job, now)
+        worker_state = self.worker_states.get(worker)
+        if worker_state:
+            took = worker_state.end(job, now)
             self._remember(job.kind, took)
             if job.kind == "predict":
-                self._remember("reading prediction" if hand.reads else "kept prediction", took)
-                hand.pace = hand.pace if hand.reads else took
+                self._remember(
+                    "reading prediction" if worker_state.reads else "kept prediction", took
+                )
+                worker_state.pace = worker_state.pace if worker_state.reads else took
         elif job.kind == "predict":
             return False
-        if isinstance(job, Errand):
+        if isinstance(job, SideTask):
             first = job in self._open
             self._open.discard(job)
             return first
@@ -314,49 +327,51 @@ class Scheduler:
     def failed(
         self,
         worker: int,
-        job: Job | Errand,
+        job: Job | SideTask,
         now: float,
         *,
         lost: Iterable[tuple[int, Tile, int]] = (),
     ) -> None:
         """A job has to be done again, and the sums (chain, tile, step) that are lost as well."""
-        if worker in self.hands:
-            self.hands[worker].end(job, now)
+        if worker in self.worker_states:
+            self.worker_states[worker].end(job, now)
         self._forget(lost)
         self._give_back(job)
 
     def stuck(self, now: float) -> list[int]:
         """Workers found stuck just now; what they have is given to others as well."""
-        if not any(h.free for h in self.hands.values()):
+        if not any(h.free for h in self.worker_states.values()):
             return []
         found = [
-            w for w, h in self.hands.items() if not h.stuck and self._is_slow(h, now, times=SLOW)
+            w
+            for w, h in self.worker_states.items()
+            if not h.stuck and self._is_slow(h, now, times=SLOW)
         ]
         for worker in found:
-            hand = self.hands[worker]
-            hand.stuck = True
-            self._take_back(worker, hand)
+            worker_state = self.worker_states[worker]
+            worker_state.stuck = True
+            self._take_back(worker, worker_state)
         return found
 
     def _remember(self, kind: str, took: float) -> None:
         self._took.setdefault(kind, deque(maxlen=REMEMBERED)).append(took)
 
-    def _is_slow(self, hand: Hand, now: float, *, times: float) -> bool:
+    def _is_slow(self, worker_state: WorkerState, now: float, *, times: float) -> bool:
         return any(
             len(took := self._took.get(job.kind, ())) >= KNOWN
             and now - since > times * median(took) + GRACE
-            for job, since in hand.jobs.items()
+            for job, since in worker_state.jobs.items()
         )
 
-    def _take_back(self, worker: int, hand: Hand) -> None:
+    def _take_back(self, worker: int, worker_state: WorkerState) -> None:
         """Everything that rests on a worker is to be done by others."""
         self._forget([key for key, holder in self._holder.items() if holder == worker])
-        for job in hand.jobs:
+        for job in worker_state.jobs:
             self._give_back(job, but=worker)
 
-    def _give_back(self, job: Job | Errand, *, but: int | None = None) -> None:
+    def _give_back(self, job: Job | SideTask, *, but: int | None = None) -> None:
         """A job waits again, unless another worker has it, too."""
-        if any(job in h.jobs for w, h in self.hands.items() if w != but and not h.stuck):
+        if any(job in h.jobs for w, h in self.worker_states.items() if w != but and not h.stuck):
             return
         if isinstance(job, Job):
             self.fronts[job.chain].release(job.task)

@@ -14,10 +14,10 @@ import numpy as np
 from luray.core.tiling import Box, Tiling, padded_map
 from luray.core.types import I32, U8, Bool
 from luray.engine.blending import decide
-from luray.engine.predictor import Fields, Predictor
+from luray.engine.predictor import Predictor, WindowInputs
 
 
-class Settle(Protocol):
+class DecideClasses(Protocol):
     """What makes a map of sums: `decide`, or `demand.constrain` with what the scenario demands of
     the year.
     """
@@ -40,10 +40,10 @@ def serial_rollout(
     initial: U8,
     land: Bool,
     years: Sequence[int],
-    fields: Fields,
+    fields: WindowInputs,
     predictor: Predictor,
     *,
-    settle: Settle = freely,
+    decide_classes: DecideClasses = freely,
 ) -> Iterator[tuple[int, U8, U8]]:
     """The reference engine: yields (year, class indices, confidence) of the whole grid, uint8 (lat,
     lon).
@@ -60,7 +60,7 @@ def serial_rollout(
         sums = predictor.predict(
             cores, prior, fields, year=year, prior_year=prior_year, box=tiling.everything
         )
-        classes, confidence = settle(
+        classes, confidence = decide_classes(
             folded(sums, whole, tiling), classes, land, year=year, prior_year=prior_year
         )
         yield year, classes, confidence

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
-from luray.core.random import Draws
+from luray.core.random import RandomStream
 from luray.core.tiling import Box, Tile
 from luray.core.types import I32, U8, Bool, Direction
 from luray.engine.blending import (
@@ -26,16 +26,16 @@ from luray.engine.blending import (
     percentages,
     window_weights,
 )
-from luray.engine.coarse_demand import Scenario
+from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import Shortfall, constrain
 from luray.engine.ensemble import perturbed, sample
-from luray.engine.inputs import Prepared
+from luray.engine.inputs import TileInputs
 from luray.engine.predictor import Predictor
-from luray.engine.run import Run
-from luray.engine.scheduler import KEPT
+from luray.engine.scheduler import CACHED_TILES
+from luray.engine.spec import InferenceSpec
 from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
-from luray.storage.cache import Kept
+from luray.storage.cache import ByteLRUCache
 
 MAPS_BYTES = 2**28
 """Bytes of finished maps that a worker keeps."""
@@ -44,11 +44,11 @@ Edges = tuple[U8, ...]
 """Cells of a finished tile that its neighbours' windows see, in the order of `Geometry.inbound`."""
 
 
-class SumsLost(RuntimeError):
+class SumsLostError(RuntimeError):
     """The sums of a tile-year are not in this worker: its prediction has to run again."""
 
 
-def settle(
+def decide_classes(
     sums_KHW: I32,
     prior_HW: U8,
     land_HW: Bool,
@@ -56,8 +56,8 @@ def settle(
     year: int,
     prior_year: int,
     box: Box,
-    draws: Draws | None = None,
-    scenario: Scenario | None = None,
+    draws: RandomStream | None = None,
+    scenario: CoarseDemand | None = None,
     strength: float = 0.0,
 ) -> tuple[U8, U8, Shortfall]:
     """Class indices and confidence of a box of the run grid from its sums.
@@ -87,7 +87,7 @@ def settle(
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingMap:
     """A predicted tile-year that waits for its neighbours: sums where their windows reach, and the
     map elsewhere.
     """
@@ -108,9 +108,9 @@ class Pending:
 class Inputs:
     """Inputs of a tile for the courses of one direction."""
 
-    prepared: Prepared
+    tile_inputs: TileInputs
     land: Bool
-    views: dict[str, Prepared] = field(default_factory=dict)
+    views: dict[str, TileInputs] = field(default_factory=dict)
     """As each scenario has them."""
     ended: set[int] = field(default_factory=set)
     """Courses that need them no more."""
@@ -121,11 +121,11 @@ class TileYears:
     not yet reduced.
 
     `reduce` may run in one thread while `predict` of another tile-year runs in a second one. A
-    `course` is the place of one of `Product.courses`, a `step` a year of it, from the first that is
-    predicted.
+    `trajectory` is the place of one of `Product.trajectories`, a `step` a year of it, from the
+    first that is predicted.
     """
 
-    def __init__(self, run: Run, *, device: str = "cpu") -> None:
+    def __init__(self, run: InferenceSpec, *, device: str = "cpu") -> None:
         self.run, self.geometry, self.tiling, self._device = (
             run,
             run.geometry,
@@ -133,26 +133,26 @@ class TileYears:
             device,
         )
         self._weights = window_weights(self.tiling, taper=run.taper)
-        self._courses = run.product.courses
+        self._courses = run.product.trajectories
         self._predictors: dict[Direction, Predictor] = {}
         self._inputs: OrderedDict[tuple[Tile, Direction], Inputs] = OrderedDict()
         self._spare: list[NDArray[np.int16]] = []
-        self._maps: Kept[tuple[int, U8]] = Kept(most_bytes=MAPS_BYTES)
-        self._pending: dict[tuple[Tile, int], tuple[int, Pending]] = {}
+        self._maps: ByteLRUCache[tuple[int, U8]] = ByteLRUCache(most_bytes=MAPS_BYTES)
+        self._pending: dict[tuple[Tile, int], tuple[int, PendingMap]] = {}
 
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
         """Copy observed years of a tile into every lane of the product."""
         for year in years:
             classes = self.run.cube.state(year, self.tiling.tile_box(tile))
             confidence = (classes != OUTSIDE) * np.uint8(100)
-            self.run.product.write(year, tile, classes, confidence, self.run.product.lanes)
+            self.run.product.write(year, tile, classes, confidence, self.run.product.member_indices)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int]) -> None:
         """See `Product.summarise`."""
         self.run.product.summarise(year, tile, scenarios)
 
     def predict(
-        self, tile: Tile, course: int, step: int, *edges: Edges | None
+        self, tile: Tile, trajectory: int, step: int, *edges: Edges | None
     ) -> tuple[int, list[I32]]:
         """Predict a tile in a step of a course; returns how many windows it has, and strips for
         `Geometry.outbound`.
@@ -161,51 +161,53 @@ class TileYears:
         have to be read. Strips are int32 (K, height, width).
         """
         torch.set_num_threads(self.run.threads)  # counts for the thread that calls it
-        prior_year, year = self._courses[course].years[step : step + 2]
-        inputs, land = self._inputs_of(tile, course)
+        prior_year, year = self._courses[trajectory].years[step : step + 2]
+        inputs, land = self._inputs_of(tile, trajectory)
         box = self.tiling.tile_box(tile)
-        prior = self._prior(tile, course, prior_year, edges)
+        prior = self._prior(tile, trajectory, prior_year, edges)
         cores = self.tiling.active_cores(box, land)
-        predictor = self._predictor(self._courses[course].direction)
+        predictor = self._predictor(self._courses[trajectory].direction)
         sums = predictor.predict(cores, prior, inputs, year=year, prior_year=prior_year, box=box)
         own = box.slices(origin=self.tiling.padded(box))
-        self._pending[tile, course] = (
+        self._pending[tile, trajectory] = (
             year,
-            self._begun(tile, course, step, sums[:, *own], prior[own], land),
+            self._begun(tile, trajectory, step, sums[:, *own], prior[own], land),
         )
-        if year == self._courses[course].years[-1]:
-            self._ended(tile, course)
+        if year == self._courses[trajectory].years[-1]:
+            self._ended(tile, trajectory)
         return len(cores), [sums[:, *e.padded].copy() for e in self.geometry.outbound(tile)]
 
-    def reduce(self, tile: Tile, course: int, step: int, *strips: I32) -> tuple[Edges, Shortfall]:
+    def reduce(
+        self, tile: Tile, trajectory: int, step: int, *strips: I32
+    ) -> tuple[Edges, Shortfall]:
         """Add the strips of `Geometry.inbound`, settle the map, write shard and receipt.
 
         Returns the tile's edges, and by how much the map misses what the scenario demands. Raises
         SumsLost when this worker has not predicted the tile-year.
         """
-        year = self._courses[course].years[step + 1]
-        predicted, pending = self._pending.pop((tile, course), (None, None))
+        year = self._courses[trajectory].years[step + 1]
+        predicted, pending = self._pending.pop((tile, trajectory), (None, None))
         if pending is None or predicted != year:
-            raise SumsLost(f"tile {tile} year {year} was not predicted here")
+            raise SumsLostError(f"tile {tile} year {year} was not predicted here")
         inbound, shortfall = self.geometry.inbound(tile), Shortfall()
         for band, sums in zip(pending.bands, pending.sums, strict=True):
             for arrival, strip in zip(inbound, strips, strict=True):
                 add_strip(sums, strip, band=band, at=arrival.own)
-            shortfall += self._settle(tile, course, step, sums, band, pending)
+            shortfall += self._settle(tile, trajectory, step, sums, band, pending)
         self.run.product.write(
             year,
             tile,
             pending.classes,
             pending.confidence,
-            self._courses[course].lanes,
+            self._courses[trajectory].member_indices,
             probabilities=pending.probabilities,
         )
-        self._maps.put((tile, course), (year, pending.classes), n_bytes=pending.classes.nbytes)
+        self._maps.put((tile, trajectory), (year, pending.classes), n_bytes=pending.classes.nbytes)
         return tuple(pending.classes[arrival.own] for arrival in inbound), shortfall
 
     def _begun(
-        self, tile: Tile, course: int, step: int, sums_KHW: I32, prior: U8, land: Bool
-    ) -> Pending:
+        self, tile: Tile, trajectory: int, step: int, sums_KHW: I32, prior: U8, land: Bool
+    ) -> PendingMap:
         """A predicted tile, settled where no neighbour's window reaches: of most cells the sums
         need not stay.
 
@@ -214,8 +216,8 @@ class TileYears:
         inside, bands = frame(
             land.shape, self.tiling.margin if self.run.scenario is None else max(land.shape)
         )
-        kept = self._courses[course].years[step + 1] in self.run.product.several.probability_years
-        pending = Pending(
+        kept = self._courses[trajectory].years[step + 1] in self.run.product.dims.probability_years
+        pending = PendingMap(
             bands,
             tuple(sums_KHW[:, *band].copy() for band in bands),
             np.full(land.shape, OUTSIDE, np.uint8),
@@ -225,14 +227,20 @@ class TileYears:
             prior.copy(),
         )
         if pending.classes[inside].size:
-            self._settle(tile, course, step, sums_KHW[:, *inside], inside, pending)
+            self._settle(tile, trajectory, step, sums_KHW[:, *inside], inside, pending)
         return pending
 
     def _settle(
-        self, tile: Tile, course: int, step: int, sums_KHW: I32, at: Rectangle, pending: Pending
+        self,
+        tile: Tile,
+        trajectory: int,
+        step: int,
+        sums_KHW: I32,
+        at: Rectangle,
+        pending: PendingMap,
     ) -> Shortfall:
         """Settle a rectangle of a tile, whose sums are complete."""
-        prior_year, year = self._courses[course].years[step : step + 2]
+        prior_year, year = self._courses[trajectory].years[step : step + 2]
         box, (rows, cols) = self.tiling.tile_box(tile), at
         part = Box(
             box.row + rows.start,
@@ -241,30 +249,30 @@ class TileYears:
             cols.stop - cols.start,
         )
         land = pending.land[at]
-        pending.classes[at], pending.confidence[at], shortfall = settle(
+        pending.classes[at], pending.confidence[at], shortfall = decide_classes(
             sums_KHW,
             pending.prior[at],
             land,
             year=year,
             prior_year=prior_year,
             box=part,
-            draws=self._courses[course].draws,
-            scenario=self.run.demand_of(self._courses[course].scenario),
+            draws=self._courses[trajectory].draws,
+            scenario=self.run.demand_of(self._courses[trajectory].scenario),
             strength=self.run.strength,
         )
         if pending.probabilities is not None:
             pending.probabilities[:, rows, cols] = percentages(sums_KHW, land)
         return shortfall
 
-    def _prior(self, tile: Tile, course: int, year: int, edges: Sequence[Edges | None]) -> U8:
+    def _prior(self, tile: Tile, trajectory: int, year: int, edges: Sequence[Edges | None]) -> U8:
         """Class indices of the prior year over a tile and its margin."""
         box = self.tiling.tile_box(tile)
         padded = self.tiling.padded(box)
-        kept_year, own = self._maps.get((tile, course)) or (None, None)
+        kept_year, own = self._maps.get((tile, trajectory)) or (None, None)
         if self.run.product.span.observed[0] <= year <= self.run.product.span.observed[1]:
             return self.run.cube.state(year, padded)
         if own is None or kept_year != year or any(e is None for e in edges):
-            return self.run.product.read(year, padded, self._courses[course].lanes[0])
+            return self.run.product.read(year, padded, self._courses[trajectory].member_indices[0])
         prior = np.full(padded.shape, OUTSIDE, np.uint8)
         prior[box.slices(origin=padded)] = own
         pieces = {
@@ -277,36 +285,39 @@ class TileYears:
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
-    def _inputs_of(self, tile: Tile, course: int) -> tuple[Prepared, Bool]:
+    def _inputs_of(self, tile: Tile, trajectory: int) -> tuple[TileInputs, Bool]:
         """Inputs of a tile's active windows as a course has them, static ones read once a
         direction; and its land.
         """
-        direction, scenario = self._courses[course].direction, self._courses[course].scenario
+        direction, scenario = (
+            self._courses[trajectory].direction,
+            self._courses[trajectory].scenario,
+        )
         kept = self._inputs.pop((tile, direction), None)
         if kept is None:
-            if len(self._inputs) == KEPT:
-                self._spare += self._inputs.popitem(last=False)[1].prepared.arrays
+            if len(self._inputs) == CACHED_TILES:
+                self._spare += self._inputs.popitem(last=False)[1].tile_inputs.arrays
             box = self.tiling.tile_box(tile)
             land = self.run.cube.land(box)
             windows = [self.tiling.window_box(core) for core in self.tiling.active_cores(box, land)]
             kept = Inputs(
-                Prepared.of(self.run.cube, windows, self._predictor(direction).stem, self._spare),
+                TileInputs.of(self.run.cube, windows, self._predictor(direction).stem, self._spare),
                 land,
             )
         self._inputs[tile, direction] = kept
         if scenario not in kept.views:
-            kept.views[scenario] = kept.prepared.seen_in(self.run.cube.of_scenario(scenario))
+            kept.views[scenario] = kept.tile_inputs.seen_in(self.run.cube.of_scenario(scenario))
         return kept.views[scenario], kept.land
 
-    def _ended(self, tile: Tile, course: int) -> None:
+    def _ended(self, tile: Tile, trajectory: int) -> None:
         """A course of a tile is predicted to its last year: what no other one needs is not kept."""
-        direction = self._courses[course].direction
+        direction = self._courses[trajectory].direction
         kept = self._inputs[tile, direction]
-        kept.ended.add(course)
+        kept.ended.add(trajectory)
         if all(
             i in kept.ended for i, other in enumerate(self._courses) if other.direction == direction
         ):
-            self._spare += self._inputs.pop((tile, direction)).prepared.arrays
+            self._spare += self._inputs.pop((tile, direction)).tile_inputs.arrays
 
     def _predictor(self, direction: Direction) -> Predictor:
         if direction not in self._predictors:

@@ -152,7 +152,7 @@ class Skill:
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """Outcomes of one or several tests of a model, with everything that a reader has to know beside
     them.
     """

@@ -110,7 +110,7 @@ def _by_likelihood_of_change(cells: Cells, temperature: float) -> tuple[F64, F64
     """Bias below which change is predicted in each cell, and the area that is then right (or,
     negative, wrong).
     """
-    out, rows = scores(cells, Calibration(temperature)), np.arange(cells.prior_N.size)
+    out, rows = calibrated_logits(cells, Calibration(temperature)), np.arange(cells.prior_N.size)
     stay = out[rows, cells.prior_N]
     out[rows, cells.prior_N] = -np.inf
     other = out.argmax(axis=1)
@@ -118,13 +118,13 @@ def _by_likelihood_of_change(cells: Cells, temperature: float) -> tuple[F64, F64
     return out[rows, other] - stay, cells.weight_N * gain
 
 
-def judged(cells: Cells, calibration: Calibration) -> dict[str, float]:
+def scores(cells: Cells, calibration: Calibration) -> dict[str, float]:
     """Scores at an operating point on held-out cells, one year ahead, by area.
 
     Accuracy beside persistence; Figure of Merit (hits / (hits + wrong gains + misses + false
     alarms)); predicted over observed change; Brier score of P(change).
     """
-    out, (_, prior, truth, weight) = scores(cells, calibration), cells
+    out, (_, prior, truth, weight) = calibrated_logits(cells, calibration), cells
     told, changes = out.argmax(axis=1), prior != truth
     p_change = 1 - np.exp(out[np.arange(prior.size), prior] - logsumexp(out, axis=1))
     hits = weight[changes & (told == truth)].sum()
@@ -139,7 +139,7 @@ def judged(cells: Cells, calibration: Calibration) -> dict[str, float]:
     }
 
 
-def scores(cells: Cells, calibration: Calibration) -> F64:
+def calibrated_logits(cells: Cells, calibration: Calibration) -> F64:
     """Calibrated logits, shape (N, K)."""
     out = cells.logits_NK.astype(np.float64) / calibration.temperature
     out[np.arange(out.shape[0]), cells.prior_N] += calibration.bias
@@ -148,7 +148,7 @@ def scores(cells: Cells, calibration: Calibration) -> F64:
 
 def cross_entropy(cells: Cells, calibration: Calibration) -> float:
     """Area-weighted mean of -log P(truth)."""
-    out = scores(cells, calibration)
+    out = calibrated_logits(cells, calibration)
     loss = logsumexp(out, axis=1) - out[np.arange(out.shape[0]), cells.truth_N]
     return float(np.average(loss, weights=cells.weight_N))
 
@@ -157,7 +157,8 @@ def share_of_change(cells: Cells, calibration: Calibration) -> float:
     """Share of the area whose likeliest class is not the prior's."""
     return float(
         np.average(
-            scores(cells, calibration).argmax(axis=1) != cells.prior_N, weights=cells.weight_N
+            calibrated_logits(cells, calibration).argmax(axis=1) != cells.prior_N,
+            weights=cells.weight_N,
         )
     )
 

@@ -20,13 +20,13 @@ from luray.core.types import Bool, Direction
 from luray.cube.chunks import STRIP_BYTES
 from luray.cube.cube import Cube, Layer, Region
 from luray.cube.schema import native_layout
-from luray.engine.scheduler import KEPT
+from luray.engine.scheduler import CACHED_TILES
 from luray.engine.tile_year import MAPS_BYTES
 from luray.model.unet import UNetConfig
 from luray.planning.build import WORKER_BYTES
-from luray.planning.prices import Device, Storage
+from luray.planning.prices import DevicePrice, StoragePrice
 from luray.product.store import Product
-from luray.product.trajectories import Course
+from luray.product.trajectories import Trajectory
 
 STEM_SECONDS = 2.5e-9
 """Of one thread, for an output of a cell of a window's first layer (all the constants of time:
@@ -167,7 +167,7 @@ class Rate:
         return cls(Range(seconds, seconds), source)
 
     @classmethod
-    def of_gpu(cls, device: Device, flops: int, tiling: Tiling, width: int) -> "Rate":
+    def of_gpu(cls, device: DevicePrice, flops: int, tiling: Tiling, width: int) -> "Rate":
         """From operations and copies of the first layer, or from the host, which does stems and
         sums in one thread.
 
@@ -210,8 +210,8 @@ class InferencePlan:
     on_cpu: bool
     threads: int
     batch: int
-    device: Device
-    storage: Storage
+    device: DevicePrice
+    storage: StoragePrice
     as_of: str
 
     @property
@@ -225,14 +225,14 @@ class InferencePlan:
         return sum(load.windows for load in self.loads)
 
     @cached_property
-    def courses(self) -> tuple[Course, ...]:
+    def trajectories(self) -> tuple[Trajectory, ...]:
         """What is computed once."""
-        return self.product.courses
+        return self.product.trajectories
 
     @property
     def steps(self) -> int:
         """Predicted years of all courses."""
-        return sum(len(course.years) - 1 for course in self.courses)
+        return sum(len(trajectory.years) - 1 for trajectory in self.trajectories)
 
     @property
     def predictions(self) -> int:
@@ -242,22 +242,26 @@ class InferencePlan:
     @property
     def written(self) -> int:
         """Tile-years with a receipt."""
-        return len(self.loads) * len(self.product.span.years) * self.product.several.receipts
+        return len(self.loads) * len(self.product.span.years) * self.product.dims.receipts
 
     @cached_property
     def fields(self) -> dict[str, int]:
         """Shards of a tile by what is in them (see `STORED`), each as many cells as the tile, of
         all years.
         """
-        several, span = self.product.several, self.product.span
-        lanes, classes, years = len(self.product.lanes), len(self.cube.legend), len(span.years)
-        across = lanes // several.members * years if several.members else 0
+        dims, span = self.product.dims, self.product.span
+        member_indices, classes, years = (
+            len(self.product.member_indices),
+            len(self.cube.legend),
+            len(span.years),
+        )
+        across = member_indices // dims.members * years if dims.members else 0
         return {
-            "land_use": lanes * years,
-            "copied": lanes * len(span.copied),
-            "percent": lanes * (years - len(span.copied))
+            "land_use": member_indices * years,
+            "copied": member_indices * len(span.copied),
+            "percent": member_indices * (years - len(span.copied))
             + across * (classes + 1)
-            + lanes * len(several.probability_years) * classes,
+            + member_indices * len(dims.probability_years) * classes,
         }
 
     @property
@@ -265,27 +269,33 @@ class InferencePlan:
         """Shards; all classes of a probability are in one, and an entropy of 0, in observed years,
         is not written.
         """
-        several, span, lanes = self.product.several, self.product.span, len(self.product.lanes)
+        dims, span, member_indices = (
+            self.product.dims,
+            self.product.span,
+            len(self.product.member_indices),
+        )
         across = (
-            lanes // several.members * (2 * len(span.years) - len(span.copied))
-            if several.members
+            member_indices // dims.members * (2 * len(span.years) - len(span.copied))
+            if dims.members
             else 0
         )
         return len(self.loads) * (
-            2 * lanes * len(span.years) + across + lanes * len(several.probability_years)
+            2 * member_indices * len(span.years)
+            + across
+            + member_indices * len(dims.probability_years)
         )
 
     @property
     def objects(self) -> int:
         """Shards, receipts and metadata of the finished product."""
-        several = self.product.several
-        arrays = 2 + 2 * bool(several.members) + bool(several.probability_years)
+        dims = self.product.dims
+        arrays = 2 + 2 * bool(dims.members) + bool(dims.probability_years)
         coordinates = (
             4
-            + bool(several.members)
-            + bool(several.probability_years)
-            + bool(several.scenarios)
-            + bool(several.members or several.probability_years)
+            + bool(dims.members)
+            + bool(dims.probability_years)
+            + bool(dims.scenarios)
+            + bool(dims.members or dims.probability_years)
         )
         return self.shards + self.written + 1 + arrays + 2 * coordinates
 
@@ -326,7 +336,7 @@ class InferencePlan:
 
     @property
     def kept_bytes(self) -> int:
-        """What a worker keeps of the static inputs of the largest tile, see `cube.prepared`."""
+        """What a worker keeps of the static inputs of the largest tile, see `cube.tile_inputs`."""
         return (
             2
             * self.model.width
@@ -337,7 +347,7 @@ class InferencePlan:
     @cached_property
     def kept_tiles(self) -> int:
         """Tiles whose static inputs a worker keeps, for one direction each."""
-        return KEPT
+        return CACHED_TILES
 
     @property
     def reads(self) -> Range:
@@ -349,8 +359,10 @@ class InferencePlan:
         other.
         """
         tiles, years = len(self.loads), dict[Direction, int]()
-        for course in self.courses:
-            years[course.direction] = max(years.get(course.direction, 0), len(course.years) - 1)
+        for trajectory in self.trajectories:
+            years[trajectory.direction] = max(
+                years.get(trajectory.direction, 0), len(trajectory.years) - 1
+            )
         inputs = tiles * len(years)
         if self.kept_tiles >= inputs:
             return Range(inputs, min(self.predictions, inputs * self.workers))
@@ -373,7 +385,7 @@ class InferencePlan:
         maps = (
             sum(load.cells for load in self.loads)
             * 2
-            * (len(self.product.span.copied) + len(self.courses))
+            * (len(self.product.span.copied) + len(self.trajectories))
         )
         return self.reads * (static.n_bytes / len(self.loads)) + Range(1, 1) * (
             forcing.n_bytes * self.steps + maps
@@ -401,17 +413,17 @@ class InferencePlan:
             "process": WORKER_BYTES,
             "a batch": 4.0 * window * floats,
             "sums": 2 * 4.0 * len(self.cube.legend) * padded,
-            "inputs kept": min(KEPT, len(self.loads)) * self.kept_bytes,
+            "inputs kept": min(CACHED_TILES, len(self.loads)) * self.kept_bytes,
             "inputs read": self.ground_bytes + STRIP_BYTES,
             "maps and chunks kept": MAPS_BYTES + Cube.KEPT_BYTES,
         }
 
-    def reduce_seconds(self, course: Course, cells: int) -> Range:
+    def reduce_seconds(self, trajectory: Trajectory, cells: int) -> Range:
         """To settle a tile-year of a course and write it to its lanes, without and with a slow
         store.
         """
         waiting = Range(*self.storage.seconds_a_request) * (2 * REQUESTS + 1)
-        return (Range(1, 1) * (WRITE_SECONDS * cells) + waiting) * len(course.lanes)
+        return (Range(1, 1) * (WRITE_SECONDS * cells) + waiting) * len(trajectory.member_indices)
 
     def predict_seconds(self, load: Load) -> Range:
         """To predict a tile-year whose static inputs are there."""
@@ -425,11 +437,11 @@ class InferencePlan:
         A tile waits for the last year of its neighbours, none of which is dearer than the dearest.
         """
         paths = [
-            (self.predict_seconds(load) + self.reduce_seconds(course, load.cells))
-            * (len(course.years) - 1)
+            (self.predict_seconds(load) + self.reduce_seconds(trajectory, load.cells))
+            * (len(trajectory.years) - 1)
             + Range(1, 1) * (load.static.n_bytes / READ_RATE)
             for load in self.loads
-            for course in self.courses
+            for trajectory in self.trajectories
         ]
         return Range(
             max((p.low for p in paths), default=0), max((p.high for p in paths), default=0)
@@ -440,15 +452,20 @@ class InferencePlan:
         """Seconds of workers by what they do. Reductions run beside predictions: while they wait,
         nothing does.
         """
-        cells, tiles, lanes = (
+        cells, tiles, member_indices = (
             sum(load.cells for load in self.loads),
             len(self.loads),
-            len(self.product.lanes),
+            len(self.product.member_indices),
         )
-        years = sum((len(course.years) - 1) * len(course.lanes) for course in self.courses)
+        years = sum(
+            (len(trajectory.years) - 1) * len(trajectory.member_indices)
+            for trajectory in self.trajectories
+        )
         fixed = cells * (TILE_SECONDS * self.steps + WRITE_SECONDS * years)
-        copied = Range(1, 1) * (cells * (TILE_SECONDS + WRITE_SECONDS * lanes))
-        copied += Range(*self.storage.seconds_a_request) * (tiles * lanes * (2 * REQUESTS + 1))
+        copied = Range(1, 1) * (cells * (TILE_SECONDS + WRITE_SECONDS * member_indices))
+        copied += Range(*self.storage.seconds_a_request) * (
+            tiles * member_indices * (2 * REQUESTS + 1)
+        )
         static = self._inputs[0].n_bytes / tiles / READ_RATE
         return {
             "windows": self.rate.window * (self.windows * self.steps),

@@ -9,7 +9,7 @@ PRICES = Path(__file__).with_name("prices.toml")
 """The price table that is used unless another is given."""
 
 
-class Device(Config):
+class DevicePrice(Config):
     """What a worker costs an hour in dollars, and what a GPU computes; see prices.toml."""
 
     dollars: tuple[float, float]
@@ -18,7 +18,7 @@ class Device(Config):
     link: float = 0.0
 
 
-class Storage(Config):
+class StoragePrice(Config):
     """What an object store costs in dollars, and how long a request takes."""
 
     gb_month: tuple[float, float]
@@ -27,9 +27,9 @@ class Storage(Config):
     seconds_a_request: tuple[float, float]
 
 
-class Prices(Config):
+class PriceTable(Config):
     """A price table."""
 
     as_of: str
-    devices: Mapping[str, Device]
-    storage: Storage
+    devices: Mapping[str, DevicePrice]
+    storage: StoragePrice

@@ -8,7 +8,7 @@ import zarr
 
 from luray.core.grid import Grid
 from luray.core.legend import HILDA, Legend
-from luray.product.dimensions import ONE_MAP, Several
+from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.storage.arrays import _coordinate, coordinates, tile_array
 
 ORIGINS = ("observed", "hindcast", "forecast")
@@ -23,16 +23,16 @@ def create_product(
     tile: int,
     attributes: Mapping[str, Any],
     legend: Legend = HILDA,
-    several: Several = ONE_MAP,
+    dims: ProductDims = ONE_MAP,
 ) -> None:
     """The product: `land_use`, `confidence`, `origin`, with CF attributes; one shard a tile and
     year, no data yet.
 
-    `several` adds leading dimensions, and arrays across them. `attributes` are written last: a
+    `dims` adds leading dimensions, and arrays across them. `attributes` are written last: a
     store without them is half created.
     """
     root = zarr.open_group(url, mode="w", zarr_format=3)
-    lead, year = several.lead, {"year": len(years)}
+    lead, year = dims.lead, {"year": len(years)}
     tile_array(
         root,
         "land_use",
@@ -63,13 +63,13 @@ def create_product(
         }
     )
     coordinates(root, grid, years)
-    _create_several(root, several, year=year, grid=grid, tile=tile, legend=legend)
+    _create_several(root, dims, year=year, grid=grid, tile=tile, legend=legend)
     root.attrs.update({"Conventions": "CF-1.11", **attributes})
 
 
 def _create_several(
     root: zarr.Group,
-    several: Several,
+    dims: ProductDims,
     *,
     year: Mapping[str, int],
     grid: Grid,
@@ -77,7 +77,7 @@ def _create_several(
     legend: Legend,
 ) -> None:
     """Arrays and coordinates of the dimensions that are asked for."""
-    lead, classes, (names, members, kept) = several.lead, {"class": len(legend)}, several
+    lead, classes, (names, members, kept) = dims.lead, {"class": len(legend)}, dims
     across = {name: n for name, n in lead.items() if name != "member"}
     if members:
         tile_array(

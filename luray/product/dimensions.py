@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Several(NamedTuple):
+class ProductDims(NamedTuple):
     """Dimensions of a product beside year, lat and lon, each only where it is asked for."""
 
     scenarios: tuple[str, ...] = ()
@@ -27,4 +27,4 @@ class Several(NamedTuple):
         return max(1, len(self.scenarios)) * (self.members + 1 if self.members else 1)
 
 
-ONE_MAP = Several()
+ONE_MAP = ProductDims()

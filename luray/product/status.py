@@ -9,7 +9,7 @@ from typing import Any
 
 import zarr
 
-from luray.product.dimensions import ONE_MAP, Several
+from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.storage.lease import Lease
 from luray.storage.objects import accessing
 from luray.storage.receipts import Ledger, tile_year_of
@@ -33,7 +33,7 @@ class Status:
     finished: bool
     holder: str
     """The job that holds the product, empty when none does."""
-    several: Several = ONE_MAP
+    dims: ProductDims = ONE_MAP
     """Its scenarios and members."""
 
     @property
@@ -44,7 +44,7 @@ class Status:
     @property
     def each(self) -> int:
         """Tile-years of a finished year: of every scenario and member, and those across members."""
-        return self.tiles * self.several.receipts
+        return self.tiles * self.dims.receipts
 
     @property
     def total(self) -> int:
@@ -76,7 +76,7 @@ def status_of(url: str) -> Status:
         ) from None
     written = Ledger(url, about["fingerprint"]).written()
     lease = Lease(url).found()
-    several = Several(tuple(about.get("scenarios", ())), int(about.get("members", 0)))
+    dims = ProductDims(tuple(about.get("scenarios", ())), int(about.get("members", 0)))
     return Status(
         str(root.attrs.get("title", url)),
         years,
@@ -85,5 +85,5 @@ def status_of(url: str) -> Status:
         tuple(sorted(written.values())),
         bool(about["finished"]),
         lease["holder"] if lease else "",
-        several,
+        dims,
     )

@@ -14,14 +14,14 @@ import zarr
 
 from luray.core.legend import HILDA, OUTSIDE
 from luray.core.percent import percent
-from luray.core.random import Draws
+from luray.core.random import RandomStream
 from luray.core.tiling import Box, Tile, Tiling, padded_map
 from luray.core.types import U8, Direction
 from luray.cube.cube import Cube
 from luray.model.checkpoint import read_card
 from luray.product.create import create_product
-from luray.product.dimensions import ONE_MAP, Several
-from luray.product.trajectories import FIRST, Course, Done, Lane, Span, TileYear
+from luray.product.dimensions import ONE_MAP, ProductDims
+from luray.product.trajectories import FIRST, Done, MemberIndex, Span, TileYear, Trajectory
 from luray.storage.arrays import consolidate
 from luray.storage.objects import accessing, remove
 from luray.storage.receipts import Ledger, digest, key_of, tile_year_of
@@ -42,42 +42,49 @@ class Product:
     fingerprint: str
     scenario: str = ""
     """Name of its scenario, or of the first of several."""
-    several: Several = ONE_MAP
+    dims: ProductDims = ONE_MAP
     seed: int = 0
     """Of its members' draws."""
 
     @property
     def scenarios(self) -> tuple[str, ...]:
         """Names along dimension `scenario`, empty where it has none."""
-        return self.several.scenarios
+        return self.dims.scenarios
 
     @property
     def members(self) -> int:
         """Length of dimension `member`, 0 where it has none."""
-        return self.several.members
+        return self.dims.members
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
+    def member_indices(self) -> tuple[MemberIndex, ...]:
         """Every sequence of maps. Observed years are the same in all."""
         return tuple(
-            Lane(s, m)
+            MemberIndex(s, m)
             for s in range(max(1, len(self.scenarios)))
             for m in range(max(1, self.members))
         )
 
     @property
-    def courses(self) -> tuple[Course, ...]:
+    def trajectories(self) -> tuple[Trajectory, ...]:
         """What has to be computed: backward for each member, as scenarios share the past, forward
         for each lane.
         """
         found, chains = [], self.span.chains
         for member in range(max(1, self.members)):
             if "backward" in chains:
-                lanes = tuple(lane for lane in self.lanes if lane.member == member)
-                found.append(self._course("backward", "", lanes))
+                member_indices = tuple(
+                    member_index
+                    for member_index in self.member_indices
+                    if member_index.member == member
+                )
+                found.append(self._course("backward", "", member_indices))
         if "forward" in chains:
             names = self.scenarios or (self.scenario,)
-            found += [self._course("forward", names[lane.scenario], (lane,)) for lane in self.lanes]
+            found += [
+                self._course("forward", names[member_index.scenario], (member_index,))
+                for member_index in self.member_indices
+            ]
         return tuple(found)
 
     def alike(self, year: int) -> tuple[tuple[int, ...], ...]:
@@ -87,9 +94,13 @@ class Product:
             (every,) if year <= self.span.observed[1] else tuple((scenario,) for scenario in every)
         )
 
-    def _course(self, direction: Direction, scenario: str, lanes: tuple[Lane, ...]) -> Course:
-        draws = Draws(self.seed, scenario, lanes[0].member) if self.members else None
-        return Course(direction, self.span.chains[direction], scenario, lanes, draws)
+    def _course(
+        self, direction: Direction, scenario: str, member_indices: tuple[MemberIndex, ...]
+    ) -> Trajectory:
+        draws = (
+            RandomStream(self.seed, scenario, member_indices[0].member) if self.members else None
+        )
+        return Trajectory(direction, self.span.chains[direction], scenario, member_indices, draws)
 
     def units(
         self, tiles: Iterable[Tile], years: Iterable[int] | None = None
@@ -98,20 +109,24 @@ class Product:
         default.
         """
         places = list(product(self.span.years if years is None else years, tiles))
-        yield from (TileYear(*place, lane) for place in places for lane in self.lanes)
+        yield from (
+            TileYear(*place, member_index)
+            for place in places
+            for member_index in self.member_indices
+        )
         if self.members:
             yield from (
-                TileYear(*place, lane, across=True)
+                TileYear(*place, member_index, across=True)
                 for place in places
-                for lane in self.lanes
-                if lane.member == 0
+                for member_index in self.member_indices
+                if member_index.member == 0
             )
 
     def key(self, unit: TileYear) -> str:
         """Name of the receipt, such as 2001/3.4 or, with scenarios and members, ssp126/m2/2001/3.4."""
-        names = [self.scenarios[unit.lane.scenario]] if self.scenarios else []
+        names = [self.scenarios[unit.member_index.scenario]] if self.scenarios else []
         if self.members:
-            names.append("across" if unit.across else f"m{unit.lane.member}")
+            names.append("across" if unit.across else f"m{unit.member_index.member}")
         return key_of(unit.year, unit.tile, *names)
 
     def unit_of(self, key: str) -> TileYear:
@@ -121,7 +136,10 @@ class Product:
         scenario = self.scenarios.index(names.pop(0)) if self.scenarios else 0
         across = names == ["across"]
         return TileYear(
-            year, tile, Lane(scenario, int(names[0][1:]) if names and not across else 0), across
+            year,
+            tile,
+            MemberIndex(scenario, int(names[0][1:]) if names and not across else 0),
+            across,
         )
 
     def done(self) -> Done:
@@ -167,7 +185,7 @@ class Product:
                     origins=self.span.origins,
                     tile=self.tiling.tile,
                     attributes=attributes,
-                    several=self.several,
+                    dims=self.dims,
                 )
         elif owner != self.fingerprint:
             raise ValueError(
@@ -229,14 +247,14 @@ class Product:
         tile: Tile,
         classes: U8,
         confidence: U8,
-        lanes: Sequence[Lane] = (FIRST,),
+        member_indices: Sequence[MemberIndex] = (FIRST,),
         *,
         probabilities: U8 | None = None,
     ) -> None:
         """Write one tile-year, class indices and percent of the tile's shape, to each of some
         lanes, with its receipt.
 
-        `probabilities`, percent (K, H, W), are given in `several.probability_years` and only there.
+        `probabilities`, percent (K, H, W), are given in `dims.probability_years` and only there.
         """
         box = self.tiling.tile_box(tile)
         assert classes.shape == confidence.shape == box.shape, (
@@ -245,8 +263,8 @@ class Product:
         fields = {"land_use": HILDA.decode(classes), "confidence": confidence}
         if probabilities is not None:
             fields["probability"] = probabilities
-        for lane in lanes:
-            self._write(TileYear(year, tile, lane), fields)
+        for member_index in member_indices:
+            self._write(TileYear(year, tile, member_index), fields)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int] = (0,)) -> None:
         """Sum up the members of the first of some scenarios that are `alike`, and write it to all,
@@ -260,7 +278,7 @@ class Product:
         box, members = self.tiling.tile_box(tile), range(self.members)
         counts_KHW = np.zeros((len(HILDA), *box.shape), np.int32)
         for member in members:
-            classes = self.read(year, box, Lane(scenarios[0], member))
+            classes = self.read(year, box, MemberIndex(scenarios[0], member))
             counts_KHW += classes == np.arange(len(HILDA), dtype=np.uint8)[:, None, None]
         land = classes != OUTSIDE
         shares_KHW = np.stack(
@@ -276,7 +294,7 @@ class Product:
             "entropy": np.where(land, np.rint(entropy), 0).astype(np.uint8),
         }
         for scenario in scenarios:
-            self._write(TileYear(year, tile, Lane(scenario), across=True), fields)
+            self._write(TileYear(year, tile, MemberIndex(scenario), across=True), fields)
 
     def _write(self, unit: TileYear, fields: Mapping[str, U8]) -> None:
         assert tuple(fields) == self._fields(unit), (
@@ -293,20 +311,20 @@ class Product:
         """Arrays that hold a unit."""
         if unit.across:
             return "class_probability", "entropy"
-        kept = unit.year in self.several.probability_years
+        kept = unit.year in self.dims.probability_years
         return ("land_use", "confidence", "probability") if kept else ("land_use", "confidence")
 
     def _lead(self, unit: TileYear, name: str) -> tuple[int, ...]:
         """Index of a unit along the dimensions before classes and cells."""
-        at = {"scenario": unit.lane.scenario, "member": unit.lane.member}
-        lane = (
+        at = {"scenario": unit.member_index.scenario, "member": unit.member_index.member}
+        member_index = (
             at[dimension]
-            for dimension in self.several.lead
+            for dimension in self.dims.lead
             if not (unit.across and dimension == "member")
         )
-        kept = self.several.probability_years
+        kept = self.dims.probability_years
         return (
-            *lane,
+            *member_index,
             kept.index(unit.year) if name == "probability" else unit.year - self.span.first,
         )
 
@@ -317,7 +335,7 @@ class Product:
             *self.tiling.tile_box(tile).slices(origin=self.tiling.everything),
         )
 
-    def read(self, year: int, box: Box, lane: Lane = FIRST) -> U8:
+    def read(self, year: int, box: Box, member_index: MemberIndex = FIRST) -> U8:
         """Class indices of a year in a box, `OUTSIDE` beyond the grid; longitude wraps."""
         tiling = self.tiling
         rows = slice(max(box.row, 0), min(box.row + box.height, tiling.n_lat))
@@ -325,15 +343,17 @@ class Product:
         cols = slice(0, tiling.n_lon) if crosses else slice(box.col, box.col + box.width)
         with accessing(self.url):
             array: Any = self._arrays["land_use"]
-            codes = array[(*self._lead(TileYear(year, Tile(0, 0), lane), "land_use"), rows, cols)]
+            codes = array[
+                (*self._lead(TileYear(year, Tile(0, 0), member_index), "land_use"), rows, cols)
+            ]
         part = HILDA.encode(codes, where=f"{self.url} {year}")
         at = box._replace(row=box.row - rows.start, col=box.col - cols.start)
         return padded_map(part, at, periodic=tiling.periodic and crosses)
 
-    def confidence(self, year: int, tile: Tile, lane: Lane = FIRST) -> U8:
+    def confidence(self, year: int, tile: Tile, member_index: MemberIndex = FIRST) -> U8:
         """Confidence of a tile-year in percent."""
         with accessing(self.url):
-            return self._stored(TileYear(year, tile, lane), "confidence")
+            return self._stored(TileYear(year, tile, member_index), "confidence")
 
     def _stored(self, unit: TileYear, name: str) -> U8:
         array: Any = self._arrays[name]
@@ -384,7 +404,7 @@ class Product:
         with accessing(self.url):
             about: Any = self._arrays.attrs["luray"]
             written = len(self.ledger.done())
-            expected = about["tiles"] * len(self.span.years) * self.several.receipts
+            expected = about["tiles"] * len(self.span.years) * self.dims.receipts
             assert written == expected, (
                 f"{self.url} has {written} of {expected} receipts and is not finished"
             )

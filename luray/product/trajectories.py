@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from luray.core.random import Draws
+from luray.core.random import RandomStream
 from luray.core.tiling import Tile
 from luray.core.types import Direction
 
@@ -56,7 +56,7 @@ class Span:
         return [0 if low <= y <= high else 1 if y < low else 2 for y in self.years]
 
 
-class Lane(NamedTuple):
+class MemberIndex(NamedTuple):
     """One of a product's sequences of maps, by its place along `scenario` and `member`; 0 where
     there is none.
     """
@@ -65,7 +65,7 @@ class Lane(NamedTuple):
     member: int = 0
 
 
-FIRST = Lane()
+FIRST = MemberIndex()
 """The lane of a product of one map, and the one that is scored and drawn of several."""
 
 
@@ -76,11 +76,11 @@ class TileYear(NamedTuple):
 
     year: int
     tile: Tile
-    lane: Lane = FIRST
+    member_index: MemberIndex = FIRST
     across: bool = False
 
 
-class Course(NamedTuple):
+class Trajectory(NamedTuple):
     """Maps that follow from each other, computed once and written to every lane that has them."""
 
     direction: Direction
@@ -89,9 +89,9 @@ class Course(NamedTuple):
     scenario: str
     """Whose view of the cube it sees, see `Cube.of_scenario`; empty where all scenarios share it.
     """
-    lanes: tuple[Lane, ...]
+    member_indices: tuple[MemberIndex, ...]
     """Where its maps are written; the prior is read from the first."""
-    draws: Draws | None
+    draws: RandomStream | None
     """The numbers that its member draws, None for the likeliest classes."""
 
 
@@ -100,12 +100,16 @@ class Done(NamedTuple):
 
     units: frozenset[TileYear]
 
-    def of(self, lanes: Iterable[Lane]) -> set[tuple[int, Tile]]:
+    def of(self, member_indices: Iterable[MemberIndex]) -> set[tuple[int, Tile]]:
         """Years and tiles whose maps all of some lanes have."""
         return set.intersection(
             *(
-                {(u.year, u.tile) for u in self.units if u.lane == lane and not u.across}
-                for lane in lanes
+                {
+                    (u.year, u.tile)
+                    for u in self.units
+                    if u.member_index == member_index and not u.across
+                }
+                for member_index in member_indices
             )
         )
 
@@ -113,7 +117,11 @@ class Done(NamedTuple):
         """Years and tiles whose members are summed up in all of some scenarios."""
         return set.intersection(
             *(
-                {(u.year, u.tile) for u in self.units if u.lane.scenario == scenario and u.across}
+                {
+                    (u.year, u.tile)
+                    for u in self.units
+                    if u.member_index.scenario == scenario and u.across
+                }
                 for scenario in scenarios
             )
         )

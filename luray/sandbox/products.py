@@ -142,12 +142,12 @@ def population(world: World, scenario: str) -> F32:
     grid = config.coarse_grid(2 * COARSE)
     area = np.repeat(setting.grid.cell_area, setting.grid.n_lon) / 1e6
     crowding = np.interp(year, [1850, 1950, 2000, 2100], [9000, 6000, 3500, 3000])
-    hands = np.interp(year, [1850, 1920, 1990, 2100], [30, 42, 24, 16])
+    worker_states = np.interp(year, [1850, 1920, 1990, 2100], [30, 42, 24, 16])
     settled = np.minimum(year, SCENARIO_RAMP - 1).astype(int) - FIRST_YEAR
     farms = world.trajectories[scenario].fractions[settled][..., [CROP, PASTURE]] @ np.array(
         [1.0, 0.4]
     )
-    people = farms * (area * setting.cells / COARSE**2) * hands[:, None]
+    people = farms * (area * setting.cells / COARSE**2) * worker_states[:, None]
     count = people.reshape(len(year), grid.n_lat, 2, grid.n_lon, 2).sum((2, 4))
     radius = town_radius(world.terrain, ssp=ssp)
     for number, town in enumerate(world.terrain.towns):

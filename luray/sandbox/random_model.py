@@ -11,7 +11,9 @@ from luray.model.features import Features
 from luray.model.unet import UNet, UNetConfig
 
 
-def restless(features: Features, config: UNetConfig, *, seed: int = 0, bonus: float = 0.5) -> UNet:
+def random_model(
+    features: Features, config: UNetConfig, *, seed: int = 0, bonus: float = 0.5
+) -> UNet:
     """A U-Net with random weights and batch-norm statistics; the larger `bonus`, the less it
     changes.
     """
@@ -33,7 +35,7 @@ def restless(features: Features, config: UNetConfig, *, seed: int = 0, bonus: fl
     return model
 
 
-def save_restless(
+def save_random_model(
     cube: Cube, direction: Direction, config: UNetConfig, folder: str, *, bonus: float = 0.5
 ) -> None:
     """Write a restless model for the inputs of a cube, with its card."""
@@ -41,4 +43,4 @@ def save_restless(
     card = ModelCard(
         direction, cube.legend.name, codes, cube.features.names, config, {}, f"restless {bonus}", {}
     )
-    save_model(restless(cube.features, config, bonus=bonus), card, folder)
+    save_model(random_model(cube.features, config, bonus=bonus), card, folder)

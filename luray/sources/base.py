@@ -39,7 +39,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Stored:
+class Encoding:
     """How a variable is in its file, before anything is done to it."""
 
     name: str
@@ -185,7 +185,7 @@ class Source(Protocol):
         """Share of the land that some of its years may lack; see `FilesConfig.max_missing`."""
 
     @property
-    def stored(self) -> tuple[Stored, ...]:
+    def stored(self) -> tuple[Encoding, ...]:
         """How each of `variables` is in its files; empty for a source without files of its own."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
@@ -217,7 +217,7 @@ class Described:
     years: tuple[int, ...]
     rules: tuple[str, ...]
     files: tuple[str, ...]
-    stored: tuple[Stored, ...] = ()
+    stored: tuple[Encoding, ...] = ()
     held: Mapping[int, int] = field(default_factory=dict)
     places: Mapping[int, object] = field(default_factory=dict)
     other_kind: Mapping[int, str] = field(default_factory=dict)

@@ -47,7 +47,7 @@ from luray.sources.base import (
     refuse_cells,
 )
 from luray.sources.discover import matching
-from luray.sources.encoding import stored_raster, turned
+from luray.sources.encoding import encoding_of_raster, turned
 from luray.sources.netcdf import shared_grid
 from luray.sources.raster import (
     Raster,
@@ -505,7 +505,7 @@ def open_categorical(
         rules=_rules_of_maps(config, maps),
         files=tuple(url for raster in used for url in raster.urls),
         stored=(
-            stored_raster(
+            encoding_of_raster(
                 [raster for raster, _ in maps.values()], band=next(iter(maps.values()))[1]
             ),
         ),
@@ -586,7 +586,7 @@ def _open_static(config: CategoricalConfig, urls: Sequence[str], warp_to: Grid |
         files=raster.urls,
         raster=raster,
         bands=bands,
-        stored=tuple(stored_raster([raster], band=band.stored.number) for band in bands),
+        stored=tuple(encoding_of_raster([raster], band=band.stored.number) for band in bands),
     )
 
 

@@ -19,7 +19,7 @@ from luray.core.tiling import Box
 from luray.core.types import Bool, Role
 from luray.core.variable import Variable
 from luray.sources import SourceConfig, about_of
-from luray.sources.base import About, Source, Stored
+from luray.sources.base import About, Encoding, Source
 from luray.sources.coverage import Coverage, coverages, covered, cut, percent, read_part
 from luray.sources.layout import describe
 from luray.sources.presence import Presence, compare_years, presence_rule, present
@@ -71,7 +71,7 @@ class Opened:
         return "" if self.config.kind == "aggregated" else public(self.config.where)
 
 
-class Share(NamedTuple):
+class RowBand(NamedTuple):
     """Years (None for a static source) and whole rows of a source's part under the run grid.
 
     Of maps it has all years, which are compared cell by cell.
@@ -223,7 +223,7 @@ def _covered(one: Opened, found: Iterator[Coverage], fault_of_state: str = "") -
         return replace(one, source=None, fault=str(error))
 
 
-def shares_of(source: Source, run: Grid) -> list[Share]:
+def shares_of(source: Source, run: Grid) -> list[RowBand]:
     """The shares of a source: every cell and year that a build reads, once; held years are those
     they hold.
 
@@ -241,7 +241,7 @@ def shares_of(source: Source, run: Grid) -> list[Share]:
         year for year in source.years if year not in source.held
     ) or (None,)
     together = [years] if is_state else [(year,) for year in years]
-    return [Share(some, box) for some in together for box in bands]
+    return [RowBand(some, box) for some in together for box in bands]
 
 
 def _under(maps: Grid, run: Grid) -> Box:
@@ -257,7 +257,7 @@ def _under(maps: Grid, run: Grid) -> Box:
     return Box(top, left, bottom - top, right - left)
 
 
-def examine(source: Source, shares: Iterable[tuple[int, Share]]) -> Findings:
+def examine(source: Source, shares: Iterable[tuple[int, RowBand]]) -> Findings:
     """Read numbered shares of a source; what it refuses is a finding, not an error."""
     found = _nothing(source)
     for number, share in shares:
@@ -277,7 +277,7 @@ def _refused(source: Source, number: int, error: Exception) -> Findings:
     return replace(_nothing(source), pieces=1, refused=1, messages=((number, str(error)),))
 
 
-def _examine_one(source: Source, number: int, share: Share) -> Findings:
+def _examine_one(source: Source, number: int, share: RowBand) -> Findings:
     """A share of a forcing or static source, which has one year or none."""
     [year] = share.years
     try:
@@ -292,7 +292,7 @@ def _examine_one(source: Source, number: int, share: Share) -> Findings:
     return Findings(values, pieces=1, presence=presence)
 
 
-def _examine_maps(source: Source, number: int, share: Share) -> Findings:
+def _examine_maps(source: Source, number: int, share: RowBand) -> Findings:
     """The maps of all years in some rows; a year that is refused is left out of the comparison."""
     found = _nothing(source)
     [variable] = source.variables
@@ -429,7 +429,7 @@ def files_of(source: Source) -> str:
     )
 
 
-def _stored(stored: Stored | None, name: str) -> str:
+def _stored(stored: Encoding | None, name: str) -> str:
     if stored is None:
         return ""
     unit = "" if stored.units == "1" else stored.units

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from luray.sources.base import Stored
+from luray.sources.base import Encoding
 from luray.sources.netcdf import LaidFile, NetcdfFile
 from luray.sources.raster import Raster
 
 
-def stored_netcdf(name: str, files: Sequence[NetcdfFile]) -> Stored:
+def encoding_of_netcdf(name: str, files: Sequence[NetcdfFile]) -> Encoding:
     """A variable of one or several NetCDF files; where the files differ, each form is given once."""
     fields = [file.variables[name] for file in files]
     fills = [fill for field in fields for fill in field.fills]
@@ -16,7 +16,7 @@ def stored_netcdf(name: str, files: Sequence[NetcdfFile]) -> Stored:
     )
 
 
-def stored_raster(files: Sequence[Raster], *, band: int = 1) -> Stored:
+def encoding_of_raster(files: Sequence[Raster], *, band: int = 1) -> Encoding:
     """A band (by its number) of one or several GeoTIFFs."""
     bands = [file.band(band) for file in files]
     fills = [b.nodata for b in bands if b.nodata is not None]
@@ -36,8 +36,8 @@ def _stored(
     dtypes: Iterable[str],
     units: Iterable[str],
     fills: Iterable[float],
-) -> Stored:
-    return Stored(
+) -> Encoding:
+    return Encoding(
         name=name,
         dtype=_each(dtypes),
         units=_each(filter(None, units)),

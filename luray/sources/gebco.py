@@ -10,7 +10,7 @@ from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import About, Described, FilesConfig, Request, Source, refuse_cells
 from luray.sources.discover import matching
-from luray.sources.encoding import stored_netcdf
+from luray.sources.encoding import encoding_of_netcdf
 from luray.sources.layout import require_lattice
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.units import Conversion, conversion
@@ -129,7 +129,7 @@ def open_gebco(config: GebcoConfig) -> Source:
         files=(url,),
         file=file,
         metres=metres,
-        stored=(stored_netcdf("elevation", [file]),),
+        stored=(encoding_of_netcdf("elevation", [file]),),
     )
 
 

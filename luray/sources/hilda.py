@@ -16,16 +16,16 @@ from luray.sources.base import (
     STATE,
     About,
     Described,
+    Encoding,
     FilesConfig,
     Request,
     Source,
-    Stored,
     equals,
     legend_table,
     recode,
 )
 from luray.sources.discover import matching
-from luray.sources.encoding import stored_netcdf, stored_raster, turned
+from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, turned
 from luray.sources.layout import require_lattice
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid
 from luray.sources.raster import Raster, map_series, require_one_band
@@ -207,11 +207,11 @@ def _base_maps(
     }
 
 
-def _stored(files: Sequence[Raster | NetcdfFile]) -> Stored:
+def _stored(files: Sequence[Raster | NetcdfFile]) -> Encoding:
     rasters = [file for file in files if not isinstance(file, NetcdfFile)]
     if rasters:
-        return stored_raster(rasters, band=rasters[0].bands[0].number)
-    return stored_netcdf(VARIABLE, [file for file in files if isinstance(file, NetcdfFile)])
+        return encoding_of_raster(rasters, band=rasters[0].bands[0].number)
+    return encoding_of_netcdf(VARIABLE, [file for file in files if isinstance(file, NetcdfFile)])
 
 
 def _rules(files: Sequence[Raster | NetcdfFile], grid: Grid) -> tuple[str, ...]:

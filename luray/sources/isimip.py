@@ -26,7 +26,7 @@ from luray.sources.base import (
     refuse_cells,
 )
 from luray.sources.discover import matching
-from luray.sources.encoding import stored_netcdf, turned
+from luray.sources.encoding import encoding_of_netcdf, turned
 from luray.sources.layout import require_lattice
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid, unpack
 from luray.sources.units import Conversion, conversion
@@ -225,7 +225,7 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
         variables=(POPULATION,),
         years=tuple(run_years),
         steps=run_steps,
-        stored=(stored_netcdf(counts, [file for file in used if _counts(file) == counts]),),
+        stored=(encoding_of_netcdf(counts, [file for file in used if _counts(file) == counts]),),
         held=held_years(places),
         places=places,
         rules=(*rules, *turned(used)),

@@ -19,7 +19,7 @@ from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import About, Described, FilesConfig, Request, Source, held_years, recode
 from luray.sources.discover import matching
-from luray.sources.encoding import stored_raster, turned
+from luray.sources.encoding import encoding_of_raster, turned
 from luray.sources.layout import require_lattice
 from luray.sources.netcdf import shared_grid
 from luray.sources.raster import RasterFile, inspect_raster, require_one_band
@@ -248,7 +248,7 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
         years=tuple(run_years),
         rules=(*rules, *turned(used)),
         files=tuple(file.url for file in used),
-        stored=(stored_raster(used),),
+        stored=(encoding_of_raster(used),),
         held=held_years(period_of_year),
         places={year: maps[period].url for year, period in period_of_year.items()},
         steps={year: maps[period] for year, period in period_of_year.items()},

@@ -31,7 +31,7 @@ from luray.sources.base import (
     refuse_cells,
 )
 from luray.sources.discover import matching, only
-from luray.sources.encoding import stored_netcdf, turned
+from luray.sources.encoding import encoding_of_netcdf, turned
 from luray.sources.layout import require_lattice, require_same
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid, unpack
 from luray.sources.units import conversion
@@ -307,7 +307,7 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
             *_rules(states, config.closure_tolerance),
             *static_rules,
         ),
-        stored=tuple(replace(stored_netcdf(state, parts), turned=changes) for state in states),
+        stored=tuple(replace(encoding_of_netcdf(state, parts), turned=changes) for state in states),
         static=static,
         static_offset=static_offset,
         files=(*(part.url for part in parts), static.url),

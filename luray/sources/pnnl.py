@@ -16,9 +16,17 @@ from pydantic import Field as Setting
 from luray.core.tiling import Box
 from luray.core.types import F32
 from luray.core.variable import Variable
-from luray.sources.base import About, Described, FilesConfig, Request, Source, Stored, refuse_cells
+from luray.sources.base import (
+    About,
+    Described,
+    Encoding,
+    FilesConfig,
+    Request,
+    Source,
+    refuse_cells,
+)
 from luray.sources.discover import matching
-from luray.sources.encoding import stored_netcdf, turned
+from luray.sources.encoding import encoding_of_netcdf, turned
 from luray.sources.layout import require_lattice
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, open_netcdf, shared_grid, unpack
 from luray.sources.units import Conversion, conversion
@@ -650,9 +658,9 @@ def _unit_rules(
     return tuple(rules)
 
 
-def _stored(holders: Mapping[str, NetcdfFile], names: Sequence[str]) -> tuple[Stored, ...]:
+def _stored(holders: Mapping[str, NetcdfFile], names: Sequence[str]) -> tuple[Encoding, ...]:
     """How the published variable of each variable is in its file."""
-    return tuple(stored_netcdf(name, [holders[name]]) for name in names)
+    return tuple(encoding_of_netcdf(name, [holders[name]]) for name in names)
 
 
 def _common(holders: Mapping[str, NetcdfFile], rules: tuple[str, ...]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from luray.catalog.read import CatalogConfig
-from luray.core.config import Config, Device, LeaveOut, Workers
+from luray.core.config import Config, DeviceChoice, LeaveOut, Workers
 from luray.core.grid import Grid
 from luray.core.tiling import Tiling, TilingConfig
 from luray.core.types import Direction
@@ -63,7 +63,7 @@ class InferenceConfig(Config):
     and tile allow it, which costs less and changes next to nothing: see DESIGN.md.
     """
     stride: int | None = None
-    device: Device = "auto"
+    device: DeviceChoice = "auto"
     """A worker on a GPU computes in half precision, and reduces on the CPU meanwhile."""
     threads: int = 1
     batch: int = 2

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
-from luray.engine.run import Run
+from luray.engine.spec import InferenceSpec
+from luray.evaluation.report import EvaluationReport as EvaluationReport
 from luray.evaluation.report import Outcome
-from luray.evaluation.report import Report as EvaluationReport
 from luray.evaluation.scored_years import ScoredYears, scored_years
-from luray.product.dimensions import Several
+from luray.product.dimensions import ProductDims
 from luray.stages.config import RolloutTest, RunConfig
 from luray.stages.infer import asked_of, create_product_of, roll_out, rollout_of
 from luray.storage.lease import leased
@@ -88,7 +88,7 @@ def _scored_years(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
         raise ValueError(f"evaluation test {test.name!r}: {error}") from error
 
 
-def _identity_of_scores(plan: Run, chosen: ScoredYears) -> str:
+def _identity_of_scores(plan: InferenceSpec, chosen: ScoredYears) -> str:
     """What tells the scores of a test from others: the rollout, and the years that are left out."""
     without = f" without {', '.join(map(str, chosen.left_out))}" if chosen.left_out else ""
     return plan.product.fingerprint + without
@@ -108,18 +108,18 @@ def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:
     return [said]
 
 
-def _tested(run: RunConfig, test: RolloutTest) -> Run:
+def _tested(run: RunConfig, test: RolloutTest) -> InferenceSpec:
     """The rollout of a test: the product itself where that begins and ends as the test does."""
     span, url, asked = test.span, run.path("evaluation", f"{test.name}.zarr"), asked_of(run)
-    several = Several(members=min(1, asked.members))
+    dims = ProductDims(members=min(1, asked.members))
     product, point = run.inference.span, test.operating_point or run.inference.operating_point
     if (
         test.start == product.observed[test.direction == "forward"]
         and test.stop in product.years
         and point == run.inference.operating_point
     ):
-        span, url, several = product, run.product, asked
-    return rollout_of(run, span, url, point=point, several=several)
+        span, url, dims = product, run.product, asked
+    return rollout_of(run, span, url, point=point, dims=dims)
 
 
 def _scored(run: RunConfig) -> list[str]:

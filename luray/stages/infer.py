@@ -2,13 +2,13 @@
 
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Direction
-from luray.engine.coarse_demand import Scenario
+from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import Shortfall
 from luray.engine.geometry import Geometry
-from luray.engine.run import Run
+from luray.engine.spec import InferenceSpec
 from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import check_fits, read_card
-from luray.product.dimensions import ONE_MAP, Several
+from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.store import Product
 from luray.product.trajectories import Span
 from luray.stages.build import open_cube
@@ -18,9 +18,9 @@ from luray.storage.objects import remove
 from luray.storage.receipts import fingerprint_of
 
 
-def asked_of(run: RunConfig) -> Several:
+def asked_of(run: RunConfig) -> ProductDims:
     """Dimensions that the product of a run has beside year, lat and lon."""
-    return Several(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
+    return ProductDims(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
 
 
 def rollout_of(
@@ -29,11 +29,11 @@ def rollout_of(
     url: str,
     *,
     point: OperatingPoint | None = None,
-    several: Several | None = None,
-) -> Run:
+    dims: ProductDims | None = None,
+) -> InferenceSpec:
     """The inference of a span of years into `url`, at the operating point of the run or another.
 
-    `several` are scenarios, members and kept probabilities, those that the run asks for unless
+    `dims` are scenarios, members and kept probabilities, those that the run asks for unless
     others are given. Raises FileNotFoundError without a model, ValueError for a model of other
     inputs.
     """
@@ -48,10 +48,10 @@ def rollout_of(
         check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
         cards[direction] = card.weights_sha256, card.points[point]
     tiling, strength = run.inference_tiles, run.demand.strength
-    scenario = Scenario.of(cube, tile=tiling.tile) if strength else None
+    scenario = CoarseDemand.of(cube, tile=tiling.tile) if strength else None
     first, seed = run.scenario_names[0], run.inference.seed
-    several = asked_of(run) if several is None else several
-    asked = () if several == ONE_MAP else ((*several, seed if several.members else None),)
+    dims = asked_of(run) if dims is None else dims
+    asked = () if dims == ONE_MAP else ((*dims, seed if dims.members else None),)
     fingerprint = fingerprint_of(
         cube.fingerprint,
         cards,
@@ -66,9 +66,9 @@ def rollout_of(
         strength,
         *asked,
     )
-    product = Product(url, span, tiling, fingerprint, first, several, seed)
+    product = Product(url, span, tiling, fingerprint, first, dims, seed)
     folders: dict[Direction, str] = {d: run.model_folder(d) for d in cards}
-    return Run(
+    return InferenceSpec(
         cube,
         product,
         Geometry.of(cube, tiling),
@@ -119,12 +119,12 @@ def unpublish(run: RunConfig) -> None:
     remove(run.path("stac", "catalog.json"))
 
 
-def create_product_of(plan: Run, title: str) -> None:
+def create_product_of(plan: InferenceSpec, title: str) -> None:
     """Create the empty product of a plan, or find it as an earlier run left it."""
     plan.product.create(plan.cube, title=title, models=plan.models, tiles=len(plan.geometry.tiles))
 
 
-def roll_out(run: RunConfig, plan: Run, lease: Lease, *, report: Progress) -> Shortfall:
+def roll_out(run: RunConfig, plan: InferenceSpec, lease: Lease, *, report: Progress) -> Shortfall:
     """Compute every tile-year of a plan that has no receipt, with the workers of the run."""
     from luray.distributed.infer import infer as infer_with_ray  # Ray takes seconds to import
 

@@ -24,10 +24,10 @@ from luray.planning.expected_cube import expected_cube
 from luray.planning.inference import InferencePlan, Load, Range, Rate, loads
 from luray.planning.land_mask import MASK, land_mask
 from luray.planning.measure import forward_cost, trunk_flops
-from luray.planning.prices import PRICES, Prices
-from luray.product.dimensions import Several
+from luray.planning.prices import PRICES, PriceTable
+from luray.product.dimensions import ProductDims
 from luray.product.store import Product
-from luray.sandbox.random_model import restless
+from luray.sandbox.random_model import random_model
 from luray.stages.config import RunConfig
 from luray.stages.run_file import ConfigError, read_toml
 from luray.storage.places import PlaceError, local_place
@@ -69,9 +69,9 @@ def plan_of(
     cube, found, seen = _inputs(run)
     if not found:
         raise ValueError(f"no land in the grid of {run.name}, {seen}; correct [grid]")
-    several = Several(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
+    dims = ProductDims(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
     product = Product(
-        run.product, run.inference.span, run.inference_tiles, "", run.scenario_names[0], several
+        run.product, run.inference.span, run.inference_tiles, "", run.scenario_names[0], dims
     )
     chosen = table.devices[device]
     if rate is not None:
@@ -99,12 +99,12 @@ def plan_of(
     )
 
 
-def read_prices(place: Path | str) -> Prices:
+def read_prices(place: Path | str) -> PriceTable:
     """A price table. Raises ConfigError naming what is wrong with it."""
     try:
         path = Path(local_place(str(place), what="a price table"))
         tree = read_toml(path, missing=f"no such file; {PRICES} is one to copy")
-        return Prices.model_validate_json(json.dumps(tree, default=str))
+        return PriceTable.model_validate_json(json.dumps(tree, default=str))
     except (ConfigError, PlaceError) as error:
         raise ConfigError(f"--prices {error}") from None
     except ValidationError as error:
@@ -127,7 +127,7 @@ def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate
     with tempfile.TemporaryDirectory() as folder:
         codes = tuple(int(code) for code in HILDA.codes)
         save_model(
-            restless(features, run.model),
+            random_model(features, run.model),
             ModelCard("forward", HILDA.name, codes, features.names, run.model, {}, "plan", {}),
             folder,
         )
@@ -157,7 +157,7 @@ def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate
 def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
     """Inputs as they are built or will be, tiles with land, and where that is known from."""
     grid, tiling = run.grid.grid, run.inference_tiles
-    several = run.scenario_names if len(run.scenario_names) > 1 else ()
+    dims = run.scenario_names if len(run.scenario_names) > 1 else ()
     first, last = run.inference.observed
     cube = expected_cube(
         run.cube,
@@ -165,7 +165,7 @@ def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
         sources=run.sources,
         years=run.years,
         observed=range(first, last + 1),
-        scenarios=several,
+        scenarios=dims,
     )
     try:
         built = Cube.open(run.cube)
@@ -182,7 +182,7 @@ def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
             "plan "
             "with another output"
         )
-    if tuple(built.scenarios) == several:
+    if tuple(built.scenarios) == dims:
         cube = built
     return (
         cube,

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class ByteLRUCache(Generic[T]):
     """At most so many bytes of values, of which the least used leave first. Threads may share it."""
 
     def __init__(self, *, most_bytes: int) -> None:

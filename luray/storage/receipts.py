@@ -35,9 +35,9 @@ def fingerprint_of(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def key_of(year: int, tile: Tile, *lane: str) -> str:
+def key_of(year: int, tile: Tile, *member_index: str) -> str:
     """Key of a tile-year, below what tells its maps from others of that tile and year."""
-    return "/".join([*lane, str(year), f"{tile.row}.{tile.col}"])
+    return "/".join([*member_index, str(year), f"{tile.row}.{tile.col}"])
 
 
 def tile_year_of(key: str) -> tuple[int, Tile]:

@@ -41,7 +41,7 @@ MAX_BYTES = 2**28
 """Largest JSON or Parquet file of references."""
 MAX_REFERENCES = 5_000_000
 COLUMNS = ("path", "offset", "size", "raw")
-KEPT = 16
+CACHED_TILES = 16
 """Tables of references that a process remembers."""
 
 
@@ -100,7 +100,7 @@ def load_references(url: str) -> References:
     return _load(url, stamp, configured().allow)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_TILES)
 def _load(url: str, stamp: tuple[str, ...], allow: tuple[str, ...]) -> References:
     """The references at a place; `stamp` and `allow` tell apart what must be read and checked
     again.

@@ -19,7 +19,7 @@ from luray.cube.cube import Cube
 from luray.storage.objects import read_object, write_atomically
 from luray.storage.receipts import fingerprint_of
 from luray.training.sampling_config import SamplingConfig
-from luray.training.survey_counts import NO_ZONE, Counts, Survey
+from luray.training.survey_counts import NO_ZONE, ChangeCounts, TileCounts
 
 FORMAT = 1
 
@@ -39,7 +39,9 @@ def plot_of(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> int:
     )
 
 
-def survey_tile(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) -> Counts | None:
+def survey_tile(
+    cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig
+) -> TileCounts | None:
     """Counts of one tile, year by year, so that memory holds two maps of it; None without land.
 
     Zones are those of the first observed year. Raises ValueError when `sampling.zone` is no
@@ -60,7 +62,7 @@ def survey_tile(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig
     land_RC = by_plot(land, plot)
     plots = Box(box.row // plot, box.col // plot, *land_RC.shape)
     changes = np.stack(changed) if changed else np.zeros((0, *land_RC.shape), np.int32)
-    return Counts(plots, land_RC, changes, cells, _zones(cube, box, land, plot, sampling.zone))
+    return TileCounts(plots, land_RC, changes, cells, _zones(cube, box, land, plot, sampling.zone))
 
 
 def by_plot(cells: Bool, plot: int) -> I32:
@@ -103,7 +105,7 @@ def place_of(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> str:
     return f"{cube.url.rstrip('/')}.survey/{fingerprint[:16]}.npz"
 
 
-def read_survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> Survey | None:
+def read_survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> ChangeCounts | None:
     """The stored survey, None when there is none. Raises ValueError naming the object when it is
     damaged.
     """
@@ -113,7 +115,7 @@ def read_survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> Survey 
         return None
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            return Survey(
+            return ChangeCounts(
                 tuple(held["years"].tolist()),
                 int(held["plot"]),
                 held["land"],
@@ -128,10 +130,10 @@ def read_survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> Survey 
 
 
 def write_survey(
-    cube: Cube, tiling: Tiling, sampling: SamplingConfig, parts: Iterable[Counts | None]
-) -> Survey:
+    cube: Cube, tiling: Tiling, sampling: SamplingConfig, parts: Iterable[TileCounts | None]
+) -> ChangeCounts:
     """Put the parts of all tiles together and store them as one object."""
-    survey = Survey.of(
+    survey = ChangeCounts.of(
         (p for p in parts if p is not None),
         years=cube.years,
         plot=plot_of(cube, tiling, sampling),
@@ -152,7 +154,7 @@ def write_survey(
     return survey
 
 
-def surveyed(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> Survey:
+def surveyed(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> ChangeCounts:
     """The survey of a cube: the stored one, else made here, tile after tile, and stored.
 
     Raises ValueError when `sampling.zone` is no categorical variable of the cube.

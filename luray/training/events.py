@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tensorboardX import SummaryWriter
 
 from luray.storage.objects import write_atomically
-from luray.training.trainer import Metrics
+from luray.training.trainer import StepMetrics
 
 
 class Row(NamedTuple):
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
     step: int
     time: float
-    metrics: Metrics
+    metrics: StepMetrics
 
 
 def write_events(folder: str, rows: list[Row]) -> None:

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from luray.cube.cube import Cube, Given, Layer, Pieces, Region
-from luray.training.samples import Draw
+from luray.cube.cube import Cube, Layer, NativeValues, Pieces, Region
+from luray.training.samples import SampleWindow
 
 
 class _Entry(NamedTuple):
-    """One array of the layout: its key in `Given`, dtype and shape; `layer` None for a map of a
-    year.
+    """One array of the layout: its key in `NativeValues`, dtype and shape; `layer` None for a map
+    of a year.
     """
 
     key: tuple[str | int, ...]
@@ -28,7 +28,7 @@ class _Entry(NamedTuple):
     pieces: Pieces
 
 
-def pack(cube: Cube, draw: Draw) -> bytes:
+def pack(cube: Cube, draw: SampleWindow) -> bytes:
     """Everything that `Cube.sample` reads for a draw."""
     parts = [
         cube.state(int(e.key[1]), draw.box)
@@ -39,7 +39,7 @@ def pack(cube: Cube, draw: Draw) -> bytes:
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
-def unpack(cube: Cube, draw: Draw, data: bytes) -> Given:
+def unpack(cube: Cube, draw: SampleWindow, data: bytes) -> NativeValues:
     """What `pack` packed, as `Cube.sample` takes it; the arrays are views of the bytes.
 
     Raises ValueError when the bytes are those of another draw or cube.
@@ -61,7 +61,7 @@ def unpack(cube: Cube, draw: Draw, data: bytes) -> Given:
     )
 
 
-def _layout(cube: Cube, draw: Draw) -> Iterator[_Entry]:
+def _layout(cube: Cube, draw: SampleWindow) -> Iterator[_Entry]:
     for year in draw.years:
         yield _Entry(("state", year), np.dtype(np.uint8), draw.box.shape, None, ([], []))
     pieces = Region(cube, draw.box).pieces

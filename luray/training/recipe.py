@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from luray.core.config import Config, Device, LeaveOut, Workers
+from luray.core.config import Config, DeviceChoice, LeaveOut, Workers
 from luray.training.noise import NoiseConfig
 from luray.training.ramps import Ramp, constant
 from luray.training.rollout import Feeding
@@ -52,7 +52,7 @@ class Recipe(Config):
     """Steps between checkpoints inside an epoch."""
     workers: Workers = Workers(min=1, max=1)
     """Workers, or `{ min = 1, max = 4 }`: as many as the cluster has room for at the moment."""
-    device: Device = "auto"
+    device: DeviceChoice = "auto"
     """auto: GPUs if the cluster has one for each worker; gpu: ask for them, so that an autoscaler
     brings them.
     """

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from luray.core.tiling import Box
 from luray.core.types import Bool
-from luray.cube.cube import Cube, Given, Region
+from luray.cube.cube import Cube, NativeValues, Region
 from luray.training.rollout import Sample
-from luray.training.samples import Draw
+from luray.training.samples import SampleWindow
 
 
 def turned(field: NDArray[Any], symmetry: int) -> NDArray[Any]:
@@ -34,10 +34,10 @@ def everywhere(box: Box) -> Bool:
 
 def read_samples(
     cube: Cube,
-    draws: Sequence[Draw],
+    draws: Sequence[SampleWindow],
     *,
     counted: Callable[[Box], Bool] = everywhere,
-    given: Sequence[Given] = (),
+    given: Sequence[NativeValues] = (),
 ) -> Sample:
     """A batch of training samples, read from the store, or from what is `given` for each draw.
 
@@ -50,7 +50,9 @@ def read_samples(
     return Sample(*(torch.from_numpy(np.stack(x)) for x in zip(*parts, strict=True)))
 
 
-def _read_sample(cube: Cube, draw: Draw, counted: Bool, given: Given) -> tuple[NDArray[Any], ...]:
+def _read_sample(
+    cube: Cube, draw: SampleWindow, counted: Bool, given: NativeValues
+) -> tuple[NDArray[Any], ...]:
     box, years, symmetry = draw
     region = Region(cube, box, given)
     maps = np.stack([given["state", year] if given else cube.state(year, box) for year in years])

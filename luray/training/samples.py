@@ -20,7 +20,7 @@ from luray.core.legend import Legend
 from luray.core.tiling import Box, Core, Tiling
 from luray.core.types import I32, Bool, Direction
 from luray.training.sampling_config import DEFAULT, SamplingConfig
-from luray.training.survey_counts import Survey
+from luray.training.survey_counts import ChangeCounts
 
 F64 = NDArray[np.float64]
 Use = Literal["training", "validation", "later"]
@@ -29,7 +29,7 @@ training.
 """
 
 
-class Draw(NamedTuple):
+class SampleWindow(NamedTuple):
     """One sample: a window, and consecutive years in the direction of travel."""
 
     box: Box
@@ -53,7 +53,7 @@ class SamplePlan:
     """
 
     tiling: Tiling
-    survey: Survey
+    survey: ChangeCounts
     first_year: int
     last_year: int
     rollout_years: int
@@ -99,7 +99,7 @@ class SamplePlan:
                 "training.years, or check that the maps differ from year to year"
             )
 
-    def __getitem__(self, k: int) -> Draw:
+    def __getitem__(self, k: int) -> SampleWindow:
         """Sample k, k >= 0."""
         random = np.random.Generator(np.random.Philox(key=self.seed, counter=k))
         start, row, col = self._drawn(random)
@@ -112,7 +112,7 @@ class SamplePlan:
             symmetry = int(random.integers(8)) if self.sampling.orientation == "any" else 0
         first = self.first_year + start
         years = tuple(range(first, first + self.rollout_years + 1))
-        return Draw(box, years if self.direction == "forward" else years[::-1], symmetry)
+        return SampleWindow(box, years if self.direction == "forward" else years[::-1], symmetry)
 
     def counted(self, box: Box) -> Bool:
         """Cells of a box that count in the loss, bool (height, width): those of the plan's own part
@@ -267,7 +267,7 @@ def hold_out(
 
 
 def require_classes(
-    survey: Survey, legend: Legend, *, years: tuple[int, int], left_out: Collection[int] = ()
+    survey: ChangeCounts, legend: Legend, *, years: tuple[int, int], left_out: Collection[int] = ()
 ) -> None:
     """Raise ValueError naming the classes that the maps have in other years, but in none of `years`
     that count.

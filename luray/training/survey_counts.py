@@ -18,9 +18,9 @@ NO_ZONE = -1
 """Zone of a plot without a known category on its land."""
 
 
-class Counts(NamedTuple):
+class TileCounts(NamedTuple):
     """The counts of one tile; `plots` is its rectangle of plots, the other fields are those of
-    `Survey`.
+    `ChangeCounts`.
     """
 
     plots: Box
@@ -31,7 +31,7 @@ class Counts(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class ChangeCounts:
     """Land and change of every plot, and how many cells each class has in each year."""
 
     years: tuple[int, ...]
@@ -50,13 +50,13 @@ class Survey:
     @classmethod
     def of(
         cls,
-        parts: Iterable[Counts],
+        parts: Iterable[TileCounts],
         *,
         years: tuple[int, ...],
         plot: int,
         tiling: Tiling,
         n_classes: int,
-    ) -> "Survey":
+    ) -> "ChangeCounts":
         """The survey of a grid from the counts of its tiles, in any order; a tile that is not there
         has no land.
         """

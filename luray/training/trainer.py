@@ -21,7 +21,7 @@ from luray.training.ramps import cosine
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample, rollout
 
-Metrics = dict[str, float]
+StepMetrics = dict[str, float]
 
 
 class Trainer:
@@ -56,7 +56,7 @@ class Trainer:
         recipe = self.recipe
         return recipe.learning_rate * cosine(step, steps=recipe.steps, warmup=recipe.warmup)
 
-    def step(self, samples: dict[int, Sample]) -> Metrics:
+    def step(self, samples: dict[int, Sample]) -> StepMetrics:
         """One update from this worker's micro-batches, by their number in the effective batch;
         returns live metrics.
 
@@ -79,12 +79,11 @@ class Trainer:
             ]
         )
         totals = Weights(*self._total(areas.sum(dim=0)))
-        counts = self._total(
-            sum(
-                self._accumulate(sample, self._noise(piece), totals)
-                for piece, sample in samples.items()
-            )
-        )  # type: ignore[arg-type]
+        piece_counts = [
+            self._accumulate(sample, self._noise(piece), totals)
+            for piece, sample in samples.items()
+        ]
+        counts = self._total(sum(piece_counts))  # type: ignore[arg-type]
         on_land, on_change, hits, persistent, predicted, change_hits, either, cells = (
             counts.tolist()
         )
@@ -194,7 +193,7 @@ class Trainer:
         return counts
 
 
-def summary(steps: Sequence[Metrics]) -> Metrics:
+def summary(steps: Sequence[StepMetrics]) -> StepMetrics:
     """Means of the metrics of some steps, with the Figure of Merit and predicted over observed
     change of all their cells; each year of a rollout is compared with the true map of the year
     before.

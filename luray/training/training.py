@@ -24,7 +24,7 @@ from luray.model.calibration import (
     calibrate,
     changed,
     cross_entropy,
-    judged,
+    scores,
     thinned,
 )
 from luray.model.checkpoint import ModelCard, read_card, save_model, uncalibrated
@@ -38,9 +38,9 @@ from luray.training.recipe import Recipe
 from luray.training.rollout import Sample
 from luray.training.sample_reader import read_samples
 from luray.training.samples import SamplePlan, Use, class_weights, require_classes
-from luray.training.trainer import Metrics, Trainer, summary
+from luray.training.trainer import StepMetrics, Trainer, summary
 from luray.training.validation import validation_report
-from luray.training.windows import Share
+from luray.training.windows import WorkerShare
 
 log = logging.getLogger(__name__)
 
@@ -53,28 +53,28 @@ TOLD_EVERY = 10
 """Steps between two rows of metrics."""
 
 
-class News(NamedTuple):
+class ProgressEvent(NamedTuple):
     """How a training goes: means over the last steps, and at the end of an epoch the scores on
     held-out cells.
     """
 
     direction: Direction
     step: int
-    metrics: Metrics
-    held_out: Metrics
+    metrics: StepMetrics
+    held_out: StepMetrics
     """Empty inside an epoch, and where no block is held out."""
     epoch: int = 0
     """Number of the epoch that ends here, from 1; 0 inside one."""
 
 
-TrainingProgress = Callable[[News], None]
+TrainingProgress = Callable[[ProgressEvent], None]
 
 
-def unwatched(news: News) -> None:
+def unwatched(news: ProgressEvent) -> None:
     """A progress that nobody reads."""
 
 
-def unheard(trainer: Trainer, metrics: Metrics) -> None:
+def unheard(trainer: Trainer, metrics: StepMetrics) -> None:
     """What a worker that does not lead does after a step."""
 
 
@@ -182,10 +182,12 @@ class Training:
             return (last - held, last) if use == "later" else (first, last - held)
         return (first, first + held) if use == "later" else (first + held, last)
 
-    def share(self, *, done: int = 0, rank: int = 0, world: int = 1) -> Share:
+    def share(self, *, done: int = 0, rank: int = 0, world: int = 1) -> WorkerShare:
         """The samples of one of `world` workers from step `done` on."""
         recipe = self.recipe
-        return Share(self.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, world)
+        return WorkerShare(
+            self.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, world
+        )
 
     def micro_batch(self, plan: SamplePlan, first: int) -> Sample:
         """Micro-batch that begins with sample number `first`."""
@@ -286,7 +288,7 @@ class Training:
         """Where the report on the finished model lies; there is none where it cannot be judged."""
         return f"{self.folder}/validation.json"
 
-    def save(self, trainer: Trainer, metrics: Metrics) -> None:
+    def save(self, trainer: Trainer, metrics: StepMetrics) -> None:
         """Write the finished model with its operating points and the report on it, and drop the
         checkpoint.
         """
@@ -324,7 +326,7 @@ class Training:
         remove(self.checkpoint.path)
 
 
-class Diary:
+class TrainingLogger:
     """What the leading worker does after each step: metrics to whoever watches, event files,
     checkpoints.
     """
@@ -334,12 +336,12 @@ class Diary:
 
     def __init__(self, training: Training, tell: TrainingProgress) -> None:
         self._training, self._tell = training, tell
-        self._steps: list[Metrics] = []
+        self._steps: list[StepMetrics] = []
         self._rows: list[Row] = []
         self._since = time.monotonic()
-        self.last: Metrics = {}
+        self.last: StepMetrics = {}
 
-    def __call__(self, trainer: Trainer, metrics: Metrics) -> None:
+    def __call__(self, trainer: Trainer, metrics: StepMetrics) -> None:
         """After the step that gave `metrics`."""
         recipe, done = self._training.recipe, trainer.done
         self._steps.append(metrics)
@@ -368,15 +370,17 @@ class Diary:
                 },
             )
         )
-        self._tell(News(self._training.direction, trainer.done, self.last, held_out, epoch))
+        self._tell(
+            ProgressEvent(self._training.direction, trainer.done, self.last, held_out, epoch)
+        )
         self._since = time.monotonic()
 
-    def _held_out(self, trainer: Trainer) -> Metrics:
+    def _held_out(self, trainer: Trainer) -> StepMetrics:
         plans = self._training.held_out_plans
         if not plans:
             return {}
         cells = self._training.held_out(trainer, plans[-1], share=self.QUICK)
-        return judged(cells, PLAIN) | {"cross_entropy": cross_entropy(cells, PLAIN)}
+        return scores(cells, PLAIN) | {"cross_entropy": cross_entropy(cells, PLAIN)}
 
 
 def run_steps(
@@ -384,7 +388,7 @@ def run_steps(
     trainer: Trainer,
     batches: Iterable[dict[int, Sample]],
     *,
-    after: Callable[[Trainer, Metrics], None] = unheard,
+    after: Callable[[Trainer, StepMetrics], None] = unheard,
 ) -> None:
     """Train on `batches` to the end and calibrate; `after` is called after each step."""
     for samples in batches:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from luray.model.calibration import Calibration, Cells, OperatingPoint, judged, scores
+from luray.model.calibration import Calibration, Cells, OperatingPoint, calibrated_logits, scores
 
 BIASES = np.arange(-3, 2.01, 0.25)
 """Biases of the prior's class at which the trade of accuracy for change is shown."""
@@ -28,7 +28,7 @@ def validation_report(cells: Cells, points: Mapping[OperatingPoint, Calibration]
     """
     temperature = points["cautious"].temperature
     curve = [
-        {"bias": float(bias)} | judged(cells, Calibration(temperature, float(bias)))
+        {"bias": float(bias)} | scores(cells, Calibration(temperature, float(bias)))
         for bias in BIASES
     ]
     return {
@@ -36,7 +36,7 @@ def validation_report(cells: Cells, points: Mapping[OperatingPoint, Calibration]
         "curve": curve,
         "points": {
             point: calibration._asdict()
-            | judged(cells, calibration)
+            | scores(cells, calibration)
             | {
                 "reliability": reliability(cells, calibration),
                 "classes": by_class(cells, calibration),
@@ -48,7 +48,7 @@ def validation_report(cells: Cells, points: Mapping[OperatingPoint, Calibration]
 
 def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]]:
     """P(change) against the share that changed, in bins."""
-    out, rows = scores(cells, calibration), np.arange(cells.prior_N.size)
+    out, rows = calibrated_logits(cells, calibration), np.arange(cells.prior_N.size)
     p_change_N = -np.expm1(np.minimum(out[rows, cells.prior_N] - logsumexp(out, axis=1), 0))
     changed_N = cells.prior_N != cells.truth_N
     bin_N = np.clip(np.searchsorted(EDGES, p_change_N, side="right") - 1, 0, len(EDGES) - 2)
@@ -68,7 +68,7 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
 
 def by_class(cells: Cells, calibration: Calibration) -> list[dict[str, float]]:
     """Observed and predicted gain and loss of each class, in model order, as shares of the land."""
-    told_N, n = scores(cells, calibration).argmax(axis=1), cells.logits_NK.shape[1]
+    told_N, n = calibrated_logits(cells, calibration).argmax(axis=1), cells.logits_NK.shape[1]
     total = cells.weight_N.sum()
 
     def share(classes_N: Any, where_N: Any) -> Any:

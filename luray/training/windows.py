@@ -7,7 +7,7 @@ from typing import Protocol
 
 from luray.core.tiling import Tiling
 from luray.cube.cube import Cube
-from luray.training.samples import Draw, SamplePlan
+from luray.training.samples import SamplePlan, SampleWindow
 
 
 class Windows(Protocol):
@@ -25,7 +25,7 @@ class Windows(Protocol):
         """Years of a window."""
         ...
 
-    def draws(self, group: int) -> Iterator[Draw]:
+    def draws(self, group: int) -> Iterator[SampleWindow]:
         """The windows of a group."""
         ...
 
@@ -46,7 +46,7 @@ class Lattice:
         """One for each tile, row by row."""
         return range(sum(1 for _ in self.tiling.tiles()))
 
-    def draws(self, group: int) -> Iterator[Draw]:
+    def draws(self, group: int) -> Iterator[SampleWindow]:
         """The windows of a tile, year after year; its land mask is read for it, so nobody holds
         that of the globe.
         """
@@ -54,11 +54,13 @@ class Lattice:
         cores = self.tiling.active_cores(box, self.cube.land(box))
         for first in range(len(self.years) - self.length + 1):
             for core in cores:
-                yield Draw(self.tiling.window_box(core), self.years[first : first + self.length])
+                yield SampleWindow(
+                    self.tiling.window_box(core), self.years[first : first + self.length]
+                )
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerShare:
     """One worker's samples of a training, step after step: a group is a step, from `done` to
     `steps`.
 
@@ -95,7 +97,7 @@ class Share:
         """Windows of a step that this worker reads."""
         return len(self.pieces) * self.micro_batch
 
-    def draws(self, group: int) -> Iterator[Draw]:
+    def draws(self, group: int) -> Iterator[SampleWindow]:
         """This worker's windows of a step."""
         for piece in self.pieces:
             first = group * self.batch + piece * self.micro_batch

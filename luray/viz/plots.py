@@ -165,7 +165,7 @@ def draw_confidence(axes: Axes, view: View) -> None:
 
 def skill_by_lead_year(metrics: Mapping[str, Any], path: str | Path) -> None:
     """Skill of the model and of persistence by lead year, one column a test; `metrics` is
-    `Report.to_dict()`.
+    `EvaluationReport.to_dict()`.
 
     Rows: accuracy, Figure of Merit at 1, 5 and 25 cells, predicted and observed change. Raises
     ValueError for no test.

@@ -142,8 +142,10 @@ class View:
     @property
     def title(self) -> str:
         """Title of the product with the scenario and member that are shown, "" without any."""
-        lane = [self.product[name].item() for name in LANE if name in self.product.coords]
-        said = [f"member {value}" if isinstance(value, int) else str(value) for value in lane]
+        member_index = [self.product[name].item() for name in LANE if name in self.product.coords]
+        said = [
+            f"member {value}" if isinstance(value, int) else str(value) for value in member_index
+        ]
         return ", ".join(filter(None, (str(self.product.attrs.get("title", "")), *said)))
 
     @property

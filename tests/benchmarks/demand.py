@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from luray.core.legend import HILDA
-from luray.core.random import Draws
+from luray.core.random import RandomStream
 from luray.core.tiling import Box
 from luray.core.types import F32, I32, U8
 from luray.engine.blending import ONE, decide
@@ -66,7 +66,7 @@ def measure() -> Iterator[Ratio]:
         0.6,
         f"{idle:.2f} s with, {plain:.2f} s without",
     )
-    draws, box = Draws(0, "ssp126", 1), Box(SIDE, SIDE, SIDE, SIDE)
+    draws, box = RandomStream(0, "ssp126", 1), Box(SIDE, SIDE, SIDE, SIDE)
     seconds(lambda: sample(sums, land, draws, year=2050, box=box))
     plain, drawn = in_turn(
         lambda: decide(sums, land), lambda: sample(sums, land, draws, year=2050, box=box)

@@ -22,13 +22,13 @@ from luray.cube.cube import Cube
 from luray.distributed.cluster import cluster
 from luray.distributed.infer import Driver
 from luray.engine.geometry import Geometry
-from luray.engine.run import Run
-from luray.engine.scheduler import Errand, Job, Scheduler
+from luray.engine.scheduler import Job, Scheduler, SideTask
+from luray.engine.spec import InferenceSpec
 from luray.model.unet import UNetConfig
 from luray.planning.measure import forward_cost
 from luray.product.store import Product
 from luray.product.trajectories import Span
-from luray.sandbox.random_model import save_restless
+from luray.sandbox.random_model import save_random_model
 from luray.storage.lease import leased
 from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.schedule import Took, simulated
@@ -68,7 +68,7 @@ def measure() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         cube = write_cube(f"{folder}/cube.zarr", grid=REGION)
         small = write_cube(f"{folder}/small.zarr", grid=Grid(60, 0, 0.01, 500, 500))
-        save_restless(small, "forward", UNetConfig(width=16, depth=3), f"{folder}/small")
+        save_random_model(small, "forward", UNetConfig(width=16, depth=3), f"{folder}/small")
         alone(
             paced,
             small,
@@ -79,7 +79,7 @@ def measure() -> Iterator[Ratio]:
         )  # compiles
         for width, (goal, warm_goal) in GOALS.items():
             model = f"{folder}/model{width}"
-            save_restless(cube, "forward", UNetConfig(width=width, depth=3), model)
+            save_random_model(cube, "forward", UNetConfig(width=width, depth=3), model)
             before = bare(model)
             pace = alone(
                 paced, cube, model, f"{folder}/product{width}.zarr", workers=CORES, last=LAST
@@ -144,7 +144,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
         cube.tiling(window=WINDOW, stride=STRIDE, tile=2000),
         Span(YEARS[0], last, (YEARS[0], YEARS[0])),
     )
-    run = Run(
+    run = InferenceSpec(
         cube,
         Product(url, span, tiling, "benchmark"),
         Geometry.of(cube, tiling),
@@ -199,9 +199,11 @@ def recorded(scheduler: Scheduler) -> list[Done]:
     jobs: list[Done] = []
     done = scheduler.done
 
-    def told(worker: int, job: Job | Errand, now: float) -> bool:
+    def told(worker: int, job: Job | SideTask, now: float) -> bool:
         if isinstance(job, Job):
-            jobs.append(Done(job.kind, job.task.step, now - scheduler.hands[worker].jobs[job], now))
+            jobs.append(
+                Done(job.kind, job.task.step, now - scheduler.worker_states[worker].jobs[job], now)
+            )
         return done(worker, job, now)
 
     scheduler.done = told  # type: ignore[method-assign]

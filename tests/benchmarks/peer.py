@@ -27,7 +27,7 @@ from luray.core.types import Bool
 from luray.model.checkpoint import load_model
 from luray.model.unet import UNetConfig, frozen
 from luray.planning.land_mask import land_mask
-from luray.sandbox.random_model import save_restless
+from luray.sandbox.random_model import save_random_model
 from tests.benchmarks.engine import CORES, REGION, STRIDE, WINDOW, Pace, paced
 from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.windows import YEARS, write_cube
@@ -74,7 +74,7 @@ def measure() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         cube = write_cube(f"{folder}/cube.zarr", grid=REGION)
         model, last = f"{folder}/model", YEARS[3]
-        save_restless(cube, "forward", UNetConfig(width=16, depth=3), model)
+        save_random_model(cube, "forward", UNetConfig(width=16, depth=3), model)
         best = best_setting(model)
         peer = monai(model, REGION.shape, best)
         ours = alone(paced, cube, model, f"{folder}/all.zarr", workers=CORES, last=last)

@@ -12,7 +12,7 @@ from statistics import median
 
 from luray.core.config import Workers
 from luray.core.tiling import Tile, Tiling
-from luray.engine.scheduler import KEPT, Errand, Job, Scheduler
+from luray.engine.scheduler import CACHED_TILES, Job, Scheduler, SideTask
 from luray.engine.wavefront import Wavefront
 from tests.benchmarks.ratio import Ratio
 from tests.simulation import Simulation
@@ -75,7 +75,7 @@ def _run(
     tiling = Tiling(tiles[0] * 2, tiles[1] * 2, 4, 2, 2)
     reading = max(0.0, median(took.first) - median(took.predict))
 
-    def duration(worker: int, job: Job | Errand) -> float:
+    def duration(worker: int, job: Job | SideTask) -> float:
         seconds = chance.choice(took.predict if job.kind == "predict" else took.reduce)
         total[0] += seconds
         if isinstance(job, Job) and job.kind == "predict" and is_new(kept[worker], job.task.tile):
@@ -89,10 +89,12 @@ def _run(
 
 
 def is_new(kept: dict[Tile, None], tile: Tile) -> bool:
-    """Whether a worker has to read a tile's static inputs; it keeps those of the last `KEPT` tiles."""
+    """Whether a worker has to read a tile's static inputs; it keeps those of the last
+    `CACHED_TILES` tiles.
+    """
     new = tile not in kept
     kept.pop(tile, None)
     kept[tile] = None
-    if len(kept) > KEPT:
+    if len(kept) > CACHED_TILES:
         kept.pop(next(iter(kept)))
     return new

@@ -24,10 +24,10 @@ from luray.core.types import Bool
 from luray.core.variable import Variable
 from luray.cube.cube import Cube, Layer
 from luray.cube.schema import create_native, create_state, native_layout
-from luray.engine.inputs import Prepared
+from luray.engine.inputs import TileInputs
 from luray.engine.stem import Stem
 from luray.model.unet import UNetConfig, frozen
-from luray.sandbox.random_model import restless
+from luray.sandbox.random_model import random_model
 from luray.sources.base import STATE
 from luray.sources.gebco import ELEVATION
 from luray.sources.isimip import POPULATION
@@ -36,7 +36,7 @@ from luray.sources.luh2 import OPTIONAL, STATES
 from luray.sources.pnnl import SOIL_VARIABLES, TOPO_VARIABLES
 from luray.storage.arrays import consolidate
 from luray.training.sample_reader import read_samples
-from luray.training.samples import Draw
+from luray.training.samples import SampleWindow
 from tests.benchmarks.ratio import Ratio, in_turn
 
 SIDE = 2200
@@ -98,15 +98,17 @@ def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """
     box = TILING.tile_box(next(TILING.tiles()))
     padded, seen = TILING.padded(box), []
-    stem = Stem.of(frozen(restless(cube.features, UNetConfig())))
+    stem = Stem.of(frozen(random_model(cube.features, UNetConfig())))
     windows = {core: TILING.window_box(core) for core in TILING.cores(box)}
-    prepared, region = Prepared.of(cube, list(windows.values()), stem), cube.region(padded)
+    tile_inputs, region = TileInputs.of(cube, list(windows.values()), stem), cube.region(padded)
     first_HWO = np.empty((TILING.window, TILING.window, len(stem.bias_O)), np.float32)
     for year in YEARS:
         codes = cube.state(year, padded)
         for core, window in windows.items():
             prior = np.ascontiguousarray(codes[window.slices(origin=padded)])
-            prepared.begin(first_HWO, prior, window, year=year, prior_year=max(year - 1, YEARS[0]))
+            tile_inputs.begin(
+                first_HWO, prior, window, year=year, prior_year=max(year - 1, YEARS[0])
+            )
             if check and core.row == core.col:
                 seen += prior, region.forcing(year, window), region.static(window)
     return seen
@@ -161,13 +163,13 @@ def plain_window(stack: zarr.Group, year: int, window: Box) -> tuple[np.ndarray[
     )  # type: ignore[index,return-value]
 
 
-def draws() -> list[Draw]:
+def draws() -> list[SampleWindow]:
     """Windows at random places and years, the same every time."""
     random = np.random.default_rng(1)
     corner = random.integers(0, SIDE - 256, (DRAWS, 2)).tolist()
     first = random.choice(YEARS[:-2], DRAWS).tolist()
     return [
-        Draw(Box(r, c, 256, 256), (y, y + 1, y + 2))
+        SampleWindow(Box(r, c, 256, 256), (y, y + 1, y + 2))
         for (r, c), y in zip(corner, first, strict=True)
     ]
 

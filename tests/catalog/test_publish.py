@@ -27,7 +27,7 @@ from luray.catalog.publish import StoreIO, publish, read_finished
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
 from luray.product.create import create_product
-from luray.product.dimensions import Several
+from luray.product.dimensions import ProductDims
 from luray.storage.arrays import consolidate
 from luray.storage.places import public
 from tests.s3 import Bucket
@@ -197,18 +197,18 @@ def test_the_item_leads_to_data_report_and_pictures(published: str, tmp_path: Pa
 
 
 def test_scenarios_and_members_are_dimensions_with_their_values(tmp_path: Path) -> None:
-    url, several = str(tmp_path / "product.zarr"), Several(("ssp126", "ssp585"), 3, (2002,))
+    url, dims = str(tmp_path / "product.zarr"), ProductDims(("ssp126", "ssp585"), 3, (2002,))
     create_product(
         url,
         grid=GRID,
         years=YEARS,
         origins=ORIGINS,
         tile=20,
-        several=several,
+        dims=dims,
         attributes={
             "luray": {
                 "finished": True,
-                "scenarios": list(several.scenarios),
+                "scenarios": list(dims.scenarios),
                 "members": 3,
                 "seed": 1,
             }

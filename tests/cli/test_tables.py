@@ -19,7 +19,7 @@ from luray.cli.tables import (
     training_head,
     training_line,
 )
-from luray.product.dimensions import Several
+from luray.product.dimensions import ProductDims
 from luray.product.status import Status
 from luray.sources import about_of, kinds
 from luray.sources.check import CheckReport, Opened, Row, SourceCheck
@@ -210,7 +210,7 @@ def test_a_status_says_what_is_done_at_what_rate_and_by_whom():
     assert "nobody is writing it; none done lately" in "\n".join(status_lines(idle))
     whole = Status("Land use", (1999,), 4, Counter({1999: 4}), (), finished=True, holder="")
     assert status_lines(whole)[-1] == "  finished"
-    several = Status(
+    dims = Status(
         "Land use",
         (1999, 2000),
         4,
@@ -218,9 +218,9 @@ def test_a_status_says_what_is_done_at_what_rate_and_by_whom():
         (),
         finished=False,
         holder="",
-        several=Several(("ssp126", "ssp585"), 3),
+        dims=ProductDims(("ssp126", "ssp585"), 3),
     )
-    text = "\n".join(status_lines(several))
+    text = "\n".join(status_lines(dims))
     assert "37 of 64 tile-years, 1 of 2 years whole: 1999" in text, (
         "2 scenarios of 3 maps and what is across them"
     )

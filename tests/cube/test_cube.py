@@ -15,7 +15,7 @@ from luray.core.tiling import Box, Tiling
 from luray.cube.cube import Cube
 from luray.cube.schema import create_state
 from luray.training.sample_reader import read_samples
-from luray.training.samples import Draw
+from luray.training.samples import SampleWindow
 from tests import reference
 from tests.cube.cubes import COARSE, GLOBE, REGION, RELIEF, YEARS, ZONES, exact, make_cube
 
@@ -152,8 +152,8 @@ def test_channels_come_in_the_order_that_features_names(made):
 @pytest.mark.parametrize("direction", [1, -1])
 def test_a_sample_is_its_windows_stacked(made, direction):
     draws = [
-        Draw(Box(-2, -3, 8, 8), YEARS[::direction]),
-        Draw(Box(9, 35, 8, 8), YEARS[::direction]),
+        SampleWindow(Box(-2, -3, 8, 8), YEARS[::direction]),
+        SampleWindow(Box(9, 35, 8, 8), YEARS[::direction]),
     ]
     sample = read_samples(made.cube, draws)
     for b, (box, years, _) in enumerate(draws):
@@ -169,11 +169,11 @@ def test_a_sample_is_its_windows_stacked(made, direction):
 
 def test_a_symmetry_turns_every_field_of_a_sample_alike(made):
     box = Box(-2, -3, 8, 8)
-    lying, seen = read_samples(made.cube, [Draw(box, YEARS)]), set()
+    lying, seen = read_samples(made.cube, [SampleWindow(box, YEARS)]), set()
     for symmetry in range(8):
         sample = read_samples(
             made.cube,
-            [Draw(box, YEARS, symmetry)],
+            [SampleWindow(box, YEARS, symmetry)],
             counted=lambda b: np.arange(64).reshape(8, 8) % 5 < 2,
         )
         order = sample.counted_BHW[0].numpy().tobytes()
@@ -204,7 +204,7 @@ def hectic():
 
 @pytest.mark.parametrize("kept", [0, 1500, 2**28])
 def test_kept_chunks_and_threads_change_nothing(made, kept, monkeypatch, hectic):
-    draws = [[Draw(Box(row, col, 9, 9), YEARS)] for row in (-4, 5) for col in (-6, 4)]
+    draws = [[SampleWindow(Box(row, col, 9, 9), YEARS)] for row in (-4, 5) for col in (-6, 4)]
     expected = [read_samples(made.cube, d) for d in draws]
     monkeypatch.setattr(Cube, "KEPT_BYTES", kept)
     cube = Cube.open(made.cube.url)

@@ -23,8 +23,8 @@ from luray.stages.train import trainings
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local
 from luray.training.rollout import Sample
-from luray.training.trainer import Metrics, Trainer
-from luray.training.training import Diary, run_steps, unwatched
+from luray.training.trainer import StepMetrics, Trainer
+from luray.training.training import TrainingLogger, run_steps, unwatched
 from tests.distributed.conftest import SETTINGS
 
 FEW = (
@@ -82,10 +82,10 @@ def interrupt_training(run: RunConfig) -> None:
                 for i in range(recipe.pieces)
             }
 
-    diary = Diary(training, unwatched)
+    logger = TrainingLogger(training, unwatched)
 
-    def after(trainer: Trainer, metrics: Metrics) -> None:
-        diary(trainer, metrics)
+    def after(trainer: Trainer, metrics: StepMetrics) -> None:
+        logger(trainer, metrics)
         if trainer.done > recipe.checkpoint_every:
             raise Interrupted
 

@@ -20,7 +20,7 @@ from luray.stages.config import RunConfig
 from luray.stages.infer import infer as run_infer
 from luray.stages.run_file import load_run
 from tests.conftest import Once
-from tests.worlds import restless
+from tests.worlds import random_model
 
 SETTINGS = (
     "grid.shape=[100, 150]",
@@ -117,7 +117,7 @@ def give_models(run: RunConfig, *, seed: int = 0) -> None:
     """Random models, whose maps change from year to year, for both directions."""
     cube = Cube.open(run.cube)
     for i, direction in enumerate(("forward", "backward")):
-        model = restless(seed=seed + i, width=4, depth=2, features=cube.features)
+        model = random_model(seed=seed + i, width=4, depth=2, features=cube.features)
         codes = tuple(int(c) for c in cube.legend.codes)
         card = ModelCard(
             direction,

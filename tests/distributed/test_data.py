@@ -13,7 +13,7 @@ from luray.core.tiling import Box
 from luray.cube.cube import Cube
 from luray.distributed.data import WindowReader, micro_batches, read_windows
 from luray.stages.train import trainings
-from luray.training.windows import Lattice, Share
+from luray.training.windows import Lattice, WorkerShare
 
 SAME = ("maps", "forcing", "static", "area", "counted")
 
@@ -78,7 +78,7 @@ def batches(training, world, arrays, *, done=0):
     steps = {}
     for rank in range(world):
         recipe = training.recipe
-        share = Share(
+        share = WorkerShare(
             training.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, world
         )
         reader = WindowReader(training.cube, training.tiling, share.plan.counted)

@@ -16,7 +16,7 @@ from luray.cube.cube import Cube
 from luray.engine.blending import window_weights
 from luray.engine.predictor import Predictor
 from luray.engine.serial import freely, serial_rollout
-from luray.engine.tile_year import settle
+from luray.engine.tile_year import decide_classes
 from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.product.status import status_of
@@ -59,7 +59,7 @@ def serial(run):
             years,
             Slow.of(region, predictor.stem),
             predictor,
-            settle=settler(run),
+            decide_classes=settler(run),
         ):
             found[year] = cube.legend.decode(classes), confidence
     return found
@@ -72,7 +72,7 @@ def settler(run):
     plan = rollout_of(run, run.inference.span, run.product)
 
     def settle_all(sums, prior, land, *, year, prior_year):
-        return settle(
+        return decide_classes(
             sums,
             prior,
             land,
@@ -144,7 +144,7 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
     sums = random.integers(1, 60_000, (len(cube.legend), *box.shape), dtype=np.int32)
     water = cube.legend.index(77)
     sums[water] = np.where(prior == water, 10**7, 0)  # stays, and no other cell becomes water
-    classes, _, shortfall = settle(
+    classes, _, shortfall = decide_classes(
         sums,
         prior,
         land,

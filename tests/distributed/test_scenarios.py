@@ -25,7 +25,7 @@ from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
 from luray.model.checkpoint import load_model, read_card
 from luray.model.unet import frozen
-from luray.product.trajectories import Lane, TileYear
+from luray.product.trajectories import MemberIndex, TileYear
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build
@@ -37,7 +37,7 @@ from luray.stages.infer import rollout_of
 from luray.stages.verify import damaged
 from luray.storage.receipts import fingerprint_of
 from luray.training.packing import pack, unpack
-from luray.training.samples import Draw
+from luray.training.samples import SampleWindow
 from tests.distributed.conftest import give_models, settings_of, small_run
 from tests.worlds import Slow
 
@@ -79,9 +79,9 @@ def cubes(world, ray_cluster):
     name.
     """
     alone = {name: built(run_of(world, world.parent / name, f"scenario={name}")) for name in NAMES}
-    several = run_of(world, world.parent / "all", SEVERAL)
-    run_build(plan_cube(several))
-    return {**alone, "": open_cube(several)}
+    dims = run_of(world, world.parent / "all", SEVERAL)
+    run_build(plan_cube(dims))
+    return {**alone, "": open_cube(dims)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,7 +93,7 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
     assert np.array_equal(here.static(BOX), there.static(BOX))
     assert view.features == alone.features
     assert view.of_scenario("").forcing == cubes[""].forcing
-    draw = Draw(BOX, (2010, 2009))
+    draw = SampleWindow(BOX, (2010, 2009))
     assert pack(view, draw) == pack(alone, draw)
     assert np.array_equal(
         view.sample([draw], given=[unpack(view, draw, pack(view, draw))]).forcing_BTLHW,
@@ -204,7 +204,7 @@ def write_serially(run):
     product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
     land, last = plan.cube.land(everything), {}
 
-    def put(year, classes, confidence, lanes, kept=None):
+    def put(year, classes, confidence, member_indices, kept=None):
         for tile in plan.geometry.tiles:
             at = tiling.tile_box(tile).slices(origin=everything)
             product.write(
@@ -212,25 +212,34 @@ def write_serially(run):
                 tile,
                 classes[at],
                 confidence[at],
-                lanes,
+                member_indices,
                 probabilities=None if kept is None else kept[:, *at],
             )
 
     for year in product.span.copied:
         classes = plan.cube.state(year, everything)
-        put(year, classes, np.where(classes == OUTSIDE, 0, 100).astype(np.uint8), product.lanes)
-    for course in product.courses:
-        cube = plan.cube.of_scenario(course.scenario)
+        put(
+            year,
+            classes,
+            np.where(classes == OUTSIDE, 0, 100).astype(np.uint8),
+            product.member_indices,
+        )
+    for trajectory in product.trajectories:
+        cube = plan.cube.of_scenario(trajectory.scenario)
         demand = Scenario.of(cube, tile=tiling.tile)
 
-        def settle(sums, prior, land, *, year, prior_year, course=course, demand=demand):
+        def decide_classes(
+            sums, prior, land, *, year, prior_year, trajectory=trajectory, demand=demand
+        ):
             last["sums"] = sums
-            scores = course.draws and perturbed(sums, course.draws, year=year, box=everything)
+            scores = trajectory.draws and perturbed(
+                sums, trajectory.draws, year=year, box=everything
+            )
             if not plan.strength:
                 return (
                     decide(sums, land)
                     if scores is None
-                    else sample(sums, land, course.draws, year=year, box=everything)
+                    else sample(sums, land, trajectory.draws, year=year, box=everything)
                 )
             change = demand.change(year, prior_year, everything, land)
             return constrain(
@@ -244,7 +253,7 @@ def write_serially(run):
                 scores_KHW=scores,
             )[:2]
 
-        model, card = load_model(run.model_folder(course.direction))
+        model, card = load_model(run.model_folder(trajectory.direction))
         predictor = Predictor(
             frozen(model),
             cube.features,
@@ -253,17 +262,15 @@ def write_serially(run):
             4,
             card.points[plan.point],
         )
-        start = cube.state(course.years[0], everything)
+        start = cube.state(trajectory.years[0], everything)
         fields = Slow.of(cube.region(tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
-            start, land, course.years, fields, predictor, settle=settle
+            start, land, trajectory.years, fields, predictor, decide_classes=decide_classes
         ):
             kept = (
-                percentages(last["sums"], land)
-                if year in product.several.probability_years
-                else None
+                percentages(last["sums"], land) if year in product.dims.probability_years else None
             )
-            put(year, classes, confidence, course.lanes, kept)
+            put(year, classes, confidence, trajectory.member_indices, kept)
     if product.members:
         for year in product.span.years:
             for scenarios in product.alike(year):
@@ -301,20 +308,20 @@ def test_lanes_agree_where_they_share_and_differ_where_they_do_not(drawn):
     run, product = drawn
     everything = run.tiles.everything
     maps = {
-        (year, lane): product.read(year, everything, lane)
+        (year, member_index): product.read(year, everything, member_index)
         for year in range(2007, 2013)
-        for lane in product.lanes
+        for member_index in product.member_indices
     }
 
     def differing(year):
         return {
             (a, b)
-            for a in product.lanes
-            for b in product.lanes
+            for a in product.member_indices
+            for b in product.member_indices
             if (maps[year, a] != maps[year, b]).any()
         }
 
-    apart = {(a, b) for a in product.lanes for b in product.lanes}
+    apart = {(a, b) for a in product.member_indices for b in product.member_indices}
     assert differing(2009) == set(), "what is observed is shared"
     assert differing(2007) == {(a, b) for a, b in apart if a.member != b.member}, (
         "scenarios share the past"
@@ -385,8 +392,8 @@ def test_a_scenario_draws_the_same_alone_as_among_others(world, cubes, drawn, tm
     for year in range(2007, 2013):
         for member in range(2):
             assert np.array_equal(
-                alone.read(year, run.tiles.everything, Lane(0, member)),
-                product.read(year, run.tiles.everything, Lane(2, member)),
+                alone.read(year, run.tiles.everything, MemberIndex(0, member)),
+                product.read(year, run.tiles.everything, MemberIndex(2, member)),
             )
 
 
@@ -404,7 +411,7 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
     assert report.skills["forecast", "raw"].by_year["model"][0].accuracy == pytest.approx(
         (area * right)[land].sum() / area[land].sum(), rel=1e-6
     )
-    unit = TileYear(2012, Tile(0, 0), Lane(1, 1))
+    unit = TileYear(2012, Tile(0, 0), MemberIndex(1, 1))
     place = Path(run.product, "confidence/c/1/1/5/0/0")
     whole = place.read_bytes()
     place.write_bytes(whole[:-9])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from luray.core.legend import OUTSIDE
-from luray.core.random import Draws
+from luray.core.random import RandomStream
 from luray.core.tiling import Box
 from luray.engine.blending import decide
 from luray.engine.demand import DemandConfig, Shortfall, constrain, demanded_counts, target_counts
@@ -227,7 +227,7 @@ def test_a_sampled_map_is_the_best_of_its_scores_and_keeps_the_confidence_of_the
     seed, side, zeros
 ):
     tile = Block(seed, side, side, zeros=zeros)
-    draws, box = Draws(seed, "ssp126", 1), Box(20, 30, side, side)
+    draws, box = RandomStream(seed, "ssp126", 1), Box(20, 30, side, side)
     scores = perturbed(tile.sums, draws, year=2050, box=box)
     change = tile.some_change(side)
     free, confidence = sample(tile.sums, tile.land, draws, year=2050, box=box)

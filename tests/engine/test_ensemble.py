@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luray.core.legend import OUTSIDE
-from luray.core.random import Draws
+from luray.core.random import RandomStream
 from luray.core.tiling import Box
 from luray.engine.blending import percentages
 from luray.engine.ensemble import perturbed, sample
 from tests import reference
 
-DRAWS = Draws(0, "ssp126", 3)
+DRAWS = RandomStream(0, "ssp126", 3)
 
 
 def sums_of(seed, shape, *, n_classes=7, zeros=0.3):
@@ -34,7 +34,7 @@ def sums_of(seed, shape, *, n_classes=7, zeros=0.3):
 )
 def test_a_draw_is_that_of_the_slow_twin(seed, scenario, member, year, row, col, n):
     sums, land = sums_of(seed, (2, 3), n_classes=n)
-    draws, box = Draws(seed, scenario, member), Box(row, col, 2, 3)
+    draws, box = RandomStream(seed, scenario, member), Box(row, col, 2, 3)
     classes, confidence = sample(sums, land, draws, year=year, box=box)
     scores = perturbed(sums, draws, year=year, box=box)
     for r, c in np.ndindex(land.shape):
@@ -77,9 +77,9 @@ def test_classes_are_as_frequent_as_they_are_probable():
 def test_draws_of_neighbours_and_of_years_are_independent():
     sums, land = np.ones((2, 400, 400), np.int32), np.ones((400, 400), np.bool_)
     maps = {
-        key: sample(sums, land, Draws(*key[:3]), year=key[3], box=Box(0, 0, 400, 400))[0].astype(
-            float
-        )
+        key: sample(sums, land, RandomStream(*key[:3]), year=key[3], box=Box(0, 0, 400, 400))[
+            0
+        ].astype(float)
         - 0.5
         for key in [
             (0, "a", 0, 2001),

@@ -7,13 +7,13 @@ from hypothesis.extra import numpy as arrays
 
 from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
-from luray.engine.inputs import Prepared
+from luray.engine.inputs import TileInputs
 from luray.engine.stem import Stem
 from luray.model.features import UNKNOWN
 from luray.model.unet import frozen
 from tests import reference
 from tests.cube.cubes import GROUND, RELIEF, make_cube
-from tests.worlds import Slow, restless
+from tests.worlds import Slow, random_model
 
 SIDES = st.integers(1, 9)
 PRIOR = st.sampled_from([0, 1, 6, 7, UNKNOWN, OUTSIDE])
@@ -47,9 +47,9 @@ def windows(draw):
 @settings(max_examples=20)
 @given(boxes=windows(), width=st.integers(1, 5), data=st.data())
 def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, boxes, width, data):
-    cube, model = made.cube, frozen(restless(features=made.cube.features, width=width))
+    cube, model = made.cube, frozen(random_model(features=made.cube.features, width=width))
     stem = Stem.of(model)
-    prepared = Prepared.of(cube, boxes, stem)
+    tile_inputs = TileInputs.of(cube, boxes, stem)
     out = np.full((*boxes[0].shape, width), np.nan, np.float32)
     for year, prior_year in data.draw(
         st.lists(
@@ -58,7 +58,7 @@ def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, 
     ):
         for box in data.draw(st.permutations(boxes)):
             prior = data.draw(arrays.arrays(np.uint8, box.shape, elements=PRIOR))
-            prepared.begin(out, prior, box, year=year, prior_year=prior_year)
+            tile_inputs.begin(out, prior, box, year=year, prior_year=prior_year)
             shown = reference.model_input(
                 prior, cube.region(box), box, year, prior_year, cube.features
             )
@@ -66,7 +66,7 @@ def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, 
                 expected = model.down[0][:3](shown)[0].permute(1, 2, 0).numpy()
             assert (
                 np.abs(out - expected)
-                <= 1e-4 + 1e-4 * np.abs(expected) + prepared.fixed[box].step_O / 2
+                <= 1e-4 + 1e-4 * np.abs(expected) + tile_inputs.fixed[box].step_O / 2
             ).all()
             twin = np.empty_like(out)
             Slow.of(cube.region(box), stem).begin(
@@ -77,6 +77,8 @@ def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, 
 
 def test_another_scenarios_view_shares_what_is_fixed(made):
     box = Box(3, 4, 8, 8)
-    prepared = Prepared.of(made.cube, [box], Stem.of(frozen(restless(features=made.cube.features))))
-    view = prepared.seen_in(made.cube.of_scenario(""))
-    assert view.fixed is prepared.fixed
+    tile_inputs = TileInputs.of(
+        made.cube, [box], Stem.of(frozen(random_model(features=made.cube.features)))
+    )
+    view = tile_inputs.seen_in(made.cube.of_scenario(""))
+    assert view.fixed is tile_inputs.fixed

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from luray.core.config import Workers
 from luray.core.tiling import Tiling
-from luray.engine.scheduler import IDLE, Errand, Scheduler
+from luray.engine.scheduler import IDLE, Scheduler, SideTask
 from luray.engine.wavefront import Wavefront
 from tests.benchmarks.schedule import is_new
 from tests.simulation import Simulation
@@ -24,9 +24,9 @@ def steady(worker, job):
     return {"predict": 1.0, "reduce": 0.1}.get(job.kind, 0.2)
 
 
-def scheduler(made, *, low=1, high=4, errands=0):
+def scheduler(made, *, low=1, high=4, side_tasks=0):
     return Scheduler(
-        made, [Errand(("copy", i)) for i in range(errands)], workers=Workers(min=low, max=high)
+        made, [SideTask(("copy", i)) for i in range(side_tasks)], workers=Workers(min=low, max=high)
     )
 
 
@@ -38,14 +38,14 @@ def scheduler(made, *, low=1, high=4, errands=0):
     chains=st.integers(1, 3),
     low=st.integers(1, 2),
     more=st.integers(0, 4),
-    errands=st.integers(0, 9),
+    side_tasks=st.integers(0, 9),
     seed=st.integers(0, 999),
     deaths=st.sampled_from([0, 0.05, 0.2]),
     hangs=st.sampled_from([0, 0.02]),
     echoes=st.booleans(),
 )
 def test_everything_is_done_whatever_happens_to_workers(
-    rows, cols, steps, chains, low, more, errands, seed, deaths, hangs, echoes
+    rows, cols, steps, chains, low, more, side_tasks, seed, deaths, hangs, echoes
 ):
     chance, made = random.Random(seed), fronts(rows, cols, steps=steps, chains=chains)
 
@@ -57,7 +57,7 @@ def test_everything_is_done_whatever_happens_to_workers(
             sim.kill(chance.choice(sorted(sim.alive)))
 
     sim = Simulation(
-        scheduler(made, low=low, high=low + more, errands=errands),
+        scheduler(made, low=low, high=low + more, side_tasks=side_tasks),
         duration,
         delay=chance.uniform(0, 5),
         room=chance.randint(1, 6),
@@ -76,9 +76,9 @@ def test_everything_is_done_whatever_happens_to_workers(
             }
             assert len(found) == rows * cols * steps
     assert all(
-        n == 1 for job, n in sim.done.items() if job.kind == "reduce" or isinstance(job, Errand)
+        n == 1 for job, n in sim.done.items() if job.kind == "reduce" or isinstance(job, SideTask)
     )
-    assert sum(isinstance(job, Errand) for job in sim.done) == errands
+    assert sum(isinstance(job, SideTask) for job in sim.done) == side_tasks
 
 
 @settings(max_examples=60, deadline=None)
@@ -88,11 +88,11 @@ def test_everything_is_done_whatever_happens_to_workers(
     steps=st.integers(1, 4),
     chains=st.integers(1, 2),
     when=st.integers(1, 60),
-    errands=st.integers(0, 9),
+    side_tasks=st.integers(0, 9),
     seed=st.integers(0, 999),
 )
 def test_after_closing_nothing_is_begun_and_what_can_be_reduced_is(
-    rows, cols, steps, chains, when, errands, seed
+    rows, cols, steps, chains, when, side_tasks, seed
 ):
     chance, made = random.Random(seed), fronts(rows, cols, steps=steps, chains=chains)
     closed, begun = [], []
@@ -108,28 +108,28 @@ def test_after_closing_nothing_is_begun_and_what_can_be_reduced_is(
             begun.clear()
 
     sim = Simulation(
-        scheduler(made, errands=errands), duration, delay=chance.uniform(0, 5), harm=harm
+        scheduler(made, side_tasks=side_tasks), duration, delay=chance.uniform(0, 5), harm=harm
     )
     sim.run()
     assert bool(closed) == (sum(sim.done.values()) >= when)
     assert not closed or all(job.kind == "reduce" for job in begun)
     assert all(task.kind == "predict" for front in made for task in front.ready())
     assert not any(front.running for front in made)
-    assert not any(hand.jobs for hand in sim.scheduler.hands.values())
+    assert not any(worker_state.jobs for worker_state in sim.scheduler.worker_states.values())
 
 
 def test_as_many_workers_are_asked_for_as_jobs_wait_but_no_more_than_the_most():
     for tiles, most, expected in ((2, 8, 2), (12, 8, 8)):
         made = scheduler(fronts(1, tiles, steps=1), high=most)
         assert made.assign(0) == []
-        assert len(made.hire(0)) == expected
-        assert made.hire(0) == []
+        assert len(made.request_workers(0)) == expected
+        assert made.request_workers(0) == []
 
 
 def test_a_worker_that_joins_is_used_at_once_and_takes_its_share_of_the_tiles():
     made = scheduler(fronts(2, 4, steps=9), high=2)
     made.assign(0)
-    first, second = made.hire(0)
+    first, second = made.request_workers(0)
     made.join(first, 0)
     assert [worker for worker, _ in made.assign(0)] == [first]
     made.join(second, 1)
@@ -142,22 +142,22 @@ def test_a_worker_that_joins_is_used_at_once_and_takes_its_share_of_the_tiles():
 def test_workers_without_work_are_given_back_beyond_the_fewest_but_none_whose_sums_are_needed():
     made = scheduler(fronts(1, 3, steps=1), low=1, high=3)
     made.assign(0)
-    first, second, third = made.hire(0)
+    first, second, third = made.request_workers(0)
     made.join(first, 0)
     made.join(second, 0)
     for _ in range(2):
         for worker, job in made.assign(0):
             assert made.done(worker, job, 1)
-    assert made.let_go(1) == []
-    assert third in made.let_go(2 + IDLE), "a worker that has not come yet is waited for"
+    assert made.release_workers(1) == []
+    assert third in made.release_workers(2 + IDLE), "a worker that has not come yet is waited for"
     made.leave(third)
     holder = next(iter(set(made._holder.values())))
-    assert holder not in made.let_go(2 + 2 * IDLE)
+    assert holder not in made.release_workers(2 + 2 * IDLE)
     now = 3 + 2 * IDLE
     while not made.finished:
         for worker, job in made.assign(now):
             made.done(worker, job, now)
-    assert len(made.let_go(now + 1 + IDLE)) == 1
+    assert len(made.release_workers(now + 1 + IDLE)) == 1
 
 
 def test_a_tile_stays_with_the_worker_that_has_its_inputs():
@@ -224,7 +224,7 @@ def test_one_worker_alone_that_hangs_is_replaced():
 def test_a_slow_first_job_is_no_straggler():
     made = scheduler(fronts(1, 2, steps=2), high=2)
     made.assign(0)
-    for worker in made.hire(0):
+    for worker in made.request_workers(0):
         made.join(worker, 0)
     made.assign(0)
     assert made.stuck(10_000) == []

@@ -21,7 +21,7 @@ from luray.engine.serial import serial_rollout
 from luray.model.calibration import PLAIN, Calibration
 from luray.model.unet import UNet, UNetConfig, frozen
 from tests import reference
-from tests.worlds import FEATURES, K, Slow, restless, world
+from tests.worlds import FEATURES, K, Slow, random_model, world
 
 YEARS = (2000, 2001, 2002, 2003)
 
@@ -91,7 +91,7 @@ def assert_same(found, expected):
     [((24, 48), False), ((24, 48), True), ((21, 45), False), ((19, 48), True)],
 )
 def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
-    w, model = world(shape, periodic=periodic), restless()
+    w, model = world(shape, periodic=periodic), random_model()
     expected = serial(w, predictor_of(model, shape, tile=48, batch=1, periodic=periodic))
     assert (expected[0][1] != w.initial)[w.land].mean() > 0.1, (
         "a model that changes nothing proves nothing"
@@ -108,7 +108,7 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
     shape, before = (stride, stride * 5), torch.get_num_threads()
     w, model, box = (
         world(shape, periodic=False, share=1.0),
-        restless(width=width),
+        random_model(width=width),
         Box(0, 0, *shape),
     )
     sums = {}
@@ -145,7 +145,7 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
     shape, box = (24, 40), Box(0, 0, 24, 40)
     w = world(shape, periodic=False, seed=seed, share=share)
     predictor = replace(
-        predictor_of(restless(seed=seed, bonus=bonus), shape, tile=40, batch=batch),
+        predictor_of(random_model(seed=seed, bonus=bonus), shape, tile=40, batch=batch),
         calibration=calibration,
         passes=passes,
     )
@@ -171,7 +171,7 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
 )
 def test_tiles_equal_the_serial_rollout_on_any_region(n_lat, n_lon, share, seed, tile, taper):
     w = world((n_lat, n_lon), periodic=False, seed=seed, share=share)
-    predictor = predictor_of(restless(seed=seed), (n_lat, n_lon), tile=tile, taper=taper)
+    predictor = predictor_of(random_model(seed=seed), (n_lat, n_lon), tile=tile, taper=taper)
     assert_same(tiled(w, predictor), serial(w, predictor))
 
 
@@ -181,7 +181,7 @@ def test_tiles_equal_the_serial_rollout_around_the_globe(n_tiles, n_lat, seed):
     shape = n_lat, 16 * n_tiles
     w, predictor = (
         world(shape, periodic=True, seed=seed),
-        predictor_of(restless(seed=seed), shape, periodic=True),
+        predictor_of(random_model(seed=seed), shape, periodic=True),
     )
     assert_same(tiled(w, predictor), serial(w, predictor))
 
@@ -192,7 +192,7 @@ def test_there_is_no_seam_at_the_dateline(strides, seed):
     shape, columns = (20, 48), 8 * strides
     w, predictor = (
         world(shape, periodic=True, seed=seed),
-        predictor_of(restless(seed=seed), shape, periodic=True),
+        predictor_of(random_model(seed=seed), shape, periodic=True),
     )
     turned = world(shape, periodic=True, seed=seed)
     turned.initial, turned.land = np.roll(w.initial, columns, 1), np.roll(w.land, columns, 1)
@@ -207,7 +207,7 @@ def pointwise():
     """A restless U-Net that sees no neighbours, so that the edge of a window is like any other
     place.
     """
-    model = restless(seed=3)
+    model = random_model(seed=3)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3):
@@ -247,7 +247,7 @@ def test_an_untrained_model_predicts_persistence(years):
 
 def test_ocean_is_never_read_nor_predicted():
     shape = (48, 48)
-    w, predictor = world(shape, periodic=False), predictor_of(restless(), shape, batch=1)
+    w, predictor = world(shape, periodic=False), predictor_of(random_model(), shape, batch=1)
     w.land[:], w.initial[:] = False, OUTSIDE
     w.land[20, 20] = True
     w.initial[20, 20] = 2

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from luray.engine.trunk import Trunk
 from luray.model.unet import frozen
 from tests.model.test_unet import inputs_of, unlike
-from tests.worlds import restless
+from tests.worlds import random_model
 
 
 @settings(max_examples=25)
@@ -17,7 +17,7 @@ from tests.worlds import restless
     seed=st.integers(0, 99),
 )
 def test_a_trunk_behind_the_first_layer_is_the_model(width, depth, sides, seed):
-    model = frozen(restless(width=width, depth=depth, seed=seed))
+    model = frozen(random_model(width=width, depth=depth, seed=seed))
     inputs = inputs_of(2, 32, seed=seed)[:, :, : 8 * sides[0], : 8 * sides[1]]
     with torch.inference_mode():
         expected, found = model.heads(inputs), Trunk(model)(model.down[0][:3](inputs))
@@ -29,7 +29,7 @@ def test_a_trunk_behind_the_first_layer_is_the_model(width, depth, sides, seed):
     ("width", "depth", "size"), [(4, 2, 12), (16, 3, 64), (16, 2, 100), (8, 1, 40)]
 )
 def test_its_bits_depend_neither_on_threads_nor_on_a_batch_of_two_or_more(width, depth, size):
-    model = frozen(restless(width=width, depth=depth))
+    model = frozen(random_model(width=width, depth=depth))
     with torch.inference_mode():
         first = model.down[0][:3](inputs_of(8, size)).contiguous(memory_format=torch.channels_last)
     assert unlike(Trunk(model), first) == []

@@ -11,7 +11,7 @@ from rich.console import Console
 from luray.core.legend import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.metrics import persistence, score
-from luray.evaluation.report import Outcome, Report
+from luray.evaluation.report import EvaluationReport, Outcome
 from luray.evaluation.statistics import tile_statistics
 
 CAVEATS = ("forcing: aggregated target, an upper bound", "population left out")
@@ -46,7 +46,9 @@ def report():
         "forecast", "forward", 2000, tally(range(2001, 2021)), tally(range(2001, 2021), seed=1)
     )
     hindcast = Outcome("hindcast", "backward", 1960, tally([1959, 1958, 1957]))
-    return Report((forecast, hindcast), HILDA, "U-Net of width 16", CAVEATS, inputs=INPUTS)
+    return EvaluationReport(
+        (forecast, hindcast), HILDA, "U-Net of width 16", CAVEATS, inputs=INPUTS
+    )
 
 
 def test_json_holds_first_year_mean_and_every_year(report, tmp_path):
@@ -167,7 +169,7 @@ def test_no_change_is_a_dash():
     )
     outcome = Outcome("still", "forward", 2000, made)
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(Report((outcome,), HILDA, "m").render())
+    console.print(EvaluationReport((outcome,), HILDA, "m").render())
     assert re.search(
         r"^model +1\.0000 1\.0000 1\.0000 1\.0000( +-){6}", console.export_text(), re.M
     )
@@ -180,14 +182,14 @@ def test_a_test_tallied_on_the_wrong_side_without_a_year_or_named_twice_is_refus
         Outcome("forecast", "forward", 2000, Tally())
     one = Outcome("a", "forward", 2000, tally([2001]))
     with pytest.raises(ValueError, match="each name once"):
-        Report((one, one), HILDA, "m")
+        EvaluationReport((one, one), HILDA, "m")
 
 
 def test_years_that_are_left_out_are_named_and_not_averaged(tmp_path):
     scored = [y for y in range(2001, 2021) if y not in (2015, 2016)]
     outcome = Outcome("forecast", "forward", 2000, tally(scored), left_out=(2015, 2016))
     assert outcome.scores_beyond
-    report = Report((outcome,), HILDA, "m")
+    report = EvaluationReport((outcome,), HILDA, "m")
     assert report.skills["forecast", "raw"].averaged == (*range(2001, 2015), 2017)
     path, _ = report.write(tmp_path)
     (test,) = json.loads(Path(path).read_text())["tests"]

@@ -6,8 +6,8 @@ from luray.model.calibration import (
     Calibration,
     Cells,
     calibrate,
+    calibrated_logits,
     cross_entropy,
-    judged,
     observed_change,
     scores,
     share_of_change,
@@ -39,7 +39,7 @@ def test_a_distortion_is_found_and_undone(temperature, bias):
     cells, p = drawn(temperature=temperature, bias=bias)
     found = Calibration(calibrate(cells)["cautious"].temperature, bias)
     assert found.temperature == pytest.approx(temperature, rel=0.05)
-    assert np.abs(softmax(scores(cells, found), axis=1) - p).mean() < 0.01
+    assert np.abs(softmax(calibrated_logits(cells, found), axis=1) - p).mean() < 0.01
     for other in (
         Calibration(),
         found._replace(temperature=found.temperature * 1.1),
@@ -60,7 +60,7 @@ def test_unbiased_predicts_the_observed_amount_and_cautious_less():
     truth = cells.truth_N
 
     def gain(bias):
-        told = scores(cells, points["cautious"]._replace(bias=bias)).argmax(axis=1)
+        told = calibrated_logits(cells, points["cautious"]._replace(bias=bias)).argmax(axis=1)
         return np.average(told == truth, weights=cells.weight_N) - (1 - observed_change(cells))
 
     best = max(gain(bias) for bias in np.arange(-4, 4, 0.05))
@@ -118,7 +118,7 @@ def test_scores_of_a_point_are_those_of_its_cells():
         np.array([0, 1, 1, 1]),
         np.array([1.0, 2.0, 3.0, 4.0]),
     )
-    found = judged(cells, Calibration())
+    found = scores(cells, Calibration())
     assert found["accuracy"] == pytest.approx(6 / 10)  # the last cell changes and is told not to
     assert found["persistence"] == pytest.approx(4 / 10)
     assert found["figure_of_merit"] == pytest.approx(2 / 6)

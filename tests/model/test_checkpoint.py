@@ -12,7 +12,7 @@ from luray.model.features import Features
 from luray.model.unet import UNetConfig
 from luray.training.checkpoint import Checkpoint, require_same
 from tests.training.toys import pieces_of, recipe_of, sample_of, trainer_of
-from tests.worlds import FEATURES, K, restless
+from tests.worlds import FEATURES, K, random_model
 
 CARD = ModelCard(
     "forward",
@@ -39,7 +39,7 @@ class Payload:
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "model"
-    save_model(restless(), CARD, str(folder))
+    save_model(random_model(), CARD, str(folder))
     return folder
 
 
@@ -50,7 +50,7 @@ def rewrite_card(folder, **changes):
 
 def test_a_model_comes_back_to_the_bit_with_its_card(folder):
     model, card = load_model(str(folder))
-    original = restless()
+    original = random_model()
     assert not model.training
     assert all(torch.equal(v, original.state_dict()[k]) for k, v in model.state_dict().items())
     sha256 = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()

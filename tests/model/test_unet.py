@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 from luray.core.legend import OUTSIDE
 from luray.model.features import UNKNOWN, Features, assemble
 from luray.model.unet import UNet, UNetConfig, frozen
-from tests.worlds import FEATURES, K, restless
+from tests.worlds import FEATURES, K, random_model
 
 
 def inputs_of(n, size, *, seed=0, features=FEATURES):
@@ -56,7 +56,7 @@ def test_an_untrained_model_says_that_nothing_changes():
 
 
 def test_the_bonus_goes_to_the_class_of_the_prior_only():
-    model, inputs = restless().eval(), inputs_of(1, 8)
+    model, inputs = random_model().eval(), inputs_of(1, 8)
     kept = {}
     model.head.register_forward_hook(lambda module, args, out: kept.update(out=out))
     logits, out = model(inputs), kept["out"]
@@ -69,14 +69,14 @@ def test_the_bonus_goes_to_the_class_of_the_prior_only():
 
 
 def test_every_weight_learns():
-    model = restless(depth=3).train()
+    model = random_model(depth=3).train()
     model(inputs_of(2, 16)).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_a_frozen_model_is_the_model_in_evaluation_mode(depth):
-    model, inputs = restless(depth=depth, width=8), inputs_of(3, 16)
+    model, inputs = random_model(depth=depth, width=8), inputs_of(3, 16)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     copy = frozen(model)
     with torch.inference_mode():
@@ -115,4 +115,4 @@ def unlike(run, inputs):
 def test_a_frozen_model_gives_the_same_bits_in_any_batch_from_two_on_and_with_any_threads(
     width, depth, size
 ):
-    assert unlike(frozen(restless(width=width, depth=depth)), inputs_of(8, size)) == []
+    assert unlike(frozen(random_model(width=width, depth=depth)), inputs_of(8, size)) == []

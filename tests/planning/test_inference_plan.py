@@ -21,7 +21,7 @@ from luray.cube.build import create, finish, plan_build, write_piece
 from luray.cube.cube import Cube
 from luray.cube.schema import native_layout
 from luray.engine.geometry import Geometry
-from luray.engine.scheduler import Errand, Scheduler
+from luray.engine.scheduler import Scheduler, SideTask
 from luray.engine.wavefront import Wavefront
 from luray.model.unet import UNetConfig
 from luray.planning.expected_cube import expected_cube
@@ -71,7 +71,7 @@ def plan_for(cube, product, found, *, workers=2, seconds=0.1, device="cpu"):
     )
 
 
-def drawn(rows, cols, seed, *, several=ONE_MAP, share=0.7, seconds=0.1, workers=2):
+def drawn(rows, cols, seed, *, dims=ONE_MAP, share=0.7, seconds=0.1, workers=2):
     """A plan of random loads on a lattice of tiles."""
     random = np.random.default_rng(seed)
     tiling = Tiling(rows * 8, cols * 8, window=8, stride=4, tile=8)
@@ -96,7 +96,7 @@ def drawn(rows, cols, seed, *, several=ONE_MAP, share=0.7, seconds=0.1, workers=
     )
     return plan_for(
         unread,
-        Product("", SPAN, tiling, "", "ssp245", several),
+        Product("", SPAN, tiling, "", "ssp245", dims),
         found,
         seconds=seconds,
         workers=workers,
@@ -146,9 +146,9 @@ def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
 
 
 @pytest.mark.parametrize("several", ASKED)
-def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, several):
+def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, dims):
     cube = make_cube(str(tmp_path / "cube.zarr"), "region").cube
-    product = created(cube, tmp_path / "product.zarr", span=WALK, several=several, tiles=6)
+    product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
     fill(product, cube)
     product.finish()
     tiles = list(product.tiling.tiles())
@@ -161,8 +161,8 @@ def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, 
     assert plan.predictions == len(
         {
             (n, year, tile)
-            for n, course in enumerate(product.courses)
-            for year in course.years[1:]
+            for n, trajectory in enumerate(product.trajectories)
+            for year in trajectory.years[1:]
             for tile in tiles
         }
     )
@@ -182,9 +182,9 @@ def longest(plan):
     """
     geometry, best = Geometry(plan.tiling, tuple(load.tile for load in plan.loads)), 0.0
     loads = {load.tile: load for load in plan.loads}
-    for course in plan.courses:
+    for trajectory in plan.trajectories:
         end = dict.fromkeys(loads, 0.0)
-        for _ in course.years[1:]:
+        for _ in trajectory.years[1:]:
             around = {t: [t, *geometry.around(t)] for t in loads}
             predicted = {
                 t: max(end[n] for n in around[t]) + plan.predict_seconds(loads[t]).low
@@ -192,7 +192,7 @@ def longest(plan):
             }
             end = {
                 t: max(predicted[n] for n in around[t])
-                + plan.reduce_seconds(course, loads[t].cells).low
+                + plan.reduce_seconds(trajectory, loads[t].cells).low
                 for t in loads
             }
         best = max(best, *end.values())
@@ -203,10 +203,10 @@ def longest(plan):
     rows=st.integers(1, 4),
     cols=st.integers(1, 4),
     seed=st.integers(0, 999),
-    several=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(ASKED[:2]),
 )
-def test_the_critical_path_is_the_longest_path(rows, cols, seed, several):
-    plan = drawn(rows, cols, seed, several=several)
+def test_the_critical_path_is_the_longest_path(rows, cols, seed, dims):
+    plan = drawn(rows, cols, seed, dims=dims)
     dearest = max(plan.loads, key=lambda load: load.windows).static.n_bytes
     most = max(load.static.n_bytes for load in plan.loads)
     found = plan.critical.low - longest(plan)
@@ -215,7 +215,7 @@ def test_the_critical_path_is_the_longest_path(rows, cols, seed, several):
     )
 
 
-class Kept:
+class ByteLRUCache:
     """What jobs take when every worker keeps the inputs of the last tiles that it has had, as
     `TileYears` does.
     """
@@ -226,8 +226,8 @@ class Kept:
 
     def __call__(self, worker, job):
         if job.kind == "reduce":
-            return self.plan.reduce_seconds(self.plan.courses[job.chain], 64).low
-        if isinstance(job, Errand):
+            return self.plan.reduce_seconds(self.plan.trajectories[job.chain], 64).low
+        if isinstance(job, SideTask):
             return (
                 self.plan.parts["copies"].low
                 / len(self.plan.loads)
@@ -235,7 +235,7 @@ class Kept:
             )
         load, needed = (
             self.loads[job.task.tile],
-            (self.plan.courses[job.chain].direction, job.task.tile),
+            (self.plan.trajectories[job.chain].direction, job.task.tile),
         )
         kept = self.has.setdefault(worker, [])
         missing = needed not in kept
@@ -249,14 +249,15 @@ def simulated(plan, room):
     plan.__dict__["kept_tiles"] = room
     geometry = Geometry(plan.tiling, tuple(load.tile for load in plan.loads))
     fronts = [
-        Wavefront(geometry.tiles, geometry.around, steps=len(c.years) - 1) for c in plan.courses
+        Wavefront(geometry.tiles, geometry.around, steps=len(c.years) - 1)
+        for c in plan.trajectories
     ]
-    errands = [Errand((t, year)) for t in geometry.tiles for year in plan.product.span.copied]
-    took = Kept(plan, room)
+    side_tasks = [SideTask((t, year)) for t in geometry.tiles for year in plan.product.span.copied]
+    took = ByteLRUCache(plan, room)
     workers = Workers(min=plan.workers, max=plan.workers)
-    kinds = [course.direction for course in plan.courses]
+    kinds = [trajectory.direction for trajectory in plan.trajectories]
     return Simulation(
-        Scheduler(fronts, errands, workers=workers, kinds=kinds), took
+        Scheduler(fronts, side_tasks, workers=workers, kinds=kinds), took
     ).run(), took.reads
 
 
@@ -265,11 +266,11 @@ def simulated(plan, room):
     cols=st.integers(2, 5),
     seed=st.integers(0, 999),
     workers=st.integers(1, 40),
-    several=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(ASKED[:2]),
     room=st.sampled_from([1, 4, 100]),
 )
-def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, workers, several, room):
-    plan = drawn(rows, cols, seed, several=several, workers=workers)
+def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, workers, dims, room):
+    plan = drawn(rows, cols, seed, dims=dims, workers=workers)
     wall, reads = simulated(plan, room)
     assert len(plan.loads) <= reads <= plan.predictions
     assert longest(plan) <= wall <= plan.work.high / workers + plan.critical.high, "Graham's bound"
@@ -277,8 +278,8 @@ def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, worker
 
 @pytest.mark.parametrize("several", ASKED[:2])
 @pytest.mark.parametrize("workers", [2, 8, 32, 100])
-def test_a_run_on_many_tiles_takes_what_is_planned(workers, several):
-    plan = drawn(8, 12, 3, several=several, workers=workers, seconds=0.2)
+def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
+    plan = drawn(8, 12, 3, dims=dims, workers=workers, seconds=0.2)
     wall, reads = simulated(plan, 4)
     assert plan.reads.low <= reads <= plan.reads.high
     assert plan.wall.low <= wall <= plan.wall.high
@@ -289,13 +290,13 @@ def test_a_run_on_many_tiles_takes_what_is_planned(workers, several):
     rows=st.integers(1, 5),
     cols=st.integers(1, 5),
     seed=st.integers(0, 999),
-    several=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(ASKED[:2]),
     seconds=st.sampled_from([1e-4, 0.1, 3.0]),
 )
 def test_more_workers_never_take_longer_and_never_less_than_the_critical_path(
-    rows, cols, seed, several, seconds
+    rows, cols, seed, dims, seconds
 ):
-    plan = drawn(rows, cols, seed, several=several, seconds=seconds)
+    plan = drawn(rows, cols, seed, dims=dims, seconds=seconds)
     plans = [replace(plan, workers=n) for n in (1, 2, 3, 5, 8, 16, 17, 40, 200)]
     for fewer, more in pairwise(plans):
         assert more.wall.low <= fewer.wall.low * (1 + 1e-9)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.variable import Variable
-from luray.sources.base import STATE, About, Described, Stored
+from luray.sources.base import STATE, About, Described, Encoding
 from luray.sources.check import (
     CheckReport,
     Findings,
@@ -153,8 +153,8 @@ def test_findings_are_the_same_in_any_order_and_grouping(faults, shuffle: random
 
 def test_a_sound_source_is_ok_with_what_was_found():
     stored = (
-        Stored("A", "int16", "%", (-1.0,), "south first, longitudes 0..360", (SOUTH_FIRST,)),
-        Stored("b", "float64", "1", (), "north first, longitudes -180..180", ()),
+        Encoding("A", "int16", "%", (-1.0,), "south first, longitudes 0..360", (SOUTH_FIRST,)),
+        Encoding("b", "float64", "1", (), "north first, longitudes -180..180", ()),
     )
     got = look(made(stored=stored))
     a, b = got.rows

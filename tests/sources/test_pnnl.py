@@ -134,8 +134,8 @@ def test_every_variable_is_told_by_the_field_it_is_made_of(tmp_path):
     }
     assert source.about.ranges["slope"] == "0..90 degrees"
     write_nc(tmp_path / "SOIL.nc", layers(6))
-    ground = soil(tmp_path)
-    assert [s.name for s in ground.stored] == [
+    static_inputs = soil(tmp_path)
+    assert [s.name for s in static_inputs.stored] == [
         "PCT_SAND",
         "PCT_SAND",
         "PCT_CLAY",
@@ -143,8 +143,8 @@ def test_every_variable_is_told_by_the_field_it_is_made_of(tmp_path):
         "ORGANIC",
         "ORGANIC",
     ]
-    assert ground.about.ranges["organic_30_100cm"] == "0..1000 kg/m3"
-    assert set(ground.about.ranges) == {v.name for v in ground.variables}
+    assert static_inputs.about.ranges["organic_30_100cm"] == "0..1000 kg/m3"
+    assert set(static_inputs.about.ranges) == {v.name for v in static_inputs.variables}
 
 
 def test_nan_is_missing_and_said_and_an_undeclared_fill_value_is_refused(tmp_path):

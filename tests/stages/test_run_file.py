@@ -94,11 +94,11 @@ def test_overrides_reach_tables_lists_and_bare_words():
 def test_one_scenario_is_no_dimension_and_a_list_is_one():
     assert load_run(RUN).scenario_names == ("ssp245",)
     assert load_run(RUN, ["scenario=ssp585"]).scenario_names == ("ssp585",)
-    several = load_run(
+    dims = load_run(
         RUN,
         ['scenarios=["ssp585", "ssp126"]', "inference.members=3", "inference.probabilities=[2050]"],
     )
-    assert several.scenario_names == several.scenarios == ("ssp585", "ssp126")
+    assert dims.scenario_names == dims.scenarios == ("ssp585", "ssp126")
     assert "remove `scenarios`" in fault("scenario=ssp585", 'scenarios=["ssp126"]')
 
 

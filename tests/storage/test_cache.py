@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.storage.cache import Kept
+from luray.storage.cache import ByteLRUCache
 
 
 @given(
@@ -10,7 +10,7 @@ from luray.storage.cache import Kept
 )
 def test_it_keeps_the_latest_used_that_fit(most, acts):
     """Against a list, the least used first; an act gets a key, or puts it with so many bytes."""
-    kept, twin = Kept(most_bytes=most), []
+    kept, twin = ByteLRUCache(most_bytes=most), []
     for i, (key, n_bytes) in enumerate(acts):
         found = next((entry for entry in twin if entry[0] == key), None)
         if found:

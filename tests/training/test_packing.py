@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from luray.core.tiling import Box
 from luray.training.packing import pack, unpack
 from luray.training.sample_reader import read_samples
-from luray.training.samples import Draw
+from luray.training.samples import SampleWindow
 from tests.cube.cubes import make_cube
 
 
@@ -23,7 +23,10 @@ def cube(tmp_path_factory, request):
     years=st.sampled_from([(2001,), (2001, 2002), (2003, 2002, 2001)]),
 )
 def test_what_was_packed_elsewhere_is_what_is_read_here(cube, row, col, size, years):
-    draws = [Draw(Box(row, col, size, size), years), Draw(Box(row + 1, col, size, size), years)]
+    draws = [
+        SampleWindow(Box(row, col, size, size), years),
+        SampleWindow(Box(row + 1, col, size, size), years),
+    ]
     given_ = [unpack(cube, draw, pack(cube, draw)) for draw in draws]
     for a, b in zip(
         read_samples(cube, draws), read_samples(cube, draws, given=given_), strict=True
@@ -33,7 +36,7 @@ def test_what_was_packed_elsewhere_is_what_is_read_here(cube, row, col, size, ye
 
 
 def test_packed_values_are_native_and_years_that_share_them_travel_once(cube):
-    draw = Draw(Box(2, 3, 8, 8), (2001, 2002, 2003))
+    draw = SampleWindow(Box(2, 3, 8, 8), (2001, 2002, 2003))
     given_ = unpack(cube, draw, pack(cube, draw))
     assert sorted(str(key) for key in given_ if "koppen" in str(key)) == [
         "('forcing/koppen/values', 0)",
@@ -49,7 +52,7 @@ def test_packed_values_are_native_and_years_that_share_them_travel_once(cube):
 
 
 def test_bytes_of_another_window_are_refused(cube):
-    draw = Draw(Box(2, 3, 8, 8), (2001, 2002))
+    draw = SampleWindow(Box(2, 3, 8, 8), (2001, 2002))
     data = pack(cube, draw)
     for wrong in (draw._replace(years=(2001, 2003)), draw._replace(box=Box(2, 3, 9, 9))):
         with pytest.raises(ValueError, match=r"bytes are not what .* has for Box"):

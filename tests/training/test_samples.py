@@ -13,7 +13,7 @@ from luray.core.legend import HILDA
 from luray.core.tiling import Box, Core, Tiling
 from luray.training.samples import SamplePlan, class_weights, hold_out, require_classes
 from luray.training.sampling_config import SamplingConfig
-from luray.training.survey_counts import Counts, Survey
+from luray.training.survey_counts import ChangeCounts, TileCounts
 
 TILING = Tiling(400, 800, 48, 32, 64)
 ROWS, COLS = 13, 25
@@ -34,7 +34,7 @@ def survey_of(*, land=None, seed=0, quiet=0.5):
     zone = np.where(np.arange(ROWS) < 11, 1, 7)[:, None] + np.zeros((ROWS, COLS), int)
     cells = np.full((len(YEARS), len(HILDA)), 1000)
     changed = (changed * (land > 0)).astype(np.int32)
-    return Survey(YEARS, 32, land.astype(np.int32), changed, cells, zone.astype(np.int16))
+    return ChangeCounts(YEARS, 32, land.astype(np.int32), changed, cells, zone.astype(np.int16))
 
 
 SURVEY = survey_of()
@@ -291,7 +291,7 @@ def test_change_that_is_all_held_out_is_none():
     changed = np.zeros_like(SURVEY.changed_YRC)
     changed[:, 0, 0] = 500
     survey, outcomes = (
-        Survey(YEARS, 32, SURVEY.land_RC, changed, SURVEY.cells_YK, SURVEY.zone_RC),
+        ChangeCounts(YEARS, 32, SURVEY.land_RC, changed, SURVEY.cells_YK, SURVEY.zone_RC),
         set(),
     )
     for seed in range(60):
@@ -311,7 +311,7 @@ def test_classes_absent_from_the_training_years_are_named():
     cells = np.full((len(YEARS), len(HILDA)), 10)
     cells[5:15, [0, 5]] = 0
     cells[:, 6] = 0
-    survey = Survey(YEARS, 32, SURVEY.land_RC, SURVEY.changed_YRC, cells, SURVEY.zone_RC)
+    survey = ChangeCounts(YEARS, 32, SURVEY.land_RC, SURVEY.changed_YRC, cells, SURVEY.zone_RC)
     with pytest.raises(
         ValueError,
         match=r"class 11 \(urban\), 66 \(sparse_or_no_vegetation\) is in maps of the cube "
@@ -338,7 +338,7 @@ def test_class_weights_keep_the_mean_and_follow_rarity(cells, balance):
 def test_a_survey_is_put_together_from_tiles_in_any_order():
     chance = np.random.default_rng(0)
     parts = [
-        Counts(
+        TileCounts(
             box,
             chance.integers(1, 9, box.shape),
             chance.integers(0, 9, (3, *box.shape)),
@@ -348,8 +348,8 @@ def test_a_survey_is_put_together_from_tiles_in_any_order():
         for box in (Box(0, 0, 2, 2), Box(0, 2, 2, 1), Box(2, 0, 1, 2), Box(2, 2, 1, 1))
     ]
     tiling, years = Tiling(50, 60, 20, 20, 40), (1, 2, 3, 4)
-    one = Survey.of(parts, years=years, plot=20, tiling=tiling, n_classes=2)
-    other = Survey.of(parts[::-1], years=years, plot=20, tiling=tiling, n_classes=2)
+    one = ChangeCounts.of(parts, years=years, plot=20, tiling=tiling, n_classes=2)
+    other = ChangeCounts.of(parts[::-1], years=years, plot=20, tiling=tiling, n_classes=2)
     for name in ("land_RC", "changed_YRC", "cells_YK", "zone_RC"):
         assert (getattr(one, name) == getattr(other, name)).all()
     assert one.land_RC[2, 2] == parts[3].land_RC[0, 0]

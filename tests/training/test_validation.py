@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from luray.model.calibration import Calibration, Cells, calibrate, judged
+from luray.model.calibration import Calibration, Cells, calibrate, scores
 from luray.training.validation import BIASES, EDGES, validation_report
 
 K = 3
@@ -34,7 +34,7 @@ def test_points_lie_on_the_curve():
     for point, calibration in POINTS.items():
         found = REPORT["points"][point]
         assert {k: found[k] for k in ("temperature", "bias")} == calibration._asdict()
-        assert found["accuracy"] == judged(CELLS, calibration)["accuracy"]
+        assert found["accuracy"] == scores(CELLS, calibration)["accuracy"]
         assert change[-1] <= found["predicted_over_observed"] <= change[0]
 
 
@@ -77,7 +77,7 @@ def test_gains_and_losses_of_the_classes_add_up_to_the_change():
         assert (
             sums["observed_gain"] == pytest.approx(sums["observed_loss"]) == pytest.approx(observed)
         )
-        ratio = judged(CELLS, calibration)["predicted_over_observed"]
+        ratio = scores(CELLS, calibration)["predicted_over_observed"]
         assert (
             sums["predicted_gain"]
             == pytest.approx(sums["predicted_loss"])

@@ -20,9 +20,7 @@ COLOURS = {
 }
 
 
-def write_product(
-    url, land_use, *, grid, years, origins, confidence=None, tile=20, several=ONE_MAP
-):
+def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=20, dims=ONE_MAP):
     """A product with the given codes, shape (year, lat, lon) below its lanes, opened as a reader
     would.
     """
@@ -32,7 +30,7 @@ def write_product(
         years=years,
         origins=origins,
         tile=tile,
-        several=several,
+        dims=dims,
         attributes={"title": "a small world", "caveats": ["forcing: aggregated target"]},
     )
     root = zarr.open_group(str(url), mode="r+", use_consolidated=False)

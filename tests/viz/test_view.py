@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
-from luray.product.dimensions import Several
+from luray.product.dimensions import ProductDims
 from luray.viz import view as module
 from luray.viz.gallery import draw_pictures
 from luray.viz.view import View, shares
@@ -59,7 +59,7 @@ def test_of_scenarios_and_members_the_first_is_shown_and_any_can_be_selected(tmp
         grid=GRID,
         years=YEARS,
         origins=ORIGINS,
-        several=Several(names, 3),
+        dims=ProductDims(names, 3),
     )
     for chosen, at, title in (
         (product, (0, 0), "a small world, ssp126, member 0"),

@@ -8,14 +8,14 @@ from luray.cube.cube import Cube
 from luray.engine.blending import (
     Taper,
 )
-from luray.engine.coarse_demand import Scenario
+from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.geometry import Geometry
 from luray.model.calibration import OperatingPoint
 from luray.product.store import Product
 
 
 @dataclass(frozen=True)
-class Run:
+class InferenceSpec:
     """Everything a worker needs to know; small, sent once."""
 
     cube: Cube
@@ -27,21 +27,21 @@ class Run:
     batch: int
     threads: int
     point: OperatingPoint = "cautious"
-    scenario: Scenario | None = None
+    scenario: CoarseDemand | None = None
     """What demands a change of the maps; None where nothing does."""
     strength: float = 0.0
     """How far it is imposed."""
 
     @cached_property
-    def _demands(self) -> dict[str, Scenario]:
+    def _demands(self) -> dict[str, CoarseDemand]:
         return {}
 
-    def demand_of(self, scenario: str) -> Scenario | None:
+    def demand_of(self, scenario: str) -> CoarseDemand | None:
         """What the scenario of a name demands, None where nothing is imposed."""
         if self.scenario is None:
             return None
         if scenario not in self._demands:
-            self._demands[scenario] = Scenario.of(
+            self._demands[scenario] = CoarseDemand.of(
                 self.cube.of_scenario(scenario), tile=self.geometry.tiling.tile
             )
         return self._demands[scenario]
