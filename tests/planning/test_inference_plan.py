@@ -145,7 +145,7 @@ def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
                 assert chunks <= reading.chunks <= 2 * chunks
 
 
-@pytest.mark.parametrize("several", ASKED)
+@pytest.mark.parametrize("dims", ASKED)
 def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, dims):
     cube = make_cube(str(tmp_path / "cube.zarr"), "region").cube
     product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
@@ -276,7 +276,7 @@ def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, worker
     assert longest(plan) <= wall <= plan.work.high / workers + plan.critical.high, "Graham's bound"
 
 
-@pytest.mark.parametrize("several", ASKED[:2])
+@pytest.mark.parametrize("dims", ASKED[:2])
 @pytest.mark.parametrize("workers", [2, 8, 32, 100])
 def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
     plan = drawn(8, 12, 3, dims=dims, workers=workers, seconds=0.2)

@@ -23,7 +23,7 @@ def openmp_says(*, policy: str | None, code: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "code", ["import luray.model.unet", "from luray.cli import main; import luray.model.unet"]
+    "code", ["import luray.model.unet", "from luray.cli.app import main; import luray.model.unet"]
 )
 def test_threads_of_lurays_process_wait_asleep(code):
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in openmp_says(policy=None, code=code)
