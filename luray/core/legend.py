@@ -6,9 +6,9 @@ classify (ocean, no data).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,19 @@ class Legend:
         lookup[: len(self)] = self.codes
         codes: U8 = lookup[indices]
         return codes
+
+    def to_attributes(self) -> dict[str, Any]:
+        """The legend as JSON, to be stored beside the maps that it is the legend of."""
+        attributes = asdict(self)
+        attributes["aliases"] = [list(pair) for pair in sorted(self.aliases.items())]
+        return attributes
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Self:
+        """The legend that `to_attributes` gave."""
+        classes = tuple(LandClass(**land_class) for land_class in attributes["classes"])
+        aliases = {sub: code for sub, code in attributes["aliases"]}
+        return cls(**{**attributes, "classes": classes, "aliases": aliases})
 
     def cf_attributes(self) -> dict[str, Any]:
         """CF `flag_values`, `flag_meanings` (ocean first) and `flag_colors` of the published codes."""

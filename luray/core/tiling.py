@@ -47,6 +47,10 @@ class Box(NamedTuple):
         width = min(self.col + self.width, other.col + other.width) - col
         return Box(row, col, height, width) if height > 0 and width > 0 else None
 
+    def clip(self, shape: tuple[int, int]) -> "Box | None":
+        """The cells inside a grid of `shape` (n_lat, n_lon), None where there are none."""
+        return self.intersection(Box(0, 0, *shape))
+
     def slices(self, *, origin: "Box") -> tuple[slice, slice]:
         """Index of this box in an array whose first cell is the first cell of `origin`."""
         row, col = self.row - origin.row, self.col - origin.col
@@ -207,7 +211,7 @@ class Tiling:
             neighbour = Tile(row, col % n_cols)
             home = self.tile_box(neighbour)
             seen = home._replace(col=home.col + (col - neighbour.col) * self.tile)
-            shared = _intersection(padded, seen)
+            shared = padded.intersection(seen)
             if shared:
                 found.append(
                     Exchange(neighbour, shared.slices(origin=padded), shared.slices(origin=seen))
@@ -230,11 +234,38 @@ def hull(boxes: Sequence[Box]) -> Box:
     )
 
 
-def _intersection(a: Box, b: Box) -> Box | None:
-    row, col = max(a.row, b.row), max(a.col, b.col)
-    height = min(a.row + a.height, b.row + b.height) - row
-    width = min(a.col + a.width, b.col + b.width) - col
-    return Box(row, col, height, width) if height > 0 and width > 0 else None
+class GridPiece(NamedTuple):
+    """A part of a box that lies on the grid, seen from both."""
+
+    in_box: Box
+    """In the coordinates of the box, whose columns may lie beyond the dateline."""
+    on_grid: Box
+    """The same cells with their longitude wrapped."""
+
+
+def pieces_on_grid(box: Box, shape: tuple[int, int], *, periodic: bool) -> Iterator[GridPiece]:
+    """Cut a box at the edges of a grid.
+
+    Parameters
+    ----------
+    box : Box
+        Cells that may reach past the grid, by less than its width.
+    shape : tuple of int
+        (n_lat, n_lon) of the grid.
+    periodic : bool
+        Whether the first and the last column are neighbours.
+
+    Yields
+    ------
+    GridPiece
+        Each part that lies on the grid, from west to east: one, or several across the dateline.
+        What lies beyond the poles, or beyond a grid that does not span the globe, is in none.
+    """
+    n_lon = shape[1]
+    for turn in (-1, 0, 1) if periodic else (0,):
+        on_grid = box._replace(col=box.col - turn * n_lon).clip(shape)
+        if on_grid is not None:
+            yield GridPiece(on_grid._replace(col=on_grid.col + turn * n_lon), on_grid)
 
 
 def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:

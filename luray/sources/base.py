@@ -161,6 +161,10 @@ class Source(Protocol):
         """
 
     @property
+    def legend(self) -> Legend:
+        """Classes of the maps of a state source, and of the codes that it returns."""
+
+    @property
     def scenario(self) -> str:
         """The scenario that a `part` belongs to, else empty."""
 
@@ -221,6 +225,7 @@ class Described:
     held: Mapping[int, int] = field(default_factory=dict)
     places: Mapping[int, object] = field(default_factory=dict)
     other_kind: Mapping[int, str] = field(default_factory=dict)
+    legend: Legend = HILDA
     scenario: str = ""
     caveat: str = ""
     min_coverage: float = MIN_COVERAGE

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -112,3 +114,8 @@ def test_configurations_are_strict_and_frozen():
     some = Some()
     with pytest.raises(ValidationError, match="frozen"):
         some.steps = 2
+
+
+def test_a_legend_comes_back_from_its_attributes():
+    attributes = json.loads(json.dumps(HILDA.to_attributes()))
+    assert Legend.from_attributes(attributes) == HILDA

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.core.tiling import Box, Core, Tile, Tiling
+from luray.core.tiling import Box, Core, Tile, Tiling, pieces_on_grid
 from tests import reference
 
 
@@ -166,3 +166,26 @@ def test_the_remedy_that_an_error_names_is_one(window, stride, tile):
 def test_a_box_outside_its_array_is_a_mistake():
     with pytest.raises(AssertionError, match="is not inside"):
         Box(0, 0, 2, 2).slices(origin=Box(1, 0, 5, 5))
+
+
+@given(
+    box=st.builds(
+        Box, st.integers(-4, 9), st.integers(-11, 20), st.integers(1, 6), st.integers(1, 11)
+    ),
+    periodic=st.booleans(),
+)
+def test_pieces_of_a_box_are_its_cells_on_the_grid(box, periodic):
+    """Against a naive reading, a cell at a time; the grid has 7 x 12 cells."""
+    found = {}
+    for piece in pieces_on_grid(box, (7, 12), periodic=periodic):
+        assert piece.in_box.shape == piece.on_grid.shape
+        for i, j in np.ndindex(piece.in_box.shape):
+            cell = piece.in_box.row + i, piece.in_box.col + j
+            assert cell not in found
+            found[cell] = piece.on_grid.row + i, piece.on_grid.col + j
+    expected = {}
+    for i, j in np.ndindex(box.shape):
+        row, col = box.row + i, box.col + j
+        if 0 <= row < 7 and (periodic or 0 <= col < 12):
+            expected[row, col] = row, col % 12
+    assert found == expected
