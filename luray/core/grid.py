@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from luray.core.types import F64
 
 EARTH_RADIUS_M = 6371007.181
 """Radius of the sphere with the Earth's surface area (authalic), in metres."""

@@ -1,12 +1,11 @@
 """TO BE WRITTEN."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from luray.core.types import I32, U8
+from luray.core.types import I32, I64, U8
 
 
-def percent(part: I32, total: NDArray[np.int64]) -> U8:
+def percent(part: I32, total: I64) -> U8:
     """Share of the total in percent, rounded half up, same shape; 0 of nothing."""
-    share: NDArray[np.int64] = (200 * part.astype(np.int64) + total) // np.maximum(2 * total, 1)
+    share: I64 = (200 * part.astype(np.int64) + total) // np.maximum(2 * total, 1)
     return share.astype(np.uint8)

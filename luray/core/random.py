@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luray.core.tiling import Box
-
-U32 = NDArray[np.uint32]
-
-
-U64 = NDArray[np.uint64]
-
+from luray.core.types import U32, U64
 
 BLOCK = 8
 """Numbers of 32 bits that the generator gives for one value of its counter."""

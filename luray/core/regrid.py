@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from luray.core.compiled import compiled
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.core.types import F32
+from luray.core.types import F32, F64, Index
 
 Method = Literal["nearest", "bilinear"]
-Index = NDArray[np.int64]
 
 GAP = 8
 """Native cells between two needed ones beyond which they are read in separate pieces."""
@@ -70,9 +69,7 @@ def same(n: int) -> AxisMap:
     return AxisMap(np.arange(n), np.arange(n), np.zeros(n, np.float32))
 
 
-def axis_map(
-    position: NDArray[np.float64], n: int, *, method: Method, periodic: bool = False
-) -> AxisMap:
+def axis_map(position: F64, n: int, *, method: Method, periodic: bool = False) -> AxisMap:
     """Map of fine cells whose centres lie at `position`, in native cells from the first edge (0 ..
     n).
 

@@ -27,7 +27,7 @@ from luray.sources.file_forms import HEAD, form_of
 from luray.sources.layout import Layout, layout_of_axes, require_same
 from luray.sources.refusals import BROKEN, ENGINES, _foreign, refusal
 from luray.sources.years import resolve_years
-from luray.storage.absent_chunks import FILL_ATTRIBUTES, Index, require_chunks
+from luray.storage.absent_chunks import FILL_ATTRIBUTES, ArrayIndex, require_chunks
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local, public
@@ -64,7 +64,7 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
 
 
 @contextmanager
-def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
+def open_values(url: str) -> Iterator[Callable[[str, ArrayIndex], NDArray[Any]]]:
     """A function from a variable and an index to undecoded values; for version 4 it costs a tenth
     of `open_netcdf`.
     """
@@ -83,7 +83,7 @@ def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
                 )
 
 
-def _stored_values(variable: h5py.Dataset, index: Index, *, where: str) -> NDArray[Any]:
+def _stored_values(variable: h5py.Dataset, index: ArrayIndex, *, where: str) -> NDArray[Any]:
     """Undecoded values of a variable of an HDF5 file. Raises InputError for chunks that were never
     written.
     """
@@ -279,7 +279,7 @@ class NetcdfFile:
 
     def _fetch(
         self,
-        values: Callable[[str, Index], NDArray[Any]],
+        values: Callable[[str, ArrayIndex], NDArray[Any]],
         name: str,
         index: Mapping[str, int],
         rows: slice,

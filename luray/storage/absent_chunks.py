@@ -17,12 +17,12 @@ FILL_ATTRIBUTES = ("fillvalue", "missingvalue")
 LUH2 misspells `_FillValue`.
 """
 
-Index = tuple[int | slice, ...]
+ArrayIndex = tuple[int | slice, ...]
 
 
 def require_chunks(
     values: NDArray[Any],
-    index: Index,
+    index: ArrayIndex,
     *,
     shape: Sequence[int],
     chunks: Sequence[int],

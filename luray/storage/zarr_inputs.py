@@ -21,7 +21,7 @@ from zarr.core.metadata.v2 import ArrayV2Metadata
 from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 from zarr.storage import FsspecStore
 
-from luray.storage.absent_chunks import Index, require_chunks
+from luray.storage.absent_chunks import ArrayIndex, require_chunks
 from luray.storage.errors import InputError
 from luray.storage.objects import exists, filesystem
 from luray.storage.places import is_local, public
@@ -213,7 +213,9 @@ def values_of(group: Group, name: str, index: Any, *, where: str = "") -> np.nda
     return values
 
 
-def _require_stored(array: Any, index: Index, values: np.ndarray[Any, Any], *, where: str) -> None:
+def _require_stored(
+    array: Any, index: ArrayIndex, values: np.ndarray[Any, Any], *, where: str
+) -> None:
     fill = array.metadata.fill_value
     if array.metadata.zarr_format == 2 and fill != 0:
         return  # Zarr 2 keeps `_FillValue` there; 0 is what it writes where nobody declares one
