@@ -1,4 +1,4 @@
-"""Zarr arrays as luray writes them: shards of whole tiles, CF coordinates, consolidated metadata."""
+"""Zarr arrays as luray writes them: whole tiles as shards, CF coordinates, one metadata file."""
 
 import warnings
 from collections.abc import Mapping, Sequence
