@@ -30,8 +30,8 @@ CONFLICT_TRIES = 5
 CONFLICT_PAUSE = 0.2
 """Seconds between these tries."""
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
-"""Errors of a file system that cannot lock files."""
+NOT_KNOWN = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+"""Errors of a disk that cannot lock files, and of a server that does not know conditions (501)."""
 
 
 class UnconditionalStoreError(OSError):
@@ -58,8 +58,9 @@ class _Object(Protocol):
 
 def read_tagged(url: str) -> Tagged | None:
     """Read an object and its tag; None where there is no object."""
+    target = _object_at(url)
     with accessing(url):
-        return _object_at(url).read()
+        return target.read()
 
 
 def write_if(url: str, data: bytes, *, expected: str | None) -> str | None:
@@ -100,8 +101,9 @@ def write_if(url: str, data: bytes, *, expected: str | None) -> str | None:
 
 def remove_if(url: str, *, expected: str) -> None:
     """Delete an object if it still has the tag that is expected."""
+    target = _object_at(url)
     with _explained(url):
-        _object_at(url).remove(expected=expected)
+        target.remove(expected=expected)
 
 
 def require_conditions(url: str, data: bytes) -> None:
@@ -121,7 +123,7 @@ def require_conditions(url: str, data: bytes) -> None:
 
 
 def _object_at(url: str) -> _Object:
-    """The object at a place. Raises UnconditionalStoreError for another kind of store."""
+    """Return the object at a place. Raises UnconditionalStoreError for another kind of store."""
     fs, path = filesystem(url)
     scheme = url.partition("://")[0]
     if is_local(url):
@@ -147,8 +149,8 @@ def _explained(url: str) -> Iterator[None]:
         with accessing(url):
             yield
     except OSError as error:
-        unknown = isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_LOCKS
-        if unknown or error.errno in NO_LOCKS:
+        unknown = isinstance(error.__cause__, OSError) and error.__cause__.errno in NOT_KNOWN
+        if unknown or error.errno in NOT_KNOWN:
             raise UnconditionalStoreError(_unconditional(url, "does not know them")) from error
         raise
 
@@ -252,10 +254,17 @@ class _S3Object:
 
     def remove(self, *, expected: str) -> None:
         bucket, key, _ = self.fs.split_path(self.path)
-        self._ask(
-            lambda: self.fs.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=expected),
-            replaces=True,
-        )
+        try:
+            self._ask(
+                lambda: self.fs.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=expected),
+                replaces=True,
+            )
+        except OSError as error:
+            if error.errno not in NOT_KNOWN:
+                raise
+            # Some servers know conditions of writes and not of deletions. Whoever takes over an
+            # object in the moment before this finds it gone, and gives in.
+            self.fs.rm_file(self.path)
 
     def _ask(self, request: Callable[[], Any], *, replaces: bool) -> Any:
         """Send a conditional request; None where its condition does not hold."""

@@ -194,6 +194,23 @@ def test_a_store_without_conditions_is_named(s3, monkeypatch):
         write_if(f"{s3.url}/x.lease", b"mine", expected=None)
 
 
+def test_a_store_without_conditional_deletion_deletes(s3, monkeypatch):
+    from moto.s3.responses import S3Response
+
+    delete = S3Response.delete_object
+
+    def refuse(response):
+        if "If-Match" in response.headers:
+            return answer(501, "NotImplemented")
+        return delete(response)
+
+    monkeypatch.setattr(S3Response, "delete_object", refuse)
+    url = f"{s3.url}/deleted.lease"
+    tag = write_if(url, b"mine", expected=None)
+    remove_if(url, expected=tag)
+    assert read_tagged(url) is None
+
+
 def test_another_kind_of_store_is_refused():
     with pytest.raises(UnconditionalStoreError, match="memory:// is not known to make them"):
         write_if("memory://x/y.lease", b"mine", expected=None)
