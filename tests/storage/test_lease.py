@@ -68,17 +68,19 @@ def test_the_lease_of_a_job_that_failed_is_given_back(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("here", [True, False])
-def test_the_lease_of_a_dead_holder_is_taken_over(tmp_path, here, caplog):
+@pytest.mark.parametrize("on_this_machine", [True, False])
+def test_the_lease_of_a_dead_holder_is_taken_over(tmp_path, on_this_machine, caplog):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    write(str(tmp_path / "p"), host=socket.gethostname() if here else "other", pid=gone.pid)
+    write(
+        str(tmp_path / "p"), host=socket.gethostname() if on_this_machine else "other", pid=gone.pid
+    )
     started = time.monotonic()
     with leased(str(tmp_path / "p")):
         waited = time.monotonic() - started
     watched = "looking for" in caplog.text
-    assert watched != here, "a process of this machine is looked for, others are watched"
-    assert waited > lease.PATIENCE or here
+    assert watched != on_this_machine, "a process of this machine is looked for, others are watched"
+    assert waited > lease.PATIENCE or on_this_machine
 
 
 def test_a_holder_that_finds_another_job_in_its_place_stops(tmp_path):
