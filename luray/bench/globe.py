@@ -249,7 +249,7 @@ def build(run: RunConfig, found: Measurements, report: Progress) -> None:
     with _measured(found, "build"):
         plan = plan_cube(run)
         left = any(remaining(plan, pieces) for pieces in plan.pieces())
-        run_build(plan, report=report)
+        run_build(plan, progress=report)
     if not left and kept:
         found.costs["build"] = kept
 
@@ -275,7 +275,7 @@ def infer(run: RunConfig, found: Measurements, report: Progress, *, forward: flo
 
     found.windows, found.before = windows, bare()
     with cluster(cpus=_cores(run)), _measured(found, "infer"):
-        run_infer(run, report=report)
+        run_infer(run, progress=report)
     found.after = bare()
 
 

@@ -450,7 +450,7 @@ def verify(
     from luray.stages.verify import damaged, withdraw
 
     with progress("verify") as show:
-        found = damaged(run, report=show)
+        found = damaged(run, progress=show)
     if not found:
         out.print(f"{run.product}: every tile-year matches its receipt")
         return
@@ -610,7 +610,7 @@ def _check(run: RunConfig, *, as_json: bool) -> None:
         print(report.to_json())
     else:
         with progress("check") as show:
-            report = run_check(run, report=show)
+            report = run_check(run, progress=show)
         _show(check_table(report, width=out.width), check_lines(report))
         for source, message in refusals_of(report):
             err.print(f"[bold red]refused[/]: {source}: {escape(message)}", soft_wrap=True)
@@ -627,7 +627,7 @@ def _build(run: RunConfig) -> None:
     plan = plan_cube(run)
     out.print(plan_table(plan))
     with progress("build") as show:
-        run_build(plan, report=show)
+        run_build(plan, progress=show)
     out.print(f"predictor cube: {run.cube}")
 
 
@@ -663,7 +663,7 @@ def _train(run: RunConfig, *, restart: bool) -> None:
                 name=f"train {news.direction}",
             )
 
-        trained = run_train(run, restart=restart, report=report)
+        trained = run_train(run, restart=restart, progress=report)
     for direction in run.directions:
         earlier = "" if direction in trained else " (trained earlier)"
         out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")
@@ -682,7 +682,7 @@ def _infer(run: RunConfig, *, restart: bool, from_year: int | None = None) -> No
     from luray.stages.infer import infer as run_infer
 
     with progress("infer") as show:
-        missed = run_infer(run, restart=restart, from_year=from_year, report=show)
+        missed = run_infer(run, restart=restart, from_year=from_year, progress=show)
     if missed.blocks:
         out.print(
             f"demand: in {missed.blocks} coarse cell-years the scenario asks for more than can "
@@ -696,7 +696,7 @@ def _evaluate(run: RunConfig) -> None:
     from luray.stages.evaluate import evaluate as run_evaluate
 
     with progress("evaluate") as show:
-        scored = run_evaluate(run, report=show)
+        scored = run_evaluate(run, progress=show)
     out.print(scored.render())
     out.print(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
 

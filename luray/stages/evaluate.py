@@ -16,7 +16,7 @@ from luray.storage.lease import leased
 from luray.storage.objects import read_object
 
 
-def evaluate(run: RunConfig, *, report: Progress = no_progress) -> EvaluationReport:
+def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationReport:
     """Score every test of a run, rolling out first those that the product does not hold, and write
     the report.
 
@@ -40,8 +40,8 @@ def evaluate(run: RunConfig, *, report: Progress = no_progress) -> EvaluationRep
             plan.product.remove()  # a rollout of an earlier model is nobody's result
         with leased(url) as lease:
             create_product_of(plan, f"{run.title or run.name}: test {test.name}")
-            roll_out(run, plan, lease, report=report)
-        raw, calm = evaluate_with_ray(plan, chosen.maps, scored=chosen.scored, report=report)
+            roll_out(run, plan, lease, progress=progress)
+        raw, calm = evaluate_with_ray(plan, chosen.maps, scored=chosen.scored, report=progress)
         outcomes.append(Outcome(test.name, test.direction, test.start, raw, calm, chosen.left_out))
     assert plan
     model = (

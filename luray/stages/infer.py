@@ -87,7 +87,7 @@ def infer(
     *,
     restart: bool = False,
     from_year: int | None = None,
-    report: Progress = no_progress,
+    progress: Progress = no_progress,
 ) -> Shortfall:
     """Compute the product of a run, or what is missing of it.
 
@@ -106,7 +106,7 @@ def infer(
         if redone:
             unpublish(run)
             plan.product.withdraw(list(plan.product.units(plan.geometry.tiles, redone)))
-        return roll_out(run, plan, lease, report=report)
+        return roll_out(run, plan, lease, progress=progress)
 
 
 def is_of_another_run(run: RunConfig) -> bool:
@@ -124,7 +124,7 @@ def create_product_of(plan: InferenceSpec, title: str) -> None:
     plan.product.create(plan.cube, title=title, models=plan.models, tiles=len(plan.geometry.tiles))
 
 
-def roll_out(run: RunConfig, plan: InferenceSpec, lease: Lease, *, report: Progress) -> Shortfall:
+def roll_out(run: RunConfig, plan: InferenceSpec, lease: Lease, *, progress: Progress) -> Shortfall:
     """Compute every tile-year of a plan that has no receipt, with the workers of the run."""
     from luray.distributed.infer import infer as infer_with_ray  # Ray takes seconds to import
 
@@ -134,5 +134,5 @@ def roll_out(run: RunConfig, plan: InferenceSpec, lease: Lease, *, report: Progr
         device=run.inference.device,
         years_in_flight=run.inference.years_in_flight,
         lease=lease,
-        report=report,
+        report=progress,
     )

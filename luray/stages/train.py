@@ -16,7 +16,7 @@ def trainings(run: RunConfig) -> list[Training]:
 
 
 def train(
-    run: RunConfig, *, restart: bool = False, report: TrainingProgress = unwatched
+    run: RunConfig, *, restart: bool = False, progress: TrainingProgress = unwatched
 ) -> list[Direction]:
     """Train the model of every direction that is not trained yet; returns those directions.
 
@@ -24,4 +24,4 @@ def train(
     """
     from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
 
-    return train_with_ray(trainings(run), restart=restart, report=report)
+    return train_with_ray(trainings(run), restart=restart, report=progress)

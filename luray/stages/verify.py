@@ -11,15 +11,15 @@ VERIFIED_AT_ONCE = 64
 """Tile-years checked between two reports of progress."""
 
 
-def damaged(run: RunConfig, *, report: Progress = no_progress) -> list[TileYear]:
+def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[TileYear]:
     """Tile-years of the product whose bytes do not match their receipt, or that have none."""
     plan = rollout_of(run, run.inference.span, run.product)
     units = list(plan.product.units(plan.geometry.tiles))
     found = []
     for i in range(0, len(units), VERIFIED_AT_ONCE):
-        report(i, len(units))
+        progress(i, len(units))
         found += plan.product.damaged(units[i : i + VERIFIED_AT_ONCE])
-    report(len(units), len(units))
+    progress(len(units), len(units))
     return found
 
 

@@ -206,7 +206,7 @@ def test_a_second_inference_computes_nothing(finished, tmp_path):
     run = finished(tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/product.zarr").rglob("c/*/*/*")}
     reports = []
-    run_infer(run, report=lambda done, total: reports.append((done, total)))
+    run_infer(run, progress=lambda done, total: reports.append((done, total)))
     assert reports[0][0] == reports[0][1]
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -229,7 +229,7 @@ def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
             os.kill(named("ray::Worker")[0], signal.SIGKILL)
             killed.append(done)
 
-    run_infer(run, report=report)
+    run_infer(run, progress=report)
     assert killed
     assert_equals_serial(run, expected)
 
@@ -273,11 +273,11 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
             raise Stop
 
     with pytest.raises(Stop):
-        run_infer(run, report=report)
+        run_infer(run, progress=report)
     with pytest.raises((ValueError, KeyError, FileNotFoundError)):
         xr.open_zarr(run.product, consolidated=True)
     first = []
-    run_infer(run, report=lambda done, total: first.append(done))
+    run_infer(run, progress=lambda done, total: first.append(done))
     assert first[0] > 0
     assert_equals_serial(run, expected)
 
@@ -293,7 +293,7 @@ def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(
         run_infer(
             run,
             from_year=year,
-            report=lambda done, total, reports=reports: reports.append((done, total)),
+            progress=lambda done, total, reports=reports: reports.append((done, total)),
         )
         assert reports[0][1] - reports[0][0] == again * tiles
         assert_equals_serial(run, expected)
@@ -319,7 +319,7 @@ def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is
             raise Stop
 
     with pytest.raises(Stop):
-        run_infer(run, from_year=2007, report=report)
+        run_infer(run, from_year=2007, progress=report)
     assert seen[0].complete == list(range(1996, 2007))
     assert not seen[0].finished
     assert f"process {os.getpid()} on" in seen[0].holder
@@ -346,7 +346,7 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
                 run_infer(run)
             refused.append(done)
 
-    run_infer(run, report=report)
+    run_infer(run, progress=report)
     assert refused
     assert_equals_serial(run, expected)
 
@@ -375,7 +375,7 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(
     assert damaged(run) == [TileYear(year, tile)]
     withdraw(run, [TileYear(year, tile)])
     reports = []
-    run_infer(run, report=lambda done, total: reports.append((done, total)))
+    run_infer(run, progress=lambda done, total: reports.append((done, total)))
     assert reports[0][1] - reports[0][0] == 1
     assert damaged(run) == []
     assert_equals_serial(run, expected)

@@ -373,15 +373,15 @@ def test_the_engine_computes_every_lane_as_the_serial_rollout_does(
 
     seen: list[tuple[int, int]] = []
     with pytest.raises(Stop):
-        run_infer(run, report=report)
-    run_infer(run, report=lambda done, total: seen.append((done, total)))
+        run_infer(run, progress=report)
+    run_infer(run, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
     assert damaged(run) == []
     found, right = xr.open_zarr(run.product), xr.open_zarr(expected)
     assert {"land_use", "confidence", "probability", "class_probability", "entropy"} < set(found)
     for name in right.data_vars:
         assert np.array_equal(found[name].values, right[name].values), name
-    run_infer(run, report=lambda done, total: seen.append((done, total)))
+    run_infer(run, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
 
 
