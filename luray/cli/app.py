@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,9 @@ from rich.table import Table
 from luray.core.types import Direction
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
+from luray.stages.session import session
 from luray.storage.objects import no_room
-from luray.storage.places import PlaceError, local_place, place_of, without_secrets
+from luray.storage.places import PlaceError, place_of, without_secrets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,24 +115,6 @@ def progress(what: str) -> Iterator[Callable[..., None]]:
             )
 
     yield say
-
-
-@contextmanager
-def session(run: RunConfig) -> Iterator[None]:
-    """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least
-    2.
-    """
-    from luray.distributed.cluster import (
-        cluster,  # Ray takes seconds to import; `--help` and a bad run file do not wait for it
-    )
-
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not run.lasting:
-        from luray.stages.submit import lost
-
-        raise ValueError(lost(run))
-    wanted = max(2, run.inference.workers.max * run.inference.threads, run.training.workers.max)
-    with cluster(cpus=wanted):
-        yield
 
 
 @app.command()
@@ -472,17 +455,12 @@ def verify(
 @app.command()
 def demo(set_: Set = None) -> None:
     """The main job on a simulated world: every stage on 251 years, in a few minutes."""
-    started = time.monotonic()
-    from luray.sandbox.world import SandboxConfig
-    from luray.sandbox.write import write_sandbox
+    from luray.stages.demo import load_demo, write_demo_world
 
-    run = _demo_run(set_ or ())
-    height, width = run.grid.shape
-    config = SandboxConfig.model_validate(
-        {"height": height, "width": width, "scenario": run.scenario_names}
-    )
+    started = time.monotonic()
+    run = load_demo(set_ or ())
     with progress("sandbox") as show:
-        world = write_sandbox(run.path("world"), config, progress=show)
+        world = write_demo_world(run, progress=show)
     with session(run):
         _stages(run, restart=True)
     _summary(run, world, time.monotonic() - started)
@@ -520,39 +498,17 @@ def bench_globe(
 
 
 def _stages(run: RunConfig, *, restart: bool) -> None:
-    """Every stage; `restart` discards models and a product of another run, which are refused
-    without it.
-    """
-    from luray.stages.evaluate import is_evaluated
+    """Run every stage; `restart` discards models and a product of another run, else refused."""
     from luray.stages.infer import is_of_another_run
+    from luray.stages.run import is_needed
 
     _build(run)
     _train(run, restart=restart)
     _infer(run, restart=restart and is_of_another_run(run))
-    if run.evaluation.tests and not is_evaluated(run):
+    if is_needed(run, "evaluate"):
         _evaluate(run)
     _plot(run)
     _publish(run)
-
-
-def _demo_run(overrides: Sequence[str]) -> RunConfig:
-    """The run of the demo; its simulated inputs lie in its output, wherever that is set to.
-
-    Raises PlaceError for an output that is not on this machine, where the inputs are written.
-    """
-    from luray.sandbox.write import demo_run
-
-    file = demo_run()
-    run = load_run(file, overrides)
-    local_place(run.output, what="the output of the demo")
-    if run.output == load_run(file).output:
-        return run
-    inputs = [
-        f"sources.{number}.path={run.path('world', Path(source.path).name)}"
-        for number, source in enumerate(run.sources)
-        if source.kind != "aggregated"
-    ]
-    return load_run(file, [*inputs, *overrides])
 
 
 def _sources(run: RunConfig | None) -> None:
