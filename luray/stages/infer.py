@@ -11,7 +11,7 @@ from luray.model.checkpoint import check_fits, read_card
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.store import Product
 from luray.product.trajectories import Span
-from luray.stages.build import open_cube
+from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
 from luray.storage.lease import Lease, leased
 from luray.storage.objects import remove
@@ -37,7 +37,7 @@ def rollout_of(
     others are given. Raises FileNotFoundError without a model, ValueError for a model of other
     inputs.
     """
-    cube, point = open_cube(run), point or run.inference.operating_point
+    cube, point = cube_of_run(run), point or run.inference.operating_point
     cards = {}
     for direction in span.chains:
         card = read_card(run.model_folder(direction))

@@ -1,14 +1,14 @@
 """The stage `train`: a model for each direction that the run travels in."""
 
 from luray.core.types import Direction
-from luray.stages.build import open_cube
+from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
 from luray.training.training import Training, TrainingProgress, unwatched
 
 
 def trainings(run: RunConfig) -> list[Training]:
     """The training of each direction that the run travels in."""
-    cube = open_cube(run)
+    cube = cube_of_run(run)
     return [
         Training(cube, run.tiles, run.model, run.training, d, run.model_folder(d))
         for d in run.directions

@@ -30,7 +30,7 @@ from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build
 from luray.stages.build import check as run_check
-from luray.stages.build import open_cube, opened_sources, plan_cube
+from luray.stages.build import cube_of_run, opened_sources, plan_cube
 from luray.stages.evaluate import evaluate as run_evaluate
 from luray.stages.infer import infer as run_infer
 from luray.stages.infer import rollout_of
@@ -81,7 +81,7 @@ def cubes(world, ray_cluster):
     alone = {name: built(run_of(world, world.parent / name, f"scenario={name}")) for name in NAMES}
     dims = run_of(world, world.parent / "all", SEVERAL)
     run_build(plan_cube(dims))
-    return {**alone, "": open_cube(dims)}
+    return {**alone, "": cube_of_run(dims)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,7 +141,7 @@ def test_a_list_of_one_scenario_has_the_cube_of_one_scenario(world, cubes, tmp_p
     run = run_of(world, tmp_path, 'scenarios=["ssp126"]')
     assert plan_cube(run).fingerprint == cubes["ssp126"].fingerprint
     (tmp_path / "cube.zarr").symlink_to(cubes["ssp126"].url)
-    assert open_cube(run).of_scenario("ssp126").fingerprint == cubes["ssp126"].fingerprint
+    assert cube_of_run(run).of_scenario("ssp126").fingerprint == cubes["ssp126"].fingerprint
     assert plan_cube(run_of(world, tmp_path, SEVERAL)).fingerprint == cubes[""].fingerprint
     assert len({cube.fingerprint for cube in cubes.values()}) == 4
 
@@ -174,7 +174,7 @@ def test_a_cube_of_other_scenarios_is_refused(world, cubes, tmp_path):
     with pytest.raises(
         ValueError, match=r"built for scenarios \['ssp245', 'ssp126', 'ssp585'\], the run file has"
     ):
-        open_cube(fewer)
+        cube_of_run(fewer)
     with pytest.raises(ValueError, match=r"no scenario 'ssp370', expected one of \['ssp245'"):
         cubes[""].of_scenario("ssp370")
 
@@ -404,7 +404,7 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
     assert report.skills["forecast", "raw"].years == (2011,)
     assert "scores: of scenario ssp245, of 3" in report.caveats
     assert any("member 0 of 2" in caveat for caveat in report.caveats)
-    cube, everything = open_cube(run), run.tiles.everything
+    cube, everything = cube_of_run(run), run.tiles.everything
     right = product.read(2011, everything) == cube.state(2011, everything)
     land = cube.land(everything) & (cube.state(2011, everything) != cube.legend.index(77))
     area = np.broadcast_to(cube.grid.cell_area[:, None], land.shape)
