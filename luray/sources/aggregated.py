@@ -5,6 +5,7 @@ They agree with the target perfectly, as no scenario would: results that rest on
 bound, and say so. Shapes: K classes, H W blocks, b fine cells of a block's side.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,7 +19,7 @@ from luray.core.legend import HILDA, OUTSIDE
 from luray.core.tiling import Box
 from luray.core.types import F32, U8
 from luray.core.variable import Variable
-from luray.sources.base import About, Described, Request, Source
+from luray.sources.base import MAX_MISSING, MIN_COVERAGE, About, Described, Request, Source
 from luray.sources.luh2 import STATES
 
 CAVEAT = "forcing: class fractions aggregated from the target maps, an upper bound"
@@ -55,7 +56,17 @@ class AggregatedConfig(Config):
     """Side of a block in fine cells: 25 makes 0.25 degrees of 0.01."""
 
     about: ClassVar[About] = ABOUT
+    described: ClassVar[About] = ABOUT
+    label: ClassVar[str] = "aggregated"
     by_scenario: ClassVar[bool] = False
+    reads_other_years: ClassVar[bool] = False
+    is_derived: ClassVar[bool] = True
+    path: ClassVar[str] = ""
+    collection: ClassVar[str] = ""
+    where: ClassVar[str] = ""
+    wanted: ClassVar[str] = "no files of its own, made from the maps"
+    min_coverage: ClassVar[float] = MIN_COVERAGE
+    max_missing: ClassVar[float] = MAX_MISSING
     kind: Literal["aggregated"]
     block: int = Field(ge=2)
 
@@ -63,6 +74,20 @@ class AggregatedConfig(Config):
     def declared(self) -> tuple[Variable, ...]:
         """A fraction a class."""
         return VARIABLES
+
+    def native_grid(self, run_grid: Grid) -> Grid:
+        """Return the blocks from the north-west corner of the run grid, the last ones past it."""
+        return Grid(
+            run_grid.north,
+            run_grid.west,
+            run_grid.step * self.block,
+            -(-run_grid.n_lat // self.block),
+            -(-run_grid.n_lon // self.block),
+        )
+
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the year: each map has fractions of its own."""
+        return year
 
     def open(self, request: Request) -> Source:
         """The source; see `open_aggregated`. Raises ValueError where the request lacks the state
@@ -135,9 +160,6 @@ def open_aggregated(config: AggregatedConfig, *, state: Source, grid: Grid) -> S
     """
     grid.offset_of(state.grid)
     block = config.block
-    native = Grid(
-        grid.north, grid.west, grid.step * block, -(-grid.n_lat // block), -(-grid.n_lon // block)
-    )
     rules = (
         f"fractions of the land cells in blocks of {block} x {block} cells from the north-west "
         "corner of the run grid, "
@@ -149,7 +171,7 @@ def open_aggregated(config: AggregatedConfig, *, state: Source, grid: Grid) -> S
     return Aggregated(
         name="aggregated",
         about=ABOUT,
-        grid=native,
+        grid=config.native_grid(grid),
         variables=VARIABLES,
         years=state.years,
         rules=rules,

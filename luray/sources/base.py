@@ -5,7 +5,7 @@ A source serves one group of variables of one role on its native grid, as its pu
 holds paths, never open files, so that it can travel to a worker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
@@ -69,20 +69,98 @@ MIN_COVERAGE = 0.5
 MAX_MISSING = 0.01
 
 
-class FilesConfig(Config):
-    """Where the files of a source are: a folder or file, or a collection of the run's STAC catalog.
+class SourceConfig(Protocol):
+    """What a source is before any file of it is open: one `[[sources]]` table of a run file.
 
-    `assets` lists files one by one; `luray.catalog.read` fills it in for a collection.
+    Whatever luray has to know of one source in particular is asked here, so that no code outside
+    a source's own file names it. Configurations are frozen pydantic models; those of files derive
+    from `FilesConfig`, which answers most of this. `Source` is what `open` returns.
     """
 
     about: ClassVar[About]
-    holds: ClassVar[bool] = False
-    """True where files of other years than the run's serve it, so that a catalog is not filtered by
-    year.
-    """
-    by_scenario: ClassVar[bool] = False
+    """What the publisher says of the data, for all runs."""
+    by_scenario: ClassVar[bool]
     """True where the scenario decides which files are read."""
+    reads_other_years: ClassVar[bool]
+    """True where files of other years than the run's serve it, so that a catalog is not filtered
+    by year.
+    """
+    is_derived: ClassVar[bool]
+    """True for a source that is computed from the state source, which is opened before it."""
 
+    @property
+    def kind(self) -> str:
+        """The word by which a run file names this kind of source."""
+
+    @property
+    def label(self) -> str:
+        """Name of the source in the run, and of its group in the cube: `Source.name`."""
+
+    @property
+    def described(self) -> About:
+        """What is known of the data of this run: `about`, or what the run file says."""
+
+    @property
+    def wanted(self) -> str:
+        """Which files are expected, where, and who publishes them, in words."""
+
+    @property
+    def path(self) -> str:
+        """Folder or file of the inputs that the run file names, local or not, else empty."""
+
+    @property
+    def collection(self) -> str:
+        """Collection of the run's catalog that the inputs are taken from, else empty."""
+
+    @property
+    def where(self) -> str:
+        """The place of the inputs in words, for messages; empty for a source without files."""
+
+    @property
+    def min_coverage(self) -> float:
+        """See `FilesConfig.min_coverage`."""
+
+    @property
+    def max_missing(self) -> float:
+        """See `FilesConfig.max_missing`."""
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The variables as far as they are known before a file is open, all of one role."""
+
+    def native_grid(self, run_grid: Grid) -> Grid:
+        """Return the whole grid on which the source is published, as far as it is known."""
+
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return what is read in a year: equal for years and scenarios that share the values.
+
+        The counterpart of `Source.places` before any file is open, for planning.
+        """
+
+    def open(self, request: "Request") -> "Source":
+        """Return the source for a run. Raises InputError naming the file and what is wrong."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields set; every pydantic model has it."""
+
+
+class FilesConfig(Config):
+    """Where the files of a source are: a folder or file, or a collection of the run's STAC catalog.
+
+    `assets` lists files one by one; `luray.catalog.read` fills it in for a collection. Each
+    subclass is a `SourceConfig`: it sets `about` and `kind`, defines `declared` and `open`, and
+    overrides those of the other answers that are not so for its data.
+    """
+
+    about: ClassVar[About]
+    by_scenario: ClassVar[bool] = False
+    reads_other_years: ClassVar[bool] = False
+    is_derived: ClassVar[bool] = False
+    native_step: ClassVar[float | None] = None
+    """Cell size in degrees as published, None where it is that of the run grid."""
+
+    kind: str = ""
+    """The word by which a run file names the source: a subclass narrows it to one `Literal`."""
     path: OptionalPlace = ""
     collection: str = ""
     assets: Annotated[tuple[Asset, ...], Field(strict=False)] = ()
@@ -96,17 +174,41 @@ class FilesConfig(Config):
     """
 
     @property
+    def label(self) -> str:
+        """The kind: a run has one source of it."""
+        return self.kind
+
+    @property
+    def described(self) -> About:
+        """What the publisher says."""
+        return self.about
+
+    @property
     def where(self) -> str:
         """The place in words, for messages."""
         return self.path or (f"collection {self.collection}" if self.collection else "assets")
+
+    @property
+    def wanted(self) -> str:
+        """The files by their published names, the place, and the publisher's title and address."""
+        origin = ", ".join(filter(None, (self.about.title, self.about.url or self.about.doi)))
+        return f"{', '.join(self.about.files)} in {self.where} ({origin})"
+
+    def native_grid(self, run_grid: Grid) -> Grid:
+        """Return the global grid of `native_step`."""
+        step = self.native_step or run_grid.step
+        return Grid(90, -180, step, round(180 / step), round(360 / step))
+
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the year: each has values of its own, the same for all scenarios."""
+        return year
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if bool(self.path) + bool(self.collection or self.assets) != 1:
             raise ValueError(
                 "expected either `path`, a folder or file, or `collection`, a collection of the "
-                "run's "
-                "[catalog]; give one of them"
+                "run's [catalog]; give one of them"
             )
         return self
 

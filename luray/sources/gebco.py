@@ -16,6 +16,8 @@ from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.units import Conversion, conversion
 from luray.storage.errors import InputError
 
+STEP = 1 / 240
+
 LOWEST, HIGHEST = -12000, 9000
 """Metres beyond which a value is no elevation."""
 
@@ -59,7 +61,8 @@ class GebcoConfig(FilesConfig):
     """Where the GEBCO file is."""
 
     about: ClassVar[About] = ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
     kind: Literal["gebco"]
 
     @property

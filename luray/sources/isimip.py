@@ -5,7 +5,7 @@ reaches to 2021 and may stand before a future of 3b, which wins from its first y
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -113,8 +113,9 @@ class IsimipConfig(FilesConfig):
     """
 
     about: ClassVar[About] = ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
     by_scenario: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
     kind: Literal["isimip"]
     ssp: int | None = None
     max_held_years: int | None = Field(default=None, ge=0)
@@ -129,8 +130,13 @@ class IsimipConfig(FilesConfig):
         """Population density."""
         return (POPULATION,)
 
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the year and scenario of round 2b, whose first year serves those before it."""
+        past, future = PUBLISHED["2b"]
+        return max(year, past.first), scenario if year >= future.first else ""
+
     def open(self, request: Request) -> Source:
-        """The source for a run; see `open_isimip`."""
+        """Return the source for a run; see `open_isimip`."""
         return open_isimip(self, run_years=request.run_years, scenario=request.scenario)
 
 

@@ -8,7 +8,7 @@ in training.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +25,8 @@ from luray.sources.netcdf import shared_grid
 from luray.sources.raster import RasterFile, inspect_raster, require_one_band
 from luray.sources.years import hold_rules, span
 from luray.storage.errors import InputError
+
+STEP = 0.01
 
 Period = tuple[int, int]
 """First and last year of a map."""
@@ -152,8 +154,9 @@ class KoppenConfig(FilesConfig):
     """
 
     about: ClassVar[About] = ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
     by_scenario: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
     kind: Literal["koppen"]
     scenario: str = ""
     max_held_years: int | None = Field(default=None, ge=0)
@@ -163,8 +166,13 @@ class KoppenConfig(FilesConfig):
         """The main group."""
         return (CLIMATE,)
 
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the period of 2023 that serves a year, and the scenario of one to come."""
+        period = period_of(year)
+        return period, scenario if period[0] >= FIRST_FUTURE else ""
+
     def open(self, request: Request) -> Source:
-        """The source for a run; see `open_koppen`."""
+        """Return the source for a run; see `open_koppen`."""
         return open_koppen(self, run_years=request.run_years, scenario=request.scenario)
 
 
