@@ -214,15 +214,15 @@ class FilesConfig(Config):
 
 
 class Source(Protocol):
-    """One group of input variables of one role, on its native grid (north first, longitudes
-    -180..180).
+    """One open group of input variables of one role, on its native grid.
+
+    Rows run from north to south and longitudes from -180 to 180, however the files have them. A
+    source holds paths, never open files, so that it can travel to a worker.
     """
 
     @property
     def name(self) -> str:
-        """Group of the cube: luh2, hilda, isimip, koppen, gebco, pnnl_topo, pnnl_soil, aggregated,
-        ...
-        """
+        """Group of the cube, such as luh2, hilda or pnnl_soil: `SourceConfig.label`."""
 
     @property
     def about(self) -> About:
@@ -246,20 +246,23 @@ class Source(Protocol):
 
     @property
     def held(self) -> Mapping[int, int]:
-        """Years that read the values of an earlier year of the run, with that year: stored once;
-        see `held_years`.
+        """Years that read the values of an earlier year of the run, with that year.
+
+        They are stored once; see `held_years`.
         """
 
     @property
     def places(self) -> Mapping[int, object]:
-        """What is read in each year of a source that depends on the scenario: file and time index;
-        else empty.
+        """File and time index that are read in each year of a source that depends on the scenario.
+
+        Empty for all other sources.
         """
 
     @property
     def other_kind(self) -> Mapping[int, str]:
-        """Years whose map is of another kind than the others', so that change into and out of it is
-        none, in words.
+        """Years whose map is of another kind than the others', and what kind, in words.
+
+        Change into and out of such a map is no change of the land.
         """
 
     @property
@@ -272,7 +275,7 @@ class Source(Protocol):
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Everything done to the data, in words; complete once the source is open."""
+        """Everything that is done to the data, in words; complete once the source is open."""
 
     @property
     def caveat(self) -> str:
@@ -295,20 +298,47 @@ class Source(Protocol):
         """How each of `variables` is in its files; empty for a source without files of its own."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Values of one year (None for a static source), shape (variable, height, width), in the
-        stored dtype.
+        """Read the values of one year.
 
-        `box` lies inside `grid`; nothing outside it is read. NaN is missing. A state source returns
-        uint8 codes of the HILDA legend, 0 being ocean and 99 no data. Raises InputError naming
-        file, year and cell for refused values.
+        Parameters
+        ----------
+        year : int or None
+            One of `years`; None for a static source.
+        box : Box
+            Cells of `grid`, all of them inside it. Nothing outside is read.
+
+        Returns
+        -------
+        array, shape (variable, height, width), in the stored dtype
+            NaN is missing. A state source returns uint8 codes of `legend`, among them its codes of
+            ocean and of no data.
+
+        Raises
+        ------
+        InputError
+            Naming file, year and cell for values that are refused.
         """
 
     def part(self, scenario: str, *, first: "Source | None") -> "Source | None":
-        """What this source of a scenario has beside that of the run's `first`, named
-        `<name>@<scenario>`, or None.
+        """Return what this source of a scenario has beside that of the run's first scenario.
 
-        It has the years in which it reads other values; all of them where the first is not open.
-        Raises InputError where the two differ in grid or variables.
+        Parameters
+        ----------
+        scenario : str
+            The scenario that this source was opened for.
+        first : Source or None
+            The same source of the run's first scenario; None where it could not be opened.
+
+        Returns
+        -------
+        Source or None
+            Named `<name>@<scenario>`, with the years in which it reads other values than `first`:
+            all of them where that is None. None where there are no such years.
+
+        Raises
+        ------
+        InputError
+            Where the two differ in grid or variables.
         """
 
 
@@ -339,20 +369,23 @@ class Described:
         return self.variables[0].role
 
     def part(self, scenario: str, *, first: Source | None) -> Self | None:
-        """What a scenario has beside the run's first; see `Source.part`."""
-        shared: Mapping[int, object] = {} if first is None else first.places
+        """Return what a scenario has beside the run's first; see `Source.part`."""
         if first is not None and (first.grid, first.variables) != (self.grid, self.variables):
             raise InputError(
                 f"{self.files[0]}: {self.name} of scenario {scenario} has the variables "
                 f"{[v.name for v in self.variables]} on {self.grid}, expected those of the run's "
-                "first "
-                f"scenario, {[v.name for v in first.variables]} on {first.grid}; get files of one "
-                "edition"
+                f"first scenario, {[v.name for v in first.variables]} on {first.grid}; get files "
+                "of one edition"
             )
-        places = {year: place for year, place in self.places.items() if shared.get(year) != place}
+        first_places: Mapping[int, object] = {} if first is None else first.places
+        first_files = () if first is None else first.files
+
+        places = {}
+        for year, place in self.places.items():
+            if first_places.get(year) != place:
+                places[year] = place
         if not places:
             return None
-        known = () if first is None else first.files
         return replace(
             self,
             name=f"{self.name}@{scenario}",
@@ -360,7 +393,7 @@ class Described:
             years=tuple(sorted(places)),
             places=places,
             held=held_years(places),
-            files=tuple(f for f in self.files if f not in known),
+            files=tuple(file for file in self.files if file not in first_files),
         )
 
 
