@@ -380,17 +380,15 @@ class Described:
         first_places: Mapping[int, object] = {} if first is None else first.places
         first_files = () if first is None else first.files
 
-        places = {}
-        for year, place in self.places.items():
-            if first_places.get(year) != place:
-                places[year] = place
-        if not places:
+        years = [year for year, place in self.places.items() if first_places.get(year) != place]
+        if not years:
             return None
+        places = {year: self.places[year] for year in years}
         return replace(
             self,
             name=f"{self.name}@{scenario}",
             scenario=scenario,
-            years=tuple(sorted(places)),
+            years=tuple(sorted(years)),
             places=places,
             held=held_years(places),
             files=tuple(file for file in self.files if file not in first_files),
