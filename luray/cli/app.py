@@ -513,7 +513,7 @@ def _stages(run: RunConfig, *, restart: bool) -> None:
 
 def _sources(run: RunConfig | None) -> None:
     from luray.cli.tables import Listed, sources_lines, sources_table
-    from luray.sources import about_of, kinds
+    from luray.sources import kinds
 
     if run is None:
         listed = [Listed(kind, about) for kind, about in kinds().items()]
@@ -524,7 +524,7 @@ def _sources(run: RunConfig | None) -> None:
         listed = [
             Listed(
                 one.name,
-                about_of(one.config),
+                one.config.described,
                 one.where,
                 files_of(one.source) if one.source else "",
                 one.fault,

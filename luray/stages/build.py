@@ -79,15 +79,15 @@ def _derived_last(run: RunConfig) -> list[SourceConfig]:
     """Sources in the order in which they are opened: those that are derived from the state after
     it.
     """
-    return sorted(run.sources, key=lambda c: c.kind == "aggregated")
+    return sorted(run.sources, key=lambda config: config.is_derived)
 
 
 def _open(
     run: RunConfig, config: SourceConfig, earlier: Sequence[Source], *, scenario: str = ""
 ) -> Source:
     """A source as a scenario has it, the run's first unless one is named."""
-    if config.kind != "aggregated" and config.collection and run.catalog:
-        years = None if config.holds else run.years
+    if config.collection and run.catalog:
+        years = None if config.reads_other_years else run.years
         assets = find_assets(run.catalog, config.collection, years=years)
         config = config.model_copy(update={"assets": assets})
     state = next((s for s in earlier if s.role == "state"), None)

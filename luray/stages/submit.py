@@ -118,7 +118,7 @@ def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _beside(run: RunConfig) -> Iterator[Path]:
     """Inputs given as paths relative to where the command runs, and there."""
-    places = [source.path for source in run.sources if source.kind != "aggregated"]
+    places = [source.path for source in run.sources]
     if run.catalog:
         url = run.catalog.url
         places.append(str(Path(url).parent) if is_local(url) and url.endswith(".json") else url)
