@@ -14,7 +14,7 @@ from luray.cli.app import app
 from luray.sandbox.write import demo_run
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.check import CheckReport
-from luray.stages.build import check as run_check
+from luray.stages.check import check as run_check
 from tests.distributed.conftest import SETTINGS, Place, small_run
 
 NAMES = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")
@@ -61,7 +61,7 @@ def verdicts(report: CheckReport) -> dict[str, set[str]]:
 def test_a_sound_world_is_ok_and_what_is_turned_is_said(place: Place, tmp_path: Path):
     progress = []
     report = run_check(
-        small_run(place.world, tmp_path / "out"), report=lambda *at: progress.append(at)
+        small_run(place.world, tmp_path / "out"), progress=lambda *at: progress.append(at)
     )
     assert report.refused == ()
     assert {s.name: len(s.rows) for s in report.sources} == VARIABLES
