@@ -16,20 +16,19 @@ from luray.sources.check import (
     Findings,
     Opened,
     RowBand,
-    SourceCheck,
-    Values,
     cover,
     examine,
-    judge,
-    shares_of,
+    no_findings,
+    row_bands,
 )
+from luray.sources.verdict import SourceCheck, judge
 
-SHARES_PER_TASK = 8
+BANDS_PER_TASK = 8
 
 
 @ray.remote(max_retries=3)
-def _examine(source: Source, shares: Sequence[tuple[int, RowBand]]) -> Findings:
-    return examine(source, shares)
+def _examine(source: Source, bands: Sequence[tuple[int, RowBand]]) -> Findings:
+    return examine(source, bands)
 
 
 def check(
@@ -45,36 +44,33 @@ def check(
     `wanted` are the years that a source of a role must have.
     """
     placed = [_place(one, grid) for one in cover(opened, grid)]
-    total = sum(len(share.years) for _, shares in placed for share in shares)
-    found = {
-        i: Findings((Values(),) * len(one.source.variables))
-        for i, (one, _) in enumerate(placed)
-        if one.source
+    total = sum(len(band.years) for _, bands in placed for band in bands)
+    findings = {
+        i: no_findings(one.source) for i, (one, _) in enumerate(placed) if one.source is not None
     }
     tasks: dict[Any, int] = {}
-    for i, (one, shares) in enumerate(placed):
+    for i, (one, bands) in enumerate(placed):
         source: Any = ray.put(one.source)
-        numbered = list(enumerate(shares))
-        tasks |= {
-            _examine.remote(source, numbered[k : k + SHARES_PER_TASK]): i
-            for k in range(0, len(numbered), SHARES_PER_TASK)
-        }
+        numbered = list(enumerate(bands))
+        for first in range(0, len(numbered), BANDS_PER_TASK):
+            tasks[_examine.remote(source, numbered[first : first + BANDS_PER_TASK])] = i
+
     while tasks:
-        report(sum(f.pieces for f in found.values()), total)
-        (finished,), _ = ray.wait(list(tasks), num_returns=1)
+        report(sum(of_source.pieces for of_source in findings.values()), total)
+        [finished], _ = ray.wait(list(tasks), num_returns=1)
         try:
-            found[tasks.pop(finished)] += ray.get(finished)
+            findings[tasks.pop(finished)] += ray.get(finished)
         except RayTaskError as error:
             raise error.cause from None
     report(total, total)
-    return tuple(judge(one, found.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
+    return tuple(judge(one, findings.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
 
 
 def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[RowBand]]:
-    """A source with its shares; refused, without any, where it does not lie over the run grid."""
+    """Return a source with its row bands; refused, without any, where it lies beside the run."""
     if opened.source is None:
         return opened, []
     try:
-        return opened, shares_of(opened.source, grid)
+        return opened, row_bands(opened.source, grid)
     except REFUSALS as error:
         return replace(opened, source=None, fault=f"{opened.name}: {error}"), []

@@ -9,7 +9,8 @@ from luray.cube.build import BuildPlan, plan_build
 from luray.cube.cube import Cube
 from luray.sources import SourceConfig, open_source
 from luray.sources.base import Source
-from luray.sources.check import REFUSALS, CheckReport, Opened
+from luray.sources.check import REFUSALS, Opened
+from luray.sources.verdict import CheckReport
 from luray.stages.config import RunConfig
 from luray.storage.objects import exists
 

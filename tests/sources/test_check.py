@@ -11,21 +11,13 @@ from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import STATE, About, Described, Encoding
-from luray.sources.check import (
-    CheckReport,
-    Findings,
-    Opened,
-    Values,
-    examine,
-    judge,
-    shares_of,
-    summarise,
-)
+from luray.sources.check import Findings, Opened, Values, examine, row_bands, summarise
 from luray.sources.coverage import cut
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.layout import SOUTH_FIRST
 from luray.sources.luh2 import Luh2Config
+from luray.sources.verdict import CheckReport, judge
 from luray.storage.errors import InputError
 
 RUN = Grid(50, 10, 0.5, 20, 30)
@@ -73,14 +65,14 @@ def made(variables=COARSE, *, grid=NATIVE, years=(2000, 2001), bad=(), name="luh
 def look(source, config=LUH2, wanted=WANTED):
     return judge(
         Opened(config, source),
-        examine(source, list(enumerate(shares_of(source, RUN)))),
+        examine(source, list(enumerate(row_bands(source, RUN)))),
         wanted=wanted,
     )
 
 
 @pytest.mark.parametrize("limit", [1, 40, 2**24])
 def test_shares_cover_what_a_build_reads_and_nothing_twice(limit, monkeypatch):
-    monkeypatch.setattr("luray.sources.check.SHARE_VALUES", limit)
+    monkeypatch.setattr("luray.sources.check.BAND_VALUES", limit)
     native = made(grid=Grid(60, 0, 1, 40, 60), years=(2000, 2001, 2002), held={2001: 2000})
     maps = made((STATE,), grid=Grid(45, 0, 0.5, 30, 40), years=(2001, 2002), name="hilda")
     static = made((Variable("z", "static", "m", "z"),), grid=Grid(60, 0, 0.3, 100, 100), years=())
@@ -89,7 +81,7 @@ def test_shares_cover_what_a_build_reads_and_nothing_twice(limit, monkeypatch):
         (maps, {2001, 2002}, Box(0, 20, 10, 20)),
         (static, {None}, cut(static.grid, RUN)[1]),
     ):
-        shares = shares_of(source, RUN)
+        shares = row_bands(source, RUN)
         assert {year for share in shares for year in share.years} == years
         seen = {year: np.zeros(source.grid.shape, int) for year in years}
         for share in shares:
@@ -107,9 +99,9 @@ def test_shares_cover_what_a_build_reads_and_nothing_twice(limit, monkeypatch):
 
 def test_maps_beside_the_run_or_between_its_cells_have_no_shares():
     with pytest.raises(ValueError, match="do not overlap the run grid"):
-        shares_of(made((STATE,), grid=Grid(30, 10, 0.5, 20, 30)), RUN)
+        row_bands(made((STATE,), grid=Grid(30, 10, 0.5, 20, 30)), RUN)
     with pytest.raises(ValueError, match=r"shifted by 0\.500 of a cell"):
-        shares_of(made((STATE,), grid=Grid(50.25, 10, 0.5, 20, 30)), RUN)
+        row_bands(made((STATE,), grid=Grid(50.25, 10, 0.5, 20, 30)), RUN)
 
 
 def test_a_continuous_variable_has_its_range_and_gaps():
@@ -180,7 +172,7 @@ def test_a_sound_source_is_ok_with_what_was_found():
 
 
 def test_a_refused_share_refuses_the_source_and_the_others_are_still_read(monkeypatch):
-    monkeypatch.setattr("luray.sources.check.SHARE_VALUES", 30)
+    monkeypatch.setattr("luray.sources.check.BAND_VALUES", 30)
     got = look(made(bad=((2001, 3, "f.nc, year 2001: 2 cells are wrong; get it again"),)))
     assert [r.verdict for r in got.rows] == [
         "refused: f.nc, year 2001: 2 cells are wrong; get it again"
@@ -190,7 +182,7 @@ def test_a_refused_share_refuses_the_source_and_the_others_are_still_read(monkey
 
 
 def test_many_refusals_are_counted_and_the_first_of_them_said(monkeypatch):
-    monkeypatch.setattr("luray.sources.check.SHARE_VALUES", 30)
+    monkeypatch.setattr("luray.sources.check.BAND_VALUES", 30)
     got = look(made(bad=tuple((2001, row, f"row {row} is wrong") for row in range(7))))
     assert got.refusals[:-1] == tuple(f"row {row} is wrong" for row in range(4))
     assert got.refusals[-1] == "and more: 7 of 20 pieces of luh2 are refused"

@@ -13,7 +13,7 @@ from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import STATE, About, Described
-from luray.sources.coverage import coverages, covered, cut, percent, reached, read_part
+from luray.sources.coverage import coverages, covered, cut, format_share, reached, read_part
 from luray.storage.errors import InputError
 
 RUN = Grid(50, 10, 0.5, 20, 30)
@@ -128,8 +128,8 @@ def test_grids_that_only_touch_the_run_reach_nothing():
 
 
 def test_a_share_of_less_than_all_is_never_100_percent():
-    assert percent(0.99999) == "99.9%"
-    assert percent(1) == "100.0%"
+    assert format_share(0.99999) == "99.9%"
+    assert format_share(1) == "100.0%"
 
 
 @given(

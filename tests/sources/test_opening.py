@@ -20,10 +20,10 @@ from scipy.io import netcdf_file
 
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.sources import netcdf as files
+from luray.sources import discover
 from luray.sources.base import FilesConfig
 from luray.sources.discover import list_files, matching
-from luray.sources.file_forms import form_of
+from luray.sources.file_formats import HEAD_BYTES, identify_format
 from luray.sources.netcdf import inspect_netcdf, unpack
 from luray.sources.raster import inspect_raster
 from luray.storage.errors import InputError
@@ -114,7 +114,8 @@ def test_the_forms_that_are_read_are_known_by_their_heads(tmp_path, netcdf, rast
     with netcdf_file(tmp_path / "old.nc", "w") as out:
         out.createDimension("x", 2)
     names = [
-        form_of(path.read_bytes()[:1024]).name for path in (netcdf, raster, tmp_path / "old.nc")
+        identify_format(path.read_bytes()[:HEAD_BYTES]).name
+        for path in (netcdf, raster, tmp_path / "old.nc")
     ]
     assert names == ["NetCDF-4 (HDF5)", "GeoTIFF", "NetCDF-3"]
     with pytest.raises(
@@ -196,7 +197,7 @@ def test_what_may_not_be_read_is_no_missing_file(tmp_path, netcdf, raster, caplo
         import os
         from luray.sources.discover import list_files; from luray.sources.netcdf import inspect_netcdf
         from luray.sources.raster import inspect_raster
-        from luray.sources.base import InputError
+        from luray.storage.errors import InputError
         os.chdir("/")
         os.seteuid(65534)
         calls = [(inspect_netcdf, "f.nc"), (inspect_raster, "f.tif"), (list_files, "locked"),
@@ -261,15 +262,15 @@ def test_two_links_to_each_other_end(tmp_path):
 def test_where_the_search_ends_is_said(tmp_path, monkeypatch):
     deep = tmp_path.joinpath(*"d" * 4)
     deep.mkdir(parents=True)
-    monkeypatch.setattr(files, "DEPTH", 3)
+    monkeypatch.setattr(discover, "DEPTH", 3)
     with pytest.raises(InputError, match=r"lies 4 levels below, 3 are searched; set `path` nearer"):
         list_files(str(tmp_path))
     fsspec.filesystem("memory").pipe_file("/deep/a/b/c/d/x.nc", b"x")
     with pytest.raises(InputError, match="lies 4 levels below"):
         list_files("memory://deep")
-    monkeypatch.setattr(files, "DEPTH", 4)
+    monkeypatch.setattr(discover, "DEPTH", 4)
     assert list_files("memory://deep") == ["memory:///deep/a/b/c/d/x.nc"]
-    monkeypatch.setattr(files, "LIMIT", 2)
+    monkeypatch.setattr(discover, "LIMIT", 2)
     with pytest.raises(InputError, match="more than 2 files and folders below"):
         list_files(str(tmp_path))
 

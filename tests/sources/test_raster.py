@@ -12,13 +12,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.sources.raster import (
-    RasterMosaic,
-    inspect_raster,
-    join_rasters,
-    map_series,
-    require_one_band,
-)
+from luray.sources.mosaic import RasterMosaic, join_rasters, map_series, require_one_band
+from luray.sources.raster import inspect_raster
 from luray.storage.errors import InputError
 from tests.sources.writers import write_tif
 
