@@ -240,6 +240,8 @@ def _examine_year(source: Source, number: int, band: RowBand) -> Findings:
 
 def _examine_maps(source: Source, number: int, band: RowBand) -> Findings:
     """Read the maps of all years in some rows; a refused year is left out of the comparison."""
+    # The comparison takes the maps one by one. While it does, the generator behind them adds what
+    # it finds to this list: it is complete once the comparison is.
     findings_of_years: list[Findings] = []
     maps = _read_maps(source, number, band, findings_of_years)
     _, presence = compare_years(maps)
@@ -272,6 +274,7 @@ def summarise(values_HW: NDArray[Any], variable: Variable) -> Values:
     Missing is NaN, and of a categorical variable what is none of its categories.
     """
     if variable.categories:
+        # Missing is no category, whichever number it is: one table of all bytes has the counts.
         counts = np.bincount(values_HW.astype(np.uint8).ravel(), minlength=256)
         classes = frozenset(c for c in variable.categories if counts[c])
         cells_with_class = int(sum(counts[c] for c in classes))

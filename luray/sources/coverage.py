@@ -48,18 +48,13 @@ def reached(native: Grid, run: Grid) -> tuple[Bool, Bool]:
     rows, columns : array of bool, shapes (H,) and (W,)
         A cell is reached where both its row and its column are.
     """
+    # Edges carry rounding: a centre on an edge counts as inside.
     rounding = ALIGNMENT * native.step
     rows = (run.lat < native.north + rounding) & (run.lat > native.south - rounding)
     if native.periodic:
         return rows, np.ones(run.n_lon, np.bool_)
     columns = (run.lon > native.west - rounding) & (run.lon < native.east + rounding)
     return rows, columns
-
-
-def reaches_all(native: Grid, run: Grid) -> bool:
-    """Return whether a native grid lies under every cell of the run grid."""
-    rows, columns = reached(native, run)
-    return bool(rows.all() and columns.all())
 
 
 def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
@@ -208,6 +203,7 @@ def coverages(sources: Sequence[Source], run: Grid) -> list[Coverage]:
         if source.role != "state" and grid_shares[i] < 1:
             partial.append(i)
 
+    # A source that reaches the whole grid reaches all land; and the maps say where land is.
     land_shares = list(grid_shares)
     if states and partial:
         land_cells, reached_cells = _count_land(states[0], run, [masks[i] for i in partial])

@@ -46,6 +46,8 @@ def list_files(path: str) -> list[str]:
     nothing = InputError(
         f"{public(path)}: no such file or folder, or it is empty; set `path` to where the files are"
     )
+    # `accessing` turns the errors of a store's library into those of the system, `refusal` these
+    # into an InputError.
     with refusal(path, "a folder", (OSError,), missing=nothing), accessing(path):
         fs, root = filesystem(path)
         if path.partition("://")[0] in WEB:
@@ -207,6 +209,7 @@ def matching(files: FilesConfig, pattern: str) -> list[tuple[str, re.Match[str]]
         named = [(asset.name, asset.href) for asset in files.assets]
     else:
         named = [(published_name(file), file) for file in list_files(files.path)]
+    # At the end of the name, and from the beginning of a folder or file name on.
     regex = re.compile(r"(?:^|/)" + pattern + "$")
     matches = []
     for name, href in sorted(named, key=lambda pair: pair[0]):

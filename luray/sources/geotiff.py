@@ -49,6 +49,7 @@ def watched_raster(url: str) -> Iterator[tuple[Any, list[Exception]]]:
     The list grows while the dataset is read; see `raise_faults`.
     """
     fs, path = filesystem(url)
+    # GDAL reads local files itself: no Python is beneath it in which an exception could be lost.
     if is_local(url):
         opener = None
         faults: list[Exception] = []
@@ -97,6 +98,7 @@ class StoreOpener(FileContainer):  # type: ignore[misc]
 
     def open(self, path: str, mode: str = "r", **_: Any) -> Any:
         """Open a file."""
+        # GDAL looks for files beside the raster that are rarely there: that is no fault.
         if path == self.path:
             return self.watch(lambda: WatchedFile(self, self.fs.open(path, "rb")))
         if not self.isfile(path):
@@ -123,6 +125,7 @@ class StoreOpener(FileContainer):  # type: ignore[misc]
 
     @cached_property
     def _answers_to_every_name(self) -> bool:
+        # Object stores do not: asking them would be one more request for each raster.
         return self.url.partition("://")[0] in WEB and self._is_there(self.path + NO_FILE)
 
     def isdir(self, path: str) -> bool:

@@ -114,6 +114,7 @@ def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map
     if len(files) == 1:
         return first
 
+    # Every file in cells of the first, whose lattice the mosaic has.
     boxes = []
     for file in files:
         try:
@@ -185,6 +186,7 @@ def map_series(
     files_of_year: dict[int, list[str]] = {}
     for year, file in sorted(files):
         files_of_year.setdefault(year, []).append(file)
+    # Years are checked by their files' names, before any is opened.
     check_series(list(files_of_year), where=where, wanted=run_years)
     shared = shared_years(list(files_of_year), run_years, where=where)
     maps = {}

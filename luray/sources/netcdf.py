@@ -74,6 +74,7 @@ def open_values(url: str) -> Iterator[ReadValues]:
     For version 4 it costs a tenth of `open_netcdf`, which reads every variable's metadata.
     """
     if is_store(url):
+        # The whole of it, reading included: a chunk that is damaged is found when it is decoded.
         with refusal(url, "Zarr", BROKEN):
             yield partial(values_of, open_group(url), where=public(url))
         return
@@ -98,6 +99,7 @@ def _values_of_hdf5(variable: h5py.Dataset, index: Index, *, where: str) -> NDAr
 
     def is_stored(chunk: tuple[int, ...]) -> bool:
         if variable.chunks is None:
+            # Stored in one piece, or in the header of a small variable, which has no offset.
             return variable.id.get_offset() is not None or variable.id.get_storage_size() > 0
         first_cell = tuple(number * size for number, size in zip(chunk, chunks, strict=True))
         return variable.id.get_chunk_info_by_coord(first_cell).byte_offset is not None
@@ -172,12 +174,13 @@ class Field:
                 continue
             if isinstance(declared, h5py.Empty):
                 continue
+            # An attribute may be a number, several, a text of one, a text of several, or bytes.
             for value in np.ravel(declared).tolist():
                 text = value.decode(errors="replace") if isinstance(value, bytes) else value
                 if not isinstance(text, str):
                     yield name, text
                     continue
-                for part in re.split(r"[,;\s]+", text.strip()):  # a text may list several
+                for part in re.split(r"[,;\s]+", text.strip()):
                     yield name, part
 
     @property
@@ -312,13 +315,19 @@ class NetcdfFile:
         """Read a rectangle of a variable, latitude and longitude last, in native byte order."""
         lat, lon = self.axes
         dims = self.variables[name].dims
-        index_of_dim: dict[str, int | slice] = {lat: rows, lon: cols, **index}
-        values = read_values(name, tuple(index_of_dim.get(dim, slice(None)) for dim in dims))
+        part: dict[str, int | slice] = {lat: rows, lon: cols, **index}
+        index_of_all_dims = tuple(part.get(dim, slice(None)) for dim in dims)
+        values = read_values(name, index_of_all_dims)
 
+        # An index takes its dimension away; the others are in the file's order, whichever that is.
         remaining_dims = [dim for dim in dims if dim not in index]
-        positions = (remaining_dims.index(lat), remaining_dims.index(lon))
-        ordered = np.moveaxis(values, positions, (-2, -1))
-        return ordered.astype(ordered.dtype.newbyteorder("="), copy=False)
+        lat_axis = remaining_dims.index(lat)
+        lon_axis = remaining_dims.index(lon)
+        ordered = np.moveaxis(values, (lat_axis, lon_axis), (-2, -1))
+
+        # NetCDF-3 is big-endian, which numba and torch do not take.
+        native_dtype = ordered.dtype.newbyteorder("=")
+        return ordered.astype(native_dtype, copy=False)
 
 
 def inspect_netcdf(url: str) -> NetcdfFile:

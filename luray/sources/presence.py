@@ -114,6 +114,7 @@ def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
         Naming the years with the largest holes where more than `max_missing` is lacking, and for a
         year without any value.
     """
+    # A blank year would pass `max_missing = 1`: it leaves no land at all, so it is never meant.
     cells = presence.in_some_year
     blank = [year for year, n in presence.by_year.items() if n == 0]
     if blank and cells:

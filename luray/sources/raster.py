@@ -100,6 +100,7 @@ class RasterFile:
             Masked where a mask or an alpha band says that cells are missing. The no-data value is
             left to the caller, for whom it may be a class.
         """
+        # `_cached_raster` also raises what went wrong beneath GDAL, once both are read.
         with _cached_raster(self) as raster:
             values_HW = self.layout.read(box, partial(_read_window, raster, band))
             missing_HW: Any = np.ma.nomask
@@ -110,6 +111,8 @@ class RasterFile:
     def _read_missing(self, raster: Any, band: int, rows: slice, cols: slice) -> Bool:
         """Read which cells of a rectangle of the file are missing."""
         missing_HW: Bool = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.bool_)
+        # GDAL makes a mask of the no-data value too. So masks are asked for only where the file has
+        # one, or where the warp has left cells empty.
         if self.band(band).masked or self.warp_from:
             missing_HW |= raster.read_masks(band, window=_window(rows, cols)) == 0
         if self.alpha:
@@ -199,6 +202,7 @@ def _transform_of(raster: Any, url: str) -> Any:
     GDAL looks for that file on disks only. Raises InputError where there is none: GDAL would put
     the raster at 0, 0 in cells of one degree.
     """
+    # GDAL gives the identity for a raster that has no place, and nobody has a raster there.
     if not raster.transform.is_identity:
         return raster.transform
     if raster.gcps[0] or raster.rpcs:
@@ -312,7 +316,7 @@ def _alpha_of(raster: Any) -> int:
     interpretations = list(raster.colorinterp)
     if ColorInterp.alpha not in interpretations or len(interpretations) == 1:
         return 0
-    number = interpretations.index(ColorInterp.alpha) + 1
+    number = interpretations.index(ColorInterp.alpha) + 1  # GDAL counts bands from 1
     description = raster.descriptions[number - 1] or ""
     return number if description.lower() in ("", "alpha") else 0
 

@@ -72,10 +72,11 @@ def refusal(
         Raised where nothing is there, in place of the usual message.
     """
     shown = public(url)
+    # The order matters: most of these are OSErrors, and so is what `errors` often has.
     try:
         yield
     except (InputError, RefusedError):
-        raise
+        raise  # complete: whoever raised it knows more
     except AbsentError as error:
         raise InputError(str(error)) from error
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -117,6 +118,7 @@ def _damage(url: str, kind: str, error: Exception) -> str:
     """Say why a file cannot be read: a circle of links, a lock, another format, or a cut file."""
     shown = public(url)
     unreadable = f"{shown}: cannot be read as {kind} ({error})"
+    # Libraries pass on what the system or HDF5 says of links and locks as one more failure to read.
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return f"{shown}: is a link that leads in a circle; correct it"
     if re.search(LOCKED, str(error)):
@@ -129,6 +131,7 @@ def _damage(url: str, kind: str, error: Exception) -> str:
     file_format = _format_of_file(url) if kind in EXPECTED else None
     if file_format is not None and file_format.name not in EXPECTED[kind]:
         return other_format(url, kind, file_format)
+    # It begins as it should: so the end of it is what is most often missing.
     sizes = re.search(TRUNCATED, str(error))
     missing_bytes = f", as it has {sizes[1]} of {sizes[2]} bytes" if sizes else ""
     return f"{unreadable}; it may be truncated{missing_bytes}: get it again"

@@ -127,6 +127,8 @@ def judge(
     if source is None or findings is None:
         return _not_opened(opened, about, expected)
 
+    # In this order: the first refusal is the verdict of every row, and values that were refused say
+    # more than what follows from them.
     refusals = [message for _, message in findings.messages]
     if findings.refused > len(refusals):
         refusals.append(

@@ -30,15 +30,15 @@ AT_END = "time stamps lie at the end of their time bounds: a step belongs to the
 CENTRED = "time bounds reach from July to July around 1 January: a step belongs to its stamp's year"
 
 
-def years_of(
+def resolve_years(
     times: NDArray[Any],
     *,
     units: str,
     calendar: str,
     where: str,
     bounds: NDArray[Any] | None = None,
-) -> tuple[int, ...]:
-    """Return the calendar year of each time step.
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Find the calendar year of each time step.
 
     Parameters
     ----------
@@ -53,8 +53,10 @@ def years_of(
 
     Returns
     -------
-    tuple of int
+    years : tuple of int
         The year that a step's bounds lie in; without bounds that of its stamp.
+    rules : tuple of str
+        What told the years, in words; empty where the stamps alone would have told the same.
 
     Raises
     ------
@@ -64,28 +66,55 @@ def years_of(
 
     Examples
     --------
-    >>> years_of(
-    ...     np.array([0, 365]), units="days since 2000-1-1", calendar="noleap", where="a.nc"
-    ... )
-    (2000, 2001)
-    """
-    years, _ = resolve_years(times, units=units, calendar=calendar, where=where, bounds=bounds)
-    return years
-
-
-def resolve_years(
-    times: NDArray[Any],
-    *,
-    units: str,
-    calendar: str,
-    where: str,
-    bounds: NDArray[Any] | None = None,
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the calendar year of each time step, and the rules that told it, in words.
-
-    See `years_of`. There are no rules where the stamps alone would have told the same.
+    >>> days = {"units": "days since 2000-1-1", "calendar": "noleap", "where": "a.nc"}
+    >>> resolve_years(np.array([0, 365]), **days)
+    ((2000, 2001), ())
+    >>> years, rules = resolve_years(np.array([365]), bounds=np.array([[0, 365]]), **days)
+    >>> years, rules == (AT_END,)
+    ((2000,), True)
     """
     times = np.asarray(times)
+    _require_numbers(times, bounds, where=where)
+    decoder = parse_units(units, calendar, where=where)
+    if bounds is None:
+        stamps = decoder.stamps(times)
+        return tuple(int(stamp.year) for stamp in stamps), ()
+
+    bounds = np.asarray(bounds)
+    if bounds.shape != (*times.shape, 2):
+        raise InputError(
+            f"{where}: time bounds of shape {bounds.shape}, expected {(*times.shape, 2)}: start "
+            "and end of each step; correct them or take the attribute `bounds` away"
+        )
+    starts = decoder.moments(bounds[:, 0])
+    ends = decoder.moments(bounds[:, 1])
+    # One step over several years, stamped in their middle, is a mean that stands for that year. In
+    # a series such steps would overlap or skip years: `_require_one_year` refuses them.
+    is_long_step = len(times) == 1 and ends[0] - starts[0] > YEAR_LENGTHS[1]
+    if is_long_step and _is_central(times[0], bounds[0]):
+        return _year_of_mean(starts[0], ends[0])
+    for start, end in zip(starts, ends, strict=True):
+        _require_one_year(start, end, where=where)
+    stamps = decoder.moments(times)
+
+    years = []
+    rules = []
+    for start, end, stamp in zip(starts, ends, stamps, strict=True):
+        year, rule = _year_of_step(start, end, stamp, where=where)
+        # Numbers that are plain years name their year: bounds may not say otherwise.
+        if decoder.plain and year != stamp.year:
+            raise InputError(
+                f"{where}: time names the year {stamp.year} with time bounds in {year}, expected "
+                "both in one year; correct the one that is wrong"
+            )
+        years.append(year)
+        if rule:
+            rules.append(rule)
+    return tuple(years), tuple(dict.fromkeys(rules))
+
+
+def _require_numbers(times: NDArray[Any], bounds: NDArray[Any] | None, *, where: str) -> None:
+    """Raise InputError unless times are one finite number a step, and bounds are finite."""
     if times.dtype.kind not in "iuf":
         raise InputError(
             f"{where}: the time axis holds {times.dtype}, expected numbers; encode it as "
@@ -102,42 +131,6 @@ def resolve_years(
                 f"{where}: the time axis has gaps, expected a number for every step; fill them "
                 "in, or take the attribute `bounds` away where it is the bounds that have them"
             )
-
-    decoder = parse_units(units, calendar, where=where)
-    if bounds is None:
-        stamps = decoder.stamps(times)
-        return tuple(int(stamp.year) for stamp in stamps), ()
-
-    bounds = np.asarray(bounds)
-    if bounds.shape != (*times.shape, 2):
-        raise InputError(
-            f"{where}: time bounds of shape {bounds.shape}, expected {(*times.shape, 2)}: start "
-            "and end of each step; correct them or take the attribute `bounds` away"
-        )
-    starts = decoder.moments(bounds[:, 0])
-    ends = decoder.moments(bounds[:, 1])
-    # One step over several years, stamped in their middle, is a mean that stands for that year. A
-    # series of such steps is none: `_require_one_year` refuses it.
-    is_long_step = len(times) == 1 and ends[0] - starts[0] > YEAR_LENGTHS[1]
-    if is_long_step and _is_central(times[0], bounds[0]):
-        return _year_of_mean(starts[0], ends[0])
-    for start, end in zip(starts, ends, strict=True):
-        _require_one_year(start, end, where=where)
-    stamps = decoder.moments(times)
-
-    years = []
-    rules = []
-    for start, end, stamp in zip(starts, ends, stamps, strict=True):
-        year, rule = _year_of_step(start, end, stamp, where=where)
-        if decoder.plain and year != stamp.year:
-            raise InputError(
-                f"{where}: time names the year {stamp.year} with time bounds in {year}, expected "
-                "both in one year; correct the one that is wrong"
-            )
-        years.append(year)
-        if rule:
-            rules.append(rule)
-    return tuple(years), tuple(dict.fromkeys(rules))
 
 
 def _is_central(stamp: float, bounds: NDArray[Any]) -> bool:

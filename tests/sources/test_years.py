@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from luray.sources.years import check_series, held_by, hold_rules, shared_years, span, years_of
+from luray.sources.years import check_series, held_by, hold_rules, resolve_years, shared_years, span
 from luray.storage.errors import InputError
 
 
@@ -23,7 +23,10 @@ from luray.storage.errors import InputError
     ],
 )
 def test_years_of_published_axes(times, units, calendar, years):
-    assert years_of(np.array(times, float), units=units, calendar=calendar, where="f.nc") == years
+    resolved, _ = resolve_years(
+        np.array(times, float), units=units, calendar=calendar, where="f.nc"
+    )
+    assert resolved == years
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ def test_years_of_published_axes(times, units, calendar, years):
 )
 def test_other_axes_are_refused(times, units):
     with pytest.raises(InputError, match=r"f\.nc: (time is|the time axis has gaps)"):
-        years_of(np.array(times, float), units=units, calendar="standard", where="f.nc")
+        resolve_years(np.array(times, float), units=units, calendar="standard", where="f.nc")
 
 
 @pytest.mark.parametrize(
