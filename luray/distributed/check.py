@@ -16,19 +16,19 @@ from luray.sources.check import (
     Findings,
     Opened,
     RowBand,
+    Values,
     cover,
     examine,
-    no_findings,
     row_bands,
 )
 from luray.sources.verdict import SourceCheck, judge
 
-BANDS_PER_TASK = 8
+SHARES_PER_TASK = 8
 
 
 @ray.remote(max_retries=3)
-def _examine(source: Source, bands: Sequence[tuple[int, RowBand]]) -> Findings:
-    return examine(source, bands)
+def _examine(source: Source, shares: Sequence[tuple[int, RowBand]]) -> Findings:
+    return examine(source, shares)
 
 
 def check(
@@ -44,30 +44,33 @@ def check(
     `wanted` are the years that a source of a role must have.
     """
     placed = [_place(one, grid) for one in cover(opened, grid)]
-    total = sum(len(band.years) for _, bands in placed for band in bands)
-    findings = {
-        i: no_findings(one.source) for i, (one, _) in enumerate(placed) if one.source is not None
+    total = sum(len(share.years) for _, shares in placed for share in shares)
+    found = {
+        i: Findings((Values(),) * len(one.source.variables))
+        for i, (one, _) in enumerate(placed)
+        if one.source
     }
     tasks: dict[Any, int] = {}
-    for i, (one, bands) in enumerate(placed):
+    for i, (one, shares) in enumerate(placed):
         source: Any = ray.put(one.source)
-        numbered = list(enumerate(bands))
-        for first in range(0, len(numbered), BANDS_PER_TASK):
-            tasks[_examine.remote(source, numbered[first : first + BANDS_PER_TASK])] = i
-
+        numbered = list(enumerate(shares))
+        tasks |= {
+            _examine.remote(source, numbered[k : k + SHARES_PER_TASK]): i
+            for k in range(0, len(numbered), SHARES_PER_TASK)
+        }
     while tasks:
-        report(sum(of_source.pieces for of_source in findings.values()), total)
-        [finished], _ = ray.wait(list(tasks), num_returns=1)
+        report(sum(f.pieces for f in found.values()), total)
+        (finished,), _ = ray.wait(list(tasks), num_returns=1)
         try:
-            findings[tasks.pop(finished)] += ray.get(finished)
+            found[tasks.pop(finished)] += ray.get(finished)
         except RayTaskError as error:
             raise error.cause from None
     report(total, total)
-    return tuple(judge(one, findings.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
+    return tuple(judge(one, found.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
 
 
 def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[RowBand]]:
-    """Return a source with its row bands; refused, without any, where it lies beside the run."""
+    """A source with its shares; refused, without any, where it does not lie over the run grid."""
     if opened.source is None:
         return opened, []
     try:

@@ -208,19 +208,19 @@ def _maps_under(maps: Grid, run: Grid) -> Box:
 def examine(source: Source, bands: Iterable[tuple[int, RowBand]]) -> Findings:
     """Read numbered row bands of a source; what it refuses is a finding, not an error."""
     examine_band = _examine_maps if source.role == "state" else _examine_year
-    findings = no_findings(source)
+    findings = _no_findings(source)
     for number, band in bands:
         findings += examine_band(source, number, band)
     return findings
 
 
-def no_findings(source: Source) -> Findings:
+def _no_findings(source: Source) -> Findings:
     """Return the findings of a source of which nothing was read: the zero of their sum."""
     return Findings((Values(),) * len(source.variables))
 
 
 def _refused(source: Source, number: int, error: Exception) -> Findings:
-    return replace(no_findings(source), pieces=1, refused=1, messages=((number, str(error)),))
+    return replace(_no_findings(source), pieces=1, refused=1, messages=((number, str(error)),))
 
 
 def _examine_year(source: Source, number: int, band: RowBand) -> Findings:
@@ -245,7 +245,7 @@ def _examine_maps(source: Source, number: int, band: RowBand) -> Findings:
     findings_of_years: list[Findings] = []
     maps = _read_maps(source, number, band, findings_of_years)
     _, presence = compare_years(maps)
-    findings = sum(findings_of_years, no_findings(source))
+    findings = sum(findings_of_years, _no_findings(source))
     return replace(findings, presence=presence)
 
 
