@@ -108,9 +108,7 @@ class Findings:
     refused: int = 0
     """How many of `pieces` were refused."""
     messages: tuple[tuple[int, str], ...] = ()
-    """The first `MESSAGES` different refusals in the order of the bands, each with the number of
-    its band.
-    """
+    """The first different refusals by the number of their band, `MESSAGES` at most."""
     presence: Presence = field(default_factory=Presence)
     """Cells with a value by year, of a source that has years."""
 
@@ -130,9 +128,9 @@ class Findings:
 
 
 def cover(opened: Sequence[Opened], run: Grid) -> tuple[Opened, ...]:
-    """Return the open sources as a build takes them, beyond their files missing.
+    """Return the open sources as a build takes them: what lies beyond their files is missing.
 
-    Those that reach too little of the run grid are refused.
+    Those that reach too little of the run's land are refused.
     """
     sources = [one.source for one in opened if one.source is not None]
     fault_of_maps = ""

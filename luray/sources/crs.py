@@ -19,8 +19,9 @@ METRES_PER_DEGREE = 111_320.0
 """Length of a degree of latitude: a cell is as long as this times its size in degrees."""
 
 MAX_SHIFT = 0.5
-"""Largest shift of a datum against WGS 84 that is left uncorrected, in cells: beyond it a cell is
-its neighbour.
+"""Largest shift of a datum against WGS 84 that is left uncorrected, in cells.
+
+Beyond it a value belongs to the neighbour of its cell.
 """
 
 UNNAMED = ("unknown", "unnamed", "not specified")

@@ -134,8 +134,8 @@ def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map
         if boxes[i].intersection(boxes[j]):
             raise InputError(
                 f"{map_of} occur more than once: {files[i].url} and {files[j].url} overlap, "
-                "expected one file for a place, or several that lie side by side; keep one of the "
-                "two"
+                "expected one file for a place, or several that lie side by side; "
+                "keep one of the two"
             )
     return RasterMosaic(tuple(files), _layout_around(first.layout.grid, boxes))
 

@@ -189,8 +189,8 @@ def _year_of_step(
     if not start - NOISE <= stamp <= end + NOISE:
         raise InputError(
             f"{where}: a time step is stamped {_day(stamp)} but covers {_day(start)} to "
-            f"{_day(end)}, expected a stamp within its time bounds; correct the one that is "
-            "wrong"
+            f"{_day(end)}, expected a stamp within its time bounds; "
+            "correct the one that is wrong"
         )
     return year, AT_END
 

@@ -1,6 +1,4 @@
-"""Any small raster: luray reads the same map as rasterio and plain arithmetic do, or refuses the
-file.
-"""
+"""Any small raster is read as rasterio and plain arithmetic read it, or refused."""
 
 import tempfile
 import warnings
@@ -125,9 +123,7 @@ def write_part(path, codes, known, west, wanted):
 
 
 def independent_map(files, wanted):
-    """Code or missing by the centre of each cell (half-degrees as whole numbers), read with
-    rasterio alone.
-    """
+    """Code or missing by the centre of each cell in quarter degrees, read with rasterio alone."""
     targets = {int(code): target for code, target in CROSSWALK.items()}
     cells = {}
     for file in files:

@@ -13,12 +13,15 @@ from luray.core.legend import LandClass, Legend
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import STATE
-from luray.sources.check import Findings, Values, examine, row_bands, summarise
-from luray.sources.coverage import cut
+from luray.sources.check import Findings, Opened, Values, cover, examine, row_bands, summarise
+from luray.sources.coverage import Coverage, cut
+from luray.sources.hilda import HildaConfig
+from luray.sources.luh2 import Luh2Config
 from luray.sources.presence import Presence
 from tests.sources.made_source import COARSE, make_source
 
 RUN = Grid(50, 10, 0.5, 20, 30)
+LUH2 = Luh2Config(kind="luh2", path="/data/luh2")
 ZONE = Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3))
 
 
@@ -105,6 +108,19 @@ def test_maps_are_checked_in_their_own_legend():
     # Of 600 cells in 8 bits, two of a year hold 200: others than in the other year.
     assert findings.values == (Values(1200, 1196, classes=frozenset({200})),)
     assert findings.presence == Presence({0: 2, 100: 2}, ever=4, always=0)
+
+
+def test_unreadable_maps_leave_others_covered():
+    maps = make_source(
+        (STATE,), grid=RUN, name="hilda", refusals=((2000, 3, "maps.tif: it is cut; get it again"),)
+    )
+    half = make_source(grid=Grid(50, 10, 1, 6, 15))
+    hilda, luh2 = cover(
+        (Opened(HildaConfig(kind="hilda", path="p"), maps), Opened(LUH2, half)), RUN
+    )
+    assert (hilda.source, hilda.fault) == (None, "maps.tif: it is cut; get it again")
+    assert luh2.coverage == Coverage(grid=0.6, land=0.6)
+    assert luh2.source.rules[-1].startswith("reaches 60.0% of the run's land")
 
 
 def test_program_error_is_no_refusal():

@@ -1,6 +1,4 @@
-"""What a source reaches of a run: the rest is missing, never the nearest value, and too little is
-refused.
-"""
+"""What a source reaches of a run: the rest is missing, and too little is refused."""
 
 from dataclasses import replace
 
@@ -32,9 +30,7 @@ ZONE = Variable("zone", "static", "1", "zone", dtype="uint8", categories=(1, 2))
 
 
 class Numbered(Described):
-    """A source whose value is the number of the cell, starting from 1; as maps, forest in the first
-    rows.
-    """
+    """A source whose value is the number of the cell from 1; as maps, forest in the first rows."""
 
     def read(self, year, box):
         assert min(box.row, box.col) >= 0, "nothing outside the grid is asked of a source"

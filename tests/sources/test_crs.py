@@ -50,9 +50,7 @@ def test_other_systems_are_refused_with_advice(system, words):
 
 
 def test_shift_over_half_a_cell_is_refused():
-    """The datum of Tokyo lies 0.5 km off WGS 84: nothing in cells of 25 km, too much in cells of
-    half a kilometre.
-    """
+    """The datum of Tokyo lies 0.5 km off: little in cells of 25 km, too much in cells of 0.5 km."""
     assert "Tokyo taken as WGS 84" in rule_of("EPSG:4301", step=0.25, place=(139.7, 35.7))
     with pytest.raises(InputError, match="more than half a cell of 557 m"):
         rule_of("EPSG:4301", step=0.005, place=(139.7, 35.7))

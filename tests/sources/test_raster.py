@@ -169,9 +169,7 @@ def test_complex_numbers_are_refused(tmp_path):
 
 
 def test_projected_map_is_warped_to_nearest_cell(tmp_path):
-    """Every warped cell holds what the projected raster has at its centre, and beyond the raster
-    nothing.
-    """
+    """Every warped cell holds what the raster has at its centre, and beyond the raster nothing."""
     rng = np.random.default_rng(0)
     codes = rng.integers(1, 5, (60, 80)).astype(np.uint8)
     place = rasterio.Affine(1000, 0, 500_000, 0, -1000, 5_100_000)
@@ -244,9 +242,7 @@ def test_other_meridians_and_datums_are_refused(tmp_path, crs):
 
 
 def test_pixels_as_points_shift_half_a_cell(tmp_path):
-    """GDAL says where the pixel's corner is, whichever convention the file follows: never half a
-    cell off.
-    """
+    """GDAL gives the pixel's corner, whichever convention the file follows."""
     path = tmp_path / "point.tif"
     with rasterio.open(
         path,

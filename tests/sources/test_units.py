@@ -1,6 +1,4 @@
-"""Units that files declare: converted exactly, assumed where there is none, refused where they are
-of another kind.
-"""
+"""Units that files declare: converted exactly, assumed where there is none, or refused."""
 
 import pickle
 import subprocess
