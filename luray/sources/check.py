@@ -16,8 +16,7 @@ from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.types import Bool
 from luray.core.variable import Variable
-from luray.sources import SourceConfig
-from luray.sources.base import Source
+from luray.sources.base import Source, SourceConfig
 from luray.sources.coverage import Coverage, coverages, covered, cut, read_part
 from luray.sources.layout import describe_grid
 from luray.sources.presence import Presence, compare_years, present
@@ -50,13 +49,13 @@ class Opened:
         """Group of the cube, as far as the configuration tells."""
         if self.source is not None:
             return self.source.name
-        name = self.config.name if self.config.kind == "categorical" else self.config.kind
-        return f"{name}@{self.scenario}" if self.scenario else name
+        label = self.config.label
+        return f"{label}@{self.scenario}" if self.scenario else label
 
     @property
     def where(self) -> str:
         """The place that the run file names, empty for a source that is made from another."""
-        return "" if self.config.kind == "aggregated" else public(self.config.where)
+        return public(self.config.where)
 
 
 class RowBand(NamedTuple):

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 from luray.core.types import Role
 from luray.core.variable import Variable
-from luray.sources import about_of
 from luray.sources.base import About, Encoding, Source
 from luray.sources.check import Findings, Opened, Values
 from luray.sources.coverage import Coverage, format_share
@@ -119,7 +118,7 @@ def judge(
         Years that a source of each role must have, for the run to work.
     """
     source = opened.source
-    about = about_of(opened.config)
+    about = opened.config.described
     # A part of a further scenario has the years in which it differs from the first, and no others.
     role = opened.config.declared[0].role
     years = "" if opened.scenario else _years(role, wanted)
