@@ -11,7 +11,13 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
 
+F64 = NDArray[np.float64]
+
+
 I32 = NDArray[np.int32]
+
+
+I64 = NDArray[np.int64]
 
 
 Bool = NDArray[np.bool_]

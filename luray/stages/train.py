@@ -3,20 +3,23 @@
 from luray.core.types import Direction
 from luray.stages.build import open_cube
 from luray.stages.config import RunConfig
-from luray.training.training import Training, TrainingProgress, unwatched
+from luray.training.training import Training
+from luray.training.training_data import TrainingData
+from luray.training.training_logger import TrainingProgress, no_training_progress
 
 
 def trainings(run: RunConfig) -> list[Training]:
     """The training of each direction that the run travels in."""
     cube = open_cube(run)
-    return [
-        Training(cube, run.tiles, run.model, run.training, d, run.model_folder(d))
-        for d in run.directions
-    ]
+    prepared = []
+    for direction in run.directions:
+        data = TrainingData(cube, run.tiles, run.training, direction)
+        prepared.append(Training(data, run.model, run.model_folder(direction)))
+    return prepared
 
 
 def train(
-    run: RunConfig, *, restart: bool = False, progress: TrainingProgress = unwatched
+    run: RunConfig, *, restart: bool = False, progress: TrainingProgress = no_training_progress
 ) -> list[Direction]:
     """Train the model of every direction that is not trained yet; returns those directions.
 
@@ -24,4 +27,4 @@ def train(
     """
     from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
 
-    return train_with_ray(trainings(run), restart=restart, report=progress)
+    return train_with_ray(trainings(run), restart=restart, progress=progress)
