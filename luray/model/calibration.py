@@ -48,10 +48,7 @@ NO_CALIBRATION = Calibration()
 
 
 class Cells(NamedTuple):
-    """Held-out land cells in one year: what the model says, and what it started from and should say.
-
-    `weight_N` is the area of a cell, in any unit.
-    """
+    """Held-out land cells: logits, class of the prior and of the truth, and area in any unit."""
 
     logits_NK: F32
     prior_N: I64
@@ -217,7 +214,7 @@ def scores(cells: Cells, calibration: Calibration) -> dict[str, float]:
 
 
 def calibrated_logits(cells: Cells, calibration: Calibration) -> F64:
-    """Return the logits divided by the temperature, the prior's class with the bias; shape (N, K)."""
+    """Return the logits over the temperature, the prior's with the bias; shape (N, K)."""
     logits_NK = cells.logits_NK.astype(np.float64) / calibration.temperature
     logits_NK[np.arange(logits_NK.shape[0]), cells.prior_N] += calibration.bias
     return logits_NK

@@ -21,7 +21,7 @@ from luray.model.unet import UNet, UNetConfig
 from luray.storage.objects import read_object, write_atomically
 
 FORMAT = 3
-"""Version of the card. Its keys are the fields of `ModelCard`, so a renamed field is a new format."""
+"""Version of the card; its keys are the fields of `ModelCard`, so renaming one makes a new one."""
 
 
 def uncalibrated() -> dict[OperatingPoint, Calibration]:

@@ -17,7 +17,7 @@ from luray.core.legend import OUTSIDE
 
 
 class TotalWeights(NamedTuple):
-    """Summed weight of the land cells and of the changed cells of a batch, in the unit of the area."""
+    """Summed weights of the land cells and of the changed cells of a batch."""
 
     land: Tensor
     changed: Tensor

@@ -135,7 +135,7 @@ class Recipe(Config):
         )
 
     def epoch_ended(self, done: int) -> int:
-        """Return the number of the epoch that ends with the `done`-th step, from 1; 0 inside one."""
+        """Return the number, from 1, of the epoch that ends with the `done`-th step; else 0."""
         epoch = done * self.epochs // self.steps
         epoch_before = (done - 1) * self.epochs // self.steps
         return epoch if epoch > epoch_before else 0

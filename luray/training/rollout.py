@@ -25,7 +25,7 @@ class Sample(NamedTuple):
     area_BHW: Tensor
     """Cell area, relative to the largest of the grid."""
     counted_BHW: Tensor
-    """True where a cell counts in the loss. The model sees the others, but is not scored on them."""
+    """True where a cell counts in the loss; the model sees the others, but is not scored there."""
 
     @property
     def scored_maps_BTHW(self) -> Tensor:

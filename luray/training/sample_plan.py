@@ -140,10 +140,7 @@ class SamplePlan:
         n_lat, n_lon = self.tiling.shape
         rows = np.clip(np.arange(box.row, box.row + box.height), 0, n_lat - 1)
         cols = np.arange(box.col, box.col + box.width)
-        if self.tiling.periodic:
-            cols = cols % n_lon
-        else:
-            cols = np.clip(cols, 0, n_lon - 1)
+        cols = cols % n_lon if self.tiling.periodic else np.clip(cols, 0, n_lon - 1)
 
         plot = self.change_counts.plot
         return self._counted_RC[(rows // plot)[:, None], cols // plot]
@@ -179,7 +176,7 @@ class SamplePlan:
 
     @cached_property
     def _clear_starts(self) -> I64:
-        """Starts, counted from the plan's first year, whose rollout meets no map that is left out."""
+        """Starts, counted from the first year, whose rollout meets no map that is left out."""
         return np.flatnonzero(self._is_clear_S(self.rollout_years))
 
     def _is_clear_S(self, years: int) -> Bool:
@@ -191,7 +188,7 @@ class SamplePlan:
         return clear_S
 
     def _changed_SRC(self, years: int) -> I64:
-        """Changed cells of each plot over `years` years from each start, 0 where a map is left out."""
+        """Changed cells of each plot in the `years` years from each start; 0 if one is left out."""
         changed_YRC = self.change_counts.changed_between(self.first_year, self.last_year)
 
         # A sum over any years is the difference of two running sums, the first of which is 0.

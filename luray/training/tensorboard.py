@@ -23,7 +23,7 @@ class MetricsRow(NamedTuple):
 
 
 def write_events(folder: str, rows: list[MetricsRow]) -> None:
-    """Write rows, in the order of their steps, as one event file of a folder, local or on a store."""
+    """Write rows, in the order of their steps, as one event file of a local or remote folder."""
     # TensorBoard's writer knows local files only, so the file is made beside and copied.
     with tempfile.TemporaryDirectory() as scratch:
         writer = SummaryWriter(scratch)

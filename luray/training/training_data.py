@@ -125,7 +125,7 @@ class TrainingData:
         return read_samples(self.cube, sample_windows, counted=plan.counted)
 
     def calibration_batches(self, plan: SamplePlan) -> Iterator[Sample]:
-        """Yield the micro-batches for the statistics of batch norm, of samples that no step uses."""
+        """Yield micro-batches for the statistics of batch norm, of samples that no step uses."""
         first_unused = self.recipe.steps * self.recipe.batch
         for i in range(self.recipe.calibration_batches):
             yield self.micro_batch(plan, first_unused + i * self.recipe.micro_batch)

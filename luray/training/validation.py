@@ -1,4 +1,4 @@
-"""The final report on a model: how well it does on cells that it was not trained on, one year ahead.
+"""The final report on a model: its scores on cells that it was not trained on, one year ahead.
 
 Shapes: N cells, K classes, see `luray.model.calibration`. Everything is by area.
 """
@@ -81,7 +81,8 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
     bin_N = np.clip(np.searchsorted(EDGES, p_change_N, side="right") - 1, 0, n_bins - 1)
 
     def sum_by_bin(values_N: Any) -> F64:
-        return np.bincount(bin_N, weights=cells.weight_N * values_N, minlength=n_bins)
+        sums: F64 = np.bincount(bin_N, cells.weight_N * values_N, n_bins).astype(np.float64)
+        return sums
 
     area = sum_by_bin(1)
     predicted = sum_by_bin(p_change_N)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from luray.core.tiling import Tiling
@@ -136,6 +137,6 @@ class WorkerShare:
         fields : mapping
             The fields of a `Sample` by name, each with the `n_windows` windows of a step in order.
         """
-        parts = [fields[name].split(self.micro_batch) for name in Sample._fields]
+        parts = [torch.split(fields[name], self.micro_batch) for name in Sample._fields]
         samples = [Sample(*one) for one in zip(*parts, strict=True)]
         return dict(zip(self.micro_batches, samples, strict=True))
