@@ -132,7 +132,7 @@ def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
     build_with_ray(plan, report=progress)
 
 
-def open_cube(run: RunConfig) -> Cube:
+def cube_of_run(run: RunConfig) -> Cube:
     """The finished cube of a run, in the view of its first scenario, whose inputs of the past are
     those of all.
 
