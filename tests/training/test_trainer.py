@@ -221,9 +221,7 @@ def test_a_step_that_cannot_be_trusted_leaves_the_weights_alone(bad):
 
 def test_a_gradient_that_overflows_between_workers_is_refused():
     recipe = recipe_of()
-    trainer = trainer_of(
-        recipe, sum_over_workers=lambda t: t * math.inf if t.numel() > 100 else t
-    )
+    trainer = trainer_of(recipe, sum_over_workers=lambda t: t * math.inf if t.numel() > 100 else t)
     before = weights_of(trainer)
     with pytest.raises(
         ValueError, match=r"training step 0: the loss is 1\..*, the norm of its gradient (inf|nan)"
