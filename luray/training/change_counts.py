@@ -126,14 +126,19 @@ def plot_size(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> int:
     and what a held-out block shows of it is not seen in training.
     """
     stride = tiling.stride
-    forcing_cells = [round(layer.grid.step / cube.grid.step) for layer in cube.forcing]
-    dividing = [n for n in forcing_cells if n and stride % n == 0]
-    coarse_cell = max(dividing, default=1)
 
+    # Fine cells along a side of a coarse cell; 0 for a forcing that is finer than the maps.
+    coarse_sides = [round(layer.grid.step / cube.grid.step) for layer in cube.forcing]
+    whole_in_stride = [n for n in coarse_sides if n and stride % n == 0]
+    smallest = max(whole_in_stride, default=1)
+
+    # No plot is larger than a block, or there would be fewer blocks than are wanted.
     n_rows, n_cols = cube.grid.shape
     block_side = min(n_rows // sampling.blocks[0], n_cols // sampling.blocks[1])
-    largest = min(max(coarse_cell, block_side), stride)
-    return max(n for n in range(coarse_cell, largest + 1, coarse_cell) if stride % n == 0)
+    largest = min(max(smallest, block_side), stride)
+
+    candidates = range(smallest, largest + 1, smallest)
+    return max(n for n in candidates if stride % n == 0)
 
 
 def count_tile(
@@ -201,7 +206,7 @@ def count_by_plot(cells: Bool, plot: int) -> I32:
     first_rows = np.arange(0, cells.shape[0], plot)
     first_cols = np.arange(0, cells.shape[1], plot)
     by_row = np.add.reduceat(cells, first_rows, axis=0, dtype=np.int32)
-    counts_RC: I32 = np.add.reduceat(by_row, first_cols, axis=1)
+    counts_RC: I32 = np.add.reduceat(by_row, first_cols, axis=1, dtype=np.int32)
     return counts_RC
 
 

@@ -26,13 +26,18 @@ class Checkpoint:
 
     def save(self, trainer: Trainer) -> None:
         """Write model, optimiser and position of a training."""
-        tensors = {f"model.{name}": t for name, t in trainer.model.state_dict().items()}
-        optimiser_states = trainer.optimiser.state_dict()["state"]
-        for i, state in optimiser_states.items():
-            for name, value in state.items():
+        tensors = {}
+        for name, value in trainer.model.state_dict().items():
+            tensors[f"model.{name}"] = value
+
+        # The learning rate is a function of the step, so only the moments need saving: by the
+        # number of the parameter and their name.
+        moments = trainer.optimiser.state_dict()["state"]
+        for i, moments_of_parameter in moments.items():
+            for name, value in moments_of_parameter.items():
                 tensors[f"optimiser.{i}.{name}"] = torch.as_tensor(value)
 
-        on_cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         metadata = {"done": str(trainer.done), "identity": json.dumps(self.identity)}
         write_atomically(self.path, save(on_cpu, metadata=metadata))
 
@@ -60,18 +65,18 @@ class Checkpoint:
             what=f"{self.path} is a checkpoint of",
         )
         model_state = {}
-        optimiser_states: dict[int, dict[str, torch.Tensor]] = {}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():
             part, _, name = key.partition(".")
             if part == "model":
                 model_state[name] = value
             elif part == "optimiser":
-                i, _, field = name.partition(".")
-                optimiser_states.setdefault(int(i), {})[field] = value
+                i, _, moment = name.partition(".")
+                moments.setdefault(int(i), {})[moment] = value
 
         trainer.model.load_state_dict(model_state)
         groups = trainer.optimiser.state_dict()["param_groups"]
-        trainer.optimiser.load_state_dict({"state": optimiser_states, "param_groups": groups})
+        trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         trainer.done = int(metadata["done"])
         return True
 

@@ -39,25 +39,29 @@ def hold_out(
         share is positive, never the last one.
     """
     block_RC, n_blocks = _block_numbers(land_RC.shape, blocks)
-    land_B = np.bincount(block_RC.ravel(), land_RC.ravel(), minlength=n_blocks)
-    change_B = np.bincount(block_RC.ravel(), change_RC.ravel(), minlength=n_blocks)
+    block = block_RC.ravel()
+    land_B = np.bincount(block, land_RC.ravel(), minlength=n_blocks)
+    change_B = np.bincount(block, change_RC.ravel(), minlength=n_blocks)
 
     with_land = np.flatnonzero(land_B)
     if not share or with_land.size < 2:
         return np.zeros(land_RC.shape, np.bool_)
 
+    # Evenly spaced points on blocks in order of change meet quiet and busy ones alike.
     change_rate_B = change_B / np.maximum(land_B, 1)
     by_change = with_land[np.argsort(change_rate_B[with_land], kind="stable")]
+    row_of_blocks = land_B[by_change].cumsum()
 
     # A point falls on a block in proportion to its land, so the block under a point has more land
     # than a mean block: this much on average.
     land = land_B.sum()
     land_under_point = (land_B**2).sum() / land
-    n_points = min(max(1, round(share * land / land_under_point)), by_change.size - 1)
+    n_wanted = max(1, round(share * land / land_under_point))
+    n_points = min(n_wanted, by_change.size - 1)
 
     random = np.random.Generator(np.random.Philox(key=seed, counter=BLOCK_COUNTER))
     points = (np.arange(n_points) + random.random()) / n_points * land
-    under_points = np.searchsorted(land_B[by_change].cumsum(), points, side="right")
+    under_points = np.searchsorted(row_of_blocks, points, side="right")
     return np.isin(block_RC, by_change[under_points])
 
 

@@ -119,6 +119,7 @@ class SamplePlan:
         box = self.tiling.window_box(core)
         symmetry = 0
         if self.use == "training":
+            # Shifted and turned, one place is many samples.
             half_stride = self.tiling.stride // 2
             shift = random.integers(-half_stride, half_stride + 1, size=2)
             box = box._replace(row=box.row + int(shift[0]), col=box.col + int(shift[1]))
@@ -138,12 +139,15 @@ class SamplePlan:
         cell of the grid does, or across the dateline as the cell that it is.
         """
         n_lat, n_lon = self.tiling.shape
-        rows = np.clip(np.arange(box.row, box.row + box.height), 0, n_lat - 1)
+        rows = np.arange(box.row, box.row + box.height)
         cols = np.arange(box.col, box.col + box.width)
+        rows = np.clip(rows, 0, n_lat - 1)
         cols = cols % n_lon if self.tiling.periodic else np.clip(cols, 0, n_lon - 1)
 
         plot = self.change_counts.plot
-        return self._counted_RC[(rows // plot)[:, None], cols // plot]
+        plot_rows = rows // plot
+        plot_cols = cols // plot
+        return self._counted_RC[plot_rows[:, None], plot_cols]
 
     @cached_property
     def held_out_RC(self) -> Bool:
@@ -159,13 +163,16 @@ class SamplePlan:
 
     def _draw_rollout(self, random: np.random.Generator) -> tuple[int, int, int]:
         """First year, counted from the plan's first, and row and column of the plot of a sample."""
+        shape = self._plots_RC.shape
+        # A validation is scored by area, so it is drawn evenly.
         change_share = self.sampling.change_share if self.use == "training" else 0
         if random.random() < change_share:
-            number = self._changing_rollouts[_pick(self._change_sums, random)]
-            start, row, col = np.unravel_index(number, (self._n_starts, *self._plots_RC.shape))
+            picked = _pick(self._change_sums, random)
+            number = self._changing_rollouts[picked]
+            start, row, col = np.unravel_index(number, (self._n_starts, *shape))
         else:
-            number = self._plot_numbers[_pick(self._land_sums, random)]
-            row, col = np.unravel_index(number, self._plots_RC.shape)
+            picked = _pick(self._land_sums, random)
+            row, col = np.unravel_index(self._plot_numbers[picked], shape)
             start = self._clear_starts[random.integers(self._clear_starts.size)]
         return int(start), int(row), int(col)
 
@@ -192,9 +199,10 @@ class SamplePlan:
         changed_YRC = self.change_counts.changed_between(self.first_year, self.last_year)
 
         # A sum over any years is the difference of two running sums, the first of which is 0.
-        running_YRC = changed_YRC.cumsum(axis=0, dtype=np.int64)
-        running_YRC = np.concatenate([np.zeros_like(changed_YRC[:1], np.int64), running_YRC])
-        changed_SRC: I64 = running_YRC[years:] - running_YRC[:-years]
+        sums_YRC = changed_YRC.cumsum(axis=0, dtype=np.int64)
+        before_first = np.zeros_like(changed_YRC[:1], np.int64)
+        sums_YRC = np.concatenate([before_first, sums_YRC])
+        changed_SRC: I64 = sums_YRC[years:] - sums_YRC[:-years]
         changed_SRC[~self._is_clear_S(years)] = 0
         return changed_SRC
 
@@ -217,7 +225,7 @@ class SamplePlan:
 
     @cached_property
     def _changing_rollouts(self) -> I64:
-        """Number of each pair of start and plot with change."""
+        """Number of each pair of start and plot with change, plots of one start together."""
         return np.flatnonzero(self._changed_SRC(self.rollout_years) * self._plots_RC)
 
     @cached_property
@@ -231,7 +239,7 @@ class SamplePlan:
     def _change_sums(self) -> F64:
         """Running sum of the weights of `_changing_rollouts`, their changed cells."""
         changed = self._changed_SRC(self.rollout_years).ravel()[self._changing_rollouts]
-        plot_numbers = self._changing_rollouts % self._plots_RC.size
+        plot_numbers = self._changing_rollouts % self._plots_RC.size  # without the start
         zones = self.change_counts.zone_RC.ravel()[plot_numbers]
         weights = changed.astype(np.float64)
         return balanced(weights, zones, balance=self.sampling.zone_balance).cumsum()

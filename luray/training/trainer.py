@@ -105,7 +105,8 @@ class Trainer:
         rollout_years = round(self.recipe.rollout_years.at(self.recipe.progress(self.done)))
         samples = {number: s.first_years(rollout_years) for number, s in samples.items()}
 
-        # The loss divides by the weights of the whole batch, so all workers sum them up first.
+        # Every part of the loss is divided by the weights of the whole batch, so that parts add up.
+        # All workers sum up these weights before any of them computes a gradient.
         totals = self._total_weights(samples.values())
         counts_by_sample = [
             self._accumulate(sample, self._noise(number), totals)
@@ -146,15 +147,17 @@ class Trainer:
 
     def _share_gradient(self) -> float:
         """Sum the gradient over the workers and clip it; returns its norm before that."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        parameters = list(self.model.parameters())
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        sizes = [gradient.numel() for gradient in gradients]
 
         # One long vector is one message; a message for each parameter would take much longer.
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         summed = self._sum_over_workers(flat)
-        parts = torch.split(summed, [gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
+        for gradient, part in zip(gradients, torch.split(summed, sizes), strict=True):
             gradient.copy_(part.view(gradient.shape))
-        return float(nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip))
+        norm = nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        return float(norm)
 
     def calibrate(self, samples: Iterable[Sample]) -> None:
         """Set the statistics of batch norm to the plain average over fixed micro-batches.

@@ -95,7 +95,7 @@ class TrainingLogger:
         self._last_row_at = time.monotonic()  # scoring is not training
 
     def _held_out_scores(self, trainer: Trainer) -> StepMetrics:
-        """Scores of the uncalibrated model on a part of the held-out cells, of held-out years if any."""
+        """Scores of the uncalibrated model on a part of the held-out cells."""
         plans = self._training.data.held_out_plans
         if not plans:
             return {}

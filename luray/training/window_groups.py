@@ -6,7 +6,6 @@ millions of windows is a range of numbers, and any worker can make any part of i
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 import torch
@@ -56,17 +55,18 @@ class LatticeWindows:
     @property
     def groups(self) -> range:
         """One for each tile, row by row."""
-        return range(sum(1 for _ in self.tiling.tiles()))
+        return range(len(list(self.tiling.tiles())))
 
     def sample_windows(self, group: int) -> Iterator[SampleWindow]:
         """Yield the windows of a tile, year after year.
 
         The land mask of the tile is read here, so nobody holds that of the globe.
         """
-        tile = next(islice(self.tiling.tiles(), group, None))
+        tile = list(self.tiling.tiles())[group]
         box = self.tiling.tile_box(tile)
         cores = self.tiling.active_cores(box, self.cube.land(box))
-        for first in range(len(self.years) - self.length + 1):
+        n_runs = len(self.years) - self.length + 1
+        for first in range(n_runs):
             years = self.years[first : first + self.length]
             for core in cores:
                 yield SampleWindow(self.tiling.window_box(core), years)
