@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box, Tile, Tiling
-from luray.core.types import I32, I64, Bool
+from luray.core.types import I16, I32, I64, Bool
 from luray.cube.cube import Cube
 from luray.training.sampling_config import SamplingConfig
 
@@ -31,7 +30,7 @@ class TileCounts(NamedTuple):
     land_RC: I32
     changed_YRC: I32
     cells_YK: I64
-    zone_RC: NDArray[np.int16]
+    zone_RC: I16
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +47,7 @@ class ChangeCounts:
     """Land cells whose class is not that of the observed year before, shape (Y - 1, R, C)."""
     cells_YK: I64
     """Land cells of each class in each year."""
-    zone_RC: NDArray[np.int16]
+    zone_RC: I16
     """Category that most land cells of a plot have, `NO_ZONE` without any."""
 
     @classmethod
@@ -210,7 +209,7 @@ def count_by_plot(cells: Bool, plot: int) -> I32:
     return counts_RC
 
 
-def _zones(cube: Cube, box: Box, land: Bool, plot: int, zone: str) -> NDArray[np.int16]:
+def _zones(cube: Cube, box: Box, land: Bool, plot: int, zone: str) -> I16:
     """Category of most land cells of each plot; a tie goes to the variable's own order."""
     shape = tuple(-(-n // plot) for n in box.shape)
     zone_RC = np.full(shape, NO_ZONE, np.int16)

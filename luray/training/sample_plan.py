@@ -14,10 +14,9 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luray.core.tiling import Box, Core, Tiling
-from luray.core.types import F64, I64, Bool, Direction
+from luray.core.types import F64, I16, I64, Bool, Direction
 from luray.training.change_counts import ChangeCounts
 from luray.training.held_out_blocks import hold_out
 from luray.training.sample_window import SampleWindow
@@ -252,7 +251,7 @@ def _pick(running_sums: F64, random: np.random.Generator) -> int:
     return min(index, running_sums.size - 1)  # rounding can put the point on the last sum
 
 
-def balanced(weights: F64, zones: NDArray[np.int16], *, balance: float) -> F64:
+def balanced(weights: F64, zones: I16, *, balance: float) -> F64:
     """Scale weights by zone, so that a zone whose weights sum to w sums to w ** (1 - balance).
 
     Examples
