@@ -591,32 +591,32 @@ def _train(run: RunConfig, *, restart: bool) -> None:
     from luray.cli.tables import training_head, training_line
     from luray.model.checkpoint import read_card
     from luray.stages.train import train as run_train
-    from luray.training.training import ProgressEvent
+    from luray.training.training_logger import ProgressEvent
 
     recipe, headed = run.training, set[Direction]()
     with progress("train") as show:
 
-        def report(news: ProgressEvent) -> None:
-            left = (recipe.steps - news.step) * recipe.batch / news.metrics["samples_per_second"]
-            if news.epoch:
-                if news.direction not in headed:
-                    out.print(f"{news.direction} model\n{training_head()}", soft_wrap=True)
-                headed.add(news.direction)
+        def report(event: ProgressEvent) -> None:
+            left = (recipe.steps - event.step) * recipe.batch / event.metrics["samples_per_second"]
+            if event.epoch:
+                if event.direction not in headed:
+                    out.print(f"{event.direction} model\n{training_head()}", soft_wrap=True)
+                headed.add(event.direction)
                 out.print(
                     training_line(
-                        news.metrics,
-                        news.held_out,
-                        epoch=news.epoch,
-                        step=news.step,
+                        event.metrics,
+                        event.held_out,
+                        epoch=event.epoch,
+                        step=event.step,
                         seconds_left=left,
                     ),
                     soft_wrap=True,
                 )
             show(
-                news.step,
+                event.step,
                 recipe.steps,
-                f"loss {news.metrics['loss']:.4f}",
-                name=f"train {news.direction}",
+                f"loss {event.metrics['loss']:.4f}",
+                name=f"train {event.direction}",
             )
 
         trained = run_train(run, restart=restart, progress=report)

@@ -15,7 +15,7 @@ from luray.core.types import F32, I32, U8
 from luray.engine.blending import add_window
 from luray.engine.stem import Stem
 from luray.engine.trunk import Trunk
-from luray.model.calibration import PLAIN, Calibration
+from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.features import Features
 from luray.model.unet import UNet
 
@@ -46,7 +46,7 @@ class Predictor:
     goes with those before it; elsewhere the last pass is filled up, so that all have one shape: the
     bits of a GPU may follow it.
     """
-    calibration: Calibration = PLAIN
+    calibration: Calibration = NO_CALIBRATION
     device: str = "cpu"
     """Of the forward pass, as torch names it; on another than the CPU the model runs in half
     precision.

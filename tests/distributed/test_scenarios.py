@@ -38,7 +38,8 @@ from luray.stages.inputs import open_or_refuse
 from luray.stages.verify import damaged
 from luray.storage.receipts import fingerprint_of
 from luray.training.packing import pack, unpack
-from luray.training.samples import SampleWindow
+from luray.training.sample_reader import read_samples
+from luray.training.sample_window import SampleWindow
 from tests.distributed.conftest import give_models, settings_of, small_run
 from tests.worlds import Slow
 
@@ -94,12 +95,11 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
     assert np.array_equal(here.static(BOX), there.static(BOX))
     assert view.features == alone.features
     assert view.of_scenario("").forcing == cubes[""].forcing
-    draw = SampleWindow(BOX, (2010, 2009))
-    assert pack(view, draw) == pack(alone, draw)
-    assert np.array_equal(
-        view.sample([draw], given=[unpack(view, draw, pack(view, draw))]).forcing_BTLHW,
-        alone.sample([draw]).forcing_BTLHW,
-    )
+    window = SampleWindow(BOX, (2010, 2009))
+    packed = pack(view, window)
+    assert packed == pack(alone, window)
+    from_bytes = read_samples(view, [window], native_values=[unpack(view, window, packed)])
+    assert np.array_equal(from_bytes.forcing_BTLHW, read_samples(alone, [window]).forcing_BTLHW)
     land = view.land(Box(0, 0, 50, 50))
     demanded = [
         Scenario.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land)

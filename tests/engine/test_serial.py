@@ -18,7 +18,7 @@ from luray.core.tiling import Box, Tiling, padded_map
 from luray.engine.blending import decide, window_weights
 from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
-from luray.model.calibration import PLAIN, Calibration
+from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet, UNetConfig, frozen
 from tests import reference
 from tests.worlds import FEATURES, K, Slow, random_model, world
@@ -139,7 +139,7 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
     batch=st.integers(1, 4),
     passes=st.integers(1, 3),
     bonus=st.sampled_from([0.5, 25.0]),
-    calibration=st.sampled_from([PLAIN, Calibration(1.3, -0.7)]),
+    calibration=st.sampled_from([NO_CALIBRATION, Calibration(1.3, -0.7)]),
 )
 def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, calibration):
     shape, box = (24, 40), Box(0, 0, 24, 40)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from luray.engine.trunk import Trunk
 from luray.model.unet import frozen
-from tests.model.test_unet import inputs_of, unlike
+from tests.model.test_unet import differing_ways, inputs_of
 from tests.worlds import random_model
 
 
@@ -32,4 +32,4 @@ def test_its_bits_depend_neither_on_threads_nor_on_a_batch_of_two_or_more(width,
     model = frozen(random_model(width=width, depth=depth))
     with torch.inference_mode():
         first = model.down[0][:3](inputs_of(8, size)).contiguous(memory_format=torch.channels_last)
-    assert unlike(Trunk(model), first) == []
+    assert differing_ways(Trunk(model), first) == []
