@@ -30,7 +30,7 @@ from luray.stages.build import build as run_build
 from luray.stages.build import plan_cube
 from luray.stages.config import RunConfig
 from luray.stages.infer import infer as run_infer
-from luray.stages.infer import rollout_of
+from luray.stages.infer import inference_of
 from luray.stages.run_file import load_run
 from luray.storage.places import local_place
 from luray.viz.maps import map_of_year
@@ -286,7 +286,7 @@ def _windows_left(run: RunConfig, found: Measurements) -> int:
         len(Geometry.of(cube, run.inference_tiles).tiles),
         time.perf_counter() - started,
     )
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     done, windows = plan.product.done(), 0
     for trajectory in plan.product.trajectories:
         finished = done.of(trajectory.member_indices)

@@ -193,7 +193,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
 
 
 def expand(node: Any) -> Any:
-    """Return a tree with `${NAME}` in its strings replaced from the environment, where it is set."""
+    """Return a tree with `${NAME}` in its strings replaced from the environment, where set."""
     if isinstance(node, dict):
         return {key: expand(value) for key, value in node.items()}
     if isinstance(node, list):

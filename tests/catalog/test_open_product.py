@@ -57,7 +57,9 @@ def test_opens_a_product_on_s3_by_its_catalog(bucket: Bucket, tmp_path: Path) ->
 
 
 def test_a_remote_catalog_does_not_lead_to_local_files(bucket: Bucket, product: str) -> None:
-    catalog = publish(write_product(f"{bucket.url}/a/product.zarr"), stac_dir=f"{bucket.url}/a/stac")
+    catalog = publish(
+        write_product(f"{bucket.url}/a/product.zarr"), stac_dir=f"{bucket.url}/a/stac"
+    )
     item = json.loads(bucket.get("a/stac/world/world.json"))
     for href in (f"file://{product}", "s3://other/product.zarr", "http://127.0.0.1/p.zarr"):
         item["assets"]["data"]["href"] = href

@@ -22,7 +22,7 @@ from luray.model.unet import frozen
 from luray.product.status import status_of
 from luray.product.trajectories import TileYear
 from luray.stages.infer import infer as run_infer
-from luray.stages.infer import rollout_of
+from luray.stages.infer import inference_of
 from luray.stages.verify import damaged, withdraw
 from luray.storage import lease
 from luray.storage.receipts import key_of
@@ -69,7 +69,7 @@ def settler(run):
     """What makes the maps of the whole grid at once, with the demand of the run."""
     if not run.demand.strength:
         return freely
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
 
     def settle_all(sums, prior, land, *, year, prior_year):
         return decide_classes(
@@ -138,7 +138,7 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
     """
     run = place.run(tmp_path / "out", *DEMANDED)
     give_models(run)
-    plan, box = rollout_of(run, run.inference.span, run.product), run.tiles.everything
+    plan, box = inference_of(run, run.inference.span, run.product), run.tiles.everything
     cube, random = plan.cube, np.random.default_rng(year)
     prior, land = cube.state(prior_year, box), cube.land(box)
     sums = random.integers(1, 60_000, (len(cube.legend), *box.shape), dtype=np.int32)
@@ -287,7 +287,7 @@ def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(
 ):
     run = finished(tmp_path / "out")
     assert status_of(run.product).finished
-    tiles = len(rollout_of(run, run.inference.span, run.product).geometry.tiles)
+    tiles = len(inference_of(run, run.inference.span, run.product).geometry.tiles)
     for year, again in ((2007, 2), (1997, 2)):  # 2007 and 2008, and backward 1997 and 1996
         reports = []
         run_infer(
@@ -357,7 +357,7 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(
 ):
     run = finished(tmp_path / "out")
     assert damaged(run) == []
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     year, tile = 2006, plan.geometry.tiles[0]
     shard = tmp_path / f"out/product.zarr/land_use/c/{year - 1996}/{tile.row}/{tile.col}"
     data = bytearray(shard.read_bytes())

@@ -33,7 +33,7 @@ from luray.stages.build import check as run_check
 from luray.stages.build import cube_of_run, opened_sources, plan_cube
 from luray.stages.evaluate import evaluate as run_evaluate
 from luray.stages.infer import infer as run_infer
-from luray.stages.infer import rollout_of
+from luray.stages.infer import inference_of
 from luray.stages.verify import damaged
 from luray.storage.receipts import fingerprint_of
 from luray.training.packing import pack, unpack
@@ -199,7 +199,7 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
 
 def write_serially(run):
     """The product of a run as every engine must write it: each course over the whole grid at once."""
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     product, tiling, everything = plan.product, run.inference_tiles, run.tiles.everything
     product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
     land, last = plan.cube.land(everything), {}
@@ -446,13 +446,13 @@ def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(
         run = with_cube(
             world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings
         )
-        return rollout_of(run, run.inference.span, run.product).product.fingerprint
+        return inference_of(run, run.inference.span, run.product).product.fingerprint
 
     plain, run = (
         fingerprint("plain"),
         run_of(world, tmp_path / "plain", "inference.years=[2007, 2012]"),
     )
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     cards = {
         d: (card.weights_sha256, card.points["cautious"])
         for d in plan.models
