@@ -649,11 +649,12 @@ def _infer(run: RunConfig, *, restart: bool, from_year: int | None = None) -> No
 
 
 def _evaluate(run: RunConfig) -> None:
+    from luray.cli.score_tables import render_report
     from luray.stages.evaluate import evaluate as run_evaluate
 
     with progress("evaluate") as show:
         scored = run_evaluate(run, progress=show)
-    out.print(scored.render())
+    out.print(render_report(scored))
     out.print(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
 
 

@@ -49,11 +49,11 @@ def evaluation_years(years: Sequence[int], *, base_maps: Collection[int]) -> Eva
             'start in another year, or set evaluation.leave_out = "nothing"'
         )
 
-    scored = []
     left_out = []
     for before, year in zip(years[:-1], later, strict=True):
-        touches_base_map = year in base_maps or before in base_maps
-        (left_out if touches_base_map else scored).append(year)
+        if year in base_maps or before in base_maps:
+            left_out.append(year)
+    scored = [year for year in later if year not in left_out]
     if not scored:
         raise ValueError(
             f"no year is left to score: {', '.join(map(str, left_out))} come to or from a base "

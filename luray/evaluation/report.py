@@ -207,8 +207,10 @@ def _skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
 
     by_lead_year = []
     for number, year in enumerate(skill.years):
-        scores = {row: _entry(skill.by_year[row][number]) for row in ROWS}
-        by_lead_year.append({"year": year, "lead": outcome.lead(year), **scores})
+        entry: dict[str, Any] = {"year": year, "lead": outcome.lead(year)}
+        for row in ROWS:
+            entry[row] = _entry(skill.by_year[row][number])
+        by_lead_year.append(entry)
 
     return {
         "first_year": skill.years[0],
