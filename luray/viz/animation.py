@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from luray.core.types import U8
 from luray.viz.figure import ACCENT, INK, MUTED, RULE
-from luray.viz.view import View, rgb
+from luray.viz.palette import rgb
+from luray.viz.view import View
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""

@@ -17,7 +17,8 @@ from luray.core.grid import EARTH_RADIUS_M
 from luray.core.types import U8
 from luray.viz.figure import INK, MUTED, RULE, axes_at, footnote, new_figure, save, text_at
 from luray.viz.plots import draw_areas
-from luray.viz.view import Picture, View, rgb, shares
+from luray.viz.palette import rgb
+from luray.viz.view import Picture, View, shares
 
 UNCHANGED = "#e4e4df"
 PIXELS = 1200

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from luray.viz.animation import ORIGIN_COLOURS, Layout, animate
-from luray.viz.view import View, rgb
+from luray.viz.palette import rgb
+from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, painted
 
 PIXELS = 320

@@ -18,7 +18,8 @@ from luray.viz.maps import (
     overview,
     round_length,
 )
-from luray.viz.view import View, rgb
+from luray.viz.palette import rgb
+from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, cells_in, image_of, painted, write_product
 
 BAR = np.s_[8:, :8]

@@ -14,7 +14,8 @@ from luray.viz.plots import (
     spread,
     validation_of_model,
 )
-from luray.viz.view import View, rgb, shares
+from luray.viz.palette import rgb
+from luray.viz.view import View, shares
 from tests.viz.pictures import COLOURS, GRID, ORIGINS, YEARS, image_of, write_product
 
 LEADS = range(1, 6)
