@@ -166,7 +166,7 @@ class View:
         return Picture(values, (west, west + width, north - height, north))
 
     def factor(self, at_most: int) -> int:
-        """Return the grid cells along a block, for at most `at_most` of them along the grid."""
+        """Return the edge of a block in grid cells, for `at_most` blocks along the longer axis."""
         return -(-max(self.grid.shape) // at_most)
 
     def _middles(self, factor: int) -> tuple[slice, slice]:
