@@ -14,7 +14,7 @@ from rich.text import Text
 from luray.cube.build import BuildPlan
 from luray.planning.build import Cost, costs, objects, worker_memory
 from luray.sources.base import About
-from luray.sources.check import CheckReport, Row
+from luray.sources.verdict import CheckReport, Row
 
 OK = "green"
 BAD = "bold red"
