@@ -1,11 +1,12 @@
 """The plan of an inference as a table and as plain lines."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
 
-from luray.cli.tables import QUIET, size
+from luray.cli.tables import QUIET, format_bytes
 from luray.planning.inference import InferencePlan, Range
 
 DURATIONS = (
@@ -14,95 +15,107 @@ DURATIONS = (
     (120.0, 60.0, "min"),
     (0.0, 1.0, "s"),
 )
-"""From how many seconds on a duration is said in a unit, and its seconds."""
+"""Least seconds of a duration that is given in a unit, the seconds of the unit, and its name."""
 
 
-def inference_rows(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
-    """What, how much, and what it rests on."""
-    tiling, span = plan.tiling, plan.product.span
+class PlanRow(NamedTuple):
+    """A row of the plan: what is counted, how much of it, and on what the number rests."""
+
+    name: str
+    value: str
+    note: str
+
+
+def inference_rows(plan: InferencePlan) -> Iterator[PlanRow]:
+    """Yield the rows of a plan: amounts, then times and costs."""
+    yield from _amounts(plan)
+    yield from _times(plan)
+    yield from _costs(plan)
+
+
+def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
+    """Rows of what is read, computed and written."""
+    tiling = plan.tiling
+    span = plan.product.span
     names = plan.product.scenarios or (plan.product.scenario,)
-    yield "inference", f"{plan.title}: {', '.join(names)}", ("an estimate, of inference alone")
-    yield (
-        "windows",
-        f"{plan.windows:,} a year in {len(plan.loads)} of {sum(1 for _ in tiling.tiles())} tiles",
-        (f"{tiling.window} cells at a stride of {tiling.stride}; {plan.seen}"),
+    n_tiles = sum(1 for _ in tiling.tiles())
+    copied = len(span.copied) * len(plan.loads) * len(plan.product.member_indices)
+    reads_of_tile = plan.reads * (1 / len(plan.loads))
+    seconds = plan.rate.window
+    rate = Range(1 / seconds.high, 1 / seconds.low)
+
+    yield PlanRow(
+        "inference", f"{plan.title}: {', '.join(names)}", "an estimate, of inference alone"
     )
-    yield "years", _years(plan), f"{plan.windows * plan.steps:,} windows in all"
-    yield (
+    yield PlanRow(
+        "windows",
+        f"{plan.windows:,} a year in {len(plan.loads)} of {n_tiles} tiles",
+        f"{tiling.window} cells at a stride of {tiling.stride}; {plan.seen}",
+    )
+    yield PlanRow("years", _years(plan), f"{plan.windows * plan.steps:,} windows in all")
+    yield PlanRow(
         "tile-years",
         f"{plan.written:,} written, {plan.predictions:,} predicted",
-        (
-            f"{len(span.copied) * len(plan.loads) * len(plan.product.member_indices):,} copied from "
-            "observed maps"
-        ),
+        f"{copied:,} copied from observed maps",
     )
-    yield (
+    yield PlanRow(
         "bytes in",
-        _range(plan.bytes_in, size),
-        (
-            f"decoded; {size(plan.cube_bytes)} in the cube; static inputs of a tile are read "
-            f"{_range(plan.reads * (1 / len(plan.loads)), '{:.3g}'.format)} times"
-        ),
+        _range(plan.bytes_in, format_bytes),
+        f"decoded; {format_bytes(plan.cube_bytes)} in the cube; static inputs of a tile are read "
+        f"{_range(reads_of_tile, _three_digits)} times",
     )
-    yield (
+    yield PlanRow(
         "bytes out",
-        f"{size(plan.bytes_out)}, compressed {_range(plan.stored, size)}",
-        ("at the ratios of earlier products"),
+        f"{format_bytes(plan.bytes_out)}, compressed {_range(plan.stored, format_bytes)}",
+        "at the ratios of earlier products",
     )
-    yield (
+    yield PlanRow(
         "objects",
         f"{plan.objects:,}",
         f"{plan.shards:,} shards, {plan.written:,} receipts, and metadata",
     )
-    yield (
+    yield PlanRow(
         "memory a worker",
-        f"about {size(sum(plan.memory.values()))}",
-        (", ".join(f"{what} {size(n)}" for what, n in plan.memory.items())),
+        f"about {format_bytes(sum(plan.memory.values()))}",
+        ", ".join(f"{part} {format_bytes(size)}" for part, size in plan.memory.items()),
     )
-    fastest = Range(1 / plan.rate.window.high, 1 / plan.rate.window.low)
-    yield "rate of a worker", f"{_range(fastest, '{:.3g}'.format)} windows/s", plan.rate.source
-    yield from _times(plan)
+    yield PlanRow("rate of a worker", f"{_range(rate, _three_digits)} windows/s", plan.rate.source)
 
 
-def _times(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
-    """Rows of time and cost."""
+def _times(plan: InferencePlan) -> Iterator[PlanRow]:
+    """Rows of time."""
     longest = max(len(trajectory.years) - 1 for trajectory in plan.trajectories)
-    low, high = plan.device.dollars
-    yield (
+    largest_tile = max(load.windows for load in plan.loads)
+    n_years = len(plan.product.span.years)
+    shares = [f"{part} {time.low / plan.work.low:.0%}" for part, time in plan.parts.items()]
+    kind = f"of {plan.threads} threads" if plan.on_cpu else "with a GPU each"
+
+    yield PlanRow(
         "critical path",
         _durations(plan.critical),
-        (
-            f"a tile of {max(load.windows for load in plan.loads)} windows, {longest} of the "
-            f"{len(plan.product.span.years)} years in turn; the driver takes "
-            f"{_duration(plan.driver)}"
-        ),
+        f"a tile of {largest_tile} windows, {longest} of the {n_years} years in turn; the driver "
+        f"takes {_duration(plan.driver)}",
     )
-    yield (
-        "work",
-        _durations(plan.work),
-        "of one worker: "
-        + ", ".join(f"{what} {part.low / plan.work.low:.0%}" for what, part in plan.parts.items()),
-    )
-    yield (
+    yield PlanRow("work", _durations(plan.work), f"of one worker: {', '.join(shares)}")
+    yield PlanRow(
         "wall time",
         _durations(plan.wall),
-        (
-            f"{plan.workers:,} workers "
-            f"{f'of {plan.threads} threads' if plan.on_cpu else 'with a GPU each'}; more than "
-            f"{plan.most_workers:,} would not shorten it"
-        ),
+        f"{plan.workers:,} workers {kind}; more than {plan.most_workers:,} would not shorten it",
     )
+
+
+def _costs(plan: InferencePlan) -> Iterator[PlanRow]:
+    """Rows of what it costs."""
+    low, high = plan.device.dollars
+    device = "a thread" if plan.on_cpu else "a GPU"
+    compute = _range(plan.compute_dollars, _dollars)
     requests = _range(plan.request_dollars, _dollars)
-    yield (
+    yield PlanRow(
         "cost",
-        f"{_range(plan.compute_dollars, _dollars)} and {requests} of requests",
-        (
-            f"{'a thread' if plan.on_cpu else 'a GPU'} at ${low:g} (spot) to ${high:g} (on demand) "
-            "an hour, approximate, "
-            f"{plan.as_of}"
-        ),
+        f"{compute} and {requests} of requests",
+        f"{device} at ${low:g} (spot) to ${high:g} (on demand) an hour, approximate, {plan.as_of}",
     )
-    yield (
+    yield PlanRow(
         "storage",
         f"{_range(plan.month_dollars, _dollars)} a month",
         "for the product on an object store",
@@ -110,63 +123,72 @@ def _times(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
 
 
 def inference_lines(plan: InferencePlan) -> str:
-    """A line a row."""
-    return "\n".join(
-        f"{what + ':':<18}{value} ({note})" for what, value, note in inference_rows(plan)
-    )
+    """Return a plan as plain text, a line a row."""
+    rows = inference_rows(plan)
+    return "\n".join(f"{name + ':':<18}{value} ({note})" for name, value, note in rows)
 
 
 def inference_table(plan: InferencePlan) -> Table:
-    """The same for a terminal."""
+    """Return a plan as a table for a terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold", ratio=2)
     table.add_column(style=QUIET, overflow="fold", ratio=3)
-    for what, value, note in inference_rows(plan):
-        table.add_row(what, escape(value), escape(note))
+    for name, value, note in inference_rows(plan):
+        table.add_row(name, escape(value), escape(note))
     return table
 
 
 def _years(plan: InferencePlan) -> str:
-    """How many are copied and predicted, and how often."""
-    span, scenarios = plan.product.span, len(plan.product.scenarios)
-    said = [f"{len(span.copied)} copied"]
+    """How many years are copied and predicted, and how often."""
+    span = plan.product.span
+    n_scenarios = len(plan.product.scenarios)
+    parts = [f"{len(span.copied)} copied"]
     for direction, years in span.chains.items():
-        shared = (
-            ("once for all" if direction == "backward" else f"in each of {scenarios}")
-            if scenarios > 1
-            else ""
-        )
-        what = "hindcast" if direction == "backward" else "forecast"
-        said.append(
-            " ".join(filter(None, (f"{len(years) - 1} {what}", shared and f"{shared} scenarios")))
-        )
+        n_predicted = len(years) - 1  # the first is observed
+        part = f"{n_predicted} {'hindcast' if direction == 'backward' else 'forecast'}"
+        if n_scenarios > 1 and direction == "backward":
+            part += " once for all scenarios"  # they have one past
+        elif n_scenarios > 1:
+            part += f" in each of {n_scenarios} scenarios"
+        parts.append(part)
     members = f", of {plan.product.members} members" if plan.product.members else ""
-    return f"{len(span.years)}: {', '.join(said)}{members}"
+    return f"{len(span.years)}: {', '.join(parts)}{members}"
 
 
-def _range(value: Range, said: Callable[[float], str]) -> str:
-    low, high = said(value.low), said(value.high)
+def _range(value: Range, text_of: Callable[[float], str]) -> str:
+    """Both ends of a range, with the unit once where they share it."""
+    low = text_of(value.low)
+    high = text_of(value.high)
     if low == high:
         return low
-    (first, _, unit), (last, _, other) = low.partition(" "), high.partition(" ")
-    return f"{first}-{last} {unit}".rstrip() if unit == other else f"{low} - {high}"
+    low_number, _, low_unit = low.partition(" ")
+    high_number, _, high_unit = high.partition(" ")
+    if low_unit == high_unit:
+        return f"{low_number}-{high_number} {high_unit}".rstrip()
+    return f"{low} - {high}"
 
 
 def _durations(value: Range) -> str:
-    """Both ends in one unit."""
+    """Both ends of a range of seconds, in the unit of the larger."""
     return _range(value, lambda seconds: _duration(seconds, unit_of=value.high))
 
 
 def _duration(seconds: float, *, unit_of: float = 0.0) -> str:
-    length, unit = next(
-        (length, unit) for least, length, unit in DURATIONS if (unit_of or seconds) >= least
-    )
-    return f"{_rounded(seconds / length)} {unit}"
+    """Seconds in the unit that fits them, or another duration."""
+    size = unit_of or seconds
+    for least, unit_seconds, unit in DURATIONS:
+        if size >= least:
+            return f"{_rounded(seconds / unit_seconds)} {unit}"
+    raise AssertionError(f"a duration of {size} s")
 
 
 def _dollars(value: float) -> str:
     return f"${_rounded(value)}" if value >= 0.01 else "under $0.01"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def _rounded(value: float) -> str:

@@ -9,8 +9,9 @@ import xarray as xr
 
 from luray.core.legend import HILDA
 from luray.cube.cube import Cube
+from luray.evaluation.deflicker import deflicker
 from luray.evaluation.metrics import score
-from luray.evaluation.statistics import deflicker, tile_statistics
+from luray.evaluation.statistics import tile_statistics
 from luray.stages.evaluate import evaluate as run_evaluate
 from luray.stages.evaluate import is_evaluated
 from luray.stages.train import trainings
@@ -110,7 +111,7 @@ def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
     maps = np.stack([cube.state(year, everything) for year in years])
     for truth, compared in (("raw", maps), ("deflickered", deflicker(maps))):
         skill = report.skills["forecast", truth]
-        assert skill.years == skill.averaged == (2005, 2008)
+        assert skill.years == skill.mean_years == (2005, 2008)
         for year, found in zip(skill.years, skill.by_year["model"], strict=True):
             predicted = HILDA.encode(product.land_use.sel(year=year).values)
             direct = score(
