@@ -37,8 +37,8 @@ ABOUT = About(
 
 LUH2_GROUPS: dict[int, tuple[int, ...]] = {}
 """Group of each HILDA+ code that LUH2 can tell apart; water is in none."""
-for _, _codes in STATES.values():
-    LUH2_GROUPS.update(dict.fromkeys(_codes, _codes))
+for _state in STATES.values():
+    LUH2_GROUPS.update(dict.fromkeys(_state.codes, _state.codes))
 
 
 def fraction_variables(legend: Legend) -> tuple[Variable, ...]:
