@@ -8,15 +8,14 @@ import pytest
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.sources.pnnl import (
-    LAYERINGS,
     SOIL,
     TOPOGRAPHY,
     PnnlSoilConfig,
     PnnlTopoConfig,
-    depth_mean,
     open_pnnl_soil,
     open_pnnl_topo,
 )
+from luray.sources.soil_layers import LAYERINGS
 from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc
 
@@ -302,14 +301,6 @@ def test_soil_out_of_range_or_without_layers_is_refused(tmp_path):
         InputError, match=r"ORGANIC has dimensions \('lat', 'lon'\), expected \(layer, lat, lon\)"
     ):
         soil(tmp_path)
-
-
-def test_missing_layers_do_not_count():
-    values = np.array([4, np.nan, 8], np.float32)[:, None, None]
-    assert depth_mean(values, (0, 10, 20, 40), top=0, bottom=30) == pytest.approx(
-        (4 * 10 + 8 * 10) / 20
-    )
-    assert np.isnan(depth_mean(values[1:2], (0, 10), top=0, bottom=30)).all()
 
 
 @pytest.mark.parametrize("sentinel", [-9999, -99999, -32768, 32767, 65535, 1e20, -3.4e38])
