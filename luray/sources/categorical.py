@@ -268,13 +268,13 @@ def open_categorical(
         a band is not in the file or cannot be told from others, or the files differ in grid or are
         not in EPSG:4326.
     """
-    found = matching(config, _name_expression(config.pattern))
-    if not found:
+    matches = matching(config, _name_expression(config.pattern))
+    if not matches:
         raise InputError(
             f"{config.where}: no file is named {config.pattern}; get the files or correct `path` "
             "or `pattern`"
         )
-    urls = [url for url, _ in found]
+    urls = [url for url, _ in matches]
     warp_to = grid if config.reproject else None
     if config.role == "static":
         raster = join_rasters([inspect_raster(url, warp_to=warp_to) for url in urls])
@@ -283,7 +283,7 @@ def open_categorical(
     if config.band_a_year:
         maps = _bands_of_years(config, urls, run_years, warp_to)
     else:
-        years_and_urls = [(int(match[1]), url) for url, match in found]
+        years_and_urls = [(int(match[1]), url) for url, match in matches]
         maps = _files_of_years(config, years_and_urls, run_years, warp_to)
     rasters = [raster for raster, _ in maps.values()]
     different = list({raster.url: raster for raster in rasters}.values())

@@ -438,9 +438,9 @@ def _of_version(
     return fitting
 
 
-def _mixed(config: Luh2Config, found: str, version: int) -> InputError:
+def _mixed(config: Luh2Config, finding: str, version: int) -> InputError:
     return InputError(
-        f"{config.where}: {found}, expected LUH{version} as the other files of the run; history, "
+        f"{config.where}: {finding}, expected LUH{version} as the other files of the run; history, "
         "scenario and static file must be of one LUH: get them or correct `scenario`"
     )
 

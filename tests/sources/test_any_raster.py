@@ -129,7 +129,7 @@ def independent_map(files, wanted):
     rasterio alone.
     """
     targets = {int(code): target for code, target in CROSSWALK.items()}
-    found = {}
+    codes = {}
     for file in files:
         with rasterio.open(file) as raster:
             band = wanted.bands
@@ -139,8 +139,8 @@ def independent_map(files, wanted):
                 x, y = raster.xy(row, col)
                 lon = (x + 180) % 360 - 180
                 code = targets[int(values[row, col])] if known[row, col] else MISSING
-                found[round(y / STEP * 2), round(lon / STEP * 2)] = code
-    return found
+                codes[round(y / STEP * 2), round(lon / STEP * 2)] = code
+    return codes
 
 
 def luray_map(folder, wanted):

