@@ -22,7 +22,8 @@ from luray.planning.expected_cube import expected_cube
 from luray.sources import kinds, register, registry
 from luray.sources.base import About, Described, FilesConfig, Request, Source, held_years
 from luray.sources.discover import matching
-from luray.stages.build import opened_sources, plan_cube
+from luray.stages.build import plan_cube
+from luray.stages.inputs import open_or_refuse
 from luray.stages.run_file import ConfigError, load_run
 from tests.sources.writers import write_tif
 
@@ -176,7 +177,7 @@ def test_what_it_wants_is_said(registered, run_file, monkeypatch):
 
 
 def test_it_opens_with_its_scenarios(registered, run_file):
-    opened = opened_sources(load_run(run_file))
+    opened = open_or_refuse(load_run(run_file))
     assert [one.name for one in opened] == ["lights", "lights@ssp585", "hilda"]
     assert not any(one.fault for one in opened)
     assert opened[1].source.years == (2002, 2003)
