@@ -421,15 +421,20 @@ class Request:
     """The run grid, likewise."""
 
 
-STATE = Variable(
-    name="land_use",
-    role="state",
-    units="1",
-    long_name="land use class",
-    dtype="uint8",
-    categories=tuple(int(c) for c in HILDA.codes),
-)
-"""The one variable of a state source."""
+def state_variable(legend: Legend) -> Variable:
+    """Return the one variable of a state source, whose values are codes of its legend."""
+    return Variable(
+        name="land_use",
+        role="state",
+        units="1",
+        long_name="land use class",
+        dtype="uint8",
+        categories=tuple(int(code) for code in legend.codes),
+    )
+
+
+STATE = state_variable(HILDA)
+"""The one variable of maps in HILDA+ codes."""
 
 
 def legend_table(legend: Legend) -> dict[int, int]:

@@ -38,13 +38,13 @@ from luray.core.legend import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import (
-    STATE,
     About,
     Described,
     FilesConfig,
     Request,
     Source,
     recode,
+    state_variable,
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_raster, turned
@@ -151,7 +151,7 @@ class CategoricalConfig(FilesConfig):
     def declared(self) -> tuple[Variable, ...]:
         """The map of a state, or the bands, whose stored dtype is known once the file is open."""
         if self.role == "state":
-            return (STATE,)
+            return (state_variable(LEGEND),)
         return tuple(band.variable("float32") for band in self.bands)
 
     @property
@@ -292,7 +292,7 @@ def open_categorical(
         name=config.label,
         about=config.described,
         grid=shared_grid(different),
-        variables=(STATE,),
+        variables=(state_variable(LEGEND),),
         years=tuple(maps),
         legend=LEGEND,
         rules=_rules(config, maps),

@@ -16,7 +16,6 @@ from luray.core.legend import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import (
-    STATE,
     About,
     Described,
     Encoding,
@@ -26,6 +25,7 @@ from luray.sources.base import (
     equals,
     legend_table,
     recode,
+    state_variable,
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, turned
@@ -96,7 +96,7 @@ class HildaConfig(FilesConfig):
     @property
     def declared(self) -> tuple[Variable, ...]:
         """The map."""
-        return (STATE,)
+        return (state_variable(LEGEND),)
 
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_hilda`."""
@@ -174,7 +174,7 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         name=config.label,
         about=ABOUT,
         grid=grid,
-        variables=(STATE,),
+        variables=(state_variable(LEGEND),),
         years=tuple(maps),
         maps=maps,
         legend=LEGEND,
