@@ -20,7 +20,8 @@ from luray.core.types import F32, Bool
 from luray.core.variable import Variable
 from luray.sources.base import About, Described, Source, equals, recode, refuse_cells
 from luray.sources.encoding import encoding_of_raster
-from luray.sources.raster import Raster, RasterBand
+from luray.sources.mosaic import Raster
+from luray.sources.raster import RasterBand
 from luray.sources.units import Conversion, conversion
 from luray.storage.errors import InputError
 
