@@ -231,7 +231,7 @@ def context(now, prior, static, features):
     """Everything but the prior map, (C - K - 1, H, W): levels, changes over one year of travel,
     static.
     """
-    changed = changes(now[features.changing], prior[features.changing], np)
+    changed = changes(now[features.continuous_levels], prior[features.continuous_levels], np)
     return np.concatenate([now, *changed, static])
 
 

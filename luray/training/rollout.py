@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from luray.core.legend import OUTSIDE
-from luray.model.features import Features, assemble, changes
+from luray.model.features import Features, assemble, context_channels
 from luray.training.noise import Kind, corrupt
 
 
@@ -89,11 +89,9 @@ def rollout(
         n_classes=features.n_classes,
         generator=random,
     )
-    changing = torch.as_tensor(features.changing, device=forcing.device)
     for year in range(1, maps.shape[1]):
-        now, before = (forcing[:, y].index_select(1, changing) for y in (year, year - 1))
-        context = torch.cat(
-            [forcing[:, year], *changes(now, before, torch), sample.static_BSHW], dim=1
+        context = context_channels(
+            forcing[:, year], forcing[:, year - 1], sample.static_BSHW, features
         )
         logits = model(assemble(prior, context, n_classes=features.n_classes))
         yield Step(logits, judged[:, year], maps[:, year - 1])
