@@ -11,7 +11,7 @@ import ray
 
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile
-from luray.distributed.cluster import collected
+from luray.distributed.cluster import collect
 from luray.distributed.data import in_order_and_silent, read_windows
 from luray.engine.spec import InferenceSpec
 from luray.evaluation.aggregation import Tally, merge
@@ -62,7 +62,7 @@ def evaluate(
     years: tuple[int, ...],
     *,
     scored: Collection[int],
-    report: Progress = no_progress,
+    progress: Progress = no_progress,
 ) -> Pair:
     """Tallies of a finished rollout over all tiles.
 
@@ -79,5 +79,5 @@ def evaluate(
         _tally.remote(shared, Tile(row["row"] // size, row["col"] // size), years, scored)
         for row in rows
     ]
-    pairs = collected(tasks, report=report)
+    pairs = collect(tasks, progress=progress)
     return merge(p[0] for p in pairs), merge(p[1] for p in pairs)

@@ -7,7 +7,7 @@ import ray
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile, Tiling
 from luray.cube.cube import Cube
-from luray.distributed.cluster import collected
+from luray.distributed.cluster import collect
 from luray.training.change_counts import read_survey, survey_tile, write_survey
 from luray.training.sampling_config import SamplingConfig
 from luray.training.survey_counts import ChangeCounts, TileCounts
@@ -19,7 +19,7 @@ def _survey(cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig) ->
 
 
 def survey(
-    cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, report: Progress = no_progress
+    cube: Cube, tiling: Tiling, sampling: SamplingConfig, *, progress: Progress = no_progress
 ) -> ChangeCounts:
     """The survey of a cube: the stored one, else counted by the cluster, and stored.
 
@@ -30,4 +30,4 @@ def survey(
         return found
     shared = ray.put(cube)
     tasks: list[Any] = [_survey.remote(shared, tiling, tile, sampling) for tile in tiling.tiles()]
-    return write_survey(cube, tiling, sampling, collected(tasks, report=report))
+    return write_survey(cube, tiling, sampling, collect(tasks, progress=progress))

@@ -71,10 +71,8 @@ def window_weights(tiling: Tiling, *, taper: Taper) -> I32:
     """
     overlap = 2 * tiling.margin
     from_edge = np.minimum(np.arange(1, tiling.window + 1), np.arange(tiling.window, 0, -1))
-    if taper == "linear":
-        axis = np.minimum(from_edge, max(1, overlap))
-    else:
-        axis = np.ones_like(from_edge)
+    ramp = np.minimum(from_edge, max(1, overlap))
+    axis = ramp if taper == "linear" else np.ones_like(ramp)
     weights = np.outer(axis, axis).astype(np.int32)
 
     windows_over_a_cell = (-(-tiling.window // tiling.stride)) ** 2

@@ -156,7 +156,10 @@ def constrain(
     # Which cells move.
     classes = free.copy()
     missed_YX = np.zeros_like(cut_YX)
-    weights_KHW = np.ascontiguousarray(sums_KHW if scores_KHW is None else scores_KHW)
+    if scores_KHW is None:
+        weights_KHW: I32 | F32 = np.ascontiguousarray(sums_KHW)
+    else:
+        weights_KHW = np.ascontiguousarray(scores_KHW)
     reassign(weights_KHW, classes, group_of, surplus_GYX, block, missed_YX)
 
     # Confidence is that of the sums even where scores decide: a draw says nothing of certainty.

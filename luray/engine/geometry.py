@@ -47,7 +47,10 @@ class Geometry:
         return [exchange for exchange in exchanges if exchange.neighbour in self._with_land]
 
     def around(self, tile: Tile) -> list[Tile]:
-        """Return the neighbours with land, sorted; the tile itself only where it wraps onto itself."""
+        """Return the neighbours with land, sorted.
+
+        The tile itself is one of them only where it wraps onto itself.
+        """
         return sorted({exchange.neighbour for exchange in self.outbound(tile)})
 
     def inbound(self, tile: Tile) -> list[Arrival]:

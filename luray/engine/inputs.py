@@ -112,7 +112,7 @@ class TileInputs:
         )
 
     def for_scenario(self, cube: Cube) -> "TileInputs":
-        """Return the same windows in another scenario's view of the cube; the static part is shared."""
+        """Return the same windows in another scenario's view of the cube, sharing what is static."""
         return replace(self, region=replace(self.region, cube=cube), _forcing=None)
 
     def _forcing_contributions(self, year: int, prior_year: int) -> list[Contribution]:
@@ -179,7 +179,7 @@ class StaticBlock(NamedTuple):
 
 @dataclass
 class StaticInputs:
-    """Static inputs of a region: continuous ones at every cell, and what the categorical contribute.
+    """Static inputs of a region: the continuous ones, and what the categorical ones contribute.
 
     They are read strip by strip and take 4 bytes a cell for each continuous channel, 2 for each
     categorical variable that is no coarser than the grid: 245 MB for a tile of 2000 cells with the

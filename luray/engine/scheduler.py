@@ -221,9 +221,7 @@ class Scheduler:
             self._start(worker, job, assignments, now)
             free.discard(worker)
 
-    def _assign_side_tasks(
-        self, free: set[int], assignments: list[Assignment], now: float
-    ) -> None:
+    def _assign_side_tasks(self, free: set[int], assignments: list[Assignment], now: float) -> None:
         while free and self._side_tasks:
             side_task = self._side_tasks.popleft()
             # It may have been given back to be done again, and then been done the first time.

@@ -50,7 +50,7 @@ from luray.model.features import CHANGE_SCALE, LEVEL_EPSILON, UNKNOWN, Features
 from luray.model.unet import UNet
 
 STEPS = 32767
-"""Steps from 0 to the largest number of a static contribution: it is off by 1.5e-5 of that at most."""
+"""Steps from 0 to the largest number of a static contribution; it is off by 1.5e-5 of that."""
 
 
 class Contribution(Protocol):

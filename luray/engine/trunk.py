@@ -31,7 +31,7 @@ CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 class Trunk(nn.Module):
-    """Heads of a frozen U-Net (B, K + 1, H, W) from its first layer (B, O, H, W); see `UNet.heads`."""
+    """Heads of a frozen U-Net (B, K + 1, H, W) from its first layer (B, O, H, W)."""
 
     def __init__(self, model: UNet) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step), and nothing else.
+"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step).
 
 - `reduce(tile, step)` needs `predict(step)` of the tile and of the neighbours whose windows reach
   it.

@@ -81,7 +81,7 @@ class WorkerPool:
         return len(self.states)
 
     def request(self, n_waiting: int, now: float) -> list[int]:
-        """Return the numbers of new workers to ask for: one for each waiting job, up to the most."""
+        """Return the numbers of new workers: one for each waiting job, up to the most."""
         in_use = sum(not state.is_stuck for state in self.states.values()) + len(self.pending)
         n_new = max(0, min(self._limits.max - in_use, n_waiting - len(self.pending)))
         new = list(range(self._n_requested, self._n_requested + n_new))

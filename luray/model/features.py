@@ -201,7 +201,7 @@ class Features:
     @property
     def n_channels(self) -> int:
         """C, channels of the model input."""
-        return self.slices.static.stop
+        return int(self.slices.static.stop)
 
 
 def _consecutive(first: int, widths: Iterable[int]) -> list[slice]:
