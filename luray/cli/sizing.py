@@ -6,7 +6,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from luray.cli.tables import QUIET, size
-from luray.planning.inference import InferencePlan, Range
+from luray.planning.inference import InferencePlan
+from luray.planning.ranges import Range
+from luray.planning.workload import cube_bytes
 
 DURATIONS = (
     (2 * 86400.0, 86400.0, "days"),
@@ -19,40 +21,41 @@ DURATIONS = (
 
 def inference_rows(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     """What, how much, and what it rests on."""
-    tiling, span = plan.tiling, plan.product.span
+    workload = plan.workload
+    output = plan.output
+    tiling = workload.tiling
+    n_tiles = sum(1 for _ in tiling.tiles())
+    n_maps_copied = len(plan.product.span.copied) * len(plan.product.member_indices)
     names = plan.product.scenarios or (plan.product.scenario,)
     yield "inference", f"{plan.title}: {', '.join(names)}", ("an estimate, of inference alone")
     yield (
         "windows",
-        f"{plan.windows:,} a year in {len(plan.loads)} of {sum(1 for _ in tiling.tiles())} tiles",
-        (f"{tiling.window} cells at a stride of {tiling.stride}; {plan.seen}"),
+        f"{workload.windows:,} a year in {workload.tiles} of {n_tiles} tiles",
+        (f"{tiling.window} cells at a stride of {tiling.stride}; {plan.land_source}"),
     )
-    yield "years", _years(plan), f"{plan.windows * plan.steps:,} windows in all"
+    yield "years", _years(plan), f"{workload.windows * workload.steps:,} windows in all"
     yield (
         "tile-years",
-        f"{plan.written:,} written, {plan.predictions:,} predicted",
-        (
-            f"{len(span.copied) * len(plan.loads) * len(plan.product.member_indices):,} copied from "
-            "observed maps"
-        ),
+        f"{output.receipts:,} written, {workload.predictions:,} predicted",
+        f"{n_maps_copied * workload.tiles:,} copied from observed maps",
     )
     yield (
         "bytes in",
-        _range(plan.bytes_in, size),
+        _range(plan.inputs.n_bytes, size),
         (
-            f"decoded; {size(plan.cube_bytes)} in the cube; static inputs of a tile are read "
-            f"{_range(plan.reads * (1 / len(plan.loads)), '{:.3g}'.format)} times"
+            f"decoded; {size(cube_bytes(plan.cube))} in the cube; static inputs of a tile are read "
+            f"{_range(plan.inputs.reads * (1 / workload.tiles), '{:.3g}'.format)} times"
         ),
     )
     yield (
         "bytes out",
-        f"{size(plan.bytes_out)}, compressed {_range(plan.stored, size)}",
+        f"{size(output.n_bytes)}, compressed {_range(output.compressed, size)}",
         ("at the ratios of earlier products"),
     )
     yield (
         "objects",
-        f"{plan.objects:,}",
-        f"{plan.shards:,} shards, {plan.written:,} receipts, and metadata",
+        f"{output.objects:,}",
+        f"{output.shards:,} shards, {output.receipts:,} receipts, and metadata",
     )
     yield (
         "memory a worker",
@@ -66,36 +69,37 @@ def inference_rows(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
 
 def _times(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     """Rows of time and cost."""
-    longest = max(len(trajectory.years) - 1 for trajectory in plan.trajectories)
+    longest = max(len(trajectory.years) - 1 for trajectory in plan.workload.trajectories)
     low, high = plan.device.dollars
+    work = plan.time.work
+    shares = [f"{what} {part.low / work.low:.0%}" for what, part in plan.time.parts.items()]
     yield (
         "critical path",
-        _durations(plan.critical),
+        _durations(plan.time.critical_path),
         (
             f"a tile of {max(load.windows for load in plan.loads)} windows, {longest} of the "
             f"{len(plan.product.span.years)} years in turn; the driver takes "
-            f"{_duration(plan.driver)}"
+            f"{_duration(plan.time.driver)}"
         ),
     )
     yield (
         "work",
-        _durations(plan.work),
-        "of one worker: "
-        + ", ".join(f"{what} {part.low / plan.work.low:.0%}" for what, part in plan.parts.items()),
+        _durations(work),
+        f"of one worker: {', '.join(shares)}",
     )
     yield (
         "wall time",
-        _durations(plan.wall),
+        _durations(plan.time.wall),
         (
             f"{plan.workers:,} workers "
             f"{f'of {plan.threads} threads' if plan.on_cpu else 'with a GPU each'}; more than "
-            f"{plan.most_workers:,} would not shorten it"
+            f"{plan.time.most_workers:,} would not shorten it"
         ),
     )
-    requests = _range(plan.request_dollars, _dollars)
+    requests = _range(plan.costs.requests, _dollars)
     yield (
         "cost",
-        f"{_range(plan.compute_dollars, _dollars)} and {requests} of requests",
+        f"{_range(plan.costs.compute, _dollars)} and {requests} of requests",
         (
             f"{'a thread' if plan.on_cpu else 'a GPU'} at ${low:g} (spot) to ${high:g} (on demand) "
             "an hour, approximate, "
@@ -104,7 +108,7 @@ def _times(plan: InferencePlan) -> Iterator[tuple[str, str, str]]:
     )
     yield (
         "storage",
-        f"{_range(plan.month_dollars, _dollars)} a month",
+        f"{_range(plan.costs.storage_a_month, _dollars)} a month",
         "for the product on an object store",
     )
 

@@ -41,7 +41,7 @@ def cluster(*, cpus: int) -> Iterator[None]:
             )
         else:
             folders = stack.enter_context(session_folders())
-            # Inherited by workers: one with variables of its own would be started anew for every job.
+            # Workers inherit it: with variables of their own they would be started for every job.
             keep_memory()
             ray.init(
                 "local",

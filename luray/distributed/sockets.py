@@ -1,6 +1,7 @@
 """Choose where Ray puts its sockets: their paths may have 107 bytes at most.
 
-The temporary folders of batch jobs are often longer. Ray's own folder lies below TMPDIR, and the paths of its sockets are up to 68 bytes longer.
+The temporary folders of batch jobs are long. Ray's own folder lies below TMPDIR, and the paths of
+its sockets are up to 68 bytes longer.
 """
 
 import os

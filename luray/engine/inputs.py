@@ -112,7 +112,7 @@ class TileInputs:
         )
 
     def for_scenario(self, cube: Cube) -> "TileInputs":
-        """Return the same windows in another scenario's view of the cube, sharing what is static."""
+        """Return the same windows in a scenario's view of the cube; they share what is static."""
         return replace(self, region=replace(self.region, cube=cube), _forcing=None)
 
     def _forcing_contributions(self, year: int, prior_year: int) -> list[Contribution]:

@@ -14,7 +14,7 @@ continuous, S static channels, H W window.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -99,7 +99,7 @@ def _find_positions(codes: NDArray[Any], categories: NDArray[Any], positions: I1
 
 
 class ChannelGroups(NamedTuple):
-    """Where each group of channels lies in the input. The order of the fields is that of the input."""
+    """Where each group of channels lies in the input; the fields have the order of the input."""
 
     prior: slice
     """One-hot class of the prior map, K channels; all 0 where the class is `UNKNOWN`."""
@@ -207,7 +207,7 @@ class Features:
 def _consecutive(first: int, widths: Iterable[int]) -> list[slice]:
     """Return slices of some widths, one behind the other, beginning at `first`."""
     edges = list(accumulate(widths, initial=first))
-    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _level_names(variables: Iterable[Variable]) -> list[str]:

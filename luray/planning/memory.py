@@ -31,12 +31,9 @@ def inference_memory(
     window_cells = tiling.window**2
     padded_cells = (tiling.tile + 2 * tiling.margin) ** 2
     batch = max(2, batch)
-    if on_cpu:
-        # One window may be left over and joins a batch. Beside its first layer there are its skip,
-        # what is added to it, and what follows.
-        floats = (batch + 1) * 5 * width
-    else:
-        floats = 2 * batch * width
+    # On a CPU one window may be left over and joins a batch; beside its first layer there are its
+    # skip, what is added to it, and what follows.
+    floats = (batch + 1) * 5 * width if on_cpu else 2 * batch * width
     return {
         "process": WORKER_BYTES,
         "a batch": 4.0 * window_cells * floats,

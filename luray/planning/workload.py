@@ -74,9 +74,7 @@ def tile_loads(
         static = [_reading(layer, region, window) for layer in cube.static]
         forcing = [_reading(layer, region, window) for layer in cube.forcing]
         n_land = int(land.sum())
-        loads.append(
-            TileLoad(tile, land.size, len(cores), n_land, _total(static), _total(forcing))
-        )
+        loads.append(TileLoad(tile, land.size, len(cores), n_land, _total(static), _total(forcing)))
     return tuple(loads)
 
 
@@ -85,9 +83,7 @@ def _reading(layer: Layer, region: Region, window: float) -> Reading:
     chunk = native_layout(layer.grid, layer.variables, window=window).chunk
     chunks_along = []
     for pieces, side in zip(region.pieces[layer.path], chunk, strict=True):
-        chunks_along.append(
-            sum(-(-piece.stop // side) - piece.start // side for piece in pieces)
-        )
+        chunks_along.append(sum(-(-piece.stop // side) - piece.start // side for piece in pieces))
     n_chunks = chunks_along[0] * chunks_along[1]
     return Reading(n_chunks * chunk[0] * chunk[1] * cell_bytes(layer), n_chunks)
 
