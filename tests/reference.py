@@ -376,7 +376,7 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
     return np.maximum(out, np.float32(0))
 
 
-def predict(predictor, cores, prior, fields, *, year, prior_year, box):
+def predict(predictor, cores, prior, inputs, *, year, prior_year, box):
     """`Predictor.predict`, window after window."""
     tiling, padded = predictor.tiling, predictor.tiling.padded(box)
     sums = np.zeros((predictor.features.n_classes, *padded.shape), np.int32)
@@ -384,7 +384,7 @@ def predict(predictor, cores, prior, fields, *, year, prior_year, box):
         window = tiling.window_box(core)
         at = window.slices(origin=padded)
         first = np.empty((*prior[at].shape, len(predictor.stem.bias_O)), np.float32)
-        fields.begin(first, prior[at], window, year=year, prior_year=prior_year)
+        inputs.write_first_layer(first, prior[at], window, year=year, prior_year=prior_year)
         with torch.inference_mode():
             shown = torch.from_numpy(np.stack([first] * 2)).permute(0, 3, 1, 2)
             heads = predictor.trunk(shown)[0].numpy()
@@ -453,7 +453,7 @@ def draw(sums, seed, scenario, member, year, row, col):
 
 def demanded_counts(prior, settled, land, change):
     """Cells of each group that one block should have, exact; see
-    `luray.engine.demand.demanded_counts`.
+    `luray.engine.demand_counts.demanded_counts`.
     """
     cells, play = [land * Fraction(float(c)) for c in change], sum(settled)
     flux = [s - n for s, n in zip(settled, prior, strict=True)]

@@ -15,8 +15,8 @@ from luray.core.legend import OUTSIDE
 from luray.cube.cube import Cube
 from luray.engine.blending import window_weights
 from luray.engine.predictor import Predictor
-from luray.engine.serial import freely, serial_rollout
-from luray.engine.tile_year import decide_classes
+from luray.engine.serial import most_probable, serial_rollout
+from luray.engine.decision import decide_classes
 from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.product.status import status_of
@@ -68,7 +68,7 @@ def serial(run):
 def settler(run):
     """What makes the maps of the whole grid at once, with the demand of the run."""
     if not run.demand.strength:
-        return freely
+        return most_probable
     plan = inference_of(run, run.inference.span, run.product)
 
     def settle_all(sums, prior, land, *, year, prior_year):
@@ -79,8 +79,8 @@ def settler(run):
             year=year,
             prior_year=prior_year,
             box=run.tiles.everything,
-            scenario=plan.scenario,
-            strength=plan.strength,
+            demand=plan.demand,
+            strength=plan.demand_strength,
         )[:2]
 
     return settle_all
@@ -151,14 +151,14 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
         year=year,
         prior_year=prior_year,
         box=box,
-        scenario=plan.scenario,
-        strength=plan.strength,
+        demand=plan.demand,
+        strength=plan.demand_strength,
     )
-    change, blocks = plan.scenario.change(year, prior_year, box, land), 0
+    change, blocks = plan.demand.change(year, prior_year, box, land), 0
     for row, col in np.ndindex(4, 6):
         at = slice(row * 25, row * 25 + 25), slice(col * 25, col * 25 + 25)
         before, after = (
-            [np.isin(codes[at], group).sum() for group in plan.scenario.groups]
+            [np.isin(codes[at], group).sum() for group in plan.demand.groups]
             for codes in (prior, classes)
         )
         wanted = np.array(before) + change[:, row, col] * land[at].sum()

@@ -18,7 +18,7 @@ from luray.core.tiling import Box, Tile
 from luray.cube.build import create, finish, write_piece
 from luray.cube.cube import Cube
 from luray.engine.blending import decide, percentages, window_weights
-from luray.engine.coarse_demand import Scenario
+from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import constrain
 from luray.engine.ensemble import perturbed, sample
 from luray.engine.predictor import Predictor
@@ -101,7 +101,7 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
     )
     land = view.land(Box(0, 0, 50, 50))
     demanded = [
-        Scenario.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land)
+        CoarseDemand.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land)
         for cube in (view, alone)
     ]
     assert np.array_equal(*demanded, equal_nan=True)
@@ -226,7 +226,7 @@ def write_serially(run):
         )
     for trajectory in product.trajectories:
         cube = plan.cube.of_scenario(trajectory.scenario)
-        demand = Scenario.of(cube, tile=tiling.tile)
+        demand = CoarseDemand.of(cube, tile=tiling.tile)
 
         def decide_classes(
             sums, prior, land, *, year, prior_year, trajectory=trajectory, demand=demand
@@ -235,7 +235,7 @@ def write_serially(run):
             scores = trajectory.draws and perturbed(
                 sums, trajectory.draws, year=year, box=everything
             )
-            if not plan.strength:
+            if not plan.demand_strength:
                 return (
                     decide(sums, land)
                     if scores is None
@@ -249,7 +249,7 @@ def write_serially(run):
                 change,
                 block=demand.block,
                 groups=demand.groups,
-                strength=plan.strength,
+                strength=plan.demand_strength,
                 scores_KHW=scores,
             )[:2]
 
@@ -260,7 +260,7 @@ def write_serially(run):
             tiling,
             window_weights(tiling, taper=plan.taper),
             4,
-            card.points[plan.point],
+            card.points[plan.operating_point],
         )
         start = cube.state(trajectory.years[0], everything)
         fields = Slow.of(cube.region(tiling.padded(everything)), predictor.stem)

@@ -21,7 +21,8 @@ from luray.cube.build import create, finish, plan_build, write_piece
 from luray.cube.cube import Cube
 from luray.cube.schema import native_layout
 from luray.engine.geometry import Geometry
-from luray.engine.scheduler import Scheduler, SideTask
+from luray.engine.jobs import SideTask
+from luray.engine.scheduler import Scheduler
 from luray.engine.wavefront import Wavefront
 from luray.model.unet import UNetConfig
 from luray.planning.expected_cube import expected_cube
@@ -225,8 +226,8 @@ class ByteLRUCache:
         self.loads = {load.tile: load for load in plan.loads}
 
     def __call__(self, worker, job):
-        if job.kind == "reduce":
-            return self.plan.reduce_seconds(self.plan.trajectories[job.chain], 64).low
+        if job.operation == "reduce":
+            return self.plan.reduce_seconds(self.plan.trajectories[job.trajectory], 64).low
         if isinstance(job, SideTask):
             return (
                 self.plan.parts["copies"].low
@@ -235,7 +236,7 @@ class ByteLRUCache:
             )
         load, needed = (
             self.loads[job.task.tile],
-            (self.plan.trajectories[job.chain].direction, job.task.tile),
+            (self.plan.trajectories[job.trajectory].direction, job.task.tile),
         )
         kept = self.has.setdefault(worker, [])
         missing = needed not in kept
@@ -257,7 +258,7 @@ def simulated(plan, room):
     workers = Workers(min=plan.workers, max=plan.workers)
     kinds = [trajectory.direction for trajectory in plan.trajectories]
     return Simulation(
-        Scheduler(fronts, side_tasks, workers=workers, kinds=kinds), took
+        Scheduler(fronts, side_tasks, workers=workers, input_groups=input_groups), took
     ).run(), took.reads
 
 

@@ -46,4 +46,6 @@ def test_workers_get_what_the_user_has_set(monkeypatch):
 
 def test_processes_that_compute_at_once_add_their_rates():
     assert together([ForwardCost(2, 1), ForwardCost(2, 3)]) == ForwardCost(1, 2)
-    assert together([ForwardCost(3, 1), ForwardCost(6, 1), ForwardCost(6, 4)]) == ForwardCost(1.5, 2)
+    assert together([ForwardCost(3, 1), ForwardCost(6, 1), ForwardCost(6, 4)]) == ForwardCost(
+        1.5, 2
+    )
