@@ -14,9 +14,9 @@ import zarr
 from luray.core.legend import OUTSIDE
 from luray.cube.cube import Cube
 from luray.engine.blending import window_weights
+from luray.engine.decision import decide_classes
 from luray.engine.predictor import Predictor
 from luray.engine.serial import most_probable, serial_rollout
-from luray.engine.decision import decide_classes
 from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.product.status import status_of

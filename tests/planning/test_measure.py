@@ -44,7 +44,7 @@ def test_workers_get_what_the_user_has_set(monkeypatch):
     assert worker_environment() == {**MALLOC, "MALLOC_ARENA_MAX": "4", "OMP_WAIT_POLICY": "ACTIVE"}
 
 
-def test_processes_that_compute_at_once_add_their_rates():
+def test_rates_of_processes_add_up():
     assert together([ForwardCost(2, 1), ForwardCost(2, 3)]) == ForwardCost(1, 2)
     assert together([ForwardCost(3, 1), ForwardCost(6, 1), ForwardCost(6, 4)]) == ForwardCost(
         1.5, 2
