@@ -96,9 +96,9 @@ class CoarseDemand:
         change: F32 = self._shares(year, box) - self._shares(prior_year, box)
         land_cells = _land_cells(land, self.block)
         # A share of the whole coarse cell is a larger share of the land in it.
-        share_of_cells = self.block**2 if self._is_share_of_cell else land_cells
+        whole_cells = self.block**2 if self._is_share_of_cell else land_cells
         with np.errstate(divide="ignore", invalid="ignore"):
-            of_land: F32 = (change * (share_of_cells / land_cells)).astype(np.float32)
+            of_land: F32 = (change * (whole_cells / land_cells)).astype(np.float32)
         return np.where(land_cells > 0, of_land, np.float32(np.nan))
 
     @property

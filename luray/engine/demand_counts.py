@@ -114,7 +114,7 @@ def demanded_counts(
     - No group loses more than it has. Then the gains, or the losses if these are too large, are
       scaled until sum D = A: what cannot be had from one group is not taken from others that no
       demand is made of.
-    - What even that does not settle is scaled with the counts themselves.
+    - What is still too much or too little is scaled with the counts themselves.
     """
     asked_GYX = change_GYX.astype(np.float64) * land_YX
     is_known_YX = np.isfinite(_total(asked_GYX))

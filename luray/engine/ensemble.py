@@ -55,12 +55,15 @@ def sample(
         off land.
     """
     sums_KHW = np.ascontiguousarray(sums_KHW)
-    classes, confidence = np.empty((2, *land_HW.shape), np.uint8)
-    waits_KC = np.empty((len(sums_KHW), box.width))
-    for row, numbers_CB in enumerate(draws.rows(len(sums_KHW), year=year, box=box)):
+    n_classes = len(sums_KHW)
+    classes = np.empty(land_HW.shape, np.uint8)
+    confidence = np.empty(land_HW.shape, np.uint8)
+    waits_KC = np.empty((n_classes, box.width))
+    for row, numbers_CB in enumerate(draws.rows(n_classes, year=year, box=box)):
         _draw_waiting_times(numbers_CB, waits_KC)
         _draw_classes(sums_KHW, row, waits_KC, classes[row], confidence[row])
-    return np.where(land_HW, classes, np.uint8(OUTSIDE)), np.where(land_HW, confidence, np.uint8(0))
+    classes = np.where(land_HW, classes, np.uint8(OUTSIDE))
+    return classes, np.where(land_HW, confidence, np.uint8(0))
 
 
 def perturbed(sums_KHW: I32, draws: RandomStream, *, year: int, box: Box) -> F32:
@@ -69,9 +72,10 @@ def perturbed(sums_KHW: I32, draws: RandomStream, *, year: int, box: Box) -> F32
     They are 0 where the sum is, and their argmax is the map of `sample`. `demand.constrain` takes
     them in place of the sums. Parameters as in `sample`.
     """
+    n_classes = len(sums_KHW)
     scores_KHW = np.empty(sums_KHW.shape, np.float32)
-    waits_KC = np.empty((len(sums_KHW), box.width))
-    for row, numbers_CB in enumerate(draws.rows(len(sums_KHW), year=year, box=box)):
+    waits_KC = np.empty((n_classes, box.width))
+    for row, numbers_CB in enumerate(draws.rows(n_classes, year=year, box=box)):
         _draw_waiting_times(numbers_CB, waits_KC)
         np.divide(sums_KHW[:, row], waits_KC, out=scores_KHW[:, row], casting="same_kind")
     return scores_KHW

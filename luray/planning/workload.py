@@ -81,9 +81,13 @@ def tile_loads(
 def _reading(layer: Layer, region: Region, window: float) -> Reading:
     """Count the chunks of a layer under a region; one that two pieces need is read for each."""
     chunk = native_layout(layer.grid, layer.variables, window=window).chunk
-    chunks_along = []
+    chunks_along = []  # rows, and columns
     for pieces, side in zip(region.pieces[layer.path], chunk, strict=True):
-        chunks_along.append(sum(-(-piece.stop // side) - piece.start // side for piece in pieces))
+        n_chunks = 0
+        for piece in pieces:
+            end = -(-piece.stop // side)
+            n_chunks += end - piece.start // side
+        chunks_along.append(n_chunks)
     n_chunks = chunks_along[0] * chunks_along[1]
     return Reading(n_chunks * chunk[0] * chunk[1] * cell_bytes(layer), n_chunks)
 
@@ -100,14 +104,20 @@ def cell_bytes(layer: Layer) -> int:
 
 def cube_bytes(cube: Cube) -> int:
     """Return the size of a cube before compression: maps, land, each source on its native grid."""
+    layers = [*cube.forcing, *cube.static]
+    for view in cube.scenarios.values():
+        layers += view
+
+    # Scenarios share the values of a layer: those of all of them are counted on by one index.
+    steps: dict[str, int] = {}
+    for layer in layers:
+        last = max(layer.steps.values(), default=0)
+        steps[layer.path] = max(steps.get(layer.path, 0), last + 1)
+
     total = (len(cube.years) + 1) * cube.grid.n_lat * cube.grid.n_lon
-    views = [cube.forcing, *cube.scenarios.values(), cube.static]
-    layers = [layer for view in views for layer in view]
-    for same in {layer.path: layer for layer in layers}.values():
-        # Scenarios share the values of a layer: those of all of them are counted on one index.
-        last = [max(x.steps.values(), default=0) for x in layers if x.path == same.path]
-        n_steps = max(last) + 1
-        total += n_steps * cell_bytes(same) * same.grid.n_lat * same.grid.n_lon
+    for layer in {layer.path: layer for layer in layers}.values():
+        native_cells = layer.grid.n_lat * layer.grid.n_lon
+        total += steps[layer.path] * cell_bytes(layer) * native_cells
     return total
 
 
