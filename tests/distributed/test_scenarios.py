@@ -199,9 +199,11 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
 
 
 def write_serially(run):
-    """The product of a run as every engine must write it: each course over the whole grid at once."""
+    """The product of a run as every engine must write it: each trajectory on the whole grid."""
     spec = inference_of(run, run.inference.span, run.product)
-    product, tiling, everything = spec.product, run.inference_tiles, run.tiles.everything
+    product = spec.product
+    tiling = run.inference_tiles
+    everything = run.tiles.everything
     product.create(spec.cube, title="t", models=spec.models, tiles=len(spec.geometry.tiles))
     land = spec.cube.land(everything)
     last = {}
