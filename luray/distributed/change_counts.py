@@ -7,7 +7,7 @@ import ray
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile, Tiling
 from luray.cube.cube import Cube
-from luray.distributed.cluster import collected
+from luray.distributed.cluster import collect
 from luray.training.change_counts import ChangeCounts, TileCounts, count_tile
 from luray.training.change_counts_store import read_change_counts, write_change_counts
 from luray.training.sampling_config import SamplingConfig
@@ -38,4 +38,4 @@ def count_changes(
     tasks: list[Any] = [
         _count_tile.remote(shared_cube, tiling, tile, sampling) for tile in tiling.tiles()
     ]
-    return write_change_counts(cube, tiling, sampling, collected(tasks, report=progress))
+    return write_change_counts(cube, tiling, sampling, collect(tasks, progress=progress))

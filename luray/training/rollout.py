@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from luray.core.legend import OUTSIDE
-from luray.model.features import Features, assemble, changes
+from luray.model.features import Features, assemble, context_channels
 from luray.training.noise import NoiseKind, corrupt
 
 
@@ -98,7 +98,6 @@ def rollout(
     scored_maps_BTHW = sample.scored_maps_BTHW
     forcing_BTLHW = sample.forcing_BTLHW
     n_samples, n_maps = maps_BTHW.shape[:2]
-    changing = torch.as_tensor(features.changing, device=forcing_BTLHW.device)
 
     prior_BHW = corrupt(
         maps_BTHW[:, 0],
@@ -108,11 +107,9 @@ def rollout(
         generator=generator,
     )
     for year in range(1, n_maps):
-        levels_BLHW = forcing_BTLHW[:, year]
-        continuous_now = levels_BLHW.index_select(1, changing)
-        continuous_before = forcing_BTLHW[:, year - 1].index_select(1, changing)
-        change, relative_change = changes(continuous_now, continuous_before, torch)
-        context_BCHW = torch.cat([levels_BLHW, change, relative_change, sample.static_BSHW], dim=1)
+        context_BCHW = context_channels(
+            forcing_BTLHW[:, year], forcing_BTLHW[:, year - 1], sample.static_BSHW, features
+        )
         logits_BKHW = model(assemble(prior_BHW, context_BCHW, n_classes=features.n_classes))
 
         true_BHW = maps_BTHW[:, year]

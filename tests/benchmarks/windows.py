@@ -106,7 +106,7 @@ def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
         codes = cube.state(year, padded)
         for core, window in windows.items():
             prior = np.ascontiguousarray(codes[window.slices(origin=padded)])
-            tile_inputs.begin(
+            tile_inputs.write_first_layer(
                 first_HWO, prior, window, year=year, prior_year=max(year - 1, YEARS[0])
             )
             if check and core.row == core.col:
