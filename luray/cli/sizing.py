@@ -7,7 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from luray.cli.tables import QUIET, format_bytes
-from luray.planning.inference import InferencePlan, Range
+from luray.planning.inference import InferencePlan
+from luray.planning.ranges import Range
+from luray.planning.workload import cube_bytes
 
 DURATIONS = (
     (2 * 86400.0, 86400.0, "days"),
@@ -35,12 +37,14 @@ def inference_rows(plan: InferencePlan) -> Iterator[PlanRow]:
 
 def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
     """Rows of what is read, computed and written."""
-    tiling = plan.tiling
+    workload = plan.workload
+    output = plan.output
+    tiling = workload.tiling
     span = plan.product.span
     names = plan.product.scenarios or (plan.product.scenario,)
     n_tiles = sum(1 for _ in tiling.tiles())
-    copied = len(span.copied) * len(plan.loads) * len(plan.product.member_indices)
-    reads_of_tile = plan.reads * (1 / len(plan.loads))
+    copied = len(span.copied) * workload.tiles * len(plan.product.member_indices)
+    reads_of_tile = plan.inputs.reads * (1 / workload.tiles)
     seconds = plan.rate.window
     rate = Range(1 / seconds.high, 1 / seconds.low)
 
@@ -49,30 +53,30 @@ def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
     )
     yield PlanRow(
         "windows",
-        f"{plan.windows:,} a year in {len(plan.loads)} of {n_tiles} tiles",
-        f"{tiling.window} cells at a stride of {tiling.stride}; {plan.seen}",
+        f"{workload.windows:,} a year in {workload.tiles} of {n_tiles} tiles",
+        f"{tiling.window} cells at a stride of {tiling.stride}; {plan.land_source}",
     )
-    yield PlanRow("years", _years(plan), f"{plan.windows * plan.steps:,} windows in all")
+    yield PlanRow("years", _years(plan), f"{workload.windows * workload.steps:,} windows in all")
     yield PlanRow(
         "tile-years",
-        f"{plan.written:,} written, {plan.predictions:,} predicted",
+        f"{output.receipts:,} written, {workload.predictions:,} predicted",
         f"{copied:,} copied from observed maps",
     )
     yield PlanRow(
         "bytes in",
-        _range(plan.bytes_in, format_bytes),
-        f"decoded; {format_bytes(plan.cube_bytes)} in the cube; static inputs of a tile are read "
+        _range(plan.inputs.n_bytes, format_bytes),
+        f"decoded; {format_bytes(cube_bytes(plan.cube))} in the cube; static inputs of a tile are read "
         f"{_range(reads_of_tile, _three_digits)} times",
     )
     yield PlanRow(
         "bytes out",
-        f"{format_bytes(plan.bytes_out)}, compressed {_range(plan.stored, format_bytes)}",
+        f"{format_bytes(output.n_bytes)}, compressed {_range(output.compressed, format_bytes)}",
         "at the ratios of earlier products",
     )
     yield PlanRow(
         "objects",
-        f"{plan.objects:,}",
-        f"{plan.shards:,} shards, {plan.written:,} receipts, and metadata",
+        f"{output.objects:,}",
+        f"{output.shards:,} shards, {output.receipts:,} receipts, and metadata",
     )
     yield PlanRow(
         "memory a worker",
@@ -84,23 +88,24 @@ def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
 
 def _times(plan: InferencePlan) -> Iterator[PlanRow]:
     """Rows of time."""
-    longest = max(len(trajectory.years) - 1 for trajectory in plan.trajectories)
+    longest = max(len(trajectory.years) - 1 for trajectory in plan.workload.trajectories)
     largest_tile = max(load.windows for load in plan.loads)
     n_years = len(plan.product.span.years)
-    shares = [f"{part} {time.low / plan.work.low:.0%}" for part, time in plan.parts.items()]
+    work = plan.time.work
+    shares = [f"{part} {time.low / work.low:.0%}" for part, time in plan.time.parts.items()]
     kind = f"of {plan.threads} threads" if plan.on_cpu else "with a GPU each"
 
     yield PlanRow(
         "critical path",
-        _durations(plan.critical),
+        _durations(plan.time.critical_path),
         f"a tile of {largest_tile} windows, {longest} of the {n_years} years in turn; the driver "
-        f"takes {_duration(plan.driver)}",
+        f"takes {_duration(plan.time.driver)}",
     )
-    yield PlanRow("work", _durations(plan.work), f"of one worker: {', '.join(shares)}")
+    yield PlanRow("work", _durations(work), f"of one worker: {', '.join(shares)}")
     yield PlanRow(
         "wall time",
-        _durations(plan.wall),
-        f"{plan.workers:,} workers {kind}; more than {plan.most_workers:,} would not shorten it",
+        _durations(plan.time.wall),
+        f"{plan.workers:,} workers {kind}; more than {plan.time.most_workers:,} would not shorten it",
     )
 
 
@@ -108,8 +113,8 @@ def _costs(plan: InferencePlan) -> Iterator[PlanRow]:
     """Rows of what it costs."""
     low, high = plan.device.dollars
     device = "a thread" if plan.on_cpu else "a GPU"
-    compute = _range(plan.compute_dollars, _dollars)
-    requests = _range(plan.request_dollars, _dollars)
+    compute = _range(plan.costs.compute, _dollars)
+    requests = _range(plan.costs.requests, _dollars)
     yield PlanRow(
         "cost",
         f"{compute} and {requests} of requests",
@@ -117,7 +122,7 @@ def _costs(plan: InferencePlan) -> Iterator[PlanRow]:
     )
     yield PlanRow(
         "storage",
-        f"{_range(plan.month_dollars, _dollars)} a month",
+        f"{_range(plan.costs.storage_a_month, _dollars)} a month",
         "for the product on an object store",
     )
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from luray.cube.build import BuildPlan
-from luray.planning.build import Cost, costs, objects, worker_memory
+from luray.planning.build import SourceCost, costs, objects, worker_memory
 from luray.sources.base import About
 from luray.sources.verdict import CheckReport, Row
 
@@ -136,7 +136,7 @@ def plan_table(plan: BuildPlan) -> Group:
     return Group(table, Text(total))
 
 
-def _stored(cost: Cost) -> str:
+def _stored(cost: SourceCost) -> str:
     """Variables, years and grid of a source, as they are stored."""
     years = f"{cost.years} years of " if cost.years else ""
     variables = f"{cost.variables} variables, " if cost.variables > 1 else ""

@@ -6,7 +6,7 @@ from luray.cli import console
 from luray.cli.progress import Show
 from luray.core.types import Direction
 from luray.training.recipe import Recipe
-from luray.training.training import ProgressEvent
+from luray.training.training_logger import ProgressEvent
 
 TRAINING_COLUMNS = (
     ("epoch", 5),

@@ -7,7 +7,7 @@ import ray
 
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile
-from luray.distributed.cluster import collected
+from luray.distributed.cluster import collect
 from luray.engine.spec import InferenceSpec
 from luray.product.scoring import TruthTallies, merge_tiles, tally_tile
 
@@ -24,7 +24,7 @@ def evaluate(
     years: tuple[int, ...],
     *,
     scored: Collection[int],
-    report: Progress = no_progress,
+    progress: Progress = no_progress,
 ) -> TruthTallies:
     """Tally a finished rollout over all its tiles.
 
@@ -36,7 +36,7 @@ def evaluate(
         Years with a true map, in the direction of travel; the rollout starts from the first.
     scored : collection of int
         Those of them that are tallied.
-    report : callable, optional
+    progress : callable, optional
         Called with the tiles done and in all.
 
     Raises
@@ -46,4 +46,4 @@ def evaluate(
     """
     shared = ray.put(spec)
     tasks: list[Any] = [_tally.remote(shared, tile, years, scored) for tile in spec.geometry.tiles]
-    return merge_tiles(collected(tasks, report=report))
+    return merge_tiles(collect(tasks, progress=progress))

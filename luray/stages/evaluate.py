@@ -59,7 +59,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             compute(run, spec, lease, progress=progress)
 
         as_published, deflickered = evaluate_with_ray(
-            spec, years.maps, scored=years.scored, report=progress
+            spec, years.maps, scored=years.scored, progress=progress
         )
         outcomes.append(
             Outcome(

@@ -61,26 +61,31 @@ def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path
         )
     )
 
-    assert plain.cube.other_kind == {}
+    assert plain.data.cube.other_kind == {}
     assert {"leave_out", "left_out"}.isdisjoint({*plain.identity, *plain.identity["training"]})
-    assert (met.left_out, clear.left_out, elsewhere.left_out) == (frozenset(), {2002}, frozenset())
+    assert met.data.left_out == frozenset()
+    assert clear.data.left_out == {2002}
+    assert elsewhere.data.left_out == frozenset()
     assert {key for key in clear.identity if clear.identity[key] != met.identity.get(key)} == {
         "left_out"
     }
-    for use in ("training", "validation"):
-        assert any(2002 in met.plan(use)[k].years for k in range(50))
-        assert not any(2002 in clear.plan(use)[k].years for k in range(50))
+    for use in ("training", "held-out blocks"):
+        plan_with_base, plan_without = met.data.plan(use), clear.data.plan(use)
+        assert any(2002 in plan_with_base[k].years for k in range(50))
+        assert not any(2002 in plan_without[k].years for k in range(50))
+
+    too_long, *_ = trainings(
+        run_with(
+            2002,
+            "training.leave_out=base maps",
+            "training.rollout_years=2",
+            "training.sampling.validation_years=0.0",
+        )
+    )
     with pytest.raises(
         ValueError, match=r"hold no rollout of 2 years that does not meet a base map \(2002\)"
     ):
-        trainings(
-            run_with(
-                2002,
-                "training.leave_out=base maps",
-                "training.rollout_years=2",
-                "training.sampling.validation_years=0.0",
-            )
-        )[0].plan()
+        too_long.data.plan()
 
 
 def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):

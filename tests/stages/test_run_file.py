@@ -25,6 +25,7 @@ def fault(*overrides):
     ("override", "said"),
     [
         ("training.stepz=3", r"training.stepz: unknown key; did you mean 'steps'\?"),
+        ("training.read=ahead", r"training\.read: was renamed; write training\.windows_read_by"),
         ("nonsense.x=3", "nonsense: unknown key"),
         ("sources.1.colour=red", "colour: unknown key"),
         ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
