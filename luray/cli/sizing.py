@@ -65,8 +65,8 @@ def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
     yield PlanRow(
         "bytes in",
         _range(plan.inputs.n_bytes, format_bytes),
-        f"decoded; {format_bytes(cube_bytes(plan.cube))} in the cube; static inputs of a tile are read "
-        f"{_range(reads_of_tile, _three_digits)} times",
+        f"decoded; {format_bytes(cube_bytes(plan.cube))} in the cube; static inputs of a tile are "
+        f"read {_range(reads_of_tile, _three_digits)} times",
     )
     yield PlanRow(
         "bytes out",
@@ -105,7 +105,8 @@ def _times(plan: InferencePlan) -> Iterator[PlanRow]:
     yield PlanRow(
         "wall time",
         _durations(plan.time.wall),
-        f"{plan.workers:,} workers {kind}; more than {plan.time.most_workers:,} would not shorten it",
+        f"{plan.workers:,} workers {kind}; more than {plan.time.most_workers:,} would not shorten "
+        "it",
     )
 
 
