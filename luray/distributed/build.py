@@ -7,7 +7,9 @@ import ray
 from ray.exceptions import RayTaskError
 
 from luray.core.progress import Progress, no_progress
-from luray.cube.build import BuildPlan, Piece, batches, create, finish, remaining, write_piece
+from luray.cube.build import create, write_piece
+from luray.cube.finish import finish
+from luray.cube.plan import BuildPlan, Piece, batches, remaining
 
 
 @ray.remote(max_retries=3)

@@ -13,7 +13,8 @@ from luray.core.regrid import AxisMap, gather, grid_map, interpolate, joined
 from luray.core.tiling import Box, hull
 from luray.core.types import F32, U8
 from luray.core.variable import Variable
-from luray.cube.cube import Cube, Layer, Region, alike, categorical
+from luray.cube.cube import Cube, Layer
+from luray.cube.region import Region, alike, categorical
 from luray.engine.stem import Fixed, Part, Stem
 from luray.model.features import changes, scaled
 
@@ -50,7 +51,7 @@ class TileInputs:
         `spare` are arrays that nobody needs any more: some are taken to keep what is fixed. New
         ones every time would leave holes in the heap, until it has twice the size.
         """
-        region, spare = cube.region(hull(windows)), [] if spare is None else spare
+        region, spare = Region(cube, hull(windows)), [] if spare is None else spare
         static_inputs, fixed = StaticInputs.of(region, stem), dict[Box, Fixed]()
         for pair in (windows[i : i + 2] for i in range(0, len(windows), 2)):
             shown = np.stack(

@@ -18,7 +18,8 @@ import numpy as np
 from luray.core.tiling import Box, Tile, Tiling
 from luray.core.types import Bool, Direction
 from luray.cube.chunks import STRIP_BYTES
-from luray.cube.cube import Cube, Layer, Region
+from luray.cube.cube import Cube, Layer
+from luray.cube.region import Region
 from luray.cube.schema import native_layout
 from luray.engine.scheduler import CACHED_TILES
 from luray.engine.tile_year import MAPS_BYTES
@@ -415,7 +416,7 @@ class InferencePlan:
             "sums": 2 * 4.0 * len(self.cube.legend) * padded,
             "inputs kept": min(CACHED_TILES, len(self.loads)) * self.kept_bytes,
             "inputs read": self.ground_bytes + STRIP_BYTES,
-            "maps and chunks kept": MAPS_BYTES + Cube.KEPT_BYTES,
+            "maps and chunks kept": MAPS_BYTES + Cube.CACHE_BYTES,
         }
 
     def reduce_seconds(self, trajectory: Trajectory, cells: int) -> Range:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from luray.catalog.read import find_assets
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Role
-from luray.cube.build import BuildPlan, plan_build
 from luray.cube.cube import Cube
+from luray.cube.plan import BuildPlan, plan_build
 from luray.sources import SourceConfig, open_source
 from luray.sources.base import Source
 from luray.sources.check import REFUSALS, CheckReport, Opened

@@ -42,6 +42,7 @@ def tile_array(
     grid: Grid,
     tile: int,
     attributes: Mapping[str, Any],
+    fill_value: int = 0,
 ) -> None:
     """A uint8 array over the dimensions of `lead` with their lengths, then (lat, lon); a shard is a
     tile of one index.
@@ -54,7 +55,7 @@ def tile_array(
         name,
         shape=(*lead.values(), *grid.shape),
         dtype="uint8",
-        fill_value=0,
+        fill_value=fill_value,
         shards=whole_shards((*shard, tile, tile)),
         chunks=(*(1 for _ in lead), chunk, chunk),
         compressors=COMPRESSORS,

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from luray.cube.cube import Cube, Layer, NativeValues, Pieces, Region
+from luray.cube.cube import Cube, Layer, NativeValues, Pieces
+from luray.cube.region import Region
 from luray.training.samples import SampleWindow
 
 

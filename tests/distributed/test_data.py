@@ -11,6 +11,7 @@ import torch
 import luray.distributed.data
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
+from luray.cube.region import Region
 from luray.distributed.data import WindowReader, micro_batches, read_windows
 from luray.stages.train import trainings
 from luray.training.windows import Lattice, WorkerShare
@@ -52,9 +53,9 @@ def test_every_window_with_land_is_read_once_in_every_run_of_years(cube, tiling,
         assert np.array_equal(
             row["maps"], np.stack([cube.state(int(y), box) for y in row["years"]])
         )
-        assert np.array_equal(row["static"], cube.region(box).static(box))
+        assert np.array_equal(row["static"], Region(cube, box).static(box))
         assert np.array_equal(
-            row["forcing"][1], cube.region(box).forcing(int(row["years"][1]), box)
+            row["forcing"][1], Region(cube, box).forcing(int(row["years"][1]), box)
         )
         assert "packed" not in row
 

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from luray.cli.app import app
 from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box, Tile
-from luray.cube.build import create, finish, write_piece
+from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
+from luray.cube.finish import finish
+from luray.cube.region import Region
 from luray.engine.blending import decide, percentages, window_weights
 from luray.engine.coarse_demand import Scenario
 from luray.engine.demand import constrain
@@ -87,7 +89,7 @@ def cubes(world, ray_cluster):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
     alone, view = cubes[name], cubes[""].of_scenario(name)
-    here, there = view.region(BOX), alone.region(BOX)
+    here, there = Region(view, BOX), Region(alone, BOX)
     for year in range(2004, 2044):
         assert np.array_equal(here.forcing(year, BOX), there.forcing(year, BOX)), year
     assert np.array_equal(here.static(BOX), there.static(BOX))
@@ -109,11 +111,11 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
 
 
 def test_a_lead_means_the_same_values_in_every_view(cubes):
-    region = cubes[""].region(BOX)
+    region = Region(cubes[""], BOX)
     region.forcing(2043, BOX)
     for name in NAMES[1:]:
         moved = dataclasses.replace(region, cube=cubes[""].of_scenario(name))
-        assert np.array_equal(moved.forcing(2043, BOX), cubes[name].region(BOX).forcing(2043, BOX))
+        assert np.array_equal(moved.forcing(2043, BOX), Region(cubes[name], BOX).forcing(2043, BOX))
 
 
 def test_only_what_differs_is_stored_again(cubes, world):
@@ -263,7 +265,7 @@ def write_serially(run):
             card.points[plan.point],
         )
         start = cube.state(trajectory.years[0], everything)
-        fields = Slow.of(cube.region(tiling.padded(everything)), predictor.stem)
+        fields = Slow.of(Region(cube, tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
             start, land, trajectory.years, fields, predictor, decide_classes=decide_classes
         ):

@@ -17,8 +17,10 @@ from luray.cli.app import app
 from luray.core.config import Workers
 from luray.core.regrid import grid_map
 from luray.core.tiling import Tile, Tiling
-from luray.cube.build import create, finish, plan_build, write_piece
+from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
+from luray.cube.finish import finish
+from luray.cube.plan import plan_build
 from luray.cube.schema import native_layout
 from luray.engine.geometry import Geometry
 from luray.engine.scheduler import Scheduler, SideTask
