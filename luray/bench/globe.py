@@ -30,7 +30,7 @@ from luray.stages.build import build as run_build
 from luray.stages.build import plan_cube
 from luray.stages.config import RunConfig
 from luray.stages.infer import infer as run_infer
-from luray.stages.infer import rollout_of
+from luray.stages.infer import inference_of
 from luray.stages.run_file import load_run
 from luray.storage.places import local_place
 from luray.viz.maps import map_of_year
@@ -249,7 +249,7 @@ def build(run: RunConfig, found: Measurements, report: Progress) -> None:
     with _measured(found, "build"):
         plan = plan_cube(run)
         left = any(remaining(plan, pieces) for pieces in plan.pieces())
-        run_build(plan, report=report)
+        run_build(plan, progress=report)
     if not left and kept:
         found.costs["build"] = kept
 
@@ -275,7 +275,7 @@ def infer(run: RunConfig, found: Measurements, report: Progress, *, forward: flo
 
     found.windows, found.before = windows, bare()
     with cluster(cpus=_cores(run)), _measured(found, "infer"):
-        run_infer(run, report=report)
+        run_infer(run, progress=report)
     found.after = bare()
 
 
@@ -286,7 +286,7 @@ def _windows_left(run: RunConfig, found: Measurements) -> int:
         len(Geometry.of(cube, run.inference_tiles).tiles),
         time.perf_counter() - started,
     )
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     done, windows = plan.product.done(), 0
     for trajectory in plan.product.trajectories:
         finished = done.of(trajectory.member_indices)

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,9 @@ from rich.table import Table
 from luray.core.types import Direction
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
+from luray.stages.session import session
 from luray.storage.objects import no_room
-from luray.storage.places import PlaceError, local_place, place_of, without_secrets
+from luray.storage.places import PlaceError, place_of, without_secrets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -114,24 +115,6 @@ def progress(what: str) -> Iterator[Callable[..., None]]:
             )
 
     yield say
-
-
-@contextmanager
-def session(run: RunConfig) -> Iterator[None]:
-    """A Ray cluster for one command: as many CPUs as inference or training wants workers, at least
-    2.
-    """
-    from luray.distributed.cluster import (
-        cluster,  # Ray takes seconds to import; `--help` and a bad run file do not wait for it
-    )
-
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not run.lasting:
-        from luray.stages.submit import lost
-
-        raise ValueError(lost(run))
-    wanted = max(2, run.inference.workers.max * run.inference.threads, run.training.workers.max)
-    with cluster(cpus=wanted):
-        yield
 
 
 @app.command()
@@ -450,7 +433,7 @@ def verify(
     from luray.stages.verify import damaged, withdraw
 
     with progress("verify") as show:
-        found = damaged(run, report=show)
+        found = damaged(run, progress=show)
     if not found:
         out.print(f"{run.product}: every tile-year matches its receipt")
         return
@@ -472,17 +455,12 @@ def verify(
 @app.command()
 def demo(set_: Set = None) -> None:
     """The main job on a simulated world: every stage on 251 years, in a few minutes."""
-    started = time.monotonic()
-    from luray.sandbox.world import SandboxConfig
-    from luray.sandbox.write import write_sandbox
+    from luray.stages.demo import load_demo, write_demo_world
 
-    run = _demo_run(set_ or ())
-    height, width = run.grid.shape
-    config = SandboxConfig.model_validate(
-        {"height": height, "width": width, "scenario": run.scenario_names}
-    )
+    started = time.monotonic()
+    run = load_demo(set_ or ())
     with progress("sandbox") as show:
-        world = write_sandbox(run.path("world"), config, progress=show)
+        world = write_demo_world(run, progress=show)
     with session(run):
         _stages(run, restart=True)
     _summary(run, world, time.monotonic() - started)
@@ -520,39 +498,17 @@ def bench_globe(
 
 
 def _stages(run: RunConfig, *, restart: bool) -> None:
-    """Every stage; `restart` discards models and a product of another run, which are refused
-    without it.
-    """
-    from luray.stages.evaluate import is_evaluated
+    """Run every stage; `restart` discards models and a product of another run, else refused."""
     from luray.stages.infer import is_of_another_run
+    from luray.stages.run import is_needed
 
     _build(run)
     _train(run, restart=restart)
     _infer(run, restart=restart and is_of_another_run(run))
-    if run.evaluation.tests and not is_evaluated(run):
+    if is_needed(run, "evaluate"):
         _evaluate(run)
     _plot(run)
     _publish(run)
-
-
-def _demo_run(overrides: Sequence[str]) -> RunConfig:
-    """The run of the demo; its simulated inputs lie in its output, wherever that is set to.
-
-    Raises PlaceError for an output that is not on this machine, where the inputs are written.
-    """
-    from luray.sandbox.write import demo_run
-
-    file = demo_run()
-    run = load_run(file, overrides)
-    local_place(run.output, what="the output of the demo")
-    if run.output == load_run(file).output:
-        return run
-    inputs = [
-        f"sources.{number}.path={run.path('world', Path(source.path).name)}"
-        for number, source in enumerate(run.sources)
-        if source.kind != "aggregated"
-    ]
-    return load_run(file, [*inputs, *overrides])
 
 
 def _sources(run: RunConfig | None) -> None:
@@ -610,7 +566,7 @@ def _check(run: RunConfig, *, as_json: bool) -> None:
         print(report.to_json())
     else:
         with progress("check") as show:
-            report = run_check(run, report=show)
+            report = run_check(run, progress=show)
         _show(check_table(report, width=out.width), check_lines(report))
         for source, message in refusals_of(report):
             err.print(f"[bold red]refused[/]: {source}: {escape(message)}", soft_wrap=True)
@@ -627,7 +583,7 @@ def _build(run: RunConfig) -> None:
     plan = plan_cube(run)
     out.print(plan_table(plan))
     with progress("build") as show:
-        run_build(plan, report=show)
+        run_build(plan, progress=show)
     out.print(f"predictor cube: {run.cube}")
 
 
@@ -663,7 +619,7 @@ def _train(run: RunConfig, *, restart: bool) -> None:
                 name=f"train {news.direction}",
             )
 
-        trained = run_train(run, restart=restart, report=report)
+        trained = run_train(run, restart=restart, progress=report)
     for direction in run.directions:
         earlier = "" if direction in trained else " (trained earlier)"
         out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")
@@ -682,7 +638,7 @@ def _infer(run: RunConfig, *, restart: bool, from_year: int | None = None) -> No
     from luray.stages.infer import infer as run_infer
 
     with progress("infer") as show:
-        missed = run_infer(run, restart=restart, from_year=from_year, report=show)
+        missed = run_infer(run, restart=restart, from_year=from_year, progress=show)
     if missed.blocks:
         out.print(
             f"demand: in {missed.blocks} coarse cell-years the scenario asks for more than can "
@@ -696,7 +652,7 @@ def _evaluate(run: RunConfig) -> None:
     from luray.stages.evaluate import evaluate as run_evaluate
 
     with progress("evaluate") as show:
-        scored = run_evaluate(run, report=show)
+        scored = run_evaluate(run, progress=show)
     out.print(scored.render())
     out.print(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
 

@@ -100,7 +100,7 @@ def _open(
     )
 
 
-def check(run: RunConfig, *, report: Progress = no_progress) -> CheckReport:
+def check(run: RunConfig, *, progress: Progress = no_progress) -> CheckReport:
     """Read every value of every source once and judge each variable; nothing is written.
 
     Raises ValueError where the run has not exactly one state source.
@@ -119,18 +119,20 @@ def check(run: RunConfig, *, report: Progress = no_progress) -> CheckReport:
     wanted: dict[Role, set[int]] = {"state": maps, "forcing": set(run.years), "static": set()}
     from luray.distributed.check import check as check_with_ray  # Ray takes seconds to import
 
-    checked = check_with_ray(opened_sources(run), grid=run.grid.grid, wanted=wanted, report=report)
+    checked = check_with_ray(
+        opened_sources(run), grid=run.grid.grid, wanted=wanted, report=progress
+    )
     return CheckReport(run.name, checked)
 
 
-def build(plan: BuildPlan, *, report: Progress = no_progress) -> None:
+def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
     """Build the predictor cube of `plan_cube`, or what is missing of it."""
     from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
 
-    build_with_ray(plan, report=report)
+    build_with_ray(plan, report=progress)
 
 
-def open_cube(run: RunConfig) -> Cube:
+def cube_of_run(run: RunConfig) -> Cube:
     """The finished cube of a run, in the view of its first scenario, whose inputs of the past are
     those of all.
 

@@ -6,81 +6,124 @@ from collections.abc import Sequence
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
 from luray.engine.spec import InferenceSpec
-from luray.evaluation.report import EvaluationReport as EvaluationReport
-from luray.evaluation.report import Outcome
+from luray.evaluation.report import EvaluationReport, Outcome
 from luray.evaluation.scored_years import ScoredYears, scored_years
 from luray.product.dimensions import ProductDims
 from luray.stages.config import RolloutTest, RunConfig
-from luray.stages.infer import asked_of, create_product_of, roll_out, rollout_of
+from luray.stages.infer import compute, create_empty_product, inference_of, product_dims
 from luray.storage.lease import leased
 from luray.storage.objects import read_object
 
 
-def evaluate(run: RunConfig, *, report: Progress = no_progress) -> EvaluationReport:
-    """Score every test of a run, rolling out first those that the product does not hold, and write
-    the report.
+def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationReport:
+    """Score every test of a run and write the report.
 
-    Of several scenarios the first is scored, of several members the first: a map like any that the
-    product has. Raises ValueError when the run has no tests or a test begins where there is no map.
+    Tests that the product does not hold are rolled out first. Of several scenarios the first is
+    scored, of several members the first: a map like any other of the product.
+
+    Parameters
+    ----------
+    run : RunConfig
+        A run with tests, whose models are trained.
+    progress : callable, optional
+        Called with the tile-years, then with the tiles, done and in all, for each test.
+
+    Returns
+    -------
+    EvaluationReport
+        Scores by test and lead year, as they are written to `report/` of the output.
+
+    Raises
+    ------
+    ValueError
+        If the run has no tests, or a test begins where there is no map.
     """
     if not run.evaluation.tests:
         raise ValueError(
             "the run file has no [[evaluation.tests]]; add one with name, start and stop"
         )
-    from luray.distributed.evaluate import (
-        evaluate as evaluate_with_ray,
-    )  # Ray takes seconds to import
+    from luray.distributed.evaluate import evaluate as evaluate_with_ray  # Ray: seconds to import
 
-    outcomes, plan, scored = [], None, {}
+    outcomes: list[Outcome] = []
+    identities: dict[str, str] = {}
     for test in run.evaluation.tests:
-        plan = _tested(run, test)
-        chosen = _scored_years(run, test, plan.cube)
-        url, scored[test.name] = plan.product.url, _identity_of_scores(plan, chosen)
-        if url != run.product and plan.product.is_of_another_run:
-            plan.product.remove()  # a rollout of an earlier model is nobody's result
-        with leased(url) as lease:
-            create_product_of(plan, f"{run.title or run.name}: test {test.name}")
-            roll_out(run, plan, lease, report=report)
-        raw, calm = evaluate_with_ray(plan, chosen.maps, scored=chosen.scored, report=report)
-        outcomes.append(Outcome(test.name, test.direction, test.start, raw, calm, chosen.left_out))
-    assert plan
+        spec = _rollout_of(run, test)
+        years = _years_of(run, test, spec.cube)
+        product = spec.product
+
+        if product.url != run.product and product.is_of_another_run:
+            product.remove()  # nobody's result: a rollout by an earlier model
+        with leased(product.url) as lease:
+            create_empty_product(spec, f"{run.title or run.name}: test {test.name}")
+            compute(run, spec, lease, progress=progress)
+
+        as_published, deflickered = evaluate_with_ray(
+            spec, years.maps, scored=years.scored, report=progress
+        )
+        outcomes.append(
+            Outcome(
+                test.name, test.direction, test.start, as_published, deflickered, years.left_out
+            )
+        )
+        identities[test.name] = _identity_of_scores(spec, years)
+
+    first, last = run.training.years
     model = (
         f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
-        f"{run.training.years[0]}-{run.training.years[1]}, {run.training.steps} steps"
+        f"{first}-{last}, {run.training.steps} steps"
     )
-    caveats = (*plan.cube.caveats, *_scored(run), *_left_out(outcomes, plan.cube))
-    written = EvaluationReport(
-        tuple(outcomes), plan.cube.legend, model, caveats, scored, plan.cube.rules
-    )
-    written.write(run.path("report"))
-    return written
+    cube = spec.cube
+    caveats = (*cube.caveats, *_scored_map(run), *_left_out(outcomes, cube))
+    report = EvaluationReport(tuple(outcomes), cube.legend, model, caveats, identities, cube.rules)
+    report.write(run.path("report"))
+    return report
 
 
 def is_evaluated(run: RunConfig) -> bool:
-    """True when the report scores every test of the run, as the models now there roll it out."""
+    """Tell whether the report scores every test as the present models roll it out."""
+    report = read_object(run.path("report", "metrics.json")) or b"{}"
     try:
-        found = json.loads(read_object(run.path("report", "metrics.json")) or b"{}").get("scored")
-    except ValueError:  # spoilt, and to be written anew
+        scored = json.loads(report).get("scored")
+    except ValueError:  # a damaged report is written anew
         return False
-    expected = {}
+
+    identities = {}
     for test in run.evaluation.tests:
-        plan = _tested(run, test)
-        expected[test.name] = _identity_of_scores(plan, _scored_years(run, test, plan.cube))
-    return bool(found == expected)
+        spec = _rollout_of(run, test)
+        identities[test.name] = _identity_of_scores(spec, _years_of(run, test, spec.cube))
+    return bool(scored == identities)
 
 
-def _scored_years(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
-    """Years of a test with a map, and those of them that are scored. Raises ValueError where there
-    is none.
+def _rollout_of(run: RunConfig, test: RolloutTest) -> InferenceSpec:
+    """Describe the rollout of a test: the product itself where that begins and ends as it does."""
+    product_span = run.inference.span
+    product_point = run.inference.operating_point
+    point = test.operating_point or product_point
+    product_start = product_span.observed[1 if test.direction == "forward" else 0]
+
+    in_product = test.start == product_start and test.stop in product_span.years
+    if in_product and point == product_point:
+        return inference_of(run, product_span, run.product)
+
+    dims = ProductDims(members=min(1, product_dims(run).members))
+    url = run.path("evaluation", f"{test.name}.zarr")
+    return inference_of(run, test.span, url, point=point, dims=dims)
+
+
+def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
+    """Return the years of a test that have a map, and those of them that are scored.
+
+    Raises ValueError where there is none.
     """
-    way = 1 if test.direction == "forward" else -1
-    years = tuple(y for y in range(test.start, test.stop + way, way) if y in cube.years)
+    step = 1 if test.direction == "forward" else -1
+    travelled = range(test.start, test.stop + step, step)
+    years = tuple(year for year in travelled if year in cube.years)
     if years[:1] != (test.start,) or len(years) < 2:
         raise ValueError(
             f"evaluation test {test.name!r}: the cube has maps of "
-            f"{cube.years[0]}-{cube.years[-1]}, "
-            f"expected {test.start} and the years after it"
+            f"{cube.years[0]}-{cube.years[-1]}, expected {test.start} and the years after it"
         )
+
     base_maps = cube.other_kind if run.evaluation.leave_out == "base maps" else {}
     try:
         return scored_years(years, base_maps=base_maps)
@@ -88,49 +131,34 @@ def _scored_years(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
         raise ValueError(f"evaluation test {test.name!r}: {error}") from error
 
 
-def _identity_of_scores(plan: InferenceSpec, chosen: ScoredYears) -> str:
-    """What tells the scores of a test from others: the rollout, and the years that are left out."""
-    without = f" without {', '.join(map(str, chosen.left_out))}" if chosen.left_out else ""
-    return plan.product.fingerprint + without
+def _identity_of_scores(spec: InferenceSpec, years: ScoredYears) -> str:
+    """Return what tells the scores of a test from others: the rollout and the years left out."""
+    if not years.left_out:
+        return spec.product.fingerprint
+    return f"{spec.product.fingerprint} without {', '.join(map(str, years.left_out))}"
 
 
 def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:
-    """Which years are not scored and why, in words."""
-    left_out = sorted({year for outcome in outcomes for year in outcome.left_out})
-    if not left_out:
+    """Say which years are not scored and why."""
+    years = sorted({year for outcome in outcomes for year in outcome.left_out})
+    if not years:
         return []
-    why = "; ".join(
-        f"{year} is {words}" for year, words in cube.other_kind.items() if year in left_out
-    )
-    said = f"scores: {', '.join(map(str, left_out))} left out, since {why}"
+    reasons = [f"{year} is {kind}" for year, kind in cube.other_kind.items() if year in years]
+    sentence = f"scores: {', '.join(map(str, years))} left out, since {'; '.join(reasons)}"
     if any(outcome.scores_beyond for outcome in outcomes):
-        said += "; later years are still compared with a start before it"
-    return [said]
+        sentence += "; later years are still compared with a start before it"
+    return [sentence]
 
 
-def _tested(run: RunConfig, test: RolloutTest) -> InferenceSpec:
-    """The rollout of a test: the product itself where that begins and ends as the test does."""
-    span, url, asked = test.span, run.path("evaluation", f"{test.name}.zarr"), asked_of(run)
-    dims = ProductDims(members=min(1, asked.members))
-    product, point = run.inference.span, test.operating_point or run.inference.operating_point
-    if (
-        test.start == product.observed[test.direction == "forward"]
-        and test.stop in product.years
-        and point == run.inference.operating_point
-    ):
-        span, url, dims = product, run.product, asked
-    return rollout_of(run, span, url, point=point, dims=dims)
-
-
-def _scored(run: RunConfig) -> list[str]:
-    """Which of several scenarios and members the scores are of, in words."""
-    said, members = [], run.inference.members
+def _scored_map(run: RunConfig) -> list[str]:
+    """Say which of several scenarios and members the scores are of."""
+    sentences = []
     if run.scenarios:
-        said.append(f"scores: of scenario {run.scenarios[0]}, of {len(run.scenarios)}")
+        sentences.append(f"scores: of scenario {run.scenarios[0]}, of {len(run.scenarios)}")
+    members = run.inference.members
     if members:
-        said.append(
+        sentences.append(
             f"scores: of member 0 of {members}, whose classes are drawn from the probabilities; "
-            "the likeliest "
-            "classes would agree with more cells"
+            "the likeliest classes would agree with more cells"
         )
-    return said
+    return sentences

@@ -2,28 +2,82 @@
 
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Direction
+from luray.cube.cube import Cube
 from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import Shortfall
 from luray.engine.geometry import Geometry
 from luray.engine.spec import InferenceSpec
 from luray.model.calibration import OperatingPoint
-from luray.model.checkpoint import check_fits, read_card
+from luray.model.checkpoint import ModelCard, check_fits, read_card
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.store import Product
 from luray.product.trajectories import Span
-from luray.stages.build import open_cube
+from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
 from luray.storage.lease import Lease, leased
 from luray.storage.objects import remove
 from luray.storage.receipts import fingerprint_of
 
 
-def asked_of(run: RunConfig) -> ProductDims:
-    """Dimensions that the product of a run has beside year, lat and lon."""
+def infer(
+    run: RunConfig,
+    *,
+    restart: bool = False,
+    from_year: int | None = None,
+    progress: Progress = no_progress,
+) -> Shortfall:
+    """Compute the product of a run, or what is missing of it.
+
+    Parameters
+    ----------
+    run : RunConfig
+        A run whose cube is built and whose models are trained.
+    restart : bool, optional
+        Delete the product that is there first, whatever run it belongs to.
+    from_year : int, optional
+        A predicted year: its maps, and those after it in the direction of travel, are withdrawn
+        and computed again.
+    progress : callable, optional
+        Called with the tile-years done and in all.
+
+    Returns
+    -------
+    Shortfall
+        What the maps that were computed miss of the scenario's demand.
+
+    Raises
+    ------
+    HeldError
+        While another job writes the product.
+    ValueError
+        If `from_year` is not predicted, or the product belongs to another run.
+    """
+    spec = inference_of(run, run.inference.span, run.product)
+    years = [] if from_year is None else spec.product.span.from_year(from_year)
+
+    with leased(run.product) as lease:
+        if restart:
+            unpublish(run)
+            spec.product.remove()
+        create_empty_product(spec, run.title or run.name)
+        if years:
+            unpublish(run)
+            withdrawn = spec.product.units(spec.geometry.tiles, years)
+            spec.product.withdraw(list(withdrawn))
+        return compute(run, spec, lease, progress=progress)
+
+
+def is_of_another_run(run: RunConfig) -> bool:
+    """Tell whether the product at the run's place was made by another model, cube or span."""
+    return inference_of(run, run.inference.span, run.product).product.is_of_another_run
+
+
+def product_dims(run: RunConfig) -> ProductDims:
+    """Return the dimensions that the product of a run has beside year, lat and lon."""
     return ProductDims(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
 
 
-def rollout_of(
+def inference_of(
     run: RunConfig,
     span: Span,
     url: str,
@@ -31,30 +85,49 @@ def rollout_of(
     point: OperatingPoint | None = None,
     dims: ProductDims | None = None,
 ) -> InferenceSpec:
-    """The inference of a span of years into `url`, at the operating point of the run or another.
+    """Describe the inference of a span of years into the product at `url`.
 
-    `dims` are scenarios, members and kept probabilities, those that the run asks for unless
-    others are given. Raises FileNotFoundError without a model, ValueError for a model of other
-    inputs.
+    Parameters
+    ----------
+    run : RunConfig
+        A run whose cube is built and whose models are trained.
+    span : Span
+        The years of the product.
+    url : str
+        Where the product is, or will be.
+    point : str, optional
+        The operating point, that of the run unless given.
+    dims : ProductDims, optional
+        Scenarios, members and years whose probabilities are kept, those of the run unless given.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no cube, or no trained model for a direction of the span.
+    ValueError
+        If a model was trained for other inputs.
     """
-    cube, point = open_cube(run), point or run.inference.operating_point
-    cards = {}
-    for direction in span.chains:
-        card = read_card(run.model_folder(direction))
-        if card is None:
-            raise FileNotFoundError(
-                f"{run.model_folder(direction)}: no trained {direction} model; run `luray train`"
-            )
-        check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
-        cards[direction] = card.weights_sha256, card.points[point]
-    tiling, strength = run.inference_tiles, run.demand.strength
-    scenario = CoarseDemand.of(cube, tile=tiling.tile) if strength else None
-    first, seed = run.scenario_names[0], run.inference.seed
-    dims = asked_of(run) if dims is None else dims
-    asked = () if dims == ONE_MAP else ((*dims, seed if dims.members else None),)
+    cube = cube_of_run(run)
+    if point is None:
+        point = run.inference.operating_point
+    if dims is None:
+        dims = product_dims(run)
+
+    cards = {direction: _card(run, cube, direction) for direction in span.chains}
+    tiling = run.inference_tiles
+    first_scenario = run.scenario_names[0]
+    strength = run.demand.strength
+    seed = run.inference.seed
+
+    # Whatever decides a byte of the product. A product of one map has the fingerprint that it had
+    # before there were dimensions, so products of earlier versions can be continued.
+    models = {
+        direction: (card.weights_sha256, card.points[point]) for direction, card in cards.items()
+    }
+    further = () if dims == ONE_MAP else ((*dims, seed if dims.members else None),)
     fingerprint = fingerprint_of(
         cube.fingerprint,
-        cards,
+        models,
         tiling.window,
         tiling.stride,
         tiling.tile,
@@ -62,12 +135,14 @@ def rollout_of(
         span.first,
         span.last,
         span.observed,
-        first,
+        first_scenario,
         strength,
-        *asked,
+        *further,
     )
-    product = Product(url, span, tiling, fingerprint, first, dims, seed)
-    folders: dict[Direction, str] = {d: run.model_folder(d) for d in cards}
+
+    product = Product(url, span, tiling, fingerprint, first_scenario, dims, seed)
+    folders: dict[Direction, str] = {direction: run.model_folder(direction) for direction in cards}
+    demand = CoarseDemand.of(cube, tile=tiling.tile) if strength else None
     return InferenceSpec(
         cube,
         product,
@@ -77,62 +152,40 @@ def rollout_of(
         run.inference.batch,
         run.inference.threads,
         point,
-        scenario,
+        demand,
         strength,
     )
 
 
-def infer(
-    run: RunConfig,
-    *,
-    restart: bool = False,
-    from_year: int | None = None,
-    report: Progress = no_progress,
-) -> Shortfall:
-    """Compute the product of a run, or what is missing of it.
-
-    `restart` deletes an earlier product first; `from_year` withdraws its maps from a predicted year
-    on, in the direction of travel, so that they are computed again. Returns what the computed maps
-    miss of the scenario's demand. Raises HeldError while another job writes the product, ValueError
-    for a `from_year` that is not predicted.
-    """
-    plan = rollout_of(run, run.inference.span, run.product)
-    redone = [] if from_year is None else plan.product.span.from_year(from_year)
-    with leased(run.product) as lease:
-        if restart:
-            unpublish(run)
-            plan.product.remove()
-        create_product_of(plan, run.title or run.name)
-        if redone:
-            unpublish(run)
-            plan.product.withdraw(list(plan.product.units(plan.geometry.tiles, redone)))
-        return roll_out(run, plan, lease, report=report)
+def _card(run: RunConfig, cube: Cube, direction: Direction) -> ModelCard:
+    """Return the card of a trained model; raise unless it fits the cube."""
+    folder = run.model_folder(direction)
+    card = read_card(folder)
+    if card is None:
+        raise FileNotFoundError(f"{folder}: no trained {direction} model; run `luray train`")
+    check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
+    return card
 
 
-def is_of_another_run(run: RunConfig) -> bool:
-    """True when the product at the run's place was made by another model, cube or span."""
-    return rollout_of(run, run.inference.span, run.product).product.is_of_another_run
+def create_empty_product(spec: InferenceSpec, title: str) -> None:
+    """Create the store of a product, or find it as an earlier run left it."""
+    spec.product.create(spec.cube, title=title, models=spec.models, tiles=len(spec.geometry.tiles))
 
 
-def unpublish(run: RunConfig) -> None:
-    """Take the catalog from the readers, before what it points at."""
-    remove(run.path("stac", "catalog.json"))
-
-
-def create_product_of(plan: InferenceSpec, title: str) -> None:
-    """Create the empty product of a plan, or find it as an earlier run left it."""
-    plan.product.create(plan.cube, title=title, models=plan.models, tiles=len(plan.geometry.tiles))
-
-
-def roll_out(run: RunConfig, plan: InferenceSpec, lease: Lease, *, report: Progress) -> Shortfall:
-    """Compute every tile-year of a plan that has no receipt, with the workers of the run."""
+def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Progress) -> Shortfall:
+    """Compute every tile-year that has no receipt, with the workers of the run."""
     from luray.distributed.infer import infer as infer_with_ray  # Ray takes seconds to import
 
     return infer_with_ray(
-        plan,
+        spec,
         workers=run.inference.workers,
         device=run.inference.device,
         years_in_flight=run.inference.years_in_flight,
         lease=lease,
-        report=report,
+        report=progress,
     )
+
+
+def unpublish(run: RunConfig) -> None:
+    """Take the catalog from its readers, before the product that it leads to changes."""
+    remove(run.path("stac", "catalog.json"))

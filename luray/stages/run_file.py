@@ -1,4 +1,7 @@
-"""TO BE WRITTEN."""
+"""Reading a run file: TOML with overrides and environment variables, and errors that teach.
+
+The keys themselves are declared in `luray.stages.config` and by each component.
+"""
 
 import codecs
 import difflib
@@ -24,9 +27,7 @@ ENCODINGS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-"""Byte order marks, and the encoding of a text that begins with one: Notepad and PowerShell write
-them.
-"""
+"""Byte order marks, which Notepad and PowerShell write, and the encoding that each stands for."""
 
 
 class ConfigError(ValueError):
@@ -39,12 +40,36 @@ def load_run(
     *,
     unset: Literal["refused", "kept"] = "refused",
 ) -> RunConfig:
-    """Read and check a run file; `overrides` are `a.b=value`, the value in TOML (a bare word is a
-    string).
+    """Read and check a run file.
 
-    `${NAME}` in a string is taken from the environment; where that lacks it, it is `refused`, or
-    `kept` as it is by who looks at no place. The storage options of the run are those of this
-    process from here on. Raises ConfigError listing every fault.
+    The storage options of the run are those of this process from here on.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file on this machine.
+    overrides : sequence of str, optional
+        Values of the run file as `a.b=value`, the value in TOML; a bare word is a string.
+    unset : {"refused", "kept"}, optional
+        What to do about `${NAME}` in a string where the environment has no such variable: raise an
+        error, or leave the text as it is, for a caller that looks at no place.
+
+    Returns
+    -------
+    RunConfig
+        The run, checked and frozen.
+
+    Raises
+    ------
+    ConfigError
+        If anything is wrong; every fault has a line that names its key and what to do.
+
+    Examples
+    --------
+    >>> import luray
+    >>> run = luray.load_run("catalogs/crete/run.toml", unset="kept")
+    >>> run.grid.shape, run.inference.years
+    ((100, 325), (1899, 2019))
     """
     path = run_file(path)
     tree = read_tree(path, overrides)
@@ -52,14 +77,15 @@ def load_run(
         run = RunConfig.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as error:
         raise _faults(path, error) from None
+
     lacking = _lacking_variables(tree)
     if lacking and unset == "refused":
         fault = (
             f"{path}: the environment variable {', '.join(sorted(lacking))} is not set; set it to "
-            "the place that "
-            "the run file means. This run wants:"
+            "the place that the run file means. This run wants:"
         )
         raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
+
     try:
         run = RunConfig.model_validate_json(json.dumps(expand(tree), default=str))
     except ValidationError as error:  # a place that is none once its variable is expanded
@@ -69,7 +95,7 @@ def load_run(
 
 
 def run_file(place: Path | str) -> Path:
-    """The run file at a local place. Raises ConfigError for one that is none."""
+    """Return the path of a run file; raise ConfigError for a place that is not on this machine."""
     try:
         return Path(local_place(str(place), what="a run file"))
     except PlaceError as error:
@@ -77,7 +103,7 @@ def run_file(place: Path | str) -> Path:
 
 
 def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The tables of a run file as they are written, with the overrides. Raises ConfigError."""
+    """Read the tables of a run file as they are written, with the overrides."""
     tree = read_toml(path, missing="no such run file; `catalogs/*/run.toml` are examples")
     for override in overrides:
         _override(tree, override)
@@ -85,7 +111,7 @@ def read_tree(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def read_toml(path: Path, *, missing: str) -> dict[str, Any]:
-    """The tables of a TOML file. Raises ConfigError, which says `missing` where there is none."""
+    """Read the tables of a TOML file; the ConfigError for an absent file says `missing`."""
     try:
         return tomllib.loads(read_text(path))
     except FileNotFoundError:
@@ -99,13 +125,13 @@ def read_toml(path: Path, *, missing: str) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in the encoding that its byte order mark says; the locale
-    does not count.
+    """Read a text in UTF-8, or in the encoding of its byte order mark, in any locale.
 
     Raises ConfigError for any other encoding.
     """
     data = path.read_bytes()
-    encoding = next((name for mark, name in ENCODINGS if data.startswith(mark)), "utf-8")
+    marked = [name for mark, name in ENCODINGS if data.startswith(mark)]
+    encoding = marked[0] if marked else "utf-8"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -123,26 +149,30 @@ def read_text(path: Path) -> str:
 
 
 def _faults(path: Path, error: ValidationError) -> ConfigError:
-    """Every fault of a run file, a line each."""
+    """Make one error of every fault of a run file, a line each."""
     faults = [f"  {_explain(fault)}" for fault in error.errors()]
     return ConfigError("\n".join([f"{path}: {len(faults)} fault(s) in the run file", *faults]))
 
 
 def _lacking_variables(node: Any) -> set[str]:
-    """Environment variables that a tree names and that are not set, or are empty where a path
-    begins with them.
-    """
-    if isinstance(node, dict | list):
-        parts = node.values() if isinstance(node, dict) else node
-        return {name for part in parts for name in _lacking_variables(part)}
+    """Return the environment variables that a tree names and that give it nothing."""
+    if isinstance(node, dict):
+        return set().union(*map(_lacking_variables, node.values()))
+    if isinstance(node, list):
+        return set().union(*map(_lacking_variables, node))
     if not isinstance(node, str):
         return set()
-    unset = {name for name in re.findall(VARIABLE, node) if name not in os.environ}
+
+    lacking = {name for name in re.findall(VARIABLE, node) if name not in os.environ}
+    # An empty variable is fine in the middle of a path. At its beginning the path would be /...
     root = re.match(f"{VARIABLE}/", node)
-    return unset | ({root[1]} if root and not os.environ.get(root[1]) else set())
+    if root and not os.environ.get(root[1]):
+        lacking.add(root[1])
+    return lacking
 
 
-def _override(text: dict[str, Any], override: str) -> None:
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Set a value of a tree, given as `a.b=value`; a number in the key is a place in a list."""
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override}: expected a.b=value, such as --set training.steps=100")
@@ -150,7 +180,8 @@ def _override(text: dict[str, Any], override: str) -> None:
         parsed = tomllib.loads(f"x = {value}")["x"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    node: Any = text
+
+    node: Any = tree
     *parents, last = key.strip().split(".")
     for parent in parents:
         node = node[int(parent)] if isinstance(node, list) else node.setdefault(parent, {})
@@ -162,18 +193,14 @@ def _override(text: dict[str, Any], override: str) -> None:
 
 
 def expand(node: Any) -> Any:
-    """The same tree with `${NAME}` in its strings taken from the environment, as it is where that
-    lacks it.
-    """
+    """Return a tree with `${NAME}` in its strings replaced from the environment, where set."""
     if isinstance(node, dict):
-        return {k: expand(v) for k, v in node.items()}
+        return {key: expand(value) for key, value in node.items()}
     if isinstance(node, list):
-        return [expand(v) for v in node]
-    return (
-        re.sub(VARIABLE, lambda m: os.environ.get(m[1], m[0]), node)
-        if isinstance(node, str)
-        else node
-    )
+        return [expand(value) for value in node]
+    if isinstance(node, str):
+        return re.sub(VARIABLE, lambda match: os.environ.get(match[1], match[0]), node)
+    return node
 
 
 def _wants(source: SourceConfig) -> str:
@@ -192,18 +219,16 @@ def _wants(source: SourceConfig) -> str:
 
 
 def _explain(fault: Any) -> str:
-    where = ".".join(str(p) for p in fault["loc"]) or "run file"
+    """Say in one line what is wrong with which key, and what to do; a fault is pydantic's."""
+    where = ".".join(map(str, fault["loc"])) or "run file"
     if fault["type"] == "extra_forbidden":
         known = _keys_at(fault["loc"][:-1])
         near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-        hint = (
-            f"did you mean {near[0]!r}?"
-            if near
-            else f"expected one of {', '.join(known)}"
-            if known
-            else "remove it"
-        )
-        return f"{where}: unknown key; {hint}"
+        if near:
+            return f"{where}: unknown key; did you mean {near[0]!r}?"
+        if known:
+            return f"{where}: unknown key; expected one of {', '.join(known)}"
+        return f"{where}: unknown key; remove it"
     if fault["type"] == "missing":
         return f"{where}: missing; add it"
     if fault["type"] == "value_error":
@@ -212,7 +237,7 @@ def _explain(fault: Any) -> str:
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
-    """Keys that the run file knows at a place, from the JSON schema of the configuration."""
+    """Return the keys that may stand at a place, from the JSON schema of the configuration."""
     schema = RunConfig.model_json_schema()
     definitions: Mapping[str, Any] = schema["$defs"]
     node: Any = schema

@@ -1,27 +1,45 @@
 """The stage `train`: a model for each direction that the run travels in."""
 
 from luray.core.types import Direction
-from luray.stages.build import open_cube
+from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
 from luray.training.training import Training, TrainingProgress, unwatched
 
 
-def trainings(run: RunConfig) -> list[Training]:
-    """The training of each direction that the run travels in."""
-    cube = open_cube(run)
-    return [
-        Training(cube, run.tiles, run.model, run.training, d, run.model_folder(d))
-        for d in run.directions
-    ]
-
-
 def train(
-    run: RunConfig, *, restart: bool = False, report: TrainingProgress = unwatched
+    run: RunConfig, *, restart: bool = False, progress: TrainingProgress = unwatched
 ) -> list[Direction]:
-    """Train the model of every direction that is not trained yet; returns those directions.
+    """Train the model of every direction that is not trained yet.
 
-    `restart` discards models and checkpoints of other trainings first, without it they are refused.
+    Parameters
+    ----------
+    run : RunConfig
+        A run whose cube is built.
+    restart : bool, optional
+        Discard models and checkpoints of other trainings first; without it they raise an error.
+    progress : callable, optional
+        Called with a `ProgressEvent` every few steps and at the end of every epoch.
+
+    Returns
+    -------
+    list of str
+        The directions that were trained now.
+
+    Raises
+    ------
+    ValueError
+        If data or recipe are at fault, or if a model or checkpoint belongs to another training,
+        naming what differs; the last checkpoint is kept.
     """
     from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
 
-    return train_with_ray(trainings(run), restart=restart, report=report)
+    return train_with_ray(trainings(run), restart=restart, report=progress)
+
+
+def trainings(run: RunConfig) -> list[Training]:
+    """Describe the training of each direction that the run travels in."""
+    cube = cube_of_run(run)
+    return [
+        Training(cube, run.tiles, run.model, run.training, direction, run.model_folder(direction))
+        for direction in run.directions
+    ]

@@ -5,25 +5,34 @@ from collections.abc import Sequence
 from luray.core.progress import Progress, no_progress
 from luray.product.trajectories import TileYear
 from luray.stages.config import RunConfig
-from luray.stages.infer import rollout_of, unpublish
+from luray.stages.infer import inference_of, unpublish
 
 VERIFIED_AT_ONCE = 64
-"""Tile-years checked between two reports of progress."""
+"""Tile-years that are checked between two calls of the progress callback."""
 
 
-def damaged(run: RunConfig, *, report: Progress = no_progress) -> list[TileYear]:
-    """Tile-years of the product whose bytes do not match their receipt, or that have none."""
-    plan = rollout_of(run, run.inference.span, run.product)
-    units = list(plan.product.units(plan.geometry.tiles))
-    found = []
-    for i in range(0, len(units), VERIFIED_AT_ONCE):
-        report(i, len(units))
-        found += plan.product.damaged(units[i : i + VERIFIED_AT_ONCE])
-    report(len(units), len(units))
-    return found
+def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[TileYear]:
+    """Find the tile-years of the product that do not match their receipt, or have none.
+
+    Parameters
+    ----------
+    run : RunConfig
+        A run whose product is there, finished or not.
+    progress : callable, optional
+        Called with the tile-years checked and in all.
+    """
+    spec = inference_of(run, run.inference.span, run.product)
+    units = list(spec.product.units(spec.geometry.tiles))
+
+    broken: list[TileYear] = []
+    for first in range(0, len(units), VERIFIED_AT_ONCE):
+        progress(first, len(units))
+        broken += spec.product.damaged(units[first : first + VERIFIED_AT_ONCE])
+    progress(len(units), len(units))
+    return broken
 
 
 def withdraw(run: RunConfig, units: Sequence[TileYear]) -> None:
     """Withdraw tile-years, so that the next inference computes them again."""
     unpublish(run)
-    rollout_of(run, run.inference.span, run.product).product.withdraw(units)
+    inference_of(run, run.inference.span, run.product).product.withdraw(units)

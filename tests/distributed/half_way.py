@@ -25,7 +25,7 @@ def main(world: str, output: str, settings: list[str]) -> None:
             sys.stdin.readline()
 
     with cluster(cpus=2):
-        run_infer(run, report=report)
+        run_infer(run, progress=report)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from luray.bench import globe
 from luray.cli.app import app
 from luray.planning.measure import forward_cost
 from luray.stages.config import RunConfig
-from luray.stages.infer import rollout_of
+from luray.stages.infer import inference_of
 from luray.stages.verify import withdraw
 
 HELD = 200 * 2**20
@@ -107,7 +107,7 @@ def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(
 
 def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Measurements]):
     run, found = measured
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     tile = plan.geometry.tiles[3]
     withdraw(run, list(plan.product.units([tile], [2001])))
     again = globe.bench(run, forward=0.5)

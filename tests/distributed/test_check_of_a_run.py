@@ -61,7 +61,7 @@ def verdicts(report: CheckReport) -> dict[str, set[str]]:
 def test_a_sound_world_is_ok_and_what_is_turned_is_said(place: Place, tmp_path: Path):
     progress = []
     report = run_check(
-        small_run(place.world, tmp_path / "out"), report=lambda *at: progress.append(at)
+        small_run(place.world, tmp_path / "out"), progress=lambda *at: progress.append(at)
     )
     assert report.refused == ()
     assert {s.name: len(s.rows) for s in report.sources} == VARIABLES

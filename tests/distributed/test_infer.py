@@ -23,7 +23,7 @@ from luray.model.unet import frozen
 from luray.product.status import status_of
 from luray.product.trajectories import TileYear
 from luray.stages.infer import infer as run_infer
-from luray.stages.infer import rollout_of
+from luray.stages.infer import inference_of
 from luray.stages.verify import damaged, withdraw
 from luray.storage import lease
 from luray.storage.receipts import key_of
@@ -70,7 +70,7 @@ def settler(run):
     """What makes the maps of the whole grid at once, with the demand of the run."""
     if not run.demand.strength:
         return freely
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
 
     def settle_all(sums, prior, land, *, year, prior_year):
         return decide_classes(
@@ -139,7 +139,7 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
     """
     run = place.run(tmp_path / "out", *DEMANDED)
     give_models(run)
-    plan, box = rollout_of(run, run.inference.span, run.product), run.tiles.everything
+    plan, box = inference_of(run, run.inference.span, run.product), run.tiles.everything
     cube, random = plan.cube, np.random.default_rng(year)
     prior, land = cube.state(prior_year, box), cube.land(box)
     sums = random.integers(1, 60_000, (len(cube.legend), *box.shape), dtype=np.int32)
@@ -207,7 +207,7 @@ def test_a_second_inference_computes_nothing(finished, tmp_path):
     run = finished(tmp_path / "out")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/product.zarr").rglob("c/*/*/*")}
     reports = []
-    run_infer(run, report=lambda done, total: reports.append((done, total)))
+    run_infer(run, progress=lambda done, total: reports.append((done, total)))
     assert reports[0][0] == reports[0][1]
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -230,7 +230,7 @@ def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
             os.kill(named("ray::Worker")[0], signal.SIGKILL)
             killed.append(done)
 
-    run_infer(run, report=report)
+    run_infer(run, progress=report)
     assert killed
     assert_equals_serial(run, expected)
 
@@ -274,11 +274,11 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
             raise Stop
 
     with pytest.raises(Stop):
-        run_infer(run, report=report)
+        run_infer(run, progress=report)
     with pytest.raises((ValueError, KeyError, FileNotFoundError)):
         xr.open_zarr(run.product, consolidated=True)
     first = []
-    run_infer(run, report=lambda done, total: first.append(done))
+    run_infer(run, progress=lambda done, total: first.append(done))
     assert first[0] > 0
     assert_equals_serial(run, expected)
 
@@ -288,13 +288,13 @@ def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(
 ):
     run = finished(tmp_path / "out")
     assert status_of(run.product).finished
-    tiles = len(rollout_of(run, run.inference.span, run.product).geometry.tiles)
+    tiles = len(inference_of(run, run.inference.span, run.product).geometry.tiles)
     for year, again in ((2007, 2), (1997, 2)):  # 2007 and 2008, and backward 1997 and 1996
         reports = []
         run_infer(
             run,
             from_year=year,
-            report=lambda done, total, reports=reports: reports.append((done, total)),
+            progress=lambda done, total, reports=reports: reports.append((done, total)),
         )
         assert reports[0][1] - reports[0][0] == again * tiles
         assert_equals_serial(run, expected)
@@ -320,7 +320,7 @@ def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is
             raise Stop
 
     with pytest.raises(Stop):
-        run_infer(run, from_year=2007, report=report)
+        run_infer(run, from_year=2007, progress=report)
     assert seen[0].complete == list(range(1996, 2007))
     assert not seen[0].finished
     assert f"process {os.getpid()} on" in seen[0].holder
@@ -347,7 +347,7 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
                 run_infer(run)
             refused.append(done)
 
-    run_infer(run, report=report)
+    run_infer(run, progress=report)
     assert refused
     assert_equals_serial(run, expected)
 
@@ -358,7 +358,7 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(
 ):
     run = finished(tmp_path / "out")
     assert damaged(run) == []
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     year, tile = 2006, plan.geometry.tiles[0]
     shard = tmp_path / f"out/product.zarr/land_use/c/{year - 1996}/{tile.row}/{tile.col}"
     data = bytearray(shard.read_bytes())
@@ -376,7 +376,7 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(
     assert damaged(run) == [TileYear(year, tile)]
     withdraw(run, [TileYear(year, tile)])
     reports = []
-    run_infer(run, report=lambda done, total: reports.append((done, total)))
+    run_infer(run, progress=lambda done, total: reports.append((done, total)))
     assert reports[0][1] - reports[0][0] == 1
     assert damaged(run) == []
     assert_equals_serial(run, expected)

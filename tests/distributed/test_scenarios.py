@@ -32,10 +32,10 @@ from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build
 from luray.stages.build import check as run_check
-from luray.stages.build import open_cube, opened_sources, plan_cube
+from luray.stages.build import cube_of_run, opened_sources, plan_cube
 from luray.stages.evaluate import evaluate as run_evaluate
 from luray.stages.infer import infer as run_infer
-from luray.stages.infer import rollout_of
+from luray.stages.infer import inference_of
 from luray.stages.verify import damaged
 from luray.storage.receipts import fingerprint_of
 from luray.training.packing import pack, unpack
@@ -83,7 +83,7 @@ def cubes(world, ray_cluster):
     alone = {name: built(run_of(world, world.parent / name, f"scenario={name}")) for name in NAMES}
     dims = run_of(world, world.parent / "all", SEVERAL)
     run_build(plan_cube(dims))
-    return {**alone, "": open_cube(dims)}
+    return {**alone, "": cube_of_run(dims)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -143,7 +143,7 @@ def test_a_list_of_one_scenario_has_the_cube_of_one_scenario(world, cubes, tmp_p
     run = run_of(world, tmp_path, 'scenarios=["ssp126"]')
     assert plan_cube(run).fingerprint == cubes["ssp126"].fingerprint
     (tmp_path / "cube.zarr").symlink_to(cubes["ssp126"].url)
-    assert open_cube(run).of_scenario("ssp126").fingerprint == cubes["ssp126"].fingerprint
+    assert cube_of_run(run).of_scenario("ssp126").fingerprint == cubes["ssp126"].fingerprint
     assert plan_cube(run_of(world, tmp_path, SEVERAL)).fingerprint == cubes[""].fingerprint
     assert len({cube.fingerprint for cube in cubes.values()}) == 4
 
@@ -176,7 +176,7 @@ def test_a_cube_of_other_scenarios_is_refused(world, cubes, tmp_path):
     with pytest.raises(
         ValueError, match=r"built for scenarios \['ssp245', 'ssp126', 'ssp585'\], the run file has"
     ):
-        open_cube(fewer)
+        cube_of_run(fewer)
     with pytest.raises(ValueError, match=r"no scenario 'ssp370', expected one of \['ssp245'"):
         cubes[""].of_scenario("ssp370")
 
@@ -201,7 +201,7 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
 
 def write_serially(run):
     """The product of a run as every engine must write it: each course over the whole grid at once."""
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     product, tiling, everything = plan.product, run.inference_tiles, run.tiles.everything
     product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
     land, last = plan.cube.land(everything), {}
@@ -375,15 +375,15 @@ def test_the_engine_computes_every_lane_as_the_serial_rollout_does(
 
     seen: list[tuple[int, int]] = []
     with pytest.raises(Stop):
-        run_infer(run, report=report)
-    run_infer(run, report=lambda done, total: seen.append((done, total)))
+        run_infer(run, progress=report)
+    run_infer(run, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
     assert damaged(run) == []
     found, right = xr.open_zarr(run.product), xr.open_zarr(expected)
     assert {"land_use", "confidence", "probability", "class_probability", "entropy"} < set(found)
     for name in right.data_vars:
         assert np.array_equal(found[name].values, right[name].values), name
-    run_infer(run, report=lambda done, total: seen.append((done, total)))
+    run_infer(run, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
 
 
@@ -406,7 +406,7 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
     assert report.skills["forecast", "raw"].years == (2011,)
     assert "scores: of scenario ssp245, of 3" in report.caveats
     assert any("member 0 of 2" in caveat for caveat in report.caveats)
-    cube, everything = open_cube(run), run.tiles.everything
+    cube, everything = cube_of_run(run), run.tiles.everything
     right = product.read(2011, everything) == cube.state(2011, everything)
     land = cube.land(everything) & (cube.state(2011, everything) != cube.legend.index(77))
     area = np.broadcast_to(cube.grid.cell_area[:, None], land.shape)
@@ -448,13 +448,13 @@ def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(
         run = with_cube(
             world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings
         )
-        return rollout_of(run, run.inference.span, run.product).product.fingerprint
+        return inference_of(run, run.inference.span, run.product).product.fingerprint
 
     plain, run = (
         fingerprint("plain"),
         run_of(world, tmp_path / "plain", "inference.years=[2007, 2012]"),
     )
-    plan = rollout_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.inference.span, run.product)
     cards = {
         d: (card.weights_sha256, card.points["cautious"])
         for d in plan.models

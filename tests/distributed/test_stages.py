@@ -113,18 +113,18 @@ def test_a_build_is_resumed_and_repeated_without_work(place, tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        run_build(plan_cube(run), report=stop)
+        run_build(plan_cube(run), progress=stop)
     with pytest.raises(FileNotFoundError, match="luray build"):
         Cube.open(run.cube)
     first = []
-    run_build(plan_cube(run), report=lambda done, total: first.append(done / total))
+    run_build(plan_cube(run), progress=lambda done, total: first.append(done / total))
     assert 0 < first[0] < 1
     everything = run.tiles.everything
     assert np.array_equal(
         Cube.open(run.cube).state(2002, everything), Cube.open(place.cube).state(2002, everything)
     )
     again = []
-    run_build(plan_cube(run), report=lambda done, total: again.append(done / total))
+    run_build(plan_cube(run), progress=lambda done, total: again.append(done / total))
     assert set(again) == {1.0}
 
 

@@ -57,7 +57,7 @@ def main(world: str, output: str, settings: list[str]) -> None:
                 wait_until_ready(drivers[0], 1)
                 there["joined"] = wait_for(3)
 
-        run_infer(run, report=report)
+        run_infer(run, progress=report)
         ray.shutdown()
         nodes.shutdown()
     print(json.dumps({**there, "jobs": jobs}))

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from luray.bench.globe import globe_run
 from luray.catalog.read import CatalogConfig
-from luray.cli.app import _demo_run, main
+from luray.cli.app import main
 from luray.sandbox.write import demo_run
+from luray.stages.demo import load_demo
 from luray.stages.run_file import ConfigError, load_run
 from luray.stages.submit import submit
 from luray.storage.places import PlaceError, local_place, place_of
@@ -285,8 +286,8 @@ def test_a_job_takes_no_home_folder_with_it(home):
 
 
 def test_the_inputs_of_the_demo_follow_its_output(tmp_path, monkeypatch):
-    assert _demo_run(()) == load_run(demo_run())
-    run = _demo_run([f"output=file://{tmp_path}/a", "sources.1.path=/mine"])
+    assert load_demo(()) == load_run(demo_run())
+    run = load_demo([f"output=file://{tmp_path}/a", "sources.1.path=/mine"])
     assert [s.path for s in run.sources[:3]] == [
         f"{tmp_path}/a/world/hilda",
         "/mine",
@@ -294,7 +295,7 @@ def test_the_inputs_of_the_demo_follow_its_output(tmp_path, monkeypatch):
     ]
     monkeypatch.setenv("LURAY_DATA", "/data")
     for make in (
-        lambda: _demo_run(["output=s3://b/x"]),
+        lambda: load_demo(["output=s3://b/x"]),
         lambda: globe_run("s3://b/x"),
         lambda: globe_run("x", ["output=s3://b/x"]),
     ):
