@@ -1,7 +1,7 @@
 """Layout and metadata of the predictor cube: groups, arrays, coordinates and chunks, no data."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import zarr
@@ -28,7 +28,7 @@ def compressors_of(role: Role, dtype: str) -> CompressorsLike:
     """
     if np.dtype(dtype).itemsize == 1:
         return COMPRESSORS
-    compressor = "lz4" if role == "static" else "zstd"
+    compressor: Literal["lz4", "zstd"] = "lz4" if role == "static" else "zstd"
     return BloscCodec(cname=compressor, clevel=5, shuffle="shuffle"), Crc32cCodec()
 
 

@@ -29,7 +29,8 @@ from luray.engine.scheduler import Job, Scheduler, SideTask
 from luray.engine.spec import InferenceSpec
 from luray.engine.tile_year import SumsLostError, TileYears
 from luray.engine.wavefront import Wavefront
-from luray.product.trajectories import Done, MemberIndex, Trajectory
+from luray.product.dimensions import MemberIndex
+from luray.product.trajectories import Done, Trajectory
 from luray.storage.lease import Lease
 from luray.storage.places import public
 

@@ -40,7 +40,10 @@ class ProductLayout:
                 yield TileYear(year, tile, member_index, across=True)
 
     def key(self, unit: TileYear) -> str:
-        """Return the name of a receipt: 2001/3.4, or ssp126/m2/2001/3.4 of a scenario and member."""
+        """Return the name of the receipt of a unit.
+
+        It is 2001/3.4 in a product of one map, ssp126/m2/2001/3.4 with scenarios and members.
+        """
         names = []
         if self.dims.scenarios:
             names.append(self.dims.scenarios[unit.member_index.scenario])

@@ -1,4 +1,4 @@
-"""Tile-years of a product compared with their receipts, and withdrawn so that they are made again."""
+"""Tile-years of a product compared with their receipts, and withdrawn to be made again."""
 
 from collections.abc import Sequence
 

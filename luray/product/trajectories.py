@@ -86,7 +86,7 @@ class TileYear(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """Maps that follow from each other, computed once and written to every sequence that has them."""
+    """Maps that follow from each other, computed once for all sequences that have them."""
 
     direction: Direction
     years: tuple[int, ...]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.grid import ALIGNMENT, Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
 from luray.core.types import Bool
 from luray.sources.base import Described, Source
@@ -122,12 +122,12 @@ def read_map(source: Source, year: int, run: Grid, box: Box) -> NDArray[np.uint8
     lattice.
     """
     row, col = run.offset_of(source.grid)
-    codes = np.full(box.shape, HILDA.ocean, np.uint8)
+    codes = np.full(box.shape, source.legend.ocean, np.uint8)
     common = box.intersection(Box(row, col, *source.grid.shape))
     if common is not None:
         found = source.read(year, common._replace(row=common.row - row, col=common.col - col))[0]
-        classes = HILDA.encode(found, where=f"{source.name} {year}")
-        codes[common.slices(origin=box)] = HILDA.decode(classes)
+        classes = source.legend.encode(found, where=f"{source.name} {year}")
+        codes[common.slices(origin=box)] = source.legend.decode(classes)
     return codes
 
 
@@ -149,7 +149,7 @@ def coverages(sources: Sequence[Source], run: Grid) -> list[Coverage]:
     if state is not None and others:
         for first in range(0, run.n_lat, ROWS_AT_ONCE):
             box = Box(first, 0, min(ROWS_AT_ONCE, run.n_lat - first), run.n_lon)
-            land_HW = HILDA.encode(read_map(state, state.years[0], run, box)) != OUTSIDE
+            land_HW = state.legend.encode(read_map(state, state.years[0], run, box)) != OUTSIDE
             all_land += int(land_HW.sum())
             for i in others:
                 rows, cols = masks[i]

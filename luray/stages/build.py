@@ -120,7 +120,7 @@ def check(run: RunConfig, *, progress: Progress = no_progress) -> CheckReport:
     from luray.distributed.check import check as check_with_ray  # Ray takes seconds to import
 
     checked = check_with_ray(
-        opened_sources(run), grid=run.grid.grid, wanted=wanted, report=progress
+        opened_sources(run), grid=run.grid.grid, wanted=wanted, progress=progress
     )
     return CheckReport(run.name, checked)
 
@@ -129,7 +129,7 @@ def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
     """Build the predictor cube of `plan_cube`, or what is missing of it."""
     from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
 
-    build_with_ray(plan, report=progress)
+    build_with_ray(plan, progress=progress)
 
 
 def cube_of_run(run: RunConfig) -> Cube:

@@ -12,14 +12,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
 from luray.core.regrid import grid_map
 from luray.core.tiling import Box
 from luray.core.types import Bool
 from luray.cube.cube import Cube
 from luray.cube.land import tiles_with_land
 from luray.model.checkpoint import ModelCard, save_model
-from luray.model.features import Features
 from luray.planning.expected_cube import expected_cube
 from luray.planning.inference import InferencePlan, Load, Range, Rate, loads
 from luray.planning.land_mask import MASK, land_mask
@@ -71,16 +69,22 @@ def plan_of(
         raise ValueError(f"no land in the grid of {run.name}, {seen}; correct [grid]")
     dims = ProductDims(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
     product = Product(
-        run.product, run.inference.span, run.inference_tiles, "", run.scenario_names[0], dims
+        run.product,
+        run.inference.span,
+        run.inference_tiles,
+        "",
+        run.scenario_names[0],
+        dims,
+        legend=cube.legend,
     )
     chosen = table.devices[device]
     if rate is not None:
         speed = Rate(Range(1 / rate, 1 / rate), "as given with --rate")
     elif chosen.tflops:
-        flops = trunk_flops(run.model, classes=len(HILDA), window=product.tiling.window)
+        flops = trunk_flops(run.model, classes=len(cube.legend), window=product.tiling.window)
         speed = Rate.of_gpu(chosen, flops, product.tiling, run.model.width)
     else:
-        speed = measured_rate(run, cube.features, seconds=SECONDS)
+        speed = measured_rate(run, cube, seconds=SECONDS)
     return InferencePlan(
         run.title or run.name,
         product,
@@ -116,7 +120,7 @@ def read_prices(place: Path | str) -> PriceTable:
         ) from None
 
 
-def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate:
+def measured_rate(run: RunConfig, cube: Cube, *, seconds: float) -> Rate:
     """Trunks of a model of random weights on every core of this machine, in workers of the run's
     threads.
 
@@ -125,10 +129,13 @@ def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate
     tiling, threads, cores = run.inference_tiles, run.inference.threads, os.cpu_count() or 1
     processes = max(1, cores // threads)
     with tempfile.TemporaryDirectory() as folder:
-        codes = tuple(int(code) for code in HILDA.codes)
+        legend = cube.legend
+        codes = tuple(int(code) for code in legend.codes)
         save_model(
-            random_model(features, run.model),
-            ModelCard("forward", HILDA.name, codes, features.names, run.model, {}, "plan", {}),
+            random_model(cube.features, run.model),
+            ModelCard(
+                "forward", legend.name, codes, cube.features.names, run.model, {}, "plan", {}
+            ),
             folder,
         )
         cost = forward_cost(

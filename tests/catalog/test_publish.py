@@ -55,6 +55,7 @@ def write_product(
         years=YEARS,
         origins=ORIGINS,
         tile=20,
+        legend=HILDA,
         attributes={
             "title": "A world",
             "caveats": ["forcing: aggregated target"],
@@ -205,6 +206,7 @@ def test_scenarios_and_members_are_dimensions_with_their_values(tmp_path: Path) 
         origins=ORIGINS,
         tile=20,
         dims=dims,
+        legend=HILDA,
         attributes={
             "luray": {
                 "finished": True,

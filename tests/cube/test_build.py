@@ -1,6 +1,6 @@
 """Cubes built from files: what is written, left out and refused."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -14,8 +14,10 @@ from luray.cube.cube import Cube
 from luray.cube.finish import finish
 from luray.cube.plan import plan_build
 from luray.cube.region import Region
+from luray.sources.base import STATE, About, Described
 from luray.sources.gebco import GebcoConfig, open_gebco
 from luray.sources.hilda import HildaConfig, open_hilda
+from tests.cube.cubes import COVER
 from tests.sources.writers import axes, write_nc, write_tif
 
 
@@ -47,6 +49,64 @@ def build_here(url, grid, sources):
             write_piece(plan, piece)
     finish(plan)
     return Cube.open(str(url))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covers(Described):
+    """Maps of another legend, from memory; they end before the run does."""
+
+    codes: np.ndarray
+
+    def read(self, year, box):
+        return self.codes[self.years.index(year)][None][(..., *box.slices(origin=Box(0, 0, 0, 0)))]
+
+
+def covers(grid, *, legend=COVER):
+    """Maps with a sub-code, ocean and missing cells."""
+    published = np.array([17, 110, 111, 210, 5, 0], np.uint8)
+    codes = np.random.default_rng(0).choice(published, (2, *grid.shape))
+    return Covers(
+        name="covers",
+        about=About("t", "", "", "", (), ""),
+        grid=grid,
+        variables=(replace(STATE, categories=tuple(int(code) for code in legend.codes)),),
+        years=(2000, 2001),
+        rules=(),
+        files=(),
+        legend=legend,
+        codes=codes,
+        min_coverage=0.1,
+        max_missing=1.0,
+    )
+
+
+def test_cube_is_built_with_the_legend_of_its_maps(tmp_path):
+    grid = Grid(36, 23, 0.01, 16, 16)
+    source = covers(Grid(36, 23, 0.01, 16, 12))
+    cube = build_here(tmp_path / "a.zarr", grid, [source])
+    assert cube.legend == COVER
+
+    # The sub-code is merged; missing cells and those beyond the maps are ocean.
+    expected = np.full((2, *grid.shape), COVER.ocean, np.uint8)
+    expected[..., :12] = source.codes
+    expected[expected == 111] = 110
+    expected[expected == COVER.nodata] = COVER.ocean
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r")["state"]
+    np.testing.assert_array_equal(group["land_use"][:], expected)
+    np.testing.assert_array_equal(group["land"][:] == 1, (expected != COVER.ocean).all(axis=0))
+    assert group["land_use"].attrs["flag_values"] == [17, 110, 210, 5]
+    assert group["land_use"].attrs["flag_meanings"] == "ocean trees crops bare"
+
+
+def test_another_legend_makes_another_cube(tmp_path):
+    grid = Grid(36, 23, 0.01, 16, 16)
+    tiling = Tiling(*grid.shape, window=16, stride=8, tile=8)
+    renamed = replace(COVER, name="renamed")
+    plans = [
+        plan_build("a", grid=grid, tiling=tiling, sources=[covers(grid, legend=legend)])
+        for legend in (COVER, renamed)
+    ]
+    assert plans[0].fingerprint != plans[1].fingerprint
 
 
 def test_cube_knows_maps_of_another_kind(tmp_path):

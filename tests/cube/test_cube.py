@@ -14,7 +14,8 @@ from luray.core.tiling import Box, Tiling
 from luray.cube.cube import Cube
 from luray.cube.region import Region
 from luray.cube.schema import create_state
-from tests.cube.cubes import GLOBE, REGION, YEARS, make_cube
+from luray.storage.arrays import consolidate
+from tests.cube.cubes import COVER, GLOBE, REGION, YEARS, make_cube
 
 BOXES = st.builds(
     Box, st.integers(-6, 22), st.integers(-15, 45), st.integers(1, 7), st.integers(1, 9)
@@ -24,6 +25,13 @@ BOXES = st.builds(
 @pytest.fixture(scope="module", params=["globe", "region"])
 def made(request, tmp_path_factory):
     return make_cube(str(tmp_path_factory.mktemp("cube") / "cube.zarr"), request.param)
+
+
+@pytest.fixture(scope="module", params=["globe", "region"])
+def covered(request, tmp_path_factory):
+    """A cube of another legend."""
+    url = str(tmp_path_factory.mktemp("cube") / "cube.zarr")
+    return make_cube(url, request.param, legend=COVER)
 
 
 def naive_state(made, year, box):
@@ -36,8 +44,32 @@ def naive_state(made, year, box):
         if 0 <= row < made.cube.grid.n_lat and 0 <= col < made.cube.grid.n_lon:
             land[i, j] = made.land[row, col]
             if land[i, j]:
-                classes[i, j] = HILDA.codes.tolist().index(made.codes[YEARS.index(year), row, col])
+                code = made.codes[YEARS.index(year), row, col]
+                classes[i, j] = made.cube.legend.codes.tolist().index(code)
     return classes, land
+
+
+@given(box=BOXES, year=st.sampled_from(YEARS))
+def test_any_legend_is_read_back(covered, box, year):
+    assert covered.cube.legend == COVER
+    assert covered.cube.features.names[:4] == ("prior=0", "prior=1", "prior=2", "land")
+    classes, land = naive_state(covered, year, box)
+    assert np.array_equal(covered.cube.state(year, box), classes)
+    assert np.array_equal(covered.cube.land(box), land)
+
+
+def test_older_cubes_have_the_legend_by_name(tmp_path):
+    made = make_cube(str(tmp_path / "cube.zarr"), "region")
+    root = zarr.open_group(made.cube.url, mode="r+", use_consolidated=False)
+    root.attrs["luray"] = {**root.attrs["luray"], "legend": "HILDA+"}
+    consolidate(made.cube.url)
+    assert Cube.open(made.cube.url) == made.cube
+    assert made.cube.legend == HILDA
+
+    root.attrs["luray"] = {**root.attrs["luray"], "legend": "another"}
+    consolidate(made.cube.url)
+    with pytest.raises(ValueError, match=r"the legend 'another' without its classes"):
+        Cube.open(made.cube.url)
 
 
 @given(box=BOXES, year=st.sampled_from(YEARS))

@@ -27,7 +27,8 @@ from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
 from luray.model.checkpoint import load_model, read_card
 from luray.model.unet import frozen
-from luray.product.trajectories import MemberIndex, TileYear
+from luray.product.dimensions import MemberIndex
+from luray.product.trajectories import TileYear
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build

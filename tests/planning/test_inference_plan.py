@@ -40,7 +40,7 @@ from luray.stages import plan as estimate
 from luray.stages.plan import plan_of, read_prices
 from luray.stages.run_file import load_run
 from tests.cube.cubes import make_cube
-from tests.product.test_store import ASKED, WALK, created, fill
+from tests.product.products import DIMS, WALK, created, fill
 from tests.simulation import Simulation
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
@@ -98,7 +98,7 @@ def drawn(rows, cols, seed, *, dims=ONE_MAP, share=0.7, seconds=0.1, workers=2):
     )
     return plan_for(
         unread,
-        Product("", SPAN, tiling, "", "ssp245", dims),
+        Product("", SPAN, tiling, "", "ssp245", dims, legend=unread.legend),
         found,
         seconds=seconds,
         workers=workers,
@@ -147,11 +147,11 @@ def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
                 assert chunks <= reading.chunks <= 2 * chunks
 
 
-@pytest.mark.parametrize("dims", ASKED)
+@pytest.mark.parametrize("dims", DIMS)
 def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, dims):
     cube = make_cube(str(tmp_path / "cube.zarr"), "region").cube
     product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
-    fill(product, cube)
+    fill(product)
     product.finish()
     tiles = list(product.tiling.tiles())
     found = [
@@ -205,7 +205,7 @@ def longest(plan):
     rows=st.integers(1, 4),
     cols=st.integers(1, 4),
     seed=st.integers(0, 999),
-    dims=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(DIMS[:2]),
 )
 def test_the_critical_path_is_the_longest_path(rows, cols, seed, dims):
     plan = drawn(rows, cols, seed, dims=dims)
@@ -268,7 +268,7 @@ def simulated(plan, room):
     cols=st.integers(2, 5),
     seed=st.integers(0, 999),
     workers=st.integers(1, 40),
-    dims=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(DIMS[:2]),
     room=st.sampled_from([1, 4, 100]),
 )
 def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, workers, dims, room):
@@ -278,7 +278,7 @@ def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, worker
     assert longest(plan) <= wall <= plan.work.high / workers + plan.critical.high, "Graham's bound"
 
 
-@pytest.mark.parametrize("dims", ASKED[:2])
+@pytest.mark.parametrize("dims", DIMS[:2])
 @pytest.mark.parametrize("workers", [2, 8, 32, 100])
 def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
     plan = drawn(8, 12, 3, dims=dims, workers=workers, seconds=0.2)
@@ -292,7 +292,7 @@ def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
     rows=st.integers(1, 5),
     cols=st.integers(1, 5),
     seed=st.integers(0, 999),
-    dims=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(DIMS[:2]),
     seconds=st.sampled_from([1e-4, 0.1, 3.0]),
 )
 def test_more_workers_never_take_longer_and_never_less_than_the_critical_path(

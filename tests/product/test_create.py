@@ -25,6 +25,7 @@ def product(tmp_path):
         years=range(2000, 2004),
         origins=[1, 0, 0, 2],
         tile=16,
+        legend=HILDA,
         attributes={"title": "Land use", "caveats": ["made up"]},
     )
     return url
@@ -86,7 +87,9 @@ def test_flipped_byte_is_noticed(product, tmp_path):
 
 def test_creating_again_begins_anew(product):
     zarr.open_group(product, mode="r+")["land_use"][0, :16, :16] = np.full((16, 16), 44, np.uint8)
-    create_product(product, grid=GRID, years=[2000], origins=[0], tile=16, attributes={})
+    create_product(
+        product, grid=GRID, years=[2000], origins=[0], tile=16, legend=HILDA, attributes={}
+    )
     land_use = zarr.open_group(product, mode="r")["land_use"]
     assert land_use.shape == (1, 20, 30)
     assert not land_use[:].any()
