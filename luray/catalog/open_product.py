@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 import pystac
 import xarray as xr
 
-from luray.catalog.publish import ZARR, StoreIO, read_finished
 from luray.storage.places import is_local, place_of, public
 from luray.storage.trust import require_within
 

@@ -166,7 +166,7 @@ def virtualize(
     """Catalogue files where they lie in STAC, with references by which NetCDF is read chunk by
     chunk.
     """
-    from luray.catalog.virtual import places, virtualize
+    from luray.catalog.virtualize import places, virtualize
 
     with progress("virtualize") as show:
         where = virtualize(

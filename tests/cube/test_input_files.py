@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from luray.catalog.virtual import virtual_references, write_references
+from luray.catalog.reference_writer import virtual_references, write_references
 from luray.core.grid import Grid
 from luray.cube.input_files import identify
 from tests.sources.writers import axes, write_nc
