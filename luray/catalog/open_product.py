@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 import pystac
 import xarray as xr
 
+from luray.catalog.finished import read_finished
+from luray.catalog.publish import ZARR
+from luray.catalog.stac import StoreIO
 from luray.storage.places import is_local, place_of, public
 from luray.storage.trust import require_within
 

@@ -11,6 +11,9 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
 
+F64 = NDArray[np.float64]
+
+
 I32 = NDArray[np.int32]
 
 
