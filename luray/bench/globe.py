@@ -224,10 +224,10 @@ def _measured(found: Measurements, stage: Stage) -> Iterator[None]:
 
 def write_inputs(run: RunConfig, found: Measurements, report: Progress) -> None:
     """Write what is missing of the inputs."""
+    configs = {config.label: config for config in run.sources}
     fixed = {
-        config.name: open_source(config, run_years=run.years, scenario=run.scenario)
-        for config in run.sources
-        if config.kind == "categorical"
+        label: open_source(configs[label], run_years=run.years, scenario=run.scenario)
+        for label in ("relief", "climate")
     }
     kept = found.costs.get("inputs")
     with _measured(found, "inputs"):
