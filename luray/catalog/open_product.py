@@ -82,8 +82,8 @@ def _data_of_catalog(place: str) -> str:
     if len(items) != 1:
         names = ", ".join(item.id for item in items) or "none"
         raise ValueError(
-            f"{public(place)}: expected one item with a product, found {names}; give the item's own "
-            "place"
+            f"{public(place)}: expected one item with a product, found {names}; give the "
+            "item's own place"
         )
     return _data_of(items[0], named=public(place))
 
