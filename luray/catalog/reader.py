@@ -17,7 +17,7 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from luray.core.config import Config
-from luray.sources.file_forms import HEAD, form_of
+from luray.sources.file_formats import HEAD_BYTES, identify_format
 from luray.storage.objects import read_object
 from luray.storage.places import WEB, Place, is_local, public
 from luray.storage.trust import RefusedError, require_within
@@ -142,11 +142,11 @@ def _text(data: bytes, href: str) -> str:
     except UnicodeDecodeError:
         text = ""
     if not text.lstrip().startswith(("{", "[")):
-        form = form_of(data[:HEAD])
+        file_format = identify_format(data[:HEAD_BYTES])
         name = PurePosixPath(public(href)).name
         raise ValueError(
-            f"{public(href)} is {form.name}, expected JSON; "
-            f"{form.advice.format(name=name, end='.json')}"
+            f"{public(href)} is {file_format.name}, expected JSON; "
+            f"{file_format.advice.format(name=name, end='.json')}"
         )
     return text
 

@@ -9,7 +9,7 @@ import zarr
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.product.dimensions import ONE_MAP, ProductDims
-from luray.storage.arrays import _coordinate, coordinates, tile_array
+from luray.storage.arrays import coordinate, coordinates, tile_array
 
 ORIGINS = ("observed", "hindcast", "forecast")
 """Where the map of a year can come from; array `origin` holds indices into it."""
@@ -85,7 +85,7 @@ def create_product(
         _create_probability(root, dims, grid=grid, tile=tile, legend=legend)
     if dims.scenarios:
         names = np.array(dims.scenarios, np.dtypes.StringDType())
-        _coordinate(root, "scenario", names, {"long_name": "scenario"})
+        coordinate(root, "scenario", names, {"long_name": "scenario"})
     if dims.members or dims.probability_years:
         _create_classes(root, legend)
     root.attrs.update({"Conventions": "CF-1.11", **attributes})
@@ -119,7 +119,7 @@ def _create_across_members(
             "units": "percent",
         },
     )
-    _coordinate(
+    coordinate(
         root,
         "member",
         np.arange(dims.members, dtype=np.int32),
@@ -143,7 +143,7 @@ def _create_probability(
             "units": "percent",
         },
     )
-    _coordinate(
+    coordinate(
         root,
         "probability_year",
         np.array(years, np.int32),
@@ -153,7 +153,7 @@ def _create_probability(
 
 def _create_classes(root: zarr.Group, legend: Legend) -> None:
     """Create the coordinate of the class dimension: the published codes."""
-    _coordinate(
+    coordinate(
         root,
         "class",
         legend.codes,
