@@ -31,4 +31,10 @@ def tiles_with_land(cube: Cube, tiling: Tiling) -> tuple[Tile, ...]:
     if NOTED in land.attrs and land.shards == (tiling.tile, tiling.tile):
         noted: Any = land.attrs[NOTED]
         return tuple(Tile(row, col) for row, col in noted)
-    return tuple(tile for tile in tiling.tiles() if cube.land(tiling.tile_box(tile)).any())
+
+    tiles = []
+    for tile in tiling.tiles():
+        mask_HW = cube.land(tiling.tile_box(tile))
+        if mask_HW.any():
+            tiles.append(tile)
+    return tuple(tiles)

@@ -31,7 +31,9 @@ class ProductLayout:
 
         `years` are all years of the product by default.
         """
-        places = list(product(self.span.years if years is None else years, tiles))
+        if years is None:
+            years = self.span.years
+        places = list(product(years, tiles))
         for (year, tile), member_index in product(places, self.dims.member_indices):
             yield TileYear(year, tile, member_index)
         if self.dims.members:
