@@ -54,7 +54,7 @@ class Memory:
 
 @dataclass
 class Slow:
-    """What satisfies `inference.WindowInputs` the slow way, from levels and statics such as
+    """What satisfies `predictor.WindowInputs` the slow way, from levels and statics such as
     `Memory` or a `Region` give.
     """
 
@@ -77,7 +77,7 @@ class Slow:
             region.cube.features.static,
         )
 
-    def begin(self, out_HWO, prior_HW, box, *, year, prior_year):
+    def write_first_layer(self, out_HWO, prior_HW, box, *, year, prior_year):
         now, before = self.given.forcing(year, box), self.given.forcing(prior_year, box)
         out_HWO[:] = reference.first_layer(
             self.stem.weights_TCO,

@@ -23,7 +23,7 @@ from luray.cube.plan import remaining
 from luray.distributed.cluster import cluster
 from luray.engine.geometry import Geometry
 from luray.model.checkpoint import read_card
-from luray.planning.measure import Forward, forward_cost
+from luray.planning.measure import ForwardCost, forward_cost
 from luray.sandbox.random_model import save_random_model
 from luray.sources import open_source
 from luray.stages.build import build as run_build
@@ -67,11 +67,11 @@ class Measurements:
     """Tiles with land."""
     windows: int = 0
     """Windows that the inference predicted while it was measured."""
-    before: Forward | None = None
+    before: ForwardCost | None = None
     """Bare forward passes on as many cores as there were workers, before the inference and after
     it.
     """
-    after: Forward | None = None
+    after: ForwardCost | None = None
     land_seconds: float = 0.0
     """Time in which the driver finds the tiles with land."""
 
@@ -83,19 +83,19 @@ class Measurements:
         text = json.loads(place.read_text(encoding="utf-8"))
         costs = {stage: Cost(**cost) for stage, cost in text.pop("costs").items()}
         before, after = (
-            Forward(*text.pop(when)) if text[when] else text.pop(when)
+            ForwardCost(*text.pop(when)) if text[when] else text.pop(when)
             for when in ("before", "after")
         )
         return cls(costs, text["tiles"], text["windows"], before, after, text["land_seconds"])
 
     @property
-    def bare(self) -> Forward | None:
+    def bare(self) -> ForwardCost | None:
         """Bare forward passes of all windows, mean of before and after; None until both are
         measured.
         """
         if self.before is None or self.after is None:
             return None
-        return Forward(
+        return ForwardCost(
             *(self.windows * (a + b) / 2 for a, b in zip(self.before, self.after, strict=True))
         )
 
@@ -263,7 +263,7 @@ def infer(run: RunConfig, found: Measurements, report: Progress, *, forward: flo
         return
     [direction] = run.directions
 
-    def bare() -> Forward:
+    def bare() -> ForwardCost:
         return forward_cost(
             run.model_folder(direction),
             batch=run.inference.batch,

@@ -99,7 +99,7 @@ class Region:
     cube: Cube
     box: Box
     given: NativeValues = field(default_factory=dict)
-    _resampled: OrderedDict[tuple[str | int, ...], list[ResampledVariables]] = field(
+    _cache: OrderedDict[tuple[str | int, ...], list[ResampledVariables]] = field(
         default_factory=OrderedDict
     )
 
@@ -115,27 +115,27 @@ class Region:
         window = box.slices(origin=self.box)
         pieces: list[F32] = []
         for layer in layers:
-            for resampled in self.held(layer, year):
-                pieces.extend(resampled.seen(window))
+            for variables in self.resampled(layer, year):
+                pieces.extend(variables.seen(window))
         return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
 
-    def held(self, layer: Layer, year: int) -> list[ResampledVariables]:
+    def resampled(self, layer: Layer, year: int) -> list[ResampledVariables]:
         """Return the variables of a layer in a year, read unless they are remembered."""
         lead = layer.lead(year)
         # Years that share their values share the lead, and so what is remembered.
         key: tuple[str | int, ...] = (layer.path, *lead)
-        if key not in self._resampled:
+        if key not in self._cache:
             native_VYX = self.values(layer, lead)
-            self._resampled[key] = [
-                self.hold(layer, variables, values)
+            self._cache[key] = [
+                self.resample(layer, variables, values)
                 for variables, values in alike(layer, native_VYX)
             ]
             most = self.CACHED_YEARS * max(1, len(self.cube.forcing))
-            while len(self._resampled) > most:
-                self._resampled.popitem(last=False)
-        return self._resampled[key]
+            while len(self._cache) > most:
+                self._cache.popitem(last=False)
+        return self._cache[key]
 
-    def hold(
+    def resample(
         self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]
     ) -> ResampledVariables:
         """Return native cells as the model sees them, ready to be resampled."""

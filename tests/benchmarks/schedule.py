@@ -12,8 +12,10 @@ from statistics import median
 
 from luray.core.config import Workers
 from luray.core.tiling import Tile, Tiling
-from luray.engine.scheduler import CACHED_TILES, Job, Scheduler, SideTask
+from luray.engine.jobs import Job, SideTask
+from luray.engine.scheduler import Scheduler
 from luray.engine.wavefront import Wavefront
+from luray.engine.worker_pool import CACHED_TILES
 from tests.benchmarks.ratio import Ratio
 from tests.simulation import Simulation
 
@@ -76,9 +78,13 @@ def _run(
     reading = max(0.0, median(took.first) - median(took.predict))
 
     def duration(worker: int, job: Job | SideTask) -> float:
-        seconds = chance.choice(took.predict if job.kind == "predict" else took.reduce)
+        seconds = chance.choice(took.predict if job.operation == "predict" else took.reduce)
         total[0] += seconds
-        if isinstance(job, Job) and job.kind == "predict" and is_new(kept[worker], job.task.tile):
+        if (
+            isinstance(job, Job)
+            and job.operation == "predict"
+            and is_new(kept[worker], job.task.tile)
+        ):
             seconds += reading
         return seconds * slow(worker)
 

@@ -13,7 +13,7 @@ from luray.core.tiling import Box
 from luray.cube.cube import Cube
 from luray.cube.region import Region
 from luray.training.sample_reader import read_samples
-from luray.training.samples import SampleWindow
+from luray.training.sample_window import SampleWindow
 from tests import reference
 from tests.cube.cubes import COARSE, RELIEF, YEARS, ZONES, exact, make_cube
 
