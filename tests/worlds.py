@@ -8,7 +8,7 @@ import numpy as np
 
 from luray.core.legend import OUTSIDE
 from luray.core.variable import Variable
-from luray.cube.cube import alike
+from luray.cube.region import alike
 from luray.engine.stem import Stem
 from luray.model.features import Features
 from luray.model.unet import UNetConfig

@@ -18,8 +18,8 @@ import xarray as xr
 from luray.bench.globe_world import write_globe
 from luray.bench.watch import Watch
 from luray.core.progress import Progress, no_progress
-from luray.cube.build import remaining
 from luray.cube.cube import Cube
+from luray.cube.plan import remaining
 from luray.distributed.cluster import cluster
 from luray.engine.geometry import Geometry
 from luray.model.checkpoint import read_card

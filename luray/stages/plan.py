@@ -94,7 +94,13 @@ def plan_of(
 
     first_scenario = run.scenario_names[0]
     product = Product(
-        run.product, run.inference.span, tiling, "", first_scenario, product_dims(run)
+        run.product,
+        run.inference.span,
+        tiling,
+        "",
+        first_scenario,
+        product_dims(run),
+        legend=inputs.cube.legend,
     )
     price = table.devices[device]
     return InferencePlan(

@@ -13,6 +13,7 @@ import zarr
 
 from luray.core.legend import OUTSIDE
 from luray.cube.cube import Cube
+from luray.cube.region import Region
 from luray.engine.blending import window_weights
 from luray.engine.decision import decide_classes
 from luray.engine.predictor import Predictor
@@ -37,7 +38,7 @@ def serial(run):
     cube = Cube.open(run.cube)
     tiling = run.inference_tiles
     everything = tiling.everything
-    region = cube.region(tiling.padded(everything))
+    region = Region(cube, tiling.padded(everything))
     maps = {}
     for year in run.inference.span.copied:
         classes = cube.state(year, everything)
