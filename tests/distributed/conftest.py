@@ -34,6 +34,7 @@ SETTINGS = (
     "training.batch=4",
     "training.micro_batch=2",
     "training.calibration_batches=2",
+    "training.validation_batches=8",
     "training.checkpoint_every=2",
     "inference.years=[1996, 2008]",
     "inference.observed=[2000, 2004]",

@@ -28,16 +28,20 @@ input()
 """
 WATCHING = f"""
 import json, os, subprocess, sys
-from luray.bench.watch import Watch, family, proportional
+import psutil
+from luray.bench.watch import Watch, family, proportional_bytes
 with Watch(every=0.05) as quiet:
     pass
 with Watch() as watch:  # which looks once more at the end
     child = subprocess.Popen([sys.executable, "-c", {BUSY!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     child.stdout.readline()
-is_family, held = child.pid in family(os.getpid()), proportional(child.pid)
+process = psutil.Process(child.pid)
+is_family = process in family(os.getpid())
+held = proportional_bytes(process)
 child.communicate(b"\\n")
-print(json.dumps([is_family, held, proportional(child.pid), watch.peak - quiet.peak,
-                  watch.cpu_seconds - quiet.cpu_seconds]))
+more_memory = watch.peak - quiet.peak
+cpu_seconds = watch.cpu_seconds - quiet.cpu_seconds
+print(json.dumps([is_family, held, proportional_bytes(process), more_memory, cpu_seconds]))
 """
 COARSE = (
     "grid.step=0.25",
