@@ -55,61 +55,60 @@ class InferenceConfig(Config):
     operating_point: OperatingPoint = "cautious"
     """How much change the model is let predict, see `model.calibration`."""
     workers: Workers = Workers(min=2, max=2)
-    """Up to `max` are asked for while tile-years wait; those without work are given back, down to
-    `min`.
-    """
+    """Up to `max` are requested while tile-years wait; idle ones are released, down to `min`."""
     window: int | None = None
-    """Model window and stride; by default twice the stride of training with its margin, where model
-    and tile allow it, which costs less and changes next to nothing: see DESIGN.md.
+    """Model window in cells, together with `stride`.
+
+    By default the stride is twice that of training and the margin the same, where model and tile
+    allow it. That costs less and changes next to nothing: see PERFORMANCE.md.
     """
     stride: int | None = None
     device: DeviceChoice = "auto"
-    """A worker on a GPU computes in half precision, and reduces on the CPU meanwhile."""
+    """A worker on a GPU predicts in half precision, and reduces on the CPU meanwhile."""
     threads: int = 1
+    """CPU threads of a worker."""
     batch: int = 2
+    """Windows of a forward pass."""
     years_in_flight: int = 4
+    """Years by which a tile may be ahead of another one."""
     members: int | None = None
-    """Maps drawn from the probabilities, along dimension `member`; without it the likeliest class,
-    and no dimension.
+    """Members of an ensemble, whose maps are drawn from the probabilities, along dimension
+    `member`. Without it the product has the likeliest class, and no such dimension.
     """
     seed: int = 0
-    """Of the draws."""
+    """Seed of the members' draws."""
     probabilities: tuple[int, ...] = ()
-    """Predicted years of which the probability of every class is kept, too."""
+    """Predicted years of which the probability of every class is stored as well."""
 
     def model_post_init(self, _: Any) -> None:  # noqa: D102
         first, last = self.observed
         if first > last or not (self.years[0] <= last and first <= self.years[1]):
             raise ValueError(
                 f"inference.observed {first}-{last} must be ascending years that meet "
-                "inference.years "
-                f"{self.years[0]}-{self.years[1]}"
+                f"inference.years {self.years[0]}-{self.years[1]}"
             )
         for key in ("threads", "batch", "years_in_flight"):
             if getattr(self, key) < 1:
                 raise ValueError(f"inference.{key} is {getattr(self, key)}, expected at least 1")
         if (self.window is None) != (self.stride is None):
             raise ValueError(
-                "inference.window and inference.stride go together, expected both or neither; give "
-                "both"
+                "inference.window and inference.stride go together, expected both or neither; "
+                "give both"
             )
         if self.members is not None and self.members < 1:
             raise ValueError(
                 f"inference.members is {self.members}, expected at least 1; leave it out for one "
-                "map of "
-                "the likeliest classes"
+                "map of the likeliest classes"
             )
         if self.seed < 0:
             raise ValueError(f"inference.seed is {self.seed}, expected 0 or more")
         predicted = set(self.span.years) - set(self.span.copied)
-        wrong = sorted(
-            {y for y in self.probabilities if self.probabilities.count(y) > 1 or y not in predicted}
-        )
+        repeated = {year for year in self.probabilities if self.probabilities.count(year) > 1}
+        wrong = sorted(repeated | (set(self.probabilities) - predicted))
         if wrong:
             raise ValueError(
                 f"inference.probabilities has {wrong}, expected predicted years "
-                f"({spoken(predicted)}), "
-                "each once; correct the list"
+                f"({spoken(predicted)}), each once; correct the list"
             )
 
     @property
@@ -125,19 +124,18 @@ class RolloutTest(Config):
     start: int
     stop: int
     operating_point: OperatingPoint | None = None
-    """That of the inference unless another is named."""
+    """The operating point, that of the inference unless given."""
 
     @property
     def direction(self) -> Direction:
-        """Direction of travel."""
+        """Return the direction of travel."""
         return "forward" if self.stop > self.start else "backward"
 
     @property
     def span(self) -> Span:
-        """The rollout as a product whose only observed year is the start."""
-        return Span(
-            min(self.start, self.stop), max(self.start, self.stop), (self.start, self.start)
-        )
+        """Return the years of the rollout, a product whose only observed year is the start."""
+        first, last = sorted((self.start, self.stop))
+        return Span(first, last, (self.start, self.start))
 
 
 class EvaluationConfig(Config):
@@ -145,24 +143,28 @@ class EvaluationConfig(Config):
 
     tests: tuple[RolloutTest, ...] = ()
     leave_out: LeaveOut = "nothing"
-    """base maps: years are not scored in which a rollout comes to, or from, a map that its source
-    declares of another kind (HILDA+ version 1 has 2015).
+    """With `base maps`, transitions into or out of a map of another kind are not scored.
+
+    The source declares which maps these are; HILDA+ version 1 has one, 2015.
     """
 
 
 class RunConfig(Config):
-    """A whole run. Outputs go to `output`, local, s3:// or gs://: cube, models, product, report,
-    pictures and STAC.
+    """A whole run.
+
+    Its outputs (cube, models, product, report, pictures, STAC catalog) go to `output`, a local
+    path or a URL that begins with s3:// or gs://.
     """
 
     name: str
     title: str = ""
     scenario: str = "ssp245"
-    """The one scenario of a product without that dimension."""
+    """The scenario of a product without that dimension."""
     scenarios: tuple[str, ...] | None = None
-    """Those of a product with dimension `scenario`. The first one's view of the inputs is what
-    models are trained and tested on: those years are history, and where inputs differ already
-    (ISIMIP from 2006) the first one's count.
+    """The scenarios of a product with dimension `scenario`.
+
+    Models are trained and tested on the inputs of the first one. The years of training are
+    history, and where inputs differ already (ISIMIP from 2006) those of the first scenario count.
     """
     output: Place
     storage: StorageConfig = StorageConfig()
@@ -195,62 +197,68 @@ class RunConfig(Config):
                     "[catalog]; "
                     "add one with its url, or give the source a path"
                 )
-        if self.tiling.window % 2**self.model.depth:
-            unit = 2**self.model.depth
+        self._check_windows()
+        for test in self.evaluation.tests:
+            self._check_test(test)
+
+    def _check_windows(self) -> None:
+        """Raise ValueError for a window that the U-Net cannot halve as often as it is deep."""
+        unit = 2**self.model.depth
+        if self.tiling.window % unit:
+            larger = -(-self.tiling.window // unit) * unit
             raise ValueError(
                 f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {unit}; set "
-                f"tiling.window = {-(-self.tiling.window // unit) * unit} or a smaller model.depth"
+                f"tiling.window = {larger} or a smaller model.depth"
             )
-        if self.inference_tiles.window % 2**self.model.depth:
+        window = self.inference_tiles.window
+        if window % unit:
             raise ValueError(
-                f"inference.window {self.inference_tiles.window} must be a multiple of 2^depth = "
-                f"{2**self.model.depth}; set another, or a smaller model.depth"
+                f"inference.window {window} must be a multiple of 2^depth = {unit}; set another, "
+                "or a smaller model.depth"
             )
-        for test in self.evaluation.tests:
-            low, high = sorted((test.start, test.stop))
-            seen = set(range(self.training.years[0], self.training.years[1] + 1)) & (
-                set(range(low, high + 1)) - {test.start}
+
+    def _check_test(self, test: RolloutTest) -> None:
+        """Raise ValueError for a test that scores years which training sees."""
+        low, high = sorted((test.start, test.stop))
+        first, last = self.training.years
+        scored = set(range(low, high + 1)) - {test.start}
+        if not scored or scored & set(range(first, last + 1)):
+            raise ValueError(
+                f"evaluation test {test.name!r} scores {low}-{high} but training sees "
+                f"{first}-{last}; a test starts where training ends and shares no other year with "
+                "it"
             )
-            if test.start == test.stop or seen:
-                raise ValueError(
-                    f"evaluation test {test.name!r} scores {low}-{high} but training sees "
-                    f"{self.training.years[0]}-{self.training.years[1]}; a test starts where "
-                    "training "
-                    "ends and shares no other year with it"
-                )
 
     def _check_scenarios(self) -> None:
+        """Raise ValueError for names that cannot be those of a dimension, groups and receipts."""
         if self.scenarios is None:
             return
         if "scenario" in self.model_fields_set:
             raise ValueError(
                 f"scenario = {self.scenario!r} and scenarios = {list(self.scenarios)} are both "
-                "given; "
-                "remove `scenarios` for a product of one scenario, `scenario` for one with a "
-                "dimension"
+                "given; remove `scenarios` for a product of one scenario, `scenario` for one with "
+                "a dimension"
             )
         if not self.scenarios or len(set(self.scenarios)) < len(self.scenarios):
             raise ValueError(
                 f"scenarios is {list(self.scenarios)}, expected one or more, each once; name at "
-                "least "
-                "one, or remove the key"
+                "least one, or remove the key"
             )
         wrong = [name for name in self.scenarios if not re.fullmatch(SCENARIO, name)]
         if wrong:
             raise ValueError(
                 f"scenarios has {wrong}, expected names of letters and digits such as ssp126 (but "
-                "not "
-                "`across` or `m1`, which name receipts); correct them"
+                "not `across` or `m1`, which name receipts); correct them"
             )
 
     @property
     def scenario_names(self) -> tuple[str, ...]:
-        """Every scenario of the run, the first being the one that models are trained and tested on."""
+        """Return every scenario; models are trained and tested on the first one."""
         return self.scenarios or (self.scenario,)
 
     @property
     def tiles(self) -> Tiling:
-        """Windows and tiles over the run grid."""
+        """Return the windows and tiles of training, over the run grid."""
         grid = self.grid.grid
         return Tiling(
             *grid.shape, self.tiling.window, self.tiling.stride, self.tiling.tile, grid.periodic
@@ -258,68 +266,69 @@ class RunConfig(Config):
 
     @property
     def inference_tiles(self) -> Tiling:
-        """The same tiles with the windows of inference."""
+        """Return the same tiles with the windows of inference."""
         tiles = self.tiles
         if self.inference.window is not None and self.inference.stride is not None:
             return replace(tiles, window=self.inference.window, stride=self.inference.stride)
+
         stride = 2 * tiles.stride
         window = stride + 2 * tiles.margin
-        fits = not tiles.tile % stride and not window % 2**self.model.depth
-        return (
-            replace(tiles, window=window, stride=stride)
-            if fits and window <= tiles.n_lon
-            else tiles
-        )
+        tile_fits = tiles.tile % stride == 0
+        model_fits = window % 2**self.model.depth == 0
+        if tile_fits and model_fits and window <= tiles.n_lon:
+            return replace(tiles, window=window, stride=stride)
+        return tiles
 
     @property
     def years(self) -> range:
-        """Every year that the run touches: product, training and tests."""
-        touched = [
-            *self.inference.years,
-            *self.inference.observed,
-            *self.training.years,
-            *(y for t in self.evaluation.tests for y in (t.start, t.stop)),
-        ]
+        """Return every year that the run touches: product, training and tests."""
+        touched = [*self.inference.years, *self.inference.observed, *self.training.years]
+        for test in self.evaluation.tests:
+            touched += [test.start, test.stop]
         return range(min(touched), max(touched) + 1)
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """Directions that the product or a test travels in: a model is trained for each."""
-        used = {*self.inference.span.chains, *(t.direction for t in self.evaluation.tests)}
-        return tuple(d for d in get_args(Direction) if d in used)
+        """Return the directions that the product or a test travels in; each has a model."""
+        travelled = set(self.inference.span.chains)
+        travelled.update(test.direction for test in self.evaluation.tests)
+        return tuple(direction for direction in get_args(Direction) if direction in travelled)
 
     def path(self, *parts: str) -> str:
-        """A place in the output, on an object store or local; absolute, for workers run in folders
-        of their own.
+        """Return a place in the output.
+
+        A local one is absolute, for workers run in folders of their own.
         """
-        output = (
-            str(Path(self.output).resolve()) if is_local(self.output) else self.output.rstrip("/")
-        )
+        local = is_local(self.output)
+        output = str(Path(self.output).resolve()) if local else self.output.rstrip("/")
         return "/".join([output, *parts])
 
     @property
     def lasting(self) -> bool:
-        """True when the output does not lie in a folder that is relative to where the command runs."""
+        """Tell whether the output is not relative to where the command runs."""
         return not is_local(self.output) or Path(self.output).is_absolute()
 
     @property
     def reach(self) -> StorageConfig:
-        """Options of the stores; what lies below the run's own catalog may be led to, by references
-        too.
+        """Return the options of the stores.
+
+        The run's own catalog may lead to what lies below it, through references as well.
         """
-        allow = (*self.storage.allow, *([self.catalog.root] if self.catalog else []))
+        allow = self.storage.allow
+        if self.catalog:
+            allow = (*allow, self.catalog.root)
         return self.storage.model_copy(update={"allow": allow})
 
     @property
     def cube(self) -> str:
-        """Predictor cube."""
+        """Return the place of the predictor cube."""
         return self.path("cube.zarr")
 
     @property
     def product(self) -> str:
-        """The product."""
+        """Return the place of the product."""
         return self.path("product.zarr")
 
     def model_folder(self, direction: Direction) -> str:
-        """The model of a direction."""
+        """Return the folder of the model of a direction."""
         return self.path("model", direction)
