@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from luray.bench import globe
+from luray.bench.measurements import Measurements
 from luray.cli.app import app
 from luray.planning.measure import forward_cost
 from luray.stages.config import RunConfig
@@ -57,14 +58,14 @@ COARSE = (
 @pytest.fixture(scope="module")
 def measured(
     tmp_path_factory: pytest.TempPathFactory, ray_cluster: None
-) -> tuple[RunConfig, globe.Measurements]:
+) -> tuple[RunConfig, Measurements]:
     if "LURAY_DATA" not in os.environ:
         pytest.skip("LURAY_DATA names no folder of real data")
     run = globe.globe_run(str(tmp_path_factory.mktemp("globe")), COARSE)
     return run, globe.bench(run, forward=0.5)
 
 
-def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, globe.Measurements]):
+def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, Measurements]):
     run, found = measured
     product = xr.open_zarr(run.product)
     assert product["land_use"].shape == (2, 720, 1440)
@@ -92,13 +93,13 @@ def test_a_coarse_globe_is_finished_and_measured(measured: tuple[RunConfig, glob
 
 
 def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(
-    measured: tuple[RunConfig, globe.Measurements],
+    measured: tuple[RunConfig, Measurements],
 ):
     run, found = measured
     settings = [word for setting in COARSE for word in ("--set", setting)]
     result = CliRunner().invoke(app, ["bench", "globe", "--output", run.output, *settings])
     assert result.exit_code == 0, result.output
-    again = globe.Measurements.at(Path(run.path("globe.json")))
+    again = Measurements.read(Path(run.path("globe.json")))
     kept = ("inputs", "build", "infer")
     assert [again.costs[stage] for stage in kept] == [found.costs[stage] for stage in kept]
     assert (again.windows, again.ratio) == (found.windows, found.ratio)
@@ -109,7 +110,7 @@ def test_run_again_it_keeps_what_was_measured_and_says_it_in_plain_lines(
     )
 
 
-def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Measurements]):
+def test_only_what_is_left_counts(measured: tuple[RunConfig, Measurements]):
     run, found = measured
     plan = inference_of(run, run.inference.span, run.product)
     tile = plan.geometry.tiles[3]
@@ -123,7 +124,7 @@ def test_only_what_is_left_counts(measured: tuple[RunConfig, globe.Measurements]
     )
 
 
-def test_forward_passes_of_two_processes_at_once(measured: tuple[RunConfig, globe.Measurements]):
+def test_forward_passes_of_two_processes_at_once(measured: tuple[RunConfig, Measurements]):
     run, _ = measured
     one, two = (
         forward_cost(
