@@ -127,10 +127,11 @@ def _measured(measurements: Measurements, stage: Stage) -> Iterator[None]:
 
 def write_inputs(run: RunConfig, measurements: Measurements, progress: Progress) -> None:
     """Write what is missing of the inputs."""
-    real = {}
-    for config in run.sources:
-        if config.kind == "categorical":
-            real[config.name] = open_source(config, run_years=run.years, scenario=run.scenario)
+    configs = {config.label: config for config in run.sources}
+    real = {
+        label: open_source(configs[label], run_years=run.years, scenario=run.scenario)
+        for label in ("relief", "climate")
+    }
 
     earlier = measurements.costs.get("inputs")
     with _measured(measurements, "inputs"):

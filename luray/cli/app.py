@@ -513,23 +513,23 @@ def _stages(run: RunConfig, *, restart: bool) -> None:
 
 def _sources(run: RunConfig | None) -> None:
     from luray.cli.tables import Listed, sources_lines, sources_table
-    from luray.sources import about_of, kinds
+    from luray.sources import kinds
 
     if run is None:
         listed = [Listed(kind, about) for kind, about in kinds().items()]
     else:
         from luray.sources.check import files_of
-        from luray.stages.build import opened_sources
+        from luray.stages.inputs import open_or_refuse
 
         listed = [
             Listed(
                 one.name,
-                about_of(one.config),
+                one.config.described,
                 one.where,
                 files_of(one.source) if one.source else "",
                 one.fault,
             )
-            for one in opened_sources(run)
+            for one in open_or_refuse(run)
         ]
     _show(sources_table(listed), sources_lines(listed))
     if any(one.refused for one in listed):
@@ -559,7 +559,7 @@ def _show(table: RenderableType, lines: str) -> None:
 
 def _check(run: RunConfig, *, as_json: bool) -> None:
     from luray.cli.tables import check_lines, check_table, refusals_of, verdict_line
-    from luray.stages.build import check as run_check
+    from luray.stages.check import check as run_check
 
     if as_json:
         report = run_check(run)

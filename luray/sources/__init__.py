@@ -1,13 +1,26 @@
-"""Input data as their publishers ship them; a new source is one more file here and one line in
-`SourceConfig`.
+"""Input data as their publishers ship them: one file a data set, and what all of them share.
+
+How to add a source:
+
+1. Write `luray/sources/<data set>.py` with a configuration, a subclass of `FilesConfig`, and a
+   source, a subclass of `Described`: `gebco.py` is a static example, `isimip.py` a yearly one.
+2. The configuration says `kind: Literal["<data set>"]`, `about` (title, DOI, licence, expected
+   files), `declared` (its variables) and, where it differs, `native_step`, `place_of` and the other
+   answers of `SourceConfig`. `open(request)` checks that files, years, units and grid are there.
+3. The source is what `open` returns: it holds paths, no open files, and `read(year, box)` returns
+   one year of one box on the native grid. Refuse values that cannot be right with `refuse_cells`.
+4. Add the configuration to the tuple below. Nothing else in luray names a source: checks, the
+   predictor cube, planning and the model's channels follow from the variables.
+5. Describe its files in `catalogs/<data set>/collection.json`, and write
+   `tests/sources/test_<data set>.py` with files made by `tests/sources/writers.py`.
+   `tests/sources/test_seventh_source.py` has a whole source in thirty lines.
 """
 
 from dataclasses import replace
-from typing import Annotated, Any, cast, get_args
-
-from pydantic import Field
+from typing import Annotated, Any, cast
 
 from luray.core.grid import Grid
+from luray.sources import base
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.base import About, Request, Source
 from luray.sources.categorical import CategoricalConfig
@@ -17,21 +30,24 @@ from luray.sources.isimip import IsimipConfig
 from luray.sources.koppen import KoppenConfig
 from luray.sources.luh2 import Luh2Config
 from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig
+from luray.sources.registry import OfRegisteredKind, kinds, register
 from luray.storage.errors import InputError
 
-SourceConfig = Annotated[
-    Luh2Config
-    | HildaConfig
-    | IsimipConfig
-    | KoppenConfig
-    | GebcoConfig
-    | PnnlTopoConfig
-    | PnnlSoilConfig
-    | CategoricalConfig
-    | AggregatedConfig,
-    Field(discriminator="kind"),
-]
-"""Configuration of one source, told apart by `kind`; each has `about` and `open`."""
+SourceConfig = Annotated[base.SourceConfig, OfRegisteredKind()]
+"""A `[[sources]]` table of a run file: the class that is registered for its `kind` checks it."""
+
+for _config_class in (
+    Luh2Config,
+    HildaConfig,
+    IsimipConfig,
+    KoppenConfig,
+    GebcoConfig,
+    PnnlTopoConfig,
+    PnnlSoilConfig,
+    CategoricalConfig,
+    AggregatedConfig,
+):
+    register(_config_class)
 
 __all__ = [
     "About",
@@ -39,39 +55,40 @@ __all__ = [
     "Request",
     "Source",
     "SourceConfig",
-    "about_of",
     "kinds",
     "open_source",
+    "register",
 ]
 
 
-def kinds() -> dict[str, About]:
-    """Every kind of source that a run file may name, with its description."""
-    members = get_args(get_args(SourceConfig)[0])
-    return {get_args(member.model_fields["kind"].annotation)[0]: member.about for member in members}
-
-
-def about_of(config: SourceConfig) -> About:
-    """Where the data of a source come from: its publisher's, or what the run file says."""
-    return config.described if config.kind == "categorical" else config.about
-
-
 def open_source(
-    config: SourceConfig,
+    config: base.SourceConfig,
     *,
     run_years: range,
     scenario: str,
     state: Source | None = None,
     grid: Grid | None = None,
 ) -> Source:
-    """The source of a config for a run, checked but not read: all files, years and variables are
-    there.
+    """Open a source for a run: its files, years and variables are checked, no values are read.
 
-    `state` and `grid` (the run grid) are what a derived source is made of. Raises InputError naming
-    what is lacking.
+    Parameters
+    ----------
+    config : SourceConfig
+        The source as the run file has it.
+    run_years : range
+        Years of the run.
+    scenario : str
+        Scenario of the run, as the names of the files have it.
+    state : Source, optional
+        The open state source, of which a derived source is made.
+    grid : Grid, optional
+        The run grid, likewise.
+
+    Raises
+    ------
+    InputError
+        Naming the file, year or variable that is lacking or wrong.
     """
     source: Any = config.open(Request(run_years, scenario, state, grid))
-    if config.kind == "aggregated":
-        return cast(Source, source)
-    limits = {"min_coverage": config.min_coverage, "max_missing": config.max_missing}
-    return cast(Source, replace(source, **limits))
+    limited = replace(source, min_coverage=config.min_coverage, max_missing=config.max_missing)
+    return cast(Source, limited)

@@ -1,10 +1,12 @@
-"""Coarse class fractions aggregated from the fine maps themselves: a stand-in for LUH2 where none
-is at hand.
+"""Coarse class fractions aggregated from the fine maps: a stand-in for LUH2 where none is at hand.
 
 They agree with the target perfectly, as no scenario would: results that rest on them are an upper
-bound, and say so. Shapes: K classes, H W blocks, b fine cells of a block's side.
+bound, and say so.
+
+Shapes: K classes, H W blocks, b fine cells of a block's side.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,11 +16,11 @@ from pydantic import Field
 
 from luray.core.config import Config
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import HILDA, OUTSIDE, Legend
 from luray.core.tiling import Box
 from luray.core.types import F32, U8
 from luray.core.variable import Variable
-from luray.sources.base import About, Described, Request, Source
+from luray.sources.base import MAX_MISSING, MIN_COVERAGE, About, Described, Request, Source
 from luray.sources.luh2 import STATES
 
 CAVEAT = "forcing: class fractions aggregated from the target maps, an upper bound"
@@ -33,54 +35,102 @@ ABOUT = About(
     ranges={"": "0..1"},
 )
 
-GROUP_OF = {code: codes for _, codes in STATES.values() for code in codes}
-"""Group of each code that LUH2 can tell apart, so that both forcings demand the same; water is in
-none.
-"""
+LUH2_GROUPS: dict[int, tuple[int, ...]] = {}
+"""Group of each HILDA+ code that LUH2 can tell apart; water is in none."""
+for _, _codes in STATES.values():
+    LUH2_GROUPS.update(dict.fromkeys(_codes, _codes))
 
-VARIABLES = tuple(
-    Variable(
-        name=c.name,
-        role="forcing",
-        units="1",
-        long_name=f"fraction of the block's land: {c.name}",
-        classes=GROUP_OF.get(c.code, ()),
-        share_of="land",
-    )
-    for c in HILDA.classes
-)
+
+def fraction_variables(legend: Legend) -> tuple[Variable, ...]:
+    """Return the variables of a legend's fractions, one a class, in the order of the legend.
+
+    Classes of HILDA+ are grouped as LUH2 tells them apart, so that this forcing demands of a map
+    what LUH2 would. A class of another legend is a group by itself; water is in none.
+
+    Examples
+    --------
+    >>> [variable.name for variable in fraction_variables(HILDA)][:2]
+    ['urban', 'cropland']
+    """
+    variables = []
+    for land_class in legend.classes:
+        group: tuple[int, ...] = ()
+        if legend == HILDA:
+            group = LUH2_GROUPS.get(land_class.code, ())
+        elif land_class.code != legend.water:
+            group = (land_class.code,)
+        variables.append(
+            Variable(
+                name=land_class.name,
+                role="forcing",
+                units="1",
+                long_name=f"fraction of the block's land: {land_class.name}",
+                classes=group,
+                share_of="land",
+            )
+        )
+    return tuple(variables)
 
 
 class AggregatedConfig(Config):
-    """Side of a block in fine cells: 25 makes 0.25 degrees of 0.01."""
+    """Side of a block in fine cells: 25 makes 0.25 degrees of 0.01.
+
+    A `SourceConfig` without files: what it reads are the maps of the state source.
+    """
 
     about: ClassVar[About] = ABOUT
+    described: ClassVar[About] = ABOUT
+    label: ClassVar[str] = "aggregated"
     by_scenario: ClassVar[bool] = False
+    reads_other_years: ClassVar[bool] = False
+    is_derived: ClassVar[bool] = True
+    path: ClassVar[str] = ""
+    collection: ClassVar[str] = ""
+    where: ClassVar[str] = ""
+    wanted: ClassVar[str] = "no files of its own, made from the maps"
+    min_coverage: ClassVar[float] = MIN_COVERAGE
+    max_missing: ClassVar[float] = MAX_MISSING
+
     kind: Literal["aggregated"]
     block: int = Field(ge=2)
 
     @property
     def declared(self) -> tuple[Variable, ...]:
-        """A fraction a class."""
-        return VARIABLES
+        """A fraction a class of HILDA+: the state's own legend is known once that is open."""
+        return fraction_variables(HILDA)
+
+    def native_grid(self, run_grid: Grid) -> Grid:
+        """Return the blocks from the north-west corner of the run grid.
+
+        The last blocks may reach past the run grid, by cells that do not count.
+        """
+        n_rows = -(-run_grid.n_lat // self.block)
+        n_columns = -(-run_grid.n_lon // self.block)
+        step = run_grid.step * self.block
+        return Grid(run_grid.north, run_grid.west, step, n_rows, n_columns)
+
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the year: each map has fractions of its own."""
+        return year
 
     def open(self, request: Request) -> Source:
-        """The source; see `open_aggregated`. Raises ValueError where the request lacks the state
-        source or the grid.
+        """Return the source; see `open_aggregated`.
+
+        Raises ValueError where the request lacks the state source or the run grid.
         """
         if request.state is None or request.grid is None:
             raise ValueError(
                 "source aggregated is made from the maps of the state source on the run grid, "
-                "which are "
-                "not open; correct the state source first"
+                "which are not open; correct the state source first"
             )
         return open_aggregated(self, state=request.state, grid=request.grid)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregated(Described):
-    """Fraction of each class in the land cells of square blocks, from the north-west corner of the
-    run grid.
+    """Fraction of each class in the land cells of square blocks.
+
+    Blocks are counted from the north-west corner of the run grid.
     """
 
     state: Source
@@ -88,74 +138,96 @@ class Aggregated(Described):
     block: int
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Fractions of one year, shape (K, height, width), float32; see `Source.read`."""
-        fine = Box(
-            box.row * self.block,
-            box.col * self.block,
-            box.height * self.block,
-            box.width * self.block,
-        )
-        return block_fractions(self._indices(year, fine), self.block)
+        """Return the fractions of one year, shape (K, H, W), float32; see `Source.read`."""
+        fine_box = Box(*(self.block * cells for cells in box))
+        classes = self._classes(year, fine_box)
+        return block_fractions(classes, self.block, n_classes=len(self.state.legend))
 
-    def _indices(self, year: int | None, fine: Box) -> U8:
-        """Class indices of a box of the run grid; `OUTSIDE` beyond the run grid and beyond the
-        state's raster.
+    def _classes(self, year: int | None, box: Box) -> U8:
+        """Class indices of a box of the run grid, shape (H * b, W * b).
+
+        `OUTSIDE` beyond the run grid, and beyond the raster of the state.
         """
         row, col = self.run_grid.offset_of(self.state.grid)
-        indices = np.full(fine.shape, OUTSIDE, np.uint8)
-        top, left = max(fine.row, row), max(fine.col, col)
-        bottom = min(fine.row + fine.height, row + self.state.grid.n_lat, self.run_grid.n_lat)
-        right = min(fine.col + fine.width, col + self.state.grid.n_lon, self.run_grid.n_lon)
-        if bottom > top and right > left:
-            codes = self.state.read(year, Box(top - row, left - col, bottom - top, right - left))[0]
-            indices[Box(top, left, bottom - top, right - left).slices(origin=fine)] = HILDA.encode(
-                codes
-            )
-        return indices
+        state_box = Box(row, col, *self.state.grid.shape)
+        classes = np.full(box.shape, OUTSIDE, np.uint8)
+
+        on_run_grid = box.clip(self.run_grid.shape)
+        common = on_run_grid.intersection(state_box) if on_run_grid else None
+        if common is not None:
+            in_state = common._replace(row=common.row - row, col=common.col - col)
+            [codes] = self.state.read(year, in_state)
+            classes[common.slices(origin=box)] = self.state.legend.encode(codes)
+        return classes
 
 
-def block_fractions(indices: U8, block: int) -> F32:
-    """Share of each class in the land cells of square blocks, shape (K, H, W); 0 without land.
+def block_fractions(classes: U8, block: int, *, n_classes: int) -> F32:
+    """Return the share of each class in the land cells of square blocks.
 
-    `indices` holds class indices, shape (H * b, W * b).
+    Parameters
+    ----------
+    classes : array of uint8, shape (H * b, W * b)
+        Class indices, `OUTSIDE` where there is no land.
+    block : int
+        Side of a block in cells, b.
+    n_classes : int
+        Number of classes, K.
+
+    Returns
+    -------
+    array of float32, shape (K, H, W)
+        0 in blocks without land.
+
+    Examples
+    --------
+    >>> classes = np.array([[0, 1], [1, 1], [255, 255], [255, 0]], np.uint8)
+    >>> block_fractions(classes, 2, n_classes=2)[:, :, 0].tolist()
+    [[0.25, 1.0], [0.75, 0.0]]
     """
-    blocks_HbWb = indices.reshape(
-        indices.shape[0] // block, block, indices.shape[1] // block, block
-    )
+    height = classes.shape[0] // block
+    width = classes.shape[1] // block
+    blocks_HbWb = classes.reshape(height, block, width, block)
     land_HW = (blocks_HbWb != OUTSIDE).sum(axis=(1, 3))
-    counts_KHW = np.stack([(blocks_HbWb == k).sum(axis=(1, 3)) for k in range(len(HILDA))])
+    counts_KHW = np.stack([(blocks_HbWb == k).sum(axis=(1, 3)) for k in range(n_classes)])
     fractions_KHW: F32 = (counts_KHW / np.maximum(land_HW, 1)).astype(np.float32)
     return fractions_KHW
 
 
 def open_aggregated(config: AggregatedConfig, *, state: Source, grid: Grid) -> Source:
-    """Fractions from a state source on the run grid, whose raster may be smaller than it.
+    """Return the fractions of a state source on the run grid, whose raster may be smaller than it.
 
-    Raises ValueError where the two do not share a lattice or the blocks reach past the globe.
+    Parameters
+    ----------
+    config : AggregatedConfig
+        The size of a block.
+    state : Source
+        The open maps, whose legend names the classes.
+    grid : Grid
+        The run grid.
+
+    Raises
+    ------
+    ValueError
+        Where the maps and the run grid do not share a lattice, or the blocks reach past the globe.
     """
-    grid.offset_of(state.grid)
-    block = config.block
-    native = Grid(
-        grid.north, grid.west, grid.step * block, -(-grid.n_lat // block), -(-grid.n_lon // block)
-    )
+    grid.offset_of(state.grid)  # refuses another lattice
     rules = (
-        f"fractions of the land cells in blocks of {block} x {block} cells from the north-west "
-        "corner of the run grid, "
-        "smaller at its edges",
-        "ocean, no data and cells beyond the state's raster do not count; blocks without land are "
-        "0",
+        f"fractions of the land cells in blocks of {config.block} x {config.block} cells from the "
+        "north-west corner of the run grid, smaller at its edges",
+        "ocean, no data and cells beyond the state's raster do not count; "
+        "blocks without land are 0",
         f"aggregated from {state.name}",
     )
     return Aggregated(
-        name="aggregated",
+        name=config.label,
         about=ABOUT,
-        grid=native,
-        variables=VARIABLES,
+        grid=config.native_grid(grid),
+        variables=fraction_variables(state.legend),
         years=state.years,
         rules=rules,
         caveat=CAVEAT,
         files=state.files,
         state=state,
         run_grid=grid,
-        block=block,
+        block=config.block,
     )

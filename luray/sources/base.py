@@ -5,7 +5,7 @@ A source serves one group of variables of one role on its native grid, as its pu
 holds paths, never open files, so that it can travel to a worker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
@@ -69,20 +69,98 @@ MIN_COVERAGE = 0.5
 MAX_MISSING = 0.01
 
 
-class FilesConfig(Config):
-    """Where the files of a source are: a folder or file, or a collection of the run's STAC catalog.
+class SourceConfig(Protocol):
+    """What a source is before any file of it is open: one `[[sources]]` table of a run file.
 
-    `assets` lists files one by one; `luray.catalog.read` fills it in for a collection.
+    Whatever luray has to know of one source in particular is asked here, so that no code outside
+    a source's own file names it. Configurations are frozen pydantic models; those of files derive
+    from `FilesConfig`, which answers most of this. `Source` is what `open` returns.
     """
 
     about: ClassVar[About]
-    holds: ClassVar[bool] = False
-    """True where files of other years than the run's serve it, so that a catalog is not filtered by
-    year.
-    """
-    by_scenario: ClassVar[bool] = False
+    """What the publisher says of the data, for all runs."""
+    by_scenario: ClassVar[bool]
     """True where the scenario decides which files are read."""
+    reads_other_years: ClassVar[bool]
+    """True where files of other years than the run's serve it, so that a catalog is not filtered
+    by year.
+    """
+    is_derived: ClassVar[bool]
+    """True for a source that is computed from the state source, which is opened before it."""
 
+    @property
+    def kind(self) -> str:
+        """The word by which a run file names this kind of source."""
+
+    @property
+    def label(self) -> str:
+        """Name of the source in the run, and of its group in the cube: `Source.name`."""
+
+    @property
+    def described(self) -> About:
+        """What is known of the data of this run: `about`, or what the run file says."""
+
+    @property
+    def wanted(self) -> str:
+        """Which files are expected, where, and who publishes them, in words."""
+
+    @property
+    def path(self) -> str:
+        """Folder or file of the inputs that the run file names, local or not, else empty."""
+
+    @property
+    def collection(self) -> str:
+        """Collection of the run's catalog that the inputs are taken from, else empty."""
+
+    @property
+    def where(self) -> str:
+        """The place of the inputs in words, for messages; empty for a source without files."""
+
+    @property
+    def min_coverage(self) -> float:
+        """See `FilesConfig.min_coverage`."""
+
+    @property
+    def max_missing(self) -> float:
+        """See `FilesConfig.max_missing`."""
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The variables as far as they are known before a file is open, all of one role."""
+
+    def native_grid(self, run_grid: Grid) -> Grid:
+        """Return the whole grid on which the source is published, as far as it is known."""
+
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return what is read in a year: equal for years and scenarios that share the values.
+
+        The counterpart of `Source.places` before any file is open, for planning.
+        """
+
+    def open(self, request: "Request") -> "Source":
+        """Return the source for a run. Raises InputError naming the file and what is wrong."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields set; every pydantic model has it."""
+
+
+class FilesConfig(Config):
+    """Where the files of a source are: a folder or file, or a collection of the run's STAC catalog.
+
+    `assets` lists files one by one; `luray.catalog.read` fills it in for a collection. Each
+    subclass is a `SourceConfig`: it sets `about` and `kind`, defines `declared` and `open`, and
+    overrides those of the other answers that are not so for its data.
+    """
+
+    about: ClassVar[About]
+    by_scenario: ClassVar[bool] = False
+    reads_other_years: ClassVar[bool] = False
+    is_derived: ClassVar[bool] = False
+    native_step: ClassVar[float | None] = None
+    """Cell size in degrees as published, None where it is that of the run grid."""
+
+    kind: str = ""
+    """The word by which a run file names the source: a subclass narrows it to one `Literal`."""
     path: OptionalPlace = ""
     collection: str = ""
     assets: Annotated[tuple[Asset, ...], Field(strict=False)] = ()
@@ -96,31 +174,55 @@ class FilesConfig(Config):
     """
 
     @property
+    def label(self) -> str:
+        """The kind: a run has one source of it."""
+        return self.kind
+
+    @property
+    def described(self) -> About:
+        """What the publisher says."""
+        return self.about
+
+    @property
     def where(self) -> str:
         """The place in words, for messages."""
         return self.path or (f"collection {self.collection}" if self.collection else "assets")
+
+    @property
+    def wanted(self) -> str:
+        """The files by their published names, the place, and the publisher's title and address."""
+        origin = ", ".join(filter(None, (self.about.title, self.about.url or self.about.doi)))
+        return f"{', '.join(self.about.files)} in {self.where} ({origin})"
+
+    def native_grid(self, run_grid: Grid) -> Grid:
+        """Return the global grid of `native_step`."""
+        step = self.native_step or run_grid.step
+        return Grid(90, -180, step, round(180 / step), round(360 / step))
+
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the year: each has values of its own, the same for all scenarios."""
+        return year
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if bool(self.path) + bool(self.collection or self.assets) != 1:
             raise ValueError(
                 "expected either `path`, a folder or file, or `collection`, a collection of the "
-                "run's "
-                "[catalog]; give one of them"
+                "run's [catalog]; give one of them"
             )
         return self
 
 
 class Source(Protocol):
-    """One group of input variables of one role, on its native grid (north first, longitudes
-    -180..180).
+    """One open group of input variables of one role, on its native grid.
+
+    Rows run from north to south and longitudes from -180 to 180, however the files have them. A
+    source holds paths, never open files, so that it can travel to a worker.
     """
 
     @property
     def name(self) -> str:
-        """Group of the cube: luh2, hilda, isimip, koppen, gebco, pnnl_topo, pnnl_soil, aggregated,
-        ...
-        """
+        """Group of the cube, such as luh2, hilda or pnnl_soil: `SourceConfig.label`."""
 
     @property
     def about(self) -> About:
@@ -144,20 +246,23 @@ class Source(Protocol):
 
     @property
     def held(self) -> Mapping[int, int]:
-        """Years that read the values of an earlier year of the run, with that year: stored once;
-        see `held_years`.
+        """Years that read the values of an earlier year of the run, with that year.
+
+        They are stored once; see `held_years`.
         """
 
     @property
     def places(self) -> Mapping[int, object]:
-        """What is read in each year of a source that depends on the scenario: file and time index;
-        else empty.
+        """File and time index that are read in each year of a source that depends on the scenario.
+
+        Empty for all other sources.
         """
 
     @property
     def other_kind(self) -> Mapping[int, str]:
-        """Years whose map is of another kind than the others', so that change into and out of it is
-        none, in words.
+        """Years whose map is of another kind than the others', and what kind, in words.
+
+        Change into and out of such a map is no change of the land.
         """
 
     @property
@@ -170,7 +275,7 @@ class Source(Protocol):
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Everything done to the data, in words; complete once the source is open."""
+        """Everything that is done to the data, in words; complete once the source is open."""
 
     @property
     def caveat(self) -> str:
@@ -193,20 +298,47 @@ class Source(Protocol):
         """How each of `variables` is in its files; empty for a source without files of its own."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Values of one year (None for a static source), shape (variable, height, width), in the
-        stored dtype.
+        """Read the values of one year.
 
-        `box` lies inside `grid`; nothing outside it is read. NaN is missing. A state source returns
-        uint8 codes of the HILDA legend, 0 being ocean and 99 no data. Raises InputError naming
-        file, year and cell for refused values.
+        Parameters
+        ----------
+        year : int or None
+            One of `years`; None for a static source.
+        box : Box
+            Cells of `grid`, all of them inside it. Nothing outside is read.
+
+        Returns
+        -------
+        array, shape (variable, height, width), in the stored dtype
+            NaN is missing. A state source returns uint8 codes of `legend`, among them its codes of
+            ocean and of no data.
+
+        Raises
+        ------
+        InputError
+            Naming file, year and cell for values that are refused.
         """
 
     def part(self, scenario: str, *, first: "Source | None") -> "Source | None":
-        """What this source of a scenario has beside that of the run's `first`, named
-        `<name>@<scenario>`, or None.
+        """Return what this source of a scenario has beside that of the run's first scenario.
 
-        It has the years in which it reads other values; all of them where the first is not open.
-        Raises InputError where the two differ in grid or variables.
+        Parameters
+        ----------
+        scenario : str
+            The scenario that this source was opened for.
+        first : Source or None
+            The same source of the run's first scenario; None where it could not be opened.
+
+        Returns
+        -------
+        Source or None
+            Named `<name>@<scenario>`, with the years in which it reads other values than `first`:
+            all of them where that is None. None where there are no such years.
+
+        Raises
+        ------
+        InputError
+            Where the two differ in grid or variables.
         """
 
 
@@ -237,28 +369,29 @@ class Described:
         return self.variables[0].role
 
     def part(self, scenario: str, *, first: Source | None) -> Self | None:
-        """What a scenario has beside the run's first; see `Source.part`."""
-        shared: Mapping[int, object] = {} if first is None else first.places
+        """Return what a scenario has beside the run's first; see `Source.part`."""
         if first is not None and (first.grid, first.variables) != (self.grid, self.variables):
             raise InputError(
                 f"{self.files[0]}: {self.name} of scenario {scenario} has the variables "
                 f"{[v.name for v in self.variables]} on {self.grid}, expected those of the run's "
-                "first "
-                f"scenario, {[v.name for v in first.variables]} on {first.grid}; get files of one "
-                "edition"
+                f"first scenario, {[v.name for v in first.variables]} on {first.grid}; get files "
+                "of one edition"
             )
-        places = {year: place for year, place in self.places.items() if shared.get(year) != place}
-        if not places:
+        first_places: Mapping[int, object] = {} if first is None else first.places
+        first_files = () if first is None else first.files
+
+        years = [year for year, place in self.places.items() if first_places.get(year) != place]
+        if not years:
             return None
-        known = () if first is None else first.files
+        places = {year: self.places[year] for year in years}
         return replace(
             self,
             name=f"{self.name}@{scenario}",
             scenario=scenario,
-            years=tuple(sorted(places)),
+            years=tuple(sorted(years)),
             places=places,
             held=held_years(places),
-            files=tuple(f for f in self.files if f not in known),
+            files=tuple(file for file in self.files if file not in first_files),
         )
 
 

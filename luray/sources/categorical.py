@@ -195,6 +195,17 @@ class CategoricalConfig(FilesConfig):
         return {int(code): target for code, target in self.crosswalk.items()}
 
     @property
+    def label(self) -> str:
+        """The name: a run may have several sources of this kind."""
+        return self.name
+
+    @property
+    def wanted(self) -> str:
+        """The pattern of the files, and what the run file says of who publishes them."""
+        origin = ", ".join(filter(None, (self.title, self.url or self.doi))) or "your own"
+        return f"{self.where}/{self.pattern} ({origin})"
+
+    @property
     def described(self) -> About:
         """Where the data come from, as the run file says."""
         if self.role == "state":

@@ -18,8 +18,7 @@ from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.types import Bool, Role
 from luray.core.variable import Variable
-from luray.sources import SourceConfig, about_of
-from luray.sources.base import About, Encoding, Source
+from luray.sources.base import About, Encoding, Source, SourceConfig
 from luray.sources.coverage import Coverage, coverages, covered, cut, percent, read_part
 from luray.sources.layout import describe
 from luray.sources.presence import Presence, compare_years, presence_rule, present
@@ -62,13 +61,13 @@ class Opened:
         """Group of the cube, as far as the configuration tells."""
         if self.source is not None:
             return self.source.name
-        name = self.config.name if self.config.kind == "categorical" else self.config.kind
-        return f"{name}@{self.scenario}" if self.scenario else name
+        label = self.config.label
+        return f"{label}@{self.scenario}" if self.scenario else label
 
     @property
     def where(self) -> str:
         """The place that the run file names, empty for a source that is made from another."""
-        return "" if self.config.kind == "aggregated" else public(self.config.where)
+        return public(self.config.where)
 
 
 class RowBand(NamedTuple):
@@ -337,7 +336,7 @@ def judge(
     `wanted` are the years that a source of a role must have, for the run to work.
     """
     source = opened.source
-    about = about_of(opened.config)
+    about = opened.config.described
     years = "" if opened.scenario else _years(opened.config.declared[0].role, wanted)
     expected = _sentence(years, about.values)
     if source is None or findings is None:

@@ -1,5 +1,9 @@
-"""GEBCO elevation and depth, 15 arcsec: the global grid or a region of it, in one NetCDF file."""
+"""GEBCO elevation and depth, 15 arcsec: the global grid or a region of it, in one NetCDF file.
 
+Shapes: H W box.
+"""
+
+import re
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +20,11 @@ from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.units import Conversion, conversion
 from luray.storage.errors import InputError
 
-LOWEST, HIGHEST = -12000, 9000
+STEP = 1 / 240
+"""Cell size in degrees: 15 arcsec."""
+
+LOWEST = -12000
+HIGHEST = 9000
 """Metres beyond which a value is no elevation."""
 
 ELEVATION = Variable(
@@ -38,10 +46,11 @@ EDITIONS = {
 }
 """DOI of each edition; those of the others could not be confirmed."""
 
-NAME = r"(?i:GEBCO_(?P<year>\d{4})(?!\d)(?P<rest>[^/]*)\.(?P<end>nc|tiff?))"
-"""The global file, and a region as the download application names it, in lower case."""
+NAME = r"(?i:GEBCO_(?P<year>\d{4})(?!\d)(?P<rest>[^/]*)\.(?P<suffix>nc|tiff?))"
+"""Name of the global file, and of a region as the download application names it, in lower case."""
 
 REGIONAL = "gebco_{year}_n{north}_s{south}_w{west}_e{east}.nc"
+"""Name of a region, for messages."""
 
 ABOUT = About(
     title="GEBCO gridded bathymetry and land elevation",
@@ -49,8 +58,8 @@ ABOUT = About(
     licence="public domain",
     url="https://www.gebco.net/data-products/gridded-bathymetry-data",
     files=("GEBCO_{year}.nc",),
-    values="15 arcsec; elevation in metres as int16, depths negative; a regional download under its "
-    "own name",
+    values="15 arcsec; elevation in metres as int16, depths negative; a regional download under "
+    "its own name",
     ranges={"": f"{LOWEST}..{HIGHEST} m"},
 )
 
@@ -59,7 +68,9 @@ class GebcoConfig(FilesConfig):
     """Where the GEBCO file is."""
 
     about: ClassVar[About] = ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
+
     kind: Literal["gebco"]
 
     @property
@@ -68,7 +79,7 @@ class GebcoConfig(FilesConfig):
         return (ELEVATION,)
 
     def open(self, request: Request) -> Source:
-        """The source; see `open_gebco`."""
+        """Return the source; see `open_gebco`."""
         return open_gebco(self)
 
 
@@ -77,17 +88,17 @@ class Gebco(Described):
     """Elevation in metres, below the sea too."""
 
     file: NetcdfFile
-    metres: Conversion
+    to_metres: Conversion
     """What turns the file's values into metres."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Elevation, shape (1, height, width); see `Source.read`.
+        """Return the elevation, shape (1, H, W); see `Source.read`.
 
         int16, or float32 where the file's unit is converted.
         """
         [metres_HW] = self.file.read(("elevation",), box)
-        if self.metres.changes:
-            metres_HW = self.metres(unpack(metres_HW, self.file.variables["elevation"]))
+        if self.to_metres.changes:
+            metres_HW = self.to_metres(unpack(metres_HW, self.file.variables["elevation"]))
         refuse_cells(
             (metres_HW < LOWEST) | (metres_HW > HIGHEST),
             metres_HW,
@@ -101,73 +112,80 @@ class Gebco(Described):
 
 
 def open_gebco(config: GebcoConfig) -> Source:
-    """GEBCO elevation. Raises InputError for no file or several, another dtype, unit or lattice."""
-    url, year = _found(config)
+    """Open the elevation of GEBCO.
+
+    Parameters
+    ----------
+    config : GebcoConfig
+        Where the file is.
+
+    Raises
+    ------
+    InputError
+        For no file or several, and for another dtype, unit or lattice.
+    """
+    url, year = _find_file(config)
     about = replace(ABOUT, title=f"{ABOUT.title}, {year}", doi=EDITIONS.get(year, ""))
     file = inspect_netcdf(url)
     file.require("elevation")
     field = file.variables["elevation"]
-    metres = _metres(field.units, where=url)
-    plain = np.dtype(field.dtype).newbyteorder("=") == np.int16 and field.packing == (1, 0)
-    if not (plain or metres.changes):
+    to_metres = conversion(field.units, ELEVATION.units, where=f"{url}: elevation")
+    # The published file needs no arithmetic: its integers are stored as they are. What a user has
+    # converted to another unit becomes float32.
+    is_published = np.dtype(field.dtype).newbyteorder("=") == np.int16 and field.packing == (1, 0)
+    if not (is_published or to_metres.changes):
         raise InputError(
             f"{url}: elevation is {field.dtype} with scale and offset {field.packing}, expected "
-            "plain "
-            "int16"
+            "plain int16; get the file as it is published"
         )
     require_lattice(file.layout.grid, where=url)
 
-    elevation = replace(ELEVATION, dtype="float32") if metres.changes else ELEVATION
-    converted = (f"elevation: {metres.rule}",) if metres.rule else ()
+    elevation = replace(ELEVATION, dtype="float32") if to_metres.changes else ELEVATION
+    unit_rules = (f"elevation: {to_metres.rule}",) if to_metres.rule else ()
     return Gebco(
-        name="gebco",
+        name=config.label,
         about=about,
         grid=file.layout.grid,
         variables=(elevation,),
         years=(),
-        rules=(*file.layout.rules, *converted, "depths below sea level kept"),
+        rules=(*file.layout.rules, *unit_rules, "depths below sea level kept"),
         files=(url,),
         file=file,
-        metres=metres,
+        to_metres=to_metres,
         stored=(encoding_of_netcdf("elevation", [file]),),
     )
 
 
-def _metres(units: str, *, where: str) -> Conversion:
-    return conversion(units, ELEVATION.units, where=f"{where}: elevation")
-
-
-def _found(config: GebcoConfig) -> tuple[str, int]:
+def _find_file(config: GebcoConfig) -> tuple[str, int]:
     """Place and year of the one file.
 
     Raises InputError for none, for several editions, and for several regions of one.
     """
     # The type identifier grid (TID) says where each depth comes from: it lies beside the elevation
     # and is none.
-    files = [
-        (file, match)
-        for file, match in matching(config, NAME)
-        if "_tid" not in match["rest"].lower()
-    ]
-    netcdf = [(file, match) for file, match in files if match["end"].lower() == "nc"]
-    if not netcdf:
+    matches = matching(config, NAME)
+    files = [(url, match) for url, match in matches if "_tid" not in match["rest"].lower()]
+    netcdf_files = [(url, match) for url, match in files if match["suffix"].lower() == "nc"]
+    if not netcdf_files:
         rasters = f" but {files[0][0]}" if files else ""
         raise InputError(
             f"{config.where}: found no GEBCO file{rasters}, expected GEBCO_{{year}}.nc or "
             f"{REGIONAL}; get the NetCDF file or correct `path`"
         )
-    if len(netcdf) > 1:
-        listed = ", ".join(file for file, _ in netcdf)
-        editions = {(match["year"], "sub_ice" in match["rest"].lower()) for _, match in netcdf}
-        fault = (
-            "files of several editions"
-            if len(editions) > 1
-            else "files of one edition, which are not joined"
-        )
+    if len(netcdf_files) > 1:
+        listed = ", ".join(url for url, _ in netcdf_files)
+        editions = {_edition(match) for _, match in netcdf_files}
+        fault = "files of one edition, which are not joined"
+        if len(editions) > 1:
+            fault = "files of several editions"
         raise InputError(
-            f"{config.where}: found {len(netcdf)} GEBCO {fault} ({listed}), expected one file; set "
-            "`path` "
-            "to the one to use, or download the region as one"
+            f"{config.where}: found {len(netcdf_files)} GEBCO {fault} ({listed}), expected one "
+            "file; set `path` to the one to use, or download the region as one"
         )
-    [(url, match)] = netcdf
+    [(url, match)] = netcdf_files
     return url, int(match["year"])
+
+
+def _edition(match: re.Match[str]) -> tuple[str, bool]:
+    """Year in the name of a file, and whether its elevation is that of the rock below the ice."""
+    return match["year"], "sub_ice" in match["rest"].lower()

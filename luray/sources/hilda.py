@@ -1,4 +1,7 @@
-"""HILDA+ land-use states, v1 and v2, as a series of GeoTIFFs or one NetCDF: the fine map."""
+"""HILDA+ land-use states, v1 and v2, as a series of GeoTIFFs or one NetCDF: the fine map.
+
+Shapes: H W box.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,8 +35,14 @@ from luray.sources.raster import Raster, map_series, require_one_band
 from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError
 
+LEGEND = HILDA
+"""The legend of the maps, as published: its sub-codes are merged when a map is read."""
+
 STEP = 0.01
+"""Cell size in degrees."""
+
 VARIABLE = "LULC_states"
+"""Name of the maps in the NetCDF files."""
 
 PREFIX = r"(?:[^/]*[_-])?"
 """What those who cut a region put before the published name: `crete_hilda_plus_...`."""
@@ -45,6 +54,7 @@ SERIES = {
 """Names of the yearly GeoTIFFs of each version."""
 
 NETCDF = rf"(?i:{PREFIX}hildaplus_v?GLOB-(\d)-?[\w.-]*_states\.nc)"
+"""Name of the NetCDF file of all years: the version."""
 
 BASE_MAP = re.compile(r"base-?_?map", re.IGNORECASE)
 """What the archive calls the map of 2015 in version 1, the only one of that year."""
@@ -60,24 +70,27 @@ ABOUT = About(
     title="HILDA+ global land use change 1960-2020 and its extension to 1899",
     doi="10.1594/PANGAEA.974335",
     licence="CC-BY-4.0",
-    url="https://doi.pangaea.de/10.1594/PANGAEA.974335 (v2), https://doi.pangaea.de/10.1594/PANGAEA.921846 (v1)",
+    url="https://doi.pangaea.de/10.1594/PANGAEA.974335 (v2), "
+    "https://doi.pangaea.de/10.1594/PANGAEA.921846 (v1)",
     files=(
         "hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif",
         "hilda_plus_states_{year}_GLOB-v2_wgs84.tif",
         "hildaplus_vGLOB-1.0-f_states.nc",
         "hildaplus_GLOB-2-0_states.nc",
     ),
-    values="0.01 degrees; codes "
-    + " ".join(str(c) for c in HILDA.known())
-    + "; a map a year without gaps; in "
-    "version 1 that of 2015 is ..._GLOB-v1-0_base-map_wgs84-nn.tif",
+    values=f"0.01 degrees; codes {' '.join(str(code) for code in LEGEND.known())}; a map a year "
+    "without gaps; in version 1 that of 2015 is ..._GLOB-v1-0_base-map_wgs84-nn.tif",
 )
+
+Map = tuple[Raster | NetcdfFile, int]
+"""The file of a year's map, and its time index there: 0 in a GeoTIFF."""
 
 
 class HildaConfig(FilesConfig):
     """Where the HILDA+ files are: a folder (searched with its subfolders) or one NetCDF file."""
 
     about: ClassVar[About] = ABOUT
+
     kind: Literal["hilda"]
 
     @property
@@ -86,7 +99,7 @@ class HildaConfig(FilesConfig):
         return (STATE,)
 
     def open(self, request: Request) -> Source:
-        """The source for a run; see `open_hilda`."""
+        """Return the source for a run; see `open_hilda`."""
         return open_hilda(self, run_years=request.run_years)
 
 
@@ -94,15 +107,15 @@ class HildaConfig(FilesConfig):
 class Hilda(Described):
     """Class codes 0 11 22 33 44 55 66 77 99 of each year that HILDA+ has."""
 
-    steps: Mapping[int, tuple[Raster | NetcdfFile, int]]
-    """File and time index (0 for a GeoTIFF) of each year."""
+    maps: Mapping[int, Map]
+    """The map of each year."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Codes of one year, shape (1, height, width), uint8; see `Source.read`."""
+        """Return the codes of one year, shape (1, H, W), uint8; see `Source.read`."""
         assert year is not None
-        file, index = self.steps[year]
+        file, time_index = self.maps[year]
         if isinstance(file, NetcdfFile):
-            [raw_HW] = file.read((VARIABLE,), box, **{file.time_axis: index})
+            [raw_HW] = file.read((VARIABLE,), box, **{file.time_axis: time_index})
             fills = file.variables[VARIABLE].fills
             where = f"{file.url}, year {year}"
         else:
@@ -111,103 +124,127 @@ class Hilda(Described):
             fills = () if nodata is None else (nodata,)
             where = file.url
 
-        codes_HW = np.ma.getdata(raw_HW)
+        published_HW = np.ma.getdata(raw_HW)
         missing_HW = np.array(np.ma.getmaskarray(raw_HW))
-        if codes_HW.dtype.kind == "f":
-            missing_HW |= np.isnan(codes_HW)
+        if published_HW.dtype.kind == "f":
+            missing_HW |= np.isnan(published_HW)
+        # A published code keeps its meaning where the file declares it as no data, too: 0 is ocean.
         for fill in fills:
-            if fill not in HILDA.known():
-                missing_HW |= equals(codes_HW, fill)
-        known_HW = np.ma.masked_array(codes_HW, missing_HW)
-        return recode(known_HW, legend_table(HILDA), where=where, legend=HILDA.name)[None]
+            if fill not in LEGEND.known():
+                missing_HW |= equals(published_HW, fill)
+        codes_HW = recode(
+            np.ma.masked_array(published_HW, missing_HW),
+            legend_table(LEGEND),
+            where=where,
+            legend=LEGEND.name,
+            missing=LEGEND.nodata,
+        )
+        return codes_HW[None]
 
 
 def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
-    """HILDA+ for a run: every year of the run that the files hold.
+    """Open HILDA+ for a run: every year of the run that the files hold.
 
-    Raises InputError where files are lacking, of two versions, unreadable, on different grids, not
-    in EPSG:4326, or where a year of the run is missing between others or there twice.
+    Parameters
+    ----------
+    config : HildaConfig
+        Where the files are.
+    run_years : range
+        Years of the run.
+
+    Raises
+    ------
+    InputError
+        Where files are lacking, of two versions, unreadable, on different grids or not in
+        EPSG:4326, or where a year of the run is missing between others or there twice.
     """
-    found = {
-        version: matching(config, pattern) for version, pattern in {**SERIES, "nc": NETCDF}.items()
-    }
-    kinds = [kind for kind, files in found.items() if files]
-    if len(kinds) != 1 or len(found["nc"]) > 1:
-        some = [files[0][0] for files in found.values() if files] + [
-            file for file, _ in found["nc"][1:]
-        ]
-        raise InputError(
-            f"{config.where}: found {', '.join(some) or 'no HILDA+ file'}, expected one series of "
-            f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` "
-            "to one "
-            "of them"
-        )
-
-    [kind] = kinds
-    if kind == "nc":
-        [(url, match)] = found["nc"]
-        version, steps = match[1], _netcdf_steps(url, run_years)
+    form, found = _find_files(config)
+    if form == "nc":
+        [(url, match)] = found
+        version = match[1]
+        maps = _netcdf_maps(url, run_years)
     else:
-        version, steps = (
-            kind.removeprefix("v"),
-            _raster_steps(found[kind], run_years, where=config.where),
-        )
-    used = list({file.url: file for file, _ in steps.values()}.values())
-    grid = shared_grid(used)
-    other_kind = _base_maps(steps, version)
+        version = form.removeprefix("v")
+        maps = _raster_maps(found, run_years, where=config.where)
+
+    files = list({file.url: file for file, _ in maps.values()}.values())
+    grid = shared_grid(files)
+    base_maps = _base_maps(maps, version)
     return Hilda(
-        name="hilda",
+        name=config.label,
         about=ABOUT,
         grid=grid,
         variables=(STATE,),
-        years=tuple(steps),
-        steps=steps,
-        rules=(*_rules(used, grid), *(f"{year} is {words}" for year, words in other_kind.items())),
-        files=tuple(url for file in used for url in file.urls),
-        stored=(_stored(used),),
-        other_kind=other_kind,
+        years=tuple(maps),
+        maps=maps,
+        legend=LEGEND,
+        rules=(*_rules(files, grid), *(f"{year} is {words}" for year, words in base_maps.items())),
+        files=tuple(url for file in files for url in file.urls),
+        stored=(_encoding(files),),
+        other_kind=base_maps,
     )
 
 
-def _raster_steps(
+def _find_files(config: HildaConfig) -> tuple[str, list[tuple[str, re.Match[str]]]]:
+    """The form in which HILDA+ is there, `v1`, `v2` or `nc`, and its files with their names.
+
+    Raises InputError for none, for several forms, and for several NetCDF files.
+    """
+    files_of_form = {form: matching(config, pattern) for form, pattern in SERIES.items()}
+    files_of_form["nc"] = matching(config, NETCDF)
+    forms = [form for form, files in files_of_form.items() if files]
+    if len(forms) == 1 and len(files_of_form["nc"]) <= 1:
+        return forms[0], files_of_form[forms[0]]
+
+    examples = [files_of_form[form][0][0] for form in forms]
+    examples += [url for url, _ in files_of_form["nc"][1:]]
+    raise InputError(
+        f"{config.where}: found {', '.join(examples) or 'no HILDA+ file'}, expected one series of "
+        f"{' or '.join(ABOUT.files[:2])}, or one of {' or '.join(ABOUT.files[2:])}; set `path` "
+        "to one of them"
+    )
+
+
+def _raster_maps(
     found: Sequence[tuple[str, re.Match[str]]], run_years: range, *, where: str
-) -> dict[int, tuple[Raster | NetcdfFile, int]]:
+) -> dict[int, Map]:
     """The map of each year of the run, in order.
 
     No other file is opened, so other years may be lacking or there twice.
     """
-    maps = map_series([(int(match[1]), url) for url, match in found], run_years, where=where)
-    for raster in maps.values():
+    years_and_urls = [(int(match[1]), url) for url, match in found]
+    rasters = map_series(years_and_urls, run_years, where=where)
+    for raster in rasters.values():
         require_one_band(raster)
-    return {year: (raster, 0) for year, raster in maps.items()}
+    return {year: (raster, 0) for year, raster in rasters.items()}
 
 
-def _netcdf_steps(url: str, run_years: range) -> dict[int, tuple[Raster | NetcdfFile, int]]:
+def _netcdf_maps(url: str, run_years: range) -> dict[int, Map]:
+    """The map of each year of the run that one NetCDF file has."""
     file = inspect_netcdf(url)
     file.require(VARIABLE)
     if file.variables[VARIABLE].packing != (1, 0):
         raise InputError(
             f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class "
-            "codes"
+            "codes; get the file as it is published"
         )
-    held = file.years
-    shared = shared_years(held, run_years, where=url)
-    check_series([year for year in held if year in shared], where=url)
-    return {year: (file, i) for i, year in enumerate(held) if year in shared}
+    wanted = shared_years(file.years, run_years, where=url)
+    check_series([year for year in file.years if year in wanted], where=url)
+    return {year: (file, index) for index, year in enumerate(file.years) if year in wanted}
 
 
-def _base_maps(
-    steps: Mapping[int, tuple[Raster | NetcdfFile, int]], version: str
-) -> dict[int, str]:
+def _base_maps(maps: Mapping[int, Map], version: str) -> dict[int, str]:
     """Years whose map is of another kind, in words: that of the version, and by its file's name."""
-    return {
-        year: BASE_MAP_WORDS
-        for year, (file, _) in steps.items()
-        if year == BASE_YEARS.get(version) or BASE_MAP.search(file.urls[0].rpartition("/")[2])
-    }
+    base_maps = {}
+    for year, (file, _) in maps.items():
+        file_name = file.urls[0].rpartition("/")[2]
+        if year == BASE_YEARS.get(version) or BASE_MAP.search(file_name):
+            base_maps[year] = BASE_MAP_WORDS
+    return base_maps
 
 
-def _stored(files: Sequence[Raster | NetcdfFile]) -> Encoding:
+def _encoding(files: Sequence[Raster | NetcdfFile]) -> Encoding:
+    """How the map is in its files, which are all rasters or one NetCDF file."""
     rasters = [file for file in files if not isinstance(file, NetcdfFile)]
     if rasters:
         return encoding_of_raster(rasters, band=rasters[0].bands[0].number)
@@ -215,13 +252,14 @@ def _stored(files: Sequence[Raster | NetcdfFile]) -> Encoding:
 
 
 def _rules(files: Sequence[Raster | NetcdfFile], grid: Grid) -> tuple[str, ...]:
+    """What is done to the maps, in words. Raises InputError for 0.01 degree cells off lattice."""
+    encoding = _encoding(files)
     rules = ["codes 40-45 read as 44 forest, 23 and 24 as 22 cropland", *turned(files)]
-    stored = _stored(files)
-    rules += [
-        f"the file's no-data value {f:g} read as 99" for f in stored.fills if f not in HILDA.known()
-    ]
-    if "float" in stored.dtype and not np.isnan(stored.fills).any():
+    fills = [fill for fill in encoding.fills if fill not in LEGEND.known()]
+    rules += [f"the file's no-data value {fill:g} read as {LEGEND.nodata}" for fill in fills]
+    if "float" in encoding.dtype and not np.isnan(encoding.fills).any():
         rules.append("NaN read as 99, no data")
+    # Those who cut a region may have resampled it: another cell size is taken as it is.
     if abs(grid.step / STEP - 1) < 1e-4:
         require_lattice(grid, where=files[0].url)
     else:

@@ -2,10 +2,12 @@
 
 2b begins in 1861, 3a and 3b in 1850; years before the round begins hold its first. The past of 3a
 reaches to 2021 and may stand before a future of 3b, which wins from its first year.
+
+Shapes: H W box.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -34,6 +36,8 @@ from luray.sources.years import check_series, held_by, hold_rules, span
 from luray.storage.errors import InputError
 
 STEP = 0.5
+"""Cell size in degrees."""
+
 COUNTS = {"2b": "number_of_people", "3b": "total-population"}
 """Variable of each round; 3a is as 3b."""
 
@@ -97,8 +101,8 @@ ABOUT = About(
         "population_ssp2_30arcmin_annual_2015_2100.nc",
         "round 3a: population_histsoc_30arcmin_annual_1901_2021.nc",
     ),
-    values="0.5 degrees; a count of people a cell in number_of_people (2b) or total-population "
-    "(3b)",
+    values="0.5 degrees; a count of people a cell in "
+    "number_of_people (2b) or total-population (3b)",
     ranges={"": "from 0 km-2 up"},
 )
 
@@ -113,8 +117,10 @@ class IsimipConfig(FilesConfig):
     """
 
     about: ClassVar[About] = ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
     by_scenario: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
+
     kind: Literal["isimip"]
     ssp: int | None = None
     max_held_years: int | None = Field(default=None, ge=0)
@@ -129,29 +135,50 @@ class IsimipConfig(FilesConfig):
         """Population density."""
         return (POPULATION,)
 
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the year and scenario of round 2b, whose first year serves those before it."""
+        past, future = PUBLISHED["2b"]
+        return max(year, past.first), scenario if year >= future.first else ""
+
     def open(self, request: Request) -> Source:
-        """The source for a run; see `open_isimip`."""
+        """Return the source for a run; see `open_isimip`."""
         return open_isimip(self, run_years=request.run_years, scenario=request.scenario)
+
+
+@dataclass(frozen=True)
+class CountsFile:
+    """An open file of counts of people."""
+
+    file: NetcdfFile
+    variable: str
+    """Name of the counts in it."""
+    to_persons: Conversion
+    """What makes persons of the counts."""
+
+
+Steps = dict[int, tuple[CountsFile, int]]
+"""File and time index of each year."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Isimip(Described):
     """Population density on the 0.5 degree grid."""
 
-    steps: Mapping[int, tuple[NetcdfFile, int]]
+    steps: Mapping[int, tuple[CountsFile, int]]
     """File and time index of each year of the run, held years included."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Persons per km2 of one year, shape (1, height, width), 0 over sea; see `Source.read`."""
+        """Return persons per km2 of one year, shape (1, H, W), 0 over sea; see `Source.read`."""
         assert year is not None
-        file, index = self.steps[year]
-        name = _counts(file)
-        [raw] = file.read((name,), box, **{file.time_axis: index})
-        people_HW = _conversion(file)(unpack(raw, file.variables[name]))
-        counts_HW: F32 = np.nan_to_num(people_HW, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        counts, time_index = self.steps[year]
+        file = counts.file
+        [raw_HW] = file.read((counts.variable,), box, **{file.time_axis: time_index})
+        persons_HW = counts.to_persons(unpack(raw_HW, file.variables[counts.variable]))
+        # The sea is missing and has nobody; infinity stays, to be refused.
+        persons_HW = np.nan_to_num(persons_HW, nan=0.0, posinf=np.inf, neginf=-np.inf)
         refuse_cells(
-            ~np.isfinite(counts_HW) | (counts_HW < 0) | (counts_HW > MOST),
-            counts_HW,
+            ~np.isfinite(persons_HW) | (persons_HW < 0) | (persons_HW > MOST),
+            persons_HW,
             grid=self.grid,
             box=box,
             where=f"{file.url}, year {year}",
@@ -159,14 +186,23 @@ class Isimip(Described):
             expected=f"numbers from 0 to {MOST:g}, or a declared missing value; get the file again",
         )
         area_km2 = self.grid.cell_area[box.row : box.row + box.height, None] / 1e6
-        density_HW: F32 = (counts_HW / area_km2).astype(np.float32)
+        density_HW: F32 = (persons_HW / area_km2).astype(np.float32)
         return density_HW[None]
 
 
 def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Source:
     """Open the population of a run: the past, and from its first year on the scenario's SSP.
 
-    Years before the round begins hold its first year. Parameters as of `open_luh2`.
+    Years before the round begins hold its first year.
+
+    Parameters
+    ----------
+    config : IsimipConfig
+        Where the files are, and which years may hold another's population.
+    run_years : range
+        Years of the run.
+    scenario : str
+        The scenario, such as ssp245, whose SSP is read unless `config.ssp` names one.
 
     Raises
     ------
@@ -174,63 +210,109 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
         Where files are of both grids' rounds or of neither, a file or a year is lacking, or the
         unit is no count of people.
     """
-    matches = {name: matching(config, pattern) for name, pattern in NAMES.items()}
-    rounds = [name for name, files in matches.items() if files]
-    if len(rounds) != 1:
-        found_rounds = "rounds 2b and 3b" if rounds else "neither round"
-        raise InputError(
-            f"{config.where}: found files of {found_rounds}, expected one of them "
-            f"({', '.join(ABOUT.files)}); set `path` to its folder"
-        )
-    [round_] = rounds
-    found = matches[round_]
+    round_, found = _find_files(config)
     ssp = str(config.ssp) if config.ssp is not None else _ssp_of(scenario)
-
-    past = [inspect_netcdf(url) for url, match in found if match[1] is None]
-    future = []
+    past_urls = [url for url, match in found if match[1] is None]
+    # A future that begins after the run is not opened.
+    future_urls = []
     for url, match in found:
         if ssp and match[1] == ssp and int(match[2]) < run_years.stop:
-            future.append(inspect_netcdf(url))
-    past_steps = _steps(past, path=config.where, gaps=config.gaps)
-    future_steps = _steps(future, path=config.where, gaps=config.gaps)
+            future_urls.append(url)
+
+    past_steps = _steps([_open_counts(url) for url in past_urls], config)
+    future_steps = _steps([_open_counts(url) for url in future_urls], config)
     begins = min(future_steps, default=max(past_steps, default=0) + 1)
     steps = {year: step for year, step in past_steps.items() if year < begins} | future_steps
 
-    held = _held(steps, config, round_, run_years, ssp=ssp, ssps={m[1] for _, m in found if m[1]})
+    ssps = {match[1] for _, match in found if match[1]}
+    held = _held(steps, config, round_, run_years, ssp=ssp, ssps=ssps)
     run_steps = {year: steps[held.get(year, year)] for year in run_years}
-    places = {year: (file.url, index) for year, (file, index) in run_steps.items()}
-    used = list({id(file): file for file, _ in run_steps.values()}.values())
-    grid = shared_grid(used)
-    require_lattice(grid, where=used[0].url, step=STEP)
+    places = {year: (counts.file.url, index) for year, (counts, index) in run_steps.items()}
 
-    counts = _counts(used[0])
-    from_future = any(file in future for file in used)
-    label = _round_label(
-        round_, past_steps, from_past=any(file in past for file in used), from_future=from_future
-    )
-    rules = [f"round {label}: counts divided by the cell's area in km2"]
-    rules.append("missing (sea) read as 0 persons")
-    rules.extend(
-        dict.fromkeys(_conversion(file).rule for file in used if _conversion(file).changes)
-    )
+    used = list({counts.file.url: counts for counts, _ in run_steps.values()}.values())
+    files = [counts.file for counts in used]
+    grid = shared_grid(files)
+    require_lattice(grid, where=files[0].url, step=STEP)
+
+    from_future = any(file.url in future_urls for file in files)
+    from_past = any(file.url in past_urls for file in files)
+    label = _round_label(round_, past_steps, from_past=from_past, from_future=from_future)
+    rules = [
+        f"round {label}: counts divided by the cell's area in km2",
+        "missing (sea) read as 0 persons",
+    ]
+    changes = [counts.to_persons.rule for counts in used if counts.to_persons.changes]
+    rules.extend(dict.fromkeys(changes))
     rules.extend(hold_rules(held))
     if from_future and any(year >= begins for year in past_steps):
         rules.append(f"SSP {ssp} from {begins}, the past before it: both have years from {begins}")
     if from_future and ssp != _ssp_of(scenario):
         rules.append(f"population of SSP {ssp} used for scenario {scenario}")
+
+    variable = used[0].variable
+    alike = [counts.file for counts in used if counts.variable == variable]
     return Isimip(
-        name="isimip",
+        name=config.label,
         about=ABOUT,
         grid=grid,
         variables=(POPULATION,),
         years=tuple(run_years),
         steps=run_steps,
-        stored=(encoding_of_netcdf(counts, [file for file in used if _counts(file) == counts]),),
+        stored=(encoding_of_netcdf(variable, alike),),
         held=held_years(places),
         places=places,
-        rules=(*rules, *turned(used)),
-        files=tuple(file.url for file in used),
+        rules=(*rules, *turned(files)),
+        files=tuple(file.url for file in files),
     )
+
+
+def _find_files(config: IsimipConfig) -> tuple[str, list[tuple[str, re.Match[str]]]]:
+    """The round of which there are files, 2b or 3b (as which 3a counts), and its files.
+
+    Raises InputError for files of both rounds or of neither.
+    """
+    files_of_round = {name: matching(config, pattern) for name, pattern in NAMES.items()}
+    rounds = [name for name, files in files_of_round.items() if files]
+    if len(rounds) != 1:
+        rounds_there = "rounds 2b and 3b" if rounds else "neither round"
+        raise InputError(
+            f"{config.where}: found files of {rounds_there}, expected one of them "
+            f"({', '.join(ABOUT.files)}); set `path` to its folder"
+        )
+    return rounds[0], files_of_round[rounds[0]]
+
+
+def _open_counts(url: str) -> CountsFile:
+    """A file with its counts. Raises InputError for another unit, as a density is."""
+    file = inspect_netcdf(url)
+    names = [name for name in COUNTS.values() if name in file.variables]
+    variable = names[0] if names else COUNTS["2b"]
+    file.require(variable)
+    units = file.variables[variable].units
+    try:
+        to_persons = conversion(units, "person", where=f"{file.url}: {variable}")
+    except InputError as error:
+        raise InputError(
+            f"{error}; expected a count of people per cell: use the files of counts"
+        ) from error
+    return CountsFile(file, variable, to_persons)
+
+
+def _steps(counts_files: list[CountsFile], config: IsimipConfig) -> Steps:
+    """File and time index of each year of some files. Raises InputError for repeated years."""
+    steps: Steps = {}
+    for counts in counts_files:
+        file = counts.file
+        check_series(file.years, where=file.url, gaps=config.gaps)
+        repeated = set(file.years) & set(steps)
+        if repeated:
+            earlier, _ = steps[min(repeated)]
+            raise InputError(
+                f"{file.url}: years {span(repeated)} are also in {earlier.file.url}, expected each "
+                f"year once; remove one of them from {config.where}"
+            )
+        steps |= {year: (counts, index) for index, year in enumerate(file.years)}
+    return steps
 
 
 def _round_label(
@@ -238,12 +320,12 @@ def _round_label(
 ) -> str:
     """The rounds that a run reads: names do not tell 3a from 3b, the end of the past does."""
     past = "3a" if round_ == "3b" and max(past_years, default=0) > LAST_PAST_3B else round_
-    rounds = {past: from_past, round_: from_future or (from_past and past == round_)}
-    return " and ".join(name for name, used in rounds.items() if used)
+    labels = {past: from_past, round_: from_future or (from_past and past == round_)}
+    return " and ".join(label for label, is_read in labels.items() if is_read)
 
 
 def _held(
-    steps: Mapping[int, tuple[NetcdfFile, int]],
+    steps: Steps,
     config: IsimipConfig,
     round_: str,
     run_years: range,
@@ -255,14 +337,17 @@ def _held(
 
     Raises InputError where these are years that the round has, or more than may be held.
     """
-    begins = PUBLISHED[round_][0].first
+    round_begins = PUBLISHED[round_][0].first
     held = held_by(steps, run_years) if steps else dict.fromkeys(run_years, 0)
+    lacking = set(held)
     if config.max_held_years is None:
-        has_first = bool(steps) and min(steps) == begins
-        before = [year for year in held if year < begins and has_first]
-        lacking = set(held) - set(before) if len(before) <= HELD_BEFORE else set(held)
-    else:
-        lacking = set(held) if len(held) > config.max_held_years or not steps else set()
+        # The years before the round may hold its first one, if that is there and they are few.
+        has_first = bool(steps) and min(steps) == round_begins
+        before = {year for year in held if year < round_begins and has_first}
+        if len(before) <= HELD_BEFORE:
+            lacking -= before
+    elif steps and len(held) <= config.max_held_years:
+        lacking = set()
     if not lacking:
         return held
 
@@ -281,46 +366,6 @@ def _held(
 
 
 def _ssp_of(scenario: str) -> str:
+    """The digit of the SSP in the name of a scenario, else empty: 2 of ssp245."""
     match = re.fullmatch(r"ssp(\d)\d*", scenario)
     return match[1] if match else ""
-
-
-def _counts(file: NetcdfFile) -> str:
-    name = next((n for n in COUNTS.values() if n in file.variables), COUNTS["2b"])
-    file.require(name)
-    return name
-
-
-def _conversion(file: NetcdfFile) -> Conversion:
-    """What makes persons of the counts of a file. Raises InputError for another unit, as a density
-    is.
-    """
-    name = _counts(file)
-    units = file.variables[name].units
-    try:
-        return conversion(units, "person", where=f"{file.url}: {name}")
-    except InputError as error:
-        raise InputError(
-            f"{error}; expected a count of people per cell: use the files of counts"
-        ) from error
-
-
-def _steps(
-    files: list[NetcdfFile], *, path: str, gaps: Literal["refused", "held"]
-) -> dict[int, tuple[NetcdfFile, int]]:
-    """File and time index of each year of some files.
-
-    Raises InputError for repeated years and for units that are no persons.
-    """
-    steps: dict[int, tuple[NetcdfFile, int]] = {}
-    for file in files:
-        _conversion(file)
-        check_series(file.years, where=file.url, gaps=gaps)
-        again = set(file.years) & set(steps)
-        if again:
-            raise InputError(
-                f"{file.url}: years {span(again)} are also in {steps[min(again)][0].url}, "
-                f"expected each year once; remove one of them from {path}"
-            )
-        steps |= {year: (file, i) for i, year in enumerate(file.years)}
-    return steps

@@ -5,10 +5,12 @@ RCP8.5, 2071-2100. Both number the zones alike.
 
 The model sees the main group, A to E as 1 to 5: 30 zones would be 30 channels, many of them empty
 in training.
+
+Shapes: H W box.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +28,9 @@ from luray.sources.raster import RasterFile, inspect_raster, require_one_band
 from luray.sources.years import hold_rules, span
 from luray.storage.errors import InputError
 
+STEP = 0.01
+"""Cell size in degrees of the finest maps of 2023."""
+
 Period = tuple[int, int]
 """First and last year of a map."""
 
@@ -35,17 +40,13 @@ PERIODS = ((1901, 1930), (1931, 1960), (1961, 1990), (1991, 2020), (2041, 2070),
 FIRST_FUTURE = 2041
 """From here on there is a map a scenario."""
 
-GROUPS: dict[int, int] = {
-    0: 0,
-    **{
-        zone: group
-        for group, zones in enumerate(
-            (range(1, 4), range(4, 8), range(8, 17), range(17, 29), range(29, 31)), start=1
-        )
-        for zone in zones
-    },
-}
+GROUP_ZONES = (range(1, 4), range(4, 8), range(8, 17), range(17, 29), range(29, 31))
+"""Zones of each main group, A to E."""
+
+GROUPS: dict[int, int] = {0: 0}
 """Main group of each zone: A tropical 1, B arid 2, C temperate 3, D cold 4, E polar 5; 0 none."""
+for _group, _zones in enumerate(GROUP_ZONES, start=1):
+    GROUPS.update(dict.fromkeys(_zones, _group))
 
 PATTERN = r"(\d{4})[-_](\d{4})/(?:(ssp\d+)/)?koppen_geiger_(\d+p\d+)\.tif"
 """Names of 2023: first and last year, scenario (none in the past), cell size."""
@@ -54,10 +55,13 @@ PATTERN_2018 = r"Beck_KG_V1_(present|future)_(\d+p\d+)\.tif"
 """Names of 2018: which of the two maps, cell size. The maps of confidence are not read."""
 
 PERIODS_2018 = {"present": (1980, 2016), "future": (2071, 2100)}
+"""First and last year of each map of 2018."""
 
-Maps = dict[tuple[int, int, str], dict[str, str]]
-"""Files by first year, last year and scenario (empty in the past), then by cell size."""
+MapKey = tuple[int, int, str]
+"""What a map is of: first year, last year, and scenario, which is empty in the past."""
 
+Maps = dict[MapKey, dict[str, str]]
+"""URLs of maps by what they are of, then by cell size."""
 
 ABOUT = About(
     title="Koeppen-Geiger climate classification maps, 1901-2099",
@@ -90,6 +94,7 @@ class Edition:
     name: str
     about: About
     file: str
+    """Names of its files, for messages."""
     pattern: str
     periods: tuple[Period, ...]
     future: frozenset[Period]
@@ -97,38 +102,43 @@ class Edition:
     held: frozenset[int]
     """Years without a map that hold one unless a run says otherwise."""
 
-    def read_name(self, match: re.Match[str]) -> tuple[Period, str, str]:
-        """Period, scenario and cell size in the name of a file."""
+    def read_name(self, match: re.Match[str]) -> tuple[MapKey, str]:
+        """Return what a file is of, and its cell size, from its name."""
         if self.pattern == PATTERN:
-            return (int(match[1]), int(match[2])), match[3] or "", match[4]
-        scenario = "rcp85" if match[1] == "future" else ""
-        return PERIODS_2018[match[1]], scenario, match[2]
+            return (int(match[1]), int(match[2]), match[3] or ""), match[4]
+        first, last = PERIODS_2018[match[1]]
+        return (first, last, "rcp85" if match[1] == "future" else ""), match[2]
 
     def scenario_of(self, scenario: str) -> str:
-        """The scenario whose maps serve a run's: of 2018 there is RCP8.5 alone, for SSP5-8.5."""
+        """Return the scenario whose maps serve a run's: of 2018, RCP8.5 stands for SSP5-8.5."""
         if self.pattern == PATTERN_2018 and scenario == "ssp585":
             return "rcp85"
         return scenario
 
+    def key(self, period: Period, scenario: str) -> MapKey:
+        """Return what the map of a period is of, in a run's scenario."""
+        first, last = period
+        return first, last, self.scenario_of(scenario) if period in self.future else ""
+
 
 EDITIONS = (
     Edition(
-        "Beck et al. 2023",
-        ABOUT,
-        "koppen_geiger_0p01.tif",
-        PATTERN,
-        PERIODS,
-        frozenset(period for period in PERIODS if period[0] >= FIRST_FUTURE),
-        frozenset({*range(1850, 1901), *range(2021, 2041), 2100}),
+        name="Beck et al. 2023",
+        about=ABOUT,
+        file="koppen_geiger_0p01.tif",
+        pattern=PATTERN,
+        periods=PERIODS,
+        future=frozenset(period for period in PERIODS if period[0] >= FIRST_FUTURE),
+        held=frozenset({*range(1850, 1901), *range(2021, 2041), 2100}),
     ),
     Edition(
-        "Beck et al. 2018",
-        ABOUT_2018,
-        "Beck_KG_V1_present_0p0083.tif, Beck_KG_V1_future_0p0083.tif",
-        PATTERN_2018,
-        tuple(PERIODS_2018.values()),
-        frozenset({PERIODS_2018["future"]}),
-        frozenset(),
+        name="Beck et al. 2018",
+        about=ABOUT_2018,
+        file="Beck_KG_V1_present_0p0083.tif, Beck_KG_V1_future_0p0083.tif",
+        pattern=PATTERN_2018,
+        periods=tuple(PERIODS_2018.values()),
+        future=frozenset({PERIODS_2018["future"]}),
+        held=frozenset(),
     ),
 )
 
@@ -152,8 +162,10 @@ class KoppenConfig(FilesConfig):
     """
 
     about: ClassVar[About] = ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
     by_scenario: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
+
     kind: Literal["koppen"]
     scenario: str = ""
     max_held_years: int | None = Field(default=None, ge=0)
@@ -163,8 +175,13 @@ class KoppenConfig(FilesConfig):
         """The main group."""
         return (CLIMATE,)
 
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the period of 2023 that serves a year, and the scenario of one to come."""
+        period = period_of(year)
+        return period, scenario if period[0] >= FIRST_FUTURE else ""
+
     def open(self, request: Request) -> Source:
-        """The source for a run; see `open_koppen`."""
+        """Return the source for a run; see `open_koppen`."""
         return open_koppen(self, run_years=request.run_years, scenario=request.scenario)
 
 
@@ -176,21 +193,28 @@ class Koppen(Described):
     """The map of each year of the run."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Main groups 0..5 of one year, shape (1, height, width), uint8; see `Source.read`."""
+        """Return the main groups 0..5 of one year, shape (1, H, W), uint8; see `Source.read`."""
         assert year is not None
         file = self.steps[year]
-        return recode(
+        groups_HW = recode(
             file.read(box),
             GROUPS,
             where=file.url,
             legend="Koeppen-Geiger zones 1-30",
             nodata=file.bands[0].nodata,
             missing=0,
-        )[None]
+        )
+        return groups_HW[None]
 
 
 def period_of(year: int, periods: Sequence[Period] = PERIODS) -> Period:
-    """The period whose map serves a year: its own, else the one before it, else the first."""
+    """Return the period whose map serves a year: its own, else the one before, else the first.
+
+    Examples
+    --------
+    >>> period_of(2030), period_of(1850)
+    ((1991, 2020), (1901, 1930))
+    """
     return max((period for period in periods if period[0] <= year), default=periods[0])
 
 
@@ -212,46 +236,52 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
         Naming periods and scenarios whose maps are lacking or there twice, or years between the
         periods that are more than may be held.
     """
-    wanted = config.scenario or scenario
-    edition, found = _find_maps(config)
-    available = _available(edition, found, wanted)
-    period_of_year = _periods(edition, available, config, run_years, wanted, found)
+    map_scenario = config.scenario or scenario
+    edition, maps = _find_maps(config)
+    period_of_year = _periods(edition, maps, config, run_years, map_scenario)
 
-    needed = {period: available[period] for period in sorted(set(period_of_year.values()))}
-    resolutions = set.intersection(*(set(files) for files in needed.values()))
-    if not resolutions:
+    periods = sorted(set(period_of_year.values()))
+    cell_sizes = [set(maps[edition.key(period, map_scenario)]) for period in periods]
+    shared_sizes = set.intersection(*cell_sizes)
+    if not shared_sizes:
         raise InputError(
-            f"{config.where}: the maps of {len(needed)} periods have no resolution in common; get "
+            f"{config.where}: the maps of {len(periods)} periods have no resolution in common; get "
             "one for all"
         )
-    finest = min(resolutions, key=lambda name: float(name.replace("p", ".")))
-    maps = {period: inspect_raster(files[finest]) for period, files in needed.items()}
-    used = list(maps.values())
-    for file in used:
-        require_one_band(file)
-    grid = shared_grid(used)
-    require_lattice(grid, where=used[0].url)
+    finest = min(shared_sizes, key=lambda size: float(size.replace("p", ".")))
+
+    raster_of_period = {}
+    for period in periods:
+        url = maps[edition.key(period, map_scenario)][finest]
+        raster_of_period[period] = inspect_raster(url)
+    rasters = list(raster_of_period.values())
+    for raster in rasters:
+        require_one_band(raster)
+    grid = shared_grid(rasters)
+    require_lattice(grid, where=rasters[0].url)
 
     held = {}
     for year, (first, last) in period_of_year.items():
         if not first <= year <= last:
             held[year] = f"the map of {first}-{last}"
     rules = ["zones 1-30 read as main groups: A 1, B 2, C 3, D 4, E 5", *hold_rules(held)]
-    future = [period for period in needed if period in edition.future]
-    if future and edition.scenario_of(wanted) != scenario:
-        rules.append(f"maps of {edition.scenario_of(wanted)} read for scenario {scenario}")
+    reads_future = any(period in edition.future for period in periods)
+    if reads_future and edition.scenario_of(map_scenario) != scenario:
+        rules.append(f"maps of {edition.scenario_of(map_scenario)} read for scenario {scenario}")
+
+    steps = {year: raster_of_period[period] for year, period in period_of_year.items()}
     return Koppen(
-        name="koppen",
+        name=config.label,
         about=edition.about,
         grid=grid,
         variables=(CLIMATE,),
         years=tuple(run_years),
-        rules=(*rules, *turned(used)),
-        files=tuple(file.url for file in used),
-        stored=(encoding_of_raster(used),),
+        rules=(*rules, *turned(rasters)),
+        files=tuple(raster.url for raster in rasters),
+        stored=(encoding_of_raster(rasters),),
         held=held_years(period_of_year),
-        places={year: maps[period].url for year, period in period_of_year.items()},
-        steps={year: maps[period] for year, period in period_of_year.items()},
+        places={year: raster.url for year, raster in steps.items()},
+        steps=steps,
     )
 
 
@@ -262,16 +292,7 @@ def _find_maps(config: KoppenConfig) -> tuple[Edition, Maps]:
     """
     editions: list[tuple[Edition, Maps]] = []
     for edition in EDITIONS:
-        maps: Maps = {}
-        for url, match in matching(config, edition.pattern):
-            period, of_scenario, resolution = edition.read_name(match)
-            files = maps.setdefault((*period, of_scenario), {})
-            if resolution in files:
-                raise InputError(
-                    f"{config.where}: {files[resolution]} and {url} are maps of one period, "
-                    "expected one; set `path` to the folder of one edition"
-                )
-            files[resolution] = url
+        maps = _maps_of(edition, config)
         if maps:
             editions.append((edition, maps))
     if len(editions) > 1:
@@ -283,52 +304,56 @@ def _find_maps(config: KoppenConfig) -> tuple[Edition, Maps]:
     return editions[0] if editions else (EDITIONS[0], {})
 
 
-def _available(edition: Edition, found: Maps, scenario: str) -> dict[Period, dict[str, str]]:
-    """Maps by period for a scenario, then by resolution."""
-    available = {}
-    for period in edition.periods:
-        own = edition.scenario_of(scenario) if period in edition.future else ""
-        files = found.get((*period, own))
-        if files:
-            available[period] = files
-    return available
+def _maps_of(edition: Edition, config: KoppenConfig) -> Maps:
+    """The maps of an edition that are there. Raises InputError for one that is there twice."""
+    maps: Maps = {}
+    for url, match in matching(config, edition.pattern):
+        key, cell_size = edition.read_name(match)
+        urls = maps.setdefault(key, {})
+        if cell_size in urls:
+            raise InputError(
+                f"{config.where}: {urls[cell_size]} and {url} are maps of one period, "
+                "expected one; set `path` to the folder of one edition"
+            )
+        urls[cell_size] = url
+    return maps
 
 
 def _periods(
-    edition: Edition,
-    available: Collection[Period],
-    config: KoppenConfig,
-    run_years: range,
-    scenario: str,
-    found: Maps,
+    edition: Edition, maps: Maps, config: KoppenConfig, run_years: range, scenario: str
 ) -> dict[int, Period]:
     """The period whose map serves each year of the run. Raises InputError where none may."""
-    held = []
-    lacking = set()
+    available = [period for period in edition.periods if edition.key(period, scenario) in maps]
+    held: set[int] = set()
+    lacking: set[Period] = set()
     period_of_year = {}
     for year in run_years:
         published = period_of(year, edition.periods)
-        within = published[0] <= year <= published[1]
-        if published in available and within:
+        is_within = published[0] <= year <= published[1]
+        if published in available and is_within:
             period_of_year[year] = published
             continue
-        held.append(year)
-        if within or published not in available:
+        held.add(year)
+        if published not in available:
             lacking.add(published)
         if available:
-            period_of_year[year] = period_of(year, sorted(available))
+            period_of_year[year] = period_of(year, available)
 
     most = config.max_held_years
-    may_hold = not lacking and set(held) <= edition.held
+    may_hold = not lacking and held <= edition.held
     if most is not None:
         may_hold = bool(available) and len(held) <= most
     if may_hold:
         return period_of_year
     if lacking:
-        raise _no_map(edition, lacking, scenario, found, path=config.where)
+        raise _no_map(edition, lacking, scenario, maps, where=config.where)
 
-    beyond = set(held) if most is not None else set(held) - edition.held
-    allowed = f"{most} of them" if most is not None else span(edition.held) or "none"
+    if most is None:
+        beyond = held - edition.held
+        allowed = span(edition.held) or "none"
+    else:
+        beyond = held
+        allowed = f"{most} of them"
     periods = ", ".join(f"{first}-{last}" for first, last in edition.periods)
     raise InputError(
         f"{config.where}: years {span(beyond)} lie in no period of {edition.name} ({periods}), "
@@ -338,19 +363,17 @@ def _periods(
 
 
 def _no_map(
-    edition: Edition, lacking: Collection[Period], scenario: str, found: Maps, *, path: str
+    edition: Edition, lacking: Collection[Period], scenario: str, maps: Maps, *, where: str
 ) -> InputError:
-    keys = []
-    for period in sorted(lacking):
-        own = edition.scenario_of(scenario) if period in edition.future else ""
-        keys.append((*period, own))
+    keys = [edition.key(period, scenario) for period in sorted(lacking)]
     return InputError(
-        f"{path}: no Koeppen-Geiger map ({edition.file}) for {_names(keys)}; maps there: "
-        f"{_names(sorted(found)) or 'none'}; get them or correct the scenario"
+        f"{where}: no Koeppen-Geiger map ({edition.file}) for {_names(keys)}; maps there: "
+        f"{_names(sorted(maps)) or 'none'}; get them or correct the scenario"
     )
 
 
-def _names(keys: Iterable[tuple[int, int, str]]) -> str:
+def _names(keys: Iterable[MapKey]) -> str:
+    """Maps in words, as their folders are named: 2041_2070/ssp245."""
     names = []
     for first, last, scenario in keys:
         names.append(f"{first}_{last}/{scenario}" if scenario else f"{first}_{last}")

@@ -8,7 +8,7 @@ sum to 1.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
@@ -127,8 +127,9 @@ class Luh2Config(FilesConfig):
     """
 
     about: ClassVar[About] = ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
     by_scenario: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
     kind: Literal["luh2"]
     closure_tolerance: float = 1e-3
     max_held_years: int = Field(default=0, ge=0)
@@ -143,8 +144,12 @@ class Luh2Config(FilesConfig):
         """The twelve states; LUH3's are known once a file is open."""
         return _variables(tuple(s for s in STATES if s not in OPTIONAL))
 
+    def place_of(self, year: int, scenario: str) -> Hashable:
+        """Return the year, and the scenario from where LUH2's scenarios begin."""
+        return year, scenario if year >= JOIN else ""
+
     def open(self, request: Request) -> Source:
-        """The source for a run; see `open_luh2`."""
+        """Return the source for a run; see `open_luh2`."""
         return open_luh2(self, run_years=request.run_years, scenario=request.scenario)
 
 

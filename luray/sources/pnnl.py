@@ -59,6 +59,8 @@ class Parameter:
     high: float
 
 
+STEP = 1 / 120
+
 TOPOGRAPHY: Mapping[str, Parameter] = {
     # The lowest dry land is the shore of the Dead Sea, 430 m below the sea.
     "ELEVATION": Parameter("m", -500, 9000),
@@ -185,7 +187,8 @@ class PnnlTopoConfig(FilesConfig):
     """Where PNNL's topography is: a folder or a file."""
 
     about: ClassVar[About] = TOPO_ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
     kind: Literal["pnnl_topo"]
 
     @property
@@ -207,7 +210,8 @@ class PnnlSoilConfig(FilesConfig):
     """
 
     about: ClassVar[About] = SOIL_ABOUT
-    holds: ClassVar[bool] = True
+    reads_other_years: ClassVar[bool] = True
+    native_step: ClassVar[float | None] = STEP
     kind: Literal["pnnl_soil"]
     layers: Literal[10, 6] | None = None
     layer_bottoms_cm: Annotated[tuple[float, ...], Setting(strict=False)] = ()

@@ -191,7 +191,7 @@ class RunConfig(Config):
             )
         self._check_scenarios()
         for i, source in enumerate(self.sources):
-            if source.kind != "aggregated" and source.collection and self.catalog is None:
+            if source.collection and self.catalog is None:
                 raise ValueError(
                     f"sources.{i} names collection {source.collection!r} but the run has no "
                     "[catalog]; "

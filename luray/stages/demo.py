@@ -35,7 +35,7 @@ def load_demo(overrides: Sequence[str] = ()) -> RunConfig:
 
     inputs = []
     for number, source in enumerate(run.sources):
-        if source.kind != "aggregated":
+        if source.path:
             place = run.path("world", Path(source.path).name)
             inputs.append(f"sources.{number}.path={place}")
     return load_run(file, [*inputs, *overrides])

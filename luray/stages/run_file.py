@@ -84,7 +84,7 @@ def load_run(
             f"{path}: the environment variable {', '.join(sorted(lacking))} is not set; set it to "
             "the place that the run file means. This run wants:"
         )
-        raise ConfigError("\n".join([fault, *map(_wants, run.sources)]))
+        raise ConfigError("\n".join([fault, *map(_wanted, run.sources)]))
 
     try:
         run = RunConfig.model_validate_json(json.dumps(expand(tree), default=str))
@@ -203,19 +203,9 @@ def expand(node: Any) -> Any:
     return node
 
 
-def _wants(source: SourceConfig) -> str:
-    """Which files a source needs and where they come from."""
-    if source.kind == "aggregated":
-        return "  aggregated: no files of its own, made from the maps"
-    about, files = source.about, f"{', '.join(source.about.files)} in {source.where}"
-    title, place = about.title, about.url or about.doi
-    if source.kind == "categorical":
-        title, place, files = (
-            source.title,
-            source.url or source.doi,
-            f"{source.where}/{source.pattern}",
-        )
-    return f"  {source.kind}: {files} ({', '.join(filter(None, (title, place))) or 'your own'})"
+def _wanted(source: SourceConfig) -> str:
+    """Which files a source needs and where they come from, a line."""
+    return f"  {source.kind}: {source.wanted}"
 
 
 def _explain(fault: Any) -> str:

@@ -1,8 +1,8 @@
-"""A run file sent to a cluster as a Ray job, with the code that runs here and inputs that are given
-as relative paths.
+"""The verb `submit`: a stage of a run file, sent to a Ray cluster as a job.
 
-`ray job submit --working-dir .` sends a whole folder; this sends what the job needs and refuses
-what would be lost.
+With it go the code that runs here and inputs that are given as relative paths. `ray job submit
+--working-dir .` would send a whole folder; this sends what the job needs, and refuses what would be
+lost.
 """
 
 import os
@@ -26,25 +26,53 @@ CARRIED = 100 * 2**20
 def submit(
     run: RunConfig, file: Path | str, *, stage: str, overrides: Sequence[str], address: str
 ) -> tuple[str, int]:
-    """Send a stage of a run file, a verb of the command line, as a job; returns its id and how many
-    bytes went with it.
+    """Send a stage of a run file to a cluster, as a job.
 
-    Environment variables that the run file names get the values they have here. Raises what `pack`
-    does, ValueError for a place below `~`, ConnectionError where no cluster answers and
-    PermissionError where it wants another token.
+    Environment variables that the run file names get the values that they have here.
+
+    Parameters
+    ----------
+    run : RunConfig
+        The run that `file` and `overrides` give.
+    file : path
+        Its run file.
+    stage : str
+        A verb of the command line.
+    overrides : sequence of str
+        Values of the run file as `a.b=value`.
+    address : str
+        Address of the cluster's dashboard.
+
+    Returns
+    -------
+    tuple of str and int
+        The id of the job, and the bytes that travel with it.
+
+    Raises
+    ------
+    ValueError
+        If the output would be lost with the job, the inputs are too large to travel, or a place
+        lies below `~`, which is another folder there.
+    ConnectionError
+        If no cluster answers.
+    PermissionError
+        If the cluster wants another token.
     """
+    from luray.distributed.submit import submit_folder  # Ray takes seconds to import
+
     file = run_file(file)
     _require_no_home(file, overrides)
-    named = set(re.findall(VARIABLE, read_text(file) + "".join(overrides))) & os.environ.keys()
-    options = [part for override in overrides for part in ("--set", override)]
-    from luray.distributed.submit import submit_folder  # Ray takes seconds to import
+    named = set(re.findall(VARIABLE, read_text(file) + "".join(overrides)))
+    options = []
+    for override in overrides:
+        options += ["--set", override]
 
     with tempfile.TemporaryDirectory(prefix="luray") as folder:
         pack(run, file, Path(folder), stage=stage)
         job = submit_folder(
             folder,
             entrypoint=shlex.join(["python", "-m", "luray.cli", stage, file.name, *options]),
-            env_vars={name: os.environ[name] for name in named},
+            env_vars={name: os.environ[name] for name in named & os.environ.keys()},
             metadata={"run": run.name, "stage": stage},
             address=address,
         )
@@ -52,11 +80,10 @@ def submit(
 
 
 def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
-    """Put into an empty folder what a job needs: this package, the run file, and inputs of the
-    build given as relative paths.
+    """Put into an empty folder what a job needs.
 
-    Raises ValueError where the output would be lost with the job, or the inputs are too large to
-    travel.
+    That is this package, the run file, and inputs of the build that are given as relative paths.
+    Raises ValueError where the output would be lost, or the inputs are too large to travel.
     """
     if not run.lasting:
         raise ValueError(lost(run))
@@ -66,28 +93,28 @@ def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
         listed = ", ".join(f"{path} ({size / 2**20:.0f} MiB)" for path, size in sizes.items())
         raise ValueError(
             "inputs given as relative paths travel with the job, which can carry "
-            f"{CARRIED // 2**20} MiB: "
-            f"{listed}; put them where the cluster can read them (s3://, gs://, a path that all "
-            "its nodes "
-            "have) and name that place in the run file"
+            f"{CARRIED // 2**20} MiB: {listed}; put them where the cluster can read them (s3://, "
+            "gs://, a path that all its nodes have) and name that place in the run file"
         )
     shutil.copytree(
         Path(luray.__file__).parent, folder / "luray", ignore=shutil.ignore_patterns("__pycache__")
     )
     for path in inputs:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path)
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            shutil.copytree(path, target)
+        else:
+            shutil.copy2(path, target)
     shutil.copy2(file, folder / file.name)
 
 
 def lost(run: RunConfig) -> str:
-    """Why the output of a run would not outlive a job, and what to do."""
+    """Say why the output of a run would not outlive a job, and what to do."""
     return (
         f"output = {run.output!r} is a folder of the job's own copy of the working directory, "
-        "which goes "
-        "with the cluster; set output to s3://, gs:// or an absolute path that all nodes have, "
-        "such as "
-        f"--set output=s3://bucket/{run.name}"
+        "which goes with the cluster; set output to s3://, gs:// or an absolute path that all "
+        f"nodes have, such as --set output=s3://bucket/{run.name}"
     )
 
 
@@ -104,7 +131,7 @@ def _require_no_home(file: Path, overrides: Sequence[str]) -> None:
 
 
 def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Key and text of every place that a checked run file names, as it is written there."""
+    """Yield the key and the text of every place that a checked run file names, as written."""
     yield "output", tree["output"]
     if "catalog" in tree:
         yield "catalog.url", tree["catalog"]["url"]
@@ -117,8 +144,8 @@ def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _beside(run: RunConfig) -> Iterator[Path]:
-    """Inputs given as paths relative to where the command runs, and there."""
-    places = [source.path for source in run.sources if source.kind != "aggregated"]
+    """Yield the inputs that are given relative to where the command runs, and are there."""
+    places = [source.path for source in run.sources]
     if run.catalog:
         url = run.catalog.url
         places.append(str(Path(url).parent) if is_local(url) and url.endswith(".json") else url)
@@ -129,12 +156,12 @@ def _beside(run: RunConfig) -> Iterator[Path]:
         if ".." in path.parts:
             raise ValueError(
                 f"input {place} lies above the working directory, of which a job has a copy; give "
-                "an "
-                "absolute path that all nodes have, s3:// or gs://"
+                "an absolute path that all nodes have, s3:// or gs://"
             )
         yield path
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
-    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+    """Return the bytes of a file, or of all files in a folder."""
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -21,7 +21,7 @@ from luray.cli.tables import (
 )
 from luray.product.dimensions import ProductDims
 from luray.product.status import Status
-from luray.sources import about_of, kinds
+from luray.sources import kinds
 from luray.sources.check import CheckReport, Opened, Row, SourceCheck
 from luray.sources.luh2 import Luh2Config
 
@@ -139,7 +139,7 @@ def test_what_was_found_or_refused_is_listed_with_its_place():
     one = Opened(
         Luh2Config(kind="luh2", path="s3://me:secret@bucket/luh2?key=secret"), fault="no states.nc"
     )
-    listed = Listed(one.name, about_of(one.config), one.where, "", one.fault)
+    listed = Listed(one.name, one.config.described, one.where, "", one.fault)
     text = sources_lines([listed])
     assert "  looked in s3://bucket/luh2" in text
     assert "secret" not in text

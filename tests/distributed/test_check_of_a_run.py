@@ -14,7 +14,7 @@ from luray.cli.app import app
 from luray.sandbox.write import demo_run
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.check import CheckReport
-from luray.stages.build import check as run_check
+from luray.stages.check import check as run_check
 from tests.distributed.conftest import SETTINGS, Place, small_run
 
 NAMES = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")

@@ -29,7 +29,7 @@ from luray.storage.receipts import key_of
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
 from tests.machine import patience
-from tests.worlds import Slow
+from tests.worlds import SlowWindowInputs
 
 
 def serial(run):
@@ -57,7 +57,7 @@ def serial(run):
             start,
             cube.land(everything),
             years,
-            Slow.of(region, predictor.stem),
+            SlowWindowInputs.of(region, predictor.stem),
             predictor,
             decide_classes=settler(run),
         ):

@@ -29,17 +29,18 @@ from luray.product.trajectories import MemberIndex, TileYear
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build
-from luray.stages.build import check as run_check
-from luray.stages.build import cube_of_run, opened_sources, plan_cube
+from luray.stages.build import cube_of_run, plan_cube
+from luray.stages.check import check as run_check
 from luray.stages.evaluate import evaluate as run_evaluate
 from luray.stages.infer import infer as run_infer
 from luray.stages.infer import inference_of
+from luray.stages.inputs import open_or_refuse
 from luray.stages.verify import damaged
 from luray.storage.receipts import fingerprint_of
 from luray.training.packing import pack, unpack
 from luray.training.samples import SampleWindow
 from tests.distributed.conftest import give_models, settings_of, small_run
-from tests.worlds import Slow
+from tests.worlds import SlowWindowInputs
 
 NAMES = ("ssp245", "ssp126", "ssp585")
 SETTINGS = (
@@ -189,7 +190,7 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
     }
     assert "1 file; years 2015-2043" in parts["luh2@ssp126"]
     lacking = run_of(world, tmp_path, 'scenarios=["ssp245", "ssp370"]')
-    refused = {one.name: one.fault for one in opened_sources(lacking) if one.fault}
+    refused = {one.name: one.fault for one in open_or_refuse(lacking) if one.fault}
     assert set(refused) == {"luh2@ssp370", "isimip@ssp370", "koppen@ssp370"}
     assert "ssp370" in refused["luh2@ssp370"]
     assert set(run_check(lacking).refused) == set(refused), "the first scenario is sound"
@@ -263,7 +264,7 @@ def write_serially(run):
             card.points[plan.point],
         )
         start = cube.state(trajectory.years[0], everything)
-        fields = Slow.of(cube.region(tiling.padded(everything)), predictor.stem)
+        fields = SlowWindowInputs.of(cube.region(tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
             start, land, trajectory.years, fields, predictor, decide_classes=decide_classes
         ):

@@ -13,7 +13,7 @@ from luray.model.features import UNKNOWN
 from luray.model.unet import frozen
 from tests import reference
 from tests.cube.cubes import GROUND, RELIEF, make_cube
-from tests.worlds import Slow, random_model
+from tests.worlds import SlowWindowInputs, random_model
 
 SIDES = st.integers(1, 9)
 PRIOR = st.sampled_from([0, 1, 6, 7, UNKNOWN, OUTSIDE])
@@ -69,7 +69,7 @@ def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, 
                 <= 1e-4 + 1e-4 * np.abs(expected) + tile_inputs.fixed[box].step_O / 2
             ).all()
             twin = np.empty_like(out)
-            Slow.of(cube.region(box), stem).begin(
+            SlowWindowInputs.of(cube.region(box), stem).begin(
                 twin, prior, box, year=year, prior_year=prior_year
             )
             assert np.array_equal(out, twin), "every bit, whichever windows are prepared with it"

@@ -21,7 +21,7 @@ from luray.engine.serial import serial_rollout
 from luray.model.calibration import PLAIN, Calibration
 from luray.model.unet import UNet, UNetConfig, frozen
 from tests import reference
-from tests.worlds import FEATURES, K, Slow, random_model, world
+from tests.worlds import FEATURES, K, SlowWindowInputs, random_model, world
 
 YEARS = (2000, 2001, 2002, 2003)
 
@@ -34,14 +34,22 @@ def predictor_of(
 
 
 def serial(w, predictor, years=YEARS):
-    return list(serial_rollout(w.initial, w.land, years, Slow(w.fields, predictor.stem), predictor))
+    return list(
+        serial_rollout(
+            w.initial, w.land, years, SlowWindowInputs(w.fields, predictor.stem), predictor
+        )
+    )
 
 
 def tiled(w, predictor, years=YEARS):
     """The same, tile by tile: own sums and strips that travel along the exchanges, in no particular
     order.
     """
-    tiling, classes, fields = predictor.tiling, w.initial, Slow(w.fields, predictor.stem)
+    tiling, classes, fields = (
+        predictor.tiling,
+        w.initial,
+        SlowWindowInputs(w.fields, predictor.stem),
+    )
     tiles = [
         t
         for t in tiling.tiles()
@@ -122,7 +130,7 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
             sums[threads, batch] = predictor.predict(
                 predictor.tiling.active_cores(box, w.land),
                 padded_map(w.initial, padded, periodic=False),
-                Slow(w.fields, predictor.stem),
+                SlowWindowInputs(w.fields, predictor.stem),
                 year=2001,
                 prior_year=2000,
                 box=box,
@@ -151,7 +159,7 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
     )
     prior = padded_map(w.initial, predictor.tiling.padded(box), periodic=False)
     cores = predictor.tiling.active_cores(box, w.land)
-    fields = Slow(w.fields, predictor.stem)
+    fields = SlowWindowInputs(w.fields, predictor.stem)
     found, expected = (
         predict(cores, prior, fields, year=2002, prior_year=2001, box=box)
         for predict in (predictor.predict, partial(reference.predict, predictor))
@@ -253,7 +261,7 @@ def test_ocean_is_never_read_nor_predicted():
     w.initial[20, 20] = 2
     asked = []
 
-    class Watched(Slow):
+    class Watched(SlowWindowInputs):
         def begin(self, out_HWO, prior_HW, box, **years):
             asked.append(box)
             super().begin(out_HWO, prior_HW, box, **years)

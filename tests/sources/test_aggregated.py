@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import HILDA, OUTSIDE, LandClass, Legend
 from luray.core.tiling import Box
 from luray.sources import open_source
 from luray.sources.aggregated import (
     CAVEAT,
-    VARIABLES,
     AggregatedConfig,
     block_fractions,
+    fraction_variables,
     open_aggregated,
 )
 from luray.sources.hilda import HildaConfig, open_hilda
@@ -29,6 +30,21 @@ NAME = "hilda_plus_states_{}_GLOB-v2_wgs84.tif"
 
 def codes(shape=(7, 11), seed=0):
     return CODES[np.random.default_rng(seed).integers(0, 9, shape)]
+
+
+@dataclass
+class Maps:
+    """Maps of a legend other than HILDA+, the same every year."""
+
+    grid: Grid
+    legend: Legend
+    codes: np.ndarray
+    name = "maps"
+    years = (2000,)
+    files = ()
+
+    def read(self, year, box):
+        return self.codes[box.slices(origin=Box(0, 0, 0, 0))][None]
 
 
 def naive(fine, block, k, row, col):
@@ -104,7 +120,7 @@ def test_a_raster_within_or_across_the_run_grid(state, block, north, west, heigh
 
 
 def test_blocks_without_land_are_zero():
-    got = block_fractions(np.full((4, 4), OUTSIDE, np.uint8), 2)
+    got = block_fractions(np.full((4, 4), OUTSIDE, np.uint8), 2, n_classes=7)
     assert got.shape == (7, 2, 2)
     assert (got == 0).all()
 
@@ -125,7 +141,7 @@ def test_a_state_on_another_lattice_or_none_is_refused(state):
 
 
 def test_fractions_say_which_classes_they_are_the_share_of():
-    assert [(v.classes, v.share_of) for v in VARIABLES] == [
+    assert [(v.classes, v.share_of) for v in fraction_variables(HILDA)] == [
         ((11,), "land"),
         ((22,), "land"),
         ((33,), "land"),
@@ -134,6 +150,24 @@ def test_fractions_say_which_classes_they_are_the_share_of():
         ((55, 66), "land"),
         ((), "land"),
     ]
+
+
+def test_a_legend_of_its_own_names_the_fractions(state):
+    legend = Legend(
+        "two", (LandClass(1, "bare", "#000000"), LandClass(2, "lake", "#0000ff")), nodata=9, water=2
+    )
+    maps = Maps(state.grid, legend, np.random.default_rng(3).integers(0, 3, (7, 11), np.uint8))
+    source = open_aggregated(
+        AggregatedConfig(kind="aggregated", block=4), state=maps, grid=maps.grid
+    )
+    assert [(v.name, v.classes) for v in source.variables] == [("bare", (1,)), ("lake", ())]
+
+    corner = maps.codes[:4, :4]
+    land = np.count_nonzero(corner)
+    fractions = source.read(2000, Box(0, 0, 2, 3))
+    assert fractions.shape == (2, 2, 3)
+    assert fractions[0, 0, 0] == pytest.approx(np.count_nonzero(corner == 1) / land)
+    assert fractions[1, 0, 0] == pytest.approx(np.count_nonzero(corner == 2) / land)
 
 
 def test_the_real_maps_of_crete_keep_their_class_areas():

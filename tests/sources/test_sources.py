@@ -4,7 +4,6 @@ are.
 
 import pickle
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from luray.core.tiling import Box
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import write_sandbox
-from luray.sources import SourceConfig, open_source
+from luray.sources import SourceConfig, kinds, open_source
 
 CONFIGS: TypeAdapter[SourceConfig] = TypeAdapter(SourceConfig)
 KINDS = {
@@ -62,17 +61,15 @@ def test_every_source_reads_the_sandbox(sandbox, kind):
 
 
 def test_every_kind_says_where_it_comes_from():
-    kinds = [
-        c.model_fields["kind"].annotation.__args__[0] for c in get_args(get_args(SourceConfig)[0])
-    ]
-    assert sorted(kinds) == sorted([*KINDS, "categorical", "aggregated"])
-    for config in get_args(get_args(SourceConfig)[0]):
-        assert config.about.title
-        assert config.about.files
-        if config.model_fields["kind"].annotation.__args__[0] in KINDS:
-            assert config.about.doi
-            assert config.about.licence
-            assert config.about.url.startswith("https://")
+    described = kinds()
+    assert sorted(described) == sorted([*KINDS, "categorical", "aggregated"])
+    for kind, about in described.items():
+        assert about.title
+        assert about.files
+        if kind in KINDS:
+            assert about.doi
+            assert about.licence
+            assert about.url.startswith("https://")
 
 
 @pytest.mark.parametrize(
