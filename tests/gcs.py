@@ -1,10 +1,12 @@
 """A real server of Google's storage API on this machine, in memory; it keeps no credentials."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, partialmethod
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 # gcsfs otherwise asks every bucket for a minute whether it is of the hierarchical kind, which the
 # emulator is not
@@ -12,6 +14,7 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 import fsspec
 import pytest
+from gcp_storage_emulator.exceptions import NotFound
 
 from tests.stac_api import free_port
 
@@ -25,6 +28,31 @@ def framed(raw: bytes | None, handler: Any, decode: Callable[..., bytes | None])
     """A request as the emulator reads it, an upload ended as the standard has it."""
     data = decode(raw, handler)
     return data.removesuffix(END) + b"\r" + END if data and data.endswith(END) else data
+
+
+def guarded(router: Any, method: str, handle: Callable[..., None]) -> None:
+    """Handle a request unless its precondition fails, which the emulator does not look at.
+
+    It has one thread, so nothing changes between the look and the write.
+    """
+    handler = router._request_handler
+    address = urlsplit(handler.path)
+    query = dict(parse_qsl(address.query))
+    path = re.fullmatch(r".*/b/([^/]+)/o(?:/(.+))?", address.path)
+    expected = query.get("ifGenerationMatch")
+    if expected is not None and path is not None:
+        name = query.get("name") or unquote(path[2] or "")
+        try:
+            found = handler.storage.get_file_obj(path[1], name)["generation"]
+        except NotFound:
+            found = "0"
+        if found != expected:
+            handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+            handler.send_response(412)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+    handle(router, method)
 
 
 class GcsBucket:
@@ -55,6 +83,8 @@ def serve_gcs(name: str) -> Iterator[GcsBucket]:
         patch.setattr(
             emulator, "_decode_raw_data", partial(framed, decode=emulator._decode_raw_data)
         )
+        handle = emulator.Router.handle
+        patch.setattr(emulator.Router, "handle", partialmethod(guarded, handle=handle))
         patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
         fsspec.get_filesystem_class("gs").clear_instance_cache()
         try:

@@ -1,7 +1,10 @@
 """A real S3 server on this machine, for the tests that need another writer than the process itself."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
+from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
@@ -44,11 +47,23 @@ class Bucket:
         return [o["Key"] for o in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
 
 
+CONDITIONS = threading.Lock()
+
+
+def one_at_a_time(response: Any, method: Callable[[Any], Any]) -> Any:
+    """Handle a conditional request alone: moto has many threads, and looks before it writes."""
+    if not {"If-Match", "If-None-Match"} & set(response.headers):
+        return method(response)
+    with CONDITIONS:
+        return method(response)
+
+
 @contextmanager
 def serve(name: str) -> Iterator[Bucket]:
     """A bucket on a server of its own; credentials and endpoint come from the environment, as
     everywhere.
     """
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -56,6 +71,9 @@ def serve(name: str) -> Iterator[Bucket]:
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
     with pytest.MonkeyPatch.context() as patch:
+        for name_of_method in ("put_object", "delete_object"):
+            method = getattr(S3Response, name_of_method)
+            patch.setattr(S3Response, name_of_method, partialmethod(one_at_a_time, method=method))
         for key, value in (
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),

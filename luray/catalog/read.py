@@ -25,7 +25,7 @@ from pystac_client.warnings import PystacClientWarning
 from luray.core.config import Config
 from luray.sources.base import Asset
 from luray.sources.discover import published_name
-from luray.sources.file_forms import HEAD, form_of
+from luray.sources.file_formats import HEAD_BYTES, identify_format
 from luray.sources.years import span
 from luray.storage.objects import read_object
 from luray.storage.places import WEB, Place, PlaceError, is_local, place_of, public
@@ -205,11 +205,11 @@ def _text(data: bytes, href: str) -> str:
     except UnicodeDecodeError:
         text = ""
     if not text.lstrip().startswith(("{", "[")):
-        form = form_of(data[:HEAD])
+        file_format = identify_format(data[:HEAD_BYTES])
         name = PurePosixPath(public(href)).name
         raise ValueError(
-            f"{public(href)} is {form.name}, expected JSON; "
-            f"{form.advice.format(name=name, end='.json')}"
+            f"{public(href)} is {file_format.name}, expected JSON; "
+            f"{file_format.advice.format(name=name, end='.json')}"
         )
     return text
 

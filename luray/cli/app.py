@@ -518,7 +518,7 @@ def _sources(run: RunConfig | None) -> None:
     if run is None:
         listed = [Listed(kind, about) for kind, about in kinds().items()]
     else:
-        from luray.sources.check import files_of
+        from luray.sources.verdict import files_of
         from luray.stages.inputs import open_or_refuse
 
         listed = [

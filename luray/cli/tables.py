@@ -17,7 +17,7 @@ from luray.cube.build import BuildPlan
 from luray.planning.build import costs, objects, worker_memory
 from luray.product.status import Status
 from luray.sources.base import About
-from luray.sources.check import CheckReport, Row
+from luray.sources.verdict import CheckReport, Row
 
 OK, BAD, QUIET = "green", "bold red", "dim"
 

@@ -1,1 +1,1 @@
-"""TO BE WRITTEN."""
+"""Grids, tiles, regridding, legends and types that every room uses; arrays in memory only."""

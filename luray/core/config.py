@@ -1,12 +1,19 @@
-"""TO BE WRITTEN."""
+"""Base of every component's configuration, and the settings that several components share."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+DeviceChoice = Literal["auto", "cpu", "gpu"]
+"""Where a model runs.
+
+On GPUs if the cluster has any (auto), on none (cpu), or on GPUs that an autoscaler may bring (gpu).
+"""
+
 LeaveOut = Literal["nothing", "base maps"]
-"""Transitions that are left out: none, or those into and out of maps that their source declares of
-another kind.
+"""Transitions that training leaves out.
+
+None, or those into and out of maps that their source declares to be of another kind.
 """
 
 
@@ -16,15 +23,17 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-DeviceChoice = Literal["auto", "cpu", "gpu"]
-"""Where a model runs: on GPUs if the cluster has any, on none, or on GPUs that an autoscaler may
-bring.
-"""
-
-
 class Workers(Config):
-    """How many workers: between `min` and `max`, as the cluster has room; in a run file, one number
-    or both.
+    """How many workers a stage may use: between `min` and `max`, as the cluster has room.
+
+    A run file gives one number, or both.
+
+    Examples
+    --------
+    >>> Workers.model_validate(4)
+    Workers(min=4, max=4)
+    >>> Workers(min=1, max=8)
+    Workers(min=1, max=8)
     """
 
     min: int
@@ -32,7 +41,7 @@ class Workers(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _fixed(cls, value: Any) -> Any:
+    def _from_one_number(cls, value: Any) -> Any:
         return {"min": value, "max": value} if isinstance(value, int) else value
 
     def model_post_init(self, _: Any) -> None:

@@ -1,16 +1,15 @@
 """Regular longitude-latitude grids, north first.
 
-A grid is four numbers and a shape; cell (0, 0) is the north-west corner. Everything that knows
-about wrapping, areas or cell centres is here.
+A grid is four numbers and a shape; cell (0, 0) is the north-west corner. Whether a grid spans the
+globe, the areas of its cells and where their centres lie is decided here.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from luray.core.types import F64
 
 EARTH_RADIUS_M = 6371007.181
 """Radius of the sphere with the Earth's surface area (authalic), in metres."""
@@ -21,8 +20,29 @@ ALIGNMENT = 0.02
 
 @dataclass(frozen=True)
 class Grid:
-    """A regular grid: `north` and `west` are the outer edges in degrees, `step` the cell size,
-    shape (n_lat, n_lon).
+    """A regular grid of square cells in degrees.
+
+    Parameters
+    ----------
+    north, west : float
+        Outer edges, in degrees.
+    step : float
+        Size of a cell, in degrees.
+    n_lat, n_lon : int
+        Numbers of rows and columns.
+
+    Raises
+    ------
+    ValueError
+        For a grid without cells, or one that reaches past the poles or around the globe.
+
+    Examples
+    --------
+    >>> luh2 = Grid(north=90, west=-180, step=0.25, n_lat=720, n_lon=1440)
+    >>> luh2.periodic
+    True
+    >>> luh2.lat[:2].tolist()
+    [89.875, 89.625]
     """
 
     north: float
@@ -36,13 +56,15 @@ class Grid:
             raise ValueError(
                 f"grid step {self.step} and shape {self.n_lat} x {self.n_lon} must be positive"
             )
-        if self.north > 90 + self.step * ALIGNMENT or self.south < -90 - self.step * ALIGNMENT:
+
+        # files store edges in few digits: a small part of a cell too much is rounding
+        tolerance = self.step * ALIGNMENT
+        if self.north > 90 + tolerance or self.south < -90 - tolerance:
             raise ValueError(
                 f"grid spans latitudes {self.south:.4f}..{self.north:.4f}, expected within "
-                "-90..90; "
-                "give the outer edges, not cell centres"
+                "-90..90; give the outer edges, not cell centres"
             )
-        if self.n_lon * self.step > 360 + self.step * ALIGNMENT:
+        if self.n_lon * self.step > 360 + tolerance:
             raise ValueError(
                 f"grid spans {self.n_lon * self.step:.4f} degrees of longitude, expected at most "
                 "360"
@@ -65,9 +87,7 @@ class Grid:
 
     @property
     def periodic(self) -> bool:
-        """True when the grid spans the globe in longitude, so that the first and last columns are
-        neighbours.
-        """
+        """True when the grid spans all longitudes: its first and last columns are neighbours."""
         return abs(self.n_lon * self.step - 360) < self.step * ALIGNMENT
 
     @cached_property
@@ -82,27 +102,46 @@ class Grid:
 
     @cached_property
     def cell_area(self) -> F64:
-        """Cell area in m2, shape (n_lat,); times n_lon it sums to the Earth's surface on a global
-        grid.
+        """Area of a cell in each row in m2, shape (n_lat,).
 
-        Exact on the sphere: R^2 * dlon * (sin(north edge) - sin(south edge)).
+        Exact on the sphere: R^2 * dlon * (sin(north edge) - sin(south edge)). Times n_lon it sums
+        to the Earth's surface on a global grid.
         """
         edges = np.radians(np.clip(self.north - np.arange(self.n_lat + 1) * self.step, -90, 90))
         area: F64 = EARTH_RADIUS_M**2 * np.radians(self.step) * -np.diff(np.sin(edges))
         return area
 
     def offset_of(self, other: "Grid") -> tuple[int, int]:
-        """Row and column in this grid of the north-west cell of `other`, which must lie on the same
-        lattice.
+        """Locate another grid on the lattice of this one.
 
-        Raises ValueError for another cell size or a shift that is no whole number of cells (such as
-        half a cell).
+        Parameters
+        ----------
+        other : Grid
+            A grid with the same cells, of another extent.
+
+        Returns
+        -------
+        tuple of int
+            Row and column in this grid of the north-west cell of `other`; they may be negative.
+
+        Raises
+        ------
+        ValueError
+            For another cell size, or a shift that is no whole number of cells, such as half a cell.
+
+        Examples
+        --------
+        >>> run = Grid(north=40, west=20, step=0.5, n_lat=20, n_lon=20)
+        >>> run.offset_of(Grid(north=39, west=22, step=0.5, n_lat=4, n_lon=4))
+        (2, 4)
         """
+        # a difference in size adds up along an axis: what counts is the offset of the last cell
         if abs(other.step - self.step) * max(other.shape) > ALIGNMENT * self.step:
             raise ValueError(
                 f"cell size {other.step:.8f} differs from the run grid's {self.step:.8f}; "
                 "set grid.step to the file's or resample the file"
             )
+
         row = (self.north - other.north) / self.step
         col = (other.west - self.west) / self.step
         shift = max(abs(row - round(row)), abs(col - round(col)))

@@ -1,4 +1,4 @@
-"""Land-use classes, variables and the base of every configuration.
+"""Legends: the classes of a published map, and their codes.
 
 A *legend* maps the codes of a published map to the class indices 0..K-1 that the model sees. Class
 maps in memory are uint8 class indices, shape (lat, lon), with `OUTSIDE` where there is no land to
@@ -18,12 +18,12 @@ from luray.core.types import U8
 OUTSIDE = 255
 """Class index of a cell that is no land: ocean, no data, or beyond the grid."""
 UNKNOWN_CODE = 253
-"""What a number that is no code of a legend is looked up as."""
+"""Entry of the lookup table for a number that is no code of the legend."""
 
 
 @dataclass(frozen=True)
 class LandClass:
-    """One class of a legend: published code, CF name (lower case, underscores), colour as #rrggbb."""
+    """One class of a legend: published code, CF name (lower case, underscores), colour #rrggbb."""
 
     code: int
     name: str
@@ -32,7 +32,15 @@ class LandClass:
 
 @dataclass(frozen=True)
 class Legend:
-    """The classes of a land-use product, in model order; index k of the model is `classes[k]`."""
+    """The classes of a land-use product, in model order; index k of the model is `classes[k]`.
+
+    Examples
+    --------
+    >>> HILDA.encode(np.array([0, 11, 44, 40], np.uint8)).tolist()
+    [255, 0, 3, 3]
+    >>> HILDA.index(44)
+    3
+    """
 
     name: str
     classes: tuple[LandClass, ...]
@@ -49,83 +57,117 @@ class Legend:
     @cached_property
     def codes(self) -> U8:
         """Published code of each class index, shape (K,)."""
-        return np.array([c.code for c in self.classes], np.uint8)
+        return np.array([land_class.code for land_class in self.classes], np.uint8)
 
     @cached_property
     def _lookup(self) -> U8:
+        """Class index of every number that a byte can hold, shape (256,)."""
         lookup = np.full(256, UNKNOWN_CODE, np.uint8)
-        lookup[self.ocean] = lookup[self.nodata] = OUTSIDE
-        for k, code in enumerate(self.codes):
-            lookup[code] = k
-        for sub, code in self.aliases.items():
-            lookup[sub] = lookup[code]
+        lookup[self.ocean] = OUTSIDE
+        lookup[self.nodata] = OUTSIDE
+        for index, code in enumerate(self.codes):
+            lookup[code] = index
+        # last: the code that a sub-code is read as must have its index
+        for sub_code, code in self.aliases.items():
+            lookup[sub_code] = lookup[code]
         return lookup
 
     def index(self, code: int) -> int:
-        """Class index of a published code. Raises ValueError for a code outside the legend."""
-        k = int(self._lookup[code]) if 0 <= code < self._lookup.size else UNKNOWN_CODE
-        if k == UNKNOWN_CODE:
+        """Return the class index of a published code.
+
+        Raises
+        ------
+        ValueError
+            For a code outside the legend.
+        """
+        in_table = 0 <= code < self._lookup.size
+        index = int(self._lookup[code]) if in_table else UNKNOWN_CODE
+        if index == UNKNOWN_CODE:
             raise ValueError(f"code {code} is not in legend {self.name}: use one of {self.known()}")
-        return k
+        return index
 
     def known(self) -> list[int]:
-        """Every code that `encode` accepts, ascending."""
-        return [int(c) for c in np.flatnonzero(self._lookup != UNKNOWN_CODE)]
+        """Return every code that `encode` accepts, ascending."""
+        return [int(code) for code in np.flatnonzero(self._lookup != UNKNOWN_CODE)]
 
     def encode(self, codes: NDArray[Any], *, where: str = "map") -> U8:
-        """Class indices of published codes, same shape; ocean and no data become `OUTSIDE`.
+        """Turn published codes into class indices.
 
-        Raises ValueError naming `where`, the unknown codes and their cell counts: a code outside
-        the legend is never taken for ocean.
+        Parameters
+        ----------
+        codes : array
+            Any shape and numeric type.
+        where : str
+            What the codes are from, for the error.
+
+        Returns
+        -------
+        uint8 array
+            Same shape; ocean and no data become `OUTSIDE`.
+
+        Raises
+        ------
+        ValueError
+            Naming `where`, the unknown codes and their cell counts: a code outside the legend is
+            never taken for ocean.
         """
         if codes.dtype != np.uint8:
-            with np.errstate(invalid="ignore"):
-                exact = codes.astype(np.uint8)
-            if not np.array_equal(exact, codes):
-                wrong = codes[exact != codes]
-                raise ValueError(
-                    f"{where}: {wrong.size} values are no class codes (first {wrong.flat[0]}); "
-                    "legend "
-                    f"{self.name} has {self.known()}"
-                )
-            codes = exact
+            codes = self._as_bytes(codes, where=where)
+
         classes: U8 = self._lookup[codes]
-        wrong = classes == UNKNOWN_CODE
-        if wrong.any():
-            unknown, counts = np.unique(codes[wrong], return_counts=True)
-            found = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))
+        unknown = classes == UNKNOWN_CODE
+        if unknown.any():
+            values, counts = np.unique(codes[unknown], return_counts=True)
+            listed = ", ".join(
+                f"code {value} ({count} cells)" for value, count in zip(values, counts, strict=True)
+            )
             raise ValueError(
-                f"{where}: {found} not in legend {self.name}, expected {self.known()}; "
+                f"{where}: {listed} not in legend {self.name}, expected {self.known()}; "
                 "correct the file or add the code to the legend's crosswalk"
             )
         return classes
 
+    def _as_bytes(self, codes: NDArray[Any], *, where: str) -> U8:
+        """Return codes of another type as bytes. Raises ValueError where that changes a value."""
+        with np.errstate(invalid="ignore"):  # NaN: it differs from any byte, see below
+            as_bytes = codes.astype(np.uint8)
+        if not np.array_equal(as_bytes, codes):
+            wrong = codes[as_bytes != codes]
+            raise ValueError(
+                f"{where}: {wrong.size} values are no class codes (first {wrong.flat[0]}); "
+                f"legend {self.name} has {self.known()}"
+            )
+        return as_bytes
+
     def decode(self, indices: U8) -> U8:
-        """Published codes of class indices, same shape; `OUTSIDE` becomes the ocean code."""
+        """Turn class indices into published codes, same shape; `OUTSIDE` becomes the ocean code."""
         lookup = np.full(256, self.ocean, np.uint8)
         lookup[: len(self)] = self.codes
         codes: U8 = lookup[indices]
         return codes
 
     def to_attributes(self) -> dict[str, Any]:
-        """The legend as JSON, to be stored beside the maps that it is the legend of."""
+        """Return the legend as JSON, to be stored beside the maps that have it."""
         attributes = asdict(self)
         attributes["aliases"] = [list(pair) for pair in sorted(self.aliases.items())]
         return attributes
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Self:
-        """The legend that `to_attributes` gave."""
+        """Return the legend of which `to_attributes` gave the attributes."""
         classes = tuple(LandClass(**land_class) for land_class in attributes["classes"])
-        aliases = {sub: code for sub, code in attributes["aliases"]}
+        aliases = dict(attributes["aliases"])
         return cls(**{**attributes, "classes": classes, "aliases": aliases})
 
     def cf_attributes(self) -> dict[str, Any]:
-        """CF `flag_values`, `flag_meanings` (ocean first) and `flag_colors` of the published codes."""
+        """Return CF's `flag_values`, `flag_meanings` and `flag_colors`, the ocean first."""
+        codes = [int(code) for code in self.codes]
+        names = [land_class.name for land_class in self.classes]
+        colours = [land_class.colour for land_class in self.classes]
         return {
-            "flag_values": [self.ocean, *(int(c) for c in self.codes)],
-            "flag_meanings": " ".join(["ocean", *(c.name for c in self.classes)]),
-            "flag_colors": " ".join(["#dceaf5", *(c.colour for c in self.classes)]),
+            "flag_values": [self.ocean, *codes],
+            "flag_meanings": " ".join(["ocean", *names]),
+            "flag_colors": " ".join(["#dceaf5", *colours]),
         }
 
 
@@ -143,6 +185,7 @@ HILDA = Legend(
     aliases={23: 22, 24: 22, 40: 44, 41: 44, 42: 44, 43: 44, 45: 44},
     water=77,
 )
-"""HILDA+ land use, doi:10.1594/PANGAEA.974335; crop sub-classes 23-24 and forest sub-classes 40-45
-merged.
+"""HILDA+ land use, doi:10.1594/PANGAEA.974335.
+
+Crop sub-classes 23-24 and forest sub-classes 40-45 are merged.
 """

@@ -1,5 +1,6 @@
-"""Environment variables that decide how fast processes compute; both libraries read them once, when
-they start.
+"""Environment variables that decide how fast processes compute.
+
+Both glibc and OpenMP read theirs once, when they start.
 """
 
 import os
@@ -23,7 +24,7 @@ By default they spin, and beside any other busy process training falls to a frac
 
 
 def use_passive_waiting() -> None:
-    """Set `WAIT_POLICY` in this process and those it starts; a value of the user's own wins.
+    """Set `WAIT_POLICY` in this process and those it starts, unless the user has set another.
 
     OpenMP reads it when torch is imported, so `luray/__init__.py` calls this before anything else
     is imported.
@@ -33,15 +34,14 @@ def use_passive_waiting() -> None:
 
 
 def worker_environment() -> dict[str, str]:
-    """Return the variables that computing processes must find when they start; those already set
-    here win.
+    """Return the variables that computing processes need when they start.
+
+    A variable that is set in this process keeps its value.
     """
-    wanted = {**MALLOC, **WAIT_POLICY}
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    defaults = {**MALLOC, **WAIT_POLICY}
+    return {name: os.environ.get(name, value) for name, value in defaults.items()}
 
 
 def keep_memory() -> None:
-    """Make processes that are started from now on keep the memory of a batch, unless the
-    environment says otherwise.
-    """
+    """Set `worker_environment` in this process, for those that it starts from now on."""
     os.environ.update(worker_environment())

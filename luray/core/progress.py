@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
-"""Called with the work done and the work in all."""
+"""Called with the work done so far and all the work."""
 
 
 def no_progress(done: int, total: int) -> None:

@@ -1,4 +1,10 @@
-"""TO BE WRITTEN."""
+"""Random numbers that depend on a cell and nothing else: not on tiles, workers or their order.
+
+The generator is Philox4x64-10 (Salmon et al. 2011, doi:10.1145/2063384.2063405). It is
+counter-based: a number is a function of a key, here of the member, and a counter, here of the cell.
+
+Shapes: C columns of a box, B numbers for each cell.
+"""
 
 import hashlib
 import json
@@ -6,44 +12,72 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luray.core.tiling import Box
-
-U32 = NDArray[np.uint32]
-
-
-U64 = NDArray[np.uint64]
-
+from luray.core.types import U32, U64
 
 BLOCK = 8
 """Numbers of 32 bits that the generator gives for one value of its counter."""
 
 
 class RandomStream(NamedTuple):
-    """Which numbers a member draws. Another scenario or member of a run changes none of them."""
+    """The numbers that one member draws; other scenarios and members of a run change none of them.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    scenario : str
+        Name of the scenario, empty in years that all scenarios share.
+    member : int
+        Number of the member.
+    """
 
     seed: int
     scenario: str
-    """Name of the scenario, empty in years that all scenarios share."""
     member: int
 
     @property
     def key(self) -> U64:
         """Key of the generator, shape (2,)."""
-        return np.frombuffer(hashlib.sha256(json.dumps(self).encode()).digest()[:16], "<u8").astype(
-            np.uint64
-        )
+        digest = hashlib.sha256(json.dumps(self).encode()).digest()
+        # little-endian whatever the machine, so that the numbers are the same everywhere
+        return np.frombuffer(digest[:16], "<u8").astype(np.uint64)
 
     def rows(self, n_classes: int, *, year: int, box: Box) -> Iterator[U32]:
-        """For each row of a box on the run grid, a whole number below 2^32 a cell and class, (C,
-        whole blocks >= K).
+        """Draw whole numbers below 2^32 for every cell and class of a box.
+
+        Parameters
+        ----------
+        n_classes : int
+            Numbers that a cell needs.
+        year : int
+            Year of the map.
+        box : Box
+            Cells of the run grid.
+
+        Yields
+        ------
+        uint32 array, shape (C, B)
+            One for each row of the box. B is `n_classes`, filled up to whole blocks.
+
+        Examples
+        --------
+        >>> stream = RandomStream(seed=1, scenario="ssp126", member=0)
+        >>> first, second = stream.rows(7, year=2050, box=Box(4, 6, 2, 3))
+        >>> second.shape
+        (3, 8)
+        >>> [same] = stream.rows(7, year=2050, box=Box(5, 8, 1, 1))
+        >>> bool((same[0] == second[2]).all())
+        True
         """
+        # The counter is (block of the cell in its row, row, year, 0), the first word being the
+        # least: advancing by 2^64 is the next row at the same column.
         blocks = -(-n_classes // BLOCK)
-        generator = np.random.Philox(
-            key=self.key, counter=np.array([box.col * blocks, box.row, year, 0], np.uint64)
-        )
+        counter = np.array([box.col * blocks, box.row, year, 0], np.uint64)
+        generator = np.random.Philox(key=self.key, counter=counter)
         for _ in range(box.height):
-            raw = generator.random_raw(box.width * blocks * BLOCK // 2)
-            yield raw.astype("<u8", copy=False).view("<u4").reshape(box.width, blocks * BLOCK)
+            words = generator.random_raw(box.width * blocks * BLOCK // 2)
+            halves = words.astype("<u8", copy=False).view("<u4")
+            yield halves.reshape(box.width, blocks * BLOCK)
             generator.advance(2**64 - box.width * blocks)

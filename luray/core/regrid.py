@@ -3,6 +3,9 @@
 Arrays are resampled where they are used: a map holds, for every fine row and column, the native
 cells and the weight it needs. It is computed once for the whole axis, so a value never depends on
 the box that asked for it.
+
+Shapes: V variables; Y X rows and columns of the native grid or a piece of it; H W those of a box of
+fine cells; N channels.
 """
 
 from collections.abc import Sequence
@@ -16,18 +19,18 @@ from numpy.typing import NDArray
 from luray.core.compiled import compiled
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.core.types import F32
+from luray.core.types import F32, F64, Index
 
 Method = Literal["nearest", "bilinear"]
-Index = NDArray[np.int64]
 
 GAP = 8
 """Native cells between two needed ones beyond which they are read in separate pieces."""
 
 
 class AxisMap(NamedTuple):
-    """Fine axis of n cells seen on a native axis: value = (1 - weight) * native[low] + weight *
-    native[high].
+    """Where the cells of a fine axis lie on a native axis, each array of shape (fine cells,).
+
+    The value of a fine cell is (1 - weight) * native[low] + weight * native[high].
     """
 
     low: Index
@@ -35,12 +38,13 @@ class AxisMap(NamedTuple):
     weight: F32
 
     def take(self, index: Index | slice) -> "AxisMap":
-        """The map of some fine cells."""
+        """Return the map of some of the fine cells."""
         return AxisMap(self.low[index], self.high[index], self.weight[index])
 
     def needed(self) -> list[slice]:
-        """Native ranges that hold every cell used, in ascending order: two where a box crosses the
-        dateline.
+        """Return native ranges that hold every cell used, in ascending order.
+
+        There are two where a box crosses the dateline.
         """
         cells = np.unique(np.concatenate([self.low, self.high]))
         breaks = np.flatnonzero(np.diff(cells) > GAP)
@@ -49,45 +53,76 @@ class AxisMap(NamedTuple):
         return [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]
 
     def within(self, pieces: list[slice]) -> "AxisMap":
-        """The same map on an array that holds only `pieces`, joined."""
-        cells = np.concatenate([np.arange(p.start, p.stop) for p in pieces])
-        return AxisMap(
-            np.searchsorted(cells, self.low), np.searchsorted(cells, self.high), self.weight
-        )
+        """Return the same map on an array that holds only `pieces`, joined."""
+        cells = np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
+        low = np.searchsorted(cells, self.low)
+        high = np.searchsorted(cells, self.high)
+        return AxisMap(low, high, self.weight)
 
 
 def joined(pieces: Sequence[slice], *, gap: int) -> list[slice]:
-    """Pieces in ascending order, those joined that are less than `gap` cells apart."""
-    found = [pieces[0]]
+    """Join pieces that are less than `gap` cells apart.
+
+    Parameters
+    ----------
+    pieces : sequence of slice
+        In ascending order, at least one.
+    gap : int
+        In cells.
+
+    Examples
+    --------
+    >>> joined([slice(0, 4), slice(5, 9), slice(20, 21)], gap=3)
+    [slice(0, 9, None), slice(20, 21, None)]
+    """
+    result = [pieces[0]]
     for piece in pieces[1:]:
-        near = piece.start - found[-1].stop < gap
-        found[-1:] = [slice(found[-1].start, piece.stop)] if near else [found[-1], piece]
-    return found
+        last = result[-1]
+        if piece.start - last.stop < gap:
+            result[-1] = slice(last.start, piece.stop)
+        else:
+            result.append(piece)
+    return result
 
 
 def same(n: int) -> AxisMap:
-    """Map of n cells onto themselves."""
+    """Return the map of n cells onto themselves."""
     return AxisMap(np.arange(n), np.arange(n), np.zeros(n, np.float32))
 
 
-def axis_map(
-    position: NDArray[np.float64], n: int, *, method: Method, periodic: bool = False
-) -> AxisMap:
-    """Map of fine cells whose centres lie at `position`, in native cells from the first edge (0 ..
-    n).
+def axis_map(position: F64, n: int, *, method: Method, periodic: bool = False) -> AxisMap:
+    """Map fine cells onto a native axis.
 
-    Nearest takes the native cell that holds the centre; bilinear interpolates between native
-    centres. Beyond the native axis the last cell holds, or the first follows when `periodic`.
+    Parameters
+    ----------
+    position : float64 array, shape (fine cells,)
+        Centres of the fine cells, in native cells from the first edge (0 .. n).
+    n : int
+        Number of native cells.
+    method : {"nearest", "bilinear"}
+        Take the native cell that holds the centre, or interpolate between native centres.
+    periodic : bool
+        Whether the first native cell follows the last. If not, the outermost cells hold beyond the
+        axis.
+
+    Examples
+    --------
+    >>> axis_map(np.array([0.5, 1.0, 1.5]), 2, method="bilinear").weight.tolist()
+    [0.0, 0.5, 0.0]
     """
     if method == "nearest":
+        # a centre on an edge belongs to the cell behind it, also where rounding puts it before
         cell = np.floor(position + 1e-9).astype(np.int64)
         cell = cell % n if periodic else np.clip(cell, 0, n - 1)
         return AxisMap(cell, cell, np.zeros(cell.size, np.float32))
+
+    # native centres lie half a cell behind the edges from which positions count
     low = np.floor(position - 0.5).astype(np.int64)
+    high = low + 1
     weight = (position - 0.5 - low).astype(np.float32)
     if periodic:
-        return AxisMap(low % n, (low + 1) % n, weight)
-    return AxisMap(np.clip(low, 0, n - 1), np.clip(low + 1, 0, n - 1), weight)
+        return AxisMap(low % n, high % n, weight)
+    return AxisMap(np.clip(low, 0, n - 1), np.clip(high, 0, n - 1), weight)
 
 
 @dataclass(frozen=True)
@@ -101,11 +136,8 @@ class GridMap:
     @cached_property
     def rows(self) -> AxisMap:
         """Map of the fine rows, shape (n_lat,)."""
-        return axis_map(
-            (self.native.north - self.fine.lat) / self.native.step,
-            self.native.n_lat,
-            method=self.method,
-        )
+        position = (self.native.north - self.fine.lat) / self.native.step
+        return axis_map(position, self.native.n_lat, method=self.method)
 
     @cached_property
     def cols(self) -> AxisMap:
@@ -116,8 +148,9 @@ class GridMap:
         )
 
     def take(self, box: Box) -> tuple[AxisMap, AxisMap]:
-        """Maps of a box of fine cells: past the poles and past the edge of a region the last cell
-        holds.
+        """Return the maps of the rows and columns of a box of fine cells.
+
+        Past the poles and past the edge of a region the outermost cells hold.
         """
         rows, cols = cells_of(box, self.fine)
         return self.rows.take(rows), self.cols.take(cols)
@@ -125,62 +158,112 @@ class GridMap:
 
 @cache
 def grid_map(native: Grid, fine: Grid, method: Method) -> GridMap:
-    """The one map between two grids, computed once in a process."""
+    """Return the one map between two grids, computed once in a process."""
     return GridMap(native, fine, method)
 
 
 def cells_of(box: Box, grid: Grid) -> tuple[Index, Index]:
-    """Fine row and column indices of a box, shapes (height,) and (width,): rows held at the edge,
-    columns wrapped.
+    """Return the rows and columns of a grid that stand for those of a box.
+
+    Parameters
+    ----------
+    box : Box
+        Cells that may reach past the grid.
+    grid : Grid
+        If it spans the globe the columns wrap; else, and past the poles, the outermost hold.
+
+    Returns
+    -------
+    tuple of int64 array
+        Rows, shape (height,), and columns, shape (width,).
+
+    Examples
+    --------
+    >>> rows, cols = cells_of(Box(-1, 4, 3, 3), Grid(90, -180, 60, 3, 6))
+    >>> rows.tolist(), cols.tolist()
+    ([0, 0, 1], [4, 5, 0])
     """
-    rows = np.clip(np.arange(box.row, box.row + box.height), 0, grid.n_lat - 1)
+    rows = np.arange(box.row, box.row + box.height)
     cols = np.arange(box.col, box.col + box.width)
-    return rows, cols % grid.n_lon if grid.periodic else np.clip(cols, 0, grid.n_lon - 1)
+    cols = cols % grid.n_lon if grid.periodic else np.clip(cols, 0, grid.n_lon - 1)
+    return np.clip(rows, 0, grid.n_lat - 1), cols
 
 
-def gather(native_VHW: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> F32:
-    """Native values of V variables at the mapped cells, shape (V, rows, cols)."""
-    if method == "nearest":  # whole rows are copied fastest, so the axis that grows more goes last
-        if native_VHW.shape[1] < rows.low.size:
-            return native_VHW.take(cols.low, axis=2).take(rows.low, axis=1)
-        return native_VHW.take(rows.low, axis=1).take(cols.low, axis=2)
+def gather(native_VYX: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> F32:
+    """Resample native values to the mapped cells.
+
+    Parameters
+    ----------
+    native_VYX : float32 array
+        Values of V variables on the native grid, or on the part of it that the maps are on.
+    rows, cols : AxisMap
+        Maps of the H rows and W columns.
+    method : {"nearest", "bilinear"}
+        The one that the maps were made with.
+
+    Returns
+    -------
+    float32 array, shape (V, H, W)
+    """
+    if method == "nearest":
+        # whole rows are copied fastest, so the axis that grows more goes last
+        if native_VYX.shape[1] < rows.low.size:
+            return native_VYX.take(cols.low, axis=2).take(rows.low, axis=1)
+        return native_VYX.take(rows.low, axis=1).take(cols.low, axis=2)
+
     one = np.float32(1)
-    along = (
-        native_VHW[:, rows.low] * (one - rows.weight)[:, None]
-        + native_VHW[:, rows.high] * rows.weight[:, None]
-    )
-    mixed: F32 = along[:, :, cols.low] * (one - cols.weight) + along[:, :, cols.high] * cols.weight
-    return mixed
+    between_rows_VHX = native_VYX[:, rows.low] * (one - rows.weight)[:, None]
+    between_rows_VHX += native_VYX[:, rows.high] * rows.weight[:, None]
+
+    values_VHW: F32 = between_rows_VHX[:, :, cols.low] * (one - cols.weight)
+    values_VHW += between_rows_VHX[:, :, cols.high] * cols.weight
+    return values_VHW
 
 
 @compiled
 def interpolate(
     native_VYX: NDArray[Any], scale_V: F32, rows: AxisMap, cols: AxisMap, out_HWN: F32, first: int
 ) -> None:
-    """Bilinear `gather` of stored values over their scale, missing ones taken as 0, into channels
-    from the first.
+    """Write what bilinear `gather` gives of stored values over their scale into channels.
 
-    The native values are scaled row by row as they are used, so that no copy of them is made.
+    A missing value (NaN) is taken as 0. The native values are scaled row by row as they are used,
+    so that no copy of them is made. The operations are those of `gather` in the same order: the
+    results have the same bits.
+
+    Parameters
+    ----------
+    native_VYX : array
+        Values of V variables, in the type that they are stored in.
+    scale_V : float32 array
+        What the values of each variable are divided by.
+    rows, cols : AxisMap
+        Maps of the H rows and W columns.
+    out_HWN : float32 array
+        Where the channels `first` to `first + V - 1` are written.
+    first : int
+        The first of these channels.
     """
     n_variables, _, n_cols = native_VYX.shape
-    one, nothing, line_X = np.float32(1), np.float32(0), np.empty(n_cols, np.float32)
+    one = np.float32(1)
+    nothing = np.float32(0)
+    line_X = np.empty(n_cols, np.float32)
     for i in range(len(rows.low)):
         weight = rows.weight[i]
         for v in range(n_variables):
-            above_X, below_X, scale = (
-                native_VYX[v, rows.low[i]],
-                native_VYX[v, rows.high[i]],
-                scale_V[v],
-            )
+            above_X = native_VYX[v, rows.low[i]]
+            below_X = native_VYX[v, rows.high[i]]
+            scale = scale_V[v]
+
+            # first between two native rows, along the whole line: a loop that is vectorised
             for x in range(n_cols):
-                above, below = np.float32(above_X[x]) / scale, np.float32(below_X[x]) / scale
-                above, below = (
-                    nothing if np.isnan(above) else above,
-                    nothing if np.isnan(below) else below,
-                )
+                above = np.float32(above_X[x]) / scale
+                below = np.float32(below_X[x]) / scale
+                above = nothing if np.isnan(above) else above
+                below = nothing if np.isnan(below) else below
                 line_X[x] = above * (one - weight) + below * weight
+
             for j in range(len(cols.low)):
                 w = cols.weight[j]
-                out_HWN[i, j, first + v] = (
-                    line_X[cols.low[j]] * (one - w) + line_X[cols.high[j]] * w
-                )
+                left = line_X[cols.low[j]] * (one - w)
+                right = line_X[cols.high[j]] * w
+                out_HWN[i, j, first + v] = left + right

@@ -20,8 +20,17 @@ from luray.core.types import U8, Bool
 
 
 class Box(NamedTuple):
-    """Half-open rectangle of cells: first row and column, height and width. It may reach past the
-    grid.
+    """Half-open rectangle of cells: first row and column, height and width.
+
+    It may reach past the grid: rows and columns are whole numbers of any sign.
+
+    Examples
+    --------
+    >>> box = Box(row=-2, col=3, height=6, width=4)
+    >>> box.clip((10, 5))
+    Box(row=0, col=3, height=4, width=2)
+    >>> box.expand(1).shape
+    (8, 6)
     """
 
     row: int
@@ -35,25 +44,27 @@ class Box(NamedTuple):
         return self.height, self.width
 
     def expand(self, margin: int) -> "Box":
-        """The box with `margin` more cells on every side."""
+        """Return the box with `margin` more cells on every side."""
         return Box(
             self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin
         )
 
     def intersection(self, other: "Box") -> "Box | None":
-        """The cells that both have, None where they have none in common."""
-        row, col = max(self.row, other.row), max(self.col, other.col)
+        """Return the cells that both boxes have, None where they have none in common."""
+        row = max(self.row, other.row)
+        col = max(self.col, other.col)
         height = min(self.row + self.height, other.row + other.height) - row
         width = min(self.col + self.width, other.col + other.width) - col
         return Box(row, col, height, width) if height > 0 and width > 0 else None
 
     def clip(self, shape: tuple[int, int]) -> "Box | None":
-        """The cells inside a grid of `shape` (n_lat, n_lon), None where there are none."""
+        """Return the cells inside a grid of `shape` (n_lat, n_lon), None where there are none."""
         return self.intersection(Box(0, 0, *shape))
 
     def slices(self, *, origin: "Box") -> tuple[slice, slice]:
-        """Index of this box in an array whose first cell is the first cell of `origin`."""
-        row, col = self.row - origin.row, self.col - origin.col
+        """Return the index of this box in an array that begins with the first cell of `origin`."""
+        row = self.row - origin.row
+        col = self.col - origin.col
         assert min(row, col) >= 0, f"{self} is not inside {origin}"
         return slice(row, row + self.height), slice(col, col + self.width)
 
@@ -73,7 +84,7 @@ class Tile(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """A rectangle shared by a tile's padded box and its neighbour: the same cells, seen from each."""
+    """A rectangle that a tile's padded box and its neighbour share, seen from both."""
 
     neighbour: Tile
     padded: tuple[slice, slice]
@@ -83,7 +94,7 @@ class Exchange(NamedTuple):
 
 
 class TilingConfig(Config):
-    """Window geometry in fine cells; the tile is also the shard of the product."""
+    """Geometry of windows and tiles, in fine cells; a tile is also a shard of the product."""
 
     window: int = 256
     stride: int = 200
@@ -92,7 +103,36 @@ class TilingConfig(Config):
 
 @dataclass(frozen=True)
 class Tiling:
-    """Windows and tiles over a grid of `n_lat` x `n_lon` cells; `periodic` wraps the longitude."""
+    """Windows and tiles over a grid.
+
+    Parameters
+    ----------
+    n_lat, n_lon : int
+        Rows and columns of the grid.
+    window : int
+        Rows, and columns, of a window.
+    stride : int
+        Rows, and columns, of its core: the distance of two windows.
+    tile : int
+        Rows, and columns, of a tile, a multiple of the stride.
+    periodic : bool
+        Whether the first and the last column are neighbours.
+
+    Raises
+    ------
+    ValueError
+        For numbers that do not go together, naming some that do.
+
+    Examples
+    --------
+    >>> tiling = Tiling(n_lat=8, n_lon=12, window=6, stride=4, tile=4, periodic=True)
+    >>> tiling.margin
+    1
+    >>> tiling.window_box(Core(0, 1))
+    Box(row=-1, col=3, height=6, width=6)
+    >>> sorted(tiling.neighbours(Tile(0, 0)))[:2]
+    [Tile(row=0, col=1), Tile(row=0, col=2)]
+    """
 
     n_lat: int
     n_lon: int
@@ -105,8 +145,7 @@ class Tiling:
         if self.stride < 1 or self.window < self.stride or (self.window - self.stride) % 2:
             raise ValueError(
                 f"window {self.window} must exceed the stride {self.stride} by an even number of "
-                "cells, "
-                f"half on each side; set window = {self.stride + self.stride // 4 // 2 * 2}"
+                f"cells, half on each side; set window = {self.stride + self.stride // 4 // 2 * 2}"
             )
         if self.tile < 1 or self.tile % self.stride:
             raise ValueError(
@@ -121,11 +160,12 @@ class Tiling:
         if self.periodic and self.n_lon % self.tile:
             raise ValueError(
                 f"tile {self.tile} must divide the {self.n_lon} columns of a grid that spans the "
-                "globe"
+                "globe; set a tile that does, or another grid.step"
             )
         if self.periodic and self.n_lon < self.window:
             raise ValueError(
-                f"window {self.window} is wider than the {self.n_lon} columns of the globe"
+                f"window {self.window} is wider than the {self.n_lon} columns of the globe; "
+                "set a smaller window or grid.step"
             )
 
     @property
@@ -144,22 +184,30 @@ class Tiling:
         return Box(0, 0, self.n_lat, self.n_lon)
 
     def tiles(self) -> Iterator[Tile]:
-        """Every tile, row by row."""
-        rows, cols = range(-(-self.n_lat // self.tile)), range(-(-self.n_lon // self.tile))
-        yield from (Tile(r, c) for r, c in product(rows, cols))
+        """Yield every tile, row by row."""
+        n_rows, n_cols = self._tile_counts
+        for row, col in product(range(n_rows), range(n_cols)):
+            yield Tile(row, col)
+
+    @property
+    def _tile_counts(self) -> tuple[int, int]:
+        """Rows and columns of tiles; the last ones are cut by the grid's edge."""
+        return -(-self.n_lat // self.tile), -(-self.n_lon // self.tile)
 
     def tile_box(self, tile: Tile) -> Box:
-        """Cells that a tile owns, cut at the grid's edge."""
-        row, col = tile.row * self.tile, tile.col * self.tile
+        """Return the cells that a tile owns, cut at the grid's edge."""
+        row = tile.row * self.tile
+        col = tile.col * self.tile
         return Box(row, col, min(self.tile, self.n_lat - row), min(self.tile, self.n_lon - col))
 
     def core_box(self, core: Core) -> Box:
-        """Cells of a window's core, cut at the grid's edge."""
-        row, col = core.row * self.stride, core.col * self.stride
+        """Return the cells of a window's core, cut at the grid's edge."""
+        row = core.row * self.stride
+        col = core.col * self.stride
         return Box(row, col, min(self.stride, self.n_lat - row), min(self.stride, self.n_lon - col))
 
     def window_box(self, core: Core) -> Box:
-        """Cells of a window: `window` x `window`, reaching past the grid at its edges."""
+        """Return the cells of a window, which reaches past the grid at its edges."""
         return Box(
             core.row * self.stride - self.margin,
             core.col * self.stride - self.margin,
@@ -168,70 +216,92 @@ class Tiling:
         )
 
     def padded(self, box: Box) -> Box:
-        """Cells that the windows of a box see: the box, filled up to whole strides where the grid's
-        edge cuts it, and a margin around it.
+        """Return the cells that the windows of a box see.
+
+        These are the box, filled up to whole strides where the grid's edge cuts it, and a margin
+        around it.
         """
-        height, width = (-(-n // self.stride) * self.stride for n in box.shape)
+        height = -(-box.height // self.stride) * self.stride
+        width = -(-box.width // self.stride) * self.stride
         return Box(box.row, box.col, height, width).expand(self.margin)
 
     def cores(self, box: Box) -> Iterator[Core]:
-        """Cores that begin inside a box of whole strides, row by row."""
+        """Yield the cores that begin inside a box of whole strides, row by row."""
         rows = range(-(-box.row // self.stride), -(-(box.row + box.height) // self.stride))
         cols = range(-(-box.col // self.stride), -(-(box.col + box.width) // self.stride))
-        yield from (Core(r, c) for r, c in product(rows, cols))
+        for row, col in product(rows, cols):
+            yield Core(row, col)
 
     def active_cores(self, box: Box, land: Bool) -> list[Core]:
-        """Cores in `box` with land in them, given the land mask of that box, shape (height, width).
+        """Return the cores of a box that have land in them.
 
         Every land cell lies in an active core, so its total weight is positive; the rest of the
         globe costs nothing.
+
+        Parameters
+        ----------
+        box : Box
+            Of whole strides.
+        land : bool array, shape (box.height, box.width)
+            The land mask of that box.
         """
-        return [
-            core for core in self.cores(box) if land[self.core_box(core).slices(origin=box)].any()
-        ]
+
+        def has_land(core: Core) -> bool:
+            return bool(land[self.core_box(core).slices(origin=box)].any())
+
+        return [core for core in self.cores(box) if has_land(core)]
 
     @cache  # noqa: B019 - a Tiling is a small value that lives as long as the run
     def exchanges(self, tile: Tile) -> tuple[Exchange, ...]:
-        """Rectangles of a tile's padded box that its up to 8 neighbours own, in a fixed order.
+        """Return the rectangles of a tile's padded box that its neighbours own, in a fixed order.
 
-        Sums travel along them from `padded` to `own`; edges of the finished map travel back.
+        There are up to 8 neighbours. Sums travel along the rectangles from `padded` to `own`; edges
+        of the finished map travel back.
         """
-        box = self.tile_box(tile)
-        padded = self.padded(box)
-        found = []
+        padded = self.padded(self.tile_box(tile))
+        n_rows, n_cols = self._tile_counts
+        exchanges = []
         for d_row, d_col in product((-1, 0, 1), repeat=2):
-            row, col = tile.row + d_row, tile.col + d_col
-            n_rows, n_cols = -(-self.n_lat // self.tile), -(-self.n_lon // self.tile)
-            if (
-                (d_row, d_col) == (0, 0)
-                or not 0 <= row < n_rows
-                or not (self.periodic or 0 <= col < n_cols)
-            ):
+            row = tile.row + d_row
+            col = tile.col + d_col
+            on_grid = 0 <= row < n_rows and (self.periodic or 0 <= col < n_cols)
+            if (d_row, d_col) == (0, 0) or not on_grid:
                 continue
+
+            # Across the dateline the neighbour's own box lies at the other end of the grid. It is
+            # moved beside this tile, where the padded box sees it. On a globe that is one tile
+            # wide a tile is its own neighbour, on both sides.
             neighbour = Tile(row, col % n_cols)
-            home = self.tile_box(neighbour)
-            seen = home._replace(col=home.col + (col - neighbour.col) * self.tile)
-            shared = padded.intersection(seen)
-            if shared:
-                found.append(
-                    Exchange(neighbour, shared.slices(origin=padded), shared.slices(origin=seen))
-                )
-        return tuple(found)
+            box = self.tile_box(neighbour)
+            beside = box._replace(col=box.col + (col - neighbour.col) * self.tile)
+            shared = padded.intersection(beside)
+            if shared is not None:
+                in_padded = shared.slices(origin=padded)
+                in_neighbour = shared.slices(origin=beside)
+                exchanges.append(Exchange(neighbour, in_padded, in_neighbour))
+        return tuple(exchanges)
 
     def neighbours(self, tile: Tile) -> frozenset[Tile]:
-        """Tiles that a tile's windows reach, itself excluded unless the globe is one tile wide."""
-        return frozenset(e.neighbour for e in self.exchanges(tile))
+        """Return the tiles that a tile's windows reach.
+
+        The tile itself is among them where the globe is one tile wide.
+        """
+        return frozenset(exchange.neighbour for exchange in self.exchanges(tile))
 
 
 def hull(boxes: Sequence[Box]) -> Box:
-    """The smallest box around some."""
-    rows, cols = min(b.row for b in boxes), min(b.col for b in boxes)
-    return Box(
-        rows,
-        cols,
-        max(b.row + b.height for b in boxes) - rows,
-        max(b.col + b.width for b in boxes) - cols,
-    )
+    """Return the smallest box that holds all of some boxes.
+
+    Examples
+    --------
+    >>> hull([Box(0, 0, 2, 2), Box(5, 1, 1, 4)])
+    Box(row=0, col=0, height=6, width=5)
+    """
+    first_row = min(box.row for box in boxes)
+    first_col = min(box.col for box in boxes)
+    end_row = max(box.row + box.height for box in boxes)
+    end_col = max(box.col + box.width for box in boxes)
+    return Box(first_row, first_col, end_row - first_row, end_col - first_col)
 
 
 class GridPiece(NamedTuple):
@@ -260,20 +330,50 @@ def pieces_on_grid(box: Box, shape: tuple[int, int], *, periodic: bool) -> Itera
     GridPiece
         Each part that lies on the grid, from west to east: one, or several across the dateline.
         What lies beyond the poles, or beyond a grid that does not span the globe, is in none.
+
+    Examples
+    --------
+    >>> for piece in pieces_on_grid(Box(0, 10, 2, 4), (7, 12), periodic=True):
+    ...     print(piece.on_grid)
+    Box(row=0, col=10, height=2, width=2)
+    Box(row=0, col=0, height=2, width=2)
     """
     n_lon = shape[1]
-    for turn in (-1, 0, 1) if periodic else (0,):
+    turns = (-1, 0, 1) if periodic else (0,)
+    for turn in turns:
         on_grid = box._replace(col=box.col - turn * n_lon).clip(shape)
         if on_grid is not None:
             yield GridPiece(on_grid._replace(col=on_grid.col + turn * n_lon), on_grid)
 
 
 def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:
-    """Cells of `box` from a class map (lat, lon): longitude wraps when periodic, beyond the map is
-    `OUTSIDE`.
+    """Cut a box out of a class map.
+
+    Parameters
+    ----------
+    classes : uint8 array, shape (n_lat, n_lon)
+        Class indices of a whole grid.
+    box : Box
+        Cells that may reach past the grid.
+    periodic : bool
+        Whether the longitude wraps.
+
+    Returns
+    -------
+    uint8 array, shape (box.height, box.width)
+        `OUTSIDE` beyond the map.
+
+    Examples
+    --------
+    >>> padded_map(np.array([[1, 2, 3]], np.uint8), Box(0, 2, 2, 2), periodic=True).tolist()
+    [[3, 1], [255, 255]]
     """
     n_lat, n_lon = classes.shape
-    rows, cols = np.arange(box.row, box.row + box.height), np.arange(box.col, box.col + box.width)
-    in_rows, in_cols = (rows >= 0) & (rows < n_lat), (cols >= 0) & (cols < n_lon) | periodic
-    cut = classes[np.clip(rows, 0, n_lat - 1)[:, None], cols % n_lon]
-    return np.where(in_rows[:, None] & in_cols, cut, np.uint8(OUTSIDE))
+    rows = np.arange(box.row, box.row + box.height)
+    cols = np.arange(box.col, box.col + box.width)
+    in_rows = (rows >= 0) & (rows < n_lat)
+    in_cols = (cols >= 0) & (cols < n_lon) | periodic
+
+    # cells beyond the map are read from its edge, and replaced afterwards
+    values = classes[np.clip(rows, 0, n_lat - 1)[:, None], cols % n_lon]
+    return np.where(in_rows[:, None] & in_cols, values, np.uint8(OUTSIDE))

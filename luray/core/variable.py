@@ -1,4 +1,4 @@
-"""TO BE WRITTEN."""
+"""Variables: the input fields of a model and how it sees them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +12,18 @@ class Variable:
 
     The model sees a continuous variable as `f(x) / scale`, f being `transform`, and a categorical
     one as one-hot over `categories`. A missing value is seen as 0.
+
+    Raises
+    ------
+    ValueError
+        For categories that are to be interpolated.
+
+    Examples
+    --------
+    >>> Variable("pop", "forcing", "1", "people", transform="log1p", scale=10.0).channels
+    1
+    >>> Variable("climate", "forcing", "1", "zone", categories=(1, 2, 3)).channels
+    3
     """
 
     name: str
@@ -25,8 +37,9 @@ class Variable:
     categories: tuple[int, ...] = ()
     """Values of a categorical variable; empty for a continuous one."""
     classes: tuple[int, ...] = ()
-    """Published codes of the group of land-use classes whose share this is, or is part of; empty
-    for what is none.
+    """Published codes of the land-use classes whose share this is, or is part of.
+
+    Empty for a variable that is no share of land use.
     """
     share_of: Literal["cell", "land"] = "cell"
     """What that share is of: the whole native cell, or its land."""
@@ -40,5 +53,5 @@ class Variable:
 
     @property
     def channels(self) -> int:
-        """Model channels of one level of this variable."""
+        """Channels of the model that one time level of this variable takes."""
         return len(self.categories) or 1

@@ -16,13 +16,12 @@ from luray.sources.check import (
     Findings,
     Opened,
     RowBand,
-    SourceCheck,
     Values,
     cover,
     examine,
-    judge,
-    shares_of,
+    row_bands,
 )
+from luray.sources.verdict import SourceCheck, judge
 
 SHARES_PER_TASK = 8
 
@@ -75,6 +74,6 @@ def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[RowBand]]:
     if opened.source is None:
         return opened, []
     try:
-        return opened, shares_of(opened.source, grid)
+        return opened, row_bands(opened.source, grid)
     except REFUSALS as error:
         return replace(opened, source=None, fault=f"{opened.name}: {error}"), []

@@ -14,9 +14,9 @@ import numpy as np
 
 from luray.core.compiled import compiled
 from luray.core.legend import OUTSIDE
-from luray.core.random import U32, RandomStream
+from luray.core.random import RandomStream
 from luray.core.tiling import Box
-from luray.core.types import F32, I32, U8, Bool
+from luray.core.types import F32, I32, U8, U32, Bool
 from luray.engine.demand import F64
 
 LOG_2 = 0.6931471805599453

@@ -40,7 +40,7 @@ class About:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a variable is in its file, before anything is done to it."""
+    """How a variable is encoded in its file, before anything is done to it."""
 
     name: str
     """Name in the file, or the band."""
@@ -56,11 +56,10 @@ class Encoding:
 
 
 class Asset(Config):
-    """One input file: the name that its publisher gives it, folders included where they matter, and
-    where it is.
-    """
+    """One input file: its published name and where it is."""
 
     name: str
+    """As its publisher gives it, folders included where they matter."""
     href: Place
     """A local path or URL of a NetCDF or GeoTIFF file, a Zarr store, or kerchunk references."""
 
@@ -396,8 +395,17 @@ class Described:
 
 
 def held_years(places: Mapping[int, object]) -> dict[int, int]:
-    """Years that read the same place (file and time index) as an earlier one, with the first that
-    reads it.
+    """Return the years that read the same place as an earlier one, with the first that reads it.
+
+    Parameters
+    ----------
+    places : mapping
+        What is read in each year, such as a file and a time index.
+
+    Examples
+    --------
+    >>> held_years({2000: ("a.nc", 0), 2001: ("a.nc", 0), 2002: ("a.nc", 1)})
+    {2001: 2000}
     """
     first: dict[object, int] = {}
     return {
@@ -409,9 +417,7 @@ def held_years(places: Mapping[int, object]) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run asks of every source: its years, its scenario, and what a derived source is made
-    of.
-    """
+    """What a run asks of every source: its years, its scenario, and the state source."""
 
     run_years: range
     scenario: str
@@ -433,8 +439,15 @@ STATE = Variable(
 
 
 def legend_table(legend: Legend) -> dict[int, int]:
-    """Code that is kept for each published code of a legend: sub-codes merged, ocean and no data as
-    they are.
+    """Return the code that each published code of a legend is read as.
+
+    Sub-codes become that of their class; ocean and no data stay as they are.
+
+    Examples
+    --------
+    >>> table = legend_table(HILDA)
+    >>> table[45], table[44], table[0], table[99]
+    (44, 44, 0, 99)
     """
     table = {
         code: int(legend.codes[legend.index(code)])
@@ -453,11 +466,36 @@ def recode(
     nodata: float | None = None,
     missing: int = HILDA.nodata,
 ) -> U8:
-    """Codes of a categorical map after a crosswalk, same shape; missing cells become `missing`.
+    """Translate the codes of a categorical map with a crosswalk.
 
-    Missing are masked cells, where `raw` is a masked array, and the file's own `nodata`, unless the
-    table has a meaning for it. Raises InputError naming `where`, the codes that the table lacks and
-    their cell counts.
+    Parameters
+    ----------
+    raw : array or masked array
+        Codes as the file has them, any dtype and shape; masked cells are missing.
+    table : mapping
+        The crosswalk: code to return for each code of the file.
+    where : str
+        The file, for messages.
+    legend : str
+        What the codes are of, for messages.
+    nodata : float, optional
+        The file's no-data value: its cells are missing, unless the table has a meaning for it.
+    missing : int
+        Code that is returned for missing cells.
+
+    Returns
+    -------
+    array of uint8, same shape
+
+    Raises
+    ------
+    InputError
+        Naming the codes that the table lacks and their cell counts.
+
+    Examples
+    --------
+    >>> recode(np.array([[1, 2, -1]]), {1: 11, 2: 22}, where="a.tif", legend="mine", nodata=-1)
+    array([[11, 22, 99]], dtype=uint8)
     """
     values = np.ma.getdata(raw)
     empty: Bool = np.array(np.ma.getmaskarray(raw))
@@ -484,8 +522,14 @@ def recode(
 
 
 def equals(raw: NDArray[Any], value: float) -> Bool:
-    """Where an array holds a value that a file declares, in the array's own precision; NaN equals
-    NaN.
+    """Find where an array holds a value that a file declares; NaN equals NaN.
+
+    They are compared in the array's own precision: a file of float32 may declare 1e20 in float64.
+
+    Examples
+    --------
+    >>> equals(np.array([1e20, 2], np.float32), 1e20)
+    array([ True, False])
     """
     if np.isnan(value):
         return np.asarray(np.isnan(raw))
@@ -514,11 +558,20 @@ def refuse_cells(
     found: str,
     expected: str,
 ) -> None:
-    """Raise InputError if any cell of a box is bad, naming the file, the count and the worst cell
-    with its value.
+    """Raise InputError if any cell of a box is bad, naming the count and the worst cell.
 
-    `values_HW` ranks the bad cells: the largest absolute value is the worst, NaN and infinity
-    before any number.
+    Parameters
+    ----------
+    bad_HW : array of bool, shape (height, width)
+        The cells that are refused.
+    values_HW : array, same shape
+        Ranks them: the largest absolute value is the worst, NaN and infinity before any number.
+    grid : Grid
+        The source's grid, which gives the latitude and longitude of the worst cell.
+    box : Box
+        The cells of it that were read.
+    where, found, expected : str
+        The file, what is wrong and what was expected, for the message.
     """
     if not bad_HW.any():
         return

@@ -48,15 +48,9 @@ from luray.sources.base import (
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_raster, turned
-from luray.sources.netcdf import shared_grid
-from luray.sources.raster import (
-    Raster,
-    RasterBand,
-    inspect_raster,
-    join_rasters,
-    map_series,
-    require_one_band,
-)
+from luray.sources.layout import shared_grid
+from luray.sources.mosaic import Raster, join_rasters, map_series, require_one_band
+from luray.sources.raster import RasterBand, inspect_raster
 from luray.sources.units import Conversion, conversion
 from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError

@@ -1,14 +1,12 @@
-"""Checking the inputs of a run: every value is read once, nothing is written, and each variable
-gets a verdict.
+"""Read every value of a run's inputs once, as a build would, and write nothing.
 
-A *share* is a band of whole rows of one source and year, the unit of work. What a share gives,
-`Findings`, can be added to that of another in any order, so that the shares may be read anywhere.
-Shapes: V variables, H W box.
+The unit of work is a *row band*: whole rows of one source, of one year or none; of maps all years.
+What was found in a band, `Findings`, adds up with that of another in any order, so that bands may
+be read anywhere. `luray.sources.verdict` judges the sum. Shapes: V variables, H W cells of a band.
 """
 
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,37 +14,27 @@ from numpy.typing import NDArray
 
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.core.types import Bool, Role
+from luray.core.types import Bool
 from luray.core.variable import Variable
-from luray.sources.base import About, Encoding, Source, SourceConfig
-from luray.sources.coverage import Coverage, coverages, covered, cut, percent, read_part
-from luray.sources.layout import describe
-from luray.sources.presence import Presence, compare_years, presence_rule, present
-from luray.sources.years import span
+from luray.sources.base import Source, SourceConfig
+from luray.sources.coverage import Coverage, coverages, covered, cut, read_part
+from luray.sources.layout import describe_grid
+from luray.sources.presence import Presence, compare_years, present
 from luray.storage.places import public
 
 REFUSALS = (ValueError, OSError, RuntimeError)
 """What a source raises on input that it refuses or cannot read."""
 
-REFUSED = "refused"
-
-WANTED_BY: Mapping[Role, str] = {
-    "state": "inference.observed, training.years and the tests",
-    "static": "nothing",
-    "forcing": "inference.years, training.years and the tests",
-}
-"""Keys of the run file that say which years a source must have."""
-
-SHARE_VALUES = 2**24
-"""Most values of a share, unless a single row has more."""
+BAND_VALUES = 2**24
+"""Most values of a row band, unless a single row has more."""
 
 MESSAGES = 4
-"""Most refusals of a source that are kept word for word; the others are counted."""
+"""Most refusals of a source whose words are kept; the others are counted."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A source of the run file, open, or why it was refused."""
+    """A source of the run file: open, or refused with the reason."""
 
     config: SourceConfig
     source: Source | None = None
@@ -82,15 +70,21 @@ class RowBand(NamedTuple):
 
 @dataclass(frozen=True)
 class Values:
-    """What was read of one variable: cells, those without a value, and the range or the classes of
-    the others.
+    """What was read of one variable; those of several bands add up.
+
+    Examples
+    --------
+    >>> Values(cells=4, missing=1, low=-2, high=8) + Values(cells=2, low=0, high=9)
+    Values(cells=6, missing=1, low=-2, high=9, classes=frozenset())
     """
 
     cells: int = 0
     missing: int = 0
+    """Cells without a value."""
     low: float = np.inf
     high: float = -np.inf
     classes: frozenset[int] = frozenset()
+    """Categories that occur, of a categorical variable."""
 
     def __add__(self, other: "Values") -> "Values":
         return Values(
@@ -104,365 +98,187 @@ class Values:
 
 @dataclass(frozen=True)
 class Findings:
-    """What shares of one source gave: `values` a variable, and the refusals, numbered by the share."""
+    """What was found in row bands of one source; those of several bands add up in any order."""
 
     values: tuple[Values, ...]
+    """One a variable."""
     pieces: int = 0
-    """Years of shares that were read."""
+    """Years of bands that were read or refused."""
     refused: int = 0
+    """How many of `pieces` were refused."""
     messages: tuple[tuple[int, str], ...] = ()
-    """The first `MESSAGES` different refusals, each with the number of its share, in the order of
-    the shares.
-    """
+    """The first different refusals by the number of their band, `MESSAGES` at most."""
     presence: Presence = field(default_factory=Presence)
     """Cells with a value by year, of a source that has years."""
 
     def __add__(self, other: "Findings") -> "Findings":
-        said: dict[str, int] = {}
+        # Sorting by band makes the sum the same in whatever order the bands were read.
+        band_of_message: dict[str, int] = {}
         for number, message in sorted((*self.messages, *other.messages)):
-            said.setdefault(message, number)
+            band_of_message.setdefault(message, number)
+        messages = [(number, message) for message, number in band_of_message.items()]
         return Findings(
             values=tuple(a + b for a, b in zip(self.values, other.values, strict=True)),
             pieces=self.pieces + other.pieces,
             refused=self.refused + other.refused,
-            messages=tuple((number, message) for message, number in said.items())[:MESSAGES],
+            messages=tuple(messages[:MESSAGES]),
             presence=self.presence + other.presence,
         )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One variable: what was found, what was expected, and the verdict, in words."""
-
-    source: str
-    variable: str
-    stored: str
-    """How it is in the file: name, dtype, unit, fill value."""
-    values: str
-    """Range or classes as read."""
-    missing: str
-    """Share of the cells without a value."""
-    expected: str
-    verdict: str
-    """`ok`, `ok, normalised: ...` or `refused: ...` with what is wrong and what to do."""
-    covers: str = ""
-    """Share of the run's land that the files reach; of the run grid, for the maps."""
-
-    @property
-    def refused(self) -> bool:
-        """True when the build would stop at it."""
-        return self.verdict.startswith(REFUSED)
-
-
-@dataclass(frozen=True)
-class SourceCheck:
-    """One source: what its files are, everything done to them, a row a variable, and every refusal
-    in full.
-    """
-
-    name: str
-    found: str
-    expected: str
-    rules: tuple[str, ...]
-    rows: tuple[Row, ...]
-    refusals: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """The verdict on the inputs of a run."""
-
-    run: str
-    sources: tuple[SourceCheck, ...]
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """One row a variable, in the order of the sources."""
-        return tuple(row for source in self.sources for row in source.rows)
-
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """Names of the sources that are refused."""
-        return tuple(source.name for source in self.sources if source.refusals)
-
-    def to_json(self) -> str:
-        """The findings for a program: `verdict` is "ok" or "refused", then `refused` and every
-        source with its rows.
-        """
-        verdict = "refused" if self.refused else "ok"
-        sources = [asdict(source) for source in self.sources]
-        return json.dumps(
-            {"run": self.run, "verdict": verdict, "refused": self.refused, "sources": sources},
-            indent=1,
-        )
-
-
 def cover(opened: Sequence[Opened], run: Grid) -> tuple[Opened, ...]:
-    """The open sources as a build takes them, those that reach too little of the run grid refused."""
+    """Return the open sources as a build takes them: what lies beyond their files is missing.
+
+    Those that reach too little of the run's land are refused.
+    """
     sources = [one.source for one in opened if one.source is not None]
+    fault_of_maps = ""
     try:
-        found = iter(coverages(sources, run))
-    except (
-        REFUSALS
-    ) as error:  # the map that says where land is cannot be read, which its own check names
-        found = iter(coverages([s for s in sources if s.role != "state"], run))
-        return tuple(_covered(one, found, str(error)) for one in opened)
-    return tuple(_covered(one, found) for one in opened)
+        measured = coverages(sources, run)
+    except REFUSALS as error:
+        # The first map says where land is, and cannot be read. The maps are refused with that
+        # reason; the other sources are measured by the whole grid, so that they are checked too.
+        fault_of_maps = str(error)
+        measured = coverages([source for source in sources if source.role != "state"], run)
+
+    remaining = iter(measured)
+    result = []
+    for one in opened:
+        if one.source is None:
+            result.append(one)
+        elif fault_of_maps and one.source.role == "state":
+            result.append(replace(one, source=None, fault=fault_of_maps))
+        else:
+            result.append(_covered(one, one.source, next(remaining)))
+    return tuple(result)
 
 
-def _covered(one: Opened, found: Iterator[Coverage], fault_of_state: str = "") -> Opened:
-    if one.source is None:
-        return one
-    if fault_of_state and one.source.role == "state":
-        return replace(one, source=None, fault=fault_of_state)
-    coverage = next(found)
+def _covered(one: Opened, source: Source, coverage: Coverage) -> Opened:
     try:
-        return replace(one, source=covered(one.source, coverage), coverage=coverage)
+        return replace(one, source=covered(source, coverage), coverage=coverage)
     except REFUSALS as error:
         return replace(one, source=None, fault=str(error))
 
 
-def shares_of(source: Source, run: Grid) -> list[RowBand]:
-    """The shares of a source: every cell and year that a build reads, once; held years are those
-    they hold.
+def row_bands(source: Source, run: Grid) -> list[RowBand]:
+    """Cut a source into row bands: every cell and year that a build reads, once.
 
-    Raises ValueError where the source reaches no cell of the run grid, or its maps are not on the
-    run's lattice.
+    Years that hold the values of another are left out, as they are stored once.
+
+    Raises
+    ------
+    ValueError
+        Where the source reaches no cell of the run grid, or its maps are not on the run's lattice.
     """
     is_state = source.role == "state"
-    part = _under(source.grid, run) if is_state else cut(source.grid, run)[1]
-    rows = max(1, SHARE_VALUES // (part.width * len(source.variables)))
-    bands = [
-        Box(part.row + r, part.col, min(rows, part.height - r), part.width)
-        for r in range(0, part.height, rows)
-    ]
-    years: tuple[int | None, ...] = tuple(
-        year for year in source.years if year not in source.held
-    ) or (None,)
-    together = [years] if is_state else [(year,) for year in years]
-    return [RowBand(some, box) for some in together for box in bands]
+    part = _maps_under(source.grid, run) if is_state else cut(source.grid, run)[1]
+    rows_of_band = max(1, BAND_VALUES // (part.width * len(source.variables)))
+    boxes = []
+    for first_row in range(0, part.height, rows_of_band):
+        height = min(rows_of_band, part.height - first_row)
+        boxes.append(Box(part.row + first_row, part.col, height, part.width))
+
+    years: tuple[int | None, ...] = tuple(year for year in source.years if year not in source.held)
+    if not years:
+        years = (None,)
+    # The years of the maps stay together: cells that lack a class in one of them are counted.
+    groups = [years] if is_state else [(year,) for year in years]
+    bands: list[RowBand] = []
+    for group in groups:
+        bands.extend(RowBand(group, box) for box in boxes)
+    return bands
 
 
-def _under(maps: Grid, run: Grid) -> Box:
-    """The part of the fine maps within the run grid, in their own cells."""
+def _maps_under(maps: Grid, run: Grid) -> Box:
+    """Return the part of the maps within the run grid, in their own cells."""
     row, col = run.offset_of(maps)
-    top, bottom = max(0, -row), min(maps.n_lat, run.n_lat - row)
-    left, right = max(0, -col), min(maps.n_lon, run.n_lon - col)
-    if bottom <= top or right <= left:
+    run_in_maps = Box(-row, -col, *run.shape)
+    part = run_in_maps.clip(maps.shape)
+    if part is None:
         raise ValueError(
-            f"the maps lie on {describe(maps)} and do not overlap the run grid of {describe(run)}; "
-            "correct [grid]"
+            f"the maps lie on {describe_grid(maps)} and do not overlap the run grid of "
+            f"{describe_grid(run)}; correct [grid]"
         )
-    return Box(top, left, bottom - top, right - left)
+    return part
 
 
-def examine(source: Source, shares: Iterable[tuple[int, RowBand]]) -> Findings:
-    """Read numbered shares of a source; what it refuses is a finding, not an error."""
-    found = _nothing(source)
-    for number, share in shares:
-        found += (
-            _examine_maps(source, number, share)
-            if source.role == "state"
-            else _examine_one(source, number, share)
-        )
-    return found
+def examine(source: Source, bands: Iterable[tuple[int, RowBand]]) -> Findings:
+    """Read numbered row bands of a source; what it refuses is a finding, not an error."""
+    examine_band = _examine_maps if source.role == "state" else _examine_year
+    findings = _no_findings(source)
+    for number, band in bands:
+        findings += examine_band(source, number, band)
+    return findings
 
 
-def _nothing(source: Source) -> Findings:
+def _no_findings(source: Source) -> Findings:
+    """Return the findings of a source of which nothing was read: the zero of their sum."""
     return Findings((Values(),) * len(source.variables))
 
 
 def _refused(source: Source, number: int, error: Exception) -> Findings:
-    return replace(_nothing(source), pieces=1, refused=1, messages=((number, str(error)),))
+    return replace(_no_findings(source), pieces=1, refused=1, messages=((number, str(error)),))
 
 
-def _examine_one(source: Source, number: int, share: RowBand) -> Findings:
-    """A share of a forcing or static source, which has one year or none."""
-    [year] = share.years
+def _examine_year(source: Source, number: int, band: RowBand) -> Findings:
+    """Read a band of a forcing or static source, which has one year or none."""
+    [year] = band.years
     try:
-        values_VHW = read_part(source, year, share.box)
+        values_VHW = read_part(source, year, band.box)
     except REFUSALS as error:
         return _refused(source, number, error)
     values = tuple(map(summarise, values_VHW, source.variables))
     presence = Presence()
     if year is not None:
-        there = present(values_VHW, source.variables[0].categories)
-        presence = Presence({year: int(there.sum())})
+        present_HW = present(values_VHW, source.variables[0].categories)
+        presence = Presence({year: int(present_HW.sum())})
     return Findings(values, pieces=1, presence=presence)
 
 
-def _examine_maps(source: Source, number: int, share: RowBand) -> Findings:
-    """The maps of all years in some rows; a year that is refused is left out of the comparison."""
-    found = _nothing(source)
+def _examine_maps(source: Source, number: int, band: RowBand) -> Findings:
+    """Read the maps of all years in some rows; a refused year is left out of the comparison."""
+    # The comparison takes the maps one by one. While it does, the generator behind them adds what
+    # it finds to this list: it is complete once the comparison is.
+    findings_of_years: list[Findings] = []
+    maps = _read_maps(source, number, band, findings_of_years)
+    _, presence = compare_years(maps)
+    findings = sum(findings_of_years, _no_findings(source))
+    return replace(findings, presence=presence)
+
+
+def _read_maps(
+    source: Source, number: int, band: RowBand, findings: list[Findings]
+) -> Iterator[tuple[int, Bool]]:
+    """Yield each year and where its map has a class, and append what was found to `findings`.
+
+    A generator, so that one map is held at a time.
+    """
     [variable] = source.variables
-
-    def classed() -> Iterator[tuple[int, Bool]]:
-        nonlocal found
-        for year in share.years:
-            assert year is not None
-            try:
-                codes_HW = source.read(year, share.box)[0]
-            except REFUSALS as error:
-                found += _refused(source, number, error)
-                continue
-            found += Findings((summarise(codes_HW, variable),), pieces=1)
-            yield year, np.isin(codes_HW, variable.categories)
-
-    presence = compare_years(classed())[1]
-    return replace(found, presence=presence)
+    for year in band.years:
+        assert year is not None
+        try:
+            codes_HW = source.read(year, band.box)[0]
+        except REFUSALS as error:
+            findings.append(_refused(source, number, error))
+            continue
+        findings.append(Findings((summarise(codes_HW, variable),), pieces=1))
+        yield year, np.isin(codes_HW, source.legend.codes)
 
 
 def summarise(values_HW: NDArray[Any], variable: Variable) -> Values:
-    """Cells, missing cells, and the range of a continuous variable or the categories of another;
-    NaN is missing.
+    """Count the cells of a variable, and find its range, or the categories that occur.
+
+    Missing is NaN, and of a categorical variable what is none of its categories.
     """
     if variable.categories:
+        # Missing is no category, whichever number it is: one table of all bytes has the counts.
         counts = np.bincount(values_HW.astype(np.uint8).ravel(), minlength=256)
-        present = frozenset(c for c in variable.categories if counts[c])
-        return Values(
-            values_HW.size, values_HW.size - int(sum(counts[c] for c in present)), classes=present
-        )
+        classes = frozenset(c for c in variable.categories if counts[c])
+        cells_with_class = int(sum(counts[c] for c in classes))
+        return Values(values_HW.size, values_HW.size - cells_with_class, classes=classes)
+
     known = values_HW[np.isfinite(values_HW)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (np.inf, -np.inf)
-    return Values(values_HW.size, values_HW.size - known.size, low, high)
-
-
-def judge(
-    opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Collection[int]]
-) -> SourceCheck:
-    """The rows of a source from what was found in its files; `findings` are None for a source that
-    did not open.
-
-    `wanted` are the years that a source of a role must have, for the run to work.
-    """
-    source = opened.source
-    about = opened.config.described
-    years = "" if opened.scenario else _years(opened.config.declared[0].role, wanted)
-    expected = _sentence(years, about.values)
-    if source is None or findings is None:
-        rows = tuple(
-            Row(opened.name, v.name, "", "", "", _allowed(v, about), f"{REFUSED}: {opened.fault}")
-            for v in opened.config.declared
-        )
-        return SourceCheck(opened.name, "not opened", expected, (), rows, (opened.fault,))
-    refusals = [message for _, message in findings.messages]
-    if findings.refused > len(refusals):
-        refusals.append(
-            f"and more: {findings.refused} of {findings.pieces} pieces of {source.name} are refused"
-        )
-    lacking = (
-        set(wanted[source.role]) - set(source.years)
-        if source.years and not opened.scenario
-        else set()
-    )
-    if lacking:
-        refusals.append(
-            f"{source.name} has nothing for years {span(lacking)}, expected "
-            f"{span(wanted[source.role])} by "
-            f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years"
-        )
-    rules = list(source.rules)
-    if not findings.refused:  # years that could not be read cannot be compared
-        try:
-            rule = presence_rule(
-                findings.presence, name=source.name, max_missing=source.max_missing
-            )
-        except ValueError as error:
-            refusals.append(str(error))
-        else:
-            rules += [rule] if rule else []
-    empty = [
-        v.name
-        for v, values in zip(source.variables, findings.values, strict=True)
-        if values.cells and values.missing == values.cells
-    ]
-    if empty and not refusals:
-        refusals.append(
-            f"{source.name}: {', '.join(empty)} has no value anywhere in the run's region, "
-            "expected some; "
-            "check that these are the right files"
-        )
-    rows = tuple(
-        _row(source, i, findings.values[i], about, refusals, covers=_covers(opened.coverage))
-        for i in range(len(source.variables))
-    )
-    return SourceCheck(source.name, files_of(source), expected, tuple(rules), rows, tuple(refusals))
-
-
-def _covers(coverage: Coverage | None) -> str:
-    return percent(coverage.land) if coverage is not None else ""
-
-
-def _row(
-    source: Source, i: int, values: Values, about: About, refusals: Sequence[str], *, covers: str
-) -> Row:
-    variable = source.variables[i]
-    stored = source.stored[i] if source.stored else None
-    verdict = "ok"
-    if refusals:
-        verdict = f"{REFUSED}: {refusals[0]}"
-    elif stored is not None and stored.turned:
-        verdict = f"ok, normalised: {'; '.join(stored.turned)}"
-    missing = percent(values.missing / values.cells) if values.cells else ""
-    return Row(
-        source.name,
-        variable.name,
-        _stored(stored, variable.name),
-        _read(values, variable),
-        missing,
-        _allowed(variable, about),
-        verdict,
-        covers,
-    )
-
-
-def files_of(source: Source) -> str:
-    """Files, years, grid and its orientation in words."""
-    years = f"years {span(source.years)}" if source.years else ""
-    lies = " and ".join(dict.fromkeys(s.orientation for s in source.stored))
-    return _sentence(
-        f"{len(source.files)} file{'s' if len(source.files) > 1 else ''}",
-        years,
-        describe(source.grid),
-        lies,
-    )
-
-
-def _stored(stored: Encoding | None, name: str) -> str:
-    if stored is None:
-        return ""
-    unit = "" if stored.units == "1" else stored.units
-    fills = f"fill {', '.join(f'{f:g}' for f in stored.fills)}" if stored.fills else ""
-    called = f"{stored.name} " if stored.name != name else ""
-    return ", ".join(filter(None, (called + stored.dtype, unit, fills)))
-
-
-def _read(values: Values, variable: Variable) -> str:
-    """The values as read: the range, or the classes that are there."""
-    if values.missing == values.cells:
-        return "no value"
-    if variable.categories:
-        return " ".join(map(str, sorted(values.classes)))
-    return f"{_number(values.low)}..{_number(values.high)}{_unit(variable)}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def _allowed(variable: Variable, about: About) -> str:
-    if variable.categories:
-        return " ".join(map(str, variable.categories))
-    return about.ranges.get(variable.name) or about.ranges.get("") or f"numbers in {variable.units}"
-
-
-def _unit(variable: Variable) -> str:
-    return "" if variable.units == "1" else f" {variable.units}"
-
-
-def _years(role: Role, wanted: Mapping[Role, Collection[int]]) -> str:
-    return f"years {span(wanted[role])}" if wanted[role] else ""
-
-
-def _sentence(*parts: str) -> str:
-    return "; ".join(part for part in parts if part)
+    missing = values_HW.size - known.size
+    if not known.size:
+        return Values(values_HW.size, missing)
+    return Values(values_HW.size, missing, float(known.min()), float(known.max()))

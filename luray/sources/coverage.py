@@ -1,8 +1,8 @@
-"""How much of a run its sources reach, and what becomes of the rest: missing, never the nearest
-value they have.
+"""How much of a run its sources reach; what lies beyond them is missing.
 
 A source lies on a rectangle of cells. What the run grid has beyond it is filled with missing values
-when the source is read, so that nothing is smeared outwards. Shapes: H W cells of the run grid.
+when the source is read: the nearest value is never smeared outwards. Shapes: H W cells of the run
+grid.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.grid import ALIGNMENT, Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
-from luray.core.types import Bool
+from luray.core.types import U8, Bool
+from luray.core.variable import Variable
 from luray.sources.base import Described, Source
-from luray.sources.layout import describe
+from luray.sources.layout import describe_grid
 from luray.storage.errors import InputError
 
 ROWS_AT_ONCE = 500
@@ -40,68 +41,101 @@ class Coverage:
 
 
 def reached(native: Grid, run: Grid) -> tuple[Bool, Bool]:
-    """Rows and columns of the run grid whose cell centres lie on a native grid, shapes (H,) and
-    (W,).
+    """Find the rows and columns of the run grid whose cell centres lie on a native grid.
+
+    Returns
+    -------
+    rows, columns : array of bool, shapes (H,) and (W,)
+        A cell is reached where both its row and its column are.
     """
+    # Edges carry rounding: a centre on an edge counts as inside.
     rounding = ALIGNMENT * native.step
     rows = (run.lat < native.north + rounding) & (run.lat > native.south - rounding)
     if native.periodic:
         return rows, np.ones(run.n_lon, np.bool_)
-    cols = (run.lon > native.west - rounding) & (run.lon < native.east + rounding)
-    return rows, cols
-
-
-def reaches_all(native: Grid, run: Grid) -> bool:
-    """Whether a native grid lies under every cell of the run grid."""
-    rows, cols = reached(native, run)
-    return bool(rows.all() and cols.all())
+    columns = (run.lon > native.west - rounding) & (run.lon < native.east + rounding)
+    return rows, columns
 
 
 def cut(native: Grid, run: Grid) -> tuple[Grid, Box]:
-    """The part of a native grid under the run grid, with one cell around it; its box in the native
-    grid.
+    """Cut the part of a native grid that lies under the run grid, with one cell around it.
 
-    Where the run reaches beyond the native grid, so does the box: `read_part` fills it. Where the
-    run crosses the edge of a global native grid, all of its columns are kept. Raises ValueError if
-    no cell of the run is reached.
+    Where the run reaches beyond the native grid, so does the part: `read_part` fills it. Where the
+    run crosses the edge of a global native grid, all of its columns are kept.
+
+    Returns
+    -------
+    part : Grid
+        The part as a grid of its own.
+    box : Box
+        The same in cells of the native grid; its rows and columns may lie beyond it.
+
+    Raises
+    ------
+    ValueError
+        If no cell of the run is reached.
+
+    Examples
+    --------
+    >>> run = Grid(north=50, west=10, step=0.5, n_lat=20, n_lon=30)
+    >>> part, box = cut(Grid(north=90, west=-180, step=1, n_lat=180, n_lon=360), run)
+    >>> box
+    Box(row=39, col=189, height=12, width=17)
+    >>> part
+    Grid(north=51, west=9, step=1, n_lat=12, n_lon=17)
     """
-    rows, cols = reached(native, run)
-    if not rows.any() or not cols.any():
+    rows, columns = reached(native, run)
+    if not rows.any() or not columns.any():
         raise ValueError(
-            f"the source lies on {describe(native)} and reaches no cell of the run grid, "
-            f"{describe(run)}; check the file's georeference, or correct [grid]"
+            f"the source lies on {describe_grid(native)} and reaches no cell of the run grid, "
+            f"{describe_grid(run)}; check the file's georeference, or correct [grid]"
         )
+    # One native cell more on every side: interpolation needs a neighbour beyond the run.
     top = int(np.floor((native.north - run.north) / native.step)) - 1
     bottom = int(np.ceil((native.north - run.south) / native.step)) + 1
     left = int(np.floor((run.west - native.west) / native.step)) - 1
     right = int(np.ceil((run.east - native.west) / native.step)) + 1
 
-    # The cell around the run is for interpolation. Where the source ends with the run, its last
-    # cell holds instead.
-    top = max(0, top) if rows[0] else top
-    bottom = min(native.n_lat, bottom) if rows[-1] else bottom
+    # Each side is clipped by itself. Where the source ends with the run there is no such neighbour,
+    # and the last cell holds instead. Where the run goes on beyond the source, the side stays out
+    # there, so that `read_part` makes those cells missing.
+    if rows[0]:
+        top = max(0, top)
+    if rows[-1]:
+        bottom = min(native.n_lat, bottom)
     if native.periodic and (left < 0 or right > native.n_lon):
-        left, right = 0, native.n_lon
-    left = max(0, left) if cols[0] else left
-    right = min(native.n_lon, right) if cols[-1] else right
+        # The run crosses the edge of a global source: all columns, and the window wraps.
+        left = 0
+        right = native.n_lon
+    if columns[0]:
+        left = max(0, left)
+    if columns[-1]:
+        right = min(native.n_lon, right)
 
-    # Beyond the native grid the box ends at the poles and goes round the globe once at most.
-    top = max(top, -int((90 - native.north) / native.step + ALIGNMENT))
-    bottom = min(bottom, native.n_lat + int((native.south + 90) / native.step + ALIGNMENT))
-    around = int(360 / native.step + ALIGNMENT)
-    right = min(right, max(left + around, native.n_lon))
-    left = max(left, right - around)
+    # The part is a grid too: it ends at the poles, and goes round the globe once at most.
+    rows_to_north_pole = int((90 - native.north) / native.step + ALIGNMENT)
+    rows_to_south_pole = int((native.south + 90) / native.step + ALIGNMENT)
+    top = max(top, -rows_to_north_pole)
+    bottom = min(bottom, native.n_lat + rows_to_south_pole)
+    columns_of_globe = int(360 / native.step + ALIGNMENT)
+    right = min(right, max(left + columns_of_globe, native.n_lon))
+    left = max(left, right - columns_of_globe)
 
     box = Box(top, left, bottom - top, right - left)
-    north, west = native.north - top * native.step, native.west + left * native.step
+    north = native.north - top * native.step
+    west = native.west + left * native.step
     return Grid(north, west, native.step, *box.shape), box
 
 
 def read_part(source: Source, year: int | None, box: Box) -> NDArray[Any]:
-    """Values of a box in a source's native cells, (variable, height, width), missing beyond its
-    grid.
+    """Read a box in a source's native cells, which may reach beyond its grid.
+
+    Returns
+    -------
+    array, shape (variable, height, width)
+        Beyond the grid NaN, or `OUTSIDE` where the source has whole numbers.
     """
-    inside = box.intersection(Box(0, 0, *source.grid.shape))
+    inside = box.clip(source.grid.shape)
     if inside == box:
         return source.read(year, box)
 
@@ -109,63 +143,103 @@ def read_part(source: Source, year: int | None, box: Box) -> NDArray[Any]:
     missing = np.nan if dtype.kind == "f" else OUTSIDE
     values = np.full((len(source.variables), *box.shape), missing, dtype)
     if inside is not None:
-        rows, cols = inside.slices(origin=box)
-        values[:, rows, cols] = source.read(year, inside)
+        rows, columns = inside.slices(origin=box)
+        values[:, rows, columns] = source.read(year, inside)
     return values
 
 
-def read_map(source: Source, year: int, run: Grid, box: Box) -> NDArray[np.uint8]:
-    """Published codes of a map over a box of the run grid, shape (height, width), ocean where the
-    maps do not reach.
+def read_map(source: Source, year: int, run: Grid, box: Box) -> U8:
+    """Read the map of a year over a box of the run grid.
 
-    Raises InputError for a code outside the legend, ValueError where the maps are not on the run's
-    lattice.
+    Parameters
+    ----------
+    source : Source
+        The state source, whose maps may be smaller than the run grid.
+    year : int
+        One of its years.
+    run : Grid
+        The run grid.
+    box : Box
+        Cells of it.
+
+    Returns
+    -------
+    array of uint8, shape (height, width)
+        Codes of the source's legend, sub-codes merged; ocean where the maps do not reach.
+
+    Raises
+    ------
+    InputError
+        For a code outside the legend.
+    ValueError
+        Where the maps are not on the run's lattice.
     """
+    legend = source.legend
     row, col = run.offset_of(source.grid)
-    codes = np.full(box.shape, HILDA.ocean, np.uint8)
+    codes_HW = np.full(box.shape, legend.ocean, np.uint8)
     common = box.intersection(Box(row, col, *source.grid.shape))
-    if common is not None:
-        found = source.read(year, common._replace(row=common.row - row, col=common.col - col))[0]
-        classes = HILDA.encode(found, where=f"{source.name} {year}")
-        codes[common.slices(origin=box)] = HILDA.decode(classes)
-    return codes
+    if common is None:
+        return codes_HW
+
+    in_maps = common._replace(row=common.row - row, col=common.col - col)
+    published_HW = source.read(year, in_maps)[0]
+    classes_HW = legend.encode(published_HW, where=f"{source.name} {year}")
+    codes_HW[common.slices(origin=box)] = legend.decode(classes_HW)
+    return codes_HW
 
 
 def coverages(sources: Sequence[Source], run: Grid) -> list[Coverage]:
-    """What each source reaches of the run grid and of its land, which is that of the first map of
-    the state among them.
+    """Measure what each source reaches of the run grid and of its land.
 
-    The map is read only where a source does not reach the whole run grid. Without a state, land
-    counts as the grid.
+    Land is that of the first map of the state source among `sources`. The map is read only where
+    another source does not reach the whole run grid. Without a state source, land counts as the
+    grid.
     """
     masks = [reached(source.grid, run) for source in sources]
-    grid_shares = [rows.mean() * cols.mean() for rows, cols in masks]
-    state = next((source for source in sources if source.role == "state"), None)
-    others = [
-        i for i, source in enumerate(sources) if source.role != "state" and grid_shares[i] < 1
-    ]
-    land_cells = np.zeros(len(sources), np.int64)
-    all_land = 0
-    if state is not None and others:
-        for first in range(0, run.n_lat, ROWS_AT_ONCE):
-            box = Box(first, 0, min(ROWS_AT_ONCE, run.n_lat - first), run.n_lon)
-            land_HW = HILDA.encode(read_map(state, state.years[0], run, box)) != OUTSIDE
-            all_land += int(land_HW.sum())
-            for i in others:
-                rows, cols = masks[i]
-                land_cells[i] += int(land_HW[rows[first : first + box.height]][:, cols].sum())
+    grid_shares = [float(rows.mean() * columns.mean()) for rows, columns in masks]
+    states = [source for source in sources if source.role == "state"]
+    partial = []
+    for i, source in enumerate(sources):
+        if source.role != "state" and grid_shares[i] < 1:
+            partial.append(i)
 
-    found = []
-    for i, share in enumerate(grid_shares):
-        land = land_cells[i] / all_land if i in others and all_land else share
-        found.append(Coverage(float(share), float(land)))
-    return found
+    # A source that reaches the whole grid reaches all land; and the maps say where land is.
+    land_shares = list(grid_shares)
+    if states and partial:
+        land_cells, reached_cells = _count_land(states[0], run, [masks[i] for i in partial])
+        if land_cells:
+            for i, cells in zip(partial, reached_cells, strict=True):
+                land_shares[i] = cells / land_cells
+
+    return [Coverage(grid, land) for grid, land in zip(grid_shares, land_shares, strict=True)]
+
+
+def _count_land(
+    state: Source, run: Grid, masks: Sequence[tuple[Bool, Bool]]
+) -> tuple[int, list[int]]:
+    """Count the land cells of a run, and those of them within each pair of rows and columns."""
+    land_cells = 0
+    reached_cells = [0] * len(masks)
+    for first_row in range(0, run.n_lat, ROWS_AT_ONCE):
+        band = Box(first_row, 0, min(ROWS_AT_ONCE, run.n_lat - first_row), run.n_lon)
+        codes_HW = read_map(state, state.years[0], run, band)
+        land_HW = state.legend.encode(codes_HW) != OUTSIDE
+        land_cells += int(land_HW.sum())
+        for i, (rows, columns) in enumerate(masks):
+            rows_of_band = rows[band.row : band.row + band.height]
+            reached_cells[i] += int(land_HW[rows_of_band][:, columns].sum())
+    return land_cells, reached_cells
 
 
 def covered(source: Source, coverage: Coverage) -> Source:
-    """A source as the run takes it: what it does not reach is missing, and is said so in its rules.
+    """Return a source as the run takes it, with a rule that says what it does not reach.
 
-    Raises InputError where it reaches less than `Source.min_coverage`.
+    Whole numbers without categories become float32, as some of them are missing.
+
+    Raises
+    ------
+    InputError
+        Where it reaches less than `Source.min_coverage`.
     """
     if coverage.is_whole:
         return source
@@ -174,33 +248,41 @@ def covered(source: Source, coverage: Coverage) -> Source:
     if share < source.min_coverage or coverage.grid == 0:
         raise InputError(
             f"{source.files[0] if source.files else source.name}: {source.name} reaches "
-            f"{percent(share)} "
-            f"of the {whole}, expected at least {percent(source.min_coverage)}; get files of the "
-            "whole "
-            "region, correct [grid], or set min_coverage of this source (what it does not reach "
-            "is "
-            "missing)"
+            f"{format_share(share)} of the {whole}, expected at least "
+            f"{format_share(source.min_coverage)}; get files of the whole region, correct [grid], "
+            "or set min_coverage of this source (what it does not reach is missing)"
         )
     if source.role == "state":
-        rule = f"the maps reach {percent(share)} of the run grid; what lies beyond is left out, as ocean is"
-        return with_rule(source, rule)
-    rule = f"reaches {percent(share)} of the run's land; what lies beyond is missing"
-    if any(
-        np.dtype(variable.dtype).kind in "iu" and not variable.categories
-        for variable in source.variables
-    ):
+        return with_rule(
+            source,
+            f"the maps reach {format_share(share)} of the run grid; what lies beyond is left out, "
+            "as ocean is",
+        )
+    if any(_is_whole_number(variable) for variable in source.variables):
         source = _floating(source)
+    rule = f"reaches {format_share(share)} of the run's land; what lies beyond is missing"
     return with_rule(source, rule)
 
 
-def percent(share: float) -> str:
-    """A share in words: never 100 % of what is not whole."""
+def _is_whole_number(variable: Variable) -> bool:
+    """Return whether a variable has no value that could mean missing."""
+    return np.dtype(variable.dtype).kind in "iu" and not variable.categories
+
+
+def format_share(share: float) -> str:
+    """Return a share in percent; one that is not whole never reads 100 %.
+
+    Examples
+    --------
+    >>> format_share(1), format_share(0.99999), format_share(0.5)
+    ('100.0%', '99.9%', '50.0%')
+    """
     rounded = f"{share:.1%}"
     return "99.9%" if rounded == "100.0%" and share < 1 else rounded
 
 
 def with_rule(source: Source, rule: str) -> Source:
-    """The same source, with one thing more that is done to its data."""
+    """Return the same source with one more rule that says what is done to its data."""
     described: Any = source
     changed: Source = replace(described, rules=(*source.rules, rule))
     return changed
@@ -208,12 +290,12 @@ def with_rule(source: Source, rule: str) -> Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Floating(Described):
-    """A source of whole numbers as one of floating-point numbers, of which some can be missing."""
+    """A source of whole numbers read as floating-point numbers, of which some can be missing."""
 
     whole: Source
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Values in float32; see `Source.read`."""
+        """Return values in float32; see `Source.read`."""
         return self.whole.read(year, box).astype(np.float32)
 
 

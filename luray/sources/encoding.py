@@ -1,37 +1,40 @@
-"""How variables are in their files, said in the form in which `luray build --check` shows them."""
+"""How variables are encoded in their files, in the form that `luray build --check` shows."""
 
 from collections.abc import Iterable, Sequence
 
 from luray.sources.base import Encoding
-from luray.sources.netcdf import LaidFile, NetcdfFile
-from luray.sources.raster import Raster
+from luray.sources.layout import GriddedFile
+from luray.sources.mosaic import Raster
+from luray.sources.netcdf import NetcdfFile
 
 
 def encoding_of_netcdf(name: str, files: Sequence[NetcdfFile]) -> Encoding:
-    """A variable of one or several NetCDF files; where the files differ, each form is given once."""
+    """Describe a variable of one or several NetCDF files; where they differ, each form once."""
     fields = [file.variables[name] for file in files]
-    fills = [fill for field in fields for fill in field.fills]
-    return _stored(
-        name, files, dtypes=[f.dtype for f in fields], units=[f.units for f in fields], fills=fills
+    return _encoding(
+        name,
+        files,
+        dtypes=[field.dtype for field in fields],
+        units=[field.units for field in fields],
+        fills=[fill for field in fields for fill in field.fills],
     )
 
 
 def encoding_of_raster(files: Sequence[Raster], *, band: int = 1) -> Encoding:
-    """A band (by its number) of one or several GeoTIFFs."""
+    """Describe a band (by its number) of one or several GeoTIFFs."""
     bands = [file.band(band) for file in files]
-    fills = [b.nodata for b in bands if b.nodata is not None]
-    return _stored(
+    return _encoding(
         bands[0].description or f"band {band}",
         files,
-        dtypes=[b.dtype for b in bands],
-        units=[b.units for b in bands],
-        fills=fills,
+        dtypes=[of_file.dtype for of_file in bands],
+        units=[of_file.units for of_file in bands],
+        fills=[of_file.nodata for of_file in bands if of_file.nodata is not None],
     )
 
 
-def _stored(
+def _encoding(
     name: str,
-    files: Sequence[LaidFile],
+    files: Sequence[GriddedFile],
     *,
     dtypes: Iterable[str],
     units: Iterable[str],
@@ -39,18 +42,18 @@ def _stored(
 ) -> Encoding:
     return Encoding(
         name=name,
-        dtype=_each(dtypes),
-        units=_each(filter(None, units)),
+        dtype=_each_once(dtypes),
+        units=_each_once(unit for unit in units if unit),
         fills=tuple(dict.fromkeys(fills)),
-        orientation=_each(f.layout.orientation for f in files),
+        orientation=_each_once(file.layout.orientation for file in files),
         turned=turned(files),
     )
 
 
-def turned(files: Iterable[LaidFile]) -> tuple[str, ...]:
-    """What is done to bring the files onto luray's grids, each thing once, in words."""
+def turned(files: Iterable[GriddedFile]) -> tuple[str, ...]:
+    """Return what is done to bring files onto luray's grids and years, in words, each rule once."""
     return tuple(dict.fromkeys(rule for file in files for rule in file.rules))
 
 
-def _each(words: Iterable[str]) -> str:
+def _each_once(words: Iterable[str]) -> str:
     return " or ".join(dict.fromkeys(words))

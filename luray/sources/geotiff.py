@@ -1,4 +1,9 @@
-"""GeoTIFFs as GDAL opens them, on disks and on stores, without losing what went wrong beneath it."""
+"""Open GeoTIFFs with GDAL, on disks and on stores, without losing what went wrong beneath it.
+
+On a store GDAL reads through Python file objects, and an exception in one of them does not come
+back out of GDAL: it takes the file for a damaged one, or a mask for absent. So the objects here
+remember what they raised, and it is raised again once GDAL returns.
+"""
 
 import errno
 import os
@@ -19,14 +24,19 @@ from luray.storage.places import WEB, is_local
 
 BESIDE = (".msk", ".aux.xml", ".ovr")
 """Endings of the files beside a raster that GDAL reads with it: mask, statistics, overviews."""
+
 NO_FILE = ".luray-asks-for-no-such-file"
 """Ending of a name that no server has a file for."""
 
 
 @contextmanager
 def open_raster(url: str) -> Iterator[Any]:
-    """A GeoTIFF as an open rasterio dataset; no other format is tried. Raises InputError where it
-    cannot be read.
+    """Open a GeoTIFF as a rasterio dataset; no other format is tried.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read.
     """
     with refusal(url, "GeoTIFF", (OSError, RasterioError)), watched_raster(url) as (raster, _):
         yield raster
@@ -34,28 +44,35 @@ def open_raster(url: str) -> Iterator[Any]:
 
 @contextmanager
 def watched_raster(url: str) -> Iterator[tuple[Any, list[Exception]]]:
-    """An open rasterio dataset, and what went wrong beneath GDAL since, which would call the file
-    damaged.
+    """Open a GeoTIFF as a rasterio dataset, with the list of what goes wrong beneath GDAL.
+
+    The list grows while the dataset is read; see `raise_faults`.
     """
     fs, path = filesystem(url)
-    opener = None if is_local(url) else Opener(fs, url, path)
-    with warnings.catch_warnings(), raised(opener.faults if opener else []):
+    # GDAL reads local files itself: no Python is beneath it in which an exception could be lost.
+    if is_local(url):
+        opener = None
+        faults: list[Exception] = []
+    else:
+        opener = StoreOpener(fs, url, path)
+        faults = opener.faults
+
+    with warnings.catch_warnings(), raise_faults(faults):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         if opener is None:
-            with Path(path).open(
-                "rb"
-            ):  # the system says why a file cannot be opened, GDAL does not
+            # The system says why a file cannot be opened; GDAL does not.
+            with Path(path).open("rb"):
                 pass
-        with rasterio.open(
-            path, driver="GTiff", **({"opener": opener} if opener else {})
-        ) as raster:
-            yield raster, opener.faults if opener else []
+        options = {"opener": opener} if opener else {}
+        with rasterio.open(path, driver="GTiff", **options) as raster:
+            yield raster, faults
 
 
 @contextmanager
-def raised(faults: list[Exception]) -> Iterator[None]:
-    """Raise the first of `faults` at the end, whether or not GDAL made an error of it: what it read
-    then is wrong.
+def raise_faults(faults: list[Exception]) -> Iterator[None]:
+    """Raise the first of `faults` at the end, in place of what GDAL made of it.
+
+    It is raised even where GDAL made no error of it: what GDAL read then is wrong.
     """
     try:
         yield
@@ -65,28 +82,31 @@ def raised(faults: list[Exception]) -> Iterator[None]:
         raise faults[0]
 
 
-class Opener(FileContainer):  # type: ignore[misc]
+class StoreOpener(FileContainer):  # type: ignore[misc]
     """The files of a store as GDAL opens them: the raster itself, and those that may lie beside it.
 
-    Exceptions would be lost inside GDAL, which then takes a server that is busy for a file that is
-    cut, or for a mask that is not there: `faults` remembers them.
+    `faults` remembers the exceptions that would be lost inside GDAL, which takes a server that is
+    busy for a file that is cut, or for a mask that is not there.
     """
 
     def __init__(self, fs: Any, url: str, path: str) -> None:
-        self.fs, self.url, self.path = fs, url, path
+        self.fs = fs
+        self.url = url
+        self.path = path
         self.beside = tuple(path + ending for ending in BESIDE)
         self.faults: list[Exception] = []
 
     def open(self, path: str, mode: str = "r", **_: Any) -> Any:
-        """An open file."""
+        """Open a file."""
+        # GDAL looks for files beside the raster that are rarely there: that is no fault.
         if path == self.path:
-            return self._watched(lambda: WatchedFile(self, self.fs.open(path, "rb")))
+            return self.watch(lambda: WatchedFile(self, self.fs.open(path, "rb")))
         if not self.isfile(path):
             raise FileNotFoundError(path)
         return WatchedFile(self, self.fs.open(path, "rb"))
 
     def isfile(self, path: str) -> bool:
-        """True where there is a file; who may not see a file beside the raster has none there.
+        """Return whether there is a file; one beside the raster that may not be seen is none.
 
         Beside it are its mask and its statistics. A mask has no mask of its own, and a web server
         that answers to every name, with a page or with the raster itself, says nothing of them.
@@ -98,38 +118,41 @@ class Opener(FileContainer):  # type: ignore[misc]
     def _is_there(self, path: str) -> bool:
         try:
             return bool(
-                self._watched(
-                    lambda: self.fs.info(path)["type"] == "file", beside=path != self.path
-                )
+                self.watch(lambda: self.fs.info(path)["type"] == "file", beside=path != self.path)
             )
         except (FileNotFoundError, PermissionError):
             return False
 
     @cached_property
     def _answers_to_every_name(self) -> bool:
+        # Object stores do not: asking them would be one more request for each raster.
         return self.url.partition("://")[0] in WEB and self._is_there(self.path + NO_FILE)
 
     def isdir(self, path: str) -> bool:
-        """False: folders are not looked at."""
+        """Return False: folders are not looked at."""
         return False
 
     def ls(self, path: str) -> list[str]:
-        """Nothing: files beside the raster are asked for by name."""
+        """Return nothing: files beside the raster are asked for by name."""
         return []
 
     def mtime(self, path: str) -> int:
-        """Not known."""
+        """Return 0: the time of change is not known."""
         return 0
 
     def size(self, path: str) -> int:
-        """Bytes of a file."""
+        """Return the bytes of a file."""
         return int(self.fs.info(path)["size"] or 0)
 
     def rm(self, path: str) -> None:
-        """Files are only read."""
+        """Refuse: files are only read."""
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
-    def _watched(self, call: Callable[[], Any], *, beside: bool = False) -> Any:
+    def watch(self, call: Callable[[], Any], *, beside: bool = False) -> Any:
+        """Return what `call` returns, and remember what it raises.
+
+        With `beside`, a file that is not there or may not be seen is no fault.
+        """
         try:
             with accessing(self.url):
                 return call()
@@ -143,12 +166,11 @@ class Opener(FileContainer):  # type: ignore[misc]
 
 
 class WatchedFile:
-    """A file that gives GDAL nothing where reading fails, as exceptions would be lost there; the
-    opener remembers.
-    """
+    """A file that gives GDAL no bytes where reading fails; its opener remembers why."""
 
-    def __init__(self, opener: Opener, file: Any) -> None:
-        self._opener, self._file = opener, file
+    def __init__(self, opener: StoreOpener, file: Any) -> None:
+        self._opener = opener
+        self._file = file
 
     def __enter__(self) -> "WatchedFile":
         return self
@@ -157,9 +179,9 @@ class WatchedFile:
         self.close()
 
     def read(self, size: int = -1) -> bytes:
-        """Bytes from here on."""
+        """Return the bytes from here on."""
         try:
-            data: bytes = self._opener._watched(lambda: self._file.read(size))
+            data: bytes = self._opener.watch(lambda: self._file.read(size))
         except OSError:
             return b""
         return data
@@ -169,7 +191,7 @@ class WatchedFile:
         return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
-        """The place in the file."""
+        """Return the place in the file."""
         return int(self._file.tell())
 
     def close(self) -> None:

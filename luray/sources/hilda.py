@@ -29,9 +29,9 @@ from luray.sources.base import (
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, turned
-from luray.sources.layout import require_lattice
-from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid
-from luray.sources.raster import Raster, map_series, require_one_band
+from luray.sources.layout import require_lattice, shared_grid
+from luray.sources.mosaic import Raster, map_series, require_one_band
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf
 from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError
 

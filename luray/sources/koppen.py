@@ -22,9 +22,9 @@ from luray.core.variable import Variable
 from luray.sources.base import About, Described, FilesConfig, Request, Source, held_years, recode
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_raster, turned
-from luray.sources.layout import require_lattice
-from luray.sources.netcdf import shared_grid
-from luray.sources.raster import RasterFile, inspect_raster, require_one_band
+from luray.sources.layout import require_lattice, shared_grid
+from luray.sources.mosaic import require_one_band
+from luray.sources.raster import RasterFile, inspect_raster
 from luray.sources.years import hold_rules, span
 from luray.storage.errors import InputError
 

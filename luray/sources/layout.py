@@ -1,34 +1,35 @@
-"""How a file's rows and columns lie on luray's grids: north first, longitudes -180..180, square
-cells.
+"""How the rows and columns of a file lie on luray's grids.
 
-Everything that is turned round on the way is said in `Layout.rules`; what cannot be told for
-certain is refused.
+luray's grids have the north first, longitudes -180..180 and square cells. A `Layout` says where
+their cells are in a file, and turns what it reads. Everything that is turned is recorded in
+`Layout.rules`; a file whose place is ambiguous raises InputError.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.grid import ALIGNMENT, Grid
-from luray.core.tiling import Box
+from luray.core.tiling import Box, pieces_on_grid
+from luray.core.types import F64
 from luray.storage.errors import InputError
 
-F64 = NDArray[np.float64]
 Fetch = Callable[[slice, slice], NDArray[Any]]
+"""Reads a rectangle of a file, given its rows and columns: shape (..., rows, columns)."""
 
 SOUTH_FIRST = "rows stored south first, read north first"
 TURNED = "longitudes 0..360 turned to -180..180"
 
 SNAP = 1e-3
-"""Offset that is rounding of coordinates stored in single precision, in cells."""
+"""Offset that counts as rounding of coordinates stored in single precision, in cells."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A luray grid and where its cells are in a file."""
+    """A luray grid, and where its cells are in a file."""
 
     grid: Grid
     file_rows: int
@@ -38,82 +39,124 @@ class Layout:
     roll: int = 0
     """File column of the grid's first column."""
     rules: tuple[str, ...] = ()
+    """What is done to bring the file onto the grid, in words."""
 
     @property
     def orientation(self) -> str:
         """How the file's rows and columns lie, in words."""
-        return (
-            f"{'south' if self.south_first else 'north'} first, longitudes "
-            f"{'0..360' if TURNED in self.rules else '-180..180'}"
-        )
+        first_row = "south" if self.south_first else "north"
+        longitudes = "0..360" if TURNED in self.rules else "-180..180"
+        return f"{first_row} first, longitudes {longitudes}"
 
     def with_rules(self, *rules: str) -> "Layout":
-        """The same layout, with more said of it."""
+        """Return the same layout with further rules."""
         return replace(self, rules=(*self.rules, *rules))
 
     def read(self, box: Box, fetch: Fetch) -> NDArray[Any]:
-        """Cells of a box inside the grid, shape (..., height, width), north first.
+        """Read the cells of a box inside the grid.
 
-        `fetch(rows, cols)` returns one rectangle of the file, shape (..., rows, cols); it is called
-        twice where the box crosses the file's seam.
+        Parameters
+        ----------
+        box : Box
+            Cells of the grid.
+        fetch : callable
+            Reads one rectangle of the file; called twice where the box crosses the file's seam.
+
+        Returns
+        -------
+        array, shape (..., height, width)
+            North first.
         """
         n_lat, n_lon = self.grid.shape
-        inside = (
-            min(box.row, box.col) >= 0
-            and box.row + box.height <= n_lat
-            and box.col + box.width <= n_lon
+        assert box.clip(self.grid.shape) == box, (
+            f"{box} is not inside the grid of {n_lat} x {n_lon} cells"
         )
-        assert inside, f"{box} is not inside the grid of {n_lat} x {n_lon} cells"
-        first = box.row + self.skip
-        rows = slice(first, first + box.height)
+        first_row = box.row + self.skip
         if self.south_first:
-            rows = slice(self.file_rows - rows.stop, self.file_rows - rows.start)
-        start = (box.col + self.roll) % n_lon
-        stop = start + box.width
-        columns = (
-            [slice(start, stop)] if stop <= n_lon else [slice(start, n_lon), slice(0, stop - n_lon)]
-        )
-        values = np.concatenate([fetch(rows, cols) for cols in columns], axis=-1)
+            first_row = self.file_rows - (first_row + box.height)
+        first_column = (box.col + self.roll) % n_lon
+        in_file = Box(first_row, first_column, box.height, box.width)
+
+        # A grid that begins in the middle of the file's columns ends there too: a box across the
+        # file's last column goes on at its first.
+        whole_file = Box(0, 0, self.file_rows, n_lon)
+        pieces = []
+        for piece in pieces_on_grid(in_file, whole_file.shape, periodic=True):
+            rows, columns = piece.on_grid.slices(origin=whole_file)
+            pieces.append(fetch(rows, columns))
+        values = np.concatenate(pieces, axis=-1)
         return np.ascontiguousarray(values[..., ::-1, :]) if self.south_first else values
 
 
-def layout_of_axes(lat: F64, lon: F64, *, where: str) -> Layout:
-    """Layout of a file with coordinate axes of cell centres, shapes (rows,) and (cols,).
+class GriddedFile(Protocol):
+    """A file of a source that lies on a grid."""
 
-    Raises InputError for uneven, descending-longitude or non-square axes and for values that are no
-    degrees.
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    @property
+    def layout(self) -> Layout:
+        """How it lies."""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """What is done to bring it onto luray's grids, in words."""
+
+
+def layout_of_axes(lat: F64, lon: F64, *, where: str) -> Layout:
+    """Find the layout of a file with coordinate axes.
+
+    Parameters
+    ----------
+    lat, lon : array, shapes (rows,) and (columns,)
+        Cell centres in degrees, as the file has them.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        For axes that are uneven or descend in longitude, cells that are not square, and values
+        that are no degrees.
+
+    Examples
+    --------
+    >>> layout = layout_of_axes(np.array([-5.0, 5.0]), np.array([5.0, 15.0]), where="a.nc")
+    >>> layout.grid
+    Grid(north=10.0, west=0.0, step=10.0, n_lat=2, n_lon=2)
+    >>> layout.rules
+    ('rows stored south first, read north first',)
     """
-    d_lat, d_lon = (
-        _spacing(axis, name=name, where=where)
-        for axis, name in ((lat, "latitude"), (lon, "longitude"))
-    )
-    if d_lon < 0:
+    lat_step = _spacing(lat, name="latitude", where=where)
+    lon_step = _spacing(lon, name="longitude", where=where)
+    if lon_step < 0:
         raise InputError(
             f"{where}: longitudes descend from {lon[0]:.4f} to {lon[-1]:.4f}, expected west to "
-            "east; "
-            "reorder the file"
+            "east; reorder the file"
         )
     return make_layout(
-        north=float(max(lat[0], lat[-1])) + abs(d_lat) / 2,
-        west=float(lon[0]) - d_lon / 2,
-        steps=(abs(d_lat), d_lon),
+        north=float(max(lat[0], lat[-1])) + abs(lat_step) / 2,
+        west=float(lon[0]) - lon_step / 2,
+        steps=(abs(lat_step), lon_step),
         shape=(lat.size, lon.size),
-        south_first=d_lat > 0,
+        south_first=lat_step > 0,
         where=where,
     )
 
 
 def _spacing(axis: F64, *, name: str, where: str) -> float:
+    """Return the step of an axis. Raises InputError where it has gaps or is not even."""
     if axis.size < 2 or not np.isfinite(axis).all():
         raise InputError(
             f"{where}: {name} has {axis.size} values or gaps, expected at least 2 numbers"
         )
+    # Over the whole axis, because neighbours in single precision differ by a rounded step.
     step = float(axis[-1] - axis[0]) / (axis.size - 1)
     if step == 0 or np.abs(np.diff(axis) / step - 1).max() > ALIGNMENT:
         raise InputError(
             f"{where}: {name} is not evenly spaced (from {axis[0]} to {axis[-1]} in {axis.size} "
-            "values), "
-            "expected a regular grid; resample the file"
+            "values), expected a regular grid; resample the file"
         )
     return step
 
@@ -127,49 +170,79 @@ def make_layout(
     south_first: bool,
     where: str,
 ) -> Layout:
-    """Layout of a file from its outer edges in degrees, cell sizes (lat, lon) and shape (rows,
-    cols).
+    """Make the layout of a file from its outer edges.
 
     Longitudes 0..360 are turned to -180..180; rows whose centres lie on the poles are left out.
-    Raises InputError for cells that are not square, latitudes that are no degrees, and a region
-    that crosses the dateline.
+
+    Parameters
+    ----------
+    north, west : float
+        Outer edges of the file's cells in degrees.
+    steps : tuple of float
+        Cell sizes (latitude, longitude) in degrees.
+    shape : tuple of int
+        (rows, columns) of the file.
+    south_first : bool
+        Whether the file's first row is its southernmost.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        For cells that are not square, latitudes that are no degrees, and a region that crosses the
+        dateline.
     """
-    rows, cols = shape
-    if abs(steps[0] - steps[1]) * max(shape) > ALIGNMENT * steps[1]:
+    rows, columns = shape
+    lat_step, lon_step = steps
+    # A difference matters as much as it adds up to over the whole grid.
+    if abs(lat_step - lon_step) * max(shape) > ALIGNMENT * lon_step:
         raise InputError(
-            f"{where}: cells of {steps[0]:.8f} x {steps[1]:.8f} degrees, expected squares; "
-            "resample the "
-            "file"
+            f"{where}: cells of {lat_step:.8f} x {lon_step:.8f} degrees, expected squares; "
+            "resample the file"
         )
-    step = _nice_step(steps[1], max(shape))
+    step = _nice_step(lon_step, max(shape))
     rules = [SOUTH_FIRST] if south_first else []
-    over_north, over_south = (north - 90) / step, (rows * step - north - 90) / step
-    skip, drop = (int(abs(over - 0.5) < ALIGNMENT) for over in (over_north, over_south))
-    if skip or drop:
+
+    # Models of the atmosphere often centre their first and last row on a pole. Half of such a cell
+    # lies beyond 90 degrees, and no grid of luray has it.
+    beyond_north = (north - 90) / step
+    beyond_south = (rows * step - north - 90) / step
+    north_rows_left_out = int(abs(beyond_north - 0.5) < ALIGNMENT)
+    south_rows_left_out = int(abs(beyond_south - 0.5) < ALIGNMENT)
+    if north_rows_left_out or south_rows_left_out:
         rules.append("rows centred on a pole left out")
-        north, rows_kept = north - skip * step, rows - skip - drop
-    else:
-        rows_kept = rows
-    west, roll, turned = _turn(west, step, cols, where=where)
-    rules += [turned] if turned else []
+    north -= north_rows_left_out * step
+    n_lat = rows - north_rows_left_out - south_rows_left_out
+
+    west, roll, turn_rule = _turn(west, step, columns, where=where)
+    if turn_rule:
+        rules.append(turn_rule)
+
     try:
-        grid = Grid(_snap(north, 90, step), _snap(west, -180, step), step, rows_kept, cols)
+        grid = Grid(_snap(north, 90, step), _snap(west, -180, step), step, n_lat, columns)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
-    return Layout(grid, rows, south_first, skip, roll, tuple(rules))
+    return Layout(grid, rows, south_first, north_rows_left_out, roll, tuple(rules))
 
 
 def _turn(west: float, step: float, n_lon: int, *, where: str) -> tuple[float, int, str]:
-    """Western edge in -180..180, the file column that lies there, and what was done, in words."""
+    """Turn a file to -180..180.
+
+    Returns its western edge after the turn, the file column that lies there, and what was done in
+    words, empty for nothing.
+    """
     tolerance = ALIGNMENT * step
     east = west + n_lon * step
     if west < -180 - step or east > 360 + step:
         raise InputError(
             f"{where}: longitudes {west:.4f}..{east:.4f}, expected degrees within -180..180 or "
-            "0..360; "
-            "check that the file is in EPSG:4326"
+            "0..360; check that the file is in EPSG:4326"
         )
-    if abs(n_lon * step - 360) < tolerance:
+
+    is_global = abs(n_lon * step - 360) < tolerance
+    if is_global:
+        # The first column whose centre lies at or beyond 180 becomes the grid's first.
         roll = int(np.ceil((180 - west) / step - 0.5 - ALIGNMENT)) % n_lon
         return (west + roll * step - 360, roll, TURNED) if roll else (west, 0, "")
     if west >= 180 - tolerance:
@@ -177,44 +250,55 @@ def _turn(west: float, step: float, n_lon: int, *, where: str) -> tuple[float, i
     if east > 180 + tolerance or west < -180 - tolerance:
         raise InputError(
             f"{where}: longitudes {west:.4f}..{east:.4f} cross the dateline, expected a region on "
-            "one "
-            "side of it or the whole globe; cut the file at 180"
+            "one side of it or the whole globe; cut the file at 180"
         )
     return west, 0, ""
 
 
 def _nice_step(step: float, n: int) -> float:
-    """The cell size in whole arcseconds, where the axis cannot tell the two apart."""
+    """Return the cell size in whole arcseconds, if n cells do not add up to a difference."""
     nice = round(step * 3600) / 3600
     return nice if abs(nice - step) * n < SNAP * step else step
 
 
 def _snap(edge: float, origin: float, step: float) -> float:
-    """An edge on the global lattice where it differs from it by rounding only."""
+    """Return an edge on the global lattice, where it differs from it by rounding only."""
     cells = (edge - origin) / step
     return origin + round(cells) * step if abs(cells - round(cells)) < SNAP else edge
 
 
 def require_lattice(grid: Grid, *, where: str, step: float | None = None) -> None:
-    """Raise InputError unless a grid's edges lie on the global lattice of its cell size (and that
-    size is `step`).
+    """Refuse a grid whose edges do not lie on the global lattice of its cell size.
 
     A file shifted by half a cell, such as one that gives corners for centres, is refused here.
+
+    Parameters
+    ----------
+    grid : Grid
+        The file's grid.
+    where : str
+        The file, for messages.
+    step : float, optional
+        The cell size that the grid must have, in degrees.
+
+    Raises
+    ------
+    InputError
+        For another cell size, or a shift that is no rounding.
     """
     if step is not None and abs(grid.step - step) * max(grid.shape) > ALIGNMENT * step:
         raise InputError(
             f"{where}: cells of {grid.step:.8f} degrees, expected {step:.8f}; check that it is the "
-            "right "
-            "file"
+            "right file"
         )
-    offsets = [(90 - grid.north) / grid.step, (grid.west + 180) / grid.step]
-    shift = max(abs(o - round(o)) for o in offsets)
+    rows_from_pole = (90 - grid.north) / grid.step
+    columns_from_dateline = (grid.west + 180) / grid.step
+    shift = max(abs(n - round(n)) for n in (rows_from_pole, columns_from_dateline))
     if shift > ALIGNMENT:
         raise InputError(
             f"{where}: cells are shifted by {shift:.3f} of a cell against the global grid of "
             f"{grid.step:.6f} degrees (north-west corner {grid.north:.5f}, {grid.west:.5f}), "
-            "expected 0; "
-            "correct the coordinates: they must be cell centres"
+            "expected 0; correct the coordinates: they must be cell centres"
         )
 
 
@@ -226,12 +310,31 @@ def require_same(grid: Grid, other: Grid, *, where: str, other_where: str) -> No
         same = False
     if not same:
         raise InputError(
-            f"{other_where}: grid of {describe(other)} differs from that of {where}, "
-            f"{describe(grid)}; "
-            "all files of a source must lie on one grid"
+            f"{other_where}: grid of {describe_grid(other)} differs from that of {where}, "
+            f"{describe_grid(grid)}; all files of a source must lie on one grid"
         )
 
 
-def describe(grid: Grid) -> str:
-    """A grid in words."""
-    return f"{grid.n_lat} x {grid.n_lon} cells of {grid.step:.6f} degrees from {grid.north:.5f}, {grid.west:.5f}"
+def shared_grid(files: Sequence[GriddedFile]) -> Grid:
+    """Return the grid on which all files of a source lie.
+
+    Raises InputError naming the first file that lies on another.
+    """
+    first, *others = files
+    for file in others:
+        require_same(first.layout.grid, file.layout.grid, where=first.url, other_where=file.url)
+    return first.layout.grid
+
+
+def describe_grid(grid: Grid) -> str:
+    """Return a grid in words.
+
+    Examples
+    --------
+    >>> describe_grid(Grid(north=90, west=-180, step=0.25, n_lat=720, n_lon=1440))
+    '720 x 1440 cells of 0.250000 degrees from 90.00000, -180.00000'
+    """
+    return (
+        f"{grid.n_lat} x {grid.n_lon} cells of {grid.step:.6f} degrees from {grid.north:.5f}, "
+        f"{grid.west:.5f}"
+    )

@@ -32,8 +32,8 @@ from luray.sources.base import (
 )
 from luray.sources.discover import matching, only
 from luray.sources.encoding import encoding_of_netcdf, turned
-from luray.sources.layout import require_lattice, require_same
-from luray.sources.netcdf import NetcdfFile, inspect_netcdf, shared_grid, unpack
+from luray.sources.layout import require_lattice, require_same, shared_grid
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.units import conversion
 from luray.sources.years import check_series, held_by, hold_rules, span
 from luray.storage.errors import InputError

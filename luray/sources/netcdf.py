@@ -1,62 +1,66 @@
-"""Finding, opening and reading NetCDF and GeoTIFF files, Zarr stores and kerchunk references, by
-box.
+"""NetCDF files, Zarr stores and kerchunk references by box: what they hold and how they lie.
 
-Every file is opened here, from a local path or any URL that fsspec knows: what a source keeps is a
-`NetcdfFile` or a `RasterFile`, which hold the path and the layout.
+A file may be at a local path or any URL that fsspec knows. A source keeps a `NetcdfFile`, which
+holds the path and the layout, no open file, so that it can travel to a worker.
 """
 
-import logging
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.types import F32
 from luray.sources.base import equals
-from luray.sources.file_forms import HEAD, form_of
-from luray.sources.layout import Layout, layout_of_axes, require_same
-from luray.sources.refusals import BROKEN, ENGINES, _foreign, refusal
+from luray.sources.file_formats import HEAD_BYTES, identify_format
+from luray.sources.layout import Layout, layout_of_axes
+from luray.sources.refusals import BROKEN, ENGINES, other_format, refusal
 from luray.sources.years import resolve_years
-from luray.storage.absent_chunks import FILL_ATTRIBUTES, Index, require_chunks
+from luray.storage.absent_chunks import FILL_ATTRIBUTES, ArrayIndex, require_chunks
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local, public
 from luray.storage.zarr_inputs import is_store, open_dataset, open_group, values_of
 
-os.environ.setdefault(
-    "GDAL_CACHEMAX", "128"
-)  # MB: a band of 2000 rows around the globe, not a share of the machine
+# In MB: a band of 2000 rows around the globe, where GDAL would take a share of the machine.
+os.environ.setdefault("GDAL_CACHEMAX", "128")
 
-log = logging.getLogger(__name__)
+LAT_NAMES = ("lat", "latitude")
+LON_NAMES = ("lon", "longitude")
+TIME_NAMES = ("time", "year", "years")
+"""Names of the dimensions, in lower case."""
 
-LAT_NAMES, LON_NAMES, TIME_NAMES = (
-    ("lat", "latitude"),
-    ("lon", "longitude"),
-    ("time", "year", "years"),
-)
+NUMBER_SUFFIX = re.compile(r"(?<=[\d.])(?:[fFdDlLsSbB]|ub|us|ull?|ll)$")
+"""The type of a number, as the tool ncdump writes it: `1.e+20f`."""
+
+ReadValues = Callable[[str, ArrayIndex], NDArray[Any]]
+"""Reads the undecoded values of a variable at an index."""
 
 
 @contextmanager
 def open_netcdf(url: str) -> Iterator[xr.Dataset]:
-    """A NetCDF file (version 3 or 4), Zarr store or references, without any decoding.
+    """Open a NetCDF file (version 3 or 4), Zarr store or references, without any decoding.
 
-    Raises InputError where it cannot be read.
+    Raises
+    ------
+    InputError
+        Where it cannot be read.
     """
     if is_store(url):
         with refusal(url, "Zarr", BROKEN), open_dataset(url) as data:
             yield data
         return
-    with refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
+    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as (source, engine):
+        # Only opening may fail in all of these ways: inside the `with` of the caller a ValueError
+        # is the caller's.
         with refusal(url, "NetCDF", BROKEN):
             data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
         with data:
@@ -64,37 +68,41 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
 
 
 @contextmanager
-def open_values(url: str) -> Iterator[Callable[[str, Index], NDArray[Any]]]:
-    """A function from a variable and an index to undecoded values; for version 4 it costs a tenth
-    of `open_netcdf`.
+def open_values(url: str) -> Iterator[ReadValues]:
+    """Open a file for reading undecoded values alone.
+
+    For version 4 it costs a tenth of `open_netcdf`, which reads every variable's metadata.
     """
     if is_store(url):
+        # The whole of it, reading included: a chunk that is damaged is found when it is decoded.
         with refusal(url, "Zarr", BROKEN):
             yield partial(values_of, open_group(url), where=public(url))
         return
-    with refusal(url, "NetCDF", (OSError,)), _opened(url) as (source, engine):
+    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as (source, engine):
         if engine == "scipy":
             with xr.open_dataset(source, engine=engine, decode_cf=False, cache=False) as data:
                 yield lambda name, index: np.asarray(data.variables[name][index])
         else:
             with h5py.File(source, "r") as file:
-                yield lambda name, index: _stored_values(
+                yield lambda name, index: _values_of_hdf5(
                     file[name], index, where=f"{public(url)}: {name}"
                 )
 
 
-def _stored_values(variable: h5py.Dataset, index: Index, *, where: str) -> NDArray[Any]:
-    """Undecoded values of a variable of an HDF5 file. Raises InputError for chunks that were never
-    written.
+def _values_of_hdf5(variable: h5py.Dataset, index: ArrayIndex, *, where: str) -> NDArray[Any]:
+    """Read the undecoded values of a variable of an HDF5 file.
+
+    Raises InputError for chunks that were never written, which HDF5 reads as its fill value.
     """
     values = np.asarray(variable[index])
     chunks = variable.chunks or variable.shape
 
     def is_stored(chunk: tuple[int, ...]) -> bool:
         if variable.chunks is None:
+            # Stored in one piece, or in the header of a small variable, which has no offset.
             return variable.id.get_offset() is not None or variable.id.get_storage_size() > 0
-        cell = tuple(number * n for number, n in zip(chunk, chunks, strict=True))
-        return variable.id.get_chunk_info_by_coord(cell).byte_offset is not None
+        first_cell = tuple(number * size for number, size in zip(chunk, chunks, strict=True))
+        return variable.id.get_chunk_info_by_coord(first_cell).byte_offset is not None
 
     require_chunks(
         values,
@@ -110,15 +118,15 @@ def _stored_values(variable: h5py.Dataset, index: Index, *, where: str) -> NDArr
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[tuple[Any, str]]:
-    """What a NetCDF library opens, a local path or a file object, and xarray's name of the library."""
+def _open_source(url: str) -> Iterator[tuple[Any, str]]:
+    """Yield a path or file object, and xarray's name of the NetCDF library that opens it."""
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
-        form = form_of(file.read(HEAD))
-        if form.name not in ENGINES:
-            raise InputError(_foreign(url, "NetCDF", form))
+        file_format = identify_format(file.read(HEAD_BYTES))
+        if file_format.name not in ENGINES:
+            raise InputError(other_format(url, "NetCDF", file_format))
         file.seek(0)
-        yield path if is_local(url) else file, ENGINES[form.name]
+        yield path if is_local(url) else file, ENGINES[file_format.name]
 
 
 @dataclass(frozen=True)
@@ -136,50 +144,56 @@ class Field:
 
     @property
     def fills(self) -> tuple[float, ...]:
-        """Values that the attributes declare missing."""
-        return tuple(
-            value for _, text in self._declared_fills() if (value := _number(text)) is not None
-        )
+        """Values that the attributes declare missing.
+
+        Examples
+        --------
+        >>> Field(("lat", "lon"), "int16", {"missing_value": "-9999, -32768"}).fills
+        (-9999.0, -32768.0)
+        """
+        numbers = [_number(value) for _, value in self._declared_fills()]
+        return tuple(number for number in numbers if number is not None)
 
     @property
     def ignored_fills(self) -> tuple[str, ...]:
-        """Declarations of missing values that are no number, such as `missing_value none`: they
-        declare nothing.
+        """Declarations of missing values that are no number and declare nothing.
+
+        Examples
+        --------
+        >>> Field(("lat", "lon"), "int16", {"missing_value": "none"}).ignored_fills
+        ("missing_value 'none'",)
         """
         return tuple(
-            f"{name} {text!r}" for name, text in self._declared_fills() if _number(text) is None
+            f"{name} {value!r}" for name, value in self._declared_fills() if _number(value) is None
         )
 
     def _declared_fills(self) -> Iterator[tuple[str, Any]]:
-        """Name and each value of the attributes that declare missing values; a text may list
-        several.
-        """
+        """Yield the name and each value of the attributes that declare missing values."""
         for name, declared in self.attrs.items():
-            if name.lower().replace("_", "") in FILL_ATTRIBUTES:
-                values = () if isinstance(declared, h5py.Empty) else np.ravel(declared).tolist()
-                for value in values:
-                    text = value.decode(errors="replace") if isinstance(value, bytes) else value
-                    parts = re.split(r"[,;\s]+", text.strip()) if isinstance(text, str) else [text]
-                    yield from ((name, part) for part in parts)
+            if name.lower().replace("_", "") not in FILL_ATTRIBUTES:
+                continue
+            if isinstance(declared, h5py.Empty):
+                continue
+            # An attribute may be a number, several, a text of one, a text of several, or bytes.
+            for value in np.ravel(declared).tolist():
+                text = value.decode(errors="replace") if isinstance(value, bytes) else value
+                if not isinstance(text, str):
+                    yield name, text
+                    continue
+                for part in re.split(r"[,;\s]+", text.strip()):
+                    yield name, part
 
     @property
     def packing(self) -> tuple[float, float]:
         """CF `scale_factor` and `add_offset`."""
-        return tuple(
-            float(np.ravel(self.attrs.get(n, d))[0])  # type: ignore[return-value]
-            for n, d in (("scale_factor", 1), ("add_offset", 0))
-        )
+        scale = float(np.ravel(self.attrs.get("scale_factor", 1))[0])
+        offset = float(np.ravel(self.attrs.get("add_offset", 0))[0])
+        return scale, offset
 
 
-def _number(text: Any) -> float | None:
-    """A number, or a text that is one, also as the tool ncdump prints it (1.e+20f); None for
-    anything else.
-    """
-    plain = (
-        re.sub(r"(?<=[\d.])(?:[fFdDlLsSbB]|ub|us|ull?|ll)$", "", text)
-        if isinstance(text, str)
-        else text
-    )
+def _number(value: Any) -> float | None:
+    """Return a number, or that of a text, also as ncdump writes it; None for anything else."""
+    plain = NUMBER_SUFFIX.sub("", value) if isinstance(value, str) else value
     try:
         return float(plain)
     except (ValueError, TypeError):
@@ -224,7 +238,7 @@ class NetcdfFile:
         try:
             _, rules = self._resolved_years
         except InputError:
-            return ()
+            return ()  # no time axis, or none that is a year: whoever needs years asks for them
         return rules
 
     @cached_property
@@ -253,102 +267,139 @@ class NetcdfFile:
 
     def require(self, *names: str) -> None:
         """Raise InputError unless the file has these variables on its grid."""
-        lacking = [n for n in names if n not in self.variables]
+        lacking = [name for name in names if name not in self.variables]
         if lacking:
             raise InputError(
                 f"{self.url}: has no variable {', '.join(lacking)}, found "
-                f"{', '.join(self.variables)}; "
-                "check that it is the right file"
+                f"{', '.join(self.variables)}; check that it is the right file"
             )
         for name in names:
             if not set(self.axes) <= set(self.variables[name].dims):
                 raise InputError(
                     f"{self.url}: variable {name} has dimensions {self.variables[name].dims}, "
-                    "expected "
-                    f"{self.axes} among them"
+                    f"expected {self.axes} among them"
                 )
 
     def read(self, names: tuple[str, ...], box: Box, **index: int) -> list[NDArray[Any]]:
-        """Undecoded values of variables in a box, each (..., height, width), at one index of the
-        named dimensions.
+        """Read undecoded values of variables in a box.
+
+        Parameters
+        ----------
+        names : tuple of str
+            The variables.
+        box : Box
+            Cells of the layout's grid.
+        **index : int
+            Position along dimensions by their name, such as `time=3`.
+
+        Returns
+        -------
+        list of array, shape (..., height, width)
+            One a variable; in front are the dimensions that `index` does not name.
         """
-        with open_values(self.url) as values:
-            return [
-                self.layout.read(box, partial(self._fetch, values, name, index)) for name in names
-            ]
+        with open_values(self.url) as read_values:
+            arrays = []
+            for name in names:
+                fetch = partial(self._fetch, read_values, name, index)
+                arrays.append(self.layout.read(box, fetch))
+            return arrays
 
     def _fetch(
         self,
-        values: Callable[[str, Index], NDArray[Any]],
+        read_values: ReadValues,
         name: str,
         index: Mapping[str, int],
         rows: slice,
         cols: slice,
     ) -> NDArray[Any]:
-        """One rectangle of a variable in the machine's byte order, latitude and longitude last."""
+        """Read a rectangle of a variable, latitude and longitude last, in native byte order."""
         lat, lon = self.axes
-        wanted: dict[str, int | slice] = {lat: rows, lon: cols, **index}
         dims = self.variables[name].dims
-        part = values(name, tuple(wanted.get(d, slice(None)) for d in dims))
-        kept = [d for d in dims if d not in index]
-        ordered = np.moveaxis(part, (kept.index(lat), kept.index(lon)), (-2, -1))
-        return ordered.astype(ordered.dtype.newbyteorder("="), copy=False)
+        part: dict[str, int | slice] = {lat: rows, lon: cols, **index}
+        index_of_all_dims = tuple(part.get(dim, slice(None)) for dim in dims)
+        values = read_values(name, index_of_all_dims)
+
+        # An index takes its dimension away; the others are in the file's order, whichever that is.
+        remaining_dims = [dim for dim in dims if dim not in index]
+        lat_axis = remaining_dims.index(lat)
+        lon_axis = remaining_dims.index(lon)
+        ordered = np.moveaxis(values, (lat_axis, lon_axis), (-2, -1))
+
+        # NetCDF-3 is big-endian, which numba and torch do not take.
+        native_dtype = ordered.dtype.newbyteorder("=")
+        return ordered.astype(native_dtype, copy=False)
 
 
 def inspect_netcdf(url: str) -> NetcdfFile:
-    """What a NetCDF file holds and how it lies, read from its header and axes only.
+    """Read from a NetCDF file's header and axes what it holds and how it lies.
 
-    Raises InputError for an unreadable file, one without latitude and longitude axes, or one in
-    another projection.
+    Raises
+    ------
+    InputError
+        For an unreadable file, one without latitude and longitude axes, or one in another
+        projection.
     """
     with open_netcdf(url) as data:
-        sizes = [str(s) for s in data.sizes]
-        lat, lon, time = (_axis(sizes, names) for names in (LAT_NAMES, LON_NAMES, TIME_NAMES))
+        dims = [str(dim) for dim in data.sizes]
+        lat = _dim_named(dims, LAT_NAMES)
+        lon = _dim_named(dims, LON_NAMES)
+        time = _dim_named(dims, TIME_NAMES)
         if not lat or not lon or lat not in data.variables or lon not in data.variables:
             raise InputError(
-                f"{url}: has dimensions {', '.join(sizes)}, expected latitude and longitude with "
+                f"{url}: has dimensions {', '.join(dims)}, expected latitude and longitude with "
                 "coordinates"
             )
         _require_degrees(data, (lat, lon), where=url)
         layout = layout_of_axes(
             data[lat].values.astype(float), data[lon].values.astype(float), where=url
         )
-        times, time_attrs = (
-            ((), {})
-            if time not in data.variables
-            else (data[time].values.tolist(), data[time].attrs)
-        )
+
+        times: tuple[float, ...] = ()
+        time_attrs: dict[str, Any] = {}
+        if time in data.variables:
+            times = tuple(data[time].values.tolist())
+            time_attrs = dict(data[time].attrs)
         time_bounds = _time_bounds(data, time_attrs, where=url)
-        fields = {
-            str(name): Field(
-                tuple(map(str, variable.dims)), str(variable.dtype), dict(variable.attrs)
-            )
-            for name, variable in data.variables.items()
-        }
-        layout = layout.with_rules(*_rules_of_fills(fields.values()))
+
+        fields = {}
+        for name, variable in data.variables.items():
+            dims_of_variable = tuple(map(str, variable.dims))
+            fields[str(name)] = Field(dims_of_variable, str(variable.dtype), dict(variable.attrs))
         return NetcdfFile(
-            url, layout, (lat, lon), time, tuple(times), dict(time_attrs), fields, time_bounds
+            url=url,
+            layout=layout.with_rules(*_rules_of_fills(fields.values())),
+            axes=(lat, lon),
+            time_axis=time,
+            times=times,
+            time_attrs=time_attrs,
+            variables=fields,
+            time_bounds=time_bounds,
         )
+
+
+def _dim_named(dims: list[str], names: tuple[str, ...]) -> str:
+    """Return the first dimension that has one of the names, empty where there is none."""
+    return next((dim for dim in dims if dim.lower() in names), "")
 
 
 def _time_bounds(
     data: xr.Dataset, time_attrs: Mapping[str, Any], *, where: str
 ) -> tuple[tuple[float, ...], ...] | None:
-    """Start and end of each time step, None where the axis names no bounds or they are absent.
+    """Return the start and end of each time step, None where the file has no bounds.
 
-    LUH2 v2f names bounds that its files do not have.
+    Bounds that are named and absent are none: LUH2 v2f names some that its files do not have.
     """
     name = str(time_attrs.get("bounds") or time_attrs.get("climatology") or "")
     if name not in data.variables:
         return None
     bounds = data[name]
     for attribute in ("units", "calendar"):
-        own = str(bounds.attrs.get(attribute, "")).strip()
+        of_bounds = str(bounds.attrs.get(attribute, "")).strip()
         of_axis = str(time_attrs.get(attribute, "")).strip()
-        if own and own.lower() != of_axis.lower():
+        if of_bounds and of_bounds.lower() != of_axis.lower():
             raise InputError(
-                f"{where}: time bounds {name} have the {attribute} {own!r}, expected {of_axis!r} "
-                "as their axis has; give both the same"
+                f"{where}: time bounds {name} have the {attribute} {of_bounds!r}, expected "
+                f"{of_axis!r} as their axis has; give both the same"
             )
     if bounds.ndim != 2:
         raise InputError(
@@ -359,7 +410,7 @@ def _time_bounds(
 
 
 def _rules_of_fills(fields: Collection[Field]) -> tuple[str, ...]:
-    """What is done about declarations of missing values that are no number, each once, in words."""
+    """Say which declarations of missing values are passed over as no numbers, each once."""
     ignored = dict.fromkeys(declared for field in fields for declared in field.ignored_fills)
     return tuple(f"{declared} is no number, and declares no missing value" for declared in ignored)
 
@@ -371,15 +422,13 @@ def _require_degrees(data: xr.Dataset, axes: tuple[str, str], *, where: str) -> 
         if mapping != "latitude_longitude":
             raise InputError(
                 f"{where}: {name} declares the projection {mapping}, expected longitude and "
-                "latitude "
-                "(EPSG:4326); reproject the file"
+                "latitude (EPSG:4326); reproject the file"
             )
         meridian = float(np.ravel(variable.attrs.get("longitude_of_prime_meridian", 0))[0])
         if meridian != 0:
             raise InputError(
                 f"{where}: {name} counts longitudes from {meridian:g} degrees, expected from "
-                "Greenwich; "
-                "add them to the longitudes and correct the attribute"
+                "Greenwich; add them to the longitudes and correct the attribute"
             )
     for name in axes:
         units = str(data[name].attrs.get("units", "")).strip()
@@ -389,45 +438,36 @@ def _require_degrees(data: xr.Dataset, axes: tuple[str, str], *, where: str) -> 
             )
 
 
-def _axis(sizes: list[str], names: tuple[str, ...]) -> str:
-    return next((s for s in sizes if s.lower() in names), "")
-
-
 def unpack(raw: NDArray[Any], field: Field, *, fills: tuple[float, ...] = ()) -> F32:
-    """Physical values, same shape: declared missing values (and `fills`) are NaN, CF packing
-    undone.
+    """Turn raw values into physical ones: missing is NaN, CF packing is undone.
+
+    Parameters
+    ----------
+    raw : array
+        Undecoded values, any shape.
+    field : Field
+        Their variable, which declares missing values, scale and offset.
+    fills : tuple of float
+        Further missing values that the file does not declare.
+
+    Returns
+    -------
+    array of float32, same shape
+
+    Examples
+    --------
+    >>> field = Field(("lat", "lon"), "int16", {"_FillValue": -1, "scale_factor": 0.5})
+    >>> unpack(np.array([[4, -1]], np.int16), field)
+    array([[ 2., nan]], dtype=float32)
     """
-    scale, offset = field.packing
+    # Missing values are declared in the file's own numbers, so they are found before scaling.
     missing = np.zeros(raw.shape, np.bool_)
     for fill in (*field.fills, *fills):
         missing |= equals(raw, fill)
-    values = (raw * scale + offset if (scale, offset) != (1, 0) else raw).astype(np.float32)
+
+    scale, offset = field.packing
+    # Plain values are cast as they are: arithmetic would be one more pass, in float64 for integers.
+    is_packed = (scale, offset) != (1, 0)
+    values = (raw * scale + offset if is_packed else raw).astype(np.float32)
     values[missing] = np.nan
     return values
-
-
-class LaidFile(Protocol):
-    """A file of a source that lies on a grid."""
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-
-    @property
-    def layout(self) -> Layout:
-        """How it lies."""
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """What is done to bring it onto luray's grids, in words."""
-
-
-def shared_grid(files: Sequence[LaidFile]) -> Grid:
-    """The grid on which all files of a source lie. Raises InputError naming the first file that
-    differs.
-    """
-    for file in files[1:]:
-        require_same(
-            files[0].layout.grid, file.layout.grid, where=files[0].url, other_where=file.url
-        )
-    return files[0].layout.grid

@@ -27,8 +27,8 @@ from luray.sources.base import (
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_netcdf, turned
-from luray.sources.layout import require_lattice
-from luray.sources.netcdf import NetcdfFile, inspect_netcdf, open_netcdf, shared_grid, unpack
+from luray.sources.layout import require_lattice, shared_grid
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, open_netcdf, unpack
 from luray.sources.units import Conversion, conversion
 from luray.storage.errors import InputError
 

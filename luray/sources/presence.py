@@ -1,16 +1,19 @@
-"""Which years lack values that other years have.
+"""Which years of a source lack values that other years have.
 
 A cell counts as land only where every year has a class. So a hole in one year is a hole in all of
-them, and a blank year leaves no land at all: neither may pass unseen.
+them, and a blank year leaves no land at all: both are recorded, or raise an error. Shapes: V
+variables, H W cells.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from luray.core.types import Bool
-from luray.sources.coverage import percent
+from luray.sources.coverage import format_share
 
 YEARS_NAMED = 5
 """Most years that a message names."""
@@ -18,7 +21,15 @@ YEARS_NAMED = 5
 
 @dataclass(frozen=True)
 class Presence:
-    """Cells with a value, by year; parts of a region can be added up."""
+    """Cells with a value, by year; those of the parts of a region add up.
+
+    Examples
+    --------
+    >>> west = Presence({2000: 4, 2001: 3}, ever=4, always=3)
+    >>> east = Presence({2000: 1, 2001: 2}, ever=2, always=1)
+    >>> west + east
+    Presence(by_year={2000: 5, 2001: 5}, ever=6, always=4)
+    """
 
     by_year: Mapping[int, int] = field(default_factory=dict)
     ever: int | None = None
@@ -29,7 +40,9 @@ class Presence:
     def __add__(self, other: "Presence") -> "Presence":
         years = sorted({*self.by_year, *other.by_year})
         by_year = {year: self.by_year.get(year, 0) + other.by_year.get(year, 0) for year in years}
-        return Presence(by_year, _sum(self.ever, other.ever), _sum(self.always, other.always))
+        ever = _sum_of_known(self.ever, other.ever)
+        always = _sum_of_known(self.always, other.always)
+        return Presence(by_year, ever, always)
 
     @property
     def in_some_year(self) -> int:
@@ -49,65 +62,98 @@ class Presence:
         return (self.in_some_year - self.in_every_year) / self.in_some_year
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    found = [n for n in (one, other) if n is not None]
-    return sum(found) if found else None
+def _sum_of_known(a: int | None, b: int | None) -> int | None:
+    known = [n for n in (a, b) if n is not None]
+    return sum(known) if known else None
 
 
 def compare_years(maps: Iterable[tuple[int, Bool]]) -> tuple[Bool, Presence]:
-    """The cells with a value in every year, shape (height, width), and how many have one in which
-    year.
+    """Find the cells that have a value in every year.
 
-    `maps` gives where each year has a value, one after the other, so that memory holds one map.
-    Without any year there is nothing to compare.
+    Parameters
+    ----------
+    maps : iterable of (int, array)
+        Each year, and where it has a value, shape (H, W). They are taken one after the other, so
+        that memory holds one map.
+
+    Returns
+    -------
+    always_HW : array of bool, shape (H, W)
+        Shape (0, 0) without any year: there is nothing to compare.
+    presence : Presence
+        How many cells have a value in which year.
     """
-    ever = always = None
+    ever_HW = None
+    always_HW = None
     by_year = {}
     for year, present_HW in maps:
         by_year[year] = int(present_HW.sum())
-        ever = present_HW.copy() if ever is None else ever | present_HW
-        always = present_HW.copy() if always is None else always & present_HW
-    if ever is None or always is None:
+        # The first map is copied: the caller may use its array again for the next year.
+        ever_HW = present_HW.copy() if ever_HW is None else ever_HW | present_HW
+        always_HW = present_HW.copy() if always_HW is None else always_HW & present_HW
+    if ever_HW is None or always_HW is None:
         return np.zeros((0, 0), np.bool_), Presence()
-    return always, Presence(by_year, int(ever.sum()), int(always.sum()))
+    return always_HW, Presence(by_year, int(ever_HW.sum()), int(always_HW.sum()))
 
 
 def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
-    """What the years of a source lack, in words; empty where all have the same.
+    """Say what the years of a source lack; empty where all have the same cells.
 
-    Raises ValueError naming the years with the largest holes where more than `max_missing` of the
-    cells with a value in some year lack it in another, and for a year without any value.
+    Parameters
+    ----------
+    presence : Presence
+        Of the whole region.
+    name : str
+        The source, for messages.
+    max_missing : float
+        Share of the cells with a value in some year that may lack it in another.
+
+    Raises
+    ------
+    ValueError
+        Naming the years with the largest holes where more than `max_missing` is lacking, and for a
+        year without any value.
     """
-    some = presence.in_some_year
-    lost = {year: some - n for year, n in presence.by_year.items() if n < some}
-    worst = sorted(lost, key=lambda year: (-lost[year], year))[:YEARS_NAMED]
-    named = ", ".join(
-        f"{year} ({lost[year]} of {some} cells, {percent(lost[year] / some)})" for year in worst
-    )
-    if len(lost) > len(worst):
-        named += f" and {len(lost) - len(worst)} more"
+    # A blank year would pass `max_missing = 1`: it leaves no land at all, so it is never meant.
+    cells = presence.in_some_year
     blank = [year for year, n in presence.by_year.items() if n == 0]
-    if blank and some:
+    if blank and cells:
         raise ValueError(
             f"{name}: no value at all in {', '.join(map(str, blank))}, while other years have "
-            "some; get "
-            "these files again, or narrow the years of the run"
+            "some; get these files again, or narrow the years of the run"
         )
+    largest_holes = _largest_holes(presence)
     if presence.share_lost > max_missing:
         raise ValueError(
-            f"{name}: {percent(presence.share_lost)} of the cells with a value in some year lack "
-            "it in "
-            f"another, expected at most {percent(max_missing)}: missing in {named}; get these "
-            "files again, "
-            "narrow the years of the run, or set max_missing of this source"
+            f"{name}: {format_share(presence.share_lost)} of the cells with a value in some year "
+            f"lack it in another, expected at most {format_share(max_missing)}: missing in "
+            f"{largest_holes}; get these files again, narrow the years of the run, or set "
+            "max_missing of this source"
         )
-    return f"cells without a value in some years are left out: missing in {named}" if lost else ""
+    if not largest_holes:
+        return ""
+    return f"cells without a value in some years are left out: missing in {largest_holes}"
 
 
-def present(
-    values_VHW: np.ndarray[tuple[int, ...], np.dtype[np.generic]], categories: tuple[int, ...]
-) -> Bool:
-    """Where all variables have a value: one of the categories, or a number."""
-    if categories:
-        return np.asarray(np.isin(values_VHW, categories).all(axis=0))
-    return np.asarray(np.isfinite(values_VHW).all(axis=0))
+def _largest_holes(presence: Presence) -> str:
+    """Name the years that lack most cells, with how many; empty where none lacks any."""
+    cells = presence.in_some_year
+    lost = {year: cells - n for year, n in presence.by_year.items() if n < cells}
+    worst = sorted(lost, key=lambda year: (-lost[year], year))[:YEARS_NAMED]
+    named = [
+        f"{year} ({lost[year]} of {cells} cells, {format_share(lost[year] / cells)})"
+        for year in worst
+    ]
+    others = len(lost) - len(worst)
+    return ", ".join(named) + (f" and {others} more" if others else "")
+
+
+def present(values_VHW: NDArray[Any], categories: tuple[int, ...]) -> Bool:
+    """Find the cells in which all variables have a value: one of the categories, or a number.
+
+    Returns
+    -------
+    array of bool, shape (H, W)
+    """
+    has_value_VHW = np.isin(values_VHW, categories) if categories else np.isfinite(values_VHW)
+    return np.asarray(has_value_VHW.all(axis=0))

@@ -1,14 +1,14 @@
 """GeoTIFFs by box: where a file lies, what its bands are, which cells it says are missing.
 
-A source keeps a `RasterFile`, or a `RasterMosaic` of several that lie side by side. Both hold
-paths and layouts, no open file, so that they can travel to a worker.
+A `RasterFile` holds a path and a layout, no open file, so that it can travel to a worker. Maps of
+several files are in `luray.sources.mosaic`.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import combinations
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,10 +23,9 @@ from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.types import Bool
 from luray.sources.crs import geographic_rule
-from luray.sources.geotiff import open_raster, raised, watched_raster
-from luray.sources.layout import Layout, describe, make_layout
+from luray.sources.geotiff import open_raster, raise_faults, watched_raster
+from luray.sources.layout import Layout, describe_grid, make_layout
 from luray.sources.refusals import refusal
-from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local
@@ -36,25 +35,22 @@ WORLD_FILES = (".tfw", ".tifw", ".wld")
 
 PLACE_ADVICE = (
     "write its place into the file: gdal_edit.py -a_srs EPSG:4326 -a_ullr WEST NORTH EAST SOUTH, "
-    "or bring the .tfw "
-    "that belongs beside it"
+    "or bring the .tfw that belongs beside it"
 )
-
-_OPEN = threading.local()
-"""The raster that a thread reads, kept open."""
 
 
 @dataclass(frozen=True)
 class RasterBand:
-    """One band of data: its number in the file counted from 1, and what the file says of it."""
+    """One band of data, as the file describes it."""
 
     number: int
+    """Counted from 1."""
     dtype: str
     nodata: float | None
     description: str
     units: str
     masked: bool
-    """A mask inside or beside the file says which cells are missing."""
+    """Whether a mask inside or beside the file says which cells are missing."""
 
 
 @dataclass(frozen=True)
@@ -88,105 +84,52 @@ class RasterFile:
         return tuple(rules)
 
     def band(self, number: int) -> RasterBand:
-        """A band of data by its number in the file."""
+        """Return a band of data by its number in the file."""
         return next(band for band in self.bands if band.number == number)
 
     def may_miss(self, number: int) -> bool:
-        """Whether `read` can mask cells of a band."""
+        """Return whether `read` can mask cells of a band."""
         return self.band(number).masked or bool(self.alpha) or bool(self.warp_from)
 
     def read(self, box: Box, *, band: int = 1) -> np.ma.MaskedArray[Any, Any]:
-        """Values of a band (counted from 1) in a box, shape (height, width).
+        """Read a band, counted from 1, in a box.
 
-        Masked is what a mask or an alpha band says is missing; the no-data value is left to the
-        caller, for whom it may be a class.
+        Returns
+        -------
+        masked array, shape (height, width)
+            Masked where a mask or an alpha band says that cells are missing. The no-data value is
+            left to the caller, for whom it may be a class.
         """
-        with _kept_raster(self) as raster:
-
-            def fetch(rows: slice, cols: slice) -> NDArray[Any]:
-                window = ((rows.start, rows.stop), (cols.start, cols.stop))
-                return np.asarray(raster.read(band, window=window))
-
-            def fetch_missing(rows: slice, cols: slice) -> NDArray[Any]:
-                window = ((rows.start, rows.stop), (cols.start, cols.stop))
-                missing: Bool = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.bool_)
-                if self.band(band).masked or self.warp_from:
-                    missing |= raster.read_masks(band, window=window) == 0
-                if self.alpha:
-                    alpha = raster.read(self.alpha, window=window)
-                    _require_opaque_or_not(alpha, where=f"{self.url}, band {self.alpha}")
-                    missing |= alpha == 0
-                return missing
-
-            values_HW = self.layout.read(box, fetch)
-            missing_HW = (
-                self.layout.read(box, fetch_missing) if self.may_miss(band) else np.ma.nomask
-            )
+        # `_cached_raster` also raises what went wrong beneath GDAL, once both are read.
+        with _cached_raster(self) as raster:
+            values_HW = self.layout.read(box, partial(_read_window, raster, band))
+            missing_HW: Any = np.ma.nomask
+            if self.may_miss(band):
+                missing_HW = self.layout.read(box, partial(self._read_missing, raster, band))
         return np.ma.masked_array(values_HW, missing_HW)
 
-
-@dataclass(frozen=True)
-class RasterMosaic:
-    """Several GeoTIFFs of one lattice that lie side by side, read as one; cells between them are
-    missing.
-    """
-
-    parts: tuple[RasterFile, ...]
-    layout: Layout
-    """That of the rectangle around all of them."""
-
-    @property
-    def url(self) -> str:
-        """The first file and how many there are beside it, for messages."""
-        return f"{self.parts[0].url} and {len(self.parts) - 1} beside it"
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The files that are read."""
-        return tuple(url for part in self.parts for url in part.urls)
-
-    @property
-    def bands(self) -> tuple[RasterBand, ...]:
-        """Bands of data, the same in every part."""
-        return self.parts[0].bands
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """What is done to the parts, each thing once, and that they are put together."""
-        told = dict.fromkeys(rule for part in self.parts for rule in part.rules)
-        return (*told, f"{len(self.parts)} files side by side read as one map")
-
-    def band(self, number: int) -> RasterBand:
-        """A band of data by its number in the files."""
-        return self.parts[0].band(number)
-
-    def may_miss(self, number: int) -> bool:
-        """Whether `read` can mask cells of a band: between the parts, or in one of them."""
-        covered = sum(part.layout.grid.n_lat * part.layout.grid.n_lon for part in self.parts)
-        gaps = covered < self.layout.grid.n_lat * self.layout.grid.n_lon
-        return gaps or any(part.may_miss(number) for part in self.parts)
-
-    def read(self, box: Box, *, band: int = 1) -> np.ma.MaskedArray[Any, Any]:
-        """Values of a band in a box, shape (height, width), masked between the parts; see
-        `RasterFile.read`.
-        """
-        values_HW = np.zeros(box.shape, self.band(band).dtype)
-        missing_HW = np.ones(box.shape, np.bool_)
-        for part in self.parts:
-            row, col = self.layout.grid.offset_of(part.layout.grid)
-            common = box.intersection(Box(row, col, *part.layout.grid.shape))
-            if common is None:
-                continue
-            found = part.read(
-                common._replace(row=common.row - row, col=common.col - col), band=band
-            )
-            at = common.slices(origin=box)
-            values_HW[at] = found.data
-            missing_HW[at] = np.ma.getmaskarray(found)
-        return np.ma.masked_array(values_HW, missing_HW)
+    def _read_missing(self, raster: Any, band: int, rows: slice, cols: slice) -> Bool:
+        """Read which cells of a rectangle of the file are missing."""
+        missing_HW: Bool = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.bool_)
+        # GDAL makes a mask of the no-data value too. So masks are asked for only where the file has
+        # one, or where the warp has left cells empty.
+        if self.band(band).masked or self.warp_from:
+            missing_HW |= raster.read_masks(band, window=_window(rows, cols)) == 0
+        if self.alpha:
+            alpha_HW = _read_window(raster, self.alpha, rows, cols)
+            _require_opaque_or_not(alpha_HW, where=f"{self.url}, band {self.alpha}")
+            missing_HW |= alpha_HW == 0
+        return missing_HW
 
 
-Raster = RasterFile | RasterMosaic
+def _read_window(raster: Any, band: int, rows: slice, cols: slice) -> NDArray[Any]:
+    """Read a rectangle of the file."""
+    return np.asarray(raster.read(band, window=_window(rows, cols)))
+
+
+def _window(rows: slice, cols: slice) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return a rectangle of the file as rasterio takes it."""
+    return (rows.start, rows.stop), (cols.start, cols.stop)
 
 
 def inspect_raster(
@@ -196,12 +139,12 @@ def inspect_raster(
 
     Parameters
     ----------
-    url
+    url : str
         Local path or URL.
-    warp_to
+    warp_to : Grid, optional
         Grid onto whose cells a projected file is warped, nearest cell; without it such a file is
         refused.
-    alpha
+    alpha : {"mask", "data"}
         What a band that counts as alpha is. GDAL calls the last of four bands of bytes so unless it
         is told otherwise; `data` takes every band for data.
 
@@ -222,13 +165,15 @@ def inspect_raster(
                 "gdal_edit.py -a_srs EPSG:4326, if it is in longitude and latitude"
             )
         if warp_to is not None and not raster.crs.is_geographic:
-            layout, warp_from = _warped_layout(raster, warp_to, where=url), declared
+            layout = _warped_layout(raster, warp_to, where=url)
+            warp_from = declared
         else:
-            layout, warp_from = _layout_of(raster, transform, declared, where=url), ""
-        mask_band = _alpha_of(raster) if alpha == "mask" else 0
-        bands = _bands_of(raster, mask_band)
+            layout = _layout_of(raster, transform, declared, where=url)
+            warp_from = ""
+        alpha_band = _alpha_of(raster) if alpha == "mask" else 0
+        bands = _bands_of(raster, alpha_band)
         beside = _files_beside(raster, url)
-        return RasterFile(url, layout, bands, mask_band, warp_from, beside)
+        return RasterFile(url, layout, bands, alpha_band, warp_from, beside)
 
 
 def _require_plain(raster: Any, *, where: str) -> None:
@@ -236,15 +181,13 @@ def _require_plain(raster: Any, *, where: str) -> None:
     if raster.subdatasets:
         raise InputError(
             f"{where}: holds {len(raster.subdatasets)} images (pages), of which only the first "
-            "would be "
-            "read; expected one with a band for each: gdal_translate each page and join them as "
-            "bands"
+            "would be read; expected one with a band for each: gdal_translate each page and join "
+            "them as bands"
         )
     if any(scale != 1 for scale in raster.scales) or any(offset != 0 for offset in raster.offsets):
         raise InputError(
             f"{where}: bands are scaled by {raster.scales} and offset by {raster.offsets}, "
-            "expected "
-            "plain values; apply them with gdal_translate -unscale"
+            "expected plain values; apply them with gdal_translate -unscale"
         )
     if any(np.dtype(dtype).kind not in "iuf" for dtype in raster.dtypes):
         raise InputError(
@@ -254,64 +197,62 @@ def _require_plain(raster: Any, *, where: str) -> None:
 
 
 def _transform_of(raster: Any, url: str) -> Any:
-    """The affine place of a raster, from a world file beside it where it has none of its own.
+    """Return the affine place of a raster, from a world file beside it where it has none itself.
 
     GDAL looks for that file on disks only. Raises InputError where there is none: GDAL would put
     the raster at 0, 0 in cells of one degree.
     """
+    # GDAL gives the identity for a raster that has no place, and nobody has a raster there.
     if not raster.transform.is_identity:
         return raster.transform
     if raster.gcps[0] or raster.rpcs:
-        what = "ground control points" if raster.gcps[0] else "rational polynomials (RPC)"
+        given_by = "ground control points" if raster.gcps[0] else "rational polynomials (RPC)"
         raise InputError(
-            f"{url}: its place is given by {what}, expected rows along latitudes from west to "
-            "east; warp "
-            "it: gdalwarp -t_srs EPSG:4326"
+            f"{url}: its place is given by {given_by}, expected rows along latitudes from west to "
+            "east; warp it: gdalwarp -t_srs EPSG:4326"
         )
-    world = None if is_local(url) else _world_file(url)
-    if world is None:
+    transform = None if is_local(url) else _read_world_file(url)
+    if transform is None:
         raise InputError(
             f"{url}: has no place (no geotransform), expected its corner and cell size; "
             f"{PLACE_ADVICE}"
         )
-    return world
+    return transform
 
 
-def _world_file(url: str) -> Any | None:
-    """The place that a world file beside a URL gives, None where there is none.
-
-    Its six numbers are A D B E C F of x = A col + B row + C, y = D col + E row + F, at the centre
-    of the first cell.
-    """
+def _read_world_file(url: str) -> Any | None:
+    """Read the place of a raster from a world file beside its URL; None where there is none."""
     fs, path = filesystem(url)
     stem = path.rpartition(".")[0]
     for ending in WORLD_FILES:
         for candidate in (stem + ending, stem + ending.upper()):
             try:
                 text = fs.cat_file(candidate).decode("ascii")
+                # x = A col + B row + C and y = D col + E row + F, written as A D B E C F.
                 a, d, b, e, c, f = map(float, text.split())
             except (OSError, ValueError):
                 continue
-            # GDAL counts from the corner of the first cell.
+            # C, F is the centre of the first cell; GDAL counts from its corner.
             return rasterio.Affine(a, b, c - (a + b) / 2, d, e, f - (d + e) / 2)
     return None
 
 
 def _layout_of(raster: Any, transform: Any, declared: str, *, where: str) -> Layout:
-    """How a raster in longitude and latitude lies on luray's grids."""
+    """Find how a raster in longitude and latitude lies on luray's grids."""
     if transform.b or transform.d or transform.a <= 0 or transform.e == 0:
         raise InputError(
             f"{where}: geotransform {tuple(transform)[:6]} is rotated or mirrored, expected rows "
-            "along "
-            "latitudes from west to east; warp the file"
+            "along latitudes from west to east; warp the file"
         )
+    # The transform is that of the file's first row, whichever end of the map that is.
     step = transform.a
-    centre = (transform.c + step * raster.width / 2, transform.f + transform.e * raster.height / 2)
-    rule = geographic_rule(declared, step=step, place=centre, where=where)
+    first_edge = transform.f
+    last_edge = transform.f + transform.e * raster.height
     south_first = transform.e > 0
-    north = transform.f + transform.e * raster.height if south_first else transform.f
+    centre = (transform.c + step * raster.width / 2, first_edge + transform.e * raster.height / 2)
+    rule = geographic_rule(declared, step=step, place=centre, where=where)
     layout = make_layout(
-        north=north,
+        north=last_edge if south_first else first_edge,
         west=transform.c,
         steps=(abs(transform.e), step),
         shape=(raster.height, raster.width),
@@ -322,32 +263,31 @@ def _layout_of(raster: Any, transform: Any, declared: str, *, where: str) -> Lay
 
 
 def _warped_layout(raster: Any, grid: Grid, *, where: str) -> Layout:
-    """The part of a grid that a projected raster reaches, as a layout of the warped raster."""
+    """Return the layout of a projected raster after warping: the part of a grid that it reaches."""
+    # Points along the edges, because a straight edge of the projection is a curve in degrees.
     west, south, east, north = transform_bounds(
         raster.crs, "EPSG:4326", *raster.bounds, densify_pts=101
     )
-    top = max(0, int(np.floor((grid.north - north) / grid.step)))
-    bottom = min(grid.n_lat, int(np.ceil((grid.north - south) / grid.step)))
-    left = max(0, int(np.floor((west - grid.west) / grid.step)))
-    right = min(grid.n_lon, int(np.ceil((east - grid.west) / grid.step)))
-    if bottom <= top or right <= left:
+    top = int(np.floor((grid.north - north) / grid.step))
+    bottom = int(np.ceil((grid.north - south) / grid.step))
+    left = int(np.floor((west - grid.west) / grid.step))
+    right = int(np.ceil((east - grid.west) / grid.step))
+    box = Box(top, left, bottom - top, right - left).clip(grid.shape)
+    if box is None:
         raise InputError(
             f"{where}: lies at longitudes {west:.4f}..{east:.4f}, latitudes "
-            f"{south:.4f}..{north:.4f}, "
-            f"expected some of the run grid of {describe(grid)}; correct [grid] or the file"
+            f"{south:.4f}..{north:.4f}, expected some of the run grid of {describe_grid(grid)}; "
+            "correct [grid] or the file"
         )
     part = Grid(
-        grid.north - top * grid.step,
-        grid.west + left * grid.step,
-        grid.step,
-        bottom - top,
-        right - left,
+        grid.north - box.row * grid.step, grid.west + box.col * grid.step, grid.step, *box.shape
     )
     rule = f"warped from {raster.crs.to_string()[:60]} onto the run grid, nearest cell"
     return Layout(part, part.n_lat, rules=(rule,))
 
 
 def _bands_of(raster: Any, alpha: int) -> tuple[RasterBand, ...]:
+    """Return the bands of data: all but band number `alpha`."""
     bands = []
     for number in raster.indexes:
         if number == alpha:
@@ -369,11 +309,14 @@ def _bands_of(raster: Any, alpha: int) -> tuple[RasterBand, ...]:
 
 
 def _alpha_of(raster: Any) -> int:
-    """Number of the alpha band, 0 where there is none; a band that is described is one of data."""
-    kinds = list(raster.colorinterp)
-    if ColorInterp.alpha not in kinds or len(kinds) == 1:
+    """Return the number of the alpha band, 0 where there is none.
+
+    A band that is described is one of data, and so is the only band of a file.
+    """
+    interpretations = list(raster.colorinterp)
+    if ColorInterp.alpha not in interpretations or len(interpretations) == 1:
         return 0
-    number = kinds.index(ColorInterp.alpha) + 1
+    number = interpretations.index(ColorInterp.alpha) + 1  # GDAL counts bands from 1
     description = raster.descriptions[number - 1] or ""
     return number if description.lower() in ("", "alpha") else 0
 
@@ -384,62 +327,80 @@ def _require_opaque_or_not(alpha: NDArray[Any], *, where: str) -> None:
     if opaque.size > 1:
         raise InputError(
             f"{where}: counts as alpha and holds {opaque[:5].tolist()}..., expected 0 where cells "
-            "are "
-            "missing and one other value; if it is a map, say so in the file: gdal_edit.py "
+            "are missing and one other value; if it is a map, say so in the file: gdal_edit.py "
             "-colorinterp_N undefined, N being the band"
         )
 
 
 def _files_beside(raster: Any, url: str) -> tuple[str, ...]:
-    """Files that belong to a raster, without itself; of a remote one those whose name begins with
-    its own.
+    """Return the files that GDAL reads with a raster, without itself.
+
+    Of a remote raster these are the files whose name begins with its own.
     """
-    itself, *others = raster.files
+    raster_file, *others = raster.files
     if is_local(url):
         return tuple(others)
     if "?" in url:
         return ()  # a signature is for one object
-    return tuple(url + name.removeprefix(itself) for name in others if name.startswith(itself))
+    beside = [name for name in others if name.startswith(raster_file)]
+    return tuple(url + name.removeprefix(raster_file) for name in beside)
+
+
+class _OpenRaster(threading.local):
+    """The raster that a thread reads, kept open for its next read."""
+
+    def __init__(self) -> None:
+        self.key: Any = None
+        """File, grid it is warped onto, and version of the file; None where nothing may be used."""
+        self.resources = ExitStack()
+        """What closes it."""
+        self.raster: Any = None
+        self.faults: list[Exception] = []
+        """What goes wrong beneath GDAL; see `watched_raster`."""
+
+
+_OPEN = _OpenRaster()
 
 
 @contextmanager
-def _kept_raster(file: RasterFile) -> Iterator[Any]:
-    """Like `open_raster`, but the raster that a thread reads stays open until it reads another or
-    the file changes.
+def _cached_raster(file: RasterFile) -> Iterator[Any]:
+    """Open a raster, and leave it open until the thread reads another or the file changes.
 
-    A build reads a band of rows tile by tile: GDAL then decodes (and fetches) rows as wide as the
-    globe once.
+    A build reads a band of rows tile by tile. GDAL keeps what it has decoded of an open raster, so
+    rows as wide as the globe are fetched and decoded once.
     """
     with refusal(file.url, "GeoTIFF", (OSError, RasterioError)):
         fs, path = filesystem(file.url)
         key = file.url, file.layout.grid if file.warp_from else None, fs.ukey(path)
-        if getattr(_OPEN, "key", None) != key:
-            _OPEN.key, opened = None, ExitStack()
-            getattr(_OPEN, "opened", opened).close()
-            _OPEN.raster, _OPEN.faults = opened.enter_context(_read_as_laid(file))
-            _OPEN.opened, _OPEN.key = opened, key
+        if _OPEN.key != key:
+            # Without a key first: where closing or opening fails, nothing half open is used again.
+            _OPEN.key = None
+            _OPEN.resources.close()
+            resources = ExitStack()
+            _OPEN.raster, _OPEN.faults = resources.enter_context(_open_on_layout(file))
+            _OPEN.resources = resources
+            _OPEN.key = key
         try:
-            with raised(_OPEN.faults):
+            with raise_faults(_OPEN.faults):
                 yield _OPEN.raster
         except BaseException:
             _OPEN.key = None
-            # It is told here, once: closing the raster would raise it again, before the next is
-            # opened.
+            # A fault is raised here, once. Closing the raster would raise it again, before the next
+            # raster is opened.
             _OPEN.faults.clear()
             raise
 
 
 @contextmanager
-def _read_as_laid(file: RasterFile) -> Iterator[tuple[Any, list[Exception]]]:
-    """The open raster, warped onto its layout's grid where it is projected, and the faults beneath."""
+def _open_on_layout(file: RasterFile) -> Iterator[tuple[Any, list[Exception]]]:
+    """Open a raster, warped onto its layout's grid if it is projected, with the faults beneath."""
     with watched_raster(file.url) as (raster, faults):
         if not file.warp_from:
             yield raster, faults
             return
         grid = file.layout.grid
-        # The no-data value is kept out of the warp: the caller compares it by value. What lies
-        # beyond the file is told from it by an alpha band, which the warp adds where the file has
-        # none.
+        # The no-data value is kept out of the warp: the caller compares it by value. An alpha band,
+        # which the warp adds where the file has none, says which cells lie beyond the file.
         with WarpedVRT(
             raster,
             crs="EPSG:4326",
@@ -452,95 +413,3 @@ def _read_as_laid(file: RasterFile) -> Iterator[tuple[Any, list[Exception]]]:
             add_alpha=not file.alpha,
         ) as warped:
             yield warped, faults
-
-
-def require_one_band(file: Raster) -> RasterBand:
-    """The band of a map. Raises InputError for a file of several: which of them is meant cannot be
-    told.
-    """
-    if len(file.bands) != 1:
-        names = [band.description or f"band {band.number}" for band in file.bands]
-        raise InputError(
-            f"{file.url}: has {len(file.bands)} bands ({', '.join(names)}), expected one map; name "
-            "the "
-            "one to read, or write it to a file of its own (gdal_translate -b N)"
-        )
-    return file.bands[0]
-
-
-def join_rasters(files: Sequence[RasterFile], *, map_of: str = "cells of one map") -> Raster:
-    """One raster of one file or of several that lie side by side.
-
-    Raises InputError for files that overlap, of different lattices or of different bands, naming
-    two of them; `map_of` says in messages what the map is of.
-    """
-    first = files[0]
-    if len(files) == 1:
-        return first
-    offsets = []
-    for file in files:
-        try:
-            offsets.append(first.layout.grid.offset_of(file.layout.grid))
-        except ValueError as error:
-            raise InputError(
-                f"{file.url}: does not continue {first.url}, expected files of one lattice: {error}"
-            ) from error
-        if _alike(file) != _alike(first):
-            raise InputError(
-                f"{file.url}: bands {_alike(file)} differ from those of {first.url}, "
-                f"{_alike(first)}; "
-                "expected the same in all files of a map"
-            )
-    boxes = [
-        Box(row, col, *file.layout.grid.shape)
-        for (row, col), file in zip(offsets, files, strict=True)
-    ]
-    for i, j in combinations(range(len(files)), 2):
-        if boxes[i].intersection(boxes[j]):
-            raise InputError(
-                f"{map_of} occur more than once: {files[i].url} and {files[j].url} overlap, "
-                "expected one file "
-                "for a place, or several that lie side by side; keep one of the two"
-            )
-    return RasterMosaic(tuple(files), _around(first.layout.grid, boxes))
-
-
-def _alike(file: RasterFile) -> list[tuple[int, str, str, str]]:
-    """What the parts of a mosaic must have in common; no data as text, since NaN equals nothing."""
-    return [(band.number, band.dtype, str(band.nodata), band.units) for band in file.bands]
-
-
-def _around(first: Grid, boxes: Sequence[Box]) -> Layout:
-    """Layout of the rectangle around boxes that are given in cells of the first grid."""
-    top, left = min(box.row for box in boxes), min(box.col for box in boxes)
-    bottom = max(box.row + box.height for box in boxes)
-    right = max(box.col + box.width for box in boxes)
-    grid = Grid(
-        first.north - top * first.step,
-        first.west + left * first.step,
-        first.step,
-        bottom - top,
-        right - left,
-    )
-    return Layout(grid, grid.n_lat)
-
-
-def map_series(
-    found: Sequence[tuple[int, str]], run_years: range, *, where: str, warp_to: Grid | None = None
-) -> Mapping[int, Raster]:
-    """The map of each year of the run, in order, from files and their years; several of a year are
-    a mosaic.
-
-    Only the headers of the run's years are opened. Raises InputError for a year of the run that is
-    missing between others, naming it, and for files of one year that overlap, naming both.
-    """
-    files_of_year: dict[int, list[str]] = {}
-    for year, file in sorted(found):
-        files_of_year.setdefault(year, []).append(file)
-    check_series(list(files_of_year), where=where, wanted=run_years)
-    shared = shared_years(list(files_of_year), run_years, where=where)
-    maps = {}
-    for year in sorted(shared):
-        files = [inspect_raster(file, warp_to=warp_to) for file in files_of_year[year]]
-        maps[year] = join_rasters(files, map_of=f"{where}: years {year}")
-    return maps

@@ -1,4 +1,8 @@
-"""TO BE WRITTEN."""
+"""Turn what libraries and stores raise on a file into an InputError that says what to do.
+
+The libraries call most faults a damaged file. Here the cause is told apart: a file of another
+format, a folder, a link to nothing, a lock, a file that is cut, access that is denied.
+"""
 
 import errno
 import re
@@ -10,7 +14,14 @@ from pathlib import Path, PurePosixPath
 
 import aiohttp
 
-from luray.sources.file_forms import HEAD, NETCDF_3, NETCDF_4, TIFF, Form, form_of
+from luray.sources.file_formats import (
+    HEAD_BYTES,
+    NETCDF_3,
+    NETCDF_4,
+    TIFF,
+    FileFormat,
+    identify_format,
+)
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local, public
@@ -30,35 +41,42 @@ BROKEN = (
 )
 """What the libraries of NetCDF and Zarr raise on a damaged file."""
 
-
 ENGINES = {NETCDF_4: "h5netcdf", NETCDF_3: "scipy"}
-"""xarray's name of the library that reads a form of NetCDF."""
-
+"""xarray's name of the library that reads each format of NetCDF."""
 
 EXPECTED = {"NetCDF": frozenset(ENGINES), "GeoTIFF": frozenset((TIFF,))}
-"""Forms of a file that are read as a kind."""
-
+"""Formats that are read as each kind of file."""
 
 LOCKED = "unable to lock file|already open for write|already open for read|No locks available"
-"""What HDF5 says of a file that another process holds, or of a disk that has no locks."""
+"""HDF5's messages on a file that another process holds, or on a disk that has no locks."""
 
-
-SHORT = r"truncated file: eof = (\d+),.*stored_eof = (\d+)"
-"""What HDF5 says of a file that was cut: its bytes, and those that it should have."""
+TRUNCATED = r"truncated file: eof = (\d+),.*stored_eof = (\d+)"
+"""HDF5's message on a file that was cut: its bytes, and those that it should have."""
 
 
 @contextmanager
 def refusal(
     url: str, kind: str, errors: tuple[type[Exception], ...], *, missing: InputError | None = None
 ) -> Iterator[None]:
-    """Say what a library or a store raises inside as an InputError that names the file and what to
-    do.
+    """Raise what is raised inside as an InputError that names the file and what to do.
+
+    Parameters
+    ----------
+    url : str
+        The file or folder that is read inside.
+    kind : str
+        What it should be, for messages: a key of `EXPECTED`, "Zarr" or "a folder".
+    errors : tuple of exception types
+        What the library that reads it raises on a damaged file.
+    missing : InputError, optional
+        Raised where nothing is there, in place of the usual message.
     """
     shown = public(url)
+    # The order matters: most of these are OSErrors, and so is what `errors` often has.
     try:
         yield
     except (InputError, RefusedError):
-        raise
+        raise  # complete: whoever raised it knows more
     except AbsentError as error:
         raise InputError(str(error)) from error
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -83,9 +101,9 @@ def refusal(
 
 
 def _folder_in_place(url: str, kind: str) -> str:
-    """What to do about a folder where a file was expected."""
-    store = is_local(url) and any((Path(url) / node).exists() for node in NODES)
-    if store:
+    """Say what to do about a folder where a file was expected."""
+    is_store = is_local(url) and any((Path(url) / node).exists() for node in NODES)
+    if is_store:
         return (
             f"{public(url)}: is a Zarr store under a name that does not end in .zarr, "
             f"expected {kind}; rename it, or link to it under such a name"
@@ -97,37 +115,40 @@ def _folder_in_place(url: str, kind: str) -> str:
 
 
 def _damage(url: str, kind: str, error: Exception) -> str:
-    """Why a file cannot be read: another form, a lock, a circle of links, or a file that was cut."""
-    shown, said = public(url), f"{public(url)}: cannot be read as {kind} ({error})"
+    """Say why a file cannot be read: a circle of links, a lock, another format, or a cut file."""
+    shown = public(url)
+    unreadable = f"{shown}: cannot be read as {kind} ({error})"
+    # Libraries pass on what the system or HDF5 says of links and locks as one more failure to read.
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return f"{shown}: is a link that leads in a circle; correct it"
     if re.search(LOCKED, str(error)):
         return (
-            f"{said}: another process has it open for writing, or its disk has no locks; wait "
-            "until it is written, or if nobody writes it set the environment variable "
+            f"{unreadable}: another process has it open for writing, or its disk has no locks; "
+            "wait until it is written, or if nobody writes it set the environment variable "
             "HDF5_USE_FILE_LOCKING=FALSE. If its writer was killed, `h5clear -s "
             f"{shlex.quote(shown)}` takes its mark away"
         )
-    form = _form_of_file(url) if kind in EXPECTED else None
-    if form is not None and form.name not in EXPECTED[kind]:
-        return _foreign(url, kind, form)
-    short = re.search(SHORT, str(error))
-    why = f", as it has {short[1]} of {short[2]} bytes" if short else ""
-    return f"{said}; it may be truncated{why}: get it again"
+    file_format = _format_of_file(url) if kind in EXPECTED else None
+    if file_format is not None and file_format.name not in EXPECTED[kind]:
+        return other_format(url, kind, file_format)
+    # It begins as it should: so the end of it is what is most often missing.
+    sizes = re.search(TRUNCATED, str(error))
+    missing_bytes = f", as it has {sizes[1]} of {sizes[2]} bytes" if sizes else ""
+    return f"{unreadable}; it may be truncated{missing_bytes}: get it again"
 
 
-def _form_of_file(url: str) -> Form | None:
-    """The form of a file by its first bytes; None where they cannot be read."""
+def _format_of_file(url: str) -> FileFormat | None:
+    """Return the format of a file by its first bytes; None where they cannot be read."""
     fs, path = filesystem(url)
     try:
         with fs.open(path, "rb") as file:
-            return form_of(file.read(HEAD))
+            return identify_format(file.read(HEAD_BYTES))
     except (OSError, ValueError, RuntimeError):
         return None
 
 
-def _foreign(url: str, kind: str, form: Form) -> str:
-    """What to do about a file of another form than the expected one."""
+def other_format(url: str, kind: str, file_format: FileFormat) -> str:
+    """Say what to do about a file of another format than the expected kind."""
     name = PurePosixPath(public(url)).name
-    advice = form.advice.format(name=shlex.quote(name), end=PurePosixPath(name).suffix)
-    return f"{public(url)}: cannot be read as {kind}: it is {form.name}; {advice}"
+    advice = file_format.advice.format(name=shlex.quote(name), end=PurePosixPath(name).suffix)
+    return f"{public(url)}: cannot be read as {kind}: it is {file_format.name}; {advice}"

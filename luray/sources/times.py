@@ -1,8 +1,8 @@
-"""The numbers of a NetCDF time axis as moments of a calendar.
+"""Decode the numbers of a NetCDF time axis into moments of a calendar.
 
-`cftime` decodes every axis that CF defines, in all of its calendars. Ours are the units that CF
+`cftime` decodes every axis that CF defines, in all of its calendars. Here are the units that CF
 leaves open: `years since` and `months since` an epoch, in whole numbers only, and plain calendar
-years.
+years. A number whose rounding may have moved it into another year raises InputError.
 """
 
 import re
@@ -75,14 +75,23 @@ Moments = NDArray[Any]
 
 @dataclass(frozen=True)
 class TimeUnits:
-    """What the numbers of a time axis count, from when, in which calendar; see `parse_units`."""
+    """What the numbers of a time axis count, from when, in which calendar.
+
+    Made by `parse_units`.
+
+    Examples
+    --------
+    >>> units = parse_units("days since 2000-01-01", "noleap", where="a.nc")
+    >>> [str(moment) for moment in units.stamps(np.array([0, 365]))]
+    ['2000-01-01 00:00:00', '2001-01-01 00:00:00']
+    """
 
     unit: str
     epoch: str
     """The date that the numbers count from, empty for plain calendar years."""
     calendar: str
     months: int
-    """Months of the unit where it is counted, not measured; else 0."""
+    """Months of a unit that is counted in the calendar; 0 for one that is a length of time."""
     shown: str
     """Units and calendar as the file has them, for messages."""
     where: str
@@ -90,7 +99,7 @@ class TimeUnits:
 
     @property
     def plain(self) -> bool:
-        """True where the numbers are calendar years."""
+        """Whether the numbers are calendar years."""
         return not self.epoch
 
     def stamps(self, times: NDArray[Any]) -> Moments:
@@ -121,9 +130,10 @@ class TimeUnits:
         return moments
 
     def moments(self, times: NDArray[Any]) -> Moments:
-        """Decode numbers beside which time bounds stand, or the bounds themselves, shape (steps,).
+        """Decode the bounds of time steps, or stamps that have bounds, shape (steps,).
 
-        Rounding does no harm here, and a part of a year may be whole months. Else like `stamps`.
+        Like `stamps`, but rounding does no harm here, as the middle of the bounds tells the year;
+        and a part of a year may be whole months.
         """
         if self.months:
             self._require_whole(times * self.months, times)
@@ -132,9 +142,9 @@ class TimeUnits:
 
     def _require_whole(self, counted: NDArray[Any], times: NDArray[Any]) -> None:
         """Raise InputError unless counts are whole numbers and `times` are dates or plain years."""
-        whole = np.abs(counted - np.round(counted)) <= WHOLE
+        is_whole = np.abs(counted - np.round(counted)) <= WHOLE
         low, high = PLAIN_RANGE if self.plain else (-MOST_YEARS, MOST_YEARS * 12)
-        if not whole.all() or (times < low).any() or (times > high).any():
+        if not is_whole.all() or (times < low).any() or (times > high).any():
             raise InputError(
                 f"{self.where}: time is {times[:3].tolist()}... in {self.shown}, expected `days "
                 "since` a date, whole numbers of `years since` or `months since` one (no calendar "
@@ -143,7 +153,10 @@ class TimeUnits:
             )
 
     def _decode(self, times: NDArray[Any]) -> Moments:
-        """Moments as cftime has them; its warnings (a year 0 in a calendar without) are errors."""
+        """Return the moments as cftime has them; its warnings are errors.
+
+        It warns of a year 0 in a calendar that has none.
+        """
         units = f"{self.unit} since {self.epoch}"
         try:
             with warnings.catch_warnings():
@@ -161,17 +174,26 @@ class TimeUnits:
         return np.asarray(moments, object)
 
     def _count(self, times: NDArray[Any]) -> Moments:
-        """Moments that are some years or months after the epoch: the same day and hour."""
+        """Return the moments whole months after the epoch, at its day and hour.
+
+        Where a month has no such day, it is the last one of the month.
+        """
         start = self._start()
+        start_month = start.year * 12 + start.month - 1  # counted from January of the year 0
+        counts = np.round(times.astype(np.float64) * self.months).astype(int)
         moments = []
-        for count in np.round(times.astype(np.float64) * self.months).astype(int).tolist():
-            year, month = divmod(start.year * 12 + start.month - 1 + count, 12)
-            first = start.replace(year=year, month=month + 1, day=1)
-            moments.append(first.replace(day=min(start.day, first.daysinmonth)))
+        for count in counts.tolist():
+            year, month = divmod(start_month + count, 12)
+            first_of_month = start.replace(year=year, month=month + 1, day=1)
+            day = min(start.day, first_of_month.daysinmonth)
+            moments.append(first_of_month.replace(day=day))
         return np.array(moments, object)
 
     def _start(self) -> cftime.datetime:
-        """The epoch; counted years pass a year 0 in every calendar, to be as many as they say."""
+        """Return the epoch in a calendar with a year 0.
+
+        Counting passes a year 0 in every calendar: 1850 `years since 0000-01-01` is the year 1850.
+        """
         if self.plain:
             return cftime.datetime(0, 1, 1, calendar="proleptic_gregorian", has_year_zero=True)
         try:
@@ -195,11 +217,15 @@ class TimeUnits:
 
         A stamp that is the new year itself was stored exactly.
         """
+        # What is stored in double precision but has only single-precision numbers is doubtful too.
         single = times.astype(np.float32)
         if not np.array_equal(single, times):
             return
+
+        # The neighbours in single precision bracket every moment that may have been meant.
         step = np.spacing(np.abs(single)).astype(np.float64)
-        earlier, later = self._decode(times - step), self._decode(times + step)
+        earlier = self._decode(times - step)
+        later = self._decode(times + step)
         for before, moment, after in zip(earlier, moments, later, strict=True):
             if before.year != after.year and moment != new_year(moment, moment.year):
                 raise InputError(
@@ -209,32 +235,46 @@ class TimeUnits:
                 )
 
     def _without_noise(self, times: NDArray[Any], moments: Moments) -> Moments:
-        """Moments of which those that rounding has put just before a new year are that new year.
+        """Return moments whose rounding just before a new year is undone.
 
-        An axis that has nothing but last moments of years may mean them: it is refused.
+        A last moment of a year may be a rounded midnight, or be meant. Other steps tell: where one
+        lies at a new year, the axis counts midnights. Without any the axis raises InputError.
         """
-        before, after = [], []
+        at_new_year = []
+        just_before = []
         for i, (number, moment) in enumerate(zip(times, moments, strict=True)):
             if moment - new_year(moment, moment.year) <= NOISE:
-                after.append(i)
+                at_new_year.append(i)
+            # A whole number is exact, whatever moment it is.
             elif number != np.floor(number) and (moment + NOISE).year != moment.year:
-                before.append(i)
-        if before and not after:
+                just_before.append(i)
+        if just_before and not at_new_year:
             raise InputError(
-                f"{self.where}: time steps such as {moments[before[0]]} in {self.shown} lie less "
-                "than a millisecond before a new year: rounding of midnight or the last moment of "
-                "a year; give the axis in whole days, or with time bounds"
+                f"{self.where}: time steps such as {moments[just_before[0]]} in {self.shown} lie "
+                "less than a millisecond before a new year: rounding of midnight or the last "
+                "moment of a year; give the axis in whole days, or with time bounds"
             )
-        for i in before:
+        for i in just_before:
             moments[i] = new_year(moments[i], (moments[i] + NOISE).year)
         return moments
 
 
 def parse_units(units: str, calendar: str, *, where: str) -> TimeUnits:
-    """Understand the `units` and `calendar` attributes of a time axis.
+    """Parse the `units` and `calendar` attributes of a time axis.
 
-    Raises InputError for calendars that CF does not know, epochs that are no dates, and units that
-    are neither `<unit> since <date>` nor those of plain calendar years.
+    Parameters
+    ----------
+    units : str
+        `<unit> since <date>`, or units of plain calendar years (`PLAIN_UNITS`).
+    calendar : str
+        One of `CALENDARS`, in any case.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        For calendars that CF does not know, epochs that are no dates, and other units.
     """
     shown = f"units {units!r} and calendar {calendar!r}"
     parts = SINCE.fullmatch(units)
@@ -244,7 +284,14 @@ def parse_units(units: str, calendar: str, *, where: str) -> TimeUnits:
                 f"{where}: time is in units {units!r}, expected `years since`, `days since` or "
                 "plain calendar years; correct the units attribute"
             )
-        return TimeUnits("year", "", "proleptic_gregorian", 12, shown, where)
+        return TimeUnits(
+            unit="year",
+            epoch="",
+            calendar="proleptic_gregorian",
+            months=12,
+            shown=shown,
+            where=where,
+        )
 
     known = calendar.strip().lower()
     if known not in CALENDARS:
@@ -253,15 +300,22 @@ def parse_units(units: str, calendar: str, *, where: str) -> TimeUnits:
             "correct the calendar attribute"
         )
     unit = parts[1].lower()
-    months = 0 if (known, unit) in CF_MONTHS | CF_YEARS else MONTHS.get(unit, 0)
-    return TimeUnits(unit, _epoch(parts[2], units, where=where), known, months, shown, where)
+    is_length = (known, unit) in CF_MONTHS | CF_YEARS
+    return TimeUnits(
+        unit=unit,
+        epoch=_epoch(parts[2], units, where=where),
+        calendar=known,
+        months=0 if is_length else MONTHS.get(unit, 0),
+        shown=shown,
+        where=where,
+    )
 
 
 def _epoch(text: str, units: str, *, where: str) -> str:
-    """The date of an epoch in a form that cftime reads to its end.
+    """Return the date of an epoch in a form that cftime reads to its end.
 
-    What cftime does not understand it leaves out: the hour of `1850-01-01 12`, the zone of
-    `1850-1-1 0:0:0 -5`.
+    cftime silently leaves out what it does not understand: the hour of `1850-01-01 12`, the zone
+    of `1850-1-1 0:0:0 -5`.
     """
     date = EPOCH.fullmatch(text)
     if date is None:
@@ -280,5 +334,5 @@ def _epoch(text: str, units: str, *, where: str) -> str:
 
 
 def new_year(like: cftime.datetime, year: int) -> cftime.datetime:
-    """Midnight of 1 January in the calendar of another moment."""
+    """Return midnight of 1 January in the calendar of another moment."""
     return cftime.datetime(year, 1, 1, calendar=like.calendar, has_year_zero=like.has_year_zero)

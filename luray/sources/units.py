@@ -1,4 +1,4 @@
-"""Units of input variables: what a file declares, turned into the unit in which luray stores it.
+"""Convert the units that files declare into those in which luray stores the variables.
 
 pint knows the units and how they convert. What is here is how files write them: CF forms such as
 `kg m-3` and `degrees_north`, words such as `per cent`, and spelling in capitals.
@@ -72,7 +72,7 @@ SPELLINGS = (
 """Whole units in words that pint does not know, and what they are; capitals do not count."""
 
 PER_CELL = re.compile(r"\s*(per|/)\s*(grid[ _-]?)?(cell|pixel)$", re.IGNORECASE)
-"""What counts may be said to be of: every value is that of its cell."""
+"""The end of a unit such as `people per grid cell`: every value is that of its cell anyway."""
 
 EXPONENT = re.compile(r"(?<=[A-Za-z])(?<![0-9\-][eE])(?=-?[0-9])")
 """Where the exponent of a CF unit begins that has no sign of a power: `m-3`, `km2`."""
@@ -103,11 +103,11 @@ class Conversion:
 
     @property
     def changes(self) -> bool:
-        """True where the values are not taken as they are."""
+        """Whether values are changed at all."""
         return (self.factor, self.offset) != (1, 0)
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values in the expected unit, same shape and, for floating point, the same dtype."""
+        """Return values in the expected unit, same shape and, for floating point, same dtype."""
         if not self.changes:
             return values
         if values.dtype.kind != "f":
@@ -116,12 +116,12 @@ class Conversion:
         return converted + self.offset if self.offset else converted
 
 
-def conversion(found: str, expected: str, *, where: str) -> Conversion:
-    """How values in a declared unit become values in the expected one.
+def conversion(declared: str, expected: str, *, where: str) -> Conversion:
+    """Find how values in a declared unit become values in the expected one.
 
     Parameters
     ----------
-    found : str
+    declared : str
         The unit that the file declares; empty where it declares none, which is taken for
         `expected`.
     expected : str
@@ -146,37 +146,41 @@ def conversion(found: str, expected: str, *, where: str) -> Conversion:
     >>> conversion("kg m-3", "g/cm3", where="organic").factor
     0.001
     """
-    found = found.strip()
-    if not found:
+    declared = declared.strip()
+    if not declared:
         return Conversion(rule=f"no unit declared, taken as {expected}", declared=False)
-    if found == expected:
+    if declared == expected:
         return Conversion()
 
     target = _read(expected)
-    quantity = None if target is None else _of_kind(found, target)
+    quantity = None if target is None else _of_kind(declared, target)
     if target is None or quantity is None:
         raise InputError(
-            f"{where} is in {found!r}, expected {expected} or a unit that converts to it; "
+            f"{where} is in {declared!r}, expected {expected} or a unit that converts to it; "
             "correct the units attribute or convert the values"
         )
 
+    # In fractions up to here, so that the factor is rounded once. An offset, such as that of degC,
+    # is the value of zero.
     zero = _registry().Quantity(0, quantity.units).to(target.units)
     factor = float((quantity.to(target.units).magnitude - zero.magnitude) / target.magnitude)
     offset = float(zero.magnitude / target.magnitude)
     if (factor, offset) == (1, 0):
         return Conversion()
     added = f", plus {offset:.10g}" if offset else ""
-    return Conversion(factor, offset, f"{found} turned into {expected}: times {factor:.10g}{added}")
+    rule = f"{declared} turned into {expected}: times {factor:.10g}{added}"
+    return Conversion(factor, offset, rule)
 
 
-def _of_kind(found: str, target: "Quantity[Any]") -> "Quantity[Any] | None":
-    """The quantity of a declared unit with the root units of `target`, None where there is none.
+def _of_kind(declared: str, target: "Quantity[Any]") -> "Quantity[Any] | None":
+    """Return the quantity of a declared unit, if it is of the kind of `target`; else None.
 
     Case is kept first, because `Mg` is no `mg`; `FEET` and `M` are read in lower case.
     """
     person = _registry().Quantity(1, "person")
-    root, counted = _root(target), _root(person)
-    for spelling in dict.fromkeys((found, found.lower())):
+    root = _root(target)
+    counted = _root(person)
+    for spelling in dict.fromkeys((declared, declared.lower())):
         quantity = _read(spelling)
         if quantity is None or quantity.magnitude <= 0:
             continue
@@ -186,21 +190,24 @@ def _of_kind(found: str, target: "Quantity[Any]") -> "Quantity[Any] | None":
         # A count may be given as a bare number and a density as km-2, with or without the people.
         if any(name in RATIOS for name, _ in quantity.unit_items()):
             continue
-        with_people = _root(quantity) * counted == root
-        without_people = _root(quantity) == root * counted and not target.dimensionless
-        if with_people or without_people:
-            same: Quantity[Any] = quantity * person if with_people else quantity / person
-            return same
+        lacks_people = _root(quantity) * counted == root
+        names_people = _root(quantity) == root * counted and not target.dimensionless
+        if lacks_people:
+            counts: Quantity[Any] = quantity * person
+            return counts
+        if names_people:
+            bare: Quantity[Any] = quantity / person
+            return bare
     return None
 
 
 def _root(quantity: "Quantity[Any]") -> "PlainUnit":
-    """The root units that a quantity is made of."""
+    """Return the root units that a quantity is made of."""
     return quantity.to_root_units().units
 
 
 def _read(unit: str) -> "Quantity[Any] | None":
-    """A unit as pint reads it once its spelling is pint's.
+    """Return a unit as pint reads it once its spelling is pint's.
 
     None for what is no unit, or a bare number other than 1.
     """
@@ -221,28 +228,29 @@ def _read(unit: str) -> "Quantity[Any] | None":
             _registry().Quantity(1, unit) if _is_plain(unit) else _registry().parse_expression(unit)
         )
         quantity.to_root_units()
-    except (
-        Exception
-    ):  # pint's parser raises whatever Python's tokens lead it to: here all of it means "no unit"
+    except Exception:
+        # pint's parser raises whatever Python's tokens lead it to: here all of it means "no unit".
         return None
     return quantity if hasattr(quantity, "dimensionality") else None
 
 
 def _is_plain(unit: str) -> bool:
-    """True for a single name, which may be a unit with an offset such as degC."""
+    """Return whether a unit is a single name.
+
+    A name may be a unit with an offset such as degC, which pint makes a quantity of but does not
+    multiply as an expression.
+    """
     return unit.isidentifier()
 
 
 @cache
 def _registry() -> "UnitRegistry[Any]":
-    """pint's registry, made on first use, which takes half a second.
-
-    Fractions keep a foot at 0.3048 exactly.
-    """
+    """Return pint's registry, made on first use, which takes half a second."""
     from fractions import Fraction
 
     import pint
 
+    # Fractions keep a foot at 0.3048 exactly.
     registry: UnitRegistry[Any] = pint.UnitRegistry(
         non_int_type=Fraction, on_redefinition="ignore", cache_folder=None
     )

@@ -1,4 +1,7 @@
-"""Years: of the steps of a time axis, of a series, those that a run holds, and in words."""
+"""Years: which one a time step belongs to, which a series has and holds, and how they are named.
+
+A *held* year is one of the run that a series lacks, and that is read as another year's values.
+"""
 
 from bisect import bisect_right
 from collections import Counter
@@ -27,15 +30,15 @@ AT_END = "time stamps lie at the end of their time bounds: a step belongs to the
 CENTRED = "time bounds reach from July to July around 1 January: a step belongs to its stamp's year"
 
 
-def years_of(
+def resolve_years(
     times: NDArray[Any],
     *,
     units: str,
     calendar: str,
     where: str,
     bounds: NDArray[Any] | None = None,
-) -> tuple[int, ...]:
-    """Give the calendar year of each time step.
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Find the calendar year of each time step.
 
     Parameters
     ----------
@@ -50,36 +53,72 @@ def years_of(
 
     Returns
     -------
-    tuple of int
+    years : tuple of int
         The year that a step's bounds lie in; without bounds that of its stamp.
+    rules : tuple of str
+        What told the years, in words; empty where the stamps alone would have told the same.
 
     Raises
     ------
     InputError
         For gaps, for stamps that cannot be decoded (`TimeUnits.stamps`), and for bounds that are
         no calendar year, or that contradict the stamps.
-    """
-    years, _ = resolve_years(times, units=units, calendar=calendar, where=where, bounds=bounds)
-    return years
 
-
-def resolve_years(
-    times: NDArray[Any],
-    *,
-    units: str,
-    calendar: str,
-    where: str,
-    bounds: NDArray[Any] | None = None,
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Give the calendar year of each time step and, in words, the rules that told it.
-
-    See `years_of`; the rules are empty where the stamps alone would have told the same.
+    Examples
+    --------
+    >>> days = {"units": "days since 2000-1-1", "calendar": "noleap", "where": "a.nc"}
+    >>> resolve_years(np.array([0, 365]), **days)
+    ((2000, 2001), ())
+    >>> years, rules = resolve_years(np.array([365]), bounds=np.array([[0, 365]]), **days)
+    >>> years, rules == (AT_END,)
+    ((2000,), True)
     """
     times = np.asarray(times)
+    _require_numbers(times, bounds, where=where)
+    decoder = parse_units(units, calendar, where=where)
+    if bounds is None:
+        stamps = decoder.stamps(times)
+        return tuple(int(stamp.year) for stamp in stamps), ()
+
+    bounds = np.asarray(bounds)
+    if bounds.shape != (*times.shape, 2):
+        raise InputError(
+            f"{where}: time bounds of shape {bounds.shape}, expected {(*times.shape, 2)}: start "
+            "and end of each step; correct them or take the attribute `bounds` away"
+        )
+    starts = decoder.moments(bounds[:, 0])
+    ends = decoder.moments(bounds[:, 1])
+    # One step over several years, stamped in their middle, is a mean that stands for that year. In
+    # a series such steps would overlap or skip years: `_require_one_year` refuses them.
+    is_long_step = len(times) == 1 and ends[0] - starts[0] > YEAR_LENGTHS[1]
+    if is_long_step and _is_central(times[0], bounds[0]):
+        return _year_of_mean(starts[0], ends[0])
+    for start, end in zip(starts, ends, strict=True):
+        _require_one_year(start, end, where=where)
+    stamps = decoder.moments(times)
+
+    years = []
+    rules = []
+    for start, end, stamp in zip(starts, ends, stamps, strict=True):
+        year, rule = _year_of_step(start, end, stamp, where=where)
+        # Numbers that are plain years name their year: bounds may not say otherwise.
+        if decoder.plain and year != stamp.year:
+            raise InputError(
+                f"{where}: time names the year {stamp.year} with time bounds in {year}, expected "
+                "both in one year; correct the one that is wrong"
+            )
+        years.append(year)
+        if rule:
+            rules.append(rule)
+    return tuple(years), tuple(dict.fromkeys(rules))
+
+
+def _require_numbers(times: NDArray[Any], bounds: NDArray[Any] | None, *, where: str) -> None:
+    """Raise InputError unless times are one finite number a step, and bounds are finite."""
     if times.dtype.kind not in "iuf":
         raise InputError(
-            f"{where}: the time axis holds {times.dtype}, expected numbers; encode it as `days "
-            "since`"
+            f"{where}: the time axis holds {times.dtype}, expected numbers; encode it as "
+            "`days since`"
         )
     if times.ndim != 1:
         raise InputError(
@@ -93,43 +132,9 @@ def resolve_years(
                 "in, or take the attribute `bounds` away where it is the bounds that have them"
             )
 
-    decoder = parse_units(units, calendar, where=where)
-    if bounds is None:
-        stamps = decoder.stamps(times)
-        return tuple(int(stamp.year) for stamp in stamps), ()
-
-    bounds = np.asarray(bounds)
-    if bounds.shape != (*times.shape, 2):
-        raise InputError(
-            f"{where}: time bounds of shape {bounds.shape}, expected {(*times.shape, 2)}: start "
-            "and end of each step; correct them or take the attribute `bounds` away"
-        )
-    starts, ends = decoder.moments(bounds[:, 0]), decoder.moments(bounds[:, 1])
-    if (
-        len(times) == 1
-        and ends[0] - starts[0] > YEAR_LENGTHS[1]
-        and _is_central(times[0], bounds[0])
-    ):
-        return _year_of_mean(starts[0], ends[0])
-    for start, end in zip(starts, ends, strict=True):
-        _require_one_year(start, end, where=where)
-    stamps = decoder.moments(times)
-
-    years, rules = [], []
-    for start, end, stamp in zip(starts, ends, stamps, strict=True):
-        year, rule = _year_of_step(start, end, stamp, where=where)
-        if decoder.plain and year != stamp.year:
-            raise InputError(
-                f"{where}: time names the year {stamp.year} with time bounds in {year}, expected "
-                "both in one year; correct the one that is wrong"
-            )
-        years.append(year)
-        rules.append(rule)
-    return tuple(years), tuple(dict.fromkeys(filter(None, rules)))
-
 
 def _is_central(stamp: float, bounds: NDArray[Any]) -> bool:
-    """Whether the stamp of a step lies in the middle of its bounds, as that of a mean does."""
+    """Return whether a step's stamp lies in the middle of its bounds, as that of a mean does."""
     start, end = bounds
     return bool(abs(stamp - (start + end) / 2) <= CENTRAL * (end - start))
 
@@ -137,7 +142,7 @@ def _is_central(stamp: float, bounds: NDArray[Any]) -> bool:
 def _year_of_mean(
     start: cftime.datetime, end: cftime.datetime
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The year that the one mean over several years in a file is taken for, and the rule."""
+    """Return the year that the one mean over several years is taken for, and the rule."""
     year = int((start + (end - start) / 2).year)
     covers = f"{_day(start)} to {_day(end)}"
     return (year,), (f"the one time step is a mean of {covers}, taken for {year}, its middle",)
@@ -160,17 +165,19 @@ def _require_one_year(start: cftime.datetime, end: cftime.datetime, *, where: st
 def _year_of_step(
     start: cftime.datetime, end: cftime.datetime, stamp: cftime.datetime, *, where: str
 ) -> tuple[int, str]:
-    """The year of a step, and the rule that told it where its stamp alone would not have."""
+    """Return the year of a step, and the rule that told it: empty where its stamp tells it too."""
     middle = start + (end - start) / 2
     year = middle.year
     # Bounds that count from noon, or that give the last day for the end, miss it by up to a day.
-    one_year = (start + DAY).year >= year and end - DAY <= new_year(end, year + 1)
+    is_one_year = (start + DAY).year >= year and end - DAY <= new_year(end, year + 1)
 
-    if not one_year:
-        whole_year = end - start >= YEAR_LENGTHS[0]
+    if not is_one_year:
+        # Bounds from July to July are those of a stamp at 1 January that some tool has centred.
+        is_as_long_as_a_year = end - start >= YEAR_LENGTHS[0]
         # Half a year is no whole number of days, and stamps may be at noon.
-        centred = abs(middle - stamp) <= 2 * DAY and stamp - new_year(stamp, stamp.year) <= DAY
-        if whole_year and centred:
+        is_in_the_middle = abs(middle - stamp) <= 2 * DAY
+        is_at_new_year = stamp - new_year(stamp, stamp.year) <= DAY
+        if is_as_long_as_a_year and is_in_the_middle and is_at_new_year:
             return stamp.year, CENTRED
         raise InputError(
             f"{where}: a time step covers {_day(start)} to {_day(end)}, expected one calendar "
@@ -182,8 +189,8 @@ def _year_of_step(
     if not start - NOISE <= stamp <= end + NOISE:
         raise InputError(
             f"{where}: a time step is stamped {_day(stamp)} but covers {_day(start)} to "
-            f"{_day(end)}, expected a stamp within its time bounds; correct the one that is "
-            "wrong"
+            f"{_day(end)}, expected a stamp within its time bounds; "
+            "correct the one that is wrong"
         )
     return year, AT_END
 
@@ -201,8 +208,16 @@ def check_series(
 ) -> None:
     """Raise InputError naming the years of a series that are repeated, unsorted or missing.
 
-    An empty series is an error, too. Gaps are none where their years may be held (`held_by`). Of a
-    gap only the `wanted` years count, all of them where none are named.
+    Parameters
+    ----------
+    years : sequence of int
+        Years of the series in the order of its files or steps; none at all is an error.
+    where : str
+        The series, for messages.
+    gaps : {"refused", "held"}
+        Whether a missing year is an error, or may be held (`held_by`).
+    wanted : iterable of int, optional
+        Years whose absence counts; all where it is not given.
     """
     if not years:
         raise InputError(f"{where}: no years found, expected an annual series")
@@ -211,7 +226,7 @@ def check_series(
         raise InputError(
             f"{where}: years {span(repeated)} occur more than once; keep one file a year"
         )
-    unsorted = [b for a, b in pairwise(years) if b < a]
+    unsorted = [later for earlier, later in pairwise(years) if later < earlier]
     if unsorted:
         raise InputError(
             f"{where}: years are not in order at {span(unsorted)}, expected ascending years; "
@@ -228,10 +243,15 @@ def check_series(
 
 
 def held_by(available: Iterable[int], run_years: Iterable[int]) -> dict[int, int]:
-    """For each year of a run that a series lacks, the year whose values it holds.
+    """Return, for each year of a run that a series lacks, the year whose values it holds.
 
     That is the last one before it, else the first of all. Years that the series has are left out.
     `available` must not be empty.
+
+    Examples
+    --------
+    >>> held_by([1861, 1862], range(1860, 1865))
+    {1860: 1861, 1863: 1862, 1864: 1862}
     """
     known = sorted(available)
     held = {}
@@ -242,32 +262,45 @@ def held_by(available: Iterable[int], run_years: Iterable[int]) -> dict[int, int
 
 
 def hold_rules(held: Mapping[int, int | str]) -> tuple[str, ...]:
-    """Which years hold what, in words: `years 1850-1860 (11) hold 1861`."""
-    holders: dict[int | str, list[int]] = {}
-    for year, kept in sorted(held.items()):
-        holders.setdefault(kept, []).append(year)
+    """Return which years hold what, in words.
+
+    Examples
+    --------
+    >>> hold_rules({1850: 1852, 1851: 1852, 1860: "the map of 1852-1859"})
+    ('years 1850-1851 (2) hold 1852', 'years 1860 (1) hold the map of 1852-1859')
+    """
+    years_of_source: dict[int | str, list[int]] = {}
+    for year, source in sorted(held.items()):
+        years_of_source.setdefault(source, []).append(year)
     return tuple(
-        f"years {span(years)} ({len(years)}) hold {kept}" for kept, years in holders.items()
+        f"years {span(years)} ({len(years)}) hold {source}"
+        for source, years in years_of_source.items()
     )
 
 
-def shared_years(held: Sequence[int], run_years: range, *, where: str) -> frozenset[int]:
-    """Years of the run that a series holds. Raises InputError if it holds none."""
-    shared = frozenset(held) & frozenset(run_years)
+def shared_years(available: Sequence[int], run_years: range, *, where: str) -> frozenset[int]:
+    """Return the years of the run that a series has. Raises InputError if it has none."""
+    shared = frozenset(available) & frozenset(run_years)
     if not shared:
         raise InputError(
-            f"{where}: holds years {span(held)}, none of the run's {span(run_years)}; correct "
+            f"{where}: holds years {span(available)}, none of the run's {span(run_years)}; correct "
             "the run's years"
         )
     return shared
 
 
 def span(years: Iterable[int]) -> str:
-    """Years in words, runs joined: `1899-1901, 1905`."""
+    """Return years in words, runs of them joined.
+
+    Examples
+    --------
+    >>> span([1905, 1899, 1901, 1900])
+    '1899-1901, 1905'
+    """
     runs: list[list[int]] = []
     for year in sorted(years):
         if runs and runs[-1][1] == year - 1:
             runs[-1][1] = year
         else:
             runs.append([year, year])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

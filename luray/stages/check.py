@@ -2,7 +2,7 @@
 
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Role
-from luray.sources.check import CheckReport
+from luray.sources.verdict import CheckReport
 from luray.stages.config import RunConfig
 from luray.stages.inputs import open_or_refuse
 

@@ -1,5 +1,7 @@
-"""Chunks that a store or file does not hold, which libraries read as a fill value that nobody has
-declared.
+"""Chunks that a store or file does not hold.
+
+Libraries read such a chunk as a fill value, whether or not anybody has declared that it means
+missing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +19,12 @@ FILL_ATTRIBUTES = ("fillvalue", "missingvalue")
 LUH2 misspells `_FillValue`.
 """
 
-Index = tuple[int | slice, ...]
+ArrayIndex = tuple[int | slice, ...]
 
 
 def require_chunks(
     values: NDArray[Any],
-    index: Index,
+    index: ArrayIndex,
     *,
     shape: Sequence[int],
     chunks: Sequence[int],
@@ -38,54 +40,65 @@ def require_chunks(
 
     Parameters
     ----------
-    values
+    values : array
         What was read at `index`, in any shape.
-    index
+    index : tuple
         Whole numbers and slices of step 1, one for each dimension.
-    shape, chunks
+    shape, chunks : sequence of int
         Of the array.
-    fill
+    fill : scalar or None
         The value that absent chunks are read as; None where there is none.
-    attributes
+    attributes : mapping
         Attributes of the variable.
-    is_stored
+    is_stored : callable
         Whether a chunk, by its number along each dimension, is there. It is asked only of chunks
         whose values are all `fill`.
-    where
+    where : str
         The variable and its file, for messages.
+
+    Raises
+    ------
+    InputError
+        Naming the first chunk that is not there.
     """
     if fill is None or values.dtype.kind not in "iuf" or np.isnan(fill):
         return
     if _is_declared(attributes, fill) or not (values == fill).any():
         return
 
-    spans = []
-    for part, length in zip(index, shape, strict=True):
-        start, stop, _ = (
-            slice(part, part + 1).indices(length) if isinstance(part, int) else part.indices(length)
-        )
-        spans.append((start, stop))
+    spans = [_span(part, length) for part, length in zip(index, shape, strict=True)]
     read = values.reshape([stop - start for start, stop in spans])
     numbers = [
-        range(start // n, -(-stop // n)) for (start, stop), n in zip(spans, chunks, strict=True)
+        range(start // size, -(-stop // size))
+        for (start, stop), size in zip(spans, chunks, strict=True)
     ]
     for chunk in product(*numbers):
-        inside = tuple(
-            slice(max(start, number * n) - start, min(stop, (number + 1) * n) - start)
-            for (start, stop), n, number in zip(spans, chunks, chunk, strict=True)
-        )
+        inside = tuple(map(_part_of_chunk, chunk, chunks, spans))
+        # looking a chunk up costs a request: a chunk with any other value is there
         if (read[inside] == fill).all() and not is_stored(chunk):
             raise InputError(
                 f"{where} lacks the chunk {'.'.join(map(str, chunk))}, which would be read as "
-                f"{fill}, a "
-                "value; expected every chunk, or a `_FillValue` that declares what lacks as "
-                "missing: get "
-                "the file again, or write it with its empty chunks"
+                f"{fill}, a value; expected every chunk, or a `_FillValue` that declares what "
+                "lacks as missing: get the file again, or write it with its empty chunks"
             )
 
 
+def _span(part: int | slice, length: int) -> tuple[int, int]:
+    """Return the first cell of one part of an index, and the one behind its last."""
+    if isinstance(part, int):
+        part = slice(part, part + 1)
+    start, stop, _ = part.indices(length)
+    return start, stop
+
+
+def _part_of_chunk(number: int, size: int, span: tuple[int, int]) -> slice:
+    """Return the cells of a chunk along one dimension, counted from the start of the span."""
+    start, stop = span
+    return slice(max(start, number * size) - start, min(stop, (number + 1) * size) - start)
+
+
 def _is_declared(attributes: Mapping[str, Any], fill: Any) -> bool:
-    """Whether an attribute says that the fill value means missing."""
+    """Return whether an attribute declares that the fill value means missing."""
     for name, declared in attributes.items():
         if name.lower().replace("_", "") not in FILL_ATTRIBUTES:
             continue

@@ -1,4 +1,4 @@
-"""TO BE WRITTEN."""
+"""Zarr arrays as luray writes them: whole tiles as shards, CF coordinates, one metadata file."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,33 @@ COMPRESSORS: CompressorsLike = (
     BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle"),
     Crc32cCodec(),
 )
-"""For codes in one byte: level 5 would take six times as long for a tenth less. The checksum is
-inside: the shard's own covers only its index.
+"""How codes in one byte are compressed.
+
+Level 5 would take six times as long for a tenth less. The checksum is inside: the shard's own
+covers only its index.
 """
+
+MAX_CHUNK_CELLS = 256
+"""Rows, and columns, of the largest chunk inside a shard."""
 
 
 def chunk_of(tile: int) -> int:
-    """Largest divisor of a tile of at most 256 cells: the inner chunk of a shard."""
-    return max(d for d in range(1, min(tile, 256) + 1) if tile % d == 0)
+    """Return the inner chunk of a shard: the largest divisor of a tile of at most 256 cells.
+
+    Examples
+    --------
+    >>> chunk_of(2000)
+    250
+    """
+    sizes = range(1, min(tile, MAX_CHUNK_CELLS) + 1)
+    return max(size for size in sizes if tile % size == 0)
 
 
 def whole_shards(shard: tuple[int, ...]) -> Any:
-    """A shard whose index comes first: readers find it by a range from 0, which every object store
-    serves.
+    """Return the configuration of shards whose index comes first.
+
+    Readers find it by a range from 0, which every object store serves; a range that counts from the
+    end is not served by all.
     """
     return {"shape": shard, "index_location": "start"}
 
@@ -43,20 +57,35 @@ def tile_array(
     tile: int,
     attributes: Mapping[str, Any],
 ) -> None:
-    """A uint8 array over the dimensions of `lead` with their lengths, then (lat, lon); a shard is a
-    tile of one index.
+    """Create a uint8 array of which a shard is a tile.
 
-    Of a tile all classes are in one shard, each in chunks of its own.
+    Parameters
+    ----------
+    group : zarr.Group
+        Where the array is created.
+    name : str
+        Of the array.
+    lead : mapping
+        Names and lengths of the dimensions before (lat, lon). Every index has shards of its own,
+        but for the dimension `class`: all classes of a tile are in one shard, each in chunks of its
+        own.
+    grid : Grid
+        Of the last two dimensions.
+    tile : int
+        Rows, and columns, of a tile.
+    attributes : mapping
+        Of the array.
     """
     chunk = chunk_of(tile)
-    shard = tuple(n if dimension == "class" else 1 for dimension, n in lead.items())
+    lead_shard = [n if dimension == "class" else 1 for dimension, n in lead.items()]
+    lead_chunk = [1] * len(lead)
     group.create_array(
         name,
         shape=(*lead.values(), *grid.shape),
         dtype="uint8",
         fill_value=0,
-        shards=whole_shards((*shard, tile, tile)),
-        chunks=(*(1 for _ in lead), chunk, chunk),
+        shards=whole_shards((*lead_shard, tile, tile)),
+        chunks=(*lead_chunk, chunk, chunk),
         compressors=COMPRESSORS,
         dimension_names=(*lead, "lat", "lon"),
         attributes=dict(attributes),
@@ -64,17 +93,16 @@ def tile_array(
 
 
 def coordinates(group: zarr.Group, grid: Grid, years: Sequence[int] | None = None) -> None:
-    """CF coordinates of a grid and, if given, the years (plain calendar years)."""
-    _coordinate(
-        group, "lat", grid.lat, {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}
-    )
-    _coordinate(
-        group, "lon", grid.lon, {"units": "degrees_east", "standard_name": "longitude", "axis": "X"}
-    )
+    """Write the CF coordinates of a grid and, if given, of plain calendar years."""
+    lat_attributes = {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}
+    _coordinate(group, "lat", grid.lat, lat_attributes)
+
+    lon_attributes = {"units": "degrees_east", "standard_name": "longitude", "axis": "X"}
+    _coordinate(group, "lon", grid.lon, lon_attributes)
+
     if years is not None:
-        _coordinate(
-            group, "year", np.array(years, np.int32), {"long_name": "calendar year", "units": "1"}
-        )
+        year_attributes = {"long_name": "calendar year", "units": "1"}
+        _coordinate(group, "year", np.array(years, np.int32), year_attributes)
 
 
 def _coordinate(

@@ -1,8 +1,10 @@
 """One job a store: a lease beside it, which its holder renews.
 
 Two jobs on one product would write the same bytes, but pay for them twice. A lease is
-`<store>.lease`, a small JSON that names its holder. Clocks are not compared: a lease is alive if it
-changes while one looks at it.
+`<store>.lease`, a small JSON that names its holder. It is created, renewed, taken over and deleted
+by conditional writes only, so of jobs that race exactly one has it, and a holder whose place was
+taken learns so at its next renewal. Clocks are not compared: a lease is alive if it changes while
+one looks at it.
 """
 
 import json
@@ -17,7 +19,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from luray.storage.objects import read_object, remove, write_atomically
+from luray.storage.conditional import (
+    Tagged,
+    UnconditionalStoreError,
+    read_tagged,
+    remove_if,
+    require_conditions,
+    write_if,
+)
+from luray.storage.objects import read_object
 
 log = logging.getLogger(__name__)
 
@@ -25,30 +35,46 @@ RENEWED_EVERY = 5.0
 """Seconds between renewals."""
 PATIENCE = 4 * RENEWED_EVERY
 """Seconds without a renewal after which a holder is dead."""
-SETTLED = 0.2
-"""Seconds after which of two that write at once the later one is seen."""
+
+NEEDED_KEYS = frozenset(("holder", "token", "since"))
+"""What a JSON object must have to be a lease."""
 
 
 class HeldError(RuntimeError):
     """Another job holds the store."""
 
 
+def _about_this_job() -> dict[str, Any]:
+    """Describe this process; the token tells it from every other job."""
+    host = socket.gethostname()
+    return {
+        "holder": f"process {os.getpid()} on {host}",
+        "host": host,
+        "pid": os.getpid(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "token": secrets.token_hex(8),
+        "renewal": 0,
+    }
+
+
 @dataclass
 class Lease:
-    """A held lease. `require` raises once another job has it."""
+    """A lease on a store. `require` raises once another job has it.
+
+    Parameters
+    ----------
+    store : str
+        Path or URL of the store.
+    about : dict
+        The content of the lease: who holds it, since when, and the number of its renewals.
+    """
 
     store: str
-    about: dict[str, Any] = field(
-        default_factory=lambda: {
-            "holder": f"process {os.getpid()} on {socket.gethostname()}",
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "since": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-            "token": secrets.token_hex(8),
-            "renewal": 0,
-        }
-    )
+    about: dict[str, Any] = field(default_factory=_about_this_job)
+    _tag: str = ""
+    """Tag of the lease as this job wrote it last."""
     _lost: str = ""
+    """Who has taken the store from this job."""
 
     @property
     def place(self) -> str:
@@ -64,90 +90,142 @@ class Lease:
             )
 
     def take(self) -> None:
-        """Take the lease. Raises HeldError naming the holder while another job renews it."""
-        found = self.found()
-        if found and not _died_here(found):
-            log.warning(
-                "%s was held by %s: looking for %.0f s whether it still is",
-                self.store,
-                found["holder"],
-                PATIENCE,
-            )
-            until = time.monotonic() + PATIENCE
-            while time.monotonic() < until and self.found() == found:
-                time.sleep(RENEWED_EVERY / 5)
-            now = self.found()
-            if now and now != found:
-                raise HeldError(_held(self.store, now))
-        self._write()
-        time.sleep(SETTLED)
-        now = self.found()
-        if now is None or now["token"] != self.about["token"]:
-            raise HeldError(_held(self.store, now or {"holder": "another job", "since": "now"}))
+        """Take the lease.
+
+        A lease that is there is watched for `PATIENCE` seconds, unless its holder was a process of
+        this machine that has ended. If nobody renews it, this job takes it over.
+
+        Raises
+        ------
+        HeldError
+            While another job renews the lease, or when another job was faster.
+        UnconditionalStoreError
+            For a store that cannot keep two jobs apart.
+        """
+        current = read_tagged(self.place)
+        holder = None if current is None else _parse(current.data)
+        if holder is not None and not _died_here(holder):
+            current = self._watch(current, holder)
+
+        data = _to_json(self.about)
+        tag = write_if(self.place, data, expected=None if current is None else current.tag)
+        if tag is None:
+            winner = self.found() or {"holder": "another job", "since": "now"}
+            raise HeldError(_held(self.store, winner))
+        self._tag = tag
+        try:
+            require_conditions(self.place, data)
+        except UnconditionalStoreError:
+            self.release()
+            raise
+
+    def _watch(self, current: Tagged | None, holder: dict[str, Any]) -> Tagged | None:
+        """Return the lease when nobody has renewed it for a while. Raises HeldError otherwise."""
+        log.warning(
+            "%s was held by %s: looking for %.0f s whether it still is",
+            self.store,
+            holder["holder"],
+            PATIENCE,
+        )
+        until = time.monotonic() + PATIENCE
+        now = current
+        while time.monotonic() < until and now == current:
+            time.sleep(RENEWED_EVERY / 5)
+            now = read_tagged(self.place)
+
+        other = None if now is None else _parse(now.data)
+        if other is not None and now != current:
+            raise HeldError(_held(self.store, other))
+        return now
 
     def renew(self) -> None:
-        """Say that this job is alive; or note that another one holds the store."""
-        found = self.found()
-        if found is None or found["token"] != self.about["token"]:
-            self._lost = found["holder"] if found else "nobody: its lease was deleted"
+        """Show that this job is alive, or note that another one holds the store."""
+        renewed = {**self.about, "renewal": self.about["renewal"] + 1}
+        tag = write_if(self.place, _to_json(renewed), expected=self._tag)
+        if tag is None:
+            other = self.found()
+            self._lost = other["holder"] if other else "nobody: its lease was deleted"
             return
-        self.about["renewal"] += 1
-        self._write()
+        self._tag = tag
+        self.about = renewed
 
     def release(self) -> None:
         """Give the lease back, if it is still this job's."""
-        found = self.found()
-        if found and found["token"] == self.about["token"]:
-            remove(self.place)
-
-    def _write(self) -> None:
-        write_atomically(self.place, json.dumps(self.about).encode())
+        # a renewal whose answer was lost has changed the tag: the token tells whose it is
+        current = read_tagged(self.place)
+        about = None if current is None else _parse(current.data)
+        if current is not None and about is not None and about["token"] == self.about["token"]:
+            remove_if(self.place, expected=current.tag)
 
     def found(self) -> dict[str, Any] | None:
-        """The lease in the store; None where there is none or it is no lease."""
-        try:
-            found = json.loads(read_object(self.place) or b"null")
-        except ValueError:
-            return None
-        return (
-            found
-            if isinstance(found, dict) and {"holder", "token", "since"} <= found.keys()
-            else None
-        )
+        """Return the lease in the store; None where there is none or it is no lease."""
+        return _parse(read_object(self.place) or b"")
 
 
-def _held(store: str, found: dict[str, Any]) -> str:
+def _to_json(about: dict[str, Any]) -> bytes:
+    return json.dumps(about).encode()
+
+
+def _parse(data: bytes) -> dict[str, Any] | None:
+    """Return the content of a lease; None for anything else."""
+    try:
+        about = json.loads(data)
+    except ValueError:
+        return None
+    return about if isinstance(about, dict) and about.keys() >= NEEDED_KEYS else None
+
+
+def _held(store: str, holder: dict[str, Any]) -> str:
     return (
-        f"{store} is being written by {found['holder']} since {found['since']}; wait for it or "
-        "stop it, then run "
-        "this again"
+        f"{store} is being written by {holder['holder']} since {holder['since']}; wait for it or "
+        "stop it, then run this again"
     )
 
 
-def _died_here(found: dict[str, Any]) -> bool:
-    """True when the holder was a process of this machine that is no more."""
-    if found.get("host") != socket.gethostname() or not isinstance(found.get("pid"), int):
+def _died_here(holder: dict[str, Any]) -> bool:
+    """Return True when the holder was a process of this machine that has ended."""
+    if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
         return False
     try:
-        os.kill(found["pid"], 0)
+        os.kill(holder["pid"], 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # another user's, and alive
+    except PermissionError:  # a process of another user, and alive
         pass
     return False
 
 
 @contextmanager
 def leased(store: str) -> Iterator[Lease]:
-    """Hold the lease of a store, renewed in the background. Raises HeldError while another job has
-    it.
+    """Hold the lease of a store, renewed in the background.
+
+    Parameters
+    ----------
+    store : str
+        Path or URL of the store.
+
+    Yields
+    ------
+    Lease
+        Its `require` is to be called before every piece of work.
+
+    Raises
+    ------
+    HeldError
+        While another job has the lease.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, leased(f"{folder}/product.zarr") as lease:
+    ...     lease.require()
     """
     lease = Lease(store)
     lease.take()
-    over = threading.Event()
+    ended = threading.Event()
 
     def renew() -> None:
-        while not over.wait(RENEWED_EVERY):
+        while not ended.wait(RENEWED_EVERY):
             with suppress(OSError):  # a store that is away for a moment is no other job
                 lease.renew()
 
@@ -156,6 +234,6 @@ def leased(store: str) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        over.set()
+        ended.set()
         thread.join()
         lease.release()

@@ -1,8 +1,8 @@
-"""Whole objects on any store: local paths, s3://, gs://, https://. Credentials come from the
-environment only.
+"""Whole objects on any store: local paths, s3://, gs://, https://.
 
-Options of the stores are the process's, not the caller's: `configure` sets them for everything that
-opens a URL through fsspec (Zarr included), and workers find them in the environment.
+Credentials come from the environment only. Options of the stores are the process's, not the
+caller's: `configure` sets them for everything that opens a URL through fsspec (Zarr included), and
+workers find them in the environment.
 """
 
 import errno
@@ -24,7 +24,7 @@ from luray.storage.web import WebError, WebFileSystem
 LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google")
 """Packages behind the stores, whose errors are of their own types."""
 DENIED = "forbidden|denied|credential|unauthori[sz]ed"
-"""What they say where the trouble is who asks."""
+"""Words in their messages when the store does not let this user in."""
 
 NO_ROOM = {
     errno.ENOSPC: "the disk is full",
@@ -35,12 +35,16 @@ NO_ROOM = {
 
 
 class NoRoomError(OSError):
-    """A place that nothing more can be written to: says which, what was kept, and how to go on."""
+    """A place that nothing more can be written to.
+
+    The message names the place, what is kept, and how to go on.
+    """
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """File system and path of a URL. Its listings are never cached: other processes write beside
-    this one.
+    """Return the fsspec file system of a URL, and the path on it.
+
+    Its listings are never cached: other processes write beside this one.
     """
     if url.partition("://")[0] in WEB:
         return WebFileSystem(get_client=_guarded_client), url
@@ -50,12 +54,18 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 @contextmanager
 def accessing(url: str) -> Iterator[None]:
-    """Say what a store refuses inside with its place, without secrets, and what to do.
+    """Explain the errors of a store that are raised inside.
 
-    Raises NoRoomError for a full disk, and of a remote store PermissionError, FileNotFoundError or
-    OSError. Unlike the libraries' own errors these travel between processes. They are not worth
-    another try: what may pass was tried again below. Other errors of a disk name their files and
-    pass as they are.
+    The new errors name the place without secrets, and what to do. Unlike the libraries' own errors
+    they travel between processes. Trying again is of no use: s3fs, gcsfs and `WebFileSystem` have
+    done so where it could help.
+
+    Raises
+    ------
+    NoRoomError
+        For a full disk. Other errors of a disk name their files and pass as they are.
+    PermissionError, FileNotFoundError, OSError
+        Of a remote store.
     """
     try:
         yield
@@ -65,34 +75,44 @@ def accessing(url: str) -> Iterator[None]:
         lacking = no_room(error, place=public(url))
         if lacking is not None:
             raise lacking from error
-        if is_local(url) or not (
-            isinstance(error, OSError) or type(error).__module__.split(".")[0] in LIBRARIES
-        ):
+        library = type(error).__module__.split(".")[0]
+        is_of_store = isinstance(error, OSError) or library in LIBRARIES
+        if is_local(url) or not is_of_store:
             raise
-        said = f"{public(url)}: {without_secrets(' '.join(str(error).split())) or type(error).__name__}"
+
+        message = without_secrets(" ".join(str(error).split()))
+        fault = f"{public(url)}: {message or type(error).__name__}"
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(
-                f"{said}; create the bucket, or correct the place in the run file"
+                f"{fault}; create the bucket, or correct the place in the run file"
             ) from error
         if isinstance(error, PermissionError) or re.search(DENIED, str(error), re.IGNORECASE):
             raise PermissionError(
-                f"{said}; credentials come from the environment or the workload's identity: renew "
+                f"{fault}; credentials come from the environment or the workload's identity: renew "
                 "them, or let them use this place"
             ) from error
         raise OSError(
-            f"{said}; if the place and [storage] in the run file are right, run the command again: "
-            "what is "
-            "finished is kept"
+            f"{fault}; if the place and [storage] in the run file are right, run the command "
+            "again: what is finished is kept"
         ) from error
 
 
 def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
-    """Explain an error that means that nothing more can be written; None for any other, and for an
-    explained one.
+    """Explain an error that means that nothing more can be written.
 
-    `place` is named where the system does not name the file. Libraries wrap such errors: the cause
-    counts.
+    Parameters
+    ----------
+    error : BaseException
+        As it was caught.
+    place : str
+        Named where the system does not name the file.
+
+    Returns
+    -------
+    NoRoomError or None
+        None for an error of another kind, and for one that is explained already.
     """
+    # libraries wrap the errors of the system
     cause: BaseException | None = error
     while cause is not None and not (isinstance(cause, OSError) and cause.errno in NO_ROOM):
         cause = cause.__cause__ or cause.__context__
@@ -103,15 +123,15 @@ def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
     assert cause.errno is not None
     where = str(cause.filename) if cause.filename else place
     return NoRoomError(
-        f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and "
-        "run the command again: it goes on where it was, as whatever was finished "
-        "is kept"
+        f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and run the command "
+        "again: it goes on where it was, as whatever was finished is kept"
     )
 
 
 def write_atomically(url: str, data: bytes) -> None:
-    """Write a whole object or none: on a local disk through a temporary name, on an object store as
-    one put.
+    """Write a whole object or none.
+
+    On a local disk it gets its name when it is complete; on an object store it is one put.
     """
     fs, path = filesystem(url)
     if not is_local(url):
@@ -125,13 +145,13 @@ def write_atomically(url: str, data: bytes) -> None:
             fs.pipe_file(temporary, data)
             fs.mv(temporary, path)
         except OSError:
-            with suppress(OSError):  # what is left of it takes room on a disk that has none
+            with suppress(OSError):  # the rest of the file takes room on a disk that has none
                 fs.rm_file(temporary)
             raise
 
 
 def read_object(url: str) -> bytes | None:
-    """The bytes of an object, None when it is not there."""
+    """Return the bytes of an object, None when it is not there."""
     fs, path = filesystem(url)
     with accessing(url):
         try:
@@ -142,7 +162,7 @@ def read_object(url: str) -> bytes | None:
 
 
 def exists(url: str) -> bool:
-    """True when there is an object of this name."""
+    """Return True when there is an object of this name."""
     fs, path = filesystem(url)
     with accessing(url):
         return bool(fs.exists(path))
@@ -156,4 +176,5 @@ def remove(url: str) -> None:
             fs.rm(path, recursive=True)
 
 
+# on import: a worker takes over the options that its environment names
 configure(configured())

@@ -1,7 +1,8 @@
-"""Places: local paths and URLs as a run file or a command names them, read in one way everywhere.
+"""Places: local paths and URLs as a run file or a command names them.
 
-A place that two readers could take for different ones is refused, and so is one that would silently
-make a folder named `~`, `$HOME`, `file:` or `s3:`. What passes is a plain local path or a URL.
+They are read in one way everywhere. A place that two readers could take for different ones is
+refused, and so is one that would silently make a folder named `~`, `$HOME`, `file:` or `s3:`. What
+passes is a plain local path or a URL.
 """
 
 import os
@@ -14,15 +15,17 @@ import fsspec
 from pydantic import AfterValidator
 
 LONGEST = 4096
+"""Characters of the longest place."""
 VARIABLE = r"\$\{(\w+)\}"
 """An environment variable in a string of the run file."""
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-"""What RFC 3986 takes for a scheme at the beginning of a place."""
+"""A scheme of RFC 3986 at the beginning of a place."""
 FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*)(?=/)|(?!//))(?P<path>/.*)", re.DOTALL)
 """A file URL of RFC 8089: `file:///x`, `file://localhost/x`, `file:/x`."""
 
 WEB = ("http", "https")
+"""Schemes of web servers."""
 WRAPPERS = frozenset(
     (
         "local",
@@ -53,23 +56,32 @@ TO_WRITE_IT = (
 
 
 class PlaceError(ValueError):
-    """A path or URL that cannot be taken for one place: says what is wrong and how to write it."""
+    """A path or URL that does not name one place; the message says how to write it."""
 
 
 def is_local(url: str) -> bool:
-    """True for a path on this machine."""
+    """Return True for a path on this machine."""
     return "://" not in url or url.startswith("file://")
 
 
 def public(url: str) -> str:
-    """A URL without what may hold secrets (login, query, fragment); a local path as it is."""
-    return (
-        url if is_local(url) else re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
-    )
+    """Return a URL without the parts that may hold secrets; a local path as it is.
+
+    These are login, query and fragment.
+
+    Examples
+    --------
+    >>> public("https://user:word@host/file.nc?signature=abc")
+    'https://host/file.nc'
+    """
+    if is_local(url):
+        return url
+    without_login = re.sub(r"//[^/]*@", "//", url)
+    return re.split(r"[?#]", without_login, maxsplit=1)[0]
 
 
 def without_secrets(text: str) -> str:
-    """A message with every URL in it as `public` shows it."""
+    """Return a message with every URL in it as `public` shows it."""
     return re.sub(r"(\w+://)(?:[^/\s@]*@)?([^\s?#]*)(?:[?#][^\s'\"<>]*)?", r"\1\2", text)
 
 
@@ -85,14 +97,20 @@ def place_of(text: str) -> str:
     -------
     str
         A local path, absolute where the text began with `~` or `file:`, or a URL, its scheme in
-        lower case.
-        Normalising it again changes nothing.
+        lower case. Normalising it again changes nothing.
 
     Raises
     ------
     PlaceError
         For a text that is empty, has blanks or quotes around it, names a variable or scheme that
         luray does not know, or that two readers could take for different places.
+
+    Examples
+    --------
+    >>> place_of("file:///data/a%20b.nc")
+    '/data/a b.nc'
+    >>> place_of("S3://bucket/key")
+    's3://bucket/key'
     """
     _require_plain_text(text)
 
@@ -107,11 +125,21 @@ def place_of(text: str) -> str:
 
 
 def local_place(text: str, *, what: str) -> str:
-    """Normalise a place that must be on this machine, `what` it is being said in the error.
+    """Normalise a place that must be on this machine.
 
-    Raises PlaceError.
+    Parameters
+    ----------
+    text : str
+        See `place_of`.
+    what : str
+        The kind of file or folder that is expected, for the error.
+
+    Raises
+    ------
+    PlaceError
+        For a place on another machine, or one that `place_of` refuses.
     """
-    # pathlib, through which command lines come, makes one slash of two
+    # arguments of the command line come as a pathlib.Path, which makes one slash of two
     text = re.sub(r"^(s3a?|gs|gcs|https?|memory):/(?=[^/])", r"\1://", text)
     place = place_of(text)
     if not is_local(place):
@@ -123,13 +151,13 @@ def local_place(text: str, *, what: str) -> str:
 
 
 def _checked(text: str) -> str:
-    """A place of a run file."""
-    # `load_run` validates twice; while a variable is not expanded yet there is no place to look at
+    """Normalise a place of a run file."""
+    # `load_run` validates twice: the first time, a variable in the place is not expanded yet
     return text if re.search(VARIABLE, text) else place_of(text)
 
 
 def _checked_address(text: str) -> str:
-    """The address of a server. Raises PlaceError for anything but an http or https URL."""
+    """Normalise the address of a server. Raises PlaceError unless it is http or https."""
     address = _checked(text)
     if not re.search(VARIABLE, text) and address.partition("://")[0] not in WEB:
         raise PlaceError(
@@ -147,19 +175,20 @@ OptionalAddress = Annotated[str, AfterValidator(lambda text: text and _checked_a
 
 
 def _shown(text: str) -> str:
-    """A place in a message: without secrets, control characters made visible, not endless."""
-    clean = "".join("?" if unicodedata.category(c) in ("Cc", "Cs") else c for c in public(text))
-    return repr(clean[:200])
+    """Return a place for a message: without secrets and control characters, and not endless."""
+
+    def visible(character: str) -> str:
+        return "?" if unicodedata.category(character) in ("Cc", "Cs") else character
+
+    return repr("".join(map(visible, public(text)))[:200])
 
 
 def _require_plain_text(text: str) -> None:
-    """Raise PlaceError for a text that is no plain name in any place."""
+    """Raise PlaceError for a text that cannot name anything on any store."""
     shown = _shown(text)
     if not text.strip():
         raise PlaceError(f"the place is empty; {TO_WRITE_IT}")
-    # format characters, such as the byte order mark, are blanks that nobody sees
-    ends = (text[0], text[-1])
-    if any(c.isspace() or unicodedata.category(c) in ("Cf", "Zl", "Zp") for c in ends):
+    if _is_blank(text[0]) or _is_blank(text[-1]):
         raise PlaceError(f"{shown} has a blank before or behind it; remove it")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`":
         raise PlaceError(f"{shown} has quotes of its own; remove the inner ones")
@@ -167,13 +196,14 @@ def _require_plain_text(text: str) -> None:
         raise PlaceError(
             f"{shown}... has {len(text)} characters, expected at most {LONGEST}; correct it"
         )
-    if any(unicodedata.category(c) == "Cc" for c in text):
+    if any(unicodedata.category(character) == "Cc" for character in text):
         raise PlaceError(f"{shown} has a control character in it, such as a line end; remove it")
     if "\\" in text:
         raise PlaceError(
-            f"{shown} has a backslash, which Windows reads as a slash and others as "
-            "a letter; write /"
+            f"{shown} has a backslash, which Windows reads as a slash and others as a letter; "
+            "write /"
         )
+    # an IPv6 address as the host may have two colons
     if "::" in re.sub(r"//\[[0-9A-Fa-f:.]+\]", "//", text):
         raise PlaceError(f"{shown} has `::`, which chains file systems; give the plain place")
     variable = re.search(r"\$[A-Za-z_{(]\w*", _outside_of_web_paths(text))
@@ -185,32 +215,40 @@ def _require_plain_text(text: str) -> None:
         )
 
 
+def _is_blank(character: str) -> bool:
+    """Return True for blanks, and for format characters, such as the invisible byte order mark."""
+    return character.isspace() or unicodedata.category(character) in ("Cf", "Zl", "Zp")
+
+
 def _outside_of_web_paths(text: str) -> str:
-    """The part of a place where a dollar is a variable; in the path of a web address it is not."""
+    """Return the part of a place where a dollar begins a variable.
+
+    In the path of a web address it is a letter like any other.
+    """
     address = re.match(r"(?i)https?://[^/]*", text)
     return address[0] if address else text
 
 
 def _local(path: str) -> str:
-    """A local path with `~` expanded."""
+    """Return a local path with `~` expanded."""
     shown = _shown(path)
     if path.startswith("//") and not path.startswith("///"):
         raise PlaceError(
-            f"{shown} begins with two slashes, which some read as a host; write one, "
-            "or s3:// or https://"
+            f"{shown} begins with two slashes, which some read as a host; write one, or s3:// or "
+            "https://"
         )
     if "://" in path:
         raise PlaceError(f"{shown} has a URL inside a path; give one or the other")
 
     if re.match(r"%\w+%(/|$)", path):
         raise PlaceError(
-            f"{shown} begins with a variable of Windows, which luray does not "
-            f"expand; write ${{NAME}} in a run file, or the place itself"
+            f"{shown} begins with a variable of Windows, which luray does not expand; write "
+            "${NAME} in a run file, or the place itself"
         )
     if path.startswith("~") and not os.environ.get("HOME", "/").startswith("/"):
         raise PlaceError(
-            f"{shown}: the environment variable HOME is {os.environ['HOME']!r}, "
-            "expected an absolute path; set it, or write the whole path"
+            f"{shown}: the environment variable HOME is {os.environ['HOME']!r}, expected an "
+            "absolute path; set it, or write the whole path"
         )
 
     # a path object would drop the slash at the end
@@ -218,8 +256,8 @@ def _local(path: str) -> str:
     if expanded.startswith("~"):
         user = path.split("/")[0]
         raise PlaceError(
-            f"{shown}: there is no home folder of {user!r} on this machine; write "
-            f"the whole path, or ./{path} for a folder of that name"
+            f"{shown}: there is no home folder of {user!r} on this machine; write the whole path, "
+            f"or ./{path} for a folder of that name"
         )
 
     segments = expanded.split("/")
@@ -227,11 +265,11 @@ def _local(path: str) -> str:
         raise PlaceError(
             f"{shown} has `~` inside a path, where it is no home folder; write the whole path"
         )
-    scheme = next((s for s in segments if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", s)), None)
-    if scheme:
+    schemes = [s for s in segments if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", s)]
+    if schemes:
         raise PlaceError(
-            f"{shown} has a folder {scheme!r}, which looks like the beginning of a "
-            "URL; give one or the other"
+            f"{shown} has a folder {schemes[0]!r}, which looks like the beginning of a URL; give "
+            "one or the other"
         )
     try:
         os.fsencode(expanded)
@@ -243,19 +281,19 @@ def _local(path: str) -> str:
 
 
 def _local_of_file_url(text: str) -> str:
-    """The local path of a file URL of this machine, percent-decoded."""
+    """Return the local path of a file URL of this machine, percent-decoded."""
     shown = _shown(text)
     url = FILE_URL.fullmatch("file" + text[len("file") :])
     if url is None:
         raise PlaceError(
-            f"{shown} is a file URL without an absolute path; write file:///path, or "
-            "the path itself"
+            f"{shown} is a file URL without an absolute path; write file:///path, or the path "
+            "itself"
         )
     host = url["host"] or ""
     if host.lower() not in ("", "localhost"):
         raise PlaceError(
-            f"{shown} is a file URL of the host {host!r}, expected this machine; "
-            "write file:///path, or the path itself"
+            f"{shown} is a file URL of the host {host!r}, expected this machine; write "
+            "file:///path, or the path itself"
         )
     if re.search(r"[?#]", url["path"]):
         raise PlaceError(
@@ -269,42 +307,52 @@ def _local_of_file_url(text: str) -> str:
         raise PlaceError(f"{shown} has a % that begins no code; write %25, or the path itself")
     if re.search(r"%2[fF]", url["path"]):
         raise PlaceError(f"{shown} has a slash as the code %2F; write /, or the path itself")
+    # decoding may have brought to light what the text did not show
     _require_plain_text(path)
     return _local(path)
 
 
 def _remote(text: str, scheme: str) -> str:
-    """A URL of a store or web server, its scheme in lower case."""
-    shown, rest = _shown(text), text[len(scheme) + 1 :]
+    """Return a URL of a store or web server, its scheme in lower case."""
+    shown = _shown(text)
+    rest = text[len(scheme) + 1 :]
     known = set(fsspec.available_protocols()) - WRAPPERS
     if not rest.startswith("//"):
         if scheme in known:
             raise PlaceError(f"{shown} lacks a slash; write {scheme}://{rest.lstrip('/')}")
         raise PlaceError(
-            f"{shown} begins like a URL of the unknown kind {scheme!r}; "
-            f"{TO_WRITE_IT}, or ./{text} for a file of that name"
+            f"{shown} begins like a URL of the unknown kind {scheme!r}; {TO_WRITE_IT}, or "
+            f"./{text} for a file of that name"
         )
     if scheme not in known:
         raise PlaceError(f"{shown} is a URL of the unknown kind {scheme!r}; {TO_WRITE_IT}")
 
     host, _, path = rest[2:].partition("/")
     if not host and scheme != "memory":
-        raise PlaceError(
-            f"{shown} names no host or bucket; write "
-            f"{scheme}://{'host' if scheme in WEB else 'bucket'}/path"
-        )
+        kind = "host" if scheme in WEB else "bucket"
+        raise PlaceError(f"{shown} names no host or bucket; write {scheme}://{kind}/path")
     if any(character.isspace() for character in host):
         raise PlaceError(f"{shown} has a blank in its host or bucket; correct it")
-    if climbs(re.split(r"[?#]", path, maxsplit=1)[0] if scheme in WEB else path):
+    # on the web ? and # end a path, on an object store they are letters of the key
+    steps = re.split(r"[?#]", path, maxsplit=1)[0] if scheme in WEB else path
+    if has_dot_segments(steps):
         raise PlaceError(
-            f"{shown} has a step . or .. in it, which some readers follow and others "
-            "take for a name; write the place without"
+            f"{shown} has a step . or .. in it, which some readers follow and others take for a "
+            "name; write the place without"
         )
     return scheme + text[len(scheme) :]
 
 
-def climbs(path: str) -> bool:
-    """True for a path with a step `.` or `..`, however often it is encoded."""
-    while (decoded := unquote(path)) != path:
+def has_dot_segments(path: str) -> bool:
+    """Return True for a path with a step `.` or `..`, however often it is percent-encoded.
+
+    Examples
+    --------
+    >>> has_dot_segments("a/%252e%252e/b")
+    True
+    """
+    decoded = unquote(path)
+    while decoded != path:
         path = decoded
+        decoded = unquote(path)
     return bool({".", ".."} & set(path.split("/")))

@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 from luray.core.tiling import Tile
 from luray.storage.objects import accessing, filesystem, read_object, remove, write_atomically
 
+TIME_KEYS = ("mtime", "LastModified", "updated")
+"""Under which a local disk, S3 and Google's store tell when an object was written."""
+
 
 def digest(*arrays: NDArray[Any]) -> str:
-    """sha256 over the dtype, shape and bytes of arrays."""
+    """Return the sha256 over the dtype, shape and bytes of arrays."""
     state = hashlib.sha256()
     for array in arrays:
         state.update(f"{array.dtype.str}{array.shape}".encode())
@@ -31,35 +34,66 @@ def digest(*arrays: NDArray[Any]) -> str:
 
 
 def fingerprint_of(*parts: object) -> str:
-    """sha256 of the JSON of everything a result depends on."""
+    """Return the sha256 of the JSON of everything that a result depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def key_of(year: int, tile: Tile, *member_index: str) -> str:
-    """Key of a tile-year, below what tells its maps from others of that tile and year."""
+    """Return the key of a tile-year; `member_index` names its scenario and member, if it has them.
+
+    Examples
+    --------
+    >>> key_of(2001, Tile(3, 4), "ssp126", "m2")
+    'ssp126/m2/2001/3.4'
+    """
     return "/".join([*member_index, str(year), f"{tile.row}.{tile.col}"])
 
 
 def tile_year_of(key: str) -> tuple[int, Tile]:
-    """Year and tile of a key of a tile-year."""
+    """Return the year and the tile of the key of a tile-year.
+
+    Examples
+    --------
+    >>> tile_year_of("ssp126/m2/2001/3.4")
+    (2001, Tile(row=3, col=4))
+    """
     *_, year, tile = key.split("/")
     row, _, col = tile.partition(".")
     return int(year), Tile(int(row), int(col))
 
 
 def _time(info: Mapping[str, Any]) -> float:
-    """When an object was written, as file systems say it: a number, a date or its text; 0 where
-    they do not.
+    """Return when an object was written, in seconds since 1970.
+
+    File systems give a number, a date or its text; 0 stands for those that give nothing.
     """
-    said = next((info[key] for key in ("mtime", "LastModified", "updated") if info.get(key)), 0.0)
-    if isinstance(said, str):
-        said = datetime.fromisoformat(said)
-    return said.timestamp() if isinstance(said, datetime) else float(said)
+    times = [info[key] for key in TIME_KEYS if info.get(key)]
+    if not times:
+        return 0.0
+    time = datetime.fromisoformat(times[0]) if isinstance(times[0], str) else times[0]
+    return time.timestamp() if isinstance(time, datetime) else float(time)
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The receipts of one run on one store."""
+    """The receipts of one run on one store.
+
+    Parameters
+    ----------
+    store : str
+        Path or URL of the store.
+    fingerprint : str
+        Of the run, see `fingerprint_of`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     ledger = Ledger(f"{folder}/product.zarr", fingerprint_of("a run"))
+    ...     ledger.record("2001/3.4", "the sha256 of the tile")
+    ...     ledger.done()
+    {'2001/3.4'}
+    """
 
     store: str
     fingerprint: str
@@ -70,48 +104,70 @@ class Ledger:
         return f"{self.store.rstrip('/')}.ledger/{self.fingerprint[:16]}"
 
     def record(self, key: str, sha256: str, *, facts: Mapping[str, Any] | None = None) -> None:
-        """Write a receipt, with `facts` of what was written; doing it twice changes nothing."""
-        receipt = {"key": key, "sha256": sha256, **({"facts": facts} if facts is not None else {})}
-        write_atomically(f"{self.folder}/{key}.json", json.dumps(receipt).encode())
+        """Write a receipt; doing it twice changes nothing.
+
+        Parameters
+        ----------
+        key : str
+            Of the piece of work.
+        sha256 : str
+            Of what was written.
+        facts : mapping, optional
+            What else is to be known of it, as JSON.
+        """
+        receipt: dict[str, Any] = {"key": key, "sha256": sha256}
+        if facts is not None:
+            receipt["facts"] = facts
+        write_atomically(self._place(key), json.dumps(receipt).encode())
 
     def done(self) -> set[str]:
-        """Keys with a receipt, from one listing."""
+        """Return the keys that have a receipt, from one listing."""
         return set(self.written())
 
     def written(self) -> dict[str, float]:
-        """Keys with a receipt and when it was written, in seconds since 1970, from one listing."""
+        """Return the keys that have a receipt, and when each was written, from one listing.
+
+        Times are in seconds since 1970.
+        """
         fs, root = filesystem(self.folder)
         with accessing(self.folder):
-            if not fs.exists(root):
-                return {}
-            return {
-                p[len(root) + 1 : -5]: _time(info)
-                for p, info in fs.find(root, detail=True).items()
-                if p.endswith(".json")
-            }
+            listing = fs.find(root, detail=True) if fs.exists(root) else {}
+
+        times = {}
+        for path, info in listing.items():
+            if path.endswith(".json"):
+                key = path[len(root) + 1 : -len(".json")]
+                times[key] = _time(info)
+        return times
 
     def sha256(self, key: str) -> str:
-        """The recorded hash of a key, empty when the receipt is missing or damaged."""
-        found = self._receipt(key).get("sha256")
-        return found if isinstance(found, str) else ""
+        """Return the recorded hash of a key, empty when the receipt is missing or damaged."""
+        sha256 = self._receipt(key).get("sha256")
+        return sha256 if isinstance(sha256, str) else ""
 
     def facts(self, key: str) -> Mapping[str, Any]:
-        """What a receipt says of what was written. Raises ValueError for one that is missing or
-        damaged.
+        """Return the facts of a receipt.
+
+        Raises
+        ------
+        ValueError
+            For a receipt that is missing or damaged.
         """
         facts = self._receipt(key).get("facts")
         if not isinstance(facts, dict):
             raise ValueError(
-                f"{self.folder}/{key}.json: the receipt is missing or damaged; delete {self.store} "
-                "and "
+                f"{self._place(key)}: the receipt is missing or damaged; delete {self.store} and "
                 "build it again"
             )
         return facts
 
+    def _place(self, key: str) -> str:
+        return f"{self.folder}/{key}.json"
+
     def _receipt(self, key: str) -> Mapping[str, Any]:
-        """A receipt, empty when it is missing or damaged."""
+        """Return a receipt, empty when it is missing or damaged."""
         try:
-            receipt = json.loads(read_object(f"{self.folder}/{key}.json") or b"{}")
+            receipt = json.loads(read_object(self._place(key)) or b"{}")
         except ValueError:
             return {}
         return receipt if isinstance(receipt, dict) and receipt.get("key") == key else {}
@@ -119,10 +175,11 @@ class Ledger:
     def withdraw(self, keys: Iterable[str]) -> None:
         """Remove receipts, so that their work is done again."""
         for key in keys:
-            remove(f"{self.folder}/{key}.json")
+            remove(self._place(key))
 
     def forget(self) -> None:
-        """Remove the receipts of every run on the store, before it is deleted or created: their
-        shards go, too.
+        """Remove the receipts of every run on the store.
+
+        To be called before the store is deleted or created: its shards go, too.
         """
         remove(f"{self.store.rstrip('/')}.ledger")

@@ -1,5 +1,7 @@
-"""kerchunk references: a Zarr store whose chunks are byte ranges of files elsewhere, as JSON or as
-a folder of Parquet.
+"""kerchunk references: a Zarr store whose chunks are byte ranges of files elsewhere.
+
+They are a JSON, or a folder of Parquet files. The format is that of version 1 of
+https://fsspec.github.io/kerchunk/spec.html, without its templates and generators.
 
 References come from strangers. They are read as plain data into one table, and nothing that they
 lead to is opened before every file behind them is known to lie where the run may read.
@@ -11,7 +13,7 @@ import binascii
 import io
 import json
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -34,33 +36,54 @@ from luray.storage.places import public
 from luray.storage.trust import configured, require_within
 
 Part = bytes | tuple[str, int | None, int | None]
-"""A value of the store: its bytes, or a target with offset and length (None for the whole file)."""
+"""A value of the store: its bytes, or a target with offset and length (None: the whole file)."""
 
 SUFFIXES = (".json", ".parquet", ".parq")
+"""How names of references end."""
 MAX_BYTES = 2**28
 """Largest JSON or Parquet file of references."""
 MAX_REFERENCES = 5_000_000
+"""References of the largest table."""
 COLUMNS = ("path", "offset", "size", "raw")
-CACHED_TILES = 16
+"""The columns of a Parquet file that are read."""
+CACHED_TABLES = 16
 """Tables of references that a process remembers."""
+
+STAMP_KEYS = ("ETag", "etag", "mtime", "LastModified", "size")
+"""What file systems tell of a file that changes with its content."""
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,
+    pyarrow.ArrowException,
+    FileNotFoundError,
+)
+"""Errors of reading a file that holds no references."""
 
 
 def is_references(url: str) -> bool:
-    """True for the name of kerchunk references."""
+    """Return True for the name of kerchunk references."""
     return public(url).rstrip("/").endswith(SUFFIXES)
 
 
 def targets(url: str) -> tuple[str, ...]:
-    """The files behind references, sorted; empty for anything else than references.
+    """Return the files behind references, sorted; none for anything else than references.
 
-    Raises InputError for references that cannot be read, RefusedError where one leads outside.
+    Raises
+    ------
+    InputError
+        For references that cannot be read.
+    RefusedError
+        Where one leads outside of what the run allows.
     """
     return load_references(url).targets if is_references(url) else ()
 
 
 @dataclass(frozen=True)
 class References:
-    """A table of references: where it was, and the value of each key of the Zarr store."""
+    """A table of references: where it was read, and the value of each key of the Zarr store."""
 
     url: str
     parts: Mapping[str, Part]
@@ -68,94 +91,101 @@ class References:
     @cached_property
     def targets(self) -> tuple[str, ...]:
         """The files that it leads to, sorted."""
-        return tuple(
-            sorted({part[0] for part in self.parts.values() if not isinstance(part, bytes)})
-        )
+        files = {part[0] for part in self.parts.values() if not isinstance(part, bytes)}
+        return tuple(sorted(files))
 
 
 def load_references(url: str) -> References:
-    """The references at a place, all of them checked; remembered until the file changes.
+    """Read the references at a place and check all of them.
 
-    Raises InputError for a file that holds none or is damaged, RefusedError where a target lies
-    neither beside the references nor below a root that the run allows.
+    They are remembered until the file changes.
+
+    Parameters
+    ----------
+    url : str
+        A JSON file, or a folder of Parquet files with its .zmetadata.
+
+    Raises
+    ------
+    InputError
+        For a file that holds no references or is damaged.
+    RefusedError
+        Where a target lies neither beside the references nor below a root that the run allows.
     """
     fs, path = filesystem(url)
-    parquet = not public(url).endswith(".json")
-    index = f"{path.rstrip('/')}/.zmetadata" if parquet else path
+    is_parquet = not public(url).endswith(".json")
+    index = f"{path.rstrip('/')}/.zmetadata" if is_parquet else path
     try:
         info = fs.info(index)
     except FileNotFoundError:
+        lacking = " (no .zmetadata)" if is_parquet else ""
         raise InputError(
-            f"{public(url)}: found no kerchunk references{' (no .zmetadata)' if parquet else ''}; "
-            "write "
-            "them with `luray virtualize`"
+            f"{public(url)}: found no kerchunk references{lacking}; write them with "
+            "`luray virtualize`"
         ) from None
     if (info.get("size") or 0) > MAX_BYTES:
         raise InputError(
             f"{public(url)}: references of {info['size']} bytes, expected at most {MAX_BYTES}; "
-            "write them "
-            "as Parquet with `luray virtualize`"
+            "write them as Parquet with `luray virtualize`"
         )
-    stamp = tuple(str(info.get(key)) for key in ("ETag", "etag", "mtime", "LastModified", "size"))
+    stamp = tuple(str(info.get(key)) for key in STAMP_KEYS)
     return _load(url, stamp, configured().allow)
 
 
-@lru_cache(maxsize=CACHED_TILES)
+@lru_cache(maxsize=CACHED_TABLES)
 def _load(url: str, stamp: tuple[str, ...], allow: tuple[str, ...]) -> References:
-    """The references at a place; `stamp` and `allow` tell apart what must be read and checked
-    again.
+    """Read and check references.
+
+    `stamp` and `allow` are part of the key under which they are remembered: another file, or other
+    roots, and they are read and checked again.
     """
     fs, path = filesystem(url)
     folder = url.rstrip("/").rsplit("/", 1)[0]
     try:
-        parts = (
-            _of_json(fs.cat_file(path))
-            if public(url).endswith(".json")
-            else _of_parquet(fs, path.rstrip("/"))
-        )
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        pyarrow.ArrowException,
-        FileNotFoundError,
-    ) as error:
+        if public(url).endswith(".json"):
+            parts = _of_json(fs.cat_file(path))
+        else:
+            parts = _of_parquet(fs, path.rstrip("/"))
+    except UNREADABLE as error:
         raise InputError(
             f"{public(url)}: cannot be read as kerchunk references ({error}); write them with "
-            "`luray "
-            "virtualize`"
+            "`luray virtualize`"
         ) from error
+
     absolute = {target: _absolute(target, folder) for target in References(url, parts).targets}
     for target in absolute.values():
         require_within(target, [folder + "/"], led_by=f"{public(url)}, kerchunk references,")
-    return References(
-        url,
-        {
-            key: part if isinstance(part, bytes) else (absolute[part[0]], *part[1:])
-            for key, part in parts.items()
-        },
-    )
+
+    # what is opened later is what was checked here
+    checked: dict[str, Part] = {}
+    for key, part in parts.items():
+        if isinstance(part, bytes):
+            checked[key] = part
+        else:
+            target, offset, length = part
+            checked[key] = absolute[target], offset, length
+    return References(url, checked)
 
 
 def _absolute(target: str, folder: str) -> str:
-    """A target as a URL or an absolute path; a relative one is beside the references."""
+    """Return a target as a URL or an absolute path; a relative one is beside the references."""
     if target.startswith("file://"):
         return target.removeprefix("file://")
     return target if "://" in target or target.startswith("/") else f"{folder}/{target}"
 
 
 def _of_json(text: bytes) -> dict[str, Part]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError(f"a JSON {type(found).__name__}, expected an object")
+    """Return the table of a JSON file. Raises ValueError where it holds none."""
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError(f"a JSON {type(content).__name__}, expected an object")
     for key in ("templates", "gen"):
-        if found.get(key):
+        if content.get(key):
             raise ValueError(
                 f"{key!r} of references is code, which is not run; expected plain references"
             )
-    refs = found.get("refs", found)
+
+    refs = content.get("refs", content)
     if ".zgroup" not in refs:
         raise ValueError(
             "no .zgroup among its keys, expected references to a Zarr group of version 2"
@@ -166,7 +196,7 @@ def _of_json(text: bytes) -> dict[str, Part]:
 
 
 def _part(key: str, value: Any) -> Part:
-    """A checked value of the table. Raises ValueError for anything but data and byte ranges."""
+    """Return a value of the table. Raises ValueError for anything but data and byte ranges."""
     match value:
         case str() if value.startswith("base64:"):
             try:
@@ -185,66 +215,82 @@ def _part(key: str, value: Any) -> Part:
 
 
 def _of_parquet(fs: Any, path: str) -> dict[str, Part]:
-    """References of a folder: metadata in `.zmetadata`, and for each variable its chunks in order,
-    a file a record.
+    """Return the table of a folder of Parquet files.
+
+    The file .zmetadata has the metadata of all variables. The chunks of a variable lie in order in
+    records, each a file of `record_size` rows.
     """
-    index = json.loads(fs.cat_file(f"{path}/.zmetadata"))
-    metadata, size = index["metadata"], index["record_size"]
+    content = json.loads(fs.cat_file(f"{path}/.zmetadata"))
+    metadata = content["metadata"]
+    size = content["record_size"]
     if not isinstance(size, int) or not 0 < size <= MAX_REFERENCES or ".zgroup" not in metadata:
         raise ValueError(
-            f"record_size {size!r} and keys {list(metadata)[:5]}, expected a Zarr group of version "
-            "2"
+            f"record_size {size!r} and keys {list(metadata)[:5]}, expected a Zarr group of "
+            "version 2"
         )
+
     parts = {key: _part(key, value) for key, value in metadata.items()}
+    names = [key.removesuffix("/.zarray") for key in metadata if key.endswith("/.zarray")]
     total = 0
-    for name in [key.removesuffix("/.zarray") for key in metadata if key.endswith("/.zarray")]:
-        array = metadata[f"{name}/.zarray"]
-        counts = [
-            math.ceil(n / chunk) for n, chunk in zip(array["shape"], array["chunks"], strict=True)
-        ]
+    for name in names:
+        counts = _chunk_counts(metadata[f"{name}/.zarray"])
+        # before any record is read: the metadata may claim any number of chunks
         total += math.prod(counts)
         if total > MAX_REFERENCES or {"", ".", ".."} & set(name.split("/")):
             raise ValueError(
                 f"variable {name[:80]!r} of {counts} chunks, expected a plain name and at most "
                 f"{MAX_REFERENCES} chunks in all"
             )
-        keys = (
-            (".".join(map(str, index)) for index in product(*map(range, counts)))
-            if counts
-            else iter(["0"])
-        )
+
+        keys = _chunk_keys(counts)
         for record in range(math.ceil(math.prod(counts) / size)):
             file = f"{path}/{name}/refs.{record}.parq"
             if not counts and not fs.exists(file):
                 continue  # a scalar that only carries attributes
             rows = _rows(fs.cat_file(file), size, f"{name}/refs.{record}.parq")
-            parts |= {
-                f"{name}/{key}": part
-                for part, key in zip(rows, keys, strict=False)
-                if part is not None
-            }
+            # The keys go on where those of the record before ended. The rows come first: zip asks
+            # its first argument first, so no key is lost when they end.
+            for part, key in zip(rows, keys, strict=False):
+                if part is not None:
+                    parts[f"{name}/{key}"] = part
     return parts
 
 
+def _chunk_counts(array: Mapping[str, Any]) -> list[int]:
+    """Return the number of chunks along each dimension of an array, from its metadata."""
+    lengths = zip(array["shape"], array["chunks"], strict=True)
+    return [math.ceil(length / chunk) for length, chunk in lengths]
+
+
+def _chunk_keys(counts: list[int]) -> Iterator[str]:
+    """Yield the keys of the chunks of an array, in order; a scalar has the one chunk 0."""
+    if not counts:
+        yield "0"
+        return
+    for numbers in product(*map(range, counts)):
+        yield ".".join(map(str, numbers))
+
+
 def _rows(data: bytes, size: int, where: str) -> Iterable[Part | None]:
-    """The values of one Parquet file, None for a chunk that is not there; only its four plain
-    columns are looked at.
+    """Yield the values of one Parquet file, None for a chunk that is not there.
+
+    Its four plain columns are read and nothing else.
     """
     file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
-    held = file.metadata
-    unpacked = sum(held.row_group(i).total_byte_size for i in range(held.num_row_groups))
-    if held.num_rows > size or unpacked > MAX_BYTES:
+    about = file.metadata
+    n_bytes = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    if about.num_rows > size or n_bytes > MAX_BYTES:
         raise ValueError(
-            f"{where} has {held.num_rows} rows in {unpacked} bytes, expected at most {size} rows "
-            "in "
-            f"{MAX_BYTES} bytes"
+            f"{where} has {about.num_rows} rows in {n_bytes} bytes, expected at most {size} rows "
+            f"in {MAX_BYTES} bytes"
         )
-    table = file.read(columns=[c for c in COLUMNS if c in file.schema_arrow.names])
-    none = [None] * len(table)
-    paths, offsets, sizes, raws = (
-        table[c].to_pylist() if c in table.column_names else none for c in COLUMNS
-    )
-    for path, offset, length, raw in zip(paths, offsets, sizes, raws, strict=True):
+
+    table = file.read(columns=[name for name in COLUMNS if name in file.schema_arrow.names])
+
+    def column(name: str) -> list[Any]:
+        return table[name].to_pylist() if name in table.column_names else [None] * len(table)
+
+    for path, offset, length, raw in zip(*map(column, COLUMNS), strict=True):
         if raw is not None:
             yield raw if isinstance(raw, bytes) else _part(where, raw)
         elif path is None:
@@ -256,8 +302,9 @@ def _rows(data: bytes, size: int, where: str) -> Iterable[Part | None]:
 
 @dataclass(eq=False)
 class ReferenceStore(Store):
-    """Read-only Zarr store over references; a byte range that is not there is an error, never a
-    missing chunk.
+    """Read-only Zarr store over references.
+
+    A byte range that is not there is an error, never a missing chunk.
     """
 
     references: References
@@ -275,8 +322,9 @@ class ReferenceStore(Store):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """The value of a key, None where it has none. Raises InputError where a target is gone or
-        too short.
+        """Return the value of a key, None where it has none.
+
+        Raises InputError where a target is gone or too short.
         """
         part = self.references.parts.get(key)
         if part is None:
@@ -285,7 +333,12 @@ class ReferenceStore(Store):
         return prototype.buffer.from_bytes(data[_slice(byte_range, len(data))])
 
     async def _fetch(self, key: str, target: str, offset: int | None, length: int | None) -> bytes:
-        start, end = (None, None) if offset is None or length is None else (offset, offset + length)
+        """Read a byte range of a target, or the whole file."""
+        start = None
+        end = None
+        if offset is not None and length is not None:
+            start = offset
+            end = offset + length
         fs, path = filesystem(target)
         where = f"{public(self.references.url)}: {key} is in {public(target)}"
         try:
@@ -297,42 +350,41 @@ class ReferenceStore(Store):
         if length is not None and len(data) != length:
             raise InputError(
                 f"{where}, which gives {len(data)} bytes at {offset}, expected {length}; the file "
-                "was cut "
-                "or replaced: write the references again"
+                "was cut or replaced: write the references again"
             )
         return data
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        """Values of several keys, one after another."""
+        """Return the values of several keys, one after another."""
         return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
 
     async def exists(self, key: str) -> bool:
-        """True when there is a value or a reference."""
+        """Return True when there is a value or a reference."""
         return key in self.references.parts
 
     async def set(self, key: str, value: Buffer) -> None:
-        """References are only read."""
+        """Refuse: references are only read."""
         raise NotImplementedError("references are only read")
 
     async def delete(self, key: str) -> None:
-        """References are only read."""
+        """Refuse: references are only read."""
         raise NotImplementedError("references are only read")
 
     async def list(self) -> AsyncIterator[str]:
-        """Every key."""
+        """Yield every key."""
         for key in self.references.parts:
             yield key
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """Every key that begins with a prefix."""
+        """Yield every key that begins with a prefix."""
         for key in self.references.parts:
             if key.startswith(prefix):
                 yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names directly below a folder."""
+        """Yield the names directly below a folder."""
         folder = prefix.rstrip("/") + "/" if prefix.strip("/") else ""
         names = {
             key[len(folder) :].split("/", 1)[0]
@@ -344,6 +396,7 @@ class ReferenceStore(Store):
 
 
 def _slice(byte_range: ByteRequest | None, length: int) -> slice:
+    """Return the part of a value of `length` bytes that Zarr asks for."""
     match byte_range:
         case RangeByteRequest(start, end):
             return slice(start, end)

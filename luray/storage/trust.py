@@ -1,4 +1,9 @@
-"""TO BE WRITTEN."""
+"""What luray may open: options of the stores, and the roots that documents may lead to.
+
+Catalogs, references and redirects come from strangers. A place that one of them names is opened
+only if it lies below the document's own root or below a root that the user has allowed, and only if
+every reader takes it for the same place.
+"""
 
 import os
 import re
@@ -13,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field, ValidationError
 
 from luray.core.config import Config
-from luray.storage.places import LONGEST, OptionalAddress, Place, climbs
+from luray.storage.places import LONGEST, OptionalAddress, Place, has_dot_segments
 from luray.storage.places import is_local as is_local
 from luray.storage.places import public as public
 from luray.storage.places import without_secrets as without_secrets
@@ -22,26 +27,29 @@ from luray.storage.web import TIMEOUT, trusted_certificates
 ENVIRONMENT = "LURAY_STORAGE"
 """Environment variable by which the options reach a worker, as JSON."""
 
-
 ALIASES = {"gcs": "gs", "s3a": "s3"}
-
+"""Schemes that are another name of a store."""
 
 PORTS = {"http": ":80", "https": ":443"}
-"""Schemes with servers that decode paths, and the port that goes without saying."""
-
+"""Schemes whose servers decode paths, and their default ports."""
 
 UNCLEAR = r"[\x00-\x1f\x7f\\]|::|^\s|^[A-Za-z][\w+.-]*:(?!//)"
-"""What readers of a URL disagree about: control characters, backslashes, fsspec's chains, schemes
+"""Parts of a URL that readers take differently.
+
+Control characters, backslashes, fsspec's chains (`::`), a blank at the beginning, and schemes
 without slashes.
 """
 
 
 class RefusedError(ValueError):
-    """A place that luray was led to and does not open: says which, by what, and what to allow."""
+    """A place that luray was led to and does not open.
+
+    The message names the place, the document that led to it, and what to allow.
+    """
 
 
 class S3Options(Config):
-    """Options of s3://; an empty endpoint is AWS's own, or that of AWS_ENDPOINT_URL."""
+    """Options of s3://; an empty endpoint means AWS's own, or that of AWS_ENDPOINT_URL."""
 
     endpoint_url: OptionalAddress = ""
     anonymous: bool = False
@@ -49,7 +57,7 @@ class S3Options(Config):
 
 
 class GcsOptions(Config):
-    """Options of gs://; an empty endpoint is Google's own, or that of STORAGE_EMULATOR_HOST."""
+    """Options of gs://; an empty endpoint means Google's, or that of STORAGE_EMULATOR_HOST."""
 
     endpoint_url: OptionalAddress = ""
     anonymous: bool = False
@@ -57,23 +65,31 @@ class GcsOptions(Config):
 
 
 class StorageConfig(Config):
-    """Options of the object stores, and the roots that catalogs, references and redirects may lead
-    to.
+    """Options of the object stores, and the roots that documents may lead to.
 
     There is no place for credentials: s3fs and gcsfs take them from the environment or the
     workload's identity.
+
+    Examples
+    --------
+    >>> StorageConfig(allow=["s3://bucket/inputs/"]).allow
+    ('s3://bucket/inputs/',)
     """
 
     s3: S3Options = S3Options()
     gs: GcsOptions = GcsOptions()
     allow: Annotated[tuple[Place, ...], Field(strict=False)] = ()
-    """Places, such as s3://bucket/inputs/ or https://host/, below which what a catalog names may
-    lie.
+    """Roots of what catalogs, references and redirects may name.
+
+    Such as s3://bucket/inputs/ or https://host/.
     """
 
 
 def configure(options: StorageConfig) -> None:
-    """Use these options from now on, in this process and in those that it starts."""
+    """Use these options from now on, in this process and in those that it starts.
+
+    They hold for everything that opens a URL through fsspec.
+    """
     os.environ[ENVIRONMENT] = options.model_dump_json(exclude_defaults=True)
     s3 = {
         "endpoint_url": options.s3.endpoint_url,
@@ -87,34 +103,57 @@ def configure(options: StorageConfig) -> None:
         "project": options.gs.project,
         "session_kwargs": {"trust_env": True},
     }
+    # an option that is empty is left to the library, which may find it in the environment
     conf["s3"] = {key: value for key, value in s3.items() if value}
     conf["gs"] = {key: value for key, value in gs.items() if value}
     conf["http"] = conf["https"] = {"get_client": _guarded_client}
 
 
 def configured() -> StorageConfig:
-    """The options in use. Raises ValueError where the environment variable holds others than these."""
+    """Return the options in use.
+
+    Raises
+    ------
+    ValueError
+        For an environment variable `LURAY_STORAGE` that is no JSON of the options.
+    """
     try:
         return StorageConfig.model_validate_json(os.environ.get(ENVIRONMENT) or "{}")
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
+        faults = []
+        for fault in error.errors():
+            option = ".".join(map(str, fault["loc"]))
+            faults.append(f"{option}: {fault['msg']}")
         raise ValueError(
-            f"the environment variable {ENVIRONMENT} is no JSON of [storage] "
-            f"({faults}); unset it, and set [storage] in the run file"
+            f"the environment variable {ENVIRONMENT} is no JSON of [storage] ({'; '.join(faults)});"
+            " unset it, and set [storage] in the run file"
         ) from None
 
 
 def environment() -> dict[str, str]:
-    """What a worker on another machine needs in its environment."""
+    """Return the variables that a worker on another machine needs in its environment."""
     return {ENVIRONMENT: os.environ.get(ENVIRONMENT, "{}")}
 
 
 def require_within(url: str, roots: Iterable[str], *, led_by: str) -> str:
-    """The URL, if it lies below one of `roots` or of the roots that the run file allows.
+    """Return the URL if it lies below one of the roots, or below one that the run file allows.
 
-    Raises RefusedError for any other place, naming it and `led_by`, the document that names it: a
-    catalog cannot make luray read a local file, a loopback or link-local address, or anything else
-    that the user has not pointed it at.
+    A catalog therefore cannot make luray read a local file, a loopback or link-local address, or
+    anything else that the user has not pointed it at.
+
+    Parameters
+    ----------
+    url : str
+        The place that luray was led to.
+    roots : iterable of str
+        The document's own roots.
+    led_by : str
+        The document that names the place, for the error.
+
+    Raises
+    ------
+    RefusedError
+        For any other place.
     """
     if any(_below(url, root) for root in (*roots, *configured().allow)):
         return url
@@ -122,52 +161,55 @@ def require_within(url: str, roots: Iterable[str], *, led_by: str) -> str:
     if _place(url) is None:
         raise RefusedError(
             f"{led_by} leads to {shown}, which two readers could take for different places; "
-            "expected a "
-            "plain path or URL: correct it there"
+            "expected a plain path or URL: correct it there"
         )
     root = shown.rsplit("/", 1)[0] + "/"
     raise RefusedError(
         f"{led_by} leads to {shown}, which is below neither its own root nor one of storage.allow "
-        "in "
-        f'the run file; if you trust it, add it there: allow = ["{root}"]'
+        f'in the run file; if you trust it, add it there: allow = ["{root}"]'
     )
 
 
 def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
-    """Scheme, host or bucket, and path of a URL as its store reads it; None where two readers could
-    differ about it.
+    """Return scheme, host or bucket, and steps of the path of a URL, as its store reads it.
 
-    Local links are followed. Object stores take a key letter by letter, HTTP servers decode it: so
-    must this.
+    None where two readers could differ about it. Local links are followed.
     """
     if len(url) > LONGEST or re.search(UNCLEAR, url):
         return None
     if is_local(url):
-        return "file", "", tuple(os.path.realpath(LocalFileSystem._strip_protocol(url)).split("/"))
+        path = os.path.realpath(LocalFileSystem._strip_protocol(url))
+        return "file", "", tuple(path.split("/"))
+
     scheme, _, rest = url.partition("://")
     scheme = ALIASES.get(scheme.lower(), scheme.lower())
+    # object stores take a key letter by letter, web servers decode it: so must this
     if scheme in PORTS:
         host, _, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-        host, segments = (
-            host.lower().removesuffix(PORTS[scheme]),
-            tuple(unquote(s) for s in path.split("/")),
-        )
+        host = host.lower().removesuffix(PORTS[scheme])
+        segments = tuple(unquote(segment) for segment in path.split("/"))
     else:
         host, _, path = rest.partition("/")
         segments = tuple(path.split("/"))
-    return None if climbs(path) else (scheme, host, segments)
+    return None if has_dot_segments(path) else (scheme, host, segments)
 
 
 def _below(url: str, root: str) -> bool:
-    place, above = _place(url), _place(root.rstrip("/") or "/") if root else None
+    """Return whether a URL lies below a root, or is the root; an empty root holds nothing."""
+    if not root:
+        return False
+    place = _place(url)
+    above = _place(root.rstrip("/") or "/")
     if place is None or above is None or place[:2] != above[:2]:
         return False
+
+    # whole steps are compared: below /data/in lies /data/in/x, and not /data/inputs
     steps = above[2] if above[2][-1] else above[2][:-1]
     return place[2][: len(steps)] == steps
 
 
 async def _guarded_client(**options: Any) -> aiohttp.ClientSession:
-    """An HTTP session that is led to another host only where the run file allows it.
+    """Open an HTTP session that follows a redirect to another host only where it is allowed.
 
     It takes proxies (http_proxy, https_proxy, no_proxy) and logins (.netrc) from the environment.
     """

@@ -1,9 +1,9 @@
 """Files on web servers, read through fsspec: bounded retries, and errors that say what to do.
 
-fsspec's own file system answers "not found" to whatever goes wrong, a missing login or network
-included. Here every request goes through `WebFileSystem._fetch`, and every fault through `refusal`
-or `unreachable`. STAC catalogs, which are read through the library requests, share them in
-`fetch_text`.
+fsspec's own file system answers "not found" whatever goes wrong, be it a missing login or no
+network. Here every request goes through `WebFileSystem._fetch`, and every fault is explained by
+`refusal` (the server answered) or `unreachable` (it did not). STAC catalogs, which are read through
+the library requests, use the same functions in `fetch_text`.
 """
 
 import asyncio
@@ -29,16 +29,16 @@ from fsspec.implementations.http import HTTPFile, HTTPFileSystem
 from luray.storage.places import public, without_secrets
 
 TRIES = 5
-"""Times that a request is sent while a server is busy or breaks off."""
+"""Times that a request is sent while a server is busy or breaks the connection off."""
 FIRST_PAUSE = 0.5
 """Seconds before the second try; each further pause is twice as long."""
 LONGEST_PAUSE = 30.0
-"""Seconds that are waited at most before a try; a server that asks for more is not waited for."""
+"""Seconds of the longest pause before a try; a server that asks for more is given up."""
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=60.0)
-"""Seconds without a connection, and without a byte; a large file may take long."""
+"""Seconds without a connection, and without a byte; a large file may take any time in all."""
 
 BUSY = frozenset((429, 500, 502, 503, 504))
-"""Answers that may be others a moment later."""
+"""Statuses that may be others a moment later."""
 WHOLE = 2**26
 """Bytes of the largest file that is fetched whole because its server gives no part of it."""
 
@@ -53,7 +53,7 @@ BROKEN_OFF = (
 )
 """Connections that ended before their answer did."""
 UNREACHED = (aiohttp.ClientError, requests.exceptions.RequestException, OSError, TimeoutError)
-"""What the libraries raise where there is no answer at all."""
+"""Errors of the libraries where there is no answer at all."""
 
 NETRC = (
     "put the login into ~/.netrc (machine {host} login NAME password WORD), or download the "
@@ -64,11 +64,11 @@ CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class WebError(OSError):
-    """A web server did not give what was asked for: names the address, the reason, what to do."""
+    """A web server did not give a file; the message has the address, the reason and what to do."""
 
 
 class DeniedError(WebError, PermissionError):
-    """The server, or the proxy before it, does not let this user in."""
+    """The server, or the proxy on the way to it, does not let this user in."""
 
 
 class AbsentError(WebError, FileNotFoundError):
@@ -76,9 +76,10 @@ class AbsentError(WebError, FileNotFoundError):
 
 
 class Answer(NamedTuple):
-    """What a server answered; names of headers are in lower case, `address` follows redirects.
+    """The answer of a server.
 
-    `body` is empty where it was not read.
+    Names of headers are in lower case, `address` is that after redirects, and `body` is empty where
+    it was not read.
     """
 
     status: int
@@ -89,12 +90,15 @@ class Answer(NamedTuple):
     @property
     def total(self) -> int | None:
         """Bytes of the whole file; None where the server does not say."""
-        told = re.fullmatch(r"bytes (?:\d+-\d+|\*)/(\d+)", self.headers.get("content-range", ""))
-        if told:
-            return int(told[1])
-        packed = self.headers.get("content-encoding", "identity") != "identity"
+        content_range = self.headers.get("content-range", "")
+        total = re.fullmatch(r"bytes (?:\d+-\d+|\*)/(\d+)", content_range)
+        if total:
+            return int(total[1])
+
+        # the length of a packed body is not that of the file
+        is_packed = self.headers.get("content-encoding", "identity") != "identity"
         length = self.headers.get("content-length")
-        return int(length) if self.status == 200 and length and not packed else None
+        return int(length) if self.status == 200 and length and not is_packed else None
 
 
 class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
@@ -105,7 +109,12 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
     ) -> Answer:
         """Ask for a file or its bytes `start` to `end`, again while the server is busy.
 
-        Raises WebError, and RefusedError for a redirect to a place that the run does not allow.
+        Raises
+        ------
+        WebError
+            Where there is no answer, or one that is not what was asked for.
+        RefusedError
+            For a redirect to a place that the run does not allow.
         """
         try:
             address = self.encode_url(url)
@@ -114,7 +123,8 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         session = await self.set_session()
         headers = {"Accept-Encoding": "identity"}  # packed on the way, a file has no bytes to count
         if start is not None:
-            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+            last = "" if end is None else end - 1
+            headers["Range"] = f"bytes={start}-{last}"
 
         for attempt in range(1, TRIES + 1):
             try:
@@ -136,26 +146,26 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         raise AssertionError("the last try has no pause")
 
     async def _info(self, url: str, **_: Any) -> dict[str, Any]:
-        """What a server says of a file: size, type, date, and whether it gives parts of it."""
-        # one byte is asked for: signed addresses refuse HEAD, and many do not tell of ranges
+        """Return what a server tells of a file: size, type, date, and whether it serves ranges."""
+        # One byte is asked for, instead of a HEAD request: signed addresses refuse HEAD, and many
+        # servers do not tell there that they serve ranges.
         answer = await self._fetch(url, 0, 1, body=False)
-        told = {
-            name: answer.headers[name.lower()]
-            for name in ("ETag", "Content-MD5", "Digest", "Last-Modified")
-            if answer.headers.get(name.lower())
-        }
+        marks = {}
+        for name in ("ETag", "Content-MD5", "Digest", "Last-Modified"):
+            if answer.headers.get(name.lower()):
+                marks[name] = answer.headers[name.lower()]
         return {
             "name": url,
             "type": "file",
             "size": answer.total,
             "url": answer.address,
             "partial": answer.status in (206, 416),
-            **told,
+            **marks,
             "mimetype": answer.headers.get("content-type", "").partition(";")[0],
         }
 
     async def _exists(self, path: str, **_: Any) -> bool:
-        """True for a file that the server gives. Raises WebError where it does not say."""
+        """Return True for a file that the server gives. Raises WebError where it is not known."""
         try:
             await self._info(path)
         except AbsentError:
@@ -168,19 +178,25 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
     async def _cat_file(
         self, url: str, start: int | None = None, end: int | None = None, **_: Any
     ) -> bytes:
-        """A file, or bytes of it; from a server that gives no parts, those of the whole file."""
+        """Return a file, or bytes of it as a slice would."""
         if start is None and end is None:
-            return (await self._fetch(url)).body
-        first, last = start or 0, end
-        if first < 0 or (last is not None and last < 0):
-            size = (await self._info(url))["size"] or 0
+            answer = await self._fetch(url)
+            return answer.body
+
+        first = start or 0
+        last = end
+        if first < 0 or (last is not None and last < 0):  # counted from the end of the file
+            info = await self._info(url)
+            size = info["size"] or 0
             first = first + size if first < 0 else first
             last = last + size if last is not None and last < 0 else last
         if last is not None and last <= first:
             return b""
+
         answer = await self._fetch(url, first, last)
-        if answer.status == 416:
+        if answer.status == 416:  # the file ends before the first of these bytes
             return b""
+        # 200: the server serves no ranges, and sent the whole file
         return answer.body[first:last] if answer.status == 200 else answer.body
 
     async def _ls_real(self, url: str, detail: bool = True, **kwargs: Any) -> Any:
@@ -198,7 +214,7 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
     def _open(
         self, path: str, mode: str = "rb", block_size: int | None = None, **kwargs: Any
     ) -> Any:
-        """A seekable file, fetched in parts; one that comes only whole is held in memory."""
+        """Open a seekable file that is fetched in parts; one that comes whole is held in memory."""
         if mode != "rb":
             raise NotImplementedError(f"{public(path)}: web servers are only read")
         info = self.info(path)
@@ -221,14 +237,14 @@ class WebFile(HTTPFile):  # type: ignore[misc]
     cache: Any
 
     async def async_fetch_range(self, start: int, end: int) -> bytes:
-        """Bytes `start` to `end`."""
+        """Fetch bytes `start` to `end`."""
         data: bytes = await self.fs._cat_file(self.url, start, end)
         return data
 
     _fetch_range = sync_wrapper(async_fetch_range)
 
     async def async_fetch_all(self) -> None:
-        """The whole file, at once."""
+        """Fetch the whole file at once."""
         if not isinstance(self.cache, AllBytes):
             data = await self.fs._cat_file(self.url)
             self.cache = AllBytes(size=len(data), fetcher=None, blocksize=None, data=data)
@@ -238,67 +254,80 @@ class WebFile(HTTPFile):  # type: ignore[misc]
 
 
 async def _answer(response: aiohttp.ClientResponse, url: str, *, body: bool) -> Answer:
-    """An answer, with its body where it is asked for and is what was asked for.
+    """Return an answer, with its body where that is asked for.
 
-    Raises WebError for a file that comes whole and is too large for that.
+    Raises WebError for other bytes than those that were asked for, and for a file that comes whole
+    and is too large for that.
     """
     headers = {name.lower(): value for name, value in response.headers.items()}
     answer = Answer(response.status, headers, str(response.url), b"")
-    wanted = response.request_info.headers.get("Range")
+    asked = response.request_info.headers.get("Range")
     if not body or response.status not in (200, 203, 206):
         return answer
 
-    if wanted and response.status != 206:
+    if asked and response.status != 206:
         data = await _read_small(response, url)
     else:
         data = await response.read()
     if response.status == 206:
-        _require_range(
-            url, wanted=wanted or "", told=headers.get("content-range", ""), n_bytes=len(data)
-        )
+        given = headers.get("content-range", "")
+        _require_range(url, asked=asked or "", given=given, n_bytes=len(data))
     return answer._replace(body=data)
 
 
 async def _read_small(response: aiohttp.ClientResponse, url: str) -> bytes:
-    """The whole of a file that comes in no parts. Raises WebError for one that is too large."""
-    pieces, n_bytes = [], 0
+    """Read a file that comes whole. Raises WebError for one that is too large."""
+    pieces = []
+    n_bytes = 0
     async for piece in response.content.iter_chunked(2**20):
         pieces.append(piece)
         n_bytes += len(piece)
         if n_bytes > WHOLE:
             response.close()
             raise WebError(
-                f"{public(url)}: the server gives no part of a file (HTTP range "
-                f"requests), and the whole is larger than the {WHOLE // 2**20} MiB "
-                "that are read so; download it and give its path"
+                f"{public(url)}: the server gives no part of a file (HTTP range requests), and the "
+                f"whole is larger than the {WHOLE // 2**20} MiB that are read so; download it and "
+                "give its path"
             )
     return b"".join(pieces)
 
 
-def _require_range(url: str, *, wanted: str, told: str, n_bytes: int) -> None:
-    """Raise WebError unless the bytes of a partial answer are those that were asked for."""
-    asked = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
-    given = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", told)
-    if asked is None:
-        return
-    expected = (
-        given is not None
-        and int(given[1]) == int(asked[1])
-        and int(given[2]) - int(given[1]) + 1 == n_bytes
-    )
-    if expected and given is not None and asked[2]:
-        end_of_file = given[3] != "*" and int(given[2]) == int(given[3]) - 1
-        expected = int(given[2]) == int(asked[2]) or (end_of_file and int(given[2]) < int(asked[2]))
-    if not expected:
+def _require_range(url: str, *, asked: str, given: str, n_bytes: int) -> None:
+    """Raise WebError unless the bytes of a partial answer are those that were asked for.
+
+    `asked` is the header Range of the request, `given` Content-Range of the answer.
+    """
+    if re.fullmatch(r"bytes=(\d+)-(\d*)", asked) and not _is_range(asked, given, n_bytes):
         raise WebError(
-            f"{public(url)}: asked for {wanted}, the server or a proxy before it gave "
-            f"{n_bytes} bytes as {told or 'no range'!r}; download the file and give "
-            "its path"
+            f"{public(url)}: asked for {asked}, the server or a proxy before it gave {n_bytes} "
+            f"bytes as {given or 'no range'!r}; download the file and give its path"
         )
 
 
+def _is_range(asked: str, given: str, n_bytes: int) -> bool:
+    """Return whether a partial answer has the bytes of the range that was asked for."""
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+    sent = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", given)
+    if wanted is None or sent is None:
+        return False
+
+    first = int(sent[1])
+    last = int(sent[2])
+    if first != int(wanted[1]) or last - first + 1 != n_bytes:
+        return False
+    if not wanted[2] or last == int(wanted[2]):
+        return True
+
+    # fewer bytes are right where the file ends
+    is_end_of_file = sent[3] != "*" and last == int(sent[3]) - 1
+    return is_end_of_file and last < int(wanted[2])
+
+
 def pause_before(attempt: int, status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait before a try, counted from 1, after an answer; None where it is of no use."""
+    """Return the seconds to wait before a try, after an answer; None where it is of no use.
+
+    Tries are counted from 1.
+    """
     if status not in BUSY or attempt > TRIES:
         return None
     pause: float = FIRST_PAUSE * 2 ** (attempt - 2)
@@ -309,7 +338,7 @@ def pause_before(attempt: int, status: int, headers: Mapping[str, str]) -> float
 
 
 def pause_after_break(attempt: int, error: BaseException) -> float | None:
-    """The same after a connection that broke off; one that never was is not tried again."""
+    """Return the same after an error; only a connection that broke off is tried again."""
     if attempt > TRIES or not any(isinstance(e, BROKEN_OFF) for e in causes(error)):
         return None
     pause: float = FIRST_PAUSE * 2 ** (attempt - 2)
@@ -317,61 +346,86 @@ def pause_after_break(attempt: int, error: BaseException) -> float | None:
 
 
 def seconds_asked_for(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait that the header Retry-After asks for, as a number or a date; None if none."""
-    told = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+", told):
-        return float(told)
+    """Return the seconds that the header Retry-After asks to wait; None where it asks for none.
+
+    The header is a number of seconds or a date.
+    """
+    retry_after = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d+", retry_after):
+        return float(retry_after)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - time.time())
+        date = email.utils.parsedate_to_datetime(retry_after)
+        return max(0.0, date.timestamp() - time.time())
     except (ValueError, TypeError):
         return None
 
 
 def refusal(url: str, status: int, headers: Mapping[str, str]) -> WebError | None:
-    """The error that an answer is, None for one that is none."""
-    # 416 is none: the file ends before the bytes that were asked for
+    """Explain the answer of a server that refuses a request.
+
+    Parameters
+    ----------
+    url : str
+        What was asked for.
+    status : int
+        HTTP status of the answer.
+    headers : mapping
+        Of the answer, their names in lower case.
+
+    Returns
+    -------
+    WebError or None
+        None where the server does not refuse.
+    """
+    # 416 refuses nothing: the file ends before the bytes that were asked for
     if 200 <= status < 300 or status == 416:
         return None
-    shown, host = public(url), urlsplit(url).hostname or ""
+    shown = public(url)
+    host = urlsplit(url).hostname or ""
     try:
-        said = f"{status} {HTTPStatus(status).phrase}"
+        reason = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
-        said = str(status)
+        reason = str(status)
 
     if status == 401:
-        return DeniedError(f"{shown}: the server wants a login ({said}); {NETRC.format(host=host)}")
+        return DeniedError(
+            f"{shown}: the server wants a login ({reason}); {NETRC.format(host=host)}"
+        )
     if status == 403:
         return DeniedError(
-            f"{shown}: the server does not let this user read it ({said}); if it "
-            "was signed the address may have expired; check that the login may "
-            "read it, or download the file and give its path"
+            f"{shown}: the server does not let this user read it ({reason}); if it was signed the "
+            "address may have expired; check that the login may read it, or download the file and "
+            "give its path"
         )
     if status == 407:
         return DeniedError(
-            f"{shown}: the proxy of the environment wants a login ({said}); write "
-            "it into http_proxy and https_proxy, as http://NAME:WORD@host:port"
+            f"{shown}: the proxy of the environment wants a login ({reason}); write it into "
+            "http_proxy and https_proxy, as http://NAME:WORD@host:port"
         )
     if status in (404, 410):
         return AbsentError(
-            f"{shown}: there is no such file on the server ({said}); correct the address"
+            f"{shown}: there is no such file on the server ({reason}); correct the address"
         )
     if status in BUSY:
         asked = seconds_asked_for(headers)
         wait = f" and asks to come back in {asked:.0f} s" if asked else ""
         tried = f" after {TRIES} tries" if asked is None or asked <= LONGEST_PAUSE else ""
-        why = "gets more requests than it takes" if status == 429 else "cannot answer now"
+        trouble = "gets more requests than it takes" if status == 429 else "cannot answer now"
         return WebError(
-            f"{shown}: the server {why} ({said}){tried}{wait}; run the command again "
-            "later, with fewer workers, or download the file and give its path"
+            f"{shown}: the server {trouble} ({reason}){tried}{wait}; run the command again later, "
+            "with fewer workers, or download the file and give its path"
         )
     return WebError(
-        f"{shown}: the server answers {said}; open the address in a browser to see "
-        "what it says, and correct it, or download the file and give its path"
+        f"{shown}: the server answers {reason}; open the address in a browser to see what it says, "
+        "and correct it, or download the file and give its path"
     )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that led to it, as aiohttp, requests and urllib3 keep it."""
+    """Yield an error and all that led to it.
+
+    aiohttp, requests and urllib3 keep the earlier errors in different places.
+    """
     pending: list[object] = [error]
     seen: set[int] = set()
     while pending:
@@ -384,75 +438,78 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def unreachable(url: str, error: BaseException) -> WebError:
-    """The error that a missing answer is: no host, network, server or trust, or a broken line."""
-    shown, address = public(url), urlsplit(url)
+    """Explain why there is no answer.
+
+    The reasons, in the order in which they are looked for: the proxy, TLS, the name of the host,
+    the server, the network, the address, a redirect in a circle, time, and a connection that broke
+    off. A library wraps one error into others, so an earlier reason may have later ones around it.
+    """
+    shown = public(url)
+    address = urlsplit(url)
     port = f"port {address.port}" if address.port else address.scheme
     chain = list(causes(error))
 
-    def met(*kinds: type[BaseException]) -> Any:
+    def first(*kinds: type[BaseException]) -> Any:
         return next((e for e in chain if isinstance(e, kinds)), None)
 
     numbers = {e.errno for e in chain if isinstance(e, OSError)}
-    proxy_answer = met(aiohttp.ClientHttpProxyError)
+    names = "".join(type(e).__name__ for e in chain)
+    proxy_answer = first(aiohttp.ClientHttpProxyError)
     if proxy_answer is not None:
-        told = refusal(url, proxy_answer.status, {}) if proxy_answer.status == 407 else None
-        return told or WebError(
-            f"{shown}: the proxy of the environment refuses to connect "
-            f"({proxy_answer.status} {proxy_answer.message}); check "
-            "https_proxy, or name the host in no_proxy"
+        wants_login = refusal(url, proxy_answer.status, {}) if proxy_answer.status == 407 else None
+        return wants_login or WebError(
+            f"{shown}: the proxy of the environment refuses to connect ({proxy_answer.status} "
+            f"{proxy_answer.message}); check https_proxy, or name the host in no_proxy"
         )
-    if met(aiohttp.ClientProxyConnectionError, requests.exceptions.ProxyError) is not None:
+    if first(aiohttp.ClientProxyConnectionError, requests.exceptions.ProxyError) is not None:
         return WebError(
             f"{shown}: the proxy that http_proxy or https_proxy names does not answer "
             f"({_reason(chain)}); correct the variable, or name the host in no_proxy"
         )
-    if met(ssl.SSLCertVerificationError) is not None:
-        why = next(filter(None, (getattr(e, "verify_message", "") for e in chain)), "not verified")
+    if first(ssl.SSLCertVerificationError) is not None:
+        messages = [getattr(e, "verify_message", "") for e in chain]
+        reason = next(filter(None, messages), "not verified")
         return WebError(
-            f"{shown}: the certificate of {address.hostname} is not trusted ({why}); if "
-            "your site or its proxy signs certificates itself, set SSL_CERT_FILE to its "
-            "bundle"
+            f"{shown}: the certificate of {address.hostname} is not trusted ({reason}); if your "
+            "site or its proxy signs certificates itself, set SSL_CERT_FILE to its bundle"
         )
-    if met(ssl.SSLError) is not None:
+    if first(ssl.SSLError) is not None:
         return WebError(
-            f"{shown}: {address.hostname} does not speak TLS as expected "
-            f"({_reason(chain)}); check port and scheme (http:// or https://)"
+            f"{shown}: {address.hostname} does not speak TLS as expected ({_reason(chain)}); check "
+            "port and scheme (http:// or https://)"
         )
-    if met(socket.gaierror) is not None or "NameResolution" in "".join(
-        type(e).__name__ for e in chain
-    ):
+    if first(socket.gaierror) is not None or "NameResolution" in names:  # the latter of urllib3
         return WebError(
-            f"{shown}: no host is found under the name {address.hostname}; correct "
-            "the address, or check network, DNS and https_proxy"
+            f"{shown}: no host is found under the name {address.hostname}; correct the address, or "
+            "check network, DNS and https_proxy"
         )
-    if met(ConnectionRefusedError) is not None or errno.ECONNREFUSED in numbers:
+    if first(ConnectionRefusedError) is not None or errno.ECONNREFUSED in numbers:
         return WebError(
-            f"{shown}: nothing answers at {address.hostname}, {port} "
-            "(connection refused); correct the address, or start the server"
+            f"{shown}: nothing answers at {address.hostname}, {port} (connection refused); correct "
+            "the address, or start the server"
         )
     if numbers & {errno.ENETUNREACH, errno.EHOSTUNREACH}:
         return WebError(
-            f"{shown}: there is no way to {address.hostname} ({_reason(chain)}); "
-            "check the network, or set https_proxy"
+            f"{shown}: there is no way to {address.hostname} ({_reason(chain)}); check the "
+            "network, or set https_proxy"
         )
-    if met(aiohttp.InvalidURL, requests.exceptions.InvalidURL, UnicodeError) is not None:
+    if first(aiohttp.InvalidURL, requests.exceptions.InvalidURL, UnicodeError) is not None:
         return WebError(f"{shown} is no address; correct it")
-    if met(aiohttp.TooManyRedirects, requests.exceptions.TooManyRedirects) is not None:
+    if first(aiohttp.TooManyRedirects, requests.exceptions.TooManyRedirects) is not None:
         return WebError(
-            f"{shown}: the server redirects in a circle; open the address in a "
-            "browser and give the one of the file itself"
+            f"{shown}: the server redirects in a circle; open the address in a browser and give "
+            "the one of the file itself"
         )
-    if met(TimeoutError, asyncio.TimeoutError, requests.exceptions.Timeout) is not None:
+    if first(TimeoutError, asyncio.TimeoutError, requests.exceptions.Timeout) is not None:
         return WebError(
-            f"{shown}: no answer from {address.hostname} within "
-            f"{TIMEOUT.sock_connect:.0f} s to connect or {TIMEOUT.sock_read:.0f} s to "
-            "send; check the network and https_proxy, or run the command again later"
+            f"{shown}: no answer from {address.hostname} within {TIMEOUT.sock_connect:.0f} s to "
+            f"connect or {TIMEOUT.sock_read:.0f} s to send; check the network and https_proxy, or "
+            "run the command again later"
         )
-    if met(*BROKEN_OFF) is not None:
+    if first(*BROKEN_OFF) is not None:
         return WebError(
-            f"{shown}: the connection broke off before the answer was whole, {TRIES} "
-            "times; run the command again later, or download the file and give its "
-            "path"
+            f"{shown}: the connection broke off before the answer was whole, {TRIES} times; run "
+            "the command again later, or download the file and give its path"
         )
     return WebError(
         f"{shown}: cannot be fetched ({_reason(chain)}); check the address and the network"
@@ -460,26 +517,28 @@ def unreachable(url: str, error: BaseException) -> WebError:
 
 
 def _reason(chain: list[BaseException]) -> str:
-    """What the system said, or the library where it said nothing, without secrets."""
-    said = [e.strerror for e in chain if isinstance(e, OSError) and e.strerror]
-    return without_secrets(said[-1] if said else str(chain[0]) or type(chain[0]).__name__)
+    """Return the message of the system, or of the library if there is none, without secrets."""
+    of_system = [e.strerror for e in chain if isinstance(e, OSError) and e.strerror]
+    of_library = str(chain[0]) or type(chain[0]).__name__
+    return without_secrets(of_system[-1] if of_system else of_library)
 
 
 def trusted_certificates() -> ssl.SSLContext:
-    """Certificates that Python trusts, and those that requests and curl are told to trust."""
+    """Return the certificates that Python trusts, and those that requests and curl may trust."""
     context = ssl.create_default_context()
     for name in CERTIFICATES:
         bundle = os.environ.get(name)
         if bundle:
-            folder = os.path.isdir(bundle)  # noqa: PTH112, as OpenSSL takes text
-            context.load_verify_locations(
-                cafile=None if folder else bundle, capath=bundle if folder else None
-            )
+            is_folder = os.path.isdir(bundle)  # noqa: PTH112, as OpenSSL takes text
+            if is_folder:
+                context.load_verify_locations(capath=bundle)
+            else:
+                context.load_verify_locations(cafile=bundle)
     return context
 
 
 class TrustingAdapter(requests.adapters.HTTPAdapter):
-    """Connections of requests that trust `trusted_certificates` beside its own bundle."""
+    """Connections of the library requests that trust `trusted_certificates`."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
         """See requests."""
@@ -491,9 +550,26 @@ class TrustingAdapter(requests.adapters.HTTPAdapter):
 
 
 def fetch_text(session: requests.Session, method: str, url: str, **options: Any) -> bytes:
-    """Send a request of the library requests, again while the server is busy; returns the body.
+    """Send a request through the library requests, again while the server is busy.
 
-    Raises WebError.
+    Parameters
+    ----------
+    session : requests.Session
+        Its adapters, login and headers are used.
+    method, url : str
+        Of the request.
+    **options
+        Of `requests.Session.request`.
+
+    Returns
+    -------
+    bytes
+        The body of the answer.
+
+    Raises
+    ------
+    WebError
+        Where there is no answer, or one that refuses the request.
     """
     for attempt in range(1, TRIES + 1):
         try:

@@ -1,5 +1,6 @@
-"""Zarr stores, and references that stand for one, opened as plain data: no CF decoding, no codec
-that runs code.
+"""Zarr stores, and references that stand for one, opened as plain data.
+
+Nothing is decoded by the CF conventions, and no codec runs that could run code.
 """
 
 import math
@@ -21,7 +22,7 @@ from zarr.core.metadata.v2 import ArrayV2Metadata
 from zarr.errors import UnstableSpecificationWarning, ZarrUserWarning
 from zarr.storage import FsspecStore
 
-from luray.storage.absent_chunks import Index, require_chunks
+from luray.storage.absent_chunks import ArrayIndex, require_chunks
 from luray.storage.errors import InputError
 from luray.storage.objects import exists, filesystem
 from luray.storage.places import is_local, public
@@ -57,20 +58,24 @@ CODECS = frozenset(
         "jenkins_lookup3",
     )
 )
-"""Codecs that only move bytes; `pickle`, which runs what it reads, and those that nobody knows are
-not among them.
+"""Codecs that only move bytes.
+
+`pickle`, which runs what it reads, is not among them, nor is any codec that nobody has looked at.
 """
 
 MAX_CHUNK = 2**30
 """Bytes of the largest chunk that is read: a worker holds it whole."""
 
 NODES = ("zarr.json", ".zgroup", ".zmetadata")
+"""Names of the objects of which a group of Zarr 3 or 2 has at least one."""
 FILES = re.compile(r"\.\w{2,5}$")
+"""The suffix of a name that is a file's."""
 
 
 def is_store(url: str) -> bool:
-    """True for a Zarr store or kerchunk references: by name, and for a folder without a suffix by
-    what is in it.
+    """Return True for a Zarr store or kerchunk references.
+
+    The name decides; of a folder without a suffix, its content.
     """
     name = public(url).rstrip("/")
     if is_references(url) or name.endswith(".zarr"):
@@ -79,10 +84,17 @@ def is_store(url: str) -> bool:
 
 
 def open_group(url: str) -> Group:
-    """The root group of a Zarr store of version 2 or 3, or behind references; consolidated metadata
-    where there is.
+    """Open the root group of a Zarr store, or behind references.
 
-    Raises InputError for an array that could run code or whose chunks fill the memory.
+    Parameters
+    ----------
+    url : str
+        A store of version 2 or 3, with consolidated metadata or without, or kerchunk references.
+
+    Raises
+    ------
+    InputError
+        For an array that could run code or whose chunks fill the memory.
     """
     with quiet():
         if is_references(url):
@@ -96,8 +108,9 @@ def open_group(url: str) -> Group:
 
 
 def _store(url: str) -> Any:
-    """A store over the file system that everything else reads through; zarr's own would leave its
-    sessions open.
+    """Return a store over the file system that everything else reads through.
+
+    Zarr's own file systems would leave their sessions open.
     """
     if is_local(url):
         return url
@@ -109,11 +122,10 @@ def _store(url: str) -> Any:
 
 @contextmanager
 def open_dataset(url: str) -> Iterator[xr.Dataset]:
-    """The root group as a dataset without any decoding; attributes are those of the file it was
-    made of.
+    """Open the root group as a dataset without any decoding.
 
-    Zarr 2 keeps `_FillValue` as the array's fill value. Behind references a fill value of 0 is no
-    such thing unless the attribute says so: HDF5 gives it to every variable that declares none.
+    Attributes are those of the file that the store was made of. Zarr 2 keeps `_FillValue` as the
+    array's fill value; here it is an attribute again.
     """
     group = open_group(url)
     consolidated = group.metadata.consolidated_metadata is not None
@@ -131,14 +143,16 @@ def open_dataset(url: str) -> Iterator[xr.Dataset]:
     ):
         for name, variable in data.variables.items():
             fill = _fill_of(group[str(name)], variable.attrs, references=is_references(url))
-            variable.attrs = {k: v for k, v in variable.attrs.items() if k != "_FillValue"}
-            variable.attrs |= {} if fill is None else {"_FillValue": fill}
+            attributes = {k: v for k, v in variable.attrs.items() if k != "_FillValue"}
+            if fill is not None:
+                attributes["_FillValue"] = fill
+            variable.attrs = attributes
         yield data
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the warnings that a codec or dtype is not in the specification of Zarr 3."""
+    """Suppress the warnings that a codec or dtype is not in the specification of Zarr 3."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)
         warnings.simplefilter("ignore", UnstableSpecificationWarning)
@@ -146,51 +160,57 @@ def quiet() -> Iterator[None]:
 
 
 def _fill_of(array: Any, attributes: Mapping[str, Any], *, references: bool) -> Any:
-    """The value that a variable declares missing, None where it declares none."""
+    """Return the value that a variable declares missing, None where it declares none."""
     declared = attributes.get("_FillValue")
     if isinstance(declared, str) and array.dtype.kind == "f":
         return FillValueCoder.decode(declared, array.dtype)
     if declared is not None or array.metadata.zarr_format == 3:
         return declared
+
     fill = array.metadata.fill_value
-    return (
-        None
-        if fill is None or array.dtype.kind not in "iuf" or (references and fill == 0)
-        else fill
-    )
+    if fill is None or array.dtype.kind not in "iuf":
+        return None
+    # HDF5 gives a fill value of 0 to every variable that declares none
+    if references and fill == 0:
+        return None
+    return fill
 
 
 def _require_plain(array: Any, *, where: str) -> None:
-    metadata = array.metadata
-    names = set(_codecs(metadata))
-    if names - CODECS:
+    """Raise InputError for an array that could run code or whose chunks fill the memory."""
+    unknown = set(_codecs(array.metadata)) - CODECS
+    if unknown:
         raise InputError(
-            f"{where} is packed with {', '.join(sorted(names - CODECS))}, which luray does not "
-            "run; "
+            f"{where} is packed with {', '.join(sorted(unknown))}, which luray does not run; "
             f"expected one of {', '.join(sorted(CODECS))}: write the store again"
         )
+
     size = math.prod(array.chunks) * array.dtype.itemsize
     if size > MAX_CHUNK:
         raise InputError(
             f"{where} has chunks of {array.chunks} ({size} bytes), expected at most {MAX_CHUNK} "
-            "bytes; "
-            "rechunk it (`luray virtualize` splits the chunks of uncompressed NetCDF)"
+            "bytes; rechunk it (`luray virtualize` splits the chunks of uncompressed NetCDF)"
         )
+    # axes are read whole
     if array.ndim == 1 and array.nbytes > MAX_CHUNK:
         raise InputError(
-            f"{where} has {array.shape[0]} values on one axis; the metadata is damaged, get it "
-            "again"
+            f"{where} has {array.shape[0]} values on one axis, expected at most {MAX_CHUNK} bytes;"
+            " the metadata is damaged, get it again"
         )
 
 
 def _codecs(metadata: Any) -> Iterator[str]:
-    """Names of the codecs of an array, without the prefix that Zarr 3 gives those of numcodecs."""
+    """Yield the names of an array's codecs, without Zarr 3's prefix for those of numcodecs."""
     if isinstance(metadata, ArrayV2Metadata):
-        held = [*(metadata.filters or ()), metadata.compressor]
-        yield from (str(getattr(codec, "codec_id", codec)) for codec in held if codec is not None)
+        for codec in (*(metadata.filters or ()), metadata.compressor):
+            if codec is not None:
+                yield str(getattr(codec, "codec_id", codec))
+        # objects without a filter are pickled
         if metadata.dtype.to_native_dtype().kind == "O" and not metadata.filters:
             yield "objects"
         return
+
+    # sharding has codecs of its own, for the chunks inside and for their index
     pending = list(metadata.codecs)
     while pending:
         codec = pending.pop()
@@ -200,11 +220,24 @@ def _codecs(metadata: Any) -> Iterator[str]:
 
 
 def values_of(group: Group, name: str, index: Any, *, where: str = "") -> np.ndarray[Any, Any]:
-    """Undecoded values of a variable at an index of whole numbers and slices; only the chunks under
-    it are read.
+    """Read undecoded values of a variable; only the chunks under the index are fetched.
 
-    Raises InputError for a chunk that is not in the store where no declared fill value says that it
-    is missing: it would be read as the array's fill value, often 0, which is a value.
+    Parameters
+    ----------
+    group : Group
+        From `open_group`.
+    name : str
+        Of the variable.
+    index : tuple
+        Whole numbers and slices, one for each dimension.
+    where : str
+        What the group is, for the error.
+
+    Raises
+    ------
+    InputError
+        For a chunk that is not in the store where no declared fill value says that it is missing:
+        it would be read as the array's fill value, often 0, which is a value.
     """
     with quiet():
         array: Any = group[name]
@@ -213,14 +246,18 @@ def values_of(group: Group, name: str, index: Any, *, where: str = "") -> np.nda
     return values
 
 
-def _require_stored(array: Any, index: Index, values: np.ndarray[Any, Any], *, where: str) -> None:
+def _require_stored(
+    array: Any, index: ArrayIndex, values: np.ndarray[Any, Any], *, where: str
+) -> None:
+    """Raise InputError for values of a chunk that is not in the store, see `require_chunks`."""
     fill = array.metadata.fill_value
+    # Zarr 2 keeps a declared `_FillValue` there, and 0 where none is declared
     if array.metadata.zarr_format == 2 and fill != 0:
-        return  # Zarr 2 keeps `_FillValue` there; 0 is what it writes where nobody declares one
+        return
 
     def is_stored(chunk: tuple[int, ...]) -> bool:
-        # A chunk that is there holds the same whatever fill value the metadata names; an absent one
-        # takes it.
+        # A chunk that is there holds the same whatever fill value the metadata names; an absent
+        # one is read as that value.
         cell = tuple(number * n for number, n in zip(chunk, array.chunks, strict=True))
         return bool(_with_other_fill(array)[cell] == fill)
 
@@ -237,7 +274,7 @@ def _require_stored(array: Any, index: Index, values: np.ndarray[Any, Any], *, w
 
 
 def _with_other_fill(array: Any) -> Any:
-    """The same array with another fill value in its metadata."""
+    """Return the same array with another fill value in its metadata."""
     other = np.nan if array.dtype.kind == "f" else int(array.metadata.fill_value == 0)
     metadata = replace(array.metadata, fill_value=array.dtype.type(other))
     stored = array.async_array

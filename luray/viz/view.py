@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from luray.core.grid import F64, Grid
-from luray.core.types import U8
+from luray.core.grid import Grid
+from luray.core.types import F64, U8
 
 OCEAN = "ocean"
 UNKNOWN = "#8d99a6"

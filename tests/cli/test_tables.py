@@ -22,8 +22,9 @@ from luray.cli.tables import (
 from luray.product.dimensions import ProductDims
 from luray.product.status import Status
 from luray.sources import kinds
-from luray.sources.check import CheckReport, Opened, Row, SourceCheck
+from luray.sources.check import Opened
 from luray.sources.luh2 import Luh2Config
+from luray.sources.verdict import CheckReport, Row, SourceCheck
 
 LONG = "/data/luh2/states.nc, year 1950: 3 cells have states that do not sum to 1 - icwtr; get the file again"
 REPORT = CheckReport(

@@ -24,8 +24,8 @@ def test_kernels_are_kept_on_disk_where_that_is_possible(tmp_path, writable):
         (script.parent / "__pycache__").write_text("no folder")
     env = {"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": "/dev/null"}
     for _ in range(2):
-        found = subprocess.run(
+        kernel_run = subprocess.run(
             [sys.executable, str(script)], env=env, capture_output=True, text=True, check=False
         )
-        assert found.stdout == "0.5 inf\n", found.stderr
+        assert kernel_run.stdout == "0.5 inf\n", kernel_run.stderr
     assert len(list(tmp_path.rglob("*.nbc"))) == writable

@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from pydantic import ValidationError
 
-from luray.core.config import Config
 from luray.core.legend import HILDA, OUTSIDE, LandClass, Legend
-from luray.core.variable import Variable
 
 MERGED = {
     11: 11,
@@ -94,26 +91,6 @@ def test_a_legend_of_other_codes_needs_no_change_elsewhere():
         OUTSIDE,
     ]
     assert legend.decode(np.array([0, 1, OUTSIDE], np.uint8)).tolist() == [3, 15, 27]
-
-
-def test_categories_are_never_interpolated():
-    with pytest.raises(ValueError, match="climate: categories cannot be interpolated"):
-        Variable("climate", "forcing", "1", "zone", resampling="bilinear", categories=(1, 2))
-    assert Variable("climate", "forcing", "1", "zone", categories=(1, 2, 5)).channels == 3
-    assert Variable("elevation", "static", "m", "elevation").channels == 1
-
-
-def test_configurations_are_strict_and_frozen():
-    class Some(Config):
-        steps: int = 1
-
-    with pytest.raises(ValidationError, match="stepz"):
-        Some(stepz=2)
-    with pytest.raises(ValidationError, match="valid integer"):
-        Some(steps="2")
-    some = Some()
-    with pytest.raises(ValidationError, match="frozen"):
-        some.steps = 2
 
 
 def test_a_legend_comes_back_from_its_attributes():

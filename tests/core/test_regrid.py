@@ -84,17 +84,16 @@ def values_of(native, seed):
 )
 def test_a_box_holds_the_values_of_the_slow_twin(method, pair, seed, corner):
     native, fine = pair
-    box, values = Box(*corner, 4, 5), values_of(native, seed)
+    box = Box(*corner, 4, 5)
+    values = values_of(native, seed)
     rows, cols = grid_map(to_grid(native), to_grid(fine), method).take(box)
-    found, expected = (
-        gather(values, rows, cols, method=method),
-        twin(values, native, fine, box, method),
-    )
-    assert found.dtype == np.float32
+    result = gather(values, rows, cols, method=method)
+    expected = twin(values, native, fine, box, method)
+    assert result.dtype == np.float32
     if method == "nearest":
-        assert np.array_equal(found, expected)
+        assert np.array_equal(result, expected)
     else:
-        assert np.allclose(found, expected, atol=1e-6)
+        assert np.allclose(result, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -103,7 +102,8 @@ def test_a_box_holds_the_values_of_the_slow_twin(method, pair, seed, corner):
 )
 def test_the_needed_cells_alone_give_the_same_bits(method, pair, seed, corner):
     native, fine = pair
-    box, values = Box(*corner, 3, 6), values_of(native, seed)
+    box = Box(*corner, 3, 6)
+    values = values_of(native, seed)
     rows, cols = grid_map(to_grid(native), to_grid(fine), method).take(box)
     pieces = rows.needed(), cols.needed()
     part = np.concatenate(
@@ -123,9 +123,9 @@ def test_a_value_does_not_depend_on_the_box_that_asked(method):
         values, *grid_map(native, fine, method).take(Box(0, 0, *fine.shape)), method=method
     )
     for box in (Box(0, 0, 7, 9), Box(13, 40, 11, 3), Box(38, -5, 7, 14), Box(20, 85, 4, 10)):
-        found = gather(values, *grid_map(native, fine, method).take(box), method=method)
+        part = gather(values, *grid_map(native, fine, method).take(box), method=method)
         columns = np.arange(box.col, box.col + box.width) % fine.n_lon
-        assert np.array_equal(found, whole[:, box.row : box.row + box.height][:, :, columns])
+        assert np.array_equal(part, whole[:, box.row : box.row + box.height][:, :, columns])
 
 
 def test_a_box_across_the_dateline_needs_two_pieces_and_not_the_world():
@@ -139,9 +139,9 @@ def test_a_box_across_the_dateline_needs_two_pieces_and_not_the_world():
 
 def test_whole_multiples_fall_into_their_coarse_cell():
     fine, native = Grid(90, -180, 0.01, 18000, 36000), Grid(90, -180, 0.25, 720, 1440)
-    found = grid_map(native, fine, "nearest")
-    assert np.array_equal(found.rows.low, np.repeat(np.arange(720), 25))
-    assert np.array_equal(found.cols.low, np.repeat(np.arange(1440), 25))
+    quarters = grid_map(native, fine, "nearest")
+    assert np.array_equal(quarters.rows.low, np.repeat(np.arange(720), 25))
+    assert np.array_equal(quarters.cols.low, np.repeat(np.arange(1440), 25))
     arc_seconds = grid_map(Grid(90, -180, 1 / 240, 43200, 86400), fine, "nearest")
     exact = [int((Fraction(2 * i + 1, 200)) * 240) for i in range(18000)]
     assert arc_seconds.rows.low.tolist() == exact
@@ -150,11 +150,11 @@ def test_whole_multiples_fall_into_their_coarse_cell():
 def test_interpolation_is_linear_and_has_no_seam_at_the_dateline():
     native, fine = Grid(90, -180, 10, 18, 36), Grid(90, -180, 1, 180, 360)
     slope = np.broadcast_to(native.lat[:, None], native.shape)[None].astype(np.float32)
-    found = gather(
+    slopes = gather(
         slope, *grid_map(native, fine, "bilinear").take(Box(0, 0, 180, 360)), method="bilinear"
     )
-    assert np.allclose(found[0, 5:175], fine.lat[5:175, None], atol=1e-4)
-    assert np.allclose(found[0, :5], 85, atol=1e-4), "beyond the last centre the last cell holds"
+    assert np.allclose(slopes[0, 5:175], fine.lat[5:175, None], atol=1e-4)
+    assert np.allclose(slopes[0, :5], 85, atol=1e-4), "beyond the last centre the last cell holds"
     wave = np.broadcast_to(np.cos(np.radians(native.lon)), native.shape)[None].astype(np.float32)
     line = gather(
         wave, *grid_map(native, fine, "bilinear").take(Box(90, 0, 1, 360)), method="bilinear"

@@ -69,16 +69,19 @@ def test_windows_lie_inside_the_padded_box_of_their_tile(tiling, data):
         assert cells(tiling.core_box(core)) <= cells(tiling.window_box(core))
 
 
+def offsets(rectangle):
+    """Rows and columns of a rectangle, counted from its first cell."""
+    rows, cols = rectangle
+    return list(np.ndindex(rows.stop - rows.start, cols.stop - cols.start))
+
+
 @given(tiling=tilings())
 def test_exchanges_are_the_cells_that_a_tile_sees_and_others_own(tiling):
     for tile in tiling.tiles():
-        found = set()
+        strips = set()
         for exchange in tiling.exchanges(tile):
-            padded, own = (
-                list(np.ndindex(*(s.stop - s.start for s in at)))
-                for at in (exchange.padded, exchange.own)
-            )
-            assert padded == own, "both sides see the same rectangle"
+            padded = offsets(exchange.padded)
+            assert padded == offsets(exchange.own), "both sides see the same rectangle"
             owned = tiling.tile_box(exchange.neighbour)
             assert exchange.own[0].stop <= owned.height
             assert exchange.own[1].stop <= owned.width
@@ -92,9 +95,9 @@ def test_exchanges_are_the_cells_that_a_tile_sees_and_others_own(tiling):
                 )
                 for i, j in padded
             }
-            assert not rectangle & found, "a strip would be added twice"
-            found |= rectangle
-        assert found == reference.cells_seen(tiling, tile)
+            assert not rectangle & strips, "a strip would be added twice"
+            strips |= rectangle
+        assert strips == reference.cells_seen(tiling, tile)
 
 
 @given(tiling=tilings())
@@ -176,16 +179,16 @@ def test_a_box_outside_its_array_is_a_mistake():
 )
 def test_pieces_of_a_box_are_its_cells_on_the_grid(box, periodic):
     """Against a naive reading, a cell at a time; the grid has 7 x 12 cells."""
-    found = {}
+    on_grid = {}
     for piece in pieces_on_grid(box, (7, 12), periodic=periodic):
         assert piece.in_box.shape == piece.on_grid.shape
         for i, j in np.ndindex(piece.in_box.shape):
             cell = piece.in_box.row + i, piece.in_box.col + j
-            assert cell not in found
-            found[cell] = piece.on_grid.row + i, piece.on_grid.col + j
+            assert cell not in on_grid
+            on_grid[cell] = piece.on_grid.row + i, piece.on_grid.col + j
     expected = {}
     for i, j in np.ndindex(box.shape):
         row, col = box.row + i, box.col + j
         if 0 <= row < 7 and (periodic or 0 <= col < 12):
             expected[row, col] = row, col % 12
-    assert found == expected
+    assert on_grid == expected

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from luray.cli.app import app
 from luray.sandbox.write import demo_run
 from luray.sources.aggregated import AggregatedConfig
-from luray.sources.check import CheckReport
+from luray.sources.verdict import CheckReport
 from luray.stages.check import check as run_check
 from tests.distributed.conftest import SETTINGS, Place, small_run
 

@@ -1,6 +1,4 @@
-"""Any small raster: luray reads the same map as rasterio and plain arithmetic do, or refuses the
-file.
-"""
+"""Any small raster is read as rasterio and plain arithmetic read it, or refused."""
 
 import tempfile
 import warnings
@@ -125,11 +123,9 @@ def write_part(path, codes, known, west, wanted):
 
 
 def independent_map(files, wanted):
-    """Code or missing by the centre of each cell (half-degrees as whole numbers), read with
-    rasterio alone.
-    """
+    """Code or missing by the centre of each cell in quarter degrees, read with rasterio alone."""
     targets = {int(code): target for code, target in CROSSWALK.items()}
-    found = {}
+    cells = {}
     for file in files:
         with rasterio.open(file) as raster:
             band = wanted.bands
@@ -139,8 +135,8 @@ def independent_map(files, wanted):
                 x, y = raster.xy(row, col)
                 lon = (x + 180) % 360 - 180
                 code = targets[int(values[row, col])] if known[row, col] else MISSING
-                found[round(y / STEP * 2), round(lon / STEP * 2)] = code
-    return found
+                cells[round(y / STEP * 2), round(lon / STEP * 2)] = code
+    return cells
 
 
 def luray_map(folder, wanted):
@@ -202,12 +198,12 @@ def assert_read_or_refused(wanted):
 
 @settings(max_examples=200)
 @given(quirks())
-def test_a_raster_is_read_as_rasterio_reads_it_or_refused(wanted):
+def test_raster_equals_rasterio_or_is_refused(wanted):
     assert_read_or_refused(wanted)
 
 
 @pytest.mark.slow
 @settings(max_examples=2000)
 @given(quirks())
-def test_many_rasters_are_read_as_rasterio_reads_them_or_refused(wanted):
+def test_many_rasters_equal_rasterio_or_are_refused(wanted):
     assert_read_or_refused(wanted)

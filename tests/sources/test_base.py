@@ -13,7 +13,7 @@ from luray.sources.base import About, Described, held_years, legend_table, recod
 from luray.storage.errors import InputError
 
 
-def test_the_hilda_table_merges_sub_codes_and_keeps_ocean_and_no_data():
+def test_legend_table_merges_sub_codes():
     table = legend_table(HILDA)
     assert {c: table[c] for c in (0, 99, 23, 24, 40, 45, 77)} == {
         0: 0,
@@ -28,7 +28,7 @@ def test_the_hilda_table_merges_sub_codes_and_keeps_ocean_and_no_data():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.float32, np.float64])
-def test_codes_of_any_dtype(dtype):
+def test_recode_takes_any_dtype(dtype):
     raw = np.array([[0, 11, 45], [24, 99, 66]], dtype)
     got = recode(raw, legend_table(HILDA), where="f.tif", legend="HILDA+")
     assert got.dtype == np.uint8
@@ -44,20 +44,20 @@ def test_codes_of_any_dtype(dtype):
         (np.float32, np.float32(-3.4e38), float(np.float32(-3.4e38))),
     ],
 )
-def test_the_declared_no_data_value_is_no_data(dtype, value, nodata):
+def test_declared_no_data_value_is_missing(dtype, value, nodata):
     raw = np.array([[11, value]], dtype)
     assert recode(
         raw, legend_table(HILDA), where="f.tif", legend="HILDA+", nodata=nodata
     ).tolist() == [[11, 99]]
 
 
-def test_a_code_of_the_table_wins_over_the_declared_no_data_value():
+def test_table_wins_over_no_data_value():
     assert recode(
         np.array([[0, 3]], np.uint8), {0: 0, 3: 44}, where="f", legend="l", nodata=0
     ).tolist() == [[0, 44]]
 
 
-def test_a_code_outside_the_legend_is_named_with_file_and_count():
+def test_unknown_code_is_named_and_counted():
     with pytest.raises(
         InputError,
         match=r"maps/1950\.tif: code 12 \(2 cells\), code 200 \(1 cells\) not in HILDA\+",
@@ -71,14 +71,14 @@ def test_a_code_outside_the_legend_is_named_with_file_and_count():
 
 
 @pytest.mark.parametrize("value", [11.5, np.nan, np.inf, -1.0, 300.0])
-def test_a_value_that_is_no_code_is_refused(value):
+def test_value_that_is_no_code_is_refused(value):
     with pytest.raises(InputError, match=r"f\.tif: 1 cells hold values that are no class codes"):
         recode(
             np.array([[11, value]], np.float32), legend_table(HILDA), where="f.tif", legend="HILDA+"
         )
 
 
-def test_the_worst_cell_is_named_by_its_place():
+def test_worst_cell_is_named_by_place():
     grid = Grid(60, 10, 0.25, 8, 8)
     values = np.array([[0.0, -3.0], [5.0, 9.0]])
     with pytest.raises(
@@ -105,7 +105,7 @@ def test_the_worst_cell_is_named_by_its_place():
     )
 
 
-def test_a_gap_is_worse_than_any_number():
+def test_nan_is_worse_than_any_number():
     with pytest.raises(InputError, match=r"worst nan at latitude 59\.8750, longitude 10\.3750"):
         refuse_cells(
             np.array([[True, True]]),
@@ -133,7 +133,7 @@ def described(scenario, places):
     )
 
 
-def test_the_part_of_a_scenario_has_the_years_that_it_reads_elsewhere():
+def test_scenario_part_has_years_that_differ():
     past = {2000: ("past.nc", 0), 2001: ("past.nc", 0), 2002: ("past.nc", 1)}
     first = described("a", {**past, 2003: ("a.nc", 0), 2004: ("a.nc", 0), 2005: ("a.nc", 1)})
     other = described("b", {**past, 2003: ("b.nc", 0), 2004: ("b.nc", 0), 2005: ("past.nc", 2)})

@@ -1,6 +1,4 @@
-"""What a source reaches of a run: the rest is missing, never the nearest value, and too little is
-refused.
-"""
+"""What a source reaches of a run: the rest is missing, and too little is refused."""
 
 from dataclasses import replace
 
@@ -10,10 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luray.core.grid import Grid
+from luray.core.legend import LandClass, Legend
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import STATE, About, Described
-from luray.sources.coverage import coverages, covered, cut, percent, reached, read_part
+from luray.sources.coverage import (
+    coverages,
+    covered,
+    cut,
+    format_share,
+    reached,
+    read_map,
+    read_part,
+)
 from luray.storage.errors import InputError
 
 RUN = Grid(50, 10, 0.5, 20, 30)
@@ -23,9 +30,7 @@ ZONE = Variable("zone", "static", "1", "zone", dtype="uint8", categories=(1, 2))
 
 
 class Numbered(Described):
-    """A source whose value is the number of the cell, starting from 1; as maps, forest in the first
-    rows.
-    """
+    """A source whose value is the number of the cell from 1; as maps, forest in the first rows."""
 
     def read(self, year, box):
         assert min(box.row, box.col) >= 0, "nothing outside the grid is asked of a source"
@@ -54,20 +59,20 @@ MAPS = source(RUN, STATE)
 """Forest in the northern half of the run."""
 
 
-def test_the_land_that_a_source_reaches_is_counted():
+def test_reached_land_is_counted():
     north_west = source(Grid(50, 10, 0.5, 10, 15))
     south = source(Grid(45, 10, 0.5, 10, 30))
     around = source(Grid(60, 0, 1, 40, 60))
-    maps, some, none, every = coverages([MAPS, north_west, south, around], RUN)
-    assert (some.grid, some.land) == (0.25, 0.5), (
+    maps, of_quarter, of_south, of_all = coverages([MAPS, north_west, south, around], RUN)
+    assert (of_quarter.grid, of_quarter.land) == (0.25, 0.5), (
         "half of the land lies in the quarter that it reaches"
     )
-    assert (none.grid, none.land) == (0.5, 0), "no land in the south"
+    assert (of_south.grid, of_south.land) == (0.5, 0), "no land in the south"
     assert maps.is_whole
-    assert every.is_whole
+    assert of_all.is_whole
 
 
-def test_what_lies_beyond_a_source_is_missing():
+def test_cells_beyond_a_source_are_missing():
     short = source(Grid(50, 10, 0.5, 10, 15))
     native, box = cut(short.grid, RUN)
     values = read_part(short, None, box)[0]
@@ -86,7 +91,7 @@ def test_what_lies_beyond_a_source_is_missing():
     assert (zones[np.isnan(values)] == 255).all()
 
 
-def test_a_source_that_reaches_too_little_is_refused_and_less_can_be_declared():
+def test_too_little_coverage_is_refused_unless_declared():
     short = source(Grid(50, 10, 0.5, 10, 10))
     [_, coverage] = coverages([MAPS, short], RUN)
     with pytest.raises(
@@ -97,7 +102,7 @@ def test_a_source_that_reaches_too_little_is_refused_and_less_can_be_declared():
     assert taken.rules == ("r", "reaches 33.3% of the run's land; what lies beyond is missing")
 
 
-def test_whole_numbers_become_floats_where_some_are_missing():
+def test_incomplete_whole_numbers_become_floats():
     grid = Grid(50, 10, 0.5, 20, 20)
     short = source(grid, WHOLE)
     [_, coverage] = coverages([MAPS, short], RUN)
@@ -111,7 +116,7 @@ def test_whole_numbers_become_floats_where_some_are_missing():
     )
 
 
-def test_maps_that_reach_a_part_of_the_run_say_so():
+def test_partial_maps_record_their_reach():
     small = source(Grid(50, 10, 0.5, 16, 30), STATE)
     [coverage] = coverages([small], RUN)
     assert covered(small, coverage).rules[-1] == (
@@ -122,14 +127,42 @@ def test_maps_that_reach_a_part_of_the_run_say_so():
         covered(beside, coverages([beside], RUN)[0])
 
 
-def test_grids_that_only_touch_the_run_reach_nothing():
+class TwoClasses(Described):
+    """Maps of another legend: bare, trees, a kind of trees, no data and ocean, column by column."""
+
+    def read(self, year, box):
+        codes = np.tile(np.array([1, 2, 3, 8, 9], np.uint8), (self.grid.n_lat, 1))
+        return codes[None, *box.slices(origin=Box(0, 0, *self.grid.shape))]
+
+
+def test_maps_are_read_in_their_own_legend():
+    classes = (LandClass(1, "bare", "#c9bfae"), LandClass(2, "trees", "#2d6a4f"))
+    legend = Legend("two classes", classes, aliases={3: 2}, ocean=9, nodata=8)
+    maps = TwoClasses(
+        name="maps",
+        about=About("t", "", "", "", ()),
+        grid=Grid(50, 10, 0.5, 20, 5),
+        variables=(replace(STATE, categories=(1, 2)),),
+        years=(2000,),
+        rules=(),
+        files=("f.tif",),
+        legend=legend,
+    )
+    codes = read_map(maps, 2000, RUN, Box(18, 1, 2, 7))
+    assert codes.tolist() == [[2, 2, 9, 9, 9, 9, 9]] * 2
+    of_two_columns = source(Grid(50, 10, 0.5, 20, 2))
+    _, coverage = coverages([maps, of_two_columns], RUN)
+    assert coverage.land == 2 / 3
+
+
+def test_touching_grids_reach_nothing():
     with pytest.raises(ValueError, match="reaches no cell of the run grid"):
         cut(Grid(50, 5, 0.5, 20, 10), RUN)
 
 
-def test_a_share_of_less_than_all_is_never_100_percent():
-    assert percent(0.99999) == "99.9%"
-    assert percent(1) == "100.0%"
+def test_partial_share_never_reads_100_percent():
+    assert format_share(0.99999) == "99.9%"
+    assert format_share(1) == "100.0%"
 
 
 @given(
@@ -139,7 +172,7 @@ def test_a_share_of_less_than_all_is_never_100_percent():
     width=st.integers(2, 12),
     step=st.sampled_from([0.5, 1.0, 2.0, 0.3]),
 )
-def test_every_cell_of_the_run_has_its_own_native_cell_or_none(top, left, height, width, step):
+def test_cut_gives_each_cell_its_own_value(top, left, height, width, step):
     """The nearest map of the cut grid gives each fine cell the value at its centre, or missing:
     nothing else.
     """

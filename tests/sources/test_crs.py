@@ -28,7 +28,7 @@ def test_wgs_84_needs_no_rule(system):
     ("+proj=longlat +ellps=WGS84 +no_defs", "names no datum, taken as WGS 84"),
     ("+proj=longlat +ellps=intl +towgs84=-87,-98,-121", "taken as WGS 84, from which it differs by at most"),
 ])  # fmt: skip
-def test_what_lies_within_half_a_cell_is_taken_and_said(system, words):
+def test_datum_within_half_a_cell_is_recorded(system, words):
     assert words in rule_of(system)
 
 
@@ -43,16 +43,14 @@ def test_what_lies_within_half_a_cell_is_taken_and_said(system, words):
     ("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=40 +lon_0=10 +datum=WGS84", "expected EPSG:4326"),
     ("no system", "expected EPSG:4326"),
 ])  # fmt: skip
-def test_other_systems_are_refused_with_what_to_do(system, words):
+def test_other_systems_are_refused_with_advice(system, words):
     with pytest.raises(InputError, match=words) as caught:
         rule_of(system)
     assert "gdalwarp" in str(caught.value) or "declare a known one" in str(caught.value)
 
 
-def test_a_shift_of_more_than_half_a_cell_is_refused():
-    """The datum of Tokyo lies 0.5 km off WGS 84: nothing in cells of 25 km, too much in cells of
-    half a kilometre.
-    """
+def test_shift_over_half_a_cell_is_refused():
+    """The datum of Tokyo lies 0.5 km off: little in cells of 25 km, too much in cells of 0.5 km."""
     assert "Tokyo taken as WGS 84" in rule_of("EPSG:4301", step=0.25, place=(139.7, 35.7))
     with pytest.raises(InputError, match="more than half a cell of 557 m"):
         rule_of("EPSG:4301", step=0.005, place=(139.7, 35.7))

@@ -28,7 +28,7 @@ def place(layout: Layout) -> np.ndarray:
     box=st.tuples(st.integers(0, 5), st.integers(0, 11), st.integers(1, 6), st.integers(1, 12)),
 )
 @settings(max_examples=150, deadline=None)
-def test_every_box_of_a_global_file_is_where_its_coordinates_say(north, west, ascending, box):
+def test_every_box_lies_at_its_coordinates(north, west, ascending, box):
     step = 30.0
     lat = north * 15.0 + 15 - step * np.arange(3)
     lat = lat[(lat < 90) & (lat > -90)]
@@ -64,7 +64,7 @@ def test_only_the_box_is_fetched():
     ]
 
 
-def test_turns_are_said():
+def test_turns_are_recorded():
     rules = layout_of_axes(np.array([-10.0, 10.0]), np.arange(10.0, 360, 20), where="f.nc").rules
     assert rules == (
         "rows stored south first, read north first",
@@ -76,13 +76,13 @@ def test_turns_are_said():
     )
 
 
-def test_a_region_east_of_180_is_west_of_greenwich():
+def test_region_east_of_180_is_turned():
     layout = layout_of_axes(np.array([11.0, 10.0]), np.array([200.5, 201.5]), where="f.nc")
     assert layout.grid.west == -160
     assert layout.rules == ("longitudes 0..360 turned to -180..180",)
 
 
-def test_rows_on_the_poles_are_left_out():
+def test_rows_on_poles_are_left_out():
     stored = np.arange(181)[:, None] * np.ones((1, 360))
     layout = make_layout(
         north=90.5,
@@ -97,7 +97,7 @@ def test_rows_on_the_poles_are_left_out():
     assert layout.rules == ("rows centred on a pole left out",)
 
 
-def test_single_precision_axes_give_the_published_grid():
+def test_single_precision_axes_give_exact_grid():
     exact = Grid(90, -180, 1 / 120, 600, 800)
     layout = layout_of_axes(
         exact.lat.astype(np.float32).astype(float),
@@ -108,7 +108,7 @@ def test_single_precision_axes_give_the_published_grid():
 
 
 @pytest.mark.parametrize(
-    ("lat", "lon", "found"),
+    ("lat", "lon", "message"),
     [
         ([10, 9, 7], [0, 1], "latitude is not evenly spaced"),
         ([10, np.nan], [0, 1], "latitude has 2 values or gaps"),
@@ -122,18 +122,18 @@ def test_single_precision_axes_give_the_published_grid():
         ([100, 99], [0, 1], "spans latitudes"),
     ],
 )
-def test_refused_axes_name_the_file_and_what_was_found(lat, lon, found):
-    with pytest.raises(InputError, match=r"f\.nc: .*" + found):
+def test_bad_axes_are_refused_by_name(lat, lon, message):
+    with pytest.raises(InputError, match=r"f\.nc: .*" + message):
         layout_of_axes(np.array(lat, float), np.array(lon, float), where="f.nc")
 
 
 @pytest.mark.parametrize(("north", "west"), [(60.125, 10.0), (60.0, 10.125), (60.05, 10.0)])
-def test_a_shift_against_the_lattice_is_refused(north, west):
+def test_shift_against_lattice_is_refused(north, west):
     with pytest.raises(InputError, match=r"states\.nc: cells are shifted by 0\.[25]00 of a cell"):
         require_lattice(Grid(north, west, 0.25, 4, 4), where="states.nc")
 
 
-def test_another_cell_size_is_refused():
+def test_other_cell_size_is_refused():
     with pytest.raises(InputError, match=r"cells of 0\.50000000 degrees, expected 0\.25"):
         require_lattice(Grid(60, 10, 0.5, 4, 4), where="states.nc", step=0.25)
 
@@ -141,6 +141,6 @@ def test_another_cell_size_is_refused():
 @pytest.mark.parametrize(
     "other", [Grid(60, 10, 0.25, 4, 5), Grid(60, 10.25, 0.25, 4, 4), Grid(60, 10, 0.5, 4, 4)]
 )
-def test_files_of_one_source_share_a_grid(other):
+def test_files_on_different_grids_are_refused(other):
     with pytest.raises(InputError, match=r"b\.nc: grid of .* differs from that of a\.nc"):
         require_same(Grid(60, 10, 0.25, 4, 4), other, where="a.nc", other_where="b.nc")

@@ -12,7 +12,7 @@ def masks(*texts):
     return [(2000 + i, np.array([[c == "x" for c in text]])) for i, text in enumerate(texts)]
 
 
-def test_cells_with_a_value_in_every_year_are_left_and_the_others_counted():
+def test_cells_lacking_a_year_are_counted():
     always, presence = compare_years(masks("xxx.x", "xx..x", "xxx.x"))
     np.testing.assert_array_equal(always, [[True, True, False, False, True]])
     assert presence == Presence({2000: 4, 2001: 3, 2002: 4}, ever=4, always=3)
@@ -23,7 +23,7 @@ def test_cells_with_a_value_in_every_year_are_left_and_the_others_counted():
     )
 
 
-def test_more_than_the_declared_share_is_refused_with_the_worst_years():
+def test_large_holes_are_refused_by_year():
     _, presence = compare_years(masks("xxxxx", "xx...", "xxxx.", "xxxxx"))
     with pytest.raises(
         ValueError,
@@ -33,12 +33,12 @@ def test_more_than_the_declared_share_is_refused_with_the_worst_years():
         presence_rule(presence, name="maps", max_missing=0.01)
 
 
-def test_a_hole_that_moves_is_seen_though_every_year_has_as_many_cells():
+def test_moving_hole_is_seen():
     _, presence = compare_years(masks(".xxx", "x.xx", "xx.x"))
     assert (presence.by_year, presence.share_lost) == ({2000: 3, 2001: 3, 2002: 3}, 0.75)
 
 
-def test_a_year_without_any_value_is_refused_whatever_is_declared():
+def test_blank_year_is_always_refused():
     _, presence = compare_years(masks("xx", "..", "xx"))
     with pytest.raises(
         ValueError, match="maps: no value at all in 2001, while other years have some"
@@ -46,7 +46,7 @@ def test_a_year_without_any_value_is_refused_whatever_is_declared():
         presence_rule(presence, name="maps", max_missing=1.0)
 
 
-def test_years_that_are_all_alike_need_no_rule():
+def test_equal_years_need_no_rule():
     assert presence_rule(compare_years(masks("x.x", "x.x"))[1], name="maps", max_missing=0.0) == ""
     assert presence_rule(Presence(), name="maps", max_missing=0.0) == ""
 
@@ -55,7 +55,7 @@ def test_years_that_are_all_alike_need_no_rule():
     st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=5),
     st.integers(1, 11),
 )
-def test_the_parts_of_a_region_add_up(years, middle):
+def test_presence_of_parts_adds_up(years, middle):
     maps = [(2000 + i, np.array([year])) for i, year in enumerate(years)]
     whole = compare_years(maps)[1]
     west = compare_years([(year, cells[:, :middle]) for year, cells in maps])[1]

@@ -1,4 +1,4 @@
-"""GeoTIFFs: their place, masks, bands and parts, each against a reading by rasterio alone."""
+"""GeoTIFFs: their place, masks and bands, each against a reading by rasterio alone."""
 
 import pickle
 import warnings
@@ -12,13 +12,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.sources.raster import (
-    RasterMosaic,
-    inspect_raster,
-    join_rasters,
-    map_series,
-    require_one_band,
-)
+from luray.sources.mosaic import require_one_band
+from luray.sources.raster import inspect_raster
 from luray.storage.errors import InputError
 from tests.sources.writers import write_tif
 
@@ -61,7 +56,7 @@ def write_with_alpha(path, alpha, nodata=None):
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", None])
-def test_a_raster_without_a_place_is_refused(tmp_path, crs):
+def test_raster_without_place_is_refused(tmp_path, crs):
     path = write_without_place(tmp_path / "f.tif", crs=crs)
     with pytest.raises(
         InputError, match=r"f\.tif: has no place .*gdal_edit\.py -a_srs EPSG:4326 -a_ullr WEST"
@@ -69,7 +64,7 @@ def test_a_raster_without_a_place_is_refused(tmp_path, crs):
         inspect_raster(str(path))
 
 
-def test_ground_control_points_and_rpc_are_no_place(tmp_path):
+def test_control_points_and_rpc_are_no_place(tmp_path):
     corners = [(0, 0, 10, 50), (0, 6, 16, 50), (4, 0, 10, 46), (4, 6, 16, 46)]
     points = [rasterio.control.GroundControlPoint(*corner) for corner in corners]
     path = write_without_place(tmp_path / "f.tif", crs="EPSG:4326", gcps=points)
@@ -88,7 +83,7 @@ def test_ground_control_points_and_rpc_are_no_place(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".tfw", ".TFW", ".wld"])
-def test_a_world_file_counts_on_disk_and_on_a_web_server(site, ending):
+def test_world_file_counts_on_disk_and_web(site, ending):
     write_without_place(site.folder / "f.tif", crs="EPSG:4326")
     (site.folder / f"f{ending}").write_text(WORLD_FILE)
     for url in (str(site.folder / "f.tif"), f"{site.url}/f.tif"):
@@ -98,7 +93,7 @@ def test_a_world_file_counts_on_disk_and_on_a_web_server(site, ending):
 
 
 @pytest.mark.parametrize("internal", [True, False])
-def test_a_mask_inside_or_beside_the_file_says_what_is_missing(site, internal):
+def test_internal_and_external_masks_are_read(site, internal):
     path = write(site.folder / "f.tif")
     write_mask(path, internal=internal)
     for url in (str(path), f"{site.url}/f.tif"):
@@ -112,7 +107,7 @@ def test_a_mask_inside_or_beside_the_file_says_what_is_missing(site, internal):
     )
 
 
-def test_a_server_that_answers_to_every_name_has_no_masks(site):
+def test_server_answering_every_name_has_no_masks(site):
     """It would give the raster for its own mask, and for the mask of that, for ever."""
     write(site.folder / "f.tif")
     site.everything = "f.tif"
@@ -123,7 +118,7 @@ def test_a_server_that_answers_to_every_name_has_no_masks(site):
     assert len(site.asked) < 20
 
 
-def test_a_mask_counts_beside_a_no_data_value(tmp_path):
+def test_mask_counts_beside_no_data_value(tmp_path):
     path = write(tmp_path / "f.tif", nodata=5)
     write_mask(path)
     file = inspect_raster(str(path))
@@ -132,7 +127,7 @@ def test_a_mask_counts_beside_a_no_data_value(tmp_path):
 
 
 @pytest.mark.parametrize("nodata", [None, 7])
-def test_an_alpha_band_is_a_mask_and_no_band_of_data(tmp_path, nodata):
+def test_alpha_band_is_a_mask(tmp_path, nodata):
     path = tmp_path / "f.tif"
     write_with_alpha(path, np.where(VALID, 255, 0), nodata=nodata)
     file = inspect_raster(str(path))
@@ -141,7 +136,7 @@ def test_an_alpha_band_is_a_mask_and_no_band_of_data(tmp_path, nodata):
     assert "cells with alpha 0 read as missing" in file.rules
 
 
-def test_the_last_of_four_bands_of_bytes_is_no_mask_if_it_is_a_map(tmp_path):
+def test_fourth_band_of_bytes_may_be_a_map(tmp_path):
     """GDAL calls it alpha unless it is told otherwise: a band a year would lose the last year."""
     maps = np.stack([FIELD.astype(np.uint8) + 1 + year for year in range(4)])
     path = write(tmp_path / "f.tif", maps)
@@ -156,15 +151,7 @@ def test_the_last_of_four_bands_of_bytes_is_no_mask_if_it_is_a_map(tmp_path):
     np.testing.assert_array_equal(described.read(EVERYTHING, band=4), maps[3])
 
 
-def test_a_map_of_several_bands_is_refused_with_their_names(tmp_path):
-    path = write(tmp_path / "f.tif", np.stack([FIELD, FIELD]), names=("classification", "quality"))
-    with pytest.raises(
-        InputError, match=r"has 2 bands \(classification, quality\), expected one map"
-    ):
-        require_one_band(inspect_raster(str(path)))
-
-
-def test_several_images_in_one_file_are_refused(tmp_path):
+def test_several_pages_are_refused(tmp_path):
     pages = [Image.fromarray(FIELD.astype(np.uint8)) for _ in range(3)]
     pages[0].save(tmp_path / "f.tif", save_all=True, append_images=pages[1:])
     with pytest.raises(
@@ -181,73 +168,8 @@ def test_complex_numbers_are_refused(tmp_path):
         inspect_raster(str(path))
 
 
-def write_parts(folder, *, gap=False, **options):
-    """FIELD in four files that lie side by side, or three with a gap."""
-    files = []
-    for row, col in [(0, 0), (0, 3), (2, 0), (2, 3)][: 3 if gap else 4]:
-        part = FIELD[row : row + 2, col : col + 3]
-        files.append(
-            str(
-                write(
-                    folder / f"part_{row}_{col}.tif", part, north=50 - row, west=10 + col, **options
-                )
-            )
-        )
-    return files
-
-
-def test_files_side_by_side_are_one_map(tmp_path):
-    mosaic = join_rasters([inspect_raster(file) for file in write_parts(tmp_path)])
-    assert isinstance(mosaic, RasterMosaic)
-    assert mosaic.layout.grid == GRID
-    got = pickle.loads(pickle.dumps(mosaic)).read(Box(1, 1, 3, 4))
-    assert not np.ma.getmaskarray(got).any()
-    np.testing.assert_array_equal(got, FIELD[1:4, 1:5])
-    assert not mosaic.may_miss(1)
-    assert "4 files side by side read as one map" in mosaic.rules
-
-
-def test_cells_between_files_are_missing(tmp_path):
-    mosaic = join_rasters([inspect_raster(file) for file in write_parts(tmp_path, gap=True)])
-    got = mosaic.read(EVERYTHING)
-    expected = np.zeros((4, 6), np.bool_)
-    expected[2:, 3:] = True
-    np.testing.assert_array_equal(got.mask, expected)
-    assert mosaic.may_miss(1)
-
-
-def test_files_that_overlap_or_do_not_fit_are_refused_by_name(tmp_path):
-    first = inspect_raster(str(write(tmp_path / "a.tif")))
-    beside = inspect_raster(str(write(tmp_path / "b.tif", west=15)))
-    with pytest.raises(
-        InputError, match=r"a\.tif and \S+b\.tif overlap, expected one file for a place"
-    ):
-        join_rasters([first, beside])
-    shifted = inspect_raster(str(write(tmp_path / "c.tif", west=16.5)))
-    with pytest.raises(
-        InputError, match=r"c\.tif: does not continue \S+a\.tif, expected files of one lattice"
-    ):
-        join_rasters([first, shifted])
-    other = inspect_raster(str(write(tmp_path / "d.tif", FIELD.astype(np.uint8), west=16)))
-    with pytest.raises(InputError, match=r"d\.tif: bands .* differ from those of \S+a\.tif"):
-        join_rasters([first, other])
-
-
-def test_a_series_looks_at_the_years_of_the_run_alone(tmp_path):
-    found = [(year, str(write(tmp_path / f"{year}.tif"))) for year in (1990, 2000, 2001, 2003)]
-    found.append((1990, found[0][1]))
-    maps = map_series(found, range(2000, 2002), where="here")
-    assert list(maps) == [2000, 2001]
-    with pytest.raises(InputError, match="here: years 2002 are missing between 1990 and 2003"):
-        map_series(found, range(2000, 2010), where="here")
-    with pytest.raises(InputError, match="here: years 1990 occur more than once"):
-        map_series(found, range(1990, 1991), where="here")
-
-
-def test_a_projected_map_is_warped_to_the_nearest_cell(tmp_path):
-    """Every warped cell holds what the projected raster has at its centre, and beyond the raster
-    nothing.
-    """
+def test_projected_map_is_warped_to_nearest_cell(tmp_path):
+    """Every warped cell holds what the raster has at its centre, and beyond the raster nothing."""
     rng = np.random.default_rng(0)
     codes = rng.integers(1, 5, (60, 80)).astype(np.uint8)
     place = rasterio.Affine(1000, 0, 500_000, 0, -1000, 5_100_000)
@@ -286,3 +208,103 @@ def test_a_projected_map_is_warped_to_the_nearest_cell(tmp_path):
     np.testing.assert_array_equal(np.ma.getmaskarray(got).ravel()[clear], ~inside[clear])
     np.testing.assert_array_equal(got.data.ravel()[clear & inside], expected[clear & inside])
     assert any(rule.startswith("warped from EPSG:32631 onto the run grid") for rule in file.rules)
+
+
+def test_projected_and_undeclared_rasters_are_refused(tmp_path):
+    flat = write_tif(tmp_path / "f.tif", FIELD, north=5e6, west=4e5, step=1000, crs="EPSG:3035")
+    with pytest.raises(
+        InputError, match=r"f\.tif: coordinate reference system is EPSG:3035, expected EPSG:4326"
+    ):
+        inspect_raster(str(flat))
+    bare = write_tif(tmp_path / "bare.tif", FIELD, north=50, west=10, step=1, crs=None)
+    with pytest.raises(
+        InputError,
+        match=r"bare\.tif: coordinate reference system is none, expected EPSG:4326; decl",
+    ):
+        inspect_raster(str(bare))
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "OGC:CRS84", "+proj=longlat +datum=WGS84"])
+def test_any_name_of_wgs_84_is_read(tmp_path, crs):
+    path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1, crs=crs)
+    assert inspect_raster(str(path)).layout.grid == GRID
+
+
+@pytest.mark.parametrize(
+    "crs", ["+proj=longlat +ellps=clrk66", "+proj=longlat +datum=WGS84 +pm=paris"]
+)
+def test_other_meridians_and_datums_are_refused(tmp_path, crs):
+    path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1, crs=crs)
+    with pytest.raises(
+        InputError, match=r"f\.tif: coordinate reference system is .*, expected EPSG:4326"
+    ):
+        inspect_raster(str(path))
+
+
+def test_pixels_as_points_shift_half_a_cell(tmp_path):
+    """GDAL gives the pixel's corner, whichever convention the file follows."""
+    path = tmp_path / "point.tif"
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="float32",
+        count=1,
+        height=4,
+        width=6,
+        crs="EPSG:4326",
+        transform=rasterio.Affine(1, 0, 10, 0, -1, 50),
+    ) as out:
+        out.update_tags(AREA_OR_POINT="Point")
+        out.write(FIELD, 1)
+    assert inspect_raster(str(path)).layout.grid == GRID
+
+
+def test_rotated_and_scaled_rasters_are_refused(tmp_path):
+    path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1)
+    with rasterio.open(path, "r+") as out:
+        out.scales = (0.1,)
+    with pytest.raises(InputError, match="bands are scaled by"):
+        inspect_raster(str(path))
+    path = write_tif(tmp_path / "g.tif", FIELD, north=50, west=10, step=1)
+    with rasterio.open(path, "r+") as out:
+        out.transform = rasterio.Affine(1, 0.1, 10, 0, -1, 50)
+    with pytest.raises(InputError, match="is rotated or mirrored"):
+        inspect_raster(str(path))
+
+
+def test_south_first_raster_is_read_north_first(tmp_path):
+    path = write_tif(tmp_path / "f.tif", FIELD, north=50, west=10, step=1, south_up=True)
+    file = pickle.loads(pickle.dumps(inspect_raster(str(path))))
+    assert file.layout.grid == GRID
+    assert file.layout.rules == ("rows stored south first, read north first",)
+    np.testing.assert_array_equal(file.read(Box(1, 2, 2, 3)), FIELD[1:3, 2:5])
+
+
+def test_raster_stays_open_until_file_changes(tmp_path, monkeypatch):
+    path, other = tmp_path / "f.tif", tmp_path / "g.tif"
+    write_tif(path, FIELD, north=50, west=10, step=1)
+    write_tif(other, FIELD + 100, north=50, west=10, step=1)
+    file, second = inspect_raster(str(path)), inspect_raster(str(other))
+    opened, plainly = [], rasterio.open
+    monkeypatch.setattr(
+        "rasterio.open", lambda at, *args, **kw: opened.append(at) or plainly(at, *args, **kw)
+    )
+    for col in range(4):
+        np.testing.assert_array_equal(file.read(Box(0, col, 4, 2)), FIELD[:, col : col + 2])
+    assert opened == [str(path)]
+    np.testing.assert_array_equal(second.read(Box(0, 0, 4, 6)), FIELD + 100)
+    write_tif(path, FIELD * 2, north=50, west=10, step=1)
+    np.testing.assert_array_equal(file.read(Box(0, 0, 4, 6)), FIELD * 2)
+    path.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        file.read(Box(0, 0, 4, 6))
+    assert [str(other), str(path)] == [at for at in opened[1:] if isinstance(at, str)]
+
+
+def test_denied_raster_on_store_is_told(s3, tmp_path):
+    raster = write(tmp_path / "f.tif")
+    url = s3.put("opening/f.tif", raster.read_bytes()) or f"{s3.url}/opening/f.tif"
+    np.testing.assert_array_equal(inspect_raster(url).read(Box(0, 0, 4, 6)), FIELD)
+    with s3.locked(), pytest.raises(InputError, match=r"f\.tif: access is denied"):
+        inspect_raster(url)

@@ -1,6 +1,4 @@
-"""Units that files declare: converted exactly, assumed where there is none, refused where they are
-of another kind.
-"""
+"""Units that files declare: converted exactly, assumed where there is none, or refused."""
 
 import pickle
 import subprocess
@@ -149,45 +147,45 @@ OTHER = [
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"), [(f, e) for e, spellings in SAME.items() for f in spellings]
+    ("declared", "expected"), [(f, e) for e, spellings in SAME.items() for f in spellings]
 )
-def test_a_spelling_of_the_unit_changes_nothing(found, expected):
-    assert conversion(found, expected, where="x") == Conversion()
+def test_spellings_of_the_unit_change_nothing(declared, expected):
+    assert conversion(declared, expected, where="x") == Conversion()
 
 
-@pytest.mark.parametrize(("found", "expected"), TIMES)
-def test_a_unit_of_the_same_kind_is_converted_and_said(found, expected):
-    turned = conversion(found, expected, where="x")
-    assert turned.factor == pytest.approx(TIMES[found, expected], rel=1e-12)
-    assert turned.offset == 0
-    assert turned.rule == f"{found} turned into {expected}: times {turned.factor:.10g}"
-    assert turned.declared
+@pytest.mark.parametrize(("declared", "expected"), TIMES)
+def test_unit_of_same_kind_is_converted(declared, expected):
+    converted = conversion(declared, expected, where="x")
+    assert converted.factor == pytest.approx(TIMES[declared, expected], rel=1e-12)
+    assert converted.offset == 0
+    assert converted.rule == f"{declared} turned into {expected}: times {converted.factor:.10g}"
+    assert converted.declared
 
 
-@pytest.mark.parametrize(("found", "expected"), OTHER)
-def test_a_unit_of_another_kind_or_none_is_refused(found, expected):
+@pytest.mark.parametrize(("declared", "expected"), OTHER)
+def test_unit_of_other_kind_is_refused(declared, expected):
     with pytest.raises(
         InputError, match=r"^elevation of a\.nc is in .*, expected .* correct the units attribute"
     ):
-        conversion(found, expected, where="elevation of a.nc")
+        conversion(declared, expected, where="elevation of a.nc")
 
 
-def test_no_unit_is_the_expected_one_and_said():
-    for found in ("", "  "):
-        assert conversion(found, "m", where="x") == Conversion(
+def test_no_unit_is_taken_as_expected():
+    for declared in ("", "  "):
+        assert conversion(declared, "m", where="x") == Conversion(
             rule="no unit declared, taken as m", declared=False
         )
 
 
-def test_a_foot_is_exact_and_a_temperature_has_an_offset():
+def test_foot_is_exact_temperature_has_offset():
     assert conversion("ft", "m", where="x").factor == 0.3048
-    turned = conversion("K", "degC", where="x")
-    assert (turned.factor, turned.offset) == (1, -273.15)
-    assert turned.rule == "K turned into degC: times 1, plus -273.15"
-    np.testing.assert_allclose(turned(np.array([273.15, 300])), [0, 26.85])
+    converted = conversion("K", "degC", where="x")
+    assert (converted.factor, converted.offset) == (1, -273.15)
+    assert converted.rule == "K turned into degC: times 1, plus -273.15"
+    np.testing.assert_allclose(converted(np.array([273.15, 300])), [0, 26.85])
 
 
-def test_values_keep_floats_and_turn_whole_numbers_into_them():
+def test_conversion_keeps_floats():
     feet = pickle.loads(pickle.dumps(conversion("ft", "m", where="x")))
     tall = np.array([100, np.nan], np.float32)
     assert feet(tall).dtype == np.float32
@@ -211,10 +209,11 @@ KINDS = (
     kinds=st.permutations(range(len(KINDS))),
     picks=st.lists(st.integers(0, 99), min_size=3, max_size=3),
 )
-def test_units_of_a_kind_convert_there_and_back_and_those_of_two_kinds_never(kinds, picks):
+def test_units_convert_within_their_kind_alone(kinds, picks):
     kind, other = KINDS[kinds[0]], KINDS[kinds[1]]
     a, b, c = (kind[pick % len(kind)] for pick in picks)
-    there, back = conversion(a, b, where="x").factor, conversion(b, a, where="x").factor
+    there = conversion(a, b, where="x").factor
+    back = conversion(b, a, where="x").factor
     assert there * back == pytest.approx(1)
     assert there * conversion(b, c, where="x").factor == pytest.approx(
         conversion(a, c, where="x").factor
@@ -224,16 +223,16 @@ def test_units_of_a_kind_convert_there_and_back_and_those_of_two_kinds_never(kin
 
 
 @given(text=st.text(max_size=12))
-def test_any_text_is_a_unit_or_refused(text):
+def test_any_text_converts_or_is_refused(text):
     try:
-        turned = conversion(text, "m", where="x")
+        converted = conversion(text, "m", where="x")
     except InputError:
         return
-    assert turned.factor > 0
-    assert np.isfinite(turned.factor)
+    assert converted.factor > 0
+    assert np.isfinite(converted.factor)
 
 
-def test_pint_is_not_imported_before_a_unit_differs():
+def test_pint_is_imported_on_first_use():
     script = (
         "import sys, luray.sources; from luray.sources.units import conversion; "
         "conversion('m', 'm', where='x'); conversion('', 'm', where='x'); assert 'pint' not in "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from luray.sources.years import check_series, held_by, hold_rules, shared_years, span, years_of
+from luray.sources.years import check_series, held_by, hold_rules, resolve_years, shared_years, span
 from luray.storage.errors import InputError
 
 
@@ -22,8 +22,11 @@ from luray.storage.errors import InputError
         ([1899, 2019], "year", "standard", (1899, 2019)),
     ],
 )
-def test_years_of_the_published_axes(times, units, calendar, years):
-    assert years_of(np.array(times, float), units=units, calendar=calendar, where="f.nc") == years
+def test_years_of_published_axes(times, units, calendar, years):
+    resolved, _ = resolve_years(
+        np.array(times, float), units=units, calendar=calendar, where="f.nc"
+    )
+    assert resolved == years
 
 
 @pytest.mark.parametrize(
@@ -38,11 +41,11 @@ def test_years_of_the_published_axes(times, units, calendar, years):
 )
 def test_other_axes_are_refused(times, units):
     with pytest.raises(InputError, match=r"f\.nc: (time is|the time axis has gaps)"):
-        years_of(np.array(times, float), units=units, calendar="standard", where="f.nc")
+        resolve_years(np.array(times, float), units=units, calendar="standard", where="f.nc")
 
 
 @pytest.mark.parametrize(
-    ("years", "found"),
+    ("years", "message"),
     [
         ([], "no years found"),
         ([1900, 1901, 1901, 1902], "years 1901 occur more than once"),
@@ -50,23 +53,23 @@ def test_other_axes_are_refused(times, units):
         ([1900, 1901, 1905, 1906], "years 1902-1904 are missing between 1900 and 1906"),
     ],
 )
-def test_a_broken_series_is_refused_with_its_years(years, found):
-    with pytest.raises(InputError, match=found):
+def test_broken_series_is_refused_by_year(years, message):
+    with pytest.raises(InputError, match=message):
         check_series(years, where="maps")
 
 
-def test_a_whole_series_passes():
+def test_whole_series_passes():
     check_series([1899, 1900, 1901], where="maps")
     check_series([2020], where="maps")
 
 
-def test_a_gap_passes_where_its_years_may_be_held():
+def test_gap_passes_where_years_are_held():
     check_series([1900, 1902], where="maps", gaps="held")
     with pytest.raises(InputError, match="occur more than once"):
         check_series([1900, 1900], where="maps", gaps="held")
 
 
-def test_years_hold_the_last_before_them_else_the_first():
+def test_held_years_read_the_last_before():
     held = held_by([1861, 1862, 1865], range(1859, 1868))
     assert held == {1859: 1861, 1860: 1861, 1863: 1862, 1864: 1862, 1866: 1865, 1867: 1865}
     assert hold_rules(held) == (
@@ -76,11 +79,11 @@ def test_years_hold_the_last_before_them_else_the_first():
     )
 
 
-def test_years_in_words():
+def test_span_joins_runs_of_years():
     assert span([1905, 1899, 1901, 1900]) == "1899-1901, 1905"
 
 
-def test_a_run_without_any_year_of_the_series_is_refused():
+def test_series_without_run_years_is_refused():
     assert shared_years([1899, 1900], range(1900, 1910), where="maps") == {1900}
     with pytest.raises(
         InputError, match="maps: holds years 1899-1900, none of the run's 1950-1951"

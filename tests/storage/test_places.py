@@ -17,7 +17,15 @@ from luray.sandbox.write import demo_run
 from luray.stages.demo import load_demo
 from luray.stages.run_file import ConfigError, load_run
 from luray.stages.submit import submit
-from luray.storage.places import PlaceError, local_place, place_of
+from luray.storage.errors import InputError
+from luray.storage.places import (
+    PlaceError,
+    is_local,
+    local_place,
+    place_of,
+    public,
+    without_secrets,
+)
 from luray.storage.trust import StorageConfig
 
 ME = pwd.getpwuid(os.getuid())
@@ -71,7 +79,7 @@ def test_a_tilde_is_the_home_folder(home):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "the place is empty"),
         ("  ", "is empty"),
@@ -129,8 +137,8 @@ def test_a_tilde_is_the_home_folder(home):
         ("s3://b c/x", "blank in its host"),
     ],
 )
-def test_what_two_readers_could_take_for_different_places_is_refused(text, said):
-    with pytest.raises(PlaceError, match=said):
+def test_an_ambiguous_place_is_refused(text, message):
+    with pytest.raises(PlaceError, match=message):
         place_of(text)
 
 
@@ -168,21 +176,22 @@ def test_letters_that_a_locale_cannot_name_are_refused():
         "except ValueError as e: print(ascii(str(e)))"
     )
     env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
     ).stdout
-    assert "this locale cannot name; set PYTHONUTF8=1" in said
+    assert "this locale cannot name; set PYTHONUTF8=1" in output
 
 
 @pytest.mark.parametrize(
     "key", ["output", "sources.0.path", "catalog.url", "storage.allow", "storage.s3.endpoint_url"]
 )
 @pytest.mark.parametrize(
-    ("text", "said"), [("$HOME/x", "only a shell expands"), ("file://host/x", "of the host 'host'")]
+    ("text", "message"),
+    [("$HOME/x", "only a shell expands"), ("file://host/x", "of the host 'host'")],
 )
-def test_every_place_of_a_run_file_is_checked_and_its_key_named(key, text, said):
+def test_a_wrong_place_of_a_run_file_is_named_with_its_key(key, text, message):
     value = f'["{text}"]' if key == "storage.allow" else text
-    with pytest.raises(ConfigError, match=rf"  {key.split('.')[0]}.*: .*{said}"):
+    with pytest.raises(ConfigError, match=rf"  {key.split('.')[0]}.*: .*{message}"):
         load_run(demo_run(), [f"{key}={value}"])
 
 
@@ -244,28 +253,28 @@ def test_a_run_file_is_read_from_any_local_place(home):
 
 
 def test_the_places_of_the_command_line_are_read_alike(home, capsys, monkeypatch):
-    def said(*line):
+    def printed(*line):
         monkeypatch.setattr(sys, "argv", ["luray", *line])
         with pytest.raises(SystemExit):
             main()
         return " ".join(capsys.readouterr().err.split())
 
-    assert f"{home}/p.zarr" in said("status", "~/p.zarr")
-    assert "PRODUCT: '$HOME/p.zarr' has $HOME" in said("status", "$HOME/p.zarr")
+    assert f"{home}/p.zarr" in printed("status", "~/p.zarr")
+    assert "PRODUCT: '$HOME/p.zarr' has $HOME" in printed("status", "$HOME/p.zarr")
     collection = str(Path(__file__).parents[2] / "catalogs/luh2/collection.json")
-    assert f"{home}/none" in said(
+    assert f"{home}/none" in printed(
         "virtualize", "~/none", "--collection", collection, "--output", f"{home}/out"
     )
-    assert "--output: 's3:/b' lacks a slash" in said(
+    assert "--output: 's3:/b' lacks a slash" in printed(
         "virtualize", "/x.nc", "--collection", collection, "--output", "s3:/b"
     )
-    assert "URL: '$X/x.nc' has $X" in said(
+    assert "URL: '$X/x.nc' has $X" in printed(
         "virtualize", "$X/x.nc", "--collection", collection, "--output", "/o"
     )
-    assert f"--prices {home}/p.toml: no such file" in said(
+    assert f"--prices {home}/p.toml: no such file" in printed(
         "plan", str(demo_run()), "--prices", "~/p.toml", "--rate", "1"
     )
-    assert "--prices 'file://host/p.toml' is a file URL of the host" in said(
+    assert "--prices 'file://host/p.toml' is a file URL of the host" in printed(
         "plan", str(demo_run()), "--prices", "file://host/p.toml", "--rate", "1"
     )
 
@@ -316,3 +325,52 @@ def test_a_wrong_environment_of_a_worker_is_named(monkeypatch):
         configured()
     assert CatalogConfig(url="file:///c").place == "/c/catalog.json"
     assert StorageConfig(allow=["FILE:/x"]).allow == ("/x",)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://bucket/a.nc, year 2001: bad", "s3://bucket/a.nc, year 2001: bad"),
+        (
+            "https://me:word@host:8/a.nc?X-Signature=abc%2F&y=1: cannot",
+            "https://host:8/a.nc cannot",
+        ),
+        (
+            "led by https://host/c.json#key, see 'https://b/x?t=1' and /local/a?b",
+            "led by https://host/c.json see 'https://b/x' and /local/a?b",
+        ),
+        ("mail a@b.org, no url", "mail a@b.org, no url"),
+    ],
+)
+def test_a_message_loses_secrets(text, shown):
+    assert without_secrets(text) == shown
+    assert str(InputError(text)) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("/a/b", True),
+        ("b", True),
+        ("file:///a", True),
+        ("s3://b/a", False),
+        ("gs://b/a", False),
+        ("memory://a", False),
+    ],
+)
+def test_a_path_or_file_url_is_local(url, local):
+    assert is_local(url) is local
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/x?sig=s#f", "https://h/x"),
+        ("https://user:pass@h/x", "https://h/x"),
+        ("s3://key:secret@b/x", "s3://b/x"),
+        ("https://user:p@ss@h/x", "https://h/x"),
+        ("/a/b?c", "/a/b?c"),
+    ],
+)
+def test_login_query_and_fragment_are_not_shown(url, shown):
+    assert public(url) == shown

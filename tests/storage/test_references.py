@@ -65,8 +65,8 @@ def test_references_are_read_as_their_file(tmp_path, source, name):
     file, original = inspect_netcdf(url), inspect_netcdf(source)
     assert (file.layout, file.axes, file.years) == (original.layout, original.axes, original.years)
     for variable, field in original.variables.items():
-        found = file.variables[variable]
-        assert (found.dims, found.dtype, found.fills, found.packing, found.units) == (
+        copy = file.variables[variable]
+        assert (copy.dims, copy.dtype, copy.fills, copy.packing, copy.units) == (
             field.dims,
             field.dtype,
             field.fills,
@@ -113,8 +113,8 @@ def test_only_the_chunks_of_the_year_are_read(tmp_path, source, site, allow):
             data[part[1] : part[1] + part[2]] = b"\xff" * part[2]
     (site.folder / "states.nc").write_bytes(data)
     site.asked.clear()
-    [got] = file.read(("v",), BOX, time=7)
-    np.testing.assert_array_equal(got, SERIES[7, 1:3, 2:5])
+    [values] = file.read(("v",), BOX, time=7)
+    np.testing.assert_array_equal(values, SERIES[7, 1:3, 2:5])
     assert site.asked == ["/states.nc"]
 
 
@@ -149,8 +149,8 @@ def test_stores_and_references_on_object_stores_and_the_web(tmp_path, source, s3
         refs = virtual_references(f"{place.url}/in/states.nc")
         place.put("stac/r.json", json.dumps({"version": 1, "refs": refs}).encode())
         assert targets(f"{place.url}/stac/r.json") == (f"{place.url}/in/states.nc",)
-        [got] = inspect_netcdf(f"{place.url}/stac/r.json").read(("v",), BOX, time=29)
-        np.testing.assert_array_equal(got, SERIES[29, 1:3, 2:5])
+        [values] = inspect_netcdf(f"{place.url}/stac/r.json").read(("v",), BOX, time=29)
+        np.testing.assert_array_equal(values, SERIES[29, 1:3, 2:5])
     with xr.open_dataset(source, decode_cf=False) as original:
         original.drop_encoding().to_zarr(tmp_path / "z.zarr", zarr_format=2, consolidated=True)
     for path in (tmp_path / "z.zarr").rglob("*"):
@@ -158,8 +158,8 @@ def test_stores_and_references_on_object_stores_and_the_web(tmp_path, source, s3
             for place in (s3, gcs, site):
                 place.put(str(path.relative_to(tmp_path)), path.read_bytes())
     for place in (s3, gcs, site):
-        [got] = inspect_netcdf(f"{place.url}/z.zarr").read(("v",), BOX, time=29)
-        np.testing.assert_array_equal(got, SERIES[29, 1:3, 2:5])
+        [values] = inspect_netcdf(f"{place.url}/z.zarr").read(("v",), BOX, time=29)
+        np.testing.assert_array_equal(values, SERIES[29, 1:3, 2:5])
 
 
 def test_references_are_read_again_when_they_change(tmp_path, source):
@@ -303,7 +303,7 @@ def test_pickled_columns_and_metadata_of_parquet_are_not_run(tmp_path, source):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "message"),
     [
         (b"\x80\x04", "cannot be read as kerchunk references"),
         (b"[1, 2]", "a JSON list, expected an object"),
@@ -324,9 +324,9 @@ def test_pickled_columns_and_metadata_of_parquet_are_not_run(tmp_path, source):
         (b"[" * 200_000, "cannot be read as kerchunk references"),
     ],
 )
-def test_json_that_holds_no_plain_references_is_refused(tmp_path, content, found):
+def test_json_that_holds_no_plain_references_is_refused(tmp_path, content, message):
     (tmp_path / "r.json").write_bytes(content)
-    with pytest.raises(InputError, match=rf"r\.json: .*{found}"):
+    with pytest.raises(InputError, match=rf"r\.json: .*{message}"):
         inspect_netcdf(str(tmp_path / "r.json"))
 
 
@@ -396,8 +396,8 @@ def test_chunks_that_fill_the_memory_are_refused(tmp_path):
 @pytest.mark.parametrize("change", ["cut", "gone"])
 def test_a_target_that_was_cut_or_is_gone_is_no_missing_value(tmp_path, source, change):
     file = inspect_netcdf(referenced(source, tmp_path / "r.json"))
-    [got] = file.read(("v",), BOX, time=29)
-    np.testing.assert_array_equal(got, SERIES[29, 1:3, 2:5])
+    [values] = file.read(("v",), BOX, time=29)
+    np.testing.assert_array_equal(values, SERIES[29, 1:3, 2:5])
     path = tmp_path / "states.nc"
     if change == "gone":
         path.unlink()

@@ -70,7 +70,7 @@ def netcdf(tmp_path, site):
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "said"),
+    ("status", "kind", "message"),
     [
         (
             401,
@@ -85,10 +85,10 @@ def netcdf(tmp_path, site):
         (599, WebError, r"the server answers 599;"),
     ],
 )
-def test_an_answer_that_stays_is_told_at_once(site, status, kind, said):
+def test_a_final_answer_is_explained_at_once(site, status, kind, message):
     url = site.put("x.nc", b"x")
     site.always["/x.nc"] = status
-    with pytest.raises(kind, match=rf"^{url}: .*{said}"):
+    with pytest.raises(kind, match=rf"^{url}: .*{message}"):
         filesystem(f"{url}?sig=secret")[0].cat_file(f"{url}?sig=secret")
     assert len(site.asked) == 1
 
@@ -113,7 +113,7 @@ def test_what_may_pass_is_tried_again(site, fault):
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         (
             429,
@@ -124,10 +124,10 @@ def test_what_may_pass_is_tried_again(site, fault):
         ("cut", "broke off before .*, 5 times"),
     ],
 )
-def test_tries_are_bounded(site, fault, said):
+def test_tries_are_bounded(site, fault, message):
     url = site.put("x", b"x" * 100)
     site.always["/x"] = fault
-    with pytest.raises(WebError, match=said):
+    with pytest.raises(WebError, match=message):
         read_object(url)
     # aiohttp sends once more by itself what a reset connection did not answer
     assert len(site.asked) in (http.TRIES, 2 * http.TRIES)
@@ -170,7 +170,7 @@ def test_values_are_read_through_faults(site, raster, netcdf):
     np.testing.assert_array_equal(field.read(("v",), BOX)[0], FIELD)
 
 
-def test_a_fault_while_values_are_read_is_told_and_not_called_damage(tmp_path, site):
+def test_a_fault_of_the_server_is_not_called_damage(tmp_path, site):
     noise = np.random.default_rng(0).integers(
         0, 255, (3000, 3000), dtype=np.uint8
     )  # more than is read ahead
@@ -185,9 +185,7 @@ def test_a_fault_while_values_are_read_is_told_and_not_called_damage(tmp_path, s
     np.testing.assert_array_equal(file.read(Box(2900, 0, 100, 3000)), noise[2900:])
 
 
-def test_a_mask_that_a_busy_server_does_not_give_is_no_mask_that_is_not_there(
-    site, raster, tmp_path
-):
+def test_a_mask_of_a_busy_server_is_not_absent(site, raster, tmp_path):
     site.always["/dem.tif.msk"] = 503
     with (
         pytest.raises(InputError, match=r"dem\.tif\.msk: the server cannot answer now"),
@@ -209,7 +207,7 @@ def test_a_mask_that_a_busy_server_does_not_give_is_no_mask_that_is_not_there(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
-def test_a_source_says_what_the_server_said(site, raster, netcdf, status):
+def test_a_source_passes_on_the_servers_answer(site, raster, netcdf, status):
     for url, inspect in ((raster, inspect_raster), (netcdf, inspect_netcdf), (raster, list_files)):
         site.always |= {"/dem.tif": status, "/f.nc": status}
         with pytest.raises(InputError, match=rf"^{url}: .*\({status} ") as caught:
@@ -284,8 +282,8 @@ def test_the_proxy_of_the_environment_is_used_unless_no_proxy_names_the_host(
     assert site.asked == []
 
 
-def test_a_proxy_that_is_away_or_closed_is_told(site, monkeypatch):
-    def said(host):
+def test_a_proxy_that_is_away_or_closed_is_named(site, monkeypatch):
+    def error_at(host):
         with pytest.raises(WebError) as caught:
             read_object(f"https://{host}/x")
         assert "word" not in str(caught.value)
@@ -294,12 +292,14 @@ def test_a_proxy_that_is_away_or_closed_is_told(site, monkeypatch):
     monkeypatch.setenv("https_proxy", f"http://me:word@{site.url.removeprefix('http://')}")
     assert (
         "the proxy of the environment refuses to connect (403 Forbidden); check https_proxy"
-        in said("data.example")
+        in error_at("data.example")
     )
-    assert "the proxy of the environment wants a login (407" in said("closed.example")
+    assert "the proxy of the environment wants a login (407" in error_at("closed.example")
     assert len(site.asked) == 2
     monkeypatch.setenv("https_proxy", f"http://me:word@127.0.0.1:{_free_port()}")
-    assert "the proxy that http_proxy or https_proxy names does not answer" in said("data.example")
+    assert "the proxy that http_proxy or https_proxy names does not answer" in error_at(
+        "data.example"
+    )
     with pytest.raises(
         CatalogError, match="the proxy that http_proxy or https_proxy names does not answer"
     ) as caught:
@@ -315,7 +315,7 @@ def _free_port():
 
 def test_no_server_no_host_and_no_address_are_told_apart():
     port = _free_port()
-    for url, said in (
+    for url, message in (
         (
             f"http://127.0.0.1:{port}/x.nc",
             rf"nothing answers at 127\.0\.0\.1, port {port} \(connection refused\)",
@@ -324,12 +324,12 @@ def test_no_server_no_host_and_no_address_are_told_apart():
         ("http://127.0.0.1:notaport/x.nc", "is no address"),
     ):
         started = time.monotonic()
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             inspect_netcdf(url)
         if "invalid" not in url:
             assert time.monotonic() - started < 5
         if "notaport" not in url:
-            with pytest.raises(CatalogError, match=said):
+            with pytest.raises(CatalogError, match=message):
                 find_assets(CatalogConfig(url=url.replace("x.nc", "catalog.json")), "luh2")
 
 
@@ -383,7 +383,7 @@ def certificate(tmp_path_factory):
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_a_certificate_that_is_not_trusted_is_told_and_can_be(
+def test_an_untrusted_certificate_is_named_and_can_be_trusted(
     certificate, tmp_path, monkeypatch, variable
 ):
     file, context = certificate
@@ -410,7 +410,7 @@ def test_a_certificate_that_is_not_trusted_is_told_and_can_be(
         assert site.asked == ["/x", "/c/catalog.json"]
 
 
-def test_a_server_that_speaks_no_tls_is_told(site):
+def test_a_server_without_tls_is_named(site):
     with pytest.raises(WebError, match=r"does not speak TLS as expected .*check port and scheme"):
         read_object(site.url.replace("http", "https") + "/x")
 
