@@ -21,8 +21,9 @@ from luray.core.regrid import gather, grid_map
 from luray.core.tiling import Box
 from luray.core.types import F32, U8, Bool
 from luray.planning.land_mask import MASK, land_mask
+from luray.sandbox.files import NOTICE, netcdf, replacing
 from luray.sandbox.products import MISSING
-from luray.sandbox.writers import LUH2_NAMES, NOTICE, netcdf, replacing
+from luray.sandbox.writers import LUH2_NAMES
 from luray.sources.base import Source
 
 SEED = 11

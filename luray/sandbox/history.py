@@ -187,11 +187,15 @@ def _with_shares(score: F32, shares: F64) -> I64:
     """Class of every cell, shape (N,): that of the highest score, shape (K, N), which is shifted
     class by class until the shares are met.
     """
-    shift = np.zeros((len(score), 1), np.float32)
-    for step in 0.75 ** np.arange(40) * 3:
-        counts = np.bincount((score + shift).argmax(0), minlength=len(score))
-        missing = shares - counts / score.shape[1]
-        shift += np.float32(step) * np.tanh(8 * missing)[:, None].astype(np.float32)
+    n_classes, n_cells = score.shape
+    shift = np.zeros((n_classes, 1), np.float32)
+    # Classes with too few cells are raised, those with too many lowered. Steps shrink, since cells
+    # that change hands change the shares of others.
+    for step in 3 * 0.75 ** np.arange(40):
+        counts = np.bincount((score + shift).argmax(0), minlength=n_classes)
+        missing = shares - counts / n_cells
+        direction = np.tanh(8 * missing)[:, None].astype(np.float32)
+        shift += np.float32(step) * direction
     return np.asarray((score + shift).argmax(0))
 
 

@@ -255,9 +255,10 @@ def _climate(grid: Grid, elevation: F32, coast: F32, rng: np.random.Generator) -
 def _soil(slope: F32, rain: F32, rng: np.random.Generator) -> tuple[F32, F32]:
     """Sand and clay in per cent: coarse on slopes, fine in wet plains; together at most 95."""
     steep = slope.clip(0, 20)
-    sand = 42 + 10 * fractal(slope.shape, rng, roughness=2.6, scale=0.2) + 0.9 * steep
-    patches = 7 * fractal(slope.shape, rng, roughness=2.6, scale=0.2)
-    clay = 24 + patches - 0.5 * steep + (rain - 700) / 200
+    sandy = fractal(slope.shape, rng, roughness=2.6, scale=0.2)
+    clayey = fractal(slope.shape, rng, roughness=2.6, scale=0.2)
+    sand = 42 + 10 * sandy + 0.9 * steep
+    clay = 24 + 7 * clayey - 0.5 * steep + (rain - 700) / 200
 
     sand = sand.clip(5, 88)
     clay = np.minimum(clay.clip(3, 60), 95 - sand)

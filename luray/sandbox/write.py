@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from luray.sandbox import writers
+from luray.sandbox.files import replacing
 from luray.sandbox.world import SandboxConfig, World, simulate
 
 __all__ = ["SandboxConfig", "World", "demo_run", "simulate", "write_sandbox"]
@@ -83,7 +84,7 @@ def write_sandbox(
         progress(done, len(steps), step)
         write()
     record = {**_identity(config), "files": _sizes(directory)}
-    with writers.replacing(directory / FINISHED) as path:
+    with replacing(directory / FINISHED) as path:
         path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     progress(len(steps), len(steps), "")
     return directory
