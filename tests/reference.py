@@ -21,8 +21,9 @@ OUTSIDE = 255
 
 
 def judged_cells(initial, truth, predicted, area, water=None):
-    """(row, column, area in whole m2, initial, true, predicted) of every cell known in all maps,
-    without true water.
+    """Every cell that is known in all maps, without true water.
+
+    (row, column, area in whole m2, initial, true, predicted).
     """
     for row in range(initial.shape[0]):
         for col in range(initial.shape[1]):
@@ -55,21 +56,22 @@ def change_parts(initial, truth, predicted, area, water=None):
 
 def block_parts(initial, truth, predicted, area, block, water=None):
     """The same where, inside a block, change of one initial class may be moved about freely."""
-    seen, told = defaultdict(float), defaultdict(float)
+    observed = defaultdict(float)
+    predicted_change = defaultdict(float)
     for row, col, a, i, t, p in judged_cells(initial, truth, predicted, area, water):
-        where = row // block, col // block
+        in_block = row // block, col // block
         if t != i:
-            seen[where, i, t] += a
+            observed[in_block, i, t] += a
         if p != i:
-            told[where, i, p] += a
-    hits = sum(min(a, told[key]) for key, a in list(seen.items()))
+            predicted_change[in_block, i, p] += a
+    hits = sum(min(a, predicted_change[key]) for key, a in list(observed.items()))
     by_origin = defaultdict(lambda: [0.0, 0.0])
-    for side, sums in enumerate((seen, told)):
-        for (where, i, _), a in sums.items():
-            by_origin[where, i][side] += a
+    for side, sums in enumerate((observed, predicted_change)):
+        for (in_block, i, _), a in sums.items():
+            by_origin[in_block, i][side] += a
     both = sum(min(pair) for pair in by_origin.values())
-    misses = sum(max(s - t, 0) for s, t in by_origin.values())
-    alarms = sum(max(t - s, 0) for s, t in by_origin.values())
+    misses = sum(max(o - p, 0) for o, p in by_origin.values())
+    alarms = sum(max(p - o, 0) for o, p in by_origin.values())
     return hits, both - hits, misses, alarms
 
 
@@ -85,9 +87,7 @@ def net_change_error(initial, truth, predicted, area, n_classes, block, water=No
 
 
 def quality(initial, truth, predicted, area, n_classes, water=None, *, only_changed):
-    """Accuracy, macro F1, weighted F1, mean IoU: precision and recall class by class, from the
-    cells.
-    """
+    """Accuracy, macro F1, weighted F1, mean IoU: class by class, from the cells."""
     cells = [
         (a, t, p)
         for _, _, a, i, t, p in judged_cells(initial, truth, predicted, area, water)
@@ -99,10 +99,12 @@ def quality(initial, truth, predicted, area, n_classes, water=None, *, only_chan
     f1s, ious, weights = [], [], []
     for k in (k for k in range(n_classes) if k != water):
         right = sum(a for a, t, p in cells if t == p == k)
-        true, told = sum(a for a, t, _ in cells if t == k), sum(a for a, _, p in cells if p == k)
+        true = sum(a for a, t, _ in cells if t == k)
+        told = sum(a for a, _, p in cells if p == k)
         if not true and not told:
             continue
-        precision, recall = right / told if told else 0.0, right / true if true else 0.0
+        precision = right / told if told else 0.0
+        recall = right / true if true else 0.0
         f1s.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
         ious.append(right / sum(a for a, t, p in cells if k in (t, p)))
         weights.append(true)
@@ -134,9 +136,7 @@ def brier(initial, truth, predicted, confidence, area, water=None):
 
 
 def deflicker(series, within=2):
-    """One cell's classes by year: a return to the class of the year before, within so many years,
-    is undone.
-    """
+    """One cell's classes by year, without returns to the class before within so many years."""
     calm = list(series)
     for year in range(1, len(calm)):
         if calm[year - 1] in series[year + 1 : year + within]:
@@ -148,23 +148,24 @@ def deflicker(series, within=2):
 
 
 def cells_seen(tiling, tile):
-    """Every cell of a tile's padded box that lies on the grid but not in the tile itself, as seen
-    from there.
+    """Every cell of a tile's padded box that lies on the grid but not in the tile itself.
 
     {(owner, row and column in the padded box, row and column in the owner's box)}; a globe one tile
     wide sees itself.
     """
-    found = set()
-    top, left = tile.row * tiling.tile, tile.col * tiling.tile
-    bottom, right = min(top + tiling.tile, tiling.n_lat), min(left + tiling.tile, tiling.n_lon)
+    cells = set()
+    top = tile.row * tiling.tile
+    left = tile.col * tiling.tile
+    bottom = min(top + tiling.tile, tiling.n_lat)
+    right = min(left + tiling.tile, tiling.n_lon)
     for row in range(top - tiling.margin, bottom + tiling.margin):
         for col in range(left - tiling.margin, right + tiling.margin):
             home = col % tiling.n_lon if tiling.periodic else col
-            own = top <= row < bottom and left <= col < right
-            if own or not (0 <= row < tiling.n_lat and 0 <= home < tiling.n_lon):
+            in_tile = top <= row < bottom and left <= col < right
+            if in_tile or not (0 <= row < tiling.n_lat and 0 <= home < tiling.n_lon):
                 continue
             owner = row // tiling.tile, home // tiling.tile
-            found.add(
+            cells.add(
                 (
                     owner,
                     row - (top - tiling.margin),
@@ -173,7 +174,7 @@ def cells_seen(tiling, tile):
                     home % tiling.tile,
                 )
             )
-    return found
+    return cells
 
 
 def cores_with_land(tiling, land):
@@ -186,9 +187,7 @@ def cores_with_land(tiling, land):
 
 @cache
 def axis_weights(position, n, method, periodic):
-    """Weight of each of n native cells at an exact position (Fraction, 0 at the first edge, n at
-    the last).
-    """
+    """Weight of each of n native cells at an exact position, from 0 at the first edge to n."""
     weights = [Fraction(0)] * n
     for i in range(-2 * n - 2, 3 * n + 2):
         if method == "nearest":
@@ -201,10 +200,9 @@ def axis_weights(position, n, method, periodic):
 
 
 def resample(values, native, fine, row, col, method):
-    """Value of one fine cell from the whole native array (lat, lon); grids are (north, west, step,
-    periodic), exact.
+    """Value of one fine cell from the whole native array (lat, lon).
 
-    Beyond the fine grid the last row holds; a column wraps or holds.
+    Grids are (north, west, step, periodic), exact. Beyond the fine grid the last row holds; a column wraps or holds.
     """
     north, west, step, periodic = native
     f_north, f_west, f_step, f_periodic, f_lat, f_lon = fine
@@ -228,36 +226,30 @@ def resample(values, native, fine, row, col, method):
 
 
 def context(now, prior, static, features):
-    """Everything but the prior map, (C - K - 1, H, W): levels, changes over one year of travel,
-    static.
-    """
-    changed = changes(now[features.changing], prior[features.changing], np)
+    """Everything but the prior map, (C - K - 1, H, W): levels, changes of a year, static."""
+    changed = changes(now[features.continuous_levels], prior[features.continuous_levels], np)
     return np.concatenate([now, *changed, static])
 
 
 def model_input(prior, fields, box, year, prior_year, features):
-    """Input of one window (1, C, H, W) as training puts it together, from fields that give forcing
-    and static.
-    """
-    seen = context(
+    """Input of one window (1, C, H, W) as training puts it together, from forcing and static."""
+    channels = context(
         fields.forcing(year, box), fields.forcing(prior_year, box), fields.static(box), features
     )
     return assemble(
         torch.from_numpy(prior[None].copy()),
-        torch.from_numpy(seen[None]),
+        torch.from_numpy(channels[None]),
         n_classes=features.n_classes,
     )
 
 
 def probabilities(heads, prior, temperature=1.0, bias=0.0):
-    """Probabilities (K, H, W) from the heads (K + 1, H, W) of the model, step by step in single
-    precision.
-    """
-    own = prior == np.arange(len(heads) - 1)[:, None, None]
+    """Probabilities (K, H, W) from the heads (K + 1, H, W) of the model, in single precision."""
+    is_prior = prior == np.arange(len(heads) - 1)[:, None, None]
     bonus = np.where(
         heads[-1] > 20, heads[-1], np.log1p(np.exp(np.minimum(heads[-1], np.float32(20))))
     )
-    logits = (heads[:-1] + bonus * own) / np.float32(temperature) + own * np.float32(bias)
+    logits = (heads[:-1] + bonus * is_prior) / np.float32(temperature) + is_prior * np.float32(bias)
     shares = np.exp(logits - logits.max(axis=0))
     return shares / shares.sum(axis=0)
 
@@ -277,8 +269,7 @@ def taps(field):
 
 
 def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fixed):
-    """First convolution and ReLU of a window (H, W, O) from one channel after the other, in single
-    precision.
+    """First convolution and ReLU of a window (H, W, O), channel after channel in single precision.
 
     `weights` are (9, C, O); `now` and `before` the level channels of both years, `groups` the
     variables of each source, `fixed` the static ones.
@@ -376,15 +367,16 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
     return np.maximum(out, np.float32(0))
 
 
-def predict(predictor, cores, prior, fields, *, year, prior_year, box):
+def predict(predictor, cores, prior, inputs, *, year, prior_year, box):
     """`Predictor.predict`, window after window."""
-    tiling, padded = predictor.tiling, predictor.tiling.padded(box)
+    tiling = predictor.tiling
+    padded = tiling.padded(box)
     sums = np.zeros((predictor.features.n_classes, *padded.shape), np.int32)
     for core in cores:
         window = tiling.window_box(core)
         at = window.slices(origin=padded)
         first = np.empty((*prior[at].shape, len(predictor.stem.bias_O)), np.float32)
-        fields.begin(first, prior[at], window, year=year, prior_year=prior_year)
+        inputs.write_first_layer(first, prior[at], window, year=year, prior_year=prior_year)
         with torch.inference_mode():
             shown = torch.from_numpy(np.stack([first] * 2)).permute(0, 3, 1, 2)
             heads = predictor.trunk(shown)[0].numpy()
@@ -397,11 +389,13 @@ def predict(predictor, cores, prior, fields, *, year, prior_year, box):
 
 
 def blend(tiling, windows, taper):
-    """Overlap average (K, lat, lon) in floats of {core: probabilities (K, window, window)}, cell by
-    cell; 0 unseen.
+    """Overlap average (K, lat, lon) in floats of {core: probabilities (K, window, window)}.
+
+    Cell by cell; 0 where there is no window.
     """
     n_classes = next(iter(windows.values())).shape[0]
-    sums, totals = np.zeros((n_classes, *tiling.shape)), np.zeros(tiling.shape)
+    sums = np.zeros((n_classes, *tiling.shape))
+    totals = np.zeros(tiling.shape)
 
     def weight(i):
         return 1 if taper == "uniform" else min(i + 1, tiling.window - i, max(1, 2 * tiling.margin))
@@ -409,10 +403,8 @@ def blend(tiling, windows, taper):
     for core, p in windows.items():
         for i in range(tiling.window):
             for j in range(tiling.window):
-                row, col = (
-                    core.row * tiling.stride - tiling.margin + i,
-                    core.col * tiling.stride - tiling.margin + j,
-                )
+                row = core.row * tiling.stride - tiling.margin + i
+                col = core.col * tiling.stride - tiling.margin + j
                 if tiling.periodic:
                     col %= tiling.n_lon
                 if 0 <= row < tiling.n_lat and 0 <= col < tiling.n_lon:
@@ -422,10 +414,9 @@ def blend(tiling, windows, taper):
 
 
 def decide(sums, land):
-    """Class and confidence in percent, rounded half up, of integer sums (K, lat, lon), a cell at a
-    time.
-    """
-    classes, confidence = np.full(land.shape, OUTSIDE), np.zeros(land.shape, int)
+    """Class and confidence in percent, rounded half up, of integer sums (K, lat, lon)."""
+    classes = np.full(land.shape, OUTSIDE)
+    confidence = np.zeros(land.shape, int)
     for row, col in np.argwhere(land).tolist():
         cell = [int(s) for s in sums[:, row, col]]
         classes[row, col] = cell.index(max(cell))
@@ -437,9 +428,7 @@ def decide(sums, land):
 
 
 def draw(sums, seed, scenario, member, year, row, col):
-    """Class of one cell whose first column is `col`, by the exponential race, from numpy's Philox
-    and math's log.
-    """
+    """Class and scores of one cell by the exponential race, from numpy's Philox and math's log."""
     key = hashlib.sha256(json.dumps([seed, scenario, member]).encode()).digest()
     blocks = -(-len(sums) // 8)
     words = sum(int.from_bytes(key[i : i + 8], "little") << 8 * i for i in (0, 8))
@@ -452,30 +441,25 @@ def draw(sums, seed, scenario, member, year, row, col):
 
 
 def demanded_counts(prior, settled, land, change):
-    """Cells of each group that one block should have, exact; see
-    `luray.engine.demand.demanded_counts`.
-    """
-    cells, play = [land * Fraction(float(c)) for c in change], sum(settled)
+    """Cells of each group that one block should have, exact."""
+    cells = [land * Fraction(float(c)) for c in change]
+    available = sum(settled)
     flux = [s - n for s, n in zip(settled, prior, strict=True)]
     part = min(max(1 - sum(cells) / Fraction(sum(flux)), 0), 1) if sum(flux) else 0
     base = [n + part * f for n, f in zip(prior, flux, strict=True)]
-    gain, loss = (
-        [max(c, 0) for c in cells],
-        [min(max(-c, 0), b) for c, b in zip(cells, base, strict=True)],
-    )
-    excess = sum(base) + sum(gain) - sum(loss) - play
+    gain = [max(c, 0) for c in cells]
+    loss = [min(max(-c, 0), b) for c, b in zip(cells, base, strict=True)]
+    excess = sum(base) + sum(gain) - sum(loss) - available
     if excess > 0 and sum(gain):
         gain = [g * (1 - min(excess / sum(gain), 1)) for g in gain]
     if excess < 0 and sum(loss):
         loss = [x * (1 - min(-excess / sum(loss), 1)) for x in loss]
     level = [b + g - x for b, g, x in zip(base, gain, loss, strict=True)]
-    return [x * play / sum(level) if sum(level) else x for x in level]
+    return [x * available / sum(level) if sum(level) else x for x in level]
 
 
 def largest_remainder(counts, total):
-    """Whole numbers that sum to the total: one at a time to the group that lacks most, the first
-    where equal.
-    """
+    """Whole numbers that sum to the total: one at a time to the first group that lacks most."""
     whole = [math.floor(c) for c in counts]
     while sum(whole) < total:
         lacking = [c - w for c, w in zip(counts, whole, strict=True)]
@@ -484,9 +468,7 @@ def largest_remainder(counts, total):
 
 
 def every_assignment(scores, targets):
-    """Fewest cells missed, then largest total of `scores` (cells, groups), over every map of a few
-    cells to groups.
-    """
+    """Fewest cells missed, then largest total of `scores` (cells, groups), of all maps."""
     best = None
     for homes in product(range(len(targets)), repeat=len(scores)):
         total = sum(scores[c][g] for c, g in enumerate(homes))
@@ -497,8 +479,9 @@ def every_assignment(scores, targets):
 
 
 def assignment(scores, targets):
-    """Largest total of finite `scores` (cells, groups) with the target counts: a column for each
-    place in a group.
+    """Largest total of finite `scores` (cells, groups) with the target counts.
+
+    The matrix has a column for each place in a group.
     """
     places = np.repeat(np.arange(len(targets)), targets)
     return scores[:, places][linear_sum_assignment(scores[:, places], maximize=True)].sum()
@@ -508,9 +491,7 @@ def assignment(scores, targets):
 
 
 def mixed_loss(steps, area, change_weight, class_weights=None):
-    """Training loss of a whole batch: steps of (logits (B, K, H, W), target, previous), area (B, H,
-    W).
-    """
+    """Training loss of a batch: steps of (logits (B, K, H, W), target, previous), area (B, H, W)."""
     land = changed = land_area = changed_area = 0.0
     for logits, target, previous in steps:
         for b, i, j in np.ndindex(target.shape):
@@ -532,9 +513,7 @@ def mixed_loss(steps, area, change_weight, class_weights=None):
 
 
 def mode_blocks(codes, factor, legend):
-    """Most frequent code of each block, the first in the legend of equally frequent ones, cell by
-    cell.
-    """
+    """Most frequent code of each block, the first in the legend where equally frequent."""
     blocks = []
     for top in range(0, codes.shape[0], factor):
         row = []

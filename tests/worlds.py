@@ -77,7 +77,7 @@ class SlowWindowInputs:
             region.cube.features.static,
         )
 
-    def begin(self, out_HWO, prior_HW, box, *, year, prior_year):
+    def write_first_layer(self, out_HWO, prior_HW, box, *, year, prior_year):
         now, before = self.given.forcing(year, box), self.given.forcing(prior_year, box)
         out_HWO[:] = reference.first_layer(
             self.stem.weights_TCO,

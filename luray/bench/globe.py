@@ -21,7 +21,7 @@ from luray.cube.cube import Cube
 from luray.distributed.cluster import cluster
 from luray.engine.geometry import Geometry
 from luray.model.checkpoint import read_card
-from luray.planning.measure import Forward, forward_cost
+from luray.planning.measure import ForwardCost, forward_cost
 from luray.sandbox.random_model import save_random_model
 from luray.sources import open_source
 from luray.stages.build import build as run_build
@@ -179,7 +179,7 @@ def infer(
 
     [direction] = run.directions
 
-    def bare() -> Forward:
+    def bare() -> ForwardCost:
         return forward_cost(
             run.model_folder(direction),
             batch=run.inference.batch,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from luray.planning.measure import Forward
+from luray.planning.measure import ForwardCost
 
 Stage = Literal["inputs", "build", "infer", "picture"]
 
@@ -37,9 +37,9 @@ class Measurements:
     """Tiles with land."""
     windows: int = 0
     """Windows that the inference predicted while it was measured."""
-    before: Forward | None = None
+    before: ForwardCost | None = None
     """Bare forward passes before the inference, on as many cores as there were workers."""
-    after: Forward | None = None
+    after: ForwardCost | None = None
     """The same after it: both, because a machine's clock changes with its temperature."""
     land_seconds: float = 0.0
     """Time in which the driver finds the tiles with land."""
@@ -60,14 +60,14 @@ class Measurements:
         )
 
     @property
-    def bare(self) -> Forward | None:
+    def bare(self) -> ForwardCost | None:
         """Bare forward passes of all windows, mean of before and after.
 
         None until both are measured.
         """
         if self.before is None or self.after is None:
             return None
-        return Forward(
+        return ForwardCost(
             seconds=self.windows * (self.before.seconds + self.after.seconds) / 2,
             cpu_seconds=self.windows * (self.before.cpu_seconds + self.after.cpu_seconds) / 2,
         )
@@ -132,9 +132,9 @@ class Measurements:
         yield "peak memory", f"{self.peak_bytes / 2**30:.2f} GiB", verdict
 
 
-def _forward(stored: list[float] | None) -> Forward | None:
+def _forward(stored: list[float] | None) -> ForwardCost | None:
     """A forward pass as JSON has it: a list, or nothing."""
-    return Forward(*stored) if stored else None
+    return ForwardCost(*stored) if stored else None
 
 
 def _verdict(value: float, goal: float, name_of_goal: str) -> str:

@@ -1,1 +1,1 @@
-"""TO BE WRITTEN."""
+"""The command line: it parses, calls a stage of `luray.stages`, and prints."""

@@ -1,4 +1,9 @@
-"""The command line: one verb a stage, each resumable and each usable alone."""
+"""The command line: one verb a stage, each resumable and each usable alone.
+
+A verb parses its options and calls a stage of `luray.stages`; the function below it, of the same
+name with an underscore, runs the stage and prints. Stages are imported where they are called,
+because they take seconds: neither `--help` nor a mistake in the options waits for torch or Ray.
+"""
 
 import io
 import json
@@ -6,48 +11,42 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from luray.core.types import Direction
-from luray.stages.config import RunConfig
-from luray.stages.run_file import load_run
-from luray.stages.session import session
+import luray
+from luray.cli import console
+from luray.cli.console import say, show
+from luray.cli.progress import progress
 from luray.storage.objects import no_room
 from luray.storage.places import PlaceError, place_of, without_secrets
+
+if TYPE_CHECKING:
+    from luray.model.checkpoint import ModelCard
+    from luray.product.trajectories import TileYear
+    from luray.stages.config import RunConfig
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios.\n\n"
-    "The stages of a run, in order: build, train, infer, evaluate, plot, publish. Each reads the "
-    "run file, does what is still missing and can be repeated or interrupted at any time.",
+    help=(
+        "Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios."
+        "\n\n"
+        "A run file says what to compute from which inputs; catalogs/*/run.toml are examples. The "
+        "stages of a run are, in this order: build, train, infer, evaluate, plot, publish. Each "
+        "does what is still missing, so that it can be interrupted at any time and repeated. "
+        "`luray run RUN.toml` does them all; `luray demo` needs no inputs."
+    ),
 )
 bench = typer.Typer(no_args_is_help=True, help="Measure luray on this machine.")
 app.add_typer(bench, name="bench")
-LOG_WIDTH = 160
-"""Columns of what is printed where there is no terminal."""
-out = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
-err = Console(stderr=True, highlight=False)
 
 # text and no path, which would make one slash of the two in a URL
 RunFile = Annotated[
@@ -63,58 +62,9 @@ Set = Annotated[
         "May be given several times.",
     ),
 ]
+
 STAGES = ("build", "train", "infer", "evaluate", "plot", "publish", "run")
-"""What can be submitted as a job."""
-PLAIN_SECONDS = 10.0
-"""Pause between two progress lines where there is no terminal."""
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[..., None]]:
-    """A function to call with (done, total[, note]): a bar on a terminal, a line now and then in a
-    log.
-    """
-    started = time.monotonic()
-    if out.is_terminal:
-        columns = (
-            TextColumn("{task.description:<18}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("elapsed"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Progress(*columns, console=out) as bars:
-            tasks: dict[str, TaskID] = {}
-
-            def show(done: int, total: int, note: str = "", name: str = what) -> None:
-                if name not in tasks:
-                    tasks[name] = bars.add_task(name, total=total, note=note)
-                bars.update(tasks[name], completed=done, total=total, note=note)
-
-            yield show
-        return
-    last, complete = 0.0, set[str]()
-
-    def say(done: int, total: int, note: str = "", name: str = what) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PLAIN_SECONDS or (done == total and name not in complete):
-            last = now
-            complete.update({name} if done == total else ())
-            left = (
-                f", about {(now - started) / done * (total - done):.0f} s left"
-                if 0 < done < total
-                else ""
-            )
-            out.print(
-                f"{name}: {done}/{total}, {now - started:.0f} s{left}{note and f', {note}'}",
-                soft_wrap=True,
-            )
-
-    yield say
+"""What can be submitted as a job: the stages, and all of them."""
 
 
 @app.command()
@@ -124,7 +74,7 @@ def sources(
         typer.Argument(
             metavar="[RUN.toml]",
             show_default=False,
-            help="A run file: list its sources, and what is found where it says.",
+            help="A run file: list its sources, and what is found where it looks for them.",
         ),
     ] = None,
     set_: Set = None,
@@ -134,11 +84,32 @@ def sources(
     Files are read as their publishers ship them, from a folder, a URL or a
     STAC catalog; nothing is converted by hand.
 
-    With a run file: its own sources, and what was found of each (files,
-    years, grid) or why it is refused. Only the headers of the files are
-    read; `luray build RUN.toml --check` reads every value.
+    With a run file: the sources of that run, and what was found of each
+    (files, years, grid) or why it is refused. Only the headers of the files
+    are read; `luray build RUN.toml --check` reads every value.
     """
-    _sources(None if file is None else load_run(file, set_ or ()))
+    _sources(None if file is None else luray.load_run(file, set_ or ()))
+
+
+def _sources(run: "RunConfig | None") -> None:
+    from luray.cli.tables import Listed, sources_lines, sources_table
+    from luray.sources import kinds
+
+    if run is None:
+        listed = [Listed(kind, about) for kind, about in kinds().items()]
+    else:
+        from luray.sources.verdict import files_of
+        from luray.stages.inputs import open_or_refuse
+
+        listed = []
+        for opened in open_or_refuse(run):
+            files = files_of(opened.source) if opened.source else ""
+            listed.append(
+                Listed(opened.name, opened.config.described, opened.where, files, opened.fault)
+            )
+    show(sources_table(listed), sources_lines(listed))
+    if any(source.refused for source in listed):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -153,34 +124,39 @@ def virtualize(
     collection: Annotated[
         str,
         typer.Option(
-            help="What they are: a STAC collection, such as catalogs/luh2/collection.json."
+            help="What the files are: a STAC collection, such as catalogs/luh2/collection.json."
         ),
     ],
     output: Annotated[
-        str, typer.Option(help="Folder of the catalog, made or extended: local, s3:// or gs://.")
+        str,
+        typer.Option(
+            help="Folder of the catalog, which is made or extended: local, s3:// or gs://."
+        ),
     ],
     format_: Annotated[
         str, typer.Option("--format", metavar="parquet|json", help="How references are written.")
     ] = "parquet",
 ) -> None:
-    """Catalogue files where they lie in STAC, with references by which NetCDF is read chunk by
-    chunk.
+    """Catalogue files in STAC where they lie, so that a run can read them without a copy.
+
+    NetCDF files get references by which single chunks of them are read.
+    What to write into the run file is printed at the end.
     """
     from luray.catalog.virtual import places, virtualize
 
-    with progress("virtualize") as show:
-        where = virtualize(
-            urls, collection=collection, output=output, format=format_, progress=show
+    with progress("virtualize") as progressed:
+        catalog = virtualize(
+            urls, collection=collection, output=output, format=format_, progress=progressed
         )
-    out.print(f"STAC catalog: {where}", soft_wrap=True)
+    say(f"STAC catalog: {catalog}")
     for line in (
         "in the run file:",
         "[catalog]",
-        f'url = "{where}"',
+        f'url = "{catalog}"',
         "[storage]",
         f"allow = {json.dumps(places(urls, output=output))}",
     ):
-        out.print(escape(line), soft_wrap=True)
+        say(line)
 
 
 @app.command()
@@ -191,10 +167,9 @@ def build(
         bool,
         typer.Option(
             "--check",
-            help="Write nothing: read every value of every input once, "
-            "and say for each variable what was found, what was expected, and the "
-            "verdict. The last line begins with `verdict:`. Exit code 1 if any "
-            "is refused.",
+            help="Write nothing: read every value of every input once, and say for each variable "
+            "what was found, what was expected, and the verdict. The last line begins with "
+            "`verdict:`. Exit code 1 if any is refused.",
         ),
     ] = False,
     as_json: Annotated[
@@ -214,12 +189,44 @@ def build(
         raise typer.BadParameter(
             "goes with --check, whose findings it prints; add --check", param_hint="--json"
         )
-    run = load_run(file, set_ or ())
+    from luray.stages.session import session
+
+    run = luray.load_run(file, set_ or ())
     with session(run):
         if check:
             _check(run, as_json=as_json)
         else:
             _build(run)
+
+
+def _check(run: "RunConfig", *, as_json: bool) -> None:
+    from luray.cli.tables import check_lines, check_table, refusals_of, verdict_line
+    from luray.stages.check import check as run_check
+
+    if as_json:
+        report = run_check(run)
+        print(report.to_json())
+    else:
+        with progress("check") as progressed:
+            report = run_check(run, progress=progressed)
+        show(check_table(report, width=console.out.width), check_lines(report))
+        for source, message in refusals_of(report):
+            console.err.print(f"[bold red]refused[/]: {source}: {escape(message)}", soft_wrap=True)
+        say(verdict_line(report))
+    if report.refused:
+        raise typer.Exit(1)
+
+
+def _build(run: "RunConfig") -> None:
+    from luray.cli.tables import plan_table
+    from luray.stages.build import build as run_build
+    from luray.stages.build import plan_cube
+
+    build_plan = plan_cube(run)
+    console.out.print(plan_table(build_plan))
+    with progress("build") as progressed:
+        run_build(build_plan, progress=progressed)
+    say(f"predictor cube: {run.cube}")
 
 
 @app.command()
@@ -233,12 +240,42 @@ def train(
 ) -> None:
     """Train a U-Net for every direction of travel that the run needs.
 
-    One line an epoch: loss, scores beside the null model, Figure of Merit,
-    time left. For curves: tensorboard --logdir OUTPUT/model
+    It prints one line an epoch: loss, scores beside the null model, Figure
+    of Merit, time left. For curves: tensorboard --logdir OUTPUT/model
     """
-    run = load_run(file, set_ or ())
+    from luray.stages.session import session
+
+    run = luray.load_run(file, set_ or ())
     with session(run):
         _train(run, restart=restart)
+
+
+def _train(run: "RunConfig", *, restart: bool) -> None:
+    from luray.cli.training_lines import TrainingLines
+    from luray.model.checkpoint import read_card
+    from luray.stages.train import train as run_train
+
+    with progress("train") as progressed:
+        lines = TrainingLines(run.training, progressed)
+        trained = run_train(run, restart=restart, progress=lines)
+    for direction in run.directions:
+        folder = run.model_folder(direction)
+        earlier = "" if direction in trained else " (trained earlier)"
+        say(f"{direction} model: {folder}{earlier}")
+        card = read_card(folder)
+        if card:
+            _validation(card)
+
+
+def _validation(card: "ModelCard") -> None:
+    """Print the scores of a model at each of its operating points."""
+    for point, scores in card.training["validation"].items():
+        say(
+            f"  {point} on held-out cells, one year: accuracy {scores['accuracy']:.4f} "
+            f"(persistence {scores['persistence']:.4f}), "
+            f"Figure of Merit {scores['figure_of_merit']:.3f}, "
+            f"change predicted / observed {scores['predicted_over_observed']:.2f}"
+        )
 
 
 @app.command()
@@ -253,18 +290,35 @@ def infer(
         typer.Option(
             metavar="YEAR",
             show_default=False,
-            help="Compute the maps of this predicted year and on again.",
+            help="Compute the maps of this predicted year again, and all that follow from them.",
         ),
     ] = None,
 ) -> None:
     """Walk year by year, forward and backward, and write the product.
 
-    Interrupted, it goes on where it was. One job at a time writes a product;
+    Each map is predicted from that of the year before. Interrupted, it
+    continues with what is missing. One job at a time writes a product;
     `luray status RUN.toml` says how far it is.
     """
-    run = load_run(file, set_ or ())
+    from luray.stages.session import session
+
+    run = luray.load_run(file, set_ or ())
     with session(run):
         _infer(run, restart=restart, from_year=from_year)
+
+
+def _infer(run: "RunConfig", *, restart: bool, from_year: int | None = None) -> None:
+    from luray.stages.infer import infer as run_infer
+
+    with progress("infer") as progressed:
+        shortfall = run_infer(run, restart=restart, from_year=from_year, progress=progressed)
+    if shortfall.blocks:
+        say(
+            f"demand: in {shortfall.blocks} coarse cell-years the scenario asks for more than can "
+            f"change: {shortfall.cut + shortfall.missed} fine cells short"
+        )
+    first, last = run.inference.years
+    say(f"product: {run.product}, {first}-{last}")
 
 
 @app.command()
@@ -289,7 +343,7 @@ def plan(
         typer.Option(
             metavar="WINDOWS_PER_SECOND",
             show_default=False,
-            help="Of one worker, in place of what is measured or assumed of the device.",
+            help="Speed of one worker, in place of what is measured or assumed of the device.",
         ),
     ] = None,
     prices: Annotated[
@@ -301,21 +355,35 @@ def plan(
         ),
     ] = None,
 ) -> None:
-    """What `infer` will take: windows, bytes, objects, memory, wall time and cost, before anything
-    runs.
+    """Estimate the cost, memory and time of `infer` before any data exist.
 
-    Needs no inputs: the land is that of the cube, or, before that is built,
-    of the package global-land-mask. On cpu a forward pass is measured on
-    this machine first, for 10 seconds; GPUs are reckoned from the FLOPs of a
-    window. Everything that is not counted is a range.
+    It needs no inputs: the land is that of the cube, or, before that is
+    built, of the package global-land-mask. On cpu a forward pass is measured
+    on this machine first, for 10 seconds; for GPUs it is estimated from the
+    FLOPs of a window. Whatever is not counted is given as a range.
     """
     _plan(
-        load_run(file, set_ or (), unset="kept"),
+        luray.load_run(file, set_ or (), unset="kept"),
         workers=workers,
         device=device,
         rate=rate,
         prices=prices,
     )
+
+
+def _plan(
+    run: "RunConfig", *, workers: int | None, device: str, rate: float | None, prices: str | None
+) -> None:
+    from luray.cli.sizing import inference_lines, inference_table
+    from luray.planning.prices import PRICES
+    from luray.stages.plan import plan_of
+
+    if device == "cpu" and rate is None:
+        console.err.print("measuring forward passes on this machine for about 10 s")
+    inference_plan = plan_of(
+        run, workers=workers, device=device, rate=rate, prices=prices or PRICES
+    )
+    show(inference_table(inference_plan), inference_lines(inference_plan))
 
 
 @app.command()
@@ -328,35 +396,67 @@ def status(
     ],
     set_: Set = None,
 ) -> None:
-    """How far a product is: years, tiles, rate, time left; also while it is being written."""
-    from luray.cli.tables import status_lines
+    """Show how far a product is: years, tiles, rate, time left; also while it is being written."""
+    from luray.cli.status_lines import status_lines
     from luray.product.status import status_of
 
     if place.endswith(".toml"):
-        url = load_run(place, set_ or ()).product
+        url = luray.load_run(place, set_ or ()).product
     else:
         try:
             url = place_of(place)
         except PlaceError as error:
             raise PlaceError(f"PRODUCT: {error}") from None
     for line in status_lines(status_of(url)):
-        out.print(escape(line), soft_wrap=True)
+        say(line)
 
 
 @app.command()
 def evaluate(file: RunFile, set_: Set = None) -> None:
-    """Score rollouts against maps that training has not seen, beside persistence."""
-    run = load_run(file, set_ or ())
+    """Score the model on years that training has not seen, beside persistence.
+
+    Persistence, the null model, predicts that nothing changes. The tests
+    are those of the run file; what they need is predicted first.
+    """
+    from luray.stages.session import session
+
+    run = luray.load_run(file, set_ or ())
     with session(run):
         _evaluate(run)
 
 
+def _evaluate(run: "RunConfig") -> None:
+    from luray.cli.score_tables import render_report
+    from luray.stages.evaluate import evaluate as run_evaluate
+
+    with progress("evaluate") as progressed:
+        report = run_evaluate(run, progress=progressed)
+    console.out.print(render_report(report))
+    say(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
+
+
 @app.command(name="run")
 def run_(file: RunFile, set_: Set = None) -> None:
-    """Every stage that is not done yet: build, train, infer, evaluate, plot, publish."""
-    run = load_run(file, set_ or ())
+    """Run every stage that is not done yet: build, train, infer, evaluate, plot, publish."""
+    from luray.stages.session import session
+
+    run = luray.load_run(file, set_ or ())
     with session(run):
         _stages(run, restart=False)
+
+
+def _stages(run: "RunConfig", *, restart: bool) -> None:
+    """Run every stage; `restart` discards models and a product of another run, else refused."""
+    from luray.stages.infer import is_of_another_run
+    from luray.stages.run import is_needed
+
+    _build(run)
+    _train(run, restart=restart)
+    _infer(run, restart=restart and is_of_another_run(run))
+    if is_needed(run, "evaluate"):
+        _evaluate(run)
+    _plot(run)
+    _publish(run)
 
 
 @app.command()
@@ -377,43 +477,58 @@ def submit(
         bool, typer.Option(help="Show the job's log to its end; exit code 1 if it fails.")
     ] = True,
 ) -> None:
-    """Run a stage on a Ray cluster, as a job: with this code, this run file and this machine
-    asleep.
+    """Run a stage as a job on a Ray cluster, with this code and this run file.
 
-    Nothing else has to be on the cluster but luray's dependencies. Inputs of a
-    build that are given as relative paths travel with it, up to 100 MiB. A job
-    that failed or was stopped goes on where it was when it is submitted again.
+    The cluster needs luray's dependencies and nothing else, and this machine
+    may sleep meanwhile. Inputs of a build that are given as relative paths
+    travel with the job, up to 100 MiB. A job that failed or was stopped
+    continues with what is missing when it is submitted again.
     """
     if stage not in STAGES:
         raise typer.BadParameter(
             f"{stage!r} is no stage; expected one of {', '.join(STAGES)}", param_hint="--stage"
         )
-    os.environ["RAY_ADDRESS"] = address  # no cluster of our own, and no token of its own
+    # Set before Ray is imported: it then starts no cluster here, and makes no token of its own.
+    os.environ["RAY_ADDRESS"] = address
     from luray.distributed.submit import follow
     from luray.stages.submit import submit
 
-    run = load_run(file, set_ or ())
+    run = luray.load_run(file, set_ or ())
     job, n_bytes = submit(run, file, stage=stage, overrides=set_ or (), address=address)
-    out.print(f"{stage} of {run.name} is job {job}, {n_bytes / 2**20:.1f} MiB", soft_wrap=True)
-    for what in ("logs --follow", "stop"):
-        out.print(f"  ray job {what} --address {address} {job}", soft_wrap=True)
+    say(f"{stage} of {run.name} is job {job}, {n_bytes / 2**20:.1f} MiB")
+    for command in ("logs --follow", "stop"):
+        say(f"  ray job {command} --address {address} {job}")
     if wait:
-        ended = follow(job, address=address, say=partial(print, end="", flush=True))
-        out.print(f"job {job}: {ended}", soft_wrap=True)
-        if ended != "SUCCEEDED":
+        end = follow(job, address=address, say=partial(print, end="", flush=True))
+        say(f"job {job}: {end}")
+        if end != "SUCCEEDED":
             raise typer.Exit(1)
 
 
 @app.command()
 def plot(file: RunFile, set_: Set = None) -> None:
-    """Draw maps, changes, area by class over the years, and an animation."""
-    _plot(load_run(file, set_ or ()))
+    """Draw maps, changes, area by class over the years, and an animation of a finished product."""
+    _plot(luray.load_run(file, set_ or ()))
+
+
+def _plot(run: "RunConfig") -> None:
+    from luray.stages.plot import plot as run_plot
+
+    with progress("plot") as progressed:
+        pictures = run_plot(run, progress=progressed)
+    say(f"pictures: {run.path('pictures')} ({', '.join(sorted(pictures))})")
 
 
 @app.command()
 def publish(file: RunFile, set_: Set = None) -> None:
-    """Publish the finished product as a static STAC catalog."""
-    _publish(load_run(file, set_ or ()))
+    """Publish the finished product as a static STAC catalog, which readers and tools can open."""
+    _publish(luray.load_run(file, set_ or ()))
+
+
+def _publish(run: "RunConfig") -> None:
+    from luray.stages.publish import publish as run_publish
+
+    say(f"STAC catalog: {run_publish(run)}")
 
 
 @app.command()
@@ -428,42 +543,71 @@ def verify(
         ),
     ] = False,
 ) -> None:
-    """Check every tile-year of the product against its receipt; exit code 1 names what is damaged."""
-    run = load_run(file, set_ or ())
+    """Compare every tile-year of the product with its receipt; exit code 1 if any is damaged."""
     from luray.stages.verify import damaged, withdraw
 
-    with progress("verify") as show:
-        found = damaged(run, progress=show)
-    if not found:
-        out.print(f"{run.product}: every tile-year matches its receipt")
+    run = luray.load_run(file, set_ or ())
+    with progress("verify") as progressed:
+        units = damaged(run, progress=progressed)
+    if not units:
+        say(f"{run.product}: every tile-year matches its receipt")
         return
-    for unit in found:
-        member_index = (
-            f", scenario {run.scenarios[unit.member_index.scenario]}" if run.scenarios else ""
-        )
-        if run.inference.members:
-            member_index += (
-                ", across members" if unit.across else f", member {unit.member_index.member}"
-            )
-        err.print(f"damaged: year {unit.year}, tile {unit.tile.row}.{unit.tile.col}{member_index}")
+    for unit in units:
+        console.err.print(f"damaged: {_tile_year(run, unit)}")
     if repair:
-        withdraw(run, found)
-        err.print("withdrawn: `luray infer` computes these tile-years again")
+        withdraw(run, units)
+        console.err.print("withdrawn: `luray infer` computes these tile-years again")
     raise typer.Exit(1)
+
+
+def _tile_year(run: "RunConfig", unit: "TileYear") -> str:
+    """A tile-year in words, with its scenario and member where a run has several."""
+    parts = [f"year {unit.year}", f"tile {unit.tile.row}.{unit.tile.col}"]
+    if run.scenarios:
+        parts.append(f"scenario {run.scenarios[unit.member_index.scenario]}")
+    if run.inference.members:
+        parts.append("across members" if unit.across else f"member {unit.member_index.member}")
+    return ", ".join(parts)
 
 
 @app.command()
 def demo(set_: Set = None) -> None:
-    """The main job on a simulated world: every stage on 251 years, in a few minutes."""
+    """Run every stage on a small simulated world, 251 years in a few minutes; needs no inputs."""
     from luray.stages.demo import load_demo, write_demo_world
+    from luray.stages.session import session
 
     started = time.monotonic()
     run = load_demo(set_ or ())
-    with progress("sandbox") as show:
-        world = write_demo_world(run, progress=show)
+    with progress("sandbox") as progressed:
+        world = write_demo_world(run, progress=progressed)
     with session(run):
         _stages(run, restart=True)
     _summary(run, world, time.monotonic() - started)
+
+
+def _summary(run: "RunConfig", world: Path, seconds: float) -> None:
+    """Print where everything lies that the demo has made."""
+    minutes, rest = divmod(seconds, 60)
+    table = Table(
+        title=f"{run.title}, in {minutes:.0f} min {rest:.0f} s",
+        title_justify="left",
+        show_header=False,
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_row("inputs", str(world))
+    table.add_row("predictor cube", run.cube)
+    table.add_row("models", run.path("model"))
+    table.add_row("product", run.product)
+    table.add_row("report", run.path("report"))
+    table.add_row("pictures", run.path("pictures"))
+    table.add_row("STAC catalog", run.path("stac", "catalog.json"))
+    console.out.print()
+    console.out.print(table)
+    say(
+        f"look at {run.path('pictures', 'overview.png')}, or in Python: "
+        f"luray.open_product({run.product!r})"
+    )
 
 
 @bench.command(name="globe")
@@ -476,248 +620,47 @@ def bench_globe(
     ] = "build/globe",
     set_: Set = None,
 ) -> None:
-    """One year of the whole globe at 1 km on two workers: its time against bare forward passes, and
-    its peak memory.
+    """Measure one year of the whole globe at 1 km: time beside bare forward passes, peak memory.
 
-    Inputs are written first, on the land mask of the package
-    global-land-mask; relief and climate zones are read from the folder that
-    LURAY_DATA names. Interrupted, it goes on where it was.
+    It runs on two workers. Inputs are written first, on the land mask of the
+    package global-land-mask; relief and climate zones are read from the
+    folder that LURAY_DATA names. Interrupted, it continues with what is
+    missing.
     """
     from luray.bench import globe
 
     run = globe.globe_run(output, set_ or ())
-    with progress("globe") as show:
-        found = globe.bench(run, show=lambda stage: partial(show, name=stage))
+    with progress("globe") as progressed:
+        measurements = globe.bench(run, show=lambda stage: partial(progressed, name=stage))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    rows = list(found.rows())
-    for row in rows:
+    lines = []
+    for row in measurements.rows():
         table.add_row(*row)
-    _show(table, "\n".join(": ".join(filter(None, row)) for row in rows))
+        lines.append(": ".join(cell for cell in row if cell))
+    show(table, "\n".join(lines))
     for name in ("globe.json", "pictures"):
-        out.print(run.path(name), soft_wrap=True)
-
-
-def _stages(run: RunConfig, *, restart: bool) -> None:
-    """Run every stage; `restart` discards models and a product of another run, else refused."""
-    from luray.stages.infer import is_of_another_run
-    from luray.stages.run import is_needed
-
-    _build(run)
-    _train(run, restart=restart)
-    _infer(run, restart=restart and is_of_another_run(run))
-    if is_needed(run, "evaluate"):
-        _evaluate(run)
-    _plot(run)
-    _publish(run)
-
-
-def _sources(run: RunConfig | None) -> None:
-    from luray.cli.tables import Listed, sources_lines, sources_table
-    from luray.sources import kinds
-
-    if run is None:
-        listed = [Listed(kind, about) for kind, about in kinds().items()]
-    else:
-        from luray.sources.verdict import files_of
-        from luray.stages.inputs import open_or_refuse
-
-        listed = [
-            Listed(
-                one.name,
-                one.config.described,
-                one.where,
-                files_of(one.source) if one.source else "",
-                one.fault,
-            )
-            for one in open_or_refuse(run)
-        ]
-    _show(sources_table(listed), sources_lines(listed))
-    if any(one.refused for one in listed):
-        raise typer.Exit(1)
-
-
-def _plan(
-    run: RunConfig, *, workers: int | None, device: str, rate: float | None, prices: str | None
-) -> None:
-    from luray.cli.sizing import inference_lines, inference_table
-    from luray.planning.prices import PRICES
-    from luray.stages.plan import plan_of
-
-    if device == "cpu" and rate is None:
-        err.print("measuring forward passes on this machine for about 10 s")
-    found = plan_of(run, workers=workers, device=device, rate=rate, prices=prices or PRICES)
-    _show(inference_table(found), inference_lines(found))
-
-
-def _show(table: RenderableType, lines: str) -> None:
-    """A table on a terminal, plain lines that are not wrapped in a pipe or a log."""
-    if out.is_terminal:
-        out.print(table)
-    else:
-        out.print(escape(lines), soft_wrap=True)
-
-
-def _check(run: RunConfig, *, as_json: bool) -> None:
-    from luray.cli.tables import check_lines, check_table, refusals_of, verdict_line
-    from luray.stages.check import check as run_check
-
-    if as_json:
-        report = run_check(run)
-        print(report.to_json())
-    else:
-        with progress("check") as show:
-            report = run_check(run, progress=show)
-        _show(check_table(report, width=out.width), check_lines(report))
-        for source, message in refusals_of(report):
-            err.print(f"[bold red]refused[/]: {source}: {escape(message)}", soft_wrap=True)
-        out.print(escape(verdict_line(report)), soft_wrap=True)
-    if report.refused:
-        raise typer.Exit(1)
-
-
-def _build(run: RunConfig) -> None:
-    from luray.cli.tables import plan_table
-    from luray.stages.build import build as run_build
-    from luray.stages.build import plan_cube
-
-    plan = plan_cube(run)
-    out.print(plan_table(plan))
-    with progress("build") as show:
-        run_build(plan, progress=show)
-    out.print(f"predictor cube: {run.cube}")
-
-
-def _train(run: RunConfig, *, restart: bool) -> None:
-    from luray.cli.tables import training_head, training_line
-    from luray.model.checkpoint import read_card
-    from luray.stages.train import train as run_train
-    from luray.training.training import ProgressEvent
-
-    recipe, headed = run.training, set[Direction]()
-    with progress("train") as show:
-
-        def report(news: ProgressEvent) -> None:
-            left = (recipe.steps - news.step) * recipe.batch / news.metrics["samples_per_second"]
-            if news.epoch:
-                if news.direction not in headed:
-                    out.print(f"{news.direction} model\n{training_head()}", soft_wrap=True)
-                headed.add(news.direction)
-                out.print(
-                    training_line(
-                        news.metrics,
-                        news.held_out,
-                        epoch=news.epoch,
-                        step=news.step,
-                        seconds_left=left,
-                    ),
-                    soft_wrap=True,
-                )
-            show(
-                news.step,
-                recipe.steps,
-                f"loss {news.metrics['loss']:.4f}",
-                name=f"train {news.direction}",
-            )
-
-        trained = run_train(run, restart=restart, progress=report)
-    for direction in run.directions:
-        earlier = "" if direction in trained else " (trained earlier)"
-        out.print(f"{direction} model: {run.model_folder(direction)}{earlier}")
-        card = read_card(run.model_folder(direction))
-        for point, scored in card.training["validation"].items() if card else ():
-            out.print(
-                f"  {point} on held-out cells, one year: accuracy {scored['accuracy']:.4f} "
-                "(persistence "
-                f"{scored['persistence']:.4f}), Figure of Merit {scored['figure_of_merit']:.3f}, "
-                "change "
-                f"predicted / observed {scored['predicted_over_observed']:.2f}"
-            )
-
-
-def _infer(run: RunConfig, *, restart: bool, from_year: int | None = None) -> None:
-    from luray.stages.infer import infer as run_infer
-
-    with progress("infer") as show:
-        missed = run_infer(run, restart=restart, from_year=from_year, progress=show)
-    if missed.blocks:
-        out.print(
-            f"demand: in {missed.blocks} coarse cell-years the scenario asks for more than can "
-            "change: "
-            f"{missed.cut + missed.missed} fine cells short"
-        )
-    out.print(f"product: {run.product}, {run.inference.years[0]}-{run.inference.years[1]}")
-
-
-def _evaluate(run: RunConfig) -> None:
-    from luray.stages.evaluate import evaluate as run_evaluate
-
-    with progress("evaluate") as show:
-        scored = run_evaluate(run, progress=show)
-    out.print(scored.render())
-    out.print(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
-
-
-def _plot(run: RunConfig) -> None:
-    from luray.stages.plot import plot as run_plot
-
-    with progress("plot") as show:
-        pictures = run_plot(run, progress=show)
-    out.print(f"pictures: {run.path('pictures')} ({', '.join(sorted(pictures))})")
-
-
-def _publish(run: RunConfig) -> None:
-    from luray.stages.publish import publish as run_publish
-
-    out.print(f"STAC catalog: {run_publish(run)}")
-
-
-def _summary(run: RunConfig, world: Path, seconds: float) -> None:
-    table = Table(
-        title=f"{run.title}, in {seconds // 60:.0f} min {seconds % 60:.0f} s",
-        title_justify="left",
-        show_header=False,
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    for what, where in (
-        ("inputs", str(world)),
-        ("predictor cube", run.cube),
-        ("models", run.path("model")),
-        ("product", run.product),
-        ("report", run.path("report")),
-        ("pictures", run.path("pictures")),
-        ("STAC catalog", run.path("stac", "catalog.json")),
-    ):
-        table.add_row(what, where)
-    out.print()
-    out.print(table)
-    out.print(
-        f"look at {run.path('pictures', 'overview.png')}, or in Python: "
-        f"xarray.open_zarr({run.product!r})"
-    )
+        say(run.path(name))
 
 
 def main(*verb: str) -> None:
-    """Entry point, of one verb or all: an error of the user is one message on stderr and exit code
-    1, no traceback.
+    """Run the command line, of one verb or all.
+
+    An error of the user is one message on standard error and exit code 1, without a traceback.
     """
     for stream in (sys.stdout, sys.stderr):
-        # a degree sign or a title with an umlaut must not end a command where the terminal has no
-        # letter for it
+        # A degree sign or a title with an umlaut must not end a command where the terminal has no
+        # letter for it.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     logging.basicConfig(
         level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr
     )
-    logging.getLogger("gcsfs").setLevel(
-        logging.CRITICAL
-    )  # it logs, with a traceback, what it raises as well
+    # gcsfs logs, with a traceback, what it raises as well.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         app([*verb, *sys.argv[1:]])
     except (ValueError, OSError, RuntimeError) as error:
-        said = (
-            no_room(error, place="the output of the run, or the folder for temporary files")
-            or error
-        )
-        err.print(f"[bold red]error[/]: {escape(without_secrets(str(said)))}", soft_wrap=True)
+        full = no_room(error, place="the output of the run, or the folder for temporary files")
+        message = without_secrets(str(full or error))
+        console.err.print(f"[bold red]error[/]: {escape(message)}", soft_wrap=True)
         sys.exit(1)

@@ -47,6 +47,7 @@ class AxisMap(NamedTuple):
         There are two where a box crosses the dateline.
         """
         cells = np.unique(np.concatenate([self.low, self.high]))
+        # a few cells that nobody needs cost less than a second request
         breaks = np.flatnonzero(np.diff(cells) > GAP)
         first = cells[np.concatenate([[0], breaks + 1])]
         last = cells[np.concatenate([breaks, [cells.size - 1]])]
@@ -54,6 +55,7 @@ class AxisMap(NamedTuple):
 
     def within(self, pieces: list[slice]) -> "AxisMap":
         """Return the same map on an array that holds only `pieces`, joined."""
+        # the pieces are in ascending order, so the place of a cell among theirs is found by search
         cells = np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
         low = np.searchsorted(cells, self.low)
         high = np.searchsorted(cells, self.high)

@@ -338,6 +338,7 @@ def pieces_on_grid(box: Box, shape: tuple[int, int], *, periodic: bool) -> Itera
     Box(row=0, col=10, height=2, width=2)
     Box(row=0, col=0, height=2, width=2)
     """
+    # a box that reaches past the grid by less than its width meets at most three copies of it
     n_lon = shape[1]
     turns = (-1, 0, 1) if periodic else (0,)
     for turn in turns:

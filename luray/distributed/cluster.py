@@ -1,4 +1,4 @@
-"""The Ray cluster that a command uses, and collecting what its tasks give."""
+"""The Ray cluster that a command uses, and collecting the results of its tasks."""
 
 import os
 from collections.abc import Iterator
@@ -41,7 +41,8 @@ def cluster(*, cpus: int) -> Iterator[None]:
             )
         else:
             folders = stack.enter_context(session_folders())
-            keep_memory()  # inherited: a worker with variables of its own is started anew for every job
+            # Workers inherit it: with variables of their own they would be started for every job.
+            keep_memory()
             ray.init(
                 "local",
                 num_cpus=cpus,
@@ -56,15 +57,29 @@ def cluster(*, cpus: int) -> Iterator[None]:
         yield
 
 
-def collected(tasks: list[Any], *, report: Progress) -> list[Any]:
-    """Results of tasks in the order in which they finish. Raises what a task raised."""
-    total, results = len(tasks), []
+def collect(tasks: list[Any], *, progress: Progress) -> list[Any]:
+    """Return the results of tasks in the order in which they finish.
+
+    Parameters
+    ----------
+    tasks : list of references
+        Ray tasks that are under way.
+    progress : callable
+        Called with the number of finished tasks and of all.
+
+    Raises
+    ------
+    Exception
+        What a task raised.
+    """
+    total = len(tasks)
+    results = []
     while tasks:
-        report(total - len(tasks), total)
+        progress(total - len(tasks), total)
         (finished,), tasks = ray.wait(tasks, num_returns=1)
         try:
             results.append(ray.get(finished))
         except RayTaskError as error:
             raise error.cause from None
-    report(total, total)
+    progress(total, total)
     return results

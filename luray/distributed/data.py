@@ -1,17 +1,15 @@
-"""Windows of a cube as a Ray Data dataset: what training reads, and what a pipeline of one's own
-can read.
+"""Windows of a cube as a Ray Data dataset: what training reads, and what other pipelines can read.
 
 A row of the dataset names a window and its years, a few bytes. The arrays are read where they are
-used, by a `WindowReader` that collates a batch or maps one; or ahead of that by CPU workers, and
-then travel packed as the cube stores them (see `cube.packing`), never as float stacks at the fine
-resolution.
+used, by a `WindowReader` that maps a batch or collates one; or ahead of that by CPU workers, and
+then travel packed as the cube stores them, never as float stacks at the fine resolution. What rows
+are and how they become arrays is in `luray.training.window_rows`.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import ray.data
@@ -21,24 +19,21 @@ from ray.data import DataContext, Dataset
 from ray.data.collate_fn import NumpyBatchCollateFn
 from torch import Tensor
 
-from luray.core.tiling import Box, Tiling
-from luray.core.types import Bool
+from luray.core.tiling import Tiling
 from luray.cube.cube import Cube
-from luray.training.packing import pack, unpack
+from luray.training.recipe import WindowsReadBy
 from luray.training.rollout import Sample
-from luray.training.sample_reader import everywhere, read_samples
-from luray.training.samples import SampleWindow
-from luray.training.windows import Lattice, Windows, WorkerShare
+from luray.training.window_groups import LatticeWindows, WindowGroups, WorkerShare
+from luray.training.window_rows import Rows, WindowReader, pack_rows, rows_of_groups
 
-Rows = Mapping[str, NDArray[Any]]
-Arrays = Literal["late", "ahead"]
-"""Where arrays are read: late, where they are used; ahead, by CPU workers."""
-
-PREFETCHED = 2
+PREFETCHED_BATCHES = 2
 """Batches that are read while one is used."""
-READ_AT_ONCE = 4
-"""Windows that a worker reads ahead in one go."""
+WINDOWS_PER_CALL = 4
+"""Windows that a reader reads ahead in one go."""
 MOST_BLOCKS = 64
+"""Blocks of a dataset: enough for the readers to share, few enough for Ray to plan quickly."""
+GROUPS_PER_BLOCK = 8
+"""Groups of windows in a block, where that makes fewer than `MOST_BLOCKS`."""
 
 
 def read_windows(
@@ -47,66 +42,97 @@ def read_windows(
     years: tuple[int, ...] | range,
     *,
     length: int = 1,
-    windows: Windows | None = None,
-    arrays: Arrays = "late",
+    windows: WindowGroups | None = None,
+    read_by: WindowsReadBy = "consumer",
     readers: int = 2,
 ) -> Dataset:
-    """Overlapping windows of the global grid, for any cube on local disk, s3:// or gs://.
+    """Return the windows of a cube as a Ray Data dataset.
 
-    Each row is a window of `tiling.window` cells around a core with land and `length` consecutive
-    entries of `years`, which descend for travel backward: columns `group`, `row` and `col` (int64,
-    first cell of the window, which may lie past the grid), `years` (int64, (length,)), `symmetry`
-    (int64, see `model.samples.SampleWindow`) and, where `arrays` are read ahead by up to `readers`
-    CPU workers, `packed` (bytes). A `WindowReader` turns rows into arrays. `windows` replaces those
-    of the whole lattice, as training does. Ray Data shards, shuffles and streams the rows, like
-    those of any dataset::
+    Each row is a window of `tiling.window` cells around a core with land, and `length` consecutive
+    entries of `years`. A `WindowReader` turns rows into arrays. Ray Data shards, shuffles and
+    streams the rows, like those of any dataset.
 
-        >>> from luray.cube.cube import Cube
-        >>> from luray.distributed.data import WindowReader, read_windows
-        >>> cube = Cube.open(url)
-        >>> tiling = cube.tiling(window=64, stride=50, tile=50)
-        >>> windows = read_windows(cube, tiling, range(2000, 2004), length=2).random_shuffle(seed=0)
-        >>> def changed(batch):
-        ...     before, after = batch["maps"][:, 0], batch["maps"][:, 1]
-        ...     return {"year": batch["years"][:, 1], "changed": (before != after).sum(axis=(1, 2))}
-        >>> table = windows.map_batches(WindowReader(cube, tiling), batch_size=8).map_batches(changed)
-        >>> sorted(table.unique("year"))
-        [2001, 2002, 2003]
+    Parameters
+    ----------
+    cube : Cube
+        On local disk, s3:// or gs://.
+    tiling : Tiling
+        The window lattice; a window may reach past the grid.
+    years : sequence of int
+        Observed years, descending for travel backward.
+    length : int
+        Years of a window.
+    windows : WindowGroups, optional
+        Windows that replace those of the whole lattice, as training does; `years` and `length` then
+        do not count.
+    read_by : {"consumer", "readers"}
+        Whether a `WindowReader` reads the arrays, or CPU workers do ahead of it.
+    readers : int
+        CPU workers that read ahead, at most.
 
-    For a PyTorch loop the same reader collates, in the background::
+    Returns
+    -------
+    Dataset
+        Columns `group`, `row`, `col`, `years` and `symmetry`, and `packed` where arrays are read
+        ahead; see `luray.training.window_rows`.
 
-        >>> from luray.distributed.data import Collate
-        >>> batches = windows.iter_torch_batches(batch_size=4, collate_fn=Collate(WindowReader(cube, tiling)))
-        >>> next(iter(batches))["maps_BTHW"].shape
-        torch.Size([4, 2, 64, 64])
+    Raises
+    ------
+    ValueError
+        If there are fewer years than `length`.
 
-    Raises ValueError for fewer years than `length`.
+    Examples
+    --------
+    How many cells change in each window:
+
+    >>> from luray.cube.cube import Cube
+    >>> from luray.distributed.data import read_windows
+    >>> from luray.training.window_rows import WindowReader
+    >>> cube = Cube.open(url)
+    >>> tiling = cube.tiling(window=64, stride=50, tile=50)
+    >>> windows = read_windows(cube, tiling, range(2000, 2004), length=2).random_shuffle(seed=0)
+    >>> def changed(batch):
+    ...     before, after = batch["maps"][:, 0], batch["maps"][:, 1]
+    ...     return {"year": batch["years"][:, 1], "changed": (before != after).sum(axis=(1, 2))}
+    >>> reader = WindowReader(cube, tiling)
+    >>> table = windows.map_batches(reader, batch_size=8).map_batches(changed)
+    >>> sorted(table.unique("year"))
+    [2001, 2002, 2003]
+
+    For a PyTorch loop the same reader collates, in the background:
+
+    >>> from luray.distributed.data import Collate
+    >>> batches = windows.iter_torch_batches(batch_size=4, collate_fn=Collate(reader))
+    >>> next(iter(batches))["maps_BTHW"].shape
+    torch.Size([4, 2, 64, 64])
     """
     if windows is None:
         if not 1 <= length <= len(years):
             raise ValueError(
                 f"windows of {length} years cannot be read from {len(years)} years; give more "
-                "years or a "
-                "smaller length"
+                "years or a smaller length"
             )
-        windows = Lattice(cube, tiling, tuple(years), length)
-    n = len(windows.groups)
-    groups = ray.data.range(n, override_num_blocks=max(1, min(MOST_BLOCKS, n // 8)))
-    rows = groups.map_batches(partial(_rows, windows=windows), batch_size=None)
-    if arrays == "late":
+        windows = LatticeWindows(cube, tiling, tuple(years), length)
+
+    n_groups = len(windows.groups)
+    n_blocks = max(1, min(MOST_BLOCKS, n_groups // GROUPS_PER_BLOCK))
+    positions = ray.data.range(n_groups, override_num_blocks=n_blocks)
+    rows = positions.map_batches(partial(_rows, windows=windows), batch_size=None)
+    if read_by == "consumer":
         return rows
     return rows.map_batches(
         _Packer,
-        fn_constructor_args=(cube, tiling),
-        batch_size=READ_AT_ONCE,
+        fn_constructor_args=(cube, tiling.window),
+        batch_size=WINDOWS_PER_CALL,
         concurrency=(1, readers),
         num_cpus=1,
     )
 
 
 def in_order_and_silent() -> None:
-    """Have the datasets of this process keep the order of their rows, and say nothing: luray
-    reports itself.
+    """Have the datasets of this process keep the order of their rows, without progress bars.
+
+    luray reports its progress itself.
     """
     context = DataContext.get_current()
     context.execution_options.preserve_order = True
@@ -114,75 +140,30 @@ def in_order_and_silent() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _rows(groups: Rows, *, windows: Windows) -> dict[str, NDArray[Any]]:
-    """A row for each window of some groups."""
-    found = [
-        (group, draw)
-        for i in groups["id"].tolist()
-        for group in (windows.groups[i],)
-        for draw in windows.draws(group)
-    ]
-    return {
-        "group": np.array([group for group, _ in found], np.int64),
-        "row": np.array([draw.box.row for _, draw in found], np.int64),
-        "col": np.array([draw.box.col for _, draw in found], np.int64),
-        "years": np.array([draw.years for _, draw in found], np.int64).reshape(-1, windows.length),
-        "symmetry": np.array([draw.symmetry for _, draw in found], np.int64),
-    }
-
-
-def _draws(rows: Rows, tiling: Tiling) -> list[SampleWindow]:
-    columns = (rows["row"], rows["col"], np.stack(list(rows["years"])), rows["symmetry"])
-    return [
-        SampleWindow(Box(row, col, tiling.window, tiling.window), tuple(years), symmetry)
-        for row, col, years, symmetry in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+def _rows(positions: Rows, *, windows: WindowGroups) -> dict[str, NDArray[Any]]:
+    """A row for each window of the groups at some positions."""
+    groups = [windows.groups[position] for position in positions["id"].tolist()]
+    return rows_of_groups(windows, groups)
 
 
 class _Packer:
-    """A worker that reads windows ahead, and keeps the chunks that it has read."""
+    """A worker that reads windows ahead; its cube keeps the chunks that it has read."""
 
-    def __init__(self, cube: Cube, tiling: Tiling) -> None:
-        self._cube, self._tiling = cube, tiling
+    def __init__(self, cube: Cube, window_size: int) -> None:
+        self._cube = cube
+        self._window_size = window_size
 
     def __call__(self, rows: dict[str, NDArray[Any]]) -> dict[str, Any]:
-        packed = np.empty(len(rows["row"]), object)
-        packed[:] = [pack(self._cube, draw) for draw in _draws(rows, self._tiling)]
-        return {**rows, "packed": packed}
-
-
-@dataclass(frozen=True)
-class WindowReader:
-    """Turns rows of `read_windows` into arrays, in `map_batches`; see `Collate` for tensors."""
-
-    cube: Cube
-    tiling: Tiling
-    counted: Callable[[Box], Bool] = everywhere
-    """Cells of a box that count in a loss."""
-
-    def __call__(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        """The rows with arrays: `maps` (uint8, (B, years, H, W), 255 outside land), `forcing` and
-        `static` as the model sees them (float32, (B, years, L, H, W) and (B, S, H, W)), `area`
-        (float32, (B, H, W)), `counted`.
-        """
-        sample = {
-            name.rpartition("_")[0]: t.numpy() for name, t in self.sample(rows)._asdict().items()
-        }
-        return {**{k: v for k, v in rows.items() if k != "packed"}, **sample}
-
-    def sample(self, rows: Rows) -> Sample:
-        """The rows as a batch of samples."""
-        draws = _draws(rows, self.tiling)
-        packed = [
-            unpack(self.cube, draw, data)
-            for draw, data in zip(draws, rows.get("packed", ()), strict=False)
-        ]
-        return read_samples(self.cube, draws, counted=self.counted, given=packed)
+        return pack_rows(self._cube, rows, size=self._window_size)
 
 
 class Collate(NumpyBatchCollateFn):
-    """A collate function of `iter_torch_batches`: the fields of a `Sample` by name, and `group`
-    (int64, (B,)).
+    """A collate function of `iter_torch_batches`: the fields of a `Sample` by name, and `group`.
+
+    Parameters
+    ----------
+    reader : WindowReader
+        Turns the rows of a batch into arrays.
     """
 
     def __init__(self, reader: WindowReader) -> None:
@@ -190,34 +171,39 @@ class Collate(NumpyBatchCollateFn):
         self._reader = reader
 
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, Tensor]:  # type: ignore[override]
-        """A batch of rows."""
-        return {
-            **self._reader.sample(batch)._asdict(),
-            "group": torch.from_numpy(np.array(batch["group"])),
-        }
+        """Return a batch of rows as tensors."""
+        tensors: dict[str, Tensor] = self._reader.sample(batch)._asdict()
+        return {**tensors, "group": torch.from_numpy(np.array(batch["group"]))}
 
 
 def micro_batches(
     rows: Dataset, share: WorkerShare, reader: WindowReader, *, device: torch.device | str = "cpu"
 ) -> Iterator[dict[int, Sample]]:
-    """A worker's micro-batches of every step of its share, by their number, read in the background.
+    """Yield a worker's micro-batches of every step of its share, by their number.
 
-    `rows` are those of the share, in order.
+    Parameters
+    ----------
+    rows : Dataset
+        The windows of the share, in order.
+    share : WorkerShare
+        Which windows a step has.
+    reader : WindowReader
+        Reads them, in the background.
+    device : torch.device or str
+        Where the samples go.
     """
-    expected = iter(share.groups)
-    for tensors in rows.iter_torch_batches(
-        batch_size=share.windows,
+    steps = iter(share.groups)
+    batches = rows.iter_torch_batches(
+        batch_size=share.n_windows,
         collate_fn=Collate(reader),
-        prefetch_batches=PREFETCHED,
+        prefetch_batches=PREFETCHED_BATCHES,
         device=device,
-    ):
-        groups, step = tensors.pop("group"), next(expected)
+    )
+    for tensors in batches:
+        step = next(steps)
+        groups = tensors.pop("group")
         assert (groups == step).all(), (
             f"windows of steps {groups.tolist()} came where those of step {step} belong"
         )
-        fields = [tensors[name].split(share.micro_batch) for name in Sample._fields]
-        yield {
-            piece: Sample(*parts)
-            for piece, parts in zip(share.pieces, zip(*fields, strict=True), strict=True)
-        }
-    assert next(expected, None) is None, "the windows ended before the training"
+        yield share.split(tensors)
+    assert next(steps, None) is None, "the windows ended before the training"

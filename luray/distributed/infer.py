@@ -1,21 +1,24 @@
-"""The engine: tile-years over Ray actors, equal to `inference.serial_rollout` to the bit, however
-many and wherever.
+"""The engine: tile-years over Ray actors, equal to `serial.serial_rollout` to the bit.
 
-`scheduling.Scheduler` decides what is done where and when, `cube.tileyear` knows what a tile-year
-is; the driver here carries messages between them. A worker that dies is replaced, its unreduced
-sums are computed again, and everything finished is read from the product.
+However many workers there are, wherever they are, and whichever of them die. The driver here
+carries messages between parts that know nothing of Ray:
+
+- `engine.scheduler` decides what is done where and when,
+- `engine.exchange` knows which strips and edges are where,
+- `engine.side_work` knows which members can be summed up,
+- `engine.tile_year` computes, inside the actors of `distributed.worker`.
+
+A worker that dies is replaced, its unreduced sums are computed again, and everything finished is
+read from the product.
 """
 
 import logging
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
@@ -24,10 +27,15 @@ from luray.core.config import DeviceChoice, Workers
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile
 from luray.distributed.metrics import PrometheusMetrics
+from luray.distributed.termination import termination
+from luray.distributed.worker import WorkerActors
 from luray.engine.demand import Shortfall
-from luray.engine.scheduler import Job, Scheduler, SideTask
+from luray.engine.exchange import ExchangedObjects
+from luray.engine.jobs import Job, SideTask, SumsKey
+from luray.engine.scheduler import Scheduler
+from luray.engine.side_work import CopyYears, MemberSummaries, SummariseMembers, years_to_copy
 from luray.engine.spec import InferenceSpec
-from luray.engine.tile_year import SumsLostError, TileYears
+from luray.engine.tile_year import SumsLostError
 from luray.engine.wavefront import Wavefront
 from luray.product.trajectories import Done, MemberIndex, Trajectory
 from luray.storage.lease import Lease
@@ -37,206 +45,161 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 """Times that a job is tried before the run gives up."""
-COPIED_AT_ONCE = 8
-"""Observed years of a tile that one errand copies."""
-LOOKED_EVERY = 1.0
-"""Seconds after which the clock is looked at, for stragglers and workers without work, though
-nothing happens.
-"""
-
-
-@ray.remote(concurrency_groups={"main": 1, "reduce": 1})  # type: ignore[call-overload]
-class Worker:
-    """An actor around `TileYears`, whose reductions run beside its predictions."""
-
-    def __init__(self, run: InferenceSpec, *, device: str) -> None:
-        self._tiles = TileYears(run, device=device)
-
-    @ray.method(concurrency_group="main")
-    def ready(self) -> None:
-        """Returns once the worker is there."""
-
-    @ray.method(concurrency_group="main")
-    def copy(self, *args: Any) -> None:
-        """See `TileYears.copy`."""
-        self._tiles.copy(*args)
-
-    @ray.method(concurrency_group="main")
-    def summarise(self, *args: Any) -> None:
-        """See `TileYears.summarise`."""
-        self._tiles.summarise(*args)
-
-    @ray.method(concurrency_group="main")
-    def predict(self, *args: Any) -> Any:
-        """See `TileYears.predict`; returns how many windows it took, which the driver waits for,
-        and the strips.
-        """
-        windows, strips = self._tiles.predict(*args)
-        return (windows, *strips) if strips else windows
-
-    @ray.method(concurrency_group="reduce")
-    def reduce(self, *args: Any) -> Any:
-        """See `TileYears.reduce`; returns the shortfall, which is the marker, and the edges."""
-        edges, shortfall = self._tiles.reduce(*args)
-        return shortfall, edges
-
-
-class Copy(NamedTuple):
-    """Observed years of a tile that go into the product as they are."""
-
-    tile: Tile
-    years: tuple[int, ...]
-
-    def send(self, actor: Any) -> Any:
-        """Ask an actor for it."""
-        return actor.copy.remote(*self)
-
-
-class Summary(NamedTuple):
-    """Members of a tile-year to be summed up, in scenarios that have the same."""
-
-    year: int
-    tile: Tile
-    scenarios: tuple[int, ...]
-
-    def send(self, actor: Any) -> Any:
-        """Ask an actor for it."""
-        return actor.summarise.remote(*self)
-
-
-@dataclass
-class Travelling:
-    """Objects of a course that neighbours still ask for."""
-
-    strips: dict[tuple[Tile, int], list[Any]] = field(default_factory=dict)
-    edges: dict[tuple[Tile, int], Any] = field(default_factory=dict)
-
-
-@dataclass
-class Flight:
-    """A call that is under way: to whom, for which job (None while a worker is awaited), and what
-    it brings besides.
-    """
-
-    worker: int
-    job: Job | SideTask | None = None
-    brings: Any = None
+CLOCK_SECONDS = 1.0
+"""After which the scheduler looks for stuck and idle workers, though no call has finished."""
 
 
 def infer(
-    run: InferenceSpec,
+    spec: InferenceSpec,
     *,
     workers: Workers,
     device: DeviceChoice,
     years_in_flight: int,
     lease: Lease,
-    report: Progress = no_progress,
+    progress: Progress = no_progress,
 ) -> Shortfall:
-    """Compute every tile-year of a run that has no receipt yet, then finish the product; returns
-    what it misses of the scenario's demand in the tile-years that were computed.
+    """Compute every tile-year that has no receipt yet, then finish the product.
 
-    `report` gets the number of tile-years done and in all. Raises HeldError when another job takes
-    over, ValueError with the worker's own message when an input or the store is at fault,
-    RuntimeError when a tile-year failed `ATTEMPTS` times because workers died. After SIGTERM the
-    tile-years in hand are finished, then SystemExit is raised.
+    Parameters
+    ----------
+    spec : InferenceSpec
+        The inference, whose product exists.
+    workers : Workers
+        The fewest and the most workers.
+    device : {"auto", "cpu", "gpu"}
+        Where models run; "auto" is the GPUs of the cluster if it has any.
+    years_in_flight : int
+        See `Wavefront`.
+    lease : Lease
+        On the product, held by the caller.
+    progress : callable
+        Called with the tile-years done and in all.
+
+    Returns
+    -------
+    Shortfall
+        What the tile-years that were computed miss of the scenario's demand.
+
+    Raises
+    ------
+    HeldError
+        When another job takes over the product.
+    ValueError
+        With the worker's own message, when an input or the store is at fault.
+    RuntimeError
+        When a job failed `ATTEMPTS` times because workers died.
+    SystemExit
+        After SIGTERM, once the tile-years in hand are finished.
     """
-    gpu = device == "gpu" or (device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1)  # type: ignore[no-untyped-call]
-    driver = Driver(run, workers=workers, gpu=gpu, years_in_flight=years_in_flight, report=report)
-    driver.go(lease)
-    run.product.finish()
+    has_gpus = ray.cluster_resources().get("GPU", 0) >= 1  # type: ignore[no-untyped-call]
+    gpu = device == "gpu" or (device == "auto" and has_gpus)
+    driver = Driver(
+        spec, workers=workers, gpu=gpu, years_in_flight=years_in_flight, progress=progress
+    )
+    driver.run(lease)
+    spec.product.finish()
     return driver.shortfall
 
 
+@dataclass
+class Call:
+    """A remote call that is under way."""
+
+    worker: int
+    job: Job | SideTask | None = None
+    """None while the worker itself is awaited."""
+    results: Any = None
+    """References to its strips or edges."""
+
+
 class Driver:
-    """Sends jobs to workers until the scheduler has none left."""
+    """Sends jobs to workers until the scheduler has none left. Parameters as those of `infer`."""
 
     def __init__(
         self,
-        run: InferenceSpec,
+        spec: InferenceSpec,
         *,
         workers: Workers,
         gpu: bool,
         years_in_flight: int,
-        report: Progress,
+        progress: Progress,
     ) -> None:
-        self.run, self.report, self._geometry, self._gpu = run, report, run.geometry, gpu
-        done, self._courses = run.product.done(), run.product.trajectories
-        self.fronts = [
-            self._front(trajectory, done, years_in_flight) for trajectory in self._courses
-        ]
-        copies = list(self._copies(done))
-        self._missing = dict(self._unsummed(done))
-        summaries = [summary for summary, missing in self._missing.items() if not missing]
-        self.scheduler = Scheduler(
-            self.fronts,
-            map(SideTask, [*copies, *summaries]),
-            workers=workers,
-            kinds=[trajectory.direction for trajectory in self._courses],
-        )
-        self._total = sum(1 for _ in run.product.units(self._geometry.tiles))
-        self._left = (
-            sum(len(copy.years) for copy in copies) * len(run.product.member_indices)
-            + sum(
-                f.remaining * len(c.member_indices)
-                for f, c in zip(self.fronts, self._courses, strict=True)
-            )
-            + sum(len(summary.scenarios) for summary in self._missing)
-        )
-        self._run_ref = ray.put(run)
-        self._hired = Worker.options(num_cpus=run.threads, num_gpus=int(gpu))  # type: ignore[attr-defined]
-        self._actors: dict[int, Any] = {}
-        self._flights: dict[Any, Flight] = {}
-        self._travelling = [Travelling() for _ in self._courses]
-        self._failures: Counter[Job | SideTask | None] = Counter()
+        self.spec = spec
         self.shortfall = Shortfall()
-        self._metrics = PrometheusMetrics(public(run.product.url))
         self.seconds = 0.0
-        """Time of this process that the run took, without waiting."""
+        """Time that this process was busy, without waiting."""
+        self._progress = progress
+        self._geometry = spec.geometry
+        self._trajectories = spec.product.trajectories
+        done = spec.product.done()
+        self._wavefronts = [
+            self._wavefront(trajectory, done, years_in_flight) for trajectory in self._trajectories
+        ]
+        self._exchanged = [ExchangedObjects(spec.geometry, front) for front in self._wavefronts]
+        copies = list(years_to_copy(spec.product, spec.geometry.tiles, done))
+        self._summaries = MemberSummaries(spec.product, spec.geometry.tiles, done)
+        self.scheduler = Scheduler(
+            self._wavefronts,
+            map(SideTask, [*copies, *self._summaries.possible()]),
+            workers=workers,
+            input_groups=[trajectory.direction for trajectory in self._trajectories],
+        )
+        self._n_receipts = sum(1 for _ in spec.product.units(spec.geometry.tiles))
+        self._n_missing = self._count_missing(copies)
+        self._actors = WorkerActors(spec, gpu=gpu)
+        self._calls: dict[Any, Call] = {}
+        """By their markers."""
+        self._failures: Counter[Job | SideTask | None] = Counter()
+        self._metrics = PrometheusMetrics(public(spec.product.url))
 
-    def go(self, lease: Lease) -> None:
+    def run(self, lease: Lease) -> None:
         """Run to the end, or until another job has the product."""
-        self.report(self._total - self._left, self._total)
-        with termination() as asked:
-            self._work(lease, asked)
-        if self._left:
+        self._report_progress()
+        with termination() as requested:
+            try:
+                while not self.scheduler.finished:
+                    if requested.is_set():
+                        self.scheduler.close()
+                    self._run_once(lease)
+            finally:
+                self._actors.stop_all()
+        if self._n_missing:
             log.warning(
                 "stopped with %d of %d tile-years done; run it again to go on",
-                self._total - self._left,
-                self._total,
+                self._n_receipts - self._n_missing,
+                self._n_receipts,
             )
             raise SystemExit(128 + signal.SIGTERM)
 
-    def _work(self, lease: Lease, asked: threading.Event) -> None:
-        try:
-            while not self.scheduler.finished:
-                started = time.thread_time()
-                if asked.is_set():
-                    self.scheduler.close()
-                self._direct(time.monotonic())
-                finished, _ = ray.wait(list(self._flights), timeout=LOOKED_EVERY, fetch_local=False)
-                lease.require()
-                left = self._left
-                for marker in finished:
-                    self._land(marker)
-                self._metrics.count("tile_years", left - self._left)
-                self._metrics.show(
-                    tile_years_left=self._left,
-                    queue=self.scheduler.waiting,
-                    workers=len(self.scheduler.worker_states),
-                )
-                self.report(self._total - self._left, self._total)
-                self.seconds += time.thread_time() - started
-        finally:
-            for actor in self._actors.values():
-                ray.kill(actor)
+    def _run_once(self, lease: Lease) -> None:
+        """Send what can be sent, and take note of what is finished meanwhile."""
+        started = time.thread_time()
+        self._follow_scheduler(time.monotonic())
+        finished, _ = ray.wait(list(self._calls), timeout=CLOCK_SECONDS, fetch_local=False)
+        lease.require()
+        missing_before = self._n_missing
+        for marker in finished:
+            self._finish_call(marker)
 
-    def _front(self, trajectory: Trajectory, done: Done, in_flight: int) -> Wavefront:
-        step_of = {year: step for step, year in enumerate(trajectory.years[1:])}
-        reduced = [
-            (tile, step_of[year])
-            for year, tile in done.of(trajectory.member_indices)
-            if year in step_of
-        ]
+        self._metrics.count("tile_years", missing_before - self._n_missing)
+        self._metrics.show(
+            tile_years_left=self._n_missing,
+            queue=self.scheduler.waiting,
+            workers=len(self.scheduler.pool),
+        )
+        self._report_progress()
+        self.seconds += time.thread_time() - started
+
+    def _report_progress(self) -> None:
+        self._progress(self._n_receipts - self._n_missing, self._n_receipts)
+
+    # What there is to do
+
+    def _wavefront(self, trajectory: Trajectory, done: Done, in_flight: int) -> Wavefront:
+        """Return the wavefront of a trajectory as an earlier run left it."""
+        step_of_year = {year: step for step, year in enumerate(trajectory.years[1:])}
+        written = done.of(trajectory.member_indices)
+        reduced = [(tile, step_of_year[year]) for year, tile in written if year in step_of_year]
         return Wavefront(
             self._geometry.tiles,
             self._geometry.around,
@@ -245,43 +208,23 @@ class Driver:
             in_flight=in_flight,
         )
 
-    def _unsummed(self, done: Done) -> Iterator[tuple[Summary, int]]:
-        """Tile-years whose members are not yet summed up, and how many maps of them are missing."""
-        product = self.run.product
-        for year in product.span.years if product.members else ():
-            for scenarios in product.alike(year):
-                summed = done.across(scenarios)
-                there = [
-                    done.of(
-                        [
-                            member_index
-                            for member_index in product.member_indices
-                            if member_index.scenario in scenarios and member_index.member == m
-                        ]
-                    )
-                    for m in range(product.members)
-                ]
-                for tile in self._geometry.tiles:
-                    missing = sum((year, tile) not in maps for maps in there)
-                    if year in product.span.copied:  # for all members at once
-                        missing = min(missing, 1)
-                    if (year, tile) not in summed:
-                        yield Summary(year, tile, scenarios), missing
+    def _count_missing(self, copies: Sequence[CopyYears]) -> int:
+        """Count the receipts still to be written: one for each map of each member, and summary."""
+        n_years = sum(len(copy.years) for copy in copies)
+        n_missing = n_years * len(self.spec.product.member_indices)
+        for wavefront, trajectory in zip(self._wavefronts, self._trajectories, strict=True):
+            n_missing += wavefront.remaining * len(trajectory.member_indices)
+        return n_missing + self._summaries.n_receipts
 
-    def _copies(self, done: Done) -> Iterator[Copy]:
-        copied = done.of(self.run.product.member_indices)
-        for tile in self._geometry.tiles:
-            years = iter([y for y in self.run.product.span.copied if (y, tile) not in copied])
-            while some := tuple(islice(years, COPIED_AT_ONCE)):
-                yield Copy(tile, some)
+    # Sending
 
-    def _direct(self, now: float) -> None:
+    def _follow_scheduler(self, now: float) -> None:
         """Do what the scheduler wants done."""
         for worker in self.scheduler.release_workers(now):
-            log.info("worker %d is let go", worker)
-            ray.kill(self._actors.pop(worker))
+            log.info("worker %d is released", worker)
+            self._actors.stop(worker)
             self.scheduler.leave(worker)
-        for worker in self.scheduler.stuck(now):
+        for worker in self.scheduler.mark_stuck(now):
             log.warning(
                 "worker %d is much slower than the others: another one does the same", worker
             )
@@ -289,153 +232,130 @@ class Driver:
         for worker, job in self.scheduler.assign(now):
             self._send(worker, job)
         for worker in self.scheduler.request_workers(now):
-            self._actors[worker] = actor = self._hired.remote(
-                self._run_ref, device="cuda" if self._gpu else "cpu"
-            )
-            self._flights[actor.ready.remote()] = Flight(worker)
+            self._calls[self._actors.start(worker)] = Call(worker)
 
     def _send(self, worker: int, job: Job | SideTask) -> None:
-        actor = self._actors[worker]
+        results: Any = None
         if isinstance(job, SideTask):
-            self._flights[job.what.send(actor)] = Flight(worker, job)  # type: ignore[attr-defined]
-            return
-        (kind, tile, step), travelling = job.task, self._travelling[job.chain]
-        if kind == "predict":
-            edges = [travelling.edges.get((t, step - 1)) for t in self._geometry.around(tile)]
-            n = 1 + len(self._geometry.outbound(tile))
-            refs = actor.predict.options(num_returns=n).remote(tile, job.chain, step, *edges)
-            marker, *brings = refs if n > 1 else [refs]
+            marker = self._send_side_task(worker, job)
         else:
-            strips = [
-                travelling.strips[a.source, step][a.index] for a in self._geometry.inbound(tile)
-            ]
-            marker, brings = actor.reduce.options(num_returns=2).remote(
-                tile, job.chain, step, *strips
-            )
-        self._flights[marker] = Flight(worker, job, brings)
+            marker, results = self._send_task(worker, job)
+        self._calls[marker] = Call(worker, job, results)
 
-    def _land(self, marker: Any) -> None:
+    def _send_side_task(self, worker: int, side_task: SideTask) -> Any:
+        payload = side_task.payload
+        if isinstance(payload, CopyYears):
+            return self._actors.copy(worker, payload)
+        assert isinstance(payload, SummariseMembers)
+        return self._actors.summarise(worker, payload)
+
+    def _send_task(self, worker: int, job: Job) -> tuple[Any, Any]:
+        """Send a prediction or a reduction; return its marker, and its strips or edges."""
+        trajectory, (operation, tile, step) = job
+        exchanged = self._exchanged[trajectory]
+        if operation == "predict":
+            return self._actors.predict(
+                worker,
+                tile,
+                trajectory,
+                step,
+                edges=exchanged.edges_for(tile, step),
+                n_strips=len(self._geometry.outbound(tile)),
+            )
+        strips = exchanged.strips_for(tile, step)
+        return self._actors.reduce(worker, tile, trajectory, step, strips=strips)
+
+    # Finished and failed calls
+
+    def _finish_call(self, marker: Any) -> None:
         """Take note of a finished call, or recover from its failure."""
-        flight = self._flights.pop(marker)
+        call = self._calls.pop(marker)
         now = time.monotonic()
         try:
-            told = ray.get(marker)
+            value = ray.get(marker)
         except (RayActorError, ObjectLostError, SumsLostError) as error:
-            self._recover(flight, error, now)
+            self._recover(call, error, now)
             return
         except RayTaskError as error:
             raise error.cause from None
-        if flight.job is None:
+
+        if call.job is None:
             self._failures.pop(None, None)
-            self.scheduler.join(flight.worker, now)
-        elif not self.scheduler.done(flight.worker, flight.job, now):
-            return
-        elif isinstance(flight.job, SideTask):
-            self._errand_done(flight.job.what)
+            self.scheduler.join(call.worker, now)
+        elif not self.scheduler.finish(call.worker, call.job, now):
+            return  # another worker was first
+        elif isinstance(call.job, SideTask):
+            self._finish_side_task(call.job.payload)
+        elif call.job.operation == "predict":
+            self._finish_prediction(call.job, value, call.results)
         else:
-            trajectory, (kind, tile, step) = flight.job
-            if kind == "predict":
-                self._metrics.count("windows", told)
-                self._travelling[trajectory].strips[tile, step] = flight.brings
-            else:
-                self.shortfall += told
-                self._travelling[trajectory].edges[tile, step] = flight.brings
-                self._forget_old(trajectory, tile, step)
-                self._map_done(
-                    self._courses[trajectory].years[step + 1],
-                    tile,
-                    self._courses[trajectory].member_indices,
-                )
+            self._finish_reduction(call.job, value, call.results)
 
-    def _errand_done(self, what: object) -> None:
-        if isinstance(what, Copy):
-            for year in what.years:
-                self._map_done(year, what.tile, self.run.product.member_indices)
-        elif isinstance(what, Summary):
-            self._left -= len(what.scenarios)
+    def _finish_side_task(self, payload: object) -> None:
+        if isinstance(payload, CopyYears):
+            for year in payload.years:
+                self._map_written(year, payload.tile, self.spec.product.member_indices)
+        elif isinstance(payload, SummariseMembers):
+            self._n_missing -= len(payload.scenarios)
 
-    def _map_done(self, year: int, tile: Tile, member_indices: Sequence[MemberIndex]) -> None:
-        """A map is written to some lanes: where it was the last of the members, they can be summed
-        up.
-        """
-        self._left -= len(member_indices)
-        for scenarios in self.run.product.alike(year):
-            summary = Summary(year, tile, scenarios)
-            if member_indices[0].scenario in scenarios and self._missing.get(summary):
-                self._missing[summary] -= 1
-                if not self._missing[summary]:
-                    self.scheduler.add(SideTask(summary))
+    def _finish_prediction(self, job: Job, n_windows: int, strips: list[Any]) -> None:
+        self._metrics.count("windows", n_windows)
+        self._exchanged[job.trajectory].put_strips(job.task.tile, job.task.step, strips)
 
-    def _recover(self, flight: Flight, error: Exception, now: float) -> None:
-        """Let others do what a dead worker had; with a lost object goes everything that rested on
-        it.
-        """
-        if flight.worker not in self._actors:  # it was let go
-            return
-        self._failures[flight.job] += 1
+    def _finish_reduction(self, job: Job, shortfall: Shortfall, edges: Any) -> None:
+        _, tile, step = job.task
+        self.shortfall += shortfall
+        exchanged = self._exchanged[job.trajectory]
+        exchanged.put_edges(tile, step, edges)
+        exchanged.drop_unneeded(tile, step)
+        trajectory = self._trajectories[job.trajectory]
+        self._map_written(trajectory.years[step + 1], tile, trajectory.member_indices)
+
+    def _map_written(self, year: int, tile: Tile, member_indices: Sequence[MemberIndex]) -> None:
+        """Count a map, and sum up the members that it was the last of."""
+        self._n_missing -= len(member_indices)
+        for summary in self._summaries.map_written(year, tile, member_indices):
+            self.scheduler.add(SideTask(summary))
+
+    def _recover(self, call: Call, error: Exception, now: float) -> None:
+        """Let others do what a dead worker had."""
+        if call.worker not in self._actors:
+            return  # it was released, and what it had is with others already
+        self._failures[call.job] += 1
         self._metrics.count("retries", 1)
+        attempts = self._failures[call.job]
         log.warning(
             "worker %d: %s failed (%s), attempt %d",
-            flight.worker,
-            flight.job or "starting",
+            call.worker,
+            call.job or "starting",
             type(error).__name__,
-            self._failures[flight.job],
+            attempts,
         )
-        if self._failures[flight.job] == ATTEMPTS:
+        if attempts == ATTEMPTS:
             raise RuntimeError(
-                f"{flight.job or 'starting a worker'} failed {ATTEMPTS} times because workers "
-                "died, "
+                f"{call.job or 'starting a worker'} failed {ATTEMPTS} times because workers died, "
                 f"last: {error}; what is finished is kept, run `luray infer` again; if memory is "
-                "short, "
-                "lower tiling.tile"
+                "short, lower tiling.tile"
             ) from error
-        lost: list[tuple[int, Tile, int]] = []
-        if isinstance(flight.job, Job):
-            trajectory, (kind, tile, step) = flight.job
-            around = (*self._geometry.around(tile), tile)
-            if kind == "reduce" and not self.fronts[trajectory].is_reduced(tile, step):
-                lost = [(trajectory, t, step) for t in around]
-            for t in around:
-                self._travelling[trajectory].edges.pop((t, step - 1), None)
+
+        lost = self._forget_inputs_of(call.job) if isinstance(call.job, Job) else []
+        # The worker leaves first: what it was doing waits again then, this job included.
         if isinstance(error, RayActorError):
-            ray.kill(self._actors.pop(flight.worker))
-            self.scheduler.leave(flight.worker)
-        if flight.job:
-            self.scheduler.failed(flight.worker, flight.job, now, lost=lost)
+            self._actors.stop(call.worker)
+            self.scheduler.leave(call.worker)
+        if call.job:
+            self.scheduler.fail(call.worker, call.job, now, lost=lost)
 
-    def _forget_old(self, trajectory: int, tile: Tile, step: int) -> None:
-        """Drop references nobody will ask for: strips whose receivers are reduced, edges two steps
-        back.
+    def _forget_inputs_of(self, job: Job) -> list[SumsKey]:
+        """Forget the objects that a failed job needed: any of them may be lost.
+
+        Returns the predictions that have to run again. For a reduction these are its own and those
+        of its neighbours, whose strips it needs; for a prediction none, as edges that are not there
+        are read from the product.
         """
-        front, travelling = self.fronts[trajectory], self._travelling[trajectory]
-        for near in (*self._geometry.around(tile), tile):
-            receivers = (*self._geometry.around(near), near)
-            if all(front.is_reduced(t, step) for t in receivers):
-                travelling.strips.pop((near, step), None)
-                travelling.edges.pop((near, step - 1), None)
-
-
-@contextmanager
-def termination() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets instead of ending the process; a second SIGTERM ends it.
-
-    Only the main thread can take a signal: in another one nothing changes.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def ask(number: int, frame: object) -> None:
-        log.warning(
-            "SIGTERM: the tile-years in hand are finished first; send it again to stop at once"
-        )
-        asked.set()
-        signal.signal(signal.SIGTERM, before)
-
-    signal.signal(signal.SIGTERM, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        trajectory, (operation, tile, step) = job
+        self._exchanged[trajectory].forget_edges_for(tile, step)
+        if operation == "predict" or self._wavefronts[trajectory].is_reduced(tile, step):
+            return []
+        neighbourhood = (*self._geometry.around(tile), tile)
+        return [(trajectory, near, step) for near in neighbourhood]

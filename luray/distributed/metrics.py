@@ -1,4 +1,4 @@
-"""What Prometheus sees of an inference, at the metrics port of the node that its driver runs on."""
+"""Metrics of an inference for Prometheus, at the metrics port of the node of its driver."""
 
 from ray.util.metrics import Counter, Gauge
 
@@ -10,7 +10,7 @@ COUNTERS = {
 GAUGES = {
     "tile_years_left": "maps of a tile still to be written",
     "queue": "jobs that could run and wait for a worker",
-    "workers": "workers that are there",
+    "workers": "workers that have joined",
 }
 EXPORTED = (
     *(f"ray_luray_{name}_total" for name in COUNTERS),
@@ -22,17 +22,17 @@ TAG = "run"
 
 
 class PrometheusMetrics:
-    """Counters and gauges of one run."""
+    """Counters and gauges of one run, labelled with the URL of its product."""
 
-    def __init__(self, run: str) -> None:
-        self._tags = {TAG: run}
+    def __init__(self, product_url: str) -> None:
+        self._tags = {TAG: product_url}
         self._counters = {
-            name: Counter(f"luray_{name}", description=said, tag_keys=(TAG,))
-            for name, said in COUNTERS.items()
+            name: Counter(f"luray_{name}", description=description, tag_keys=(TAG,))
+            for name, description in COUNTERS.items()
         }
         self._gauges = {
-            name: Gauge(f"luray_{name}", description=said, tag_keys=(TAG,))
-            for name, said in GAUGES.items()
+            name: Gauge(f"luray_{name}", description=description, tag_keys=(TAG,))
+            for name, description in GAUGES.items()
         }
 
     def count(self, name: str, n: int) -> None:

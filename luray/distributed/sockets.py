@@ -1,7 +1,7 @@
-"""Where Ray may put its sockets: their paths have 107 bytes at most, and the temporary folders of
-batch jobs are long.
+"""Choose where Ray puts its sockets: their paths may have 107 bytes at most.
 
-Ray's own folder lies below TMPDIR, and the paths of its sockets are up to 68 bytes longer.
+The temporary folders of batch jobs are long. Ray's own folder lies below TMPDIR, and the paths of
+its sockets are up to 68 bytes longer.
 """
 
 import os
@@ -15,9 +15,7 @@ from typing import Any
 LONGEST = 107
 """Bytes of the path of a Unix socket, without the zero that ends it."""
 SESSION = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-"""The longest path of a socket below the temporary folder, with the largest process id that Linux
-has.
-"""
+"""Longest path of a socket below the temporary folder, with the largest process id of Linux."""
 SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 """Folders with short names that most machines let everybody write to."""
 
@@ -49,25 +47,23 @@ def session_folders() -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def short_folder() -> Iterator[str]:
-    """Make a private folder below which the paths of Ray's sockets are short enough, and remove it
-    afterwards.
+    """Make a private folder for Ray's sockets, and remove it afterwards.
 
     Raises
     ------
     OSError
         If no folder with a short name holds a socket.
     """
-    tried = candidates()
+    tried = short_folders()
     chosen = next((folder for folder in tried if holds_sockets(folder)), None)
     if chosen is None:
         folder = temporary_folder()
         length = len(os.fsencode(f"{folder}/{SESSION}"))
         raise OSError(
             f"TMPDIR is {folder}, below which the paths of Ray's sockets have up to {length} "
-            "bytes, expected at most "
-            f"{LONGEST} and a folder that can be written to; none of {', '.join(map(str, tried))} "
-            "serves either: "
-            "set TMPDIR=/tmp, or another folder with a short name"
+            f"bytes, expected at most {LONGEST} and a folder that can be written to; none of "
+            f"{', '.join(map(str, tried))} serves either: set TMPDIR=/tmp, or another folder with "
+            "a short name"
         )
 
     # processes of the session may still be writing logs when it goes
@@ -85,7 +81,7 @@ def temporary_folder() -> str:
     return "/tmp"
 
 
-def candidates() -> Sequence[Path]:
+def short_folders() -> Sequence[Path]:
     """Return folders that may have a short name, the likeliest first."""
     of_the_user = (os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("HOME", ""))
     return [Path(folder) for folder in (*SHORT, *of_the_user) if folder]

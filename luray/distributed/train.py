@@ -1,12 +1,11 @@
 """Data-parallel training with Ray Train, fed by Ray Data.
 
 Every worker has a dataset of its own: the windows of its micro-batches, step after step
-(`data.WorkerShare`). Which windows those are is a pure function of their number (`model.samples`),
-so one worker or many, or a number that changes, train on the same batches, and a resumed training
-goes on where its checkpoint ends.
+(`WorkerShare`). Which windows those are is a pure function of their number (`SamplePlan`), so one
+worker or many, or a number that changes, train on the same batches, and a resumed training goes on
+where its checkpoint ends.
 """
 
-import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -22,109 +21,144 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from torch import Tensor
 
 from luray.core.types import Direction
-from luray.distributed.data import WindowReader, in_order_and_silent, micro_batches, read_windows
-from luray.distributed.survey import survey
+from luray.distributed.change_counts import count_changes
+from luray.distributed.data import in_order_and_silent, micro_batches, read_windows
 from luray.storage.objects import NoRoomError, filesystem, remove
 from luray.storage.places import is_local
+from luray.training.finished_model import save_finished_model
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample
-from luray.training.training import (
+from luray.training.trainer import one_worker
+from luray.training.training import Training, run_steps
+from luray.training.training_data import TrainingData
+from luray.training.training_logger import (
     ProgressEvent,
-    Training,
     TrainingLogger,
     TrainingProgress,
-    run_steps,
-    unheard,
-    unwatched,
+    no_training_progress,
 )
-from luray.training.windows import WorkerShare
+from luray.training.window_groups import WorkerShare
+from luray.training.window_rows import WindowReader
 
-log = logging.getLogger(__name__)
+MOST_FAILURES = 100
+"""Times that workers may die before a training gives up.
 
-TRIES = 100
-"""Times that workers may die before a training gives up; a fault of data or recipe stops it at
-once.
+A fault of data or recipe stops it at once, see `_worker_loop`.
 """
+SECONDS_BETWEEN_LOOKS = 0.5
+"""How often the driver asks for new events."""
 
 
 @ray.remote
 class StatusActor:
-    """Where the leading worker pins its news and any worker the error it stopped on, for the driver
-    to read.
+    """Where workers leave what the driver reads: progress events, and the error of a fault.
+
+    It outlives the workers, which Ray Train starts anew after a failure.
     """
 
     def __init__(self) -> None:
-        self._news: list[ProgressEvent] = []
+        self._events: list[ProgressEvent] = []
         self._error = ""
 
-    def put(self, news: ProgressEvent) -> None:
-        """One more."""
-        self._news.append(news)
+    def put(self, event: ProgressEvent) -> None:
+        """Add an event."""
+        self._events.append(event)
 
     def fail(self, error: str) -> None:
-        """What a worker stopped on."""
+        """Note the error that a worker stopped on."""
         self._error = error
 
     def read(self, since: int) -> list[ProgressEvent]:
-        """News from number `since` on."""
-        return self._news[since:]
+        """Return the events from number `since` on."""
+        return self._events[since:]
 
     def error(self) -> str:
-        """What a worker stopped on, empty if none did."""
+        """Return the error that a worker stopped on, empty if none did."""
         return self._error
 
 
 def train(
-    trainings: list[Training], *, restart: bool = False, report: TrainingProgress = unwatched
+    trainings: list[Training],
+    *,
+    restart: bool = False,
+    progress: TrainingProgress = no_training_progress,
 ) -> list[Direction]:
-    """Train every model that is not finished yet, one after the other; returns the directions that
-    were trained.
+    """Train every model that is not finished yet, one after the other.
 
-    `restart` discards models and checkpoints of other trainings first. Raises ValueError with the
-    worker's own message when data or recipe are at fault, and, naming what differs, for a model or
-    checkpoint of another training; the last checkpoint is kept.
+    Parameters
+    ----------
+    trainings : list of Training
+        Of one recipe, in one or both directions.
+    restart : bool
+        Whether models and checkpoints of other trainings are discarded first.
+    progress : callable
+        Called with each event of the trainings.
+
+    Returns
+    -------
+    list of str
+        The directions that were trained.
+
+    Raises
+    ------
+    ValueError
+        If data or recipe are at fault, with the worker's own message; or if a folder holds a model
+        or checkpoint of another training, naming what differs. The last checkpoint is kept.
     """
     if restart:
         for training in trainings:
             training.discard_another()
-    todo = [t for t in trainings if not t.finished]
-    if not todo:
+    unfinished = [training for training in trainings if not training.finished]
+    if not unfinished:
         return []
-    for training in todo:
-        survey(training.cube, training.tiling, training.recipe.sampling)
-        training.trainer()
-        training.plan()
-    recipe, scratch = todo[0].recipe, f"{todo[0].folder}/ray"
+
+    for training in unfinished:
+        _check_in_driver(training)
+
+    scratch = f"{unfinished[0].folder}/ray"
     status = StatusActor.options(num_cpus=0).remote()  # type: ignore[attr-defined]
     trainer = ray.train.torch.TorchTrainer(
         _worker_loop,
-        train_loop_config={"trainings": todo, "board": status},
-        scaling_config=_scaling(recipe),
-        run_config=RunConfig(failure_config=FailureConfig(max_failures=TRIES), **_storage(scratch)),
+        train_loop_config={"trainings": unfinished, "status": status},
+        scaling_config=_scaling(unfinished[0].recipe),
+        run_config=RunConfig(
+            failure_config=FailureConfig(max_failures=MOST_FAILURES), **_storage(scratch)
+        ),
     )
     try:
-        with _relayed(status, report):
+        with _relayed(status, progress):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
         raise ValueError(f"training failed: {error}; the last checkpoint is kept") from error
     finally:
         remove(scratch)
-    if message := ray.get(status.error.remote()):
-        raise ValueError(message)
-    return [t.direction for t in todo]
+
+    fault = ray.get(status.error.remote())
+    if fault:
+        raise ValueError(fault)
+    return [training.direction for training in unfinished]
+
+
+def _check_in_driver(training: Training) -> None:
+    """Count the changes of the cube, and raise here what a worker would stop on."""
+    data = training.data
+    count_changes(data.cube, data.tiling, data.recipe.sampling)
+    training.trainer()  # a checkpoint of another training
+    data.plan()  # years, land or change that no model can be trained on
 
 
 def _scaling(recipe: Recipe) -> ScalingConfig:
-    """Workers and what each of them holds; half a CPU, so that some are left for Ray Data."""
-    low, high = recipe.workers.min, recipe.workers.max
-    gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
-    gpu = recipe.device == "gpu" or (recipe.device == "auto" and gpus >= low)
-    workers: Any = low if low == high else (low, high)
-    return ScalingConfig(
-        num_workers=workers,
-        use_gpu=gpu,
-        resources_per_worker={"CPU": 0.5, **({"GPU": 1} if gpu else {})},
-    )
+    """Workers and what each of them holds."""
+    fewest, most = recipe.workers.min, recipe.workers.max
+    n_gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
+    use_gpu = recipe.device == "gpu" or (recipe.device == "auto" and n_gpus >= fewest)
+
+    # Half a CPU a worker, so that some are left for Ray Data, which reads its windows.
+    resources: dict[str, float] = {"CPU": 0.5}
+    if use_gpu:
+        resources["GPU"] = 1
+    workers: Any = fewest if fewest == most else (fewest, most)
+    return ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources)
 
 
 def _storage(url: str) -> dict[str, Any]:
@@ -134,75 +168,92 @@ def _storage(url: str) -> dict[str, Any]:
     gcsfs logs in.
     """
     fs, path = filesystem(url)
-    return (
-        {"storage_path": path}
-        if is_local(url)
-        else {"storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(fs))}
-    )
+    if is_local(url):
+        return {"storage_path": path}
+    return {"storage_path": path, "storage_filesystem": PyFileSystem(FSSpecHandler(fs))}
 
 
 def _worker_loop(config: dict[str, Any]) -> None:
     """What every worker runs: its share of each training."""
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
-    device, status = ray.train.torch.get_device(), config["board"]
+    status = config["status"]
     if ray.get(status.error.remote()):
         return  # a fault that another try does not mend; the driver raises it
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+
+    context = ray.train.get_context()
+    cpus = os.cpu_count() or 1
+    torch.set_num_threads(max(1, cpus // context.get_local_world_size()))
     try:
         for training in config["trainings"]:
-            if training.finished:
-                continue
-            trainer = training.trainer(_summed if world > 1 else lambda t: t, device=device)
-            share = training.share(done=trainer.done, rank=rank, world=world)
-            logger = TrainingLogger(training, status.put.remote) if rank == 0 else None
-            run_steps(training, trainer, _feed(training, share, device), after=logger or unheard)
-            if logger:
-                training.save(trainer, logger.last)
-            if world > 1:
-                torch.distributed.barrier()
+            if not training.finished:
+                _train_share(training, status)
     except (ValueError, NoRoomError) as error:
+        # Ray Train would try again after any error; the message stops the next try at once.
         ray.get(status.fail.remote(str(error)))
         raise
 
 
+def _train_share(training: Training, status: Any) -> None:
+    """Train one model together with the other workers; the first of them reports and saves."""
+    context = ray.train.get_context()
+    rank = context.get_world_rank()
+    world = context.get_world_size()
+    device = ray.train.torch.get_device()
+
+    trainer = training.trainer(_sum_over_workers if world > 1 else one_worker, device=device)
+    share = training.data.worker_share(done=trainer.done, rank=rank, world=world)
+    batches = _feed(training.data, share, device)
+    if rank == 0:
+        logger = TrainingLogger(training, status.put.remote)
+        run_steps(training, trainer, batches, after=logger)
+        save_finished_model(training, trainer, logger.last)
+    else:
+        run_steps(training, trainer, batches)
+
+    if world > 1:
+        # All begin the next training together, after this one is saved.
+        torch.distributed.barrier()
+
+
 def _feed(
-    training: Training, share: WorkerShare, device: torch.device
+    data: TrainingData, share: WorkerShare, device: torch.device
 ) -> Iterator[dict[int, Sample]]:
     """This worker's micro-batches of every step of its share, from a dataset of its own."""
     in_order_and_silent()
-    recipe = training.recipe
+    recipe = data.recipe
+    first, last = recipe.years
     rows = read_windows(
-        training.cube,
-        training.tiling,
-        range(recipe.years[0], recipe.years[1] + 1),
+        data.cube,
+        data.tiling,
+        range(first, last + 1),
         windows=share,
-        arrays=recipe.read,
+        read_by=recipe.windows_read_by,
         readers=recipe.readers,
     )
-    return micro_batches(
-        rows, share, WindowReader(training.cube, training.tiling, share.plan.counted), device=device
-    )
+    reader = WindowReader(data.cube, data.tiling, share.plan.counted)
+    return micro_batches(rows, share, reader, device=device)
 
 
-def _summed(tensor: Tensor) -> Tensor:
-    """Sum over the workers."""
+def _sum_over_workers(tensor: Tensor) -> Tensor:
+    """Sum a tensor over the workers, in place."""
     torch.distributed.all_reduce(tensor)
     return tensor
 
 
 @contextmanager
-def _relayed(status: Any, report: TrainingProgress) -> Iterator[None]:
-    """Pass the board's news to `report` while the trainer blocks."""
+def _relayed(status: Any, progress: TrainingProgress) -> Iterator[None]:
+    """Pass the events of the workers to `progress` while the trainer blocks."""
     stop = threading.Event()
 
     def relay() -> None:
-        seen, over = 0, False
-        while not over:
-            over = stop.wait(0.5)  # and once more after the end
-            for news in (found := ray.get(status.read.remote(seen))):
-                report(news)
-            seen += len(found)
+        n_seen = 0
+        stopped = False
+        while not stopped:
+            # The last look comes after the end, for events of the last half second.
+            stopped = stop.wait(SECONDS_BETWEEN_LOOKS)
+            events = ray.get(status.read.remote(n_seen))
+            for event in events:
+                progress(event)
+            n_seen += len(events)
 
     thread = threading.Thread(target=relay, daemon=True)
     thread.start()

@@ -1,5 +1,6 @@
-"""What the coarse scenario of a cube demands of a tile: the change of each group's share in blocks
-of fine cells.
+"""What the coarse scenario of a cube demands of a tile.
+
+A demand is the change of each group's share in blocks of fine cells, one block a coarse cell.
 
 Shapes: G groups of classes, Y X blocks of b x b fine cells, V variables of the coarse layer.
 """
@@ -11,15 +12,13 @@ import numpy as np
 
 from luray.core.grid import ALIGNMENT
 from luray.core.tiling import Box
-from luray.core.types import F32, Bool
+from luray.core.types import F32, I64, Bool
 from luray.cube.cube import Cube, Layer
 
 
 @dataclass(frozen=True)
 class CoarseDemand:
-    """The one forcing layer of a cube whose variables are shares of classes, and how its cells lie
-    on the run grid.
-    """
+    """The forcing layer whose variables are shares of classes, and how it lies on the run grid."""
 
     cube: Cube
     layer: Layer
@@ -30,81 +29,103 @@ class CoarseDemand:
 
     @classmethod
     def of(cls, cube: Cube, *, tile: int) -> "CoarseDemand":
-        """The scenario of a cube, for tiles of `tile` cells.
+        """Find the demand of a cube.
 
-        Raises ValueError unless exactly one layer has shares of classes and its cells are whole
-        blocks of the run grid and of its tiles.
+        Parameters
+        ----------
+        cube : Cube
+            As one scenario sees it, see `Cube.of_scenario`.
+        tile : int
+            Cells along a side of a tile.
+
+        Raises
+        ------
+        ValueError
+            Unless exactly one layer has shares of classes, and its cells are whole blocks of the
+            run grid and of its tiles.
         """
-        found = [layer for layer in cube.forcing if any(v.classes for v in layer.variables)]
-        if len(found) != 1:
+        layers = [layer for layer in cube.forcing if any(v.classes for v in layer.variables)]
+        if len(layers) != 1:
             raise ValueError(
-                f"{cube.url} has {len(found)} sources of coarse class shares, expected one (luh2 "
-                "or "
-                "aggregated); correct [[sources]] or set demand.strength = 0"
+                f"{cube.url} has {len(layers)} sources of coarse class shares, expected one (luh2 "
+                "or aggregated); correct [[sources]] or set demand.strength = 0"
             )
-        [layer] = found
+        [layer] = layers
+
         ratio = layer.grid.step / cube.grid.step
-        row, col = (
-            (layer.grid.north - cube.grid.north) / layer.grid.step,
-            (cube.grid.west - layer.grid.west) / layer.grid.step,
-        )
-        if max(abs(x - round(x)) for x in (ratio, row, col)) > ALIGNMENT or tile % round(ratio):
+        first_row = (layer.grid.north - cube.grid.north) / layer.grid.step
+        first_col = (cube.grid.west - layer.grid.west) / layer.grid.step
+        misfit = max(abs(x - round(x)) for x in (ratio, first_row, first_col))
+        if misfit > ALIGNMENT or tile % round(ratio):
             raise ValueError(
-                f"cells of {layer.path} are {ratio:.3f} fine cells wide and begin {row:.3f} rows "
-                "and "
-                f"{col:.3f} columns before the run grid; a demand needs whole numbers, and "
-                "tiling.tile "
-                f"{tile} a multiple of {round(ratio)}: correct [grid] and [tiling], or set "
-                "demand.strength = 0"
+                f"cells of {layer.path} are {ratio:.3f} fine cells wide and begin "
+                f"{first_row:.3f} rows and {first_col:.3f} columns before the run grid; a demand "
+                f"needs whole numbers, and tiling.tile {tile} a multiple of {round(ratio)}: "
+                "correct [grid] and [tiling], or set demand.strength = 0"
             )
-        return cls(cube, layer, round(ratio), (round(row), round(col)))
+        return cls(cube, layer, round(ratio), (round(first_row), round(first_col)))
+
+    @cached_property
+    def _groups_of_codes(self) -> tuple[tuple[int, ...], ...]:
+        """Published class codes of each group; several variables may be parts of one group."""
+        return tuple(dict.fromkeys(v.classes for v in self.layer.variables if v.classes))
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Class indices of each group, in the order of the layer's variables."""
-        codes = dict.fromkeys(v.classes for v in self.layer.variables if v.classes)
-        return tuple(tuple(self.cube.legend.index(code) for code in group) for group in codes)
+        index = self.cube.legend.index
+        return tuple(tuple(map(index, codes)) for codes in self._groups_of_codes)
 
     def change(self, year: int, prior_year: int, box: Box, land: Bool) -> F32:
-        """Change of each group's share of the land of the blocks of a tile since the prior year,
-        float32 (G, Y, X).
+        """Return the change of each group's share of a tile's land since the prior year.
 
-        NaN where the scenario has no value or the block no land. Shares of the whole cell are
-        turned into shares of its `land`, the mask of the tile.
+        Parameters
+        ----------
+        year, prior_year : int
+            Years of the scenario.
+        box : Box
+            The tile.
+        land : array, bool, shape (height, width)
+            Land mask of the tile.
+
+        Returns
+        -------
+        array, float32, shape (G, Y, X)
+            Share of a block's land cells; NaN where the scenario has no value or the block no land.
         """
-        now, before = (self._shares(y, box) for y in (year, prior_year))
-        change: F32 = now - before
-        cells = _count(land, self.block)
+        change: F32 = self._shares(year, box) - self._shares(prior_year, box)
+        land_cells = _land_cells(land, self.block)
+        # A share of the whole coarse cell is a larger share of the land in it.
+        whole_cells = self.block**2 if self._is_share_of_cell else land_cells
         with np.errstate(divide="ignore", invalid="ignore"):
-            whole = self.block**2 if self._of_cell else cells
-            scaled: F32 = (change * (whole / cells)).astype(np.float32)
-        return np.where(cells > 0, scaled, np.float32(np.nan))
+            of_land: F32 = (change * (whole_cells / land_cells)).astype(np.float32)
+        return np.where(land_cells > 0, of_land, np.float32(np.nan))
 
     @property
-    def _of_cell(self) -> bool:
+    def _is_share_of_cell(self) -> bool:
         return next(v.share_of for v in self.layer.variables if v.classes) == "cell"
 
     def _shares(self, year: int, box: Box) -> F32:
         """Share of each group in a year, float32 (G, Y, X)."""
-        top, left = box.row // self.block + self.first[0], box.col // self.block + self.first[1]
-        rows, cols = -(-box.height // self.block), -(-box.width // self.block)
-        pieces = [slice(top, top + rows)], [slice(left, left + cols)]
+        top = box.row // self.block + self.first[0]
+        left = box.col // self.block + self.first[1]
+        n_rows = -(-box.height // self.block)
+        n_cols = -(-box.width // self.block)
+        pieces = [slice(top, top + n_rows)], [slice(left, left + n_cols)]
         values_VYX = self.cube.native(self.layer, self.layer.lead(year), pieces)
-        groups = dict.fromkeys(v.classes for v in self.layer.variables if v.classes)
-        return np.stack(
-            [
-                values_VYX[[v.classes == group for v in self.layer.variables]].sum(axis=0)
-                for group in groups
-            ]
-        )
+
+        shares = []
+        for codes in self._groups_of_codes:
+            is_part = [v.classes == codes for v in self.layer.variables]
+            shares.append(values_VYX[is_part].sum(axis=0))
+        return np.stack(shares)
 
 
-def _count(land: Bool, block: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Land cells of each block, the far ones cut, int64 (Y, X)."""
+def _land_cells(land: Bool, block: int) -> I64:
+    """Land cells of each block, int64 (Y, X); blocks at the far edges may be cut."""
     height, width = (-(-n // block) * block for n in land.shape)
     padded = np.zeros((height, width), np.int64)
     padded[: land.shape[0], : land.shape[1]] = land
-    counted: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = padded.reshape(
-        height // block, block, width // block, block
-    ).sum(axis=(1, 3))
-    return counted
+    in_blocks = padded.reshape(height // block, block, width // block, block)
+    land_cells: I64 = in_blocks.sum(axis=(1, 3))
+    return land_cells

@@ -1,4 +1,4 @@
-"""TO BE WRITTEN."""
+"""Which tiles have land, and which strips and edges travel between them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,19 +9,24 @@ from luray.cube.land import tiles_with_land
 
 
 @dataclass(frozen=True)
-class Inbound:
-    """A strip that arrives at a tile: whose windows it comes from, which of their exchanges, and
-    where it goes.
-    """
+class Arrival:
+    """A strip that arrives at a tile."""
 
     source: Tile
+    """The neighbour whose windows it comes from."""
     index: int
+    """Which of the source's `Geometry.outbound` exchanges it is."""
     own: tuple[slice, slice]
+    """Where it lies in the tile that it arrives at."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Which tiles have land and what they exchange."""
+    """Which tiles have land and what they exchange.
+
+    Sums travel as strips from `outbound` of one tile to `inbound` of another; the cells of the
+    finished map travel back over the same rectangles, as edges.
+    """
 
     tiling: Tiling
     tiles: tuple[Tile, ...]
@@ -29,26 +34,30 @@ class Geometry:
 
     @classmethod
     def of(cls, cube: Cube, tiling: Tiling) -> "Geometry":
-        """Geometry of a cube."""
+        """Return the geometry of a cube."""
         return cls(tiling, tiles_with_land(cube, tiling))
 
     @cached_property
-    def _land(self) -> frozenset[Tile]:
+    def _with_land(self) -> frozenset[Tile]:
         return frozenset(self.tiles)
 
     def outbound(self, tile: Tile) -> list[Exchange]:
-        """Exchanges of a tile with neighbours that have land."""
-        return [e for e in self.tiling.exchanges(tile) if e.neighbour in self._land]
+        """Return the exchanges of a tile with neighbours that have land."""
+        exchanges = self.tiling.exchanges(tile)
+        return [exchange for exchange in exchanges if exchange.neighbour in self._with_land]
 
     def around(self, tile: Tile) -> list[Tile]:
-        """Neighbours with land, sorted; the tile itself only where it wraps onto itself."""
-        return sorted({e.neighbour for e in self.outbound(tile)})
+        """Return the neighbours with land, sorted.
 
-    def inbound(self, tile: Tile) -> list[Inbound]:
-        """Strips that arrive at a tile, in a fixed order."""
-        return [
-            Inbound(source, i, e.own)
-            for source in self.around(tile)
-            for i, e in enumerate(self.outbound(source))
-            if e.neighbour == tile
-        ]
+        The tile itself is one of them only where it wraps onto itself.
+        """
+        return sorted({exchange.neighbour for exchange in self.outbound(tile)})
+
+    def inbound(self, tile: Tile) -> list[Arrival]:
+        """Return the strips that arrive at a tile, in a fixed order."""
+        arrivals = []
+        for source in self.around(tile):
+            for index, exchange in enumerate(self.outbound(source)):
+                if exchange.neighbour == tile:
+                    arrivals.append(Arrival(source, index, exchange.own))
+        return arrivals

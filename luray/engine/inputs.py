@@ -1,9 +1,14 @@
-"""The inputs of a tile as the first layer of a model takes them: what never changes is worked out
-once, and kept.
+"""The inputs of a tile's windows, as the first layer of a model takes them.
+
+What never changes is worked out once and kept; what the year brings is read on native grids and
+kept until the next year.
+
+Shapes: V N variables or channels; Y X a native grid; H W window or region; O outputs of the stem.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -11,31 +16,43 @@ from numpy.typing import NDArray
 
 from luray.core.regrid import AxisMap, gather, grid_map, interpolate, joined
 from luray.core.tiling import Box, hull
-from luray.core.types import F32, U8
+from luray.core.types import F32, I16, U8
 from luray.core.variable import Variable
-from luray.cube.cube import Cube, Layer, Region, alike, categorical
-from luray.engine.stem import Fixed, Part, Stem
-from luray.model.features import changes, scaled
+from luray.cube.cube import Cube, Layer, Region, ResampledVariables, alike, categorical
+from luray.engine.stem import Contribution, StaticContribution, Stem
+from luray.model.features import ForcingSlices, changes, scaled
+
+TWO = 2
+"""Windows whose static contribution is computed at once, see `Stem.static_field`."""
+
+
+class YearContributions(NamedTuple):
+    """What the forcing contributes to the first layer in one year."""
+
+    year: int
+    prior_year: int
+    contributions: list[Contribution]
 
 
 @dataclass
 class TileInputs:
-    """Inputs of some windows for one stem; satisfies `inference.WindowInputs`.
+    """Inputs of some windows for one stem; satisfies `predictor.WindowInputs`.
 
-    Kept are 2 bytes for each output of the stem and each cell of a window: 166 MB for a tile of
+    It holds 2 bytes for each output of the stem and each cell of a window: 166 MB for a tile of
     2000 cells that is all land, at a width of 16 and windows of 456.
     """
 
     region: Region
     stem: Stem
-    fixed: dict[Box, Fixed]
-    """What static inputs give to each window."""
-    _parts: tuple[tuple[int, int], list[Part]] | None = None
+    static: dict[Box, StaticContribution]
+    """What static inputs contribute to each window."""
+    _forcing: YearContributions | None = None
+    """Of the year that was asked for last: a tile's windows ask for the same one in turn."""
 
     @property
-    def arrays(self) -> Iterator[NDArray[np.int16]]:
-        """What is kept."""
-        return (fixed.steps_HWO for fixed in self.fixed.values())
+    def arrays(self) -> Iterator[I16]:
+        """The arrays that may serve another tile once this one is dropped."""
+        return (contribution.steps_HWO for contribution in self.static.values())
 
     @classmethod
     def of(
@@ -43,189 +60,212 @@ class TileInputs:
         cube: Cube,
         windows: Sequence[Box],
         stem: Stem,
-        spare: list[NDArray[np.int16]] | None = None,
+        spare: list[I16] | None = None,
     ) -> Self:
         """Read the static inputs under some windows of one size.
 
-        `spare` are arrays that nobody needs any more: some are taken to keep what is fixed. New
-        ones every time would leave holes in the heap, until it has twice the size.
+        Parameters
+        ----------
+        cube : Cube
+            Where they are read from.
+        windows : sequence of Box
+            All of one size.
+        stem : Stem
+            First layer of the model that they are for.
+        spare : list of arrays, optional
+            Arrays that nobody needs any more; those that fit are taken out of the list and written
+            again. New arrays every time would leave holes in the heap, until it has twice the size.
         """
-        region, spare = cube.region(hull(windows)), [] if spare is None else spare
-        static_inputs, fixed = StaticInputs.of(region, stem), dict[Box, Fixed]()
-        for pair in (windows[i : i + 2] for i in range(0, len(windows), 2)):
-            shown = np.stack(
-                [
-                    static_inputs.static_HWN[window.slices(origin=region.box)]
-                    for window in (*pair, pair[0])[:2]
-                ]
+        region = cube.region(hull(windows))
+        spare = [] if spare is None else spare
+        inputs = StaticInputs.of(region, stem)
+        channels = np.array(inputs.continuous_channels, np.int64)
+        static = dict[Box, StaticContribution]()
+        for first in range(0, len(windows), TWO):
+            pair = windows[first : first + TWO]
+            # An odd window is computed beside itself, as the batch is always of two.
+            batch = [pair[0], pair[-1]]
+            inputs_BHWN = np.stack(
+                [inputs.continuous_HWN[window.slices(origin=region.box)] for window in batch]
             )
-            for window, found in zip(
-                pair, stem.fixed(shown, np.array(static_inputs.channels, np.int64)), strict=False
-            ):
+            fields_BHWO = stem.static_field(inputs_BHWN, channels)
+            for window, field_HWO in zip(pair, fields_BHWO, strict=False):
                 rows, cols = window.slices(origin=region.box)
-                for part in static_inputs.codes:
-                    part.add(found, rows.start, cols.start)
-                fits = next(
-                    (i for i, array in enumerate(spare) if array.shape == found.shape), None
-                )
-                fixed[window] = Fixed.of(
-                    found, np.empty(found.shape, np.int16) if fits is None else spare.pop(fits)
-                )
-        return cls(region, stem, fixed)
+                for contribution in inputs.categorical:
+                    contribution.add(field_HWO, rows.start, cols.start)
+                steps_HWO = _take_array(spare, field_HWO.shape)
+                static[window] = StaticContribution.of(field_HWO, steps_HWO)
+        return cls(region, stem, static)
 
-    def begin(self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int) -> None:
-        """See `inference.WindowInputs`."""
-        if self._parts is None or self._parts[0] != (year, prior_year):
-            self._parts = (year, prior_year), self._between(year, prior_year)
+    def write_first_layer(
+        self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int
+    ) -> None:
+        """Write the first layer of the model on one window, see `predictor.WindowInputs`."""
+        forcing = self._forcing
+        if forcing is None or (forcing.year, forcing.prior_year) != (year, prior_year):
+            contributions = self._forcing_contributions(year, prior_year)
+            forcing = YearContributions(year, prior_year, contributions)
+            self._forcing = forcing
         rows, cols = box.slices(origin=self.region.box)
-        self.stem.begin(out_HWO, prior_HW, self.fixed[box], self._parts[1], rows.start, cols.start)
-
-    def seen_in(self, cube: Cube) -> "TileInputs":
-        """The same windows in another scenario's view of the cube; what is static is shared."""
-        return replace(self, region=replace(self.region, cube=cube), _parts=None)
-
-    def _between(self, year: int, prior_year: int) -> list[Part]:
-        """The parts of a year, with changes since the prior year that are worked out on the native
-        grids.
-        """
-        region, features, stem, parts = (
-            self.region,
-            self.region.cube.features,
-            self.stem,
-            list[Part](),
+        self.stem.write(
+            out_HWO, prior_HW, self.static[box], forcing.contributions, rows.start, cols.start
         )
-        level, n_changing = features.n_classes + 1, len(features.changing)
-        change = level + sum(v.channels for v in features.forcing)
-        for layer in region.cube.forcing:
-            for now, prior in zip(
-                region.held(layer, year), region.held(layer, prior_year), strict=True
-            ):
-                if now.categorical:
-                    parts += (
-                        stem.coded(values_YX, now.rows.low, now.cols.low, at)
-                        for values_YX, at in now.categories(level)
-                    )
-                    level += now.channels
-                    continue
-                channels_V3 = np.add.outer(
-                    np.arange(now.channels), (level, change, change + n_changing)
-                )
-                level, change = level + now.channels, change + now.channels
-                if now.variables[0].resampling == "nearest":
-                    seen = np.concatenate(
-                        [now.values_VYX, *changes(now.values_VYX, prior.values_VYX, np)]
-                    )
-                    parts.append(
-                        stem.coarse(
-                            np.ascontiguousarray(np.moveaxis(seen, 0, -1)),
-                            now.rows.low,
-                            now.cols.low,
-                            channels_V3.T.ravel(),
-                        )
-                    )
-                else:
-                    parts.append(
-                        stem.smooth(
-                            now.values_VYX, prior.values_VYX, now.rows, now.cols, channels_V3
-                        )
-                    )
-        return parts
+
+    def for_scenario(self, cube: Cube) -> "TileInputs":
+        """Return the same windows in a scenario's view of the cube; they share what is static."""
+        return replace(self, region=replace(self.region, cube=cube), _forcing=None)
+
+    def _forcing_contributions(self, year: int, prior_year: int) -> list[Contribution]:
+        cube = self.region.cube
+        slices = iter(cube.features.forcing_slices)
+        contributions: list[Contribution] = []
+        for layer in cube.forcing:
+            now_groups = self.region.held(layer, year)
+            prior_groups = self.region.held(layer, prior_year)
+            for now, prior in zip(now_groups, prior_groups, strict=True):
+                of_group = list(islice(slices, len(now.variables)))
+                contributions += _contributions(self.stem, now, prior, of_group)
+        return contributions
+
+
+def _take_array(spare: list[I16], shape: tuple[int, ...]) -> I16:
+    """Take the first array of a shape from the spare ones, or make a new one."""
+    for i, array in enumerate(spare):
+        if array.shape == shape:
+            return spare.pop(i)
+    return np.empty(shape, np.int16)
+
+
+def _contributions(
+    stem: Stem, now: ResampledVariables, prior: ResampledVariables, slices: list[ForcingSlices]
+) -> Iterator[Contribution]:
+    """Yield what variables that are resampled alike contribute, `slices` one a variable.
+
+    Changes since the prior year are worked out on the native grid wherever all fine cells of a
+    native cell see the same.
+    """
+    if now.categorical:
+        for codes_YX, of_variable in zip(now.values_VYX, slices, strict=True):
+            yield stem.categorical(codes_YX, now.rows.low, now.cols.low, of_variable.levels)
+        return
+
+    starts = [(s.levels.start, s.changes.start, s.relative_changes.start) for s in slices]
+    channels_V3 = np.array(starts, np.int64)
+    if now.variables[0].resampling == "nearest":
+        change_VYX, relative_VYX = changes(now.values_VYX, prior.values_VYX, np)
+        values_NYX = np.concatenate([now.values_VYX, change_VYX, relative_VYX])
+        yield stem.nearest(
+            np.ascontiguousarray(np.moveaxis(values_NYX, 0, -1)),
+            now.rows.low,
+            now.cols.low,
+            channels_V3.T.ravel(),  # all levels, all changes, all relative changes
+        )
+    else:
+        # A change is not linear in the levels: it is taken after the interpolation.
+        yield stem.bilinear(now.values_VYX, prior.values_VYX, now.rows, now.cols, channels_V3)
 
 
 class StaticBlock(NamedTuple):
-    """Consecutive continuous static variables that are resampled alike, and the channels they are
-    written to.
-    """
+    """Consecutive continuous static variables of a layer that are resampled alike."""
 
     variables: tuple[Variable, ...]
     at: slice
     """Which of the variables of their layer they are."""
     out_HWN: F32
+    """What they are written to, of the whole region."""
     first: int
+    """Channel of `out_HWN` that the first of them is written to."""
 
 
 @dataclass
 class StaticInputs:
-    """Static inputs of a region: continuous ones at every cell of one array, and the parts of the
-    others.
+    """Static inputs of a region: the continuous ones, and what the categorical ones contribute.
 
-    It is read strip by strip and takes 4 bytes a cell for each continuous channel, 2 for each
+    They are read strip by strip and take 4 bytes a cell for each continuous channel, 2 for each
     categorical variable that is no coarser than the grid: 245 MB for a tile of 2000 cells with the
     inputs of the README.
     """
 
-    static_HWN: F32
-    channels: list[int]
+    continuous_HWN: F32
+    continuous_channels: list[int]
     """Which input channels they are."""
-    codes: list[Part]
+    categorical: list[Contribution]
 
     @classmethod
     def of(cls, region: Region, stem: Stem) -> Self:
         """Read the static inputs of a region."""
         features = region.cube.features
-        first = features.n_channels - sum(v.channels for v in features.static)
-        n_laid = sum(not categorical(v) for v in features.static)
-        static_inputs = cls(np.empty((*region.box.shape, n_laid), np.float32), [], [])
+        slices = iter(features.static_slices)
+        n_continuous = sum(not categorical(v) for v in features.static)
+        continuous_HWN = np.empty((*region.box.shape, n_continuous), np.float32)
+        inputs = cls(continuous_HWN, [], [])
         for layer in region.cube.static:
-            parts = list[StaticBlock]()
-            for some, at in alike(layer, range(len(layer.variables))):
-                if categorical(some[0]):
-                    held = region.hold(layer, some, region.values(layer, ())[at.start : at.stop])
-                    static_inputs.codes += (
-                        stem.coded(codes_YX, held.rows.low, held.cols.low, channels)
-                        for codes_YX, channels in held.categories(first)
-                    )
-                else:
-                    parts.append(
-                        StaticBlock(
-                            some,
-                            slice(at.start, at.stop),
-                            static_inputs.static_HWN,
-                            len(static_inputs.channels),
+            blocks = list[StaticBlock]()
+            for variables, at in alike(layer, range(len(layer.variables))):
+                of_group = list(islice(slices, len(variables)))
+                in_layer = slice(at.start, at.stop)
+                if categorical(variables[0]):
+                    native_VYX = region.values(layer, ())[in_layer]
+                    codes = region.hold(layer, variables, native_VYX)
+                    for codes_YX, channels in zip(codes.values_VYX, of_group, strict=True):
+                        inputs.categorical.append(
+                            stem.categorical(codes_YX, codes.rows.low, codes.cols.low, channels)
                         )
-                    )
-                    static_inputs.channels += range(first, first + len(some))
-                first += sum(v.channels for v in some)
-            if parts:
-                _lay(region, layer, parts)
-        return static_inputs
+                else:
+                    first = len(inputs.continuous_channels)
+                    blocks.append(StaticBlock(variables, in_layer, continuous_HWN, first))
+                    inputs.continuous_channels += [channels.start for channels in of_group]
+            if blocks:
+                _write_continuous(region, layer, blocks)
+        return inputs
 
 
-def _lay(region: Region, layer: Layer, parts: Sequence[StaticBlock]) -> None:
-    """Write continuous static variables at every cell of the region, as strips of their native
-    cells arrive.
+def _write_continuous(region: Region, layer: Layer, blocks: Sequence[StaticBlock]) -> None:
+    """Write continuous static variables at every cell of the region.
+
+    Strips of native rows are used as they arrive, so that the native array is never held whole.
     """
-    cube, (native_rows, native_cols) = region.cube, region.pieces[layer.path]
-    pieces = joined(native_cols, gap=cube.chunks.width(layer.path))
-    for strip in cube.chunks.strips(
-        layer.path, slice(native_rows[0].start, native_rows[-1].stop), pieces
-    ):
-        for part in parts:
-            rows, cols = grid_map(layer.grid, cube.grid, part.variables[0].resampling).take(
-                region.box
+    cube = region.cube
+    native_rows, native_cols = region.pieces[layer.path]
+    all_rows = slice(native_rows[0].start, native_rows[-1].stop)
+    col_pieces = joined(native_cols, gap=cube.chunks.width(layer.path))
+    for strip in cube.chunks.strips(layer.path, all_rows, col_pieces):
+        # A fine row belongs to the strip with its `high` native row. Its `low` one may be the last
+        # row of the strip before, with which each strip begins.
+        on_strip = [slice(strip.rows.start - 1, strip.rows.stop)]
+        for block in blocks:
+            method = block.variables[0].resampling
+            rows, cols = grid_map(layer.grid, cube.grid, method).take(region.box)
+            # `high` ascends, being `low` or `low` + 1, so the fine rows of a strip are consecutive.
+            fine_rows = slice(*np.searchsorted(rows.high, (strip.rows.start, strip.rows.stop)))
+            _write_rows(
+                block,
+                strip.values[block.at],
+                rows.take(fine_rows).within(on_strip),
+                cols.within(col_pieces),
+                block.out_HWN[fine_rows],
             )
-            here = slice(
-                *np.searchsorted(rows.high, (strip.rows.start, strip.rows.stop))
-            )  # high = low or low + 1
-            maps = (
-                rows.take(here).within([slice(strip.rows.start - 1, strip.rows.stop)]),
-                cols.within(pieces),
-            )
-            _lay_rows(part, strip.values[part.at], *maps, part.out_HWN[here])
 
 
-def _lay_rows(
-    part: StaticBlock, native_VYX: NDArray[Any], rows: AxisMap, cols: AxisMap, out_HWN: F32
+def _write_rows(
+    block: StaticBlock, native_VYX: NDArray[Any], rows: AxisMap, cols: AxisMap, out_HWN: F32
 ) -> None:
-    """Write some variables, at the rows that a strip of their native cells determines."""
-    scale = np.array([v.scale for v in part.variables], np.float32)
-    nearest = part.variables[0].resampling == "nearest"
+    """Write some variables at the rows that a strip of their native cells determines.
+
+    What is gathered is gathered first and scaled then, which is less. What is interpolated is
+    scaled on the way, unless a logarithm comes before the interpolation.
+    """
+    variables = block.variables
+    scale_V = np.array([v.scale for v in variables], np.float32)
+    nearest = variables[0].resampling == "nearest"
     if nearest:
         native_VYX = gather(native_VYX, rows, cols, method="nearest")
-    if nearest or any(v.transform != "linear" for v in part.variables):
-        native_VYX = np.concatenate(list(map(scaled, native_VYX, part.variables)))
-        scale = np.ones_like(scale)
+    if nearest or any(v.transform != "linear" for v in variables):
+        native_VYX = np.concatenate(list(map(scaled, native_VYX, variables)))
+        scale_V = np.ones_like(scale_V)
+
     if nearest:
-        out_HWN[..., part.first : part.first + len(native_VYX)] = np.moveaxis(native_VYX, 0, -1)
+        channels = slice(block.first, block.first + len(native_VYX))
+        out_HWN[..., channels] = np.moveaxis(native_VYX, 0, -1)
     else:
-        interpolate(native_VYX, scale, rows, cols, out_HWN, part.first)
+        interpolate(native_VYX, scale_V, rows, cols, out_HWN, block.first)

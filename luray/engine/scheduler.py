@@ -1,384 +1,348 @@
-"""Which worker does what: several wavefronts, workers that come and go, and a clock, with no engine
-in sight.
+"""Which worker does what, with several wavefronts and workers that come and go.
 
-The engine asks what to send, where, whom to hire and whom to let go, and tells what happened. All
-that is decided here follows from what it was told, so that a simulation can run the same rules with
-a clock of its own.
+There is no engine and no clock in here. The engine asks what to send to whom, which workers to
+request and which to release, and reports what happened and when. All that is decided follows from
+that, so that a simulation can run the same rules with a clock of its own.
 
-- A worker has one prediction or errand at a time: what waits is bound to nobody, so nobody is idle while there is work.
-- A worker predicts the tiles that it has predicted lately, whose inputs it keeps, the earliest year first: a tile's
-  scenarios and members one after the other. Without such work it takes a tile that no worker keeps,
-  or else one that it can read before any worker that keeps it will come to it. So those that join a
-  run are used at once.
-- A reduction goes at once to the worker that holds the sums of its prediction, which does it beside its other job:
-  it is short, and neighbours wait for it.
-- Errands (copies of observed years, say) may go anywhere, and wait for tile-years.
-- A worker that is much slower than others are for the same is *stuck* while somebody is idle: its job is given to
-  another as well, and whoever is first counts. One that is slower still is *lost*, and let go.
+The rules
+---------
+- A worker has one prediction or side task at a time. What waits is bound to nobody, so nobody is
+  idle while there is work.
+- Earliest years first: they are what others wait for.
+- A worker predicts the tiles whose static inputs it has cached, a tile's scenarios and members one
+  after the other: reading those inputs takes longer than a prediction. Without such work it takes a
+  tile that no worker has cached, or else one that it can read before any worker that has it cached
+  will come to it. So workers that join a run are used at once.
+- A reduction goes at once to the worker that holds the sums of its prediction, which does it beside
+  its other job: it is short, and neighbours wait for it.
+- Side tasks may go anywhere, and wait for tile-years.
+- A worker that is much slower than others are for the same is *stuck* while somebody is idle: its
+  jobs are given to others as well, and whoever is first counts. Any job may be done twice, because
+  doing it again gives the same bytes. One that is slower still is *lost*, and released.
 """
 
 from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from heapq import merge
-from statistics import median
-from typing import NamedTuple
 
 from luray.core.config import Workers
-from luray.core.tiling import Tile
-from luray.engine.wavefront import Task, Wavefront
+from luray.engine.job_durations import LOST, SLOW, JobDurations
+from luray.engine.jobs import InputsKey, Job, SideTask, SumsKey
+from luray.engine.wavefront import Wavefront
+from luray.engine.worker_pool import WorkerPool, WorkerState
 
-IDLE = 60.0
-"""Seconds without work after which a worker is given back."""
-SLOW = 3.0
-"""Times the usual duration after which a job is done by another worker as well, if one is idle."""
-LOST = 30.0
-"""Times the usual duration after which the worker is let go."""
-GRACE = 5.0
-"""Seconds that are added to both."""
-KNOWN = 5
-"""Jobs of a kind that must be done before one of them can be called slow."""
-CACHED_TILES = 4
-"""Tiles whose inputs a worker keeps, for one direction each."""
-REMEMBERED = 100
-"""Durations of each kind that the usual one is taken of."""
+Assignment = tuple[int, Job | SideTask]
+"""A worker and what it is to do."""
 
-
-class Job(NamedTuple):
-    """A task of the wavefront of one chain."""
-
-    chain: int
-    task: Task
-
-    @property
-    def kind(self) -> str:
-        """What is done."""
-        return self.task.kind
-
-
-Inputs = tuple[Hashable, Tile]
-"""What is read once for the tile in all chains of the same kind, see `Scheduler`."""
-
-
-@dataclass(frozen=True)
-class SideTask:
-    """Something that depends on no tile-year which is still to be computed, `what` being the
-    engine's own.
-    """
-
-    what: Hashable
-
-    @property
-    def kind(self) -> str:
-        """What is done."""
-        return type(self.what).__name__
-
-
-@dataclass
-class WorkerState:
-    """What is known of a worker."""
-
-    since: float
-    """When it was last given something, or finished it."""
-    jobs: dict[Job | SideTask, float] = field(default_factory=dict)
-    """What it is doing, and since when."""
-    stuck: bool = False
-    kept: dict[Inputs, None] = field(default_factory=dict)
-    """Inputs of the tiles that it has predicted, the latest last."""
-    reads: bool = False
-    """Whether it has to read the inputs of its prediction."""
-    pace: float | None = None
-    """Seconds of its last prediction whose inputs it had."""
-
-    @property
-    def free(self) -> bool:
-        """True when it can take a prediction or an errand."""
-        return not self.stuck and all(job.kind == "reduce" for job in self.jobs)
-
-    def begin(self, job: Job | SideTask, now: float, *, needs: Inputs | None = None) -> None:
-        """It is given a job, which may need some inputs."""
-        self.jobs[job] = self.since = now
-        if needs:
-            self.reads = needs not in self.kept
-            self.kept.pop(needs, None)
-            self.kept[needs] = None
-            if len(self.kept) > CACHED_TILES:
-                self.kept.pop(next(iter(self.kept)))
-
-    def end(self, job: Job | SideTask, now: float) -> float:
-        """It has done a job, or failed; returns the seconds it took."""
-        self.since, self.stuck = now, False
-        return now - self.jobs.pop(job, now)
+READING = "predict, inputs to be read"
+CACHED = "predict, inputs cached"
 
 
 class Scheduler:
     """The state of a run. Times are seconds of any clock that the caller keeps to.
 
-    `kinds` has one entry for each chain: those of the same kind need the same inputs of a tile.
-    Left out, all do.
+    Parameters
+    ----------
+    wavefronts : sequence of Wavefront
+        One for each trajectory.
+    side_tasks : iterable of SideTask
+        What is to be done besides.
+    workers : Workers
+        The fewest and the most workers.
+    input_groups : sequence
+        One entry for each trajectory: those with equal entries need the same static inputs of a
+        tile. Left out, all do.
     """
 
     def __init__(
         self,
-        fronts: Sequence[Wavefront],
+        wavefronts: Sequence[Wavefront],
         side_tasks: Iterable[SideTask] = (),
         *,
         workers: Workers,
-        kinds: Sequence[Hashable] = (),
+        input_groups: Sequence[Hashable] = (),
     ) -> None:
-        self.fronts, self._errands, self._kinds = (
-            fronts,
-            deque(side_tasks),
-            kinds or [None] * len(fronts),
-        )
-        self._open = set(self._errands)
-        """Errands that are not done, waiting or not."""
-        self.worker_states: dict[int, WorkerState] = {}
-        self.pending: dict[int, float] = {}
-        """Workers that were hired and are not there yet, and since when they could be done without.
-        """
-        self._workers, self._hired = workers, 0
-        self._holder: dict[tuple[int, Tile, int], int] = {}
-        self._took: dict[str, deque[float]] = {}
+        self.wavefronts = wavefronts
+        self.pool = WorkerPool(workers)
         self.waiting = 0
         """Jobs that could be done at the last assignment, had there been workers for them."""
+        self._input_groups = input_groups or [None] * len(wavefronts)
+        self._side_tasks = deque(side_tasks)
+        self._unfinished_side_tasks = set(self._side_tasks)
+        """Waiting or running."""
+        self._sums_holder: dict[SumsKey, int] = {}
+        """The worker that holds the sums of each prediction that is not reduced yet."""
+        self._durations = JobDurations()
         self._closing = False
 
     @property
     def finished(self) -> bool:
-        """True when nothing is left to do, or nothing that was begun."""
+        """True when nothing is left to do; after `close`, when nothing is left that was begun."""
         if self._closing:
-            return not any(h.jobs for h in self.worker_states.values()) and not any(
-                task.kind == "reduce" for front in self.fronts for task in front.ready()
-            )
-        return not self._open and all(f.finished for f in self.fronts)
+            running = any(state.running for state in self.pool.states.values())
+            return not running and not self._reductions_ready()
+        return not self._unfinished_side_tasks and all(f.finished for f in self.wavefronts)
+
+    def _reductions_ready(self) -> bool:
+        for wavefront in self.wavefronts:
+            if any(task.operation == "reduce" for task in wavefront.ready()):
+                return True
+        return False
 
     def close(self) -> None:
-        """Begin nothing more: what is in hand is done, and reduced as far as no prediction is
-        missing.
-        """
+        """Begin nothing more: finish what runs, and reduce as far as no prediction is missing."""
         self._closing = True
 
     def add(self, side_task: SideTask) -> None:
-        """One more errand."""
-        self._errands.append(side_task)
-        self._open.add(side_task)
+        """Add a side task."""
+        self._side_tasks.append(side_task)
+        self._unfinished_side_tasks.add(side_task)
+
+    # Workers that come and go
 
     def request_workers(self, now: float) -> list[int]:
-        """Numbers of new workers that the engine should ask for: one for each job that waits, up to
-        the most.
-        """
+        """Return the numbers of new workers that the engine should ask for."""
         if self._closing:
             return []
-        there = sum(not h.stuck for h in self.worker_states.values()) + len(self.pending)
-        n = max(0, min(self._workers.max - there, self.waiting - len(self.pending)))
-        new = range(self._hired, self._hired + n)
-        self._hired += n
-        self.pending.update(dict.fromkeys(new, now))
-        return list(new)
+        return self.pool.request(self.waiting, now)
 
     def join(self, worker: int, now: float) -> None:
-        """A hired worker is there."""
-        self.pending.pop(worker)
-        self.worker_states[worker] = WorkerState(now)
+        """Record that a requested worker is there."""
+        self.pool.join(worker, now)
 
     def leave(self, worker: int) -> None:
-        """A worker is gone: what it had is to be done by others, and its sums are lost."""
-        self.pending.pop(worker, None)
-        worker_state = self.worker_states.pop(worker, None)
-        if worker_state:
-            self._take_back(worker, worker_state)
+        """Record that a worker is gone: others do what it had, and its sums are lost."""
+        state = self.pool.leave(worker)
+        if state:
+            self._take_back(worker, state)
 
     def release_workers(self, now: float) -> list[int]:
-        """Workers to be stopped: the lost ones, and beyond the fewest those that have had nothing
-        to do for a while.
+        """Return the workers to be stopped: the lost ones, and beyond the fewest the idle ones.
+
+        A worker that holds sums is not idle, whatever it does.
         """
         if self.waiting:
-            self.pending.update(dict.fromkeys(self.pending, now))
-        needed = set(self._holder.values())
-        idle = [w for w, since in self.pending.items() if now - since > IDLE]
-        idle += [
-            w
-            for w, h in self.worker_states.items()
-            if not h.jobs and w not in needed and now - h.since > IDLE
-        ]
-        lost = [w for w, h in self.worker_states.items() if self._is_slow(h, now, times=LOST)]
-        return (
-            lost
-            + idle[
-                : max(
-                    0, len(self.worker_states) + len(self.pending) - len(lost) - self._workers.min
-                )
-            ]
+            self.pool.keep_pending(now)
+        states = self.pool.states.items()
+        lost = [worker for worker, state in states if self._is_slow(state, now, times=LOST)]
+        idle = self.pool.idle(now, needed=set(self._sums_holder.values()))
+        return lost + idle[: self.pool.n_beyond_fewest(without=len(lost))]
+
+    def mark_stuck(self, now: float) -> list[int]:
+        """Return the workers found stuck now; what they have is given to others as well.
+
+        Nobody is stuck while all are busy: nobody could do it sooner.
+        """
+        if not self.pool.free():
+            return []
+        stuck = []
+        for worker, state in self.pool.states.items():
+            if not state.is_stuck and self._is_slow(state, now, times=SLOW):
+                stuck.append(worker)
+        for worker in stuck:
+            state = self.pool.states[worker]
+            state.is_stuck = True
+            self._take_back(worker, state)
+        return stuck
+
+    def _is_slow(self, state: WorkerState, now: float, *, times: float) -> bool:
+        return any(
+            self._durations.is_slow(job.operation, now - since, times=times)
+            for job, since in state.running.items()
         )
 
-    def assign(self, now: float) -> list[tuple[int, Job | SideTask]]:
-        """Jobs to send now, and to whom: the earliest years first, then errands."""
-        sent: list[tuple[int, Job | SideTask]] = []
-        free = {w for w, h in self.worker_states.items() if h.free and not self._closing}
+    # Who does what
 
-        def needs(job: Job) -> Inputs:
-            return self._kinds[job.chain], job.task.tile
+    def assign(self, now: float) -> list[Assignment]:
+        """Return the jobs to send now, and to whom."""
+        free = set() if self._closing else self.pool.free()
+        assignments: list[Assignment] = []
+        waiting = self._assign_reductions(assignments, now)
+        self._assign_cached_tiles(waiting, free, assignments, now)
+        self._assign_other_tiles(waiting, free, assignments, now)
+        self._assign_side_tasks(free, assignments, now)
+        self.waiting = sum(front.n_ready for front in self.wavefronts) + len(self._side_tasks)
+        return assignments
 
-        def give(worker: int, job: Job | SideTask) -> None:
-            predicts = isinstance(job, Job) and job.kind == "predict"
-            inputs = needs(job) if predicts else None  # type: ignore[arg-type]
-            self.worker_states[worker].begin(job, now, needs=inputs)
-            if job.kind != "reduce":
-                free.discard(worker)
-            if isinstance(job, Job):
-                self.fronts[job.chain].start(job.task)
-            sent.append((worker, job))
+    def _assign_reductions(
+        self, assignments: list[Assignment], now: float
+    ) -> dict[InputsKey, list[Job]]:
+        """Send every reduction to who holds its sums; return the predictions by their inputs."""
+        queues = []
+        for trajectory, wavefront in enumerate(self.wavefronts):
+            queues.append([Job(trajectory, task) for task in wavefront.ready()])
 
-        queues = [[Job(i, task) for task in front.ready()] for i, front in enumerate(self.fronts)]
-        waiting: dict[Inputs, list[Job]] = {}
+        predictions: dict[InputsKey, list[Job]] = {}
         for job in merge(*queues, key=lambda job: job.task.step):
-            if job.kind == "reduce":
-                give(self._holder[job.chain, job.task.tile, job.task.step], job)
+            if job.operation == "reduce":
+                holder = self._sums_holder[job.trajectory, job.task.tile, job.task.step]
+                self._start(holder, job, assignments, now)
             else:
-                waiting.setdefault(needs(job), []).append(job)
-        for worker in sorted(free):
-            kept = [inputs for inputs in self.worker_states[worker].kept if waiting.get(inputs)]
-            if kept:
-                give(
-                    worker,
-                    waiting[min(kept, key=lambda inputs: waiting[inputs][0].task.step)].pop(0),
-                )
-        if free:
-            taken, soon = (
-                {
-                    inputs
-                    for worker_state in self.worker_states.values()
-                    for inputs in worker_state.kept
-                },
-                self._soon(waiting, now),
-            )
-            rest = sorted(
-                (job for inputs, jobs in waiting.items() if inputs not in soon for job in jobs),
-                key=lambda job: (needs(job) in taken, job.task.step),
-            )
-            for job in rest[: len(free)]:
-                give(min(free, key=lambda w: (len(self.worker_states[w].kept), w)), job)
-        while free and self._errands:
-            side_task = self._errands.popleft()
-            if (
-                side_task in self._open
-            ):  # it may have been given to be done again, and then done the first time
-                give(min(free), side_task)
-        self.waiting = sum(f.n_ready for f in self.fronts) + len(self._errands)
-        return sent
+                predictions.setdefault(self._inputs_of(job), []).append(job)
+        return predictions
 
-    def _soon(self, waiting: Mapping[Inputs, Sequence[Job]], now: float) -> set[Inputs]:
-        """Those that a worker which keeps them will come to before another one could have read
-        them.
+    def _assign_cached_tiles(
+        self,
+        waiting: Mapping[InputsKey, list[Job]],
+        free: set[int],
+        assignments: list[Assignment],
+        now: float,
+    ) -> None:
+        """Give each free worker the earliest prediction whose inputs it has cached."""
+        for worker in sorted(free):
+            cached = [inputs for inputs in self.pool.states[worker].cached if waiting.get(inputs)]
+            if cached:
+                earliest = min(cached, key=lambda inputs: waiting[inputs][0].task.step)
+                self._start(worker, waiting[earliest].pop(0), assignments, now)
+                free.discard(worker)
+
+    def _assign_other_tiles(
+        self,
+        waiting: Mapping[InputsKey, list[Job]],
+        free: set[int],
+        assignments: list[Assignment],
+        now: float,
+    ) -> None:
+        """Give the workers that are still free tiles whose inputs they have to read."""
+        if not free:
+            return
+        cached_somewhere: set[InputsKey] = set()
+        for state in self.pool.states.values():
+            cached_somewhere |= state.cached.keys()
+        soon = self._begun_soon_where_cached(waiting, now)
+        candidates: list[Job] = []
+        for inputs, jobs in waiting.items():
+            if inputs not in soon:
+                candidates += jobs
+        candidates.sort(key=lambda job: (self._inputs_of(job) in cached_somewhere, job.task.step))
+        for job in candidates[: len(free)]:
+            # Who has cached the fewest tiles loses the least by another one.
+            worker = min(free, key=lambda worker: (len(self.pool.states[worker].cached), worker))
+            self._start(worker, job, assignments, now)
+            free.discard(worker)
+
+    def _assign_side_tasks(self, free: set[int], assignments: list[Assignment], now: float) -> None:
+        while free and self._side_tasks:
+            side_task = self._side_tasks.popleft()
+            # It may have been given back to be done again, and then been done the first time.
+            if side_task in self._unfinished_side_tasks:
+                worker = min(free)
+                self._start(worker, side_task, assignments, now)
+                free.discard(worker)
+
+    def _start(
+        self, worker: int, job: Job | SideTask, assignments: list[Assignment], now: float
+    ) -> None:
+        """Give a job to a worker."""
+        inputs = None
+        if isinstance(job, Job):
+            self.wavefronts[job.trajectory].start(job.task)
+            if job.operation == "predict":
+                inputs = self._inputs_of(job)
+        self.pool.states[worker].start(job, now, inputs=inputs)
+        assignments.append((worker, job))
+
+    def _inputs_of(self, job: Job) -> InputsKey:
+        return self._input_groups[job.trajectory], job.task.tile
+
+    def _begun_soon_where_cached(
+        self, waiting: Mapping[InputsKey, Sequence[Job]], now: float
+    ) -> set[InputsKey]:
+        """Return the inputs whose holder will come to them before another worker has read them.
+
+        A worker goes through its cached tiles by year. It comes to one after what it is doing and
+        after its earlier tiles; another worker could begin after reading the inputs.
         """
-        reading, kept = self._took.get("reading prediction"), self._took.get("kept prediction")
-        if not reading or not kept:
+        seconds_reading = self._durations.usual(READING)
+        seconds_cached = self._durations.usual(CACHED)
+        if seconds_reading is None or seconds_cached is None:
             return set()
-        usual, soon = median(kept), set[Inputs]()
-        for worker_state in self.worker_states.values():
-            if worker_state.stuck:
+
+        soon = set[InputsKey]()
+        for state in self.pool.states.values():
+            if state.is_stuck:
                 continue
-            pace, busy = (
-                worker_state.pace or usual,
-                [since for job, since in worker_state.jobs.items() if job.kind != "reduce"],
-            )
-            left = max((since + pace - now for since in busy), default=0.0)
-            for inputs in sorted(
-                (i for i in worker_state.kept if waiting.get(i)),
-                key=lambda i: waiting[i][0].task.step,
-            ):
-                if left < median(reading) - usual:
+            seconds = state.cached_seconds or seconds_cached
+            began = [t for job, t in state.running.items() if job.operation != "reduce"]
+            until_free = max((t + seconds - now for t in began), default=0.0)
+            cached = [inputs for inputs in state.cached if waiting.get(inputs)]
+            cached.sort(key=lambda inputs: waiting[inputs][0].task.step)
+            for inputs in cached:
+                if until_free < seconds_reading - seconds_cached:
                     soon.add(inputs)
-                left += pace * len(waiting[inputs])
+                until_free += seconds * len(waiting[inputs])
         return soon
 
-    def done(self, worker: int, job: Job | SideTask, now: float) -> bool:
-        """A worker has done a job; False where another one was first, or the worker has left with
-        what came of it.
+    # What became of it
+
+    def finish(self, worker: int, job: Job | SideTask, now: float) -> bool:
+        """Record that a worker has done a job.
+
+        Returns False where the job came to nothing: another worker was first, or the worker has
+        left meanwhile, and its sums with it.
         """
-        worker_state = self.worker_states.get(worker)
-        if worker_state:
-            took = worker_state.end(job, now)
-            self._remember(job.kind, took)
-            if job.kind == "predict":
-                self._remember(
-                    "reading prediction" if worker_state.reads else "kept prediction", took
-                )
-                worker_state.pace = worker_state.pace if worker_state.reads else took
-        elif job.kind == "predict":
+        state = self.pool.states.get(worker)
+        if state:
+            self._remember_duration(state, job, state.finish(job, now))
+        elif job.operation == "predict":
             return False
         if isinstance(job, SideTask):
-            first = job in self._open
-            self._open.discard(job)
-            return first
-        front, (kind, tile, step) = self.fronts[job.chain], job.task
-        first = not (
-            front.is_predicted(tile, step) if kind == "predict" else front.is_reduced(tile, step)
-        )
-        if kind == "reduce":
-            self._holder.pop((job.chain, tile, step), None)
-        elif first and not front.is_reduced(tile, step):
-            self._holder[job.chain, tile, step] = worker
-        if first:
-            front.finish(job.task)
-        return first
+            is_first = job in self._unfinished_side_tasks
+            self._unfinished_side_tasks.discard(job)
+            return is_first
+        return self._finish_task(worker, job)
 
-    def failed(
-        self,
-        worker: int,
-        job: Job | SideTask,
-        now: float,
-        *,
-        lost: Iterable[tuple[int, Tile, int]] = (),
+    def _remember_duration(self, state: WorkerState, job: Job | SideTask, seconds: float) -> None:
+        self._durations.add(job.operation, seconds)
+        if job.operation != "predict":
+            return
+        if state.reads_inputs:
+            self._durations.add(READING, seconds)
+        else:
+            self._durations.add(CACHED, seconds)
+            state.cached_seconds = seconds
+
+    def _finish_task(self, worker: int, job: Job) -> bool:
+        wavefront = self.wavefronts[job.trajectory]
+        operation, tile, step = job.task
+        sums = job.trajectory, tile, step
+        if operation == "reduce":
+            is_first = not wavefront.is_reduced(tile, step)
+            self._sums_holder.pop(sums, None)
+        else:
+            is_first = not wavefront.is_predicted(tile, step)
+            if is_first and not wavefront.is_reduced(tile, step):
+                self._sums_holder[sums] = worker
+        if is_first:
+            wavefront.finish(job.task)
+        return is_first
+
+    def fail(
+        self, worker: int, job: Job | SideTask, now: float, *, lost: Iterable[SumsKey] = ()
     ) -> None:
-        """A job has to be done again, and the sums (chain, tile, step) that are lost as well."""
-        if worker in self.worker_states:
-            self.worker_states[worker].end(job, now)
+        """Record that a job has to be done again, and which sums are lost as well."""
+        if worker in self.pool.states:
+            self.pool.states[worker].finish(job, now)
         self._forget(lost)
         self._give_back(job)
 
-    def stuck(self, now: float) -> list[int]:
-        """Workers found stuck just now; what they have is given to others as well."""
-        if not any(h.free for h in self.worker_states.values()):
-            return []
-        found = [
-            w
-            for w, h in self.worker_states.items()
-            if not h.stuck and self._is_slow(h, now, times=SLOW)
-        ]
-        for worker in found:
-            worker_state = self.worker_states[worker]
-            worker_state.stuck = True
-            self._take_back(worker, worker_state)
-        return found
-
-    def _remember(self, kind: str, took: float) -> None:
-        self._took.setdefault(kind, deque(maxlen=REMEMBERED)).append(took)
-
-    def _is_slow(self, worker_state: WorkerState, now: float, *, times: float) -> bool:
-        return any(
-            len(took := self._took.get(job.kind, ())) >= KNOWN
-            and now - since > times * median(took) + GRACE
-            for job, since in worker_state.jobs.items()
-        )
-
-    def _take_back(self, worker: int, worker_state: WorkerState) -> None:
-        """Everything that rests on a worker is to be done by others."""
-        self._forget([key for key, holder in self._holder.items() if holder == worker])
-        for job in worker_state.jobs:
+    def _take_back(self, worker: int, state: WorkerState) -> None:
+        """Let others do everything that rests on a worker, the predictions of its sums included."""
+        self._forget([sums for sums, holder in self._sums_holder.items() if holder == worker])
+        for job in state.running:
             self._give_back(job, but=worker)
 
     def _give_back(self, job: Job | SideTask, *, but: int | None = None) -> None:
-        """A job waits again, unless another worker has it, too."""
-        if any(job in h.jobs for w, h in self.worker_states.items() if w != but and not h.stuck):
-            return
+        """Let a job wait again, unless another worker has it, too."""
+        for worker, state in self.pool.states.items():
+            if worker != but and not state.is_stuck and job in state.running:
+                return
         if isinstance(job, Job):
-            self.fronts[job.chain].release(job.task)
+            self.wavefronts[job.trajectory].release(job.task)
         else:
-            self._errands.appendleft(job)
+            self._side_tasks.appendleft(job)
 
-    def _forget(self, keys: Iterable[tuple[int, Tile, int]]) -> None:
-        for chain, tile, step in keys:
-            self._holder.pop((chain, tile, step), None)
-            self.fronts[chain].forget([(tile, step)])
+    def _forget(self, keys: Iterable[SumsKey]) -> None:
+        for trajectory, tile, step in keys:
+            self._sums_holder.pop((trajectory, tile, step), None)
+            self.wavefronts[trajectory].forget([(tile, step)])

@@ -1,8 +1,9 @@
-"""The reconstruction as two functions, `predict` and `reduce`, and the serial rollout that every
-engine must equal.
+"""The serial rollout: the reconstruction year after year on the whole grid, in a few lines.
 
-Arrays in memory only. Shapes: K classes, C input channels, H W window; sums are int32 (K, lat,
-lon), see `blending`.
+It is the definition of the result. Every other engine, over any tiles, workers and schedule, must
+give the same bytes. Arrays in memory only.
+
+Shapes: K classes; H W the whole grid; Y X a box around it. Sums are those of `blending`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,21 +19,19 @@ from luray.engine.predictor import Predictor, WindowInputs
 
 
 class DecideClasses(Protocol):
-    """What makes a map of sums: `decide`, or `demand.constrain` with what the scenario demands of
-    the year.
-    """
+    """How sums become a map, such as `most_probable` or `decision.decide_classes`."""
 
     def __call__(
         self, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int
     ) -> tuple[U8, U8]:
-        """Class indices and confidence in percent, uint8 (lat, lon)."""
+        """Return class indices and confidence in percent, uint8 (H, W)."""
         ...
 
 
-def freely(
+def most_probable(
     sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int
 ) -> tuple[U8, U8]:
-    """The likeliest class everywhere, whatever the scenario demands."""
+    """Return the most probable class everywhere, whatever the scenario demands."""
     return decide(sums_KHW, land_HW)
 
 
@@ -40,39 +39,61 @@ def serial_rollout(
     initial: U8,
     land: Bool,
     years: Sequence[int],
-    fields: WindowInputs,
+    inputs: WindowInputs,
     predictor: Predictor,
     *,
-    decide_classes: DecideClasses = freely,
+    decide_classes: DecideClasses = most_probable,
 ) -> Iterator[tuple[int, U8, U8]]:
-    """The reference engine: yields (year, class indices, confidence) of the whole grid, uint8 (lat,
-    lon).
+    """Predict year after year, each map being the prior of the next.
 
-    `initial` is the map of `years[0]`; each later year follows from the map before it, over the
-    whole grid at once.
+    Parameters
+    ----------
+    initial : array, uint8, shape (H, W)
+        Class indices of `years[0]`.
+    land : array, bool, shape (H, W)
+        Land mask.
+    years : sequence of int
+        In the direction of travel.
+    inputs : WindowInputs
+        Everything that the model sees besides the prior.
+    predictor : Predictor
+        The model and its windows.
+    decide_classes : DecideClasses
+        How sums become a map.
+
+    Yields
+    ------
+    year : int
+        Each of `years` but the first.
+    classes, confidence : arrays, uint8, shape (H, W)
+        Class indices, and confidence in percent.
     """
     tiling = predictor.tiling
-    whole = tiling.padded(tiling.everything)
-    cores = tiling.active_cores(tiling.everything, land)
+    grid = tiling.everything
+    padded = tiling.padded(grid)
+    cores = tiling.active_cores(grid, land)
     classes = initial
     for prior_year, year in pairwise(years):
-        prior = padded_map(classes, whole, periodic=tiling.periodic)
-        sums = predictor.predict(
-            cores, prior, fields, year=year, prior_year=prior_year, box=tiling.everything
+        prior = padded_map(classes, padded, periodic=tiling.periodic)
+        sums_KYX = predictor.predict(
+            cores, prior, inputs, year=year, prior_year=prior_year, box=grid
         )
+        sums_KHW = wrap_sums(sums_KYX, padded, tiling)
         classes, confidence = decide_classes(
-            folded(sums, whole, tiling), classes, land, year=year, prior_year=prior_year
+            sums_KHW, classes, land, year=year, prior_year=prior_year
         )
         yield year, classes, confidence
 
 
-def folded(sums_KYX: I32, whole: Box, tiling: Tiling) -> I32:
-    """Sums of the whole grid (K, lat, lon) from those of a box around it: longitude wraps when
-    periodic.
+def wrap_sums(sums_KYX: I32, padded: Box, tiling: Tiling) -> I32:
+    """Return the sums of the whole grid, (K, H, W), from those of a box around it.
+
+    What lies beyond the dateline is added on its other side; what lies beyond the poles, or beyond
+    a grid that does not span the globe, is dropped. A narrow grid may be wrapped more than once.
     """
-    out = np.zeros((len(sums_KYX), *tiling.shape), np.int32)
-    rows = slice(-whole.row, tiling.n_lat - whole.row)
-    for col in range(whole.col, whole.col + whole.width):
+    sums_KHW = np.zeros((len(sums_KYX), *tiling.shape), np.int32)
+    rows = slice(-padded.row, tiling.n_lat - padded.row)
+    for col in range(padded.col, padded.col + padded.width):
         if tiling.periodic or 0 <= col < tiling.n_lon:
-            out[:, :, col % tiling.n_lon] += sums_KYX[:, rows, col - whole.col]
-    return out
+            sums_KHW[:, :, col % tiling.n_lon] += sums_KYX[:, rows, col - padded.col]
+    return sums_KHW

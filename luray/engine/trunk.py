@@ -1,11 +1,21 @@
-"""Everything after the first layer of a frozen U-Net, in less arithmetic; what comes before it is
-the `stem`.
+"""Everything after the first layer of a frozen U-Net, in less arithmetic.
 
-A decoder block convolves a skip beside what was upsampled by repeating each cell. By linearity that
-is the convolution of the skip plus that of the upsampled half; and a 3 x 3 kernel over repeated
-cells sees no more than 2 x 2 of them, in one of four arrangements, so its taps are added up once
-and it runs before the upsampling: 4 taps a cell for 9, and nothing is upsampled or concatenated.
-Equal to `UNet.heads` but for rounding.
+The trick
+---------
+A decoder block doubles the resolution of the features below it by repeating each cell to 2 x 2,
+puts them beside the skip, and convolves both. By linearity that is the convolution of the skip plus
+the convolution of the repeated features. And a 3 x 3 kernel over cells that are repeated twice sees
+no more than 2 x 2 different ones:
+
+    repeated row     a a | b b | c c        kernel  w0 w1 w2
+    on the left b    a  [a | b  b]  ->      w0 a + (w1 + w2) b
+    on the right b      [b  b | c]  ->      (w0 + w1) b + w2 c
+
+So there are four 2 x 2 kernels, one for each of the four cells that a cell is repeated to
+(`CORNERS`), whose taps are sums that are taken once. They run on the small features: 4 taps a cell
+for 9, and nothing is upsampled or concatenated. Equal to `UNet.heads` but for rounding.
+
+Shapes: B batch; O outputs of the first layer, K classes; H W window.
 """
 
 from collections.abc import Sequence
@@ -21,71 +31,80 @@ CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 class Trunk(nn.Module):
-    """Heads of a frozen U-Net (B, K + 1, H, W) from what its first layer gives (B, O, H, W), see
-    `UNet.heads`.
-    """
+    """Heads of a frozen U-Net (B, K + 1, H, W) from its first layer (B, O, H, W)."""
 
     def __init__(self, model: UNet) -> None:
         super().__init__()
         first, *down = model.down
-        self.down = nn.ModuleList([first[3:], *down])  # type: ignore[index]
-        self.up = nn.ModuleList(Up(block) for block in model.up)  # type: ignore[arg-type]
+        behind_the_stem = first[3:]  # type: ignore[index]  # its convolution, batch norm and ReLU
+        self.down = nn.ModuleList([behind_the_stem, *down])
+        self.up = nn.ModuleList(DecoderBlock(block) for block in model.up)  # type: ignore[arg-type]
         self.head = model.head
 
     def forward(self, first_BOHW: Tensor) -> Tensor:
-        """The heads."""
-        features, skips = self.down[0](first_BOHW), []
+        """Return the heads."""
+        features = self.down[0](first_BOHW)
+        skips = []
         for block in list(self.down)[1:]:
             skips.append(features)
-            features = block(_halved(features))
+            features = block(_max_pool(features))
         for block in self.up:
             features = block(skips.pop(), features)
         heads: Tensor = self.head(features)
         return heads
 
 
-class Up(nn.Module):
+class DecoderBlock(nn.Module):
     """A decoder block of a frozen U-Net."""
 
     def __init__(self, block: Sequence[nn.Module]) -> None:
         super().__init__()
         conv, *rest = block
         assert isinstance(conv, nn.Conv2d)
-        skip, up = conv.weight[:, : conv.out_channels], conv.weight[:, conv.out_channels :]
-        self.bias, self.skip = conv.bias, _laid(skip)
-        self.corners = _laid(
-            torch.cat([_added(_added(up, 2, row), 3, col) for row, col in CORNERS])
-        )
+        of_skip = conv.weight[:, : conv.out_channels]
+        of_features = conv.weight[:, conv.out_channels :]
+        self.bias = conv.bias
+        self.skip = _parameter(of_skip)
+        # The four kernels are one convolution with four times the outputs.
+        kernels = [_fold(_fold(of_features, 2, row), 3, col) for row, col in CORNERS]
+        self.corners = _parameter(torch.cat(kernels))
         self.rest = nn.Sequential(*rest)
 
-    def forward(self, skip: Tensor, low: Tensor) -> Tensor:
-        """What the block gives from a skip (B, C, H, W) and the features below it (B, D, H / 2, W /
-        2).
+    def forward(self, skip: Tensor, features: Tensor) -> Tensor:
+        """Return what the block gives.
+
+        Parameters
+        ----------
+        skip : Tensor, shape (B, C, H, W)
+        features : Tensor, shape (B, D, H / 2, W / 2)
+            Of the block below.
         """
         out = conv2d(skip, self.skip, self.bias, padding=1)
-        corners = conv2d(low, self.corners, padding=1).chunk(
-            4, dim=1
-        )  # a row and a column more than `low`
-        height, width = low.shape[2:]
-        for (row, col), given in zip(CORNERS, corners, strict=True):
-            out[:, :, row::2, col::2] += given[:, :, row : row + height, col : col + width]
-        features: Tensor = self.rest(out)
-        return features
+        # A 2 x 2 kernel with a cell of padding on all sides gives a row and a column more than the
+        # features have. The corner says which of them it does not see.
+        of_corners = conv2d(features, self.corners, padding=1).chunk(4, dim=1)
+        height, width = features.shape[2:]
+        for (row, col), of_corner in zip(CORNERS, of_corners, strict=True):
+            out[:, :, row::2, col::2] += of_corner[:, :, row : row + height, col : col + width]
+        result: Tensor = self.rest(out)
+        return result
 
 
-def _halved(features: Tensor) -> Tensor:
+def _max_pool(features: Tensor) -> Tensor:
     """2 x 2 max pooling, in half the time that torch takes for it with channels last."""
-    wide = torch.maximum(features[..., ::2], features[..., 1::2])
-    return torch.maximum(wide[:, :, ::2], wide[:, :, 1::2])
+    of_columns = torch.maximum(features[..., ::2], features[..., 1::2])
+    return torch.maximum(of_columns[:, :, ::2], of_columns[:, :, 1::2])
 
 
-def _added(kernel: Tensor, dim: int, place: int) -> Tensor:
-    """Three taps along an axis over repeated cells: two of them see the same cell, the last two or
-    the first two.
+def _fold(kernel: Tensor, dim: int, place: int) -> Tensor:
+    """Fold three taps along an axis into two, for the first or the second of two repeated cells.
+
+    The first sees the cell before and then its own twice; the second its own twice, and the next.
     """
-    a, b, c = kernel.unbind(dim)
-    return torch.stack([a + b, c] if place else [a, b + c], dim)
+    w0, w1, w2 = kernel.unbind(dim)
+    taps = [w0, w1 + w2] if place == 0 else [w0 + w1, w2]
+    return torch.stack(taps, dim)
 
 
-def _laid(weight: Tensor) -> nn.Parameter:
+def _parameter(weight: Tensor) -> nn.Parameter:
     return nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)

@@ -1,9 +1,11 @@
-"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step), and nothing
-else.
+"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step).
 
-`reduce(tile, step)` needs `predict` of the tile and of the neighbours whose windows reach it;
-`predict(tile, step)` needs `reduce` of step - 1 of the tile and its neighbours. Step 0 rests on
-maps that exist already.
+- `reduce(tile, step)` needs `predict(step)` of the tile and of the neighbours whose windows reach
+  it.
+- `predict(tile, step)` needs `reduce(step - 1)` of the tile and of its neighbours: their maps are
+  its prior. Step 0 rests on maps that exist already.
+
+No task waits for the whole globe, so a fast region may be years ahead of a slow one.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -11,30 +13,52 @@ from typing import Literal, NamedTuple
 
 from luray.core.tiling import Tile
 
-Key = tuple[Tile, int]
-"""A tile-year of a chain: tile and step."""
+Operation = Literal["predict", "reduce"]
+
+TileStep = tuple[Tile, int]
+"""A tile-year of a trajectory: tile and step."""
 
 
 class Task(NamedTuple):
-    """One call: `predict` or `reduce` of a tile in a step (years from the start of the chain, in
-    its direction).
-    """
+    """One call: an operation on a tile in a step."""
 
-    kind: Literal["predict", "reduce"]
+    operation: Operation
     tile: Tile
     step: int
+    """Years from the start of the trajectory, in its direction."""
 
 
 class Wavefront:
-    """The state of one chain of years: what is done, what is running, what may start.
+    """The state of one trajectory: what is done, what is running, what may start.
 
-    `neighbours(tile)` are the tiles that a tile's windows reach (a symmetric relation); tiles
-    without land are left out. `done` are the (tile, step) reduced in an earlier run. Only the first
-    unfinished step and the `in_flight` - 1 after it may run; with 1, every year waits for the whole
-    year before it: a barrier. A task that was handed out comes back through `finish`, or through
-    `release` if it failed.
+    A task that was handed out comes back through `finish`, or through `release` if it failed. What
+    may start is kept up to date as tasks finish: a call looks at the neighbours of one tile, not at
+    all tiles.
 
-    What may start is kept up to date: a call looks at the neighbours of one tile, not at all tiles.
+    Parameters
+    ----------
+    tiles : iterable of Tile
+        Tiles with land.
+    neighbours : callable
+        Tiles that a tile's windows reach, a symmetric relation; those without land are left out.
+    steps : int
+        Steps of the trajectory.
+    done : collection of (tile, step)
+        What an earlier run reduced.
+    in_flight : int
+        Only the first unfinished step and the `in_flight` - 1 after it may run. It bounds what
+        waits in memory; with 1, every year waits for the whole year before it: a barrier.
+
+    Examples
+    --------
+    >>> front = Wavefront([Tile(0, 0)], lambda tile: [], steps=1)
+    >>> front.ready()
+    [Task(operation='predict', tile=Tile(row=0, col=0), step=0)]
+    >>> [task] = front.ready()
+    >>> front.start(task)
+    >>> front.finish(task)
+    >>> front.ready()
+    [Task(operation='reduce', tile=Tile(row=0, col=0), step=0)]
     """
 
     def __init__(
@@ -43,32 +67,41 @@ class Wavefront:
         neighbours: Callable[[Tile], Collection[Tile]],
         *,
         steps: int,
-        done: Collection[Key] = (),
+        done: Collection[TileStep] = (),
         in_flight: int = 4,
     ) -> None:
         self.tiles = tuple(tiles)
-        self._order = {t: i for i, t in enumerate(self.tiles)}
-        self._around = {
-            t: tuple(sorted({*neighbours(t), t} & self._order.keys())) for t in self.tiles
-        }
-        self.steps, self._in_flight = steps, in_flight
+        self.steps = steps
+        self._in_flight = in_flight
+        self._order = {tile: i for i, tile in enumerate(self.tiles)}
+        self._neighbourhood: dict[Tile, tuple[Tile, ...]] = {}
+        """Of each tile: itself and its neighbours with land."""
+        for tile in self.tiles:
+            with_land = {*neighbours(tile), tile} & self._order.keys()
+            self._neighbourhood[tile] = tuple(sorted(with_land))
+
         self._reduced = {(t, s) for t, s in done if t in self._order and s < steps}
-        self._left = [len(self.tiles)] * steps
+        self._unreduced = [len(self.tiles)] * steps
+        """Tiles of each step that are still to be reduced."""
         for _, step in self._reduced:
-            self._left[step] -= 1
-        self.remaining = sum(self._left)
+            self._unreduced[step] -= 1
+        self.remaining = sum(self._unreduced)
         """Tile-years still to be reduced."""
-        self._predicted: set[Key] = set()
+
+        self._predicted: set[TileStep] = set()
         self.running: set[Task] = set()
         """Tasks that were handed out."""
         self._ready: set[Task] = set()
-        self._first = self._seen = 0
+        self._first_step = 0
+        """The first step that is not finished."""
+        self._end_step = 0
+        """The step after the last one that may run."""
         self._advance()
 
     @property
     def finished(self) -> bool:
         """True when every tile of every step is reduced."""
-        return self._first == self.steps
+        return self._first_step == self.steps
 
     @property
     def n_ready(self) -> int:
@@ -76,10 +109,8 @@ class Wavefront:
         return len(self._ready)
 
     def ready(self) -> list[Task]:
-        """Tasks that may start now, earliest step first; calling it twice returns the same tasks
-        until `start`.
-        """
-        return sorted(self._ready, key=lambda t: (t.step, self._order[t.tile], t.kind))
+        """Return the tasks that may start now, the earliest step first; the same until `start`."""
+        return sorted(self._ready, key=lambda t: (t.step, self._order[t.tile], t.operation))
 
     def start(self, task: Task) -> None:
         """Mark a ready task as running."""
@@ -90,70 +121,81 @@ class Wavefront:
         """Mark a task as done; a second completion changes nothing."""
         self.running.discard(task)
         key = task.tile, task.step
-        if task.kind == "predict":
-            if task.step >= self._first:
+        neighbourhood = self._neighbourhood[task.tile]
+        if task.operation == "predict":
+            # Late sums of a step that is finished are of no use to anybody.
+            if task.step >= self._first_step:
                 self._predicted.add(key)
-            self._look(self._around[task.tile], task.step)
+            self._update_ready(neighbourhood, task.step)
         elif key not in self._reduced:
             self._reduced.add(key)
-            self._left[task.step] -= 1
+            self._unreduced[task.step] -= 1
             self.remaining -= 1
-            self._look(self._around[task.tile], task.step)
-            self._look(self._around[task.tile], task.step + 1)
+            # In its own step nobody has to predict for this tile any more; in the next one its
+            # neighbours may have all that they wait for.
+            self._update_ready(neighbourhood, task.step)
+            self._update_ready(neighbourhood, task.step + 1)
             self._advance()
 
     def release(self, task: Task) -> None:
         """Give back a task that failed, so that it becomes ready again."""
         self.running.discard(task)
-        self._look([task.tile], task.step)
+        self._update_ready([task.tile], task.step)
 
-    def forget(self, keys: Iterable[Key]) -> None:
-        """These sums are lost: their predictions have to run again if anyone still needs them."""
+    def forget(self, keys: Iterable[TileStep]) -> None:
+        """Predict again where sums are lost, if anyone still needs them."""
         lost = self._predicted.intersection(keys)
         self._predicted -= lost
         for tile, step in lost:
-            self._look(self._around[tile], step)
+            self._update_ready(self._neighbourhood[tile], step)
 
     def is_predicted(self, tile: Tile, step: int) -> bool:
-        """True while the sums of an unfinished step are there."""
+        """Return whether the sums of an unfinished step are there."""
         return (tile, step) in self._predicted
 
     def is_reduced(self, tile: Tile, step: int) -> bool:
-        """True when a tile-year is done."""
+        """Return whether a tile-year is done."""
         return (tile, step) in self._reduced
 
-    def _look(self, tiles: Iterable[Tile], step: int) -> None:
-        """Bring what may start of some tiles in a step up to date."""
-        if not self._first <= step < self._seen:
+    def _update_ready(self, tiles: Iterable[Tile], step: int) -> None:
+        """Bring the ready tasks of some tiles in a step up to date."""
+        if not self._first_step <= step < self._end_step:
             return
         for tile in tiles:
-            for kind, may in (("predict", self._may_predict), ("reduce", self._may_reduce)):
-                task = Task(kind, tile, step)  # type: ignore[arg-type]
-                if task not in self.running and may(tile, step):
-                    self._ready.add(task)
-                else:
-                    self._ready.discard(task)
+            self._set_ready(Task("predict", tile, step), self._may_predict(tile, step))
+            self._set_ready(Task("reduce", tile, step), self._may_reduce(tile, step))
+
+    def _set_ready(self, task: Task, may_run: bool) -> None:
+        if may_run and task not in self.running:
+            self._ready.add(task)
+        else:
+            self._ready.discard(task)
 
     def _may_predict(self, tile: Tile, step: int) -> bool:
-        around = self._around[tile]
-        if (tile, step) in self._predicted or all((t, step) in self._reduced for t in around):
+        neighbourhood = self._neighbourhood[tile]
+        if (tile, step) in self._predicted:
             return False
-        return step == 0 or all((t, step - 1) in self._reduced for t in around)
+        if all((t, step) in self._reduced for t in neighbourhood):
+            return False  # nobody needs its sums: an earlier run has reduced all of them
+        return step == 0 or all((t, step - 1) in self._reduced for t in neighbourhood)
 
     def _may_reduce(self, tile: Tile, step: int) -> bool:
-        return (tile, step) not in self._reduced and all(
-            (t, step) in self._predicted for t in self._around[tile]
-        )
+        if (tile, step) in self._reduced:
+            return False
+        return all((t, step) in self._predicted for t in self._neighbourhood[tile])
 
     def _advance(self) -> None:
-        """Leave finished steps behind and look at those that come into reach."""
-        while self._first < self.steps and not self._left[self._first]:
-            self._first += 1
-        last = min(self.steps, self._first + self._in_flight)
-        if last == self._seen and self._first < self.steps:
+        """Leave finished steps behind, and open those that come within reach."""
+        while self._first_step < self.steps and not self._unreduced[self._first_step]:
+            self._first_step += 1
+        end_step = min(self.steps, self._first_step + self._in_flight)
+        if end_step == self._end_step and self._first_step < self.steps:
             return
-        self._predicted = {(t, s) for t, s in self._predicted if s >= self._first}
-        self._ready = {task for task in self._ready if task.step >= self._first}
-        seen, self._seen = self._seen, last
-        for step in range(max(seen, self._first), last):
-            self._look(self.tiles, step)
+
+        # Drop what is known of finished steps: memory is bounded by the steps in flight.
+        self._predicted = {(t, s) for t, s in self._predicted if s >= self._first_step}
+        self._ready = {task for task in self._ready if task.step >= self._first_step}
+        first_new = max(self._end_step, self._first_step)
+        self._end_step = end_step
+        for step in range(first_new, end_step):
+            self._update_ready(self.tiles, step)

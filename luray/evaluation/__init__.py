@@ -1,3 +1,4 @@
-"""Evaluation: statistics of tiles, merged into tallies, turned into scores and a report. Only
-`report` writes.
+"""Evaluation of predicted maps: statistics of tiles, merged into tallies, and scores from them.
+
+Everything here computes on arrays in memory; only `report` writes files.
 """

@@ -1,5 +1,6 @@
-"""A mergeable tally: year -> statistics. Tiles, workers and years may arrive in any order and any
-grouping.
+"""A tally: statistics by year, which merge.
+
+Tiles, workers and years may arrive in any order and any grouping.
 """
 
 import json
@@ -14,10 +15,19 @@ from luray.evaluation.statistics import Statistics
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """Statistics of each year of a rollout, summed over the cells seen so far.
+    """Statistics of each year of a rollout, summed over the cells counted so far.
 
     `+` is associative and commutative to the last bit (areas are whole m2), and `Tally()` is its
     zero.
+
+    Examples
+    --------
+    >>> a = Tally({2001: Statistics.zeros(3)})
+    >>> b = Tally({2001: Statistics.zeros(3), 2002: Statistics.zeros(3)})
+    >>> sorted((a + b).years)
+    [2001, 2002]
+    >>> Tally.from_json(a.to_json()) == a
+    True
     """
 
     years: Mapping[int, Statistics] = field(default_factory=dict)
@@ -31,19 +41,24 @@ class Tally:
     __hash__ = None  # type: ignore[assignment]
 
     def to_json(self) -> str:
-        """JSON text; `from_json` gives back the same sums exactly."""
-        return json.dumps(
-            {
-                str(year): {
-                    f.name: getattr(self.years[year], f.name).tolist() for f in fields(Statistics)
-                }
-                for year in sorted(self.years)
+        """Return the tally as JSON text, from which `from_json` reads the same sums exactly."""
+        entries = {}
+        for year in sorted(self.years):
+            statistics = self.years[year]
+            entries[str(year)] = {
+                f.name: getattr(statistics, f.name).tolist() for f in fields(Statistics)
             }
-        )
+        return json.dumps(entries)
 
     @classmethod
     def from_json(cls, text: str) -> "Tally":
-        """The tally of a text that `to_json` wrote. Raises ValueError for anything else."""
+        """Return the tally of a text that `to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            For any other text.
+        """
         try:
             return cls({int(year): _statistics(entry) for year, entry in json.loads(text).items()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -53,7 +68,13 @@ class Tally:
 
 
 def merge(tallies: Iterable[Tally]) -> Tally:
-    """Sum of tallies, year by year. Raises ValueError when they count different numbers of classes."""
+    """Return the sum of tallies, year by year.
+
+    Raises
+    ------
+    ValueError
+        If they count different numbers of classes.
+    """
     years: dict[int, Statistics] = {}
     for tally in tallies:
         for year, statistics in tally.years.items():
@@ -62,10 +83,12 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 
 def _statistics(entry: Mapping[str, Any]) -> Statistics:
-    found = Statistics(*(np.asarray(entry[f.name], np.float64) for f in fields(Statistics)))
-    expected = Statistics.zeros(len(found.table))
+    """Statistics of one year of the JSON text; its table says how many classes there are."""
+    statistics = Statistics(*(np.asarray(entry[f.name], np.float64) for f in fields(Statistics)))
+    expected = Statistics.zeros(statistics.n_classes)
     for f in fields(Statistics):
-        got, want = getattr(found, f.name).shape, getattr(expected, f.name).shape
-        if got != want:
-            raise ValueError(f"{f.name} has shape {got}, expected {want}")
-    return found
+        shape = getattr(statistics, f.name).shape
+        expected_shape = getattr(expected, f.name).shape
+        if shape != expected_shape:
+            raise ValueError(f"{f.name} has shape {shape}, expected {expected_shape}")
+    return statistics

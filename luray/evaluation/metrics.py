@@ -1,28 +1,30 @@
-"""Scores from statistics: the four metrics of the reference table, Figure of Merit, disagreement,
-change, calibration.
+"""Scores from statistics: agreement, Figure of Merit, disagreement, change and calibration.
 
-What is judged: cells whose true class is not water (ocean is outside the maps already), weighted by
-area. A cell that was water and is now land is judged; land predicted as water is an error, but
-water is no class of the macro means. *Changed* cells are those whose true class differs from the
-initial map of the rollout. A score without any cell to judge (no change, say) is nan. Shapes: K
-classes; tables are m2, shape (K, K, K): initial, true, predicted.
+What is scored: land, weighted by area. Land is every cell whose true class is not water (the ocean
+is outside the maps already). A cell that was water and is land now is scored. Land that is
+predicted as water is an error, but water is no class of the macro means. *Changed* cells are those
+whose true class differs from the initial map of the rollout. A score without a cell to score, such
+as one of changed cells where nothing changed, is nan.
+
+Tables hold areas in m2. Shapes: J initial class, T true class, P predicted class, each of the K
+classes of the legend.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
-from luray.evaluation.statistics import F64, Statistics
+from luray.core.types import F64
+from luray.evaluation.statistics import PERCENTS, Statistics
 
 CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one year, or the mean of several; all without unit, nan where there is nothing to
-    judge.
-    """
+    """Scores of one year, or the mean of several; without unit, nan where nothing is scored."""
 
     accuracy: float
     macro_f1: float
@@ -44,17 +46,20 @@ class Scores:
     """Predicted over observed change."""
     quantity_disagreement: float
     allocation_disagreement: float
-    """Shares of the land; their sum is 1 - accuracy. Pontius & Millones 2011,
-    doi:10.1080/01431161.2011.552923.
+    """Shares of the land; their sum is 1 - accuracy.
+
+    Pontius & Millones 2011, doi:10.1080/01431161.2011.552923.
     """
     net_change_error: float
-    """Net change by class in blocks of 25 x 25 cells: sum |predicted - observed| / sum |observed|;
-    1 if persistent.
+    """Net change by class in blocks of 25 x 25 cells; 1 for the null model.
+
+    sum |predicted - observed| / sum |observed|.
     """
     brier: float
     calibration_error: float
-    """Of the confidence as the probability that the class is right: mean square, and mean gap over
-    10 bins.
+    """Of the confidence, taken as the probability that the class is right.
+
+    Mean square error, and mean gap over 10 bins.
     """
 
 
@@ -68,134 +73,221 @@ class ClassChange:
     observed_loss: F64
 
 
+class Agreement(NamedTuple):
+    """Agreement of predicted and true classes; nan where there is no cell."""
+
+    accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    mean_iou: float
+
+
 def score(statistics: Statistics, *, water: int | None) -> Scores:
-    """Scores of one year; `water` is the class index left out where it is the true one."""
-    table = judged(statistics.table, water=water)
-    confusion, changed = table.sum(axis=0), _off_diagonal(table, axes=(0, 1)).sum(axis=0)
-    parts = change_parts(table)
-    land = table.sum()
-    brier, gap = _calibration(statistics.reliability)
-    quantity = np.abs(confusion.sum(axis=0) - confusion.sum(axis=1)).sum() / 2
+    """Return the scores of one year.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Sums over all cells of the year.
+    water : int, optional
+        Class index that is left out where it is the true class.
+
+    Examples
+    --------
+    >>> perfect = Statistics.zeros(2)
+    >>> perfect.table[0, 1, 1] = perfect.table[0, 0, 0] = 500.0
+    >>> scores = score(perfect, water=None)
+    >>> scores.accuracy, scores.figure_of_merit, scores.observed_change
+    (1.0, 1.0, 0.5)
+    """
+    table_JTP = land_only(statistics.table, water=water)
+    land = table_JTP.sum()
+    confusion_TP = table_JTP.sum(axis=0)
+    changed_TP = _off_diagonal(table_JTP, axes=(0, 1)).sum(axis=0)
+    overall = _agreement(confusion_TP, water)
+    on_change = _agreement(changed_TP, water)
+
+    parts = change_parts(table_JTP)
+    hits, wrong_gain, misses, false_alarms = parts
+    predicted_change = hits + wrong_gain + false_alarms
+    observed_change = hits + wrong_gain + misses
+
+    # Quantity: a class has too much or too little area. Each surplus is another class's deficit,
+    # hence the half. Allocation: the rest of the disagreement, area in the wrong place.
+    surplus_K = confusion_TP.sum(axis=0) - confusion_TP.sum(axis=1)
+    quantity = np.abs(surplus_K).sum() / 2
+    allocation = land - np.trace(confusion_TP) - quantity
+
+    net_error, net_observed = statistics.net_change.sum(axis=0)
+    brier, calibration_error = _calibration(statistics.reliability)
     return Scores(
-        *_quality(confusion, water),
-        *_quality(changed, water),
+        accuracy=overall.accuracy,
+        macro_f1=overall.macro_f1,
+        weighted_f1=overall.weighted_f1,
+        mean_iou=overall.mean_iou,
+        change_accuracy=on_change.accuracy,
+        change_macro_f1=on_change.macro_f1,
+        change_weighted_f1=on_change.weighted_f1,
+        change_mean_iou=on_change.mean_iou,
         figure_of_merit=figure_of_merit(parts),
         figure_of_merit_5=figure_of_merit(statistics.blocks[0]),
         figure_of_merit_25=figure_of_merit(statistics.blocks[1]),
-        predicted_change=_ratio(parts[0] + parts[1] + parts[3], land),
-        observed_change=_ratio(parts[:3].sum(), land),
-        change_ratio=_ratio(parts[0] + parts[1] + parts[3], parts[:3].sum()),
+        predicted_change=_ratio(predicted_change, land),
+        observed_change=_ratio(observed_change, land),
+        change_ratio=_ratio(predicted_change, observed_change),
         quantity_disagreement=_ratio(quantity, land),
-        allocation_disagreement=_ratio(land - np.trace(confusion) - quantity, land),
-        net_change_error=_ratio(*statistics.net_change.sum(axis=0)),
+        allocation_disagreement=_ratio(allocation, land),
+        net_change_error=_ratio(net_error, net_observed),
         brier=brier,
-        calibration_error=gap,
+        calibration_error=calibration_error,
     )
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Mean of yearly scores; a year without a score does not count. The change ratio is that of the
-    mean changes.
+    """Return the mean of yearly scores; a year in which a score is nan does not count for it.
 
-    Raises ValueError for no year at all.
+    The change ratio is the ratio of the mean changes: the mean of yearly ratios would be ruled by
+    years in which next to nothing changed.
+
+    Raises
+    ------
+    ValueError
+        For no year at all.
     """
     if not scores:
         raise ValueError(
             "no year to average, expected at least one; evaluate a year of the rollout"
         )
-    means = {f.name: _mean([getattr(s, f.name) for s in scores]) for f in fields(Scores)}
+    means = {}
+    for field in fields(Scores):
+        means[field.name] = _mean([getattr(year, field.name) for year in scores])
     means["change_ratio"] = _ratio(means["predicted_change"], means["observed_change"])
     return Scores(**means)
 
 
 def persistence(statistics: Statistics) -> Statistics:
-    """The statistics of the null model on the same cells: it predicts the initial map, without a
-    confidence.
+    """Return the statistics of the null model on the same cells.
+
+    The null model predicts the initial map in every year, without a confidence. All that the truth
+    changed is a miss of it, and its error of the net change is the observed net change.
     """
-    table = np.zeros_like(statistics.table)
+    table_JTP = np.zeros_like(statistics.table)
     k = np.arange(statistics.n_classes)
-    table[k, :, k] = statistics.table.sum(axis=2)
-    missed = np.zeros_like(statistics.blocks)
-    missed[:, 2] = statistics.blocks[:, :3].sum(axis=1)
-    error = np.repeat(statistics.net_change[:, 1:], 2, axis=1)
-    return Statistics(table, missed, error, np.zeros_like(statistics.reliability))
+    table_JTP[k, :, k] = statistics.table.sum(axis=2)
+
+    blocks = np.zeros_like(statistics.blocks)
+    blocks[:, 2] = statistics.blocks[:, :3].sum(axis=1)
+
+    observed_net_change = statistics.net_change[:, 1:]
+    net_change = np.repeat(observed_net_change, 2, axis=1)
+    return Statistics(table_JTP, blocks, net_change, np.zeros_like(statistics.reliability))
 
 
-def judged(table: F64, *, water: int | None) -> F64:
-    """The table without the cells whose true class is water, same shape."""
-    kept = table.copy()
+def land_only(table_JTP: F64, *, water: int | None) -> F64:
+    """Return the table without the cells whose true class is water, same shape."""
+    land_JTP = table_JTP.copy()
     if water is not None:
-        kept[:, water] = 0
-    return kept
+        land_JTP[:, water] = 0
+    return land_JTP
 
 
-def change_parts(table: F64) -> F64:
-    """Area of hits, wrong gain, misses and false alarms, shape (4,); Pontius et al. 2008."""
-    j, t, p = np.indices(table.shape)
-    moved, foreseen = t != j, p != j
-    masks = (moved & (p == t), moved & foreseen & (p != t), moved & ~foreseen, ~moved & foreseen)
-    return np.array([table[mask].sum() for mask in masks])
+def change_parts(table_JTP: F64) -> F64:
+    """Return the area of hits, wrong gain, misses and false alarms, shape (4,).
+
+    Pontius et al. 2008, doi:10.1007/s00168-007-0138-2.
+    """
+    initial, true, predicted = np.indices(table_JTP.shape)
+    changed = true != initial
+    foreseen = predicted != initial
+    hits = changed & (predicted == true)
+    wrong_gain = changed & foreseen & (predicted != true)
+    misses = changed & ~foreseen
+    false_alarms = ~changed & foreseen
+    return np.array([table_JTP[part].sum() for part in (hits, wrong_gain, misses, false_alarms)])
 
 
 def figure_of_merit(parts: F64) -> float:
-    """Figure of Merit of hits, wrong gain, misses and false alarms; nan when nothing changed nor
-    was predicted to.
+    """Return the Figure of Merit of hits, wrong gain, misses and false alarms.
+
+    Nan when nothing changed and nothing was predicted to.
+
+    Examples
+    --------
+    >>> figure_of_merit(np.array([1.0, 1.0, 2.0, 0.0]))
+    0.25
     """
-    return _ratio(parts[0], parts.sum())
+    hits = parts[0]
+    return _ratio(hits, parts.sum())
 
 
-def change_by_class(table: F64) -> ClassChange:
-    """Gains and losses of every class, predicted and observed; water counts, so that the net
-    changes sum to zero.
+def change_by_class(table_JTP: F64) -> ClassChange:
+    """Return gains and losses of every class, predicted and observed.
+
+    Water counts here, so that the net changes of all classes sum to zero.
     """
-    observed, predicted = (
-        _off_diagonal(table.sum(axis=2), axes=(0, 1)),
-        _off_diagonal(table.sum(axis=1), axes=(0, 1)),
-    )
+    observed_JT = _off_diagonal(table_JTP.sum(axis=2), axes=(0, 1))
+    predicted_JP = _off_diagonal(table_JTP.sum(axis=1), axes=(0, 1))
     return ClassChange(
-        predicted.sum(axis=0), observed.sum(axis=0), predicted.sum(axis=1), observed.sum(axis=1)
+        predicted_gain=predicted_JP.sum(axis=0),
+        observed_gain=observed_JT.sum(axis=0),
+        predicted_loss=predicted_JP.sum(axis=1),
+        observed_loss=observed_JT.sum(axis=1),
     )
 
 
-def _quality(confusion: F64, water: int | None) -> tuple[float, float, float, float]:
-    """Accuracy, macro F1, weighted F1, mean IoU of a (true, predicted) table; absent classes do not
-    count.
-    """
-    hits, true, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    counts = true + predicted > 0
+def _agreement(confusion_TP: F64, water: int | None) -> Agreement:
+    """Agreement of a (true, predicted) table; no mean counts water or an absent class."""
+    hits_K = np.diagonal(confusion_TP)
+    true_K = confusion_TP.sum(axis=1)
+    predicted_K = confusion_TP.sum(axis=0)
+    counts = true_K + predicted_K > 0
     if water is not None:
         counts[water] = False
-    hits, true, predicted = hits[counts], true[counts], predicted[counts]
+
+    hits = hits_K[counts]
+    true = true_K[counts]
+    predicted = predicted_K[counts]
     if not true.sum():
-        return np.nan, np.nan, np.nan, np.nan
-    f1, iou = 2 * hits / (true + predicted), hits / (true + predicted - hits)
-    return (
-        float(hits.sum() / true.sum()),
-        float(f1.mean()),
-        float((f1 * true).sum() / true.sum()),
-        float(iou.mean()),
+        return Agreement(np.nan, np.nan, np.nan, np.nan)
+
+    f1 = 2 * hits / (true + predicted)
+    iou = hits / (true + predicted - hits)
+    return Agreement(
+        accuracy=float(hits.sum() / true.sum()),
+        macro_f1=float(f1.mean()),
+        weighted_f1=float((f1 * true).sum() / true.sum()),
+        mean_iou=float(iou.mean()),
     )
 
 
 def _calibration(reliability: F64) -> tuple[float, float]:
+    """Brier score and calibration error of areas by confidence, shape (101, 2)."""
     area, right = reliability.T
-    level = np.arange(101) / 100
-    brier = _ratio((right * (1 - level) ** 2 + (area - right) * level**2).sum(), area.sum())
-    bins = np.minimum(np.arange(101) * CALIBRATION_BINS // 100, CALIBRATION_BINS - 1)
-    gap = np.abs(np.bincount(bins, weights=area * level - right)).sum()
-    return brier, _ratio(gap, area.sum())
+    wrong = area - right
+    percent = np.arange(PERCENTS)
+    confidence = percent / 100
+    squares = right * (1 - confidence) ** 2 + wrong * confidence**2
+    brier = _ratio(squares.sum(), area.sum())
+
+    # 100 % belongs to the last bin, not to one of its own.
+    bins = np.minimum(percent * CALIBRATION_BINS // 100, CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, weights=area * confidence - right)
+    return brier, _ratio(np.abs(gaps).sum(), area.sum())
 
 
 def _off_diagonal(table: F64, *, axes: tuple[int, int]) -> F64:
-    """The table with zeros where the indices of two axes are equal."""
+    """The table with zeros where the indices along two axes are equal, same shape."""
     index = np.indices(table.shape)
-    return np.where(index[axes[0]] == index[axes[1]], 0, table)
+    first, second = axes
+    return np.where(index[first] == index[second], 0, table)
 
 
 def _ratio(part: float, whole: float) -> float:
+    """Part over whole, nan for a whole of zero."""
     return float(part / whole) if whole else np.nan
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [v for v in values if not np.isnan(v)]
+    """Mean of the values that are not nan, nan where there is none."""
+    known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else np.nan

@@ -1,30 +1,32 @@
-"""Per-tile sufficient statistics of a predicted map: sums over cells from which every score
-follows.
+"""Sufficient statistics of a predicted map: sums over cells from which every score follows.
 
 Maps are uint8 class indices, shape (lat, lon), `OUTSIDE` where there is no land. `initial` is the
-map a rollout starts from, `truth` and `predicted` are the maps of one later (or, backward, earlier)
-year. Shapes: K classes, N blocks.
+map from which a rollout starts; `truth` and `predicted` are the maps of one later (or, backward,
+earlier) year.
 
 Areas are rounded to whole m2. A sum of whole numbers below 2^53 is exact in float64 whatever its
-order, so merged tiles give the same bytes as the whole map; at 0.01 deg the rounding is below 1e-6
-of a cell except next to the poles.
+order, so tiles that are merged give the same bytes as the whole map. At 0.01 degrees the rounding
+is below 1e-6 of a cell, except next to the poles.
+
+Shapes: K classes, N blocks with a change. In (K, K, K) the axes are initial, true, predicted.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
-from luray.core.types import U8, Bool
-
-F64 = NDArray[np.float64]
+from luray.core.types import F64, U8, Bool
 
 RESOLUTIONS = (5, 25)
-"""Edge of the blocks, in cells, in which agreement of change is also judged; 1 follows from the
-cross table.
+"""Edges of the blocks, in cells, in which agreement of change is scored besides single cells.
+
+Single cells need no entry: their agreement follows from the table.
 """
+
+PERCENTS = 101
+"""Levels of confidence: 0, 1, ... 100 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,40 +36,41 @@ class Statistics:
     table: F64
     """Area by initial, true and predicted class, shape (K, K, K)."""
     blocks: F64
-    """Hits, wrong gain, misses and false alarms in blocks of `RESOLUTIONS` cells, shape (2, 4); see
-    `block_change`.
+    """Hits, wrong gain, misses and false alarms in blocks of `RESOLUTIONS` cells, shape (2, 4).
+
+    See `block_change`.
     """
     net_change: F64
-    """By class, over blocks of 25 cells: |predicted - observed net change| and |observed net
-    change|, shape (K, 2).
+    """By class, over blocks of 25 cells, shape (K, 2).
+
+    Columns: |predicted - observed net change| and |observed net change|.
     """
     reliability: F64
-    """By confidence 0..100 %: area, and area where the winning class is the true one, shape (101,
-    2); 0 if unknown.
+    """By confidence 0..100 %, shape (101, 2); zeros where no confidence is known.
+
+    Columns: area, and area where the predicted class is the true one.
     """
 
     @classmethod
     def zeros(cls, n_classes: int) -> Self:
-        """The statistics of no cells at all."""
-        k = n_classes
+        """Return the statistics of no cells at all."""
         return cls(
-            np.zeros((k, k, k)),
-            np.zeros((len(RESOLUTIONS), 4)),
-            np.zeros((k, 2)),
-            np.zeros((101, 2)),
+            table=np.zeros((n_classes, n_classes, n_classes)),
+            blocks=np.zeros((len(RESOLUTIONS), 4)),
+            net_change=np.zeros((n_classes, 2)),
+            reliability=np.zeros((PERCENTS, 2)),
         )
 
     @property
     def n_classes(self) -> int:
-        """K."""
+        """Number of classes, K."""
         return len(self.table)
 
     def __add__(self, other: "Statistics") -> "Statistics":
         if self.n_classes != other.n_classes:
             raise ValueError(
                 f"statistics of {self.n_classes} and of {other.n_classes} classes cannot be "
-                "merged; "
-                "evaluate every tile with the same legend"
+                "merged; evaluate every tile with the same legend"
             )
         return Statistics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
@@ -82,145 +85,193 @@ def tile_statistics(
     water: int | None,
     confidence: U8 | None = None,
 ) -> Statistics:
-    """Statistics of one tile and year.
+    """Return the statistics of one tile and year.
 
-    `cell_area` in m2, shape (lat,); `water` is the class index whose true cells are left out of all
-    but the table (the table keeps them, `metrics` leaves them out); `confidence` in percent. The
-    tile's size must be a multiple of 25 cells, or end at the grid's edge, for its blocks to be
-    those of the whole map. Raises ValueError as `cross_tabulate`, and for a confidence above 100 or
-    of another shape.
+    Parameters
+    ----------
+    initial, truth, predicted : array of uint8, shape (lat, lon)
+        Class indices, `OUTSIDE` where there is no land. The edges of the tile must be multiples of
+        25 cells, or end at the grid's edge, for its blocks to be those of the whole map.
+    cell_area : array, shape (lat,)
+        Area of a cell of each row in m2.
+    n_classes : int
+        Number of classes K of the legend.
+    water : int, optional
+        Class index of water. Cells whose true class is water count in the table only, from which
+        `metrics` leaves them out.
+    confidence : array of uint8, shape (lat, lon), optional
+        Confidence of the prediction in percent.
+
+    Raises
+    ------
+    ValueError
+        As `cross_tabulate`, and for a confidence above 100 or of another shape.
+
+    Examples
+    --------
+    One of two cells of 100 m2 changes from class 0 to 1, and the prediction misses it:
+
+    >>> initial = np.array([[0, 0]], np.uint8)
+    >>> truth = np.array([[0, 1]], np.uint8)
+    >>> statistics = tile_statistics(
+    ...     initial, truth, initial, cell_area=np.array([100.0]), n_classes=2, water=None
+    ... )
+    >>> float(statistics.table[0, 1, 0])
+    100.0
     """
     table = cross_tabulate(initial, truth, predicted, cell_area=cell_area, n_classes=n_classes)
-    judged = _known(initial, truth, predicted)
+
+    scored = _known(initial, truth, predicted)
     if water is not None:
-        judged &= truth != water
-    maps = [np.where(judged, m, OUTSIDE).astype(np.uint8) for m in (initial, truth, predicted)]
-    changes = [
-        block_change(*maps, cell_area=cell_area, n_classes=n_classes, block=r) for r in RESOLUTIONS
-    ]
-    reliability = np.zeros((101, 2))
+        scored &= truth != water
+
+    maps = (initial, truth, predicted)
+    scored_maps = [np.where(scored, classes, OUTSIDE).astype(np.uint8) for classes in maps]
+
+    parts = []
+    for block in RESOLUTIONS:
+        block_parts, net_change = block_change(
+            *scored_maps, cell_area=cell_area, n_classes=n_classes, block=block
+        )
+        parts.append(block_parts)
+
+    reliability = np.zeros((PERCENTS, 2))
     if confidence is not None:
-        reliability = _reliability(confidence, truth == predicted, judged, cell_area)
-    return Statistics(
-        table, np.stack([change for change, _ in changes]), changes[-1][1], reliability
-    )
+        reliability = _reliability(confidence, truth == predicted, scored, cell_area)
+
+    # The net change that is kept is that of the last, largest blocks.
+    return Statistics(table, np.stack(parts), net_change, reliability)
 
 
 def cross_tabulate(initial: U8, truth: U8, predicted: U8, *, cell_area: F64, n_classes: int) -> F64:
-    """Area in m2 by initial, true and predicted class, shape (K, K, K).
+    """Return the area in m2 by initial, true and predicted class, shape (K, K, K).
 
-    `cell_area` in m2, shape (lat,). Cells that are `OUTSIDE` in any of the three maps are left out.
-    Raises ValueError for maps of different shapes and for a class index beyond the legend.
+    Parameters
+    ----------
+    initial, truth, predicted : array of uint8, shape (lat, lon)
+        Class indices. Cells that are `OUTSIDE` in any of the three are left out.
+    cell_area : array, shape (lat,)
+        Area of a cell of each row in m2.
+    n_classes : int
+        Number of classes K of the legend.
+
+    Raises
+    ------
+    ValueError
+        For maps of different shapes, and for a class index beyond the legend.
     """
-    if not initial.shape == truth.shape == predicted.shape == (len(cell_area), initial.shape[-1]):
+    n_rows = len(cell_area)
+    if not initial.shape == truth.shape == predicted.shape == (n_rows, initial.shape[-1]):
         raise ValueError(
-            f"maps of shape {initial.shape}, {truth.shape}, {predicted.shape} and {len(cell_area)} "
-            "row "
-            "areas, expected one shape and one area a row; cut all maps to the same box"
+            f"maps of shape {initial.shape}, {truth.shape}, {predicted.shape} and {n_rows} "
+            "row areas, expected one shape and one area a row; cut all maps to the same box"
         )
     known = _known(initial, truth, predicted)
-    k = n_classes
     for name, classes in (("initial", initial), ("true", truth), ("predicted", predicted)):
         highest = int(classes.max(where=known, initial=0))
-        if highest >= k:
+        if highest >= n_classes:
             raise ValueError(
-                f"{name} map has class index {highest}, the legend has 0..{k - 1}; encode the "
-                "published "
-                "codes with Legend.encode first"
+                f"{name} map has class index {highest}, the legend has 0..{n_classes - 1}; encode "
+                "the published codes with Legend.encode first"
             )
-    row = np.arange(len(cell_area))[:, None]
-    cell = ((row * k + initial) * k + truth) * k + predicted
-    counts = np.bincount(cell[known], minlength=len(cell_area) * k**3).reshape(len(cell_area), k**3)
+
+    # Counting cells by row first keeps the counts whole; one product with the rows' areas follows.
+    row = np.arange(n_rows)[:, None]
+    bin_of_cell = ((row * n_classes + initial) * n_classes + truth) * n_classes + predicted
+    n_bins = n_classes**3
+    counts = np.bincount(bin_of_cell[known], minlength=n_rows * n_bins).reshape(n_rows, n_bins)
     table: F64 = np.rint(cell_area) @ counts.astype(np.float64)
-    return table.reshape(k, k, k)
+    return table.reshape(n_classes, n_classes, n_classes)
 
 
 def block_change(
     initial: U8, truth: U8, predicted: U8, *, cell_area: F64, n_classes: int, block: int
 ) -> tuple[F64, F64]:
-    """Agreement of observed and predicted change in blocks of `block` x `block` cells, summed over
-    the blocks.
+    """Return the agreement of observed and predicted change in blocks of `block` x `block` cells.
 
-    Returns (4,): hits, wrong gain, misses, false alarms, and (K, 2): |predicted - observed| and
-    |observed| net change by class; in m2. Inside a block place does not count: of the area that
-    began as class j, O_jk was seen to become k and P_jk was predicted to, and
+    Inside a block place does not count: of the area that began as class j, O_jk was observed to
+    become k and P_jk was predicted to, and, summed over all blocks, with j != k and
+    O_j = sum_k O_jk, P_j = sum_k P_jk::
 
-        hits = sum_jk min(O_jk, P_jk)          wrong gain = sum_j min(O_j, P_j) - hits misses =
-        sum_j max(O_j - P_j, 0)       false alarms = sum_j max(P_j - O_j, 0),    j != k, O_j = sum_k
-        O_jk
+        hits         = sum_jk min(O_jk, P_jk)
+        wrong gain   = sum_j  min(O_j, P_j) - hits
+        misses       = sum_j  max(O_j - P_j, 0)
+        false alarms = sum_j  max(P_j - O_j, 0)
 
-    which is the best match that moving predicted change among the block's cells of one initial
-    class can reach. With blocks of one cell these are the four parts of Pontius et al. 2008
-    (doi:10.1007/s00168-007-0138-2); larger blocks follow the idea of Pontius et al. 2011
-    (doi:10.1080/00045608.2010.517742), three maps at several resolutions. From blocks to larger
-    blocks made of them hits cannot fall, nor the sum of the four parts rise, and so the Figure of
-    Merit cannot fall.
+    This is the best match that can be reached by moving predicted change among those cells of the
+    block that have the same initial class. From blocks to larger blocks made of them, hits cannot
+    fall, nor can the sum of the four parts rise, and so the Figure of Merit cannot fall.
+
+    Returns
+    -------
+    parts : array, shape (4,)
+        Hits, wrong gain, misses and false alarms in m2.
+    net_change : array, shape (K, 2)
+        |predicted - observed| and |observed| net change by class in m2.
+
+    Notes
+    -----
+    With blocks of one cell these are the four parts of Pontius et al. 2008
+    (doi:10.1007/s00168-007-0138-2). Larger blocks follow the idea of Pontius et al. 2011
+    (doi:10.1080/00045608.2010.517742): three maps at several resolutions.
     """
-    changed = _known(initial, truth, predicted) & ((truth != initial) | (predicted != initial))
-    row, col = np.nonzero(changed)
+    changed = (truth != initial) | (predicted != initial)
+    changed &= _known(initial, truth, predicted)
+    row, column = np.nonzero(changed)
     area = np.rint(cell_area)[row]
-    _, where = np.unique(
-        (row // block) * (initial.shape[1] // block + 1) + col // block, return_inverse=True
-    )
-    n_blocks = int(where.max(initial=-1)) + 1
+
+    # Only blocks with a change are numbered: most of a map never changes.
+    blocks_across = initial.shape[1] // block + 1
+    block_on_map = (row // block) * blocks_across + column // block
+    _, block_of_cell = np.unique(block_on_map, return_inverse=True)
+    n_blocks = int(block_of_cell.max(initial=-1)) + 1
 
     def transitions(after: U8) -> F64:
-        cell = (where * n_classes + initial[changed]) * n_classes + after[changed]
-        sums = np.bincount(cell, weights=area, minlength=n_blocks * n_classes**2).astype(np.float64)
+        """Area that became another class, shape (N, K, K): block, initial class, later class."""
+        bin_of_cell = (block_of_cell * n_classes + initial[changed]) * n_classes + after[changed]
+        n_bins = n_blocks * n_classes**2
+        sums = np.bincount(bin_of_cell, weights=area, minlength=n_bins).astype(np.float64)
         sums_NKK = sums.reshape(n_blocks, n_classes, n_classes)
-        sums_NKK[:, np.arange(n_classes), np.arange(n_classes)] = 0
+        diagonal = np.arange(n_classes)
+        sums_NKK[:, diagonal, diagonal] = 0
         return sums_NKK
 
-    observed_NKK, predicted_NKK = transitions(truth), transitions(predicted)
-    observed_NK, predicted_NK = observed_NKK.sum(axis=2), predicted_NKK.sum(axis=2)
+    observed_NKK = transitions(truth)
+    predicted_NKK = transitions(predicted)
+    observed_loss_NK = observed_NKK.sum(axis=2)
+    predicted_loss_NK = predicted_NKK.sum(axis=2)
+
     hits = np.minimum(observed_NKK, predicted_NKK).sum()
-    both = np.minimum(observed_NK, predicted_NK).sum()
-    parts = np.array([hits, both - hits, observed_NK.sum() - both, predicted_NK.sum() - both])
-    net_observed = observed_NKK.sum(axis=1) - observed_NK
-    net_predicted = predicted_NKK.sum(axis=1) - predicted_NK
-    net = np.stack(
-        [np.abs(net_predicted - net_observed).sum(axis=0), np.abs(net_observed).sum(axis=0)], axis=1
-    )
-    return parts, net
+    changed_in_both = np.minimum(observed_loss_NK, predicted_loss_NK).sum()
+    wrong_gain = changed_in_both - hits
+    misses = observed_loss_NK.sum() - changed_in_both
+    false_alarms = predicted_loss_NK.sum() - changed_in_both
+    parts = np.array([hits, wrong_gain, misses, false_alarms])
 
-
-def deflicker(maps: NDArray[Any], *, within: int = 2) -> NDArray[Any]:
-    """Maps without A -> B -> A, same shape (year, lat, lon) and dtype: consecutive years of codes
-    or class indices.
-
-    A cell that leaves class A and is A again at most `within` years after it was last A keeps A in
-    between; with 2, a class that lasts one year. The years are scanned in order and each is
-    compared with the de-flickered year before, so A B A B A B ends as A A A A A B, and nothing is
-    left to remove. The first map never changes, nor the last. Raises ValueError when `maps` has no
-    year axis.
-    """
-    if maps.ndim != 3:
-        raise ValueError(
-            f"maps of shape {maps.shape}, expected (year, lat, lon); stack the yearly maps"
-        )
-    calm = maps.copy()
-    for year in range(1, len(maps)):
-        before = calm[year - 1]
-        returns = np.zeros(before.shape, bool)
-        for later in range(year + 1, min(year + within, len(maps))):
-            returns |= maps[later] == before
-        calm[year] = np.where(returns, before, maps[year])
-    return calm
+    observed_net_NK = observed_NKK.sum(axis=1) - observed_loss_NK
+    predicted_net_NK = predicted_NKK.sum(axis=1) - predicted_loss_NK
+    error_K = np.abs(predicted_net_NK - observed_net_NK).sum(axis=0)
+    observed_K = np.abs(observed_net_NK).sum(axis=0)
+    return parts, np.stack([error_K, observed_K], axis=1)
 
 
 def _known(*maps: U8) -> Bool:
-    known: Bool = np.logical_and.reduce([m != OUTSIDE for m in maps])
+    """True where no map is `OUTSIDE`, same shape."""
+    known: Bool = np.logical_and.reduce([classes != OUTSIDE for classes in maps])
     return known
 
 
-def _reliability(confidence: U8, right: Bool, judged: Bool, cell_area: F64) -> F64:
-    if confidence.shape != judged.shape or confidence.max(where=judged, initial=0) > 100:
+def _reliability(confidence: U8, right: Bool, scored: Bool, cell_area: F64) -> F64:
+    """Area, and area predicted right, by confidence in percent, shape (101, 2)."""
+    if confidence.shape != scored.shape or confidence.max(where=scored, initial=0) > 100:
         raise ValueError(
             f"confidence of shape {confidence.shape}, maximum {confidence.max(initial=0)}, "
-            "expected "
-            f"{judged.shape} and 0..100 percent; pass the product's `confidence` of the same box"
+            f"expected {scored.shape} and 0..100 percent; pass the product's `confidence` of the "
+            "same box"
         )
-    area = np.broadcast_to(np.rint(cell_area)[:, None], judged.shape)[judged]
-    level, right = confidence[judged], right[judged]
-    sums = [np.bincount(level, weights=weights, minlength=101) for weights in (area, area * right)]
-    return np.stack(sums, axis=1).astype(np.float64)
+    area_by_row = np.rint(cell_area)[:, None]
+    area: F64 = np.broadcast_to(area_by_row, scored.shape)[scored]
+    percent = confidence[scored]
+    total = np.bincount(percent, weights=area, minlength=PERCENTS)
+    total_right = np.bincount(percent, weights=area * right[scored], minlength=PERCENTS)
+    return np.stack([total, total_right], axis=1).astype(np.float64)

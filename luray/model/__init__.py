@@ -1,3 +1,4 @@
-"""The land-use model: features, U-Net, training recipe and checkpoints. Arrays in memory only, no
-Ray.
+"""The land-use model: its input features, the U-Net, its calibration and its files.
+
+Arrays in memory only, no Ray. How a model comes to its weights is in `luray.training`.
 """

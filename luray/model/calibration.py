@@ -1,102 +1,149 @@
-"""Operating points: how a model's logits become probabilities, and how much change it is let
-predict.
+"""Calibration: how a model's logits become probabilities, and how much change it may predict.
 
-Two numbers on top of the weights, fitted on held-out cells: every logit is divided by a temperature
-(Guo et al. 2017, arXiv:1706.04599), and the class of the prior gets a bias, which shifts the
-log-odds of change by its negative. Shapes: N cells, K classes.
+Two numbers on top of the weights, fitted on held-out cells. Every logit is divided by a temperature
+(Guo et al. 2017, arXiv:1706.04599). Then the class of the prior gets a bias, which shifts the
+log-odds of change by its negative.
+
+Shapes: N cells, K classes.
 """
 
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from luray.core.types import F32
-
-F64 = NDArray[np.float64]
-Index = NDArray[np.int64]
+from luray.core.types import F32, F64, I64
 
 OperatingPoint = Literal["cautious", "unbiased"]
-"""Cautious: change is predicted as far as it does not cost accuracy. Unbiased: in the amount that
-is observed.
+"""How much change a calibrated model predicts.
+
+Cautious: as much as does not cost accuracy. Unbiased: as much as is observed.
 """
 
-FEWEST = 100
-"""Changed cells below which nothing can be fitted."""
+FEWEST_CHANGED_CELLS = 100
+"""Changed cells below which a calibration is noise, and is refused."""
 
 
 class Calibration(NamedTuple):
-    """Temperature that logits are divided by, and bias that the prior's class gets then."""
+    """Temperature that the logits are divided by, and the bias that the prior's class gets then.
+
+    Examples
+    --------
+    >>> cells = Cells(
+    ...     logits_NK=np.array([[2.0, 0.0]], np.float32),
+    ...     prior_N=np.array([0]),
+    ...     truth_N=np.array([1]),
+    ...     weight_N=np.array([1.0]),
+    ... )
+    >>> calibrated_logits(cells, Calibration(temperature=2.0, bias=-1.5))
+    array([[-0.5,  0. ]])
+    """
 
     temperature: float = 1.0
     bias: float = 0.0
 
 
-PLAIN = Calibration()
-"""The weights as they are."""
+NO_CALIBRATION = Calibration()
+"""Leaves the logits as the weights give them."""
 
 
 class Cells(NamedTuple):
-    """Held-out land cells: logits of the model, class of the prior and of the truth, and area as
-    weight.
-    """
+    """Held-out land cells: logits, class of the prior and of the truth, and area in any unit."""
 
     logits_NK: F32
-    prior_N: Index
-    truth_N: Index
+    prior_N: I64
+    truth_N: I64
     weight_N: F64
 
 
-def changed(cells: Cells) -> int:
-    """How many cells change."""
+def n_changed(cells: Cells) -> int:
+    """Return how many cells have another class than their prior."""
     return int((cells.prior_N != cells.truth_N).sum())
 
 
 def calibrate(cells: Cells, operating: Cells | None = None) -> dict[OperatingPoint, Calibration]:
-    """Both operating points from held-out cells.
+    """Fit both operating points on held-out cells.
 
-    Both have the temperature of least cross-entropy (with a bias of its own) on `cells`. On
-    `operating`, which is the same cells unless given, the bias then says how far down the list of
-    cells, those most likely to change first, change is predicted: unbiased, as much area as was
-    observed to change; cautious, as much as still keeps half of the accuracy over persistence that
-    the best point of the list has, or none where no point has any. Raises ValueError for fewer than
-    `FEWEST` changed cells.
+    Both points share one temperature, that of least cross-entropy on `cells`. Their biases are
+    chosen on `operating`. There the cells are ranked by how readily they change, and a bias says
+    how far down this list change is predicted:
+
+    - unbiased: until as much area changes as was observed to change;
+    - cautious: as far as half of the best gain in accuracy over persistence is still there. Where
+      predicting change never gains accuracy, no change is predicted.
+
+    Parameters
+    ----------
+    cells : Cells
+        Cells that the temperature is fitted on.
+    operating : Cells, optional
+        Cells that the biases are chosen on; by default the same.
+
+    Returns
+    -------
+    dict
+        The calibration of each operating point.
+
+    Raises
+    ------
+    ValueError
+        If fewer than `FEWEST_CHANGED_CELLS` of either set of cells change.
     """
-    for some in (cells, operating or cells):
-        if changed(some) < FEWEST:
+    if operating is None:
+        operating = cells
+    for held_out in (cells, operating):
+        if n_changed(held_out) < FEWEST_CHANGED_CELLS:
             raise ValueError(
-                f"{changed(some)} of {some.prior_N.size} validation cells change, expected at "
-                "least "
-                f"{FEWEST} to fit P(change); hold out more blocks or years (training.sampling)"
+                f"{n_changed(held_out)} of {held_out.prior_N.size} validation cells change, "
+                f"expected at least {FEWEST_CHANGED_CELLS} to fit P(change); hold out more blocks "
+                "or years (training.sampling)"
             )
 
-    def entropy(x: F64) -> float:
-        return cross_entropy(cells, Calibration(float(np.exp(x[0])), float(x[1])))
+    temperature = _fit_temperature(cells)
+    threshold_N, gain_N = _change_candidates(operating, temperature)
 
-    from scipy.optimize import minimize  # a fifth of a worker's imports, and inference fits nothing
+    # The list of cells, those that change most readily first; a stable sort keeps ties in order.
+    order = np.argsort(-threshold_N, kind="stable")
+    threshold_N = threshold_N[order]
+    summed_gain_N = gain_N[order].cumsum()
+    summed_area_N = operating.weight_N[order].cumsum()
 
-    best = minimize(
-        entropy, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}
-    ).x
-    temperature, cells = float(np.exp(best[0])), operating or cells
-    margin_N, gain_N = _by_likelihood_of_change(cells, temperature)
-    weight_N = cells.weight_N[(order := np.argsort(-margin_N, kind="stable"))]
-    margin_N, gained_N, area_N = margin_N[order], gain_N[order].cumsum(), weight_N.cumsum()
-    observed = cells.weight_N[cells.prior_N != cells.truth_N].sum()
-    unbiased = int(np.searchsorted(area_N, observed))
-    paying = np.flatnonzero(gained_N >= gained_N.max() / 2)
-    cautious = (
-        margin_N[paying[-1]] if gained_N.max() > 0 else max(0.0, margin_N[0] + 1)
-    )  # else above every cell
+    observed_area = operating.weight_N[operating.prior_N != operating.truth_N].sum()
+    last_unbiased = int(np.searchsorted(summed_area_N, observed_area))
+    last_unbiased = min(last_unbiased, threshold_N.size - 1)
+
+    if summed_gain_N.max() > 0:
+        # The last such cell, not the first: of all places in the list that keep half of the gain,
+        # this one predicts the most change.
+        last_cautious = np.flatnonzero(summed_gain_N >= summed_gain_N.max() / 2)[-1]
+        cautious_bias = threshold_N[last_cautious]
+    else:
+        cautious_bias = max(0.0, threshold_N[0] + 1)  # above every cell: none changes
+
     return {
-        "cautious": Calibration(temperature, float(cautious)),
-        "unbiased": Calibration(temperature, float(margin_N[min(unbiased, margin_N.size - 1)])),
+        "cautious": Calibration(temperature, float(cautious_bias)),
+        "unbiased": Calibration(temperature, float(threshold_N[last_unbiased])),
     }
 
 
+def _fit_temperature(cells: Cells) -> float:
+    """Temperature of least cross-entropy, fitted together with a bias that is then dropped."""
+    # Imported here: it takes a fifth of the time in which a worker starts, and inference fits
+    # nothing.
+    from scipy.optimize import minimize
+
+    def entropy(log_temperature_and_bias: F64) -> float:
+        log_temperature, bias = log_temperature_and_bias
+        return cross_entropy(cells, Calibration(float(np.exp(log_temperature)), float(bias)))
+
+    fit = minimize(
+        entropy, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9}
+    )
+    return float(np.exp(fit.x[0]))
+
+
 def thinned(cells: Cells, *, most: int) -> Cells:
-    """Every n-th cell, so that at most `most` are left, with n times the weight."""
+    """Return every n-th cell with n times its weight, so that at most `most` are left."""
     step = max(1, -(-cells.prior_N.size // most))
     return Cells(
         cells.logits_NK[::step],
@@ -106,63 +153,81 @@ def thinned(cells: Cells, *, most: int) -> Cells:
     )
 
 
-def _by_likelihood_of_change(cells: Cells, temperature: float) -> tuple[F64, F64]:
-    """Bias below which change is predicted in each cell, and the area that is then right (or,
-    negative, wrong).
+def _change_candidates(cells: Cells, temperature: float) -> tuple[F64, F64]:
+    """Return the bias below which each cell changes, and the area that its change sets right.
+
+    The area is negative where the prior is right and the change would be wrong, and 0 where both
+    are wrong.
     """
-    out, rows = calibrated_logits(cells, Calibration(temperature)), np.arange(cells.prior_N.size)
-    stay = out[rows, cells.prior_N]
-    out[rows, cells.prior_N] = -np.inf
-    other = out.argmax(axis=1)
-    gain = (other == cells.truth_N).astype(np.float64) - (cells.prior_N == cells.truth_N)
-    return out[rows, other] - stay, cells.weight_N * gain
+    logits_NK = calibrated_logits(cells, Calibration(temperature))
+    rows_N = np.arange(cells.prior_N.size)
+    prior_logit_N = logits_NK[rows_N, cells.prior_N]
+
+    # What a cell would change to is the likeliest class but the prior's.
+    logits_NK[rows_N, cells.prior_N] = -np.inf
+    other_N = logits_NK.argmax(axis=1)
+
+    becomes_right_N = (other_N == cells.truth_N).astype(np.float64)
+    was_right_N = cells.prior_N == cells.truth_N
+    threshold_N = logits_NK[rows_N, other_N] - prior_logit_N
+    return threshold_N, cells.weight_N * (becomes_right_N - was_right_N)
 
 
 def scores(cells: Cells, calibration: Calibration) -> dict[str, float]:
-    """Scores at an operating point on held-out cells, one year ahead, by area.
+    """Score a calibrated model on held-out cells, one year ahead, by area.
 
-    Accuracy beside persistence; Figure of Merit (hits / (hits + wrong gains + misses + false
-    alarms)); predicted over observed change; Brier score of P(change).
+    Parameters
+    ----------
+    cells : Cells
+        Held-out cells.
+    calibration : Calibration
+        The operating point.
+
+    Returns
+    -------
+    dict
+        `accuracy`, and that of `persistence` beside it; `figure_of_merit`, hits / (hits + wrong
+        gains + misses + false alarms) after Pontius et al. (2008); `predicted_over_observed`
+        change; `brier`, the Brier score of P(change).
     """
-    out, (_, prior, truth, weight) = calibrated_logits(cells, calibration), cells
-    told, changes = out.argmax(axis=1), prior != truth
-    p_change = 1 - np.exp(out[np.arange(prior.size), prior] - logsumexp(out, axis=1))
-    hits = weight[changes & (told == truth)].sum()
+    logits_NK = calibrated_logits(cells, calibration)
+    predicted_N = logits_NK.argmax(axis=1)
+    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - logsumexp(logits_NK, axis=1)
+    p_change_N = 1 - np.exp(log_p_stay_N)
+
+    weight_N = cells.weight_N
+    changes_N = cells.prior_N != cells.truth_N
+    predicted_change_N = predicted_N != cells.prior_N
+    right_N = predicted_N == cells.truth_N
+
+    hits = weight_N[changes_N & right_N].sum()
+    either = weight_N[changes_N | predicted_change_N].sum()
+    observed = weight_N[changes_N].sum()
+    predicted = weight_N[predicted_change_N].sum()
     return {
-        "accuracy": float(np.average(told == truth, weights=weight)),
-        "persistence": float(np.average(~changes, weights=weight)),
-        "figure_of_merit": float(hits / max(weight[changes | (told != prior)].sum(), 1e-12)),
-        "predicted_over_observed": float(
-            weight[told != prior].sum() / max(weight[changes].sum(), 1e-12)
-        ),
-        "brier": float(np.average((p_change - changes) ** 2, weights=weight)),
+        "accuracy": float(np.average(right_N, weights=weight_N)),
+        "persistence": float(np.average(~changes_N, weights=weight_N)),
+        "figure_of_merit": float(hits / max(either, 1e-12)),
+        "predicted_over_observed": float(predicted / max(observed, 1e-12)),
+        "brier": float(np.average((p_change_N - changes_N) ** 2, weights=weight_N)),
     }
 
 
 def calibrated_logits(cells: Cells, calibration: Calibration) -> F64:
-    """Calibrated logits, shape (N, K)."""
-    out = cells.logits_NK.astype(np.float64) / calibration.temperature
-    out[np.arange(out.shape[0]), cells.prior_N] += calibration.bias
-    return out
+    """Return the logits over the temperature, the prior's with the bias; shape (N, K)."""
+    logits_NK = cells.logits_NK.astype(np.float64) / calibration.temperature
+    logits_NK[np.arange(logits_NK.shape[0]), cells.prior_N] += calibration.bias
+    return logits_NK
 
 
 def cross_entropy(cells: Cells, calibration: Calibration) -> float:
-    """Area-weighted mean of -log P(truth)."""
-    out = calibrated_logits(cells, calibration)
-    loss = logsumexp(out, axis=1) - out[np.arange(out.shape[0]), cells.truth_N]
-    return float(np.average(loss, weights=cells.weight_N))
+    """Return the area-weighted mean of -log P(truth)."""
+    logits_NK = calibrated_logits(cells, calibration)
+    entropy_N = logsumexp(logits_NK, axis=1) - logits_of_class(logits_NK, cells.truth_N)
+    return float(np.average(entropy_N, weights=cells.weight_N))
 
 
-def share_of_change(cells: Cells, calibration: Calibration) -> float:
-    """Share of the area whose likeliest class is not the prior's."""
-    return float(
-        np.average(
-            calibrated_logits(cells, calibration).argmax(axis=1) != cells.prior_N,
-            weights=cells.weight_N,
-        )
-    )
-
-
-def observed_change(cells: Cells) -> float:
-    """Share of the area that changed."""
-    return float(np.average(cells.prior_N != cells.truth_N, weights=cells.weight_N))
+def logits_of_class(logits_NK: F64, class_N: I64) -> F64:
+    """Return the logit of one class of each cell, shape (N,)."""
+    logits_N: F64 = logits_NK[np.arange(logits_NK.shape[0]), class_N]
+    return logits_N

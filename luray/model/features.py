@@ -1,16 +1,22 @@
 """What the model sees: the channels of its input and their order.
 
-Shapes: B batch, C input channels, K classes, L level channels of the forcing, D of them continuous,
-S static channels, H W window. Channels: prior one-hot (K), land (1), forcing levels (L), their
-changes since the prior year (D), the same relative to the larger of both levels (D), static (S).
+This module is the one place that knows the order of the channels. Whoever needs to find a group
+or a variable in the input asks `Features.slices`, `Features.forcing_slices` or
+`Features.static_slices`.
 
-Training puts them together, `assemble`; inference never does, see `stem`.
+Training puts the input together (`context_channels`, `assemble`); inference never does, it works
+out the first layer of the model from the parts of the input (see `luray.engine.stem`).
+
+Shapes: B batch, C input channels, K classes, L level channels of the forcing, D of them
+continuous, S static channels, H W window.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,118 +25,272 @@ from torch import Tensor
 
 from luray.core.compiled import compiled
 from luray.core.legend import OUTSIDE
-from luray.core.types import F32
+from luray.core.types import F32, I16, I64
 from luray.core.variable import Variable
 
 UNKNOWN = 254
 """Prior class of a land cell whose class is hidden from the model."""
 
 CHANGE_SCALE = 0.05
-"""Change of a scaled forcing in one year that the model sees as a half; it sees no change, however
-large, as 1.
-"""
+"""Change of a scaled forcing in one year that the model sees as 1/2; see `changes`."""
 
-NOTHING = 1e-6
-"""Added to the level that a relative change is divided by."""
+LEVEL_EPSILON = 1e-6
+"""Added to the level that a relative change is divided by, so that no change from 0 to 0 is 0."""
 
 
 def scaled(values: NDArray[Any], variable: Variable) -> F32:
-    """One variable as the model sees it, shape (channels, lat, lon) for values (lat, lon); missing
-    (NaN) is 0.
+    """Return one variable as the model sees it.
+
+    Parameters
+    ----------
+    values : array, shape (lat, lon)
+        In the unit of the variable; NaN is missing.
+    variable : Variable
+        How the model sees it: scaled, or one-hot over its categories.
+
+    Returns
+    -------
+    array, float32, shape (channels, lat, lon)
+        Missing values are 0.
+
+    Examples
+    --------
+    >>> people = Variable("people", "forcing", "km-2", "people", scale=4.0)
+    >>> scaled(np.array([[8.0, np.nan]]), people)
+    array([[[2., 0.]]], dtype=float32)
     """
     if variable.categories:
-        one_hot: F32 = (
-            values == np.array(variable.categories, values.dtype)[:, None, None]
-        ).astype(np.float32)
+        categories = np.array(variable.categories, values.dtype)
+        one_hot: F32 = (values == categories[:, None, None]).astype(np.float32)
         return one_hot
-    seen: F32 = values.astype(np.float32)
+
+    level: F32 = values.astype(np.float32)
     if variable.transform == "log1p":
-        np.log1p(seen, out=seen)
-    seen /= np.float32(variable.scale)
-    seen[np.isnan(seen)] = 0
-    return seen[None]
+        np.log1p(level, out=level)
+    level /= np.float32(variable.scale)
+    level[np.isnan(level)] = 0
+    return level[None]
 
 
-def category(codes: NDArray[Any], variable: Variable) -> NDArray[np.int16]:
-    """Position of codes among the categories of a variable, same shape; -1 for none of them."""
-    found = np.full(codes.shape, -1, np.int16)
-    _find(codes.reshape(-1), np.array(variable.categories, codes.dtype), found.reshape(-1))
-    return found
+def category(codes: NDArray[Any], variable: Variable) -> I16:
+    """Return the position of each code among a variable's categories, -1 where it is none of them.
+
+    It says the same as the one-hot channels of `scaled` in a fraction of the memory.
+
+    Examples
+    --------
+    >>> zone = Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(3, 1))
+    >>> category(np.array([1, 3, 7], np.uint8), zone)
+    array([ 1,  0, -1], dtype=int16)
+    """
+    positions = np.full(codes.shape, -1, np.int16)
+    categories = np.array(variable.categories, codes.dtype)
+    _find_positions(codes.reshape(-1), categories, positions.reshape(-1))
+    return positions
 
 
 @compiled
-def _find(codes: NDArray[Any], categories: NDArray[Any], found: NDArray[np.int16]) -> None:
+def _find_positions(codes: NDArray[Any], categories: NDArray[Any], positions: I16) -> None:
     for i in range(len(codes)):
         for n in range(len(categories)):
             if codes[i] == categories[n]:
-                found[i] = n
+                positions[i] = n
                 break
+
+
+class ChannelGroups(NamedTuple):
+    """Where each group of channels lies in the input; the fields have the order of the input."""
+
+    prior: slice
+    """One-hot class of the prior map, K channels; all 0 where the class is `UNKNOWN`."""
+    land: slice
+    """1 on land, one channel."""
+    levels: slice
+    """Forcing of the year, L channels."""
+    changes: slice
+    """Change of each continuous level since the prior year, D channels."""
+    relative_changes: slice
+    """The same change relative to the level, D channels."""
+    static: slice
+    """What does not change with the year, S channels."""
+
+
+class ForcingSlices(NamedTuple):
+    """Where one forcing variable lies in the input.
+
+    The changes of a categorical variable are empty slices: a difference of codes means nothing.
+    """
+
+    levels: slice
+    changes: slice
+    relative_changes: slice
 
 
 @dataclass(frozen=True)
 class Features:
-    """Layout of the input for K classes and the given forcing and static variables."""
+    """Layout of the model input for K classes and the given forcing and static variables.
+
+    Examples
+    --------
+    >>> zone = Variable("zone", "forcing", "1", "zone", categories=(3, 1))
+    >>> people = Variable("people", "forcing", "km-2", "people")
+    >>> height = Variable("height", "static", "m", "height")
+    >>> features = Features(2, (zone, people), (height,))
+    >>> features.names[features.slices.levels]
+    ('zone=3', 'zone=1', 'people')
+    >>> features.names[features.slices.static]
+    ('height',)
+    """
 
     n_classes: int
     forcing: tuple[Variable, ...]
     static: tuple[Variable, ...]
 
     @cached_property
-    def changing(self) -> NDArray[np.int64]:
-        """Level channels of continuous forcing, which also enter as change since the prior year."""
-        kinds = [not v.categories for v in self.forcing for _ in range(v.channels)]
-        return np.flatnonzero(kinds)
+    def slices(self) -> ChannelGroups:
+        """Where each group of channels lies in the input."""
+        n_levels = sum(v.channels for v in self.forcing)
+        n_continuous = sum(v.channels for v in self.forcing if not v.categories)
+        n_static = sum(v.channels for v in self.static)
+        widths = (self.n_classes, 1, n_levels, n_continuous, n_continuous, n_static)
+        return ChannelGroups(*_consecutive(0, widths))
+
+    @cached_property
+    def forcing_slices(self) -> tuple[ForcingSlices, ...]:
+        """Where each forcing variable lies in the input, in the order of `forcing`."""
+        groups = self.slices
+        n_levels = [v.channels for v in self.forcing]
+        n_changes = [0 if v.categories else v.channels for v in self.forcing]
+        levels = _consecutive(groups.levels.start, n_levels)
+        absolute = _consecutive(groups.changes.start, n_changes)
+        relative = _consecutive(groups.relative_changes.start, n_changes)
+        return tuple(map(ForcingSlices, levels, absolute, relative))
+
+    @cached_property
+    def static_slices(self) -> tuple[slice, ...]:
+        """Where each static variable lies in the input, in the order of `static`."""
+        widths = [v.channels for v in self.static]
+        return tuple(_consecutive(self.slices.static.start, widths))
+
+    @cached_property
+    def continuous_levels(self) -> I64:
+        """Which of the level channels are continuous: they also enter as change, shape (D,)."""
+        is_continuous = []
+        for variable in self.forcing:
+            is_continuous += [not variable.categories] * variable.channels
+        return np.flatnonzero(is_continuous)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Name of every input channel, in order."""
-
-        def levels(variables: tuple[Variable, ...]) -> list[str]:
-            return [
-                f"{v.name}={c}" if v.categories else v.name
-                for v in variables
-                for c in v.categories or (0,)
-            ]
-
-        forcing = levels(self.forcing)
-        prior = [f"prior={k}" for k in range(self.n_classes)]
-        changes = (
-            f"{kind} of {forcing[i]}"
-            for kind in ("change", "relative change")
-            for i in self.changing
-        )
-        return (*prior, "land", *forcing, *changes, *levels(self.static))
+        levels = _level_names(self.forcing)
+        continuous = [levels[i] for i in self.continuous_levels]
+        names = {
+            "prior": [f"prior={k}" for k in range(self.n_classes)],
+            "land": ["land"],
+            "levels": levels,
+            "changes": [f"change of {name}" for name in continuous],
+            "relative_changes": [f"relative change of {name}" for name in continuous],
+            "static": _level_names(self.static),
+        }
+        in_order: list[str] = []
+        for group in ChannelGroups._fields:
+            in_order += names[group]
+        return tuple(in_order)
 
     @property
     def n_channels(self) -> int:
         """C, channels of the model input."""
-        return len(self.names)
+        return int(self.slices.static.stop)
+
+
+def _consecutive(first: int, widths: Iterable[int]) -> list[slice]:
+    """Return slices of some widths, one behind the other, beginning at `first`."""
+    edges = list(accumulate(widths, initial=first))
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def _level_names(variables: Iterable[Variable]) -> list[str]:
+    names = []
+    for variable in variables:
+        if variable.categories:
+            names += [f"{variable.name}={code}" for code in variable.categories]
+        else:
+            names.append(variable.name)
+    return names
 
 
 def changes(now: Any, prior: Any, xp: ModuleType) -> tuple[Any, Any]:
-    """Change from the prior level, and change relative to the larger of both; arrays of `xp`, same
-    shape.
+    """Return how a forcing changed since the prior year, as the model sees it.
 
     The change x is seen as x / (|x| + `CHANGE_SCALE`), between -1 and 1: a model is not led astray
-    by changes larger than those that it was trained on. Of a share that falls the relative change
-    is the part that is lost, of one that rises the part that is new.
+    by changes larger than those that it was trained on. The relative change is x over the larger
+    of both levels: of a share that falls the part that is lost, of one that rises the part that is
+    new.
+
+    Parameters
+    ----------
+    now, prior : arrays of `xp`, any shape
+        Scaled levels of the year and of the prior year.
+    xp : module
+        `numpy` or `torch`.
+
+    Returns
+    -------
+    change, relative_change : arrays of `xp`
+        Of the shape of `now`.
+
+    Examples
+    --------
+    >>> change, relative = changes(np.array([0.25]), np.array([0.5]), np)
+    >>> change.round(2), relative.round(2)
+    (array([-0.83]), array([-0.5]))
     """
     change = now - prior
-    return (
-        change / (xp.abs(change) + CHANGE_SCALE),
-        change / (xp.maximum(xp.abs(now), xp.abs(prior)) + NOTHING),
-    )
+    absolute = change / (xp.abs(change) + CHANGE_SCALE)
+    relative = change / (xp.maximum(xp.abs(now), xp.abs(prior)) + LEVEL_EPSILON)
+    return absolute, relative
+
+
+def context_channels(
+    now_BLHW: Tensor, before_BLHW: Tensor, static_BSHW: Tensor, features: Features
+) -> Tensor:
+    """Return every input channel behind the prior and the land, (B, C - K - 1, H, W).
+
+    Parameters
+    ----------
+    now_BLHW, before_BLHW : Tensor
+        Level channels of the year and of the prior year.
+    static_BSHW : Tensor
+        Static channels.
+    features : Features
+        The layout of the input.
+    """
+    continuous = torch.as_tensor(features.continuous_levels, device=now_BLHW.device)
+    now_BDHW = now_BLHW.index_select(1, continuous)
+    before_BDHW = before_BLHW.index_select(1, continuous)
+    change_BDHW, relative_BDHW = changes(now_BDHW, before_BDHW, torch)
+    return torch.cat([now_BLHW, change_BDHW, relative_BDHW, static_BSHW], dim=1)
 
 
 def assemble(prior_BHW: Tensor, context_BCHW: Tensor, *, n_classes: int) -> Tensor:
-    """Model input (B, C, H, W) from the prior class indices (uint8; `UNKNOWN`, `OUTSIDE` allowed)
-    and the context.
+    """Return the model input, (B, C, H, W), channels last.
+
+    Parameters
+    ----------
+    prior_BHW : Tensor, uint8
+        Class indices of the prior map; `UNKNOWN` and `OUTSIDE` are allowed.
+    context_BCHW : Tensor
+        All channels but those of the prior and the land, see `context_channels`.
+    n_classes : int
+        K.
     """
+    # One row of the table a code of the prior: its one-hot class, and whether it is land.
     table = torch.zeros(256, n_classes + 1)
     table[:n_classes, :n_classes] = torch.eye(n_classes)
-    table[:n_classes, n_classes] = table[UNKNOWN, n_classes] = 1.0
+    table[:n_classes, n_classes] = 1.0
+    table[UNKNOWN, n_classes] = 1.0  # land whose class is hidden
     table[OUTSIDE] = 0.0
     prior_BCHW = table.to(context_BCHW.device)[prior_BHW.long()].permute(0, 3, 1, 2)
-    return torch.cat([prior_BCHW, context_BCHW], dim=1).contiguous(
-        memory_format=torch.channels_last
-    )
+    inputs_BCHW = torch.cat([prior_BCHW, context_BCHW], dim=1)
+    return inputs_BCHW.contiguous(memory_format=torch.channels_last)

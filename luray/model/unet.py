@@ -1,15 +1,17 @@
 """A U-Net whose head is residual to persistence.
 
-Ronneberger et al. 2015 (doi:10.1007/978-3-319-24574-4_28) with batch norm, zero padding and nearest
-upsampling. The head gives each class a logit and each cell a bonus for the class of the prior, so
-that an untrained model says "nothing changes" and change has to be earned.
+After Ronneberger et al. 2015 (doi:10.1007/978-3-319-24574-4_28), with batch norm, zero padding and
+nearest upsampling. The head gives each class a logit and each cell a bonus for the class of the
+prior, so that an untrained model says "nothing changes" and change has to be earned.
+
+Shapes: B windows of a batch, C input channels, K classes, H W window.
 """
 
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, softplus
+from torch.nn.functional import interpolate, max_pool2d, pad, softplus
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from luray.core.config import Config
@@ -22,8 +24,9 @@ class UNetConfig(Config):
     depth: int = 3
 
 
-def block(n_in: int, n_out: int) -> nn.Sequential:
-    """Two 3 x 3 convolutions, each with batch norm and ReLU."""
+def convolution_block(n_in: int, n_out: int) -> nn.Sequential:
+    """Return two 3 x 3 convolutions, each with batch norm and ReLU."""
+    # The convolutions need no bias: batch norm subtracts it again.
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),
         nn.BatchNorm2d(n_out),
@@ -37,66 +40,105 @@ def block(n_in: int, n_out: int) -> nn.Sequential:
 class UNet(nn.Module):
     """Logits (B, K, H, W) from inputs (B, C, H, W) whose first K channels are the one-hot prior.
 
-    H and W are multiples of 2^depth.
+    Parameters
+    ----------
+    n_channels : int
+        C.
+    n_classes : int
+        K.
+    config : UNetConfig
+        Width and depth; H and W must be multiples of 2^depth.
+
+    Examples
+    --------
+    An untrained model keeps the class of the prior, here 1 of 3:
+
+    >>> model = UNet(n_channels=5, n_classes=3, config=UNetConfig(width=4, depth=1)).eval()
+    >>> inputs_BCHW = torch.zeros(1, 5, 8, 8)
+    >>> inputs_BCHW[:, 1] = 1.0
+    >>> logits_BKHW = model(inputs_BCHW)
+    >>> logits_BKHW.argmax(dim=1).unique().tolist()
+    [1]
     """
 
     def __init__(self, n_channels: int, n_classes: int, config: UNetConfig) -> None:
         super().__init__()
         self.n_classes = n_classes
         widths = [config.width * 2**level for level in range(config.depth + 1)]
+
+        n_inputs = [n_channels, *widths[:-1]]
         self.down = nn.ModuleList(
-            block(a, b) for a, b in zip([n_channels, *widths], widths, strict=False)
+            convolution_block(n_in, n_out) for n_in, n_out in zip(n_inputs, widths, strict=True)
         )
+
+        # Upward a level reads its own features of the way down beside those of the level below.
+        finer = widths[-2::-1]
+        coarser = widths[:0:-1]
         self.up = nn.ModuleList(
-            block(a + b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)
+            convolution_block(n_out + n_below, n_out)
+            for n_out, n_below in zip(finer, coarser, strict=True)
         )
+
         self.head = nn.Conv2d(config.width, n_classes + 1, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            self.head.bias[n_classes] = 5.0  # type: ignore[index]  # P(no change) = 0.96 with 7 classes
+            # The bonus of the prior's class at the start: P(no change) = 0.96 with 7 classes.
+            self.head.bias[n_classes] = 5.0  # type: ignore[index]
 
     def forward(self, inputs_BCHW: Tensor) -> Tensor:
-        """Logits of each class; the prior's has the bonus."""
-        out = self.heads(inputs_BCHW)
-        bonus = softplus(out[:, self.n_classes :]) * inputs_BCHW[:, : self.n_classes]
-        logits: Tensor = out[:, : self.n_classes].contiguous() + bonus
-        return logits
+        """Return the logits of each class, (B, K, H, W); the prior's has the bonus."""
+        heads_BHW = self.heads(inputs_BCHW)
+        prior_BKHW = inputs_BCHW[:, : self.n_classes]
+
+        # Softplus keeps the bonus positive: a cell can earn change, never a penalty for staying.
+        bonus_BKHW = softplus(heads_BHW[:, self.n_classes :]) * prior_BKHW
+        logits_BKHW: Tensor = heads_BHW[:, : self.n_classes].contiguous() + bonus_BKHW
+        return logits_BKHW
 
     @property
     def first(self) -> nn.Conv2d:
-        """The first convolution."""
-        conv: nn.Conv2d = self.down[0][0]  # type: ignore[index]
-        return conv
+        """The first convolution, which inference computes by itself (see `engine.stem`)."""
+        convolution: nn.Conv2d = self.down[0][0]  # type: ignore[index]
+        return convolution
 
     def heads(self, inputs_BCHW: Tensor) -> Tensor:
-        """Logits of each class without a bonus, and the bonus before softplus, (B, K + 1, H, W)."""
-        features, skips = self.down[0](inputs_BCHW), []
-        for down in list(self.down)[1:]:
+        """Return the logits without a bonus, and the bonus before softplus, (B, K + 1, H, W)."""
+        first_level, *lower_levels = self.down
+        features = first_level(inputs_BCHW)
+
+        skips = []
+        for level in lower_levels:
             skips.append(features)
-            features = down(nn.functional.max_pool2d(features, 2))
-        for up in self.up:
+            features = level(max_pool2d(features, 2))
+
+        for level in self.up:
             raised = interpolate(features, scale_factor=2.0, mode="nearest")
-            features = up(torch.cat([skips.pop(), raised], dim=1))
+            features = level(torch.cat([skips.pop(), raised], dim=1))
+
         heads: Tensor = self.head(features)
         return heads
 
 
 def frozen(model: UNet) -> UNet:
-    """A copy for inference, batch norm folded into the convolutions and the head's kernel filled up
-    to 1 x 3.
+    """Return a copy for inference whose logits do not depend on how they are computed.
 
-    So a window's logits do not depend on the number of threads, nor on the batch it is in if that
-    has two windows or more: on a CPU the sums of a 1 x 1 convolution follow the threads, and a
-    batch of one takes other algorithms.
+    Batch norm is folded into the convolutions, and the head's kernel is filled up with zeros from
+    1 x 1 to 1 x 3. So a window's logits depend neither on the number of threads nor on the batch it
+    is in, if that has two windows or more: on a CPU the order of the sums of a 1 x 1 convolution
+    follows the threads, and a batch of one takes other algorithms.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
-    for pair in [*copy.down, *copy.up]:
-        for i in (0, 3):
-            pair[i], pair[i + 1] = fuse_conv_bn_eval(pair[i], pair[i + 1]), nn.Identity()
-    head = nn.Conv2d(
-        copy.head.in_channels, copy.head.out_channels, (1, 3), padding=(0, 1)
-    ).requires_grad_(False)
-    head.weight.copy_(pad(copy.head.weight, (1, 1)))
-    copy.head, head.bias = head, copy.head.bias
+
+    for level in [*copy.down, *copy.up]:
+        for i in (0, 3):  # the two convolutions of a block; batch norm follows each
+            level[i] = fuse_conv_bn_eval(level[i], level[i + 1])
+            level[i + 1] = nn.Identity()
+
+    narrow = copy.head
+    head = nn.Conv2d(narrow.in_channels, narrow.out_channels, (1, 3), padding=(0, 1))
+    head.requires_grad_(False)
+    head.weight.copy_(pad(narrow.weight, (1, 1)))
+    head.bias = narrow.bias
+    copy.head = head
     return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -10,18 +10,21 @@ from luray.sources.base import Source
 from luray.sources.coverage import cut
 
 WORKER_BYTES = 400 * 2**20
-"""Resident memory of a worker that has written nothing yet: Python, Ray, the libraries and GDAL's
-cache.
+"""Resident memory of a worker that has written nothing yet.
+
+Python, Ray, the libraries and GDAL's cache.
 """
-HELD = 6
-"""Copies of its largest piece that a worker holds at most: as read, checked in double precision,
-encoded, compressed; measured in `tests/benchmarks`.
+COPIES_OF_A_PIECE = 6
+"""Copies of its largest piece that a worker holds at most, measured in `tests/benchmarks`.
+
+As read, checked in double precision, encoded, compressed.
 """
 
 
-class Cost(NamedTuple):
-    """One source of a build. Upper bounds: bytes to write are before compression, bytes to read are
-    whole files.
+class SourceCost(NamedTuple):
+    """What one source of a build takes, as upper bounds.
+
+    Bytes to write are before compression, bytes to read are whole files.
     """
 
     group: str
@@ -38,37 +41,42 @@ class Cost(NamedTuple):
     """Largest piece."""
 
 
-def costs(plan: BuildPlan) -> tuple[Cost, ...]:
-    """The cost of each source, the state first, its land mask included."""
+def costs(plan: BuildPlan) -> tuple[SourceCost, ...]:
+    """Return what each source takes, the state first, its land mask included."""
     return tuple(_cost(plan, source) for source in plan.sources)
 
 
 def objects(plan: BuildPlan) -> int:
-    """Objects that the build writes: a shard and a receipt for every piece (metadata is a few dozen
-    more).
+    """Count the objects that the build writes: a shard and a receipt for every piece.
+
+    Metadata is a few dozen more.
     """
     return 2 * sum(len(phase) for phase in plan.pieces())
 
 
 def worker_memory(plan: BuildPlan) -> int:
-    """Bytes that one worker needs: bounded by the largest shard, whatever the grid."""
-    return WORKER_BYTES + HELD * max(cost.piece_bytes for cost in costs(plan))
+    """Return the bytes that one worker needs: bounded by the largest shard, whatever the grid."""
+    largest_piece = max(cost.piece_bytes for cost in costs(plan))
+    return WORKER_BYTES + COPIES_OF_A_PIECE * largest_piece
 
 
-def _cost(plan: BuildPlan, source: Source) -> Cost:
-    pieces = [*plan.values(source), *(plan.land() if source is plan.state else ())]
-    cell = sum(np.dtype(v.dtype).itemsize for v in source.variables)
-    sizes = [p.box.height * p.box.width * cell for p in pieces]
-    native = plan.grid if source is plan.state else cut(source.grid, plan.grid)[0]
+def _cost(plan: BuildPlan, source: Source) -> SourceCost:
+    pieces = list(plan.values(source))
+    grid = cut(source.grid, plan.grid)[0]
+    if source is plan.state:
+        pieces += plan.land()
+        grid = plan.grid
+    cell_bytes = sum(np.dtype(v.dtype).itemsize for v in source.variables)
+    sizes = [piece.box.height * piece.box.width * cell_bytes for piece in pieces]
     files = plan.files[source.name].values()
-    return Cost(
+    return SourceCost(
         group_of(source),
-        native,
-        len(source.variables),
-        len(stored_years(source)),
-        len(files),
-        sum(file.size for file in files),
-        sum(sizes),
-        len(pieces),
-        max(sizes),
+        grid,
+        variables=len(source.variables),
+        years=len(stored_years(source)),
+        files=len(files),
+        read_bytes=sum(file.size for file in files),
+        write_bytes=sum(sizes),
+        shards=len(pieces),
+        piece_bytes=max(sizes),
     )

@@ -42,30 +42,30 @@ def expected_cube(
     forcing_configs = [config for config in configs if config.declared[0].role == "forcing"]
     static_configs = [config for config in configs if config.declared[0].role == "static"]
 
-    # The scenarios share what they read in common: a place that one of them has stored is stored
-    # for all, so that the index of a place goes on from scenario to scenario.
+    # Scenarios share what they read in common: a place that one of them has read is stored once,
+    # so the index of a source's places goes on from scenario to scenario.
     index_of_place: dict[str, dict[Hashable, int]] = {config.label: {} for config in configs}
 
-    def forcing_of(scenario: str) -> tuple[Layer, ...]:
+    views: dict[str, tuple[Layer, ...]] = {}
+    for scenario in scenarios or ("",):
         layers = []
         for config in forcing_configs:
             steps = index_of_place[config.label]
             layers.append(_layer(config, grid, years, scenario, steps))
-        return tuple(layers)
+        views[scenario] = tuple(layers)
+    first_view = next(iter(views.values()))
 
-    views = {scenario: forcing_of(scenario) for scenario in scenarios}
-    forcing = views[scenarios[0]] if scenarios else forcing_of("")
     static = tuple(_layer(config, grid, range(0), "", {}) for config in static_configs)
     return Cube(
         url,
         grid,
         HILDA,
         years=tuple(observed),
-        forcing=forcing,
+        forcing=first_view,
         static=static,
         fingerprint="",
         sources=(),
-        scenarios=views,
+        scenarios=views if scenarios else {},
     )
 
 

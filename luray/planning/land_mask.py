@@ -1,4 +1,4 @@
-"""TO BE WRITTEN."""
+"""The land of the globe, for plans that are made before a cube is built."""
 
 import zipfile
 from importlib.util import find_spec
@@ -17,24 +17,32 @@ ROWS_AT_ONCE = 480
 
 
 def land_mask() -> U8:
-    """Land of the globe at 30 arcsec, eight cells a byte as `np.packbits` has them, shape (21600,
-    5400), north first.
+    """Return the land of the globe at 30 arcsec, packed.
 
-    Raises ValueError without the package global-land-mask.
+    Returns
+    -------
+    array, uint8, shape (21600, 5400)
+        Eight cells a byte as `np.packbits` has them, north first; 1 is land.
+
+    Raises
+    ------
+    ValueError
+        Without the package global-land-mask.
     """
-    found = find_spec("global_land_mask")
-    if found is None or not found.submodule_search_locations:
+    package = find_spec("global_land_mask")
+    if package is None or not package.submodule_search_locations:
         raise ValueError(
             "the land mask of the globe is the package global-land-mask, which is not "
             "installed; run `pip install luray[bench]` or `pip install global-land-mask`"
         )
+    path = Path(package.submodule_search_locations[0]) / "globe_combined_mask_compressed.npz"
     packed = np.empty((MASK.n_lat, MASK.n_lon // 8), np.uint8)
-    stored = Path(found.submodule_search_locations[0]) / "globe_combined_mask_compressed.npz"
-    with zipfile.ZipFile(stored) as archive, archive.open("mask.npy") as file:
+    # Unpacked as a stream: the mask as the package loads it is 0.9 GB.
+    with zipfile.ZipFile(path) as archive, archive.open("mask.npy") as file:
         np.lib.format.read_magic(file)
         shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
         assert (*shape, by_column, dtype.kind) == (*MASK.shape, False, "b"), (
-            f"{stored} holds {shape} of {dtype}"
+            f"{path} holds {shape} of {dtype}"
         )
         for row in range(0, MASK.n_lat, ROWS_AT_ONCE):
             data = file.read(ROWS_AT_ONCE * MASK.n_lon)

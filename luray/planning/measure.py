@@ -18,7 +18,7 @@ WARM_UP = 2
 """Passes that are not timed."""
 
 
-class Forward(NamedTuple):
+class ForwardCost(NamedTuple):
     """Cost of a window's forward pass."""
 
     seconds: float
@@ -36,56 +36,91 @@ def forward_cost(
     threads: int,
     seconds: float,
     whole: bool = True,
-) -> Forward:
-    """What a window costs while `processes` processes compute at once for about `seconds`.
+) -> ForwardCost:
+    """Measure what a window costs while several processes compute at once.
 
-    Each is new, has `threads` threads and runs the frozen model of `folder` on a batch of random
-    windows; unless `whole`, only its trunk, which is what inference leaves to torch.
+    Each process is new and runs the frozen model on batches of random windows.
+
+    Parameters
+    ----------
+    folder : str
+        Of the model.
+    batch : int
+        Windows of a forward pass.
+    window : int
+        Cells along a side of a window.
+    processes, threads : int
+        Processes, and threads of each.
+    seconds : float
+        About how long they compute.
+    whole : bool
+        Whether the whole model runs, or only its trunk, which is what inference leaves to torch.
     """
     keep_memory()
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
         jobs = [
-            pool.submit(_timed, folder, batch, window, threads, seconds, whole)
+            pool.submit(_measure, folder, batch, window, threads, seconds, whole)
             for _ in range(processes)
         ]
         costs = [job.result() for job in jobs]
     return together(costs)
 
 
-def together(costs: Sequence[Forward]) -> Forward:
-    """Cost of a window where each of several processes, which compute at once, has its own."""
+def together(costs: Sequence[ForwardCost]) -> ForwardCost:
+    """Return the cost of a window where several processes compute at once, each at its own cost.
+
+    Examples
+    --------
+    >>> together([ForwardCost(3, 1), ForwardCost(6, 1), ForwardCost(6, 4)])
+    ForwardCost(seconds=1.5, cpu_seconds=2.0)
+    """
     windows_per_second = sum(1 / cost.seconds for cost in costs)
-    return Forward(1 / windows_per_second, sum(cost.cpu_seconds for cost in costs) / len(costs))
+    return ForwardCost(1 / windows_per_second, sum(cost.cpu_seconds for cost in costs) / len(costs))
 
 
-def _timed(
+def _measure(
     folder: str, batch: int, window: int, threads: int, seconds: float, whole: bool
-) -> Forward:
-    """Cost of a window in this process."""
+) -> ForwardCost:
+    """Measure the cost of a window in this process."""
     torch.set_num_threads(threads)
     model, card = load_model(folder)
     fast = frozen(model)
-    run, channels = (
-        (fast.heads, len(card.channels)) if whole else (Trunk(fast), fast.first.out_channels)
-    )
+    forward = fast.heads if whole else Trunk(fast)
+    channels = len(card.channels) if whole else fast.first.out_channels
     inputs = torch.rand(batch, window, window, channels).permute(0, 3, 1, 2)
     with torch.inference_mode():
         for _ in range(WARM_UP):
-            run(inputs)
-        passes, started, cpu = 0, time.perf_counter(), time.process_time()
+            forward(inputs)
+
+        passes = 0
+        started = time.perf_counter()
+        cpu_started = time.process_time()
         while time.perf_counter() - started < seconds:
-            run(inputs)
+            forward(inputs)
             passes += 1
-        n = passes * batch
-        return Forward((time.perf_counter() - started) / n, (time.process_time() - cpu) / n)
+        n_windows = passes * batch
+        wall_seconds = time.perf_counter() - started
+        cpu_seconds = time.process_time() - cpu_started
+        return ForwardCost(wall_seconds / n_windows, cpu_seconds / n_windows)
 
 
 def trunk_flops(config: UNetConfig, *, classes: int, window: int) -> int:
-    """Floating-point operations of a window's trunk, a multiplication and its addition being two."""
-    with torch.device("meta"):
+    """Count the floating-point operations of a window's trunk.
+
+    A multiplication and its addition are two.
+
+    Examples
+    --------
+    >>> multiplications = 4 * 4 * 9 + 4 * 4  # a 3 x 3 convolution, and the head
+    >>> trunk_flops(UNetConfig(width=4, depth=0), classes=3, window=8) // (8 * 8)
+    320
+    >>> 2 * multiplications
+    320
+    """
+    with torch.device("meta"):  # shapes without values
         trunk = Trunk(UNet(1, classes, config).eval())
         first = torch.empty(1, config.width, window, window)
-    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
         trunk(first)
-    return int(counted.get_total_flops())
+    return int(counter.get_total_flops())

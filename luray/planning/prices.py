@@ -1,4 +1,4 @@
-"""What workers and stores cost: the form of prices.toml."""
+"""The price table: what workers and stores cost, and how fast they are."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,26 +10,34 @@ PRICES = Path(__file__).with_name("prices.toml")
 
 
 class DevicePrice(Config):
-    """What a worker costs an hour in dollars, and what a GPU computes; see prices.toml."""
+    """What a device costs, and what a GPU computes; see prices.toml."""
 
     dollars: tuple[float, float]
+    """An hour, spot and on demand: of a thread of a CPU, or of a GPU."""
     tflops: float = 0.0
+    """Peak in half precision, TFLOP/s; 0 for a CPU, whose rate is measured."""
     utilisation: tuple[float, float] = (1.0, 1.0)
+    """Share of the peak that is reached, from the worst to the best."""
     link: float = 0.0
+    """Copies to the device, GB/s."""
 
 
 class StoragePrice(Config):
     """What an object store costs in dollars, and how long a request takes."""
 
     gb_month: tuple[float, float]
+    """Dollars of a gigabyte for a month, from the cheapest to the dearest."""
     per_1000_writes: float
     per_1000_reads: float
     seconds_a_request: tuple[float, float]
+    """From a store that answers at once to a slow one."""
 
 
 class PriceTable(Config):
     """A price table."""
 
     as_of: str
+    """When the prices were found."""
     devices: Mapping[str, DevicePrice]
+    """By the name that `--device` takes."""
     storage: StoragePrice

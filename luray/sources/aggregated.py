@@ -37,8 +37,8 @@ ABOUT = About(
 
 LUH2_GROUPS: dict[int, tuple[int, ...]] = {}
 """Group of each HILDA+ code that LUH2 can tell apart; water is in none."""
-for _, _codes in STATES.values():
-    LUH2_GROUPS.update(dict.fromkeys(_codes, _codes))
+for _state in STATES.values():
+    LUH2_GROUPS.update(dict.fromkeys(_state.codes, _state.codes))
 
 
 def fraction_variables(legend: Legend) -> tuple[Variable, ...]:
@@ -187,9 +187,13 @@ def block_fractions(classes: U8, block: int, *, n_classes: int) -> F32:
     height = classes.shape[0] // block
     width = classes.shape[1] // block
     blocks_HbWb = classes.reshape(height, block, width, block)
-    land_HW = (blocks_HbWb != OUTSIDE).sum(axis=(1, 3))
-    counts_KHW = np.stack([(blocks_HbWb == k).sum(axis=(1, 3)) for k in range(n_classes)])
-    fractions_KHW: F32 = (counts_KHW / np.maximum(land_HW, 1)).astype(np.float32)
+    within_block = (1, 3)  # the axes of b
+    n_land_HW = (blocks_HbWb != OUTSIDE).sum(axis=within_block)
+    counts = [(blocks_HbWb == k).sum(axis=within_block) for k in range(n_classes)]
+    counts_KHW = np.stack(counts)
+
+    # A block without land has no cell of any class: 0 / 1 is 0.
+    fractions_KHW: F32 = (counts_KHW / np.maximum(n_land_HW, 1)).astype(np.float32)
     return fractions_KHW
 
 

@@ -1,8 +1,10 @@
-"""What every source of input is: its protocol, its description, and the checks that all of them
-share.
+"""What a source of input is, closed and open, and the checks that all sources share.
 
-A source serves one group of variables of one role on its native grid, as its publisher ships it. It
-holds paths, never open files, so that it can travel to a worker.
+A run file configures sources (`SourceConfig`, `FilesConfig`). Open, a source (`Source`,
+`Described`) serves one group of variables of one role on its native grid, as its publisher ships
+it.
+
+Shapes: H W box.
 """
 
 from collections.abc import Hashable, Mapping
@@ -427,15 +429,20 @@ class Request:
     """The run grid, likewise."""
 
 
-STATE = Variable(
-    name="land_use",
-    role="state",
-    units="1",
-    long_name="land use class",
-    dtype="uint8",
-    categories=tuple(int(c) for c in HILDA.codes),
-)
-"""The one variable of a state source."""
+def state_variable(legend: Legend) -> Variable:
+    """Return the one variable of a state source, whose values are codes of its legend."""
+    return Variable(
+        name="land_use",
+        role="state",
+        units="1",
+        long_name="land use class",
+        dtype="uint8",
+        categories=tuple(int(code) for code in legend.codes),
+    )
+
+
+STATE = state_variable(HILDA)
+"""The one variable of maps in HILDA+ codes."""
 
 
 def legend_table(legend: Legend) -> dict[int, int]:

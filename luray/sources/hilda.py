@@ -16,7 +16,6 @@ from luray.core.legend import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import (
-    STATE,
     About,
     Described,
     Encoding,
@@ -26,6 +25,7 @@ from luray.sources.base import (
     equals,
     legend_table,
     recode,
+    state_variable,
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, turned
@@ -96,7 +96,7 @@ class HildaConfig(FilesConfig):
     @property
     def declared(self) -> tuple[Variable, ...]:
         """The map."""
-        return (STATE,)
+        return (state_variable(LEGEND),)
 
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_hilda`."""
@@ -158,14 +158,14 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         Where files are lacking, of two versions, unreadable, on different grids or not in
         EPSG:4326, or where a year of the run is missing between others or there twice.
     """
-    form, found = _find_files(config)
+    form, matches = _find_files(config)
     if form == "nc":
-        [(url, match)] = found
+        [(url, match)] = matches
         version = match[1]
         maps = _netcdf_maps(url, run_years)
     else:
         version = form.removeprefix("v")
-        maps = _raster_maps(found, run_years, where=config.where)
+        maps = _raster_maps(matches, run_years, where=config.where)
 
     files = list({file.url: file for file, _ in maps.values()}.values())
     grid = shared_grid(files)
@@ -174,7 +174,7 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         name=config.label,
         about=ABOUT,
         grid=grid,
-        variables=(STATE,),
+        variables=(state_variable(LEGEND),),
         years=tuple(maps),
         maps=maps,
         legend=LEGEND,
@@ -206,13 +206,13 @@ def _find_files(config: HildaConfig) -> tuple[str, list[tuple[str, re.Match[str]
 
 
 def _raster_maps(
-    found: Sequence[tuple[str, re.Match[str]]], run_years: range, *, where: str
+    matches: Sequence[tuple[str, re.Match[str]]], run_years: range, *, where: str
 ) -> dict[int, Map]:
     """The map of each year of the run, in order.
 
     No other file is opened, so other years may be lacking or there twice.
     """
-    years_and_urls = [(int(match[1]), url) for url, match in found]
+    years_and_urls = [(int(match[1]), url) for url, match in matches]
     rasters = map_series(years_and_urls, run_years, where=where)
     for raster in rasters.values():
         require_one_band(raster)

@@ -210,12 +210,12 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
         Where files are of both grids' rounds or of neither, a file or a year is lacking, or the
         unit is no count of people.
     """
-    round_, found = _find_files(config)
+    round_, matches = _find_files(config)
     ssp = str(config.ssp) if config.ssp is not None else _ssp_of(scenario)
-    past_urls = [url for url, match in found if match[1] is None]
+    past_urls = [url for url, match in matches if match[1] is None]
     # A future that begins after the run is not opened.
     future_urls = []
-    for url, match in found:
+    for url, match in matches:
         if ssp and match[1] == ssp and int(match[2]) < run_years.stop:
             future_urls.append(url)
 
@@ -224,7 +224,7 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
     begins = min(future_steps, default=max(past_steps, default=0) + 1)
     steps = {year: step for year, step in past_steps.items() if year < begins} | future_steps
 
-    ssps = {match[1] for _, match in found if match[1]}
+    ssps = {match[1] for _, match in matches if match[1]}
     held = _held(steps, config, round_, run_years, ssp=ssp, ssps=ssps)
     run_steps = {year: steps[held.get(year, year)] for year in run_years}
     places = {year: (counts.file.url, index) for year, (counts, index) in run_steps.items()}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,25 +42,36 @@ JOIN = 2015
 """First year of LUH2's scenarios."""
 
 STEP = 0.25
-FILL = 1e20
+"""Cell size in degrees."""
 
-STATES: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "primf": ("forested primary land", (44,)),
-    "primn": ("non-forested primary land", (55, 66)),
-    "secdf": ("potentially forested secondary land", (44,)),
-    "secdn": ("potentially non-forested secondary land", (55, 66)),
-    "pastr": ("managed pasture", (33,)),
-    "range": ("rangeland", (33,)),
-    "urban": ("urban land", (11,)),
-    "c3ann": ("C3 annual crops", (22,)),
-    "c3per": ("C3 perennial crops", (22,)),
-    "c4ann": ("C4 annual crops", (22,)),
-    "c4per": ("C4 perennial crops", (22,)),
-    "c3nfx": ("C3 nitrogen-fixing crops", (22,)),
-    "pltns": ("plantations (LUH3)", (44,)),
+FILL = 1e20
+"""The missing value of the published files, which misspell the attribute that declares it."""
+
+
+class State(NamedTuple):
+    """A published state: an area of the cell under one use."""
+
+    meaning: str
+    codes: tuple[int, ...]
+    """HILDA+ codes that the area becomes: no bare ground beside grass and shrub."""
+
+
+STATES: Mapping[str, State] = {
+    "primf": State("forested primary land", (44,)),
+    "primn": State("non-forested primary land", (55, 66)),
+    "secdf": State("potentially forested secondary land", (44,)),
+    "secdn": State("potentially non-forested secondary land", (55, 66)),
+    "pastr": State("managed pasture", (33,)),
+    "range": State("rangeland", (33,)),
+    "urban": State("urban land", (11,)),
+    "c3ann": State("C3 annual crops", (22,)),
+    "c3per": State("C3 perennial crops", (22,)),
+    "c4ann": State("C4 annual crops", (22,)),
+    "c4per": State("C4 perennial crops", (22,)),
+    "c3nfx": State("C3 nitrogen-fixing crops", (22,)),
+    "pltns": State("plantations (LUH3)", (44,)),
 }
-"""The area states, with their meaning and the HILDA+ codes that they become: no bare ground beside
-grass and shrub.
+"""The area states by their published names.
 
 Ice and water (icwtr) is HILDA+'s ocean and water and no state. LUH2's forest is potential forest
 and its rangeland blurs with unmanaged grass: compare changes, not levels.
@@ -104,11 +115,10 @@ ABOUT = About(
         f"{ESGF}_ScenarioMIP_UofMD-landState-{{vl,l,ml,m,h,hl,...}}-3-1-1_gn_2022-2100.nc",
         "multiple-static_input4MIPs_landState_CMIP_UofMD-landState-3-1-1_gn.nc",
     ),
-    values="0.25 degrees; fractions 0..1 of the cell, 1e20 missing; the 12 states (13 in LUH3) "
-    "and icwtr sum to 1",
+    values="0.25 degrees; fractions 0..1 of the cell, 1e20 missing; "
+    "the 12 states (13 in LUH3) and icwtr sum to 1",
     ranges={"": "0..1"},
 )
-
 
 ABOUT_LUH3 = replace(
     ABOUT,
@@ -130,6 +140,7 @@ class Luh2Config(FilesConfig):
     reads_other_years: ClassVar[bool] = True
     by_scenario: ClassVar[bool] = True
     native_step: ClassVar[float | None] = STEP
+
     kind: Literal["luh2"]
     closure_tolerance: float = 1e-3
     max_held_years: int = Field(default=0, ge=0)
@@ -142,7 +153,7 @@ class Luh2Config(FilesConfig):
     @property
     def declared(self) -> tuple[Variable, ...]:
         """The twelve states; LUH3's are known once a file is open."""
-        return _variables(tuple(s for s in STATES if s not in OPTIONAL))
+        return _variables(tuple(state for state in STATES if state not in OPTIONAL))
 
     def place_of(self, year: int, scenario: str) -> Hashable:
         """Return the year, and the scenario from where LUH2's scenarios begin."""
@@ -165,46 +176,45 @@ class Luh2(Described):
     tolerance: float
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
-        """Fractions of one year, shape (S, height, width), closed with icwtr; see `Source.read`."""
+        """Return the fractions of one year, closed with icwtr, shape (S, H, W); see `Source`."""
         assert year is not None
-        file, index = self.steps[year]
-        names = tuple(v.name for v in self.variables)
-        raw = file.read(names, box, **{file.time_axis: index})
+        file, time_index = self.steps[year]
+        names = tuple(variable.name for variable in self.variables)
+        raw_states = file.read(names, box, **{file.time_axis: time_index})
         where = f"{file.url}, year {year}"
-        states_SHW = np.stack(
-            [
-                self._fractions(values, file, name, box, f"{where}, {name}")
-                for name, values in zip(names, raw, strict=True)
-            ]
-        )
+        fractions = []
+        for name, raw_HW in zip(names, raw_states, strict=True):
+            fractions.append(self._fractions(raw_HW, file, name, box, f"{where}, {name}"))
+        states_SHW = np.stack(fractions)
+
         row, col = self.static_offset
-        static_box = Box(box.row + row, box.col + col, box.height, box.width)
-        [raw_water] = self.static.read(("icwtr",), static_box)
-        water_HW = self._fractions(
-            raw_water, self.static, "icwtr", box, f"{self.static.url}, icwtr"
-        )
+        static_box = box._replace(row=box.row + row, col=box.col + col)
+        [raw_HW] = self.static.read(("icwtr",), static_box)
+        water_HW = self._fractions(raw_HW, self.static, "icwtr", box, f"{self.static.url}, icwtr")
+        # Where icwtr is missing there is no land.
         return self._close(states_SHW, np.nan_to_num(water_HW, nan=1.0), box, where)
 
     def _fractions(
-        self, raw: NDArray[Any], file: NetcdfFile, name: str, box: Box, where: str
+        self, raw_HW: NDArray[Any], file: NetcdfFile, name: str, box: Box, where: str
     ) -> F32:
-        """Values in 0..1 with NaN where the file says missing; what lies outside by rounding is
-        cut.
+        """Values in 0..1, NaN where the file says missing.
+
+        What lies outside by at most the tolerance is cut, what lies further out is refused.
         """
         field = file.variables[name]
-        converted = conversion(field.units, "1", where=f"{file.url}: {name}")
-        values_HW = converted(unpack(raw, field, fills=(FILL,)))
-        written = raw.astype(np.float64)
-        undeclared = np.isnan(written) & (not any(np.isnan(fill) for fill in field.fills))
-        stray = (
-            undeclared
-            | np.isinf(values_HW)
-            | (values_HW < -self.tolerance)
-            | (values_HW > 1 + self.tolerance)
-        )
+        to_fractions = conversion(field.units, "1", where=f"{file.url}: {name}")
+        values_HW = to_fractions(unpack(raw_HW, field, fills=(FILL,)))
+
+        # NaN is a missing value where the file declares it, else the sign of a damaged file.
+        declares_nan = any(np.isnan(fill) for fill in field.fills)
+        written_HW = raw_HW.astype(np.float64)
+        refused_HW = np.isinf(values_HW)
+        refused_HW |= (values_HW < -self.tolerance) | (values_HW > 1 + self.tolerance)
+        if not declares_nan:
+            refused_HW |= np.isnan(written_HW)
         refuse_cells(
-            stray,
-            written,
+            refused_HW,
+            written_HW,
             grid=self.grid,
             box=box,
             where=where,
@@ -214,21 +224,22 @@ class Luh2(Described):
         return values_HW.clip(0, 1)
 
     def _close(self, states_SHW: F32, water_HW: F32, box: Box, where: str) -> F32:
-        """States that sum to 1 - icwtr: 0 over water, missing on land where all are, scaled within
-        the tolerance.
+        """States that sum to 1 - icwtr, scaled where they miss it by at most the tolerance.
+
+        Missing states are 0 over water, and stay missing on land.
         """
-        gaps_HW = np.isnan(states_SHW).sum(axis=0)
-        partly = (gaps_HW > 0) & (gaps_HW < len(states_SHW))
+        n_missing_HW = np.isnan(states_SHW).sum(axis=0)
         refuse_cells(
-            partly,
-            gaps_HW,
+            (n_missing_HW > 0) & (n_missing_HW < len(states_SHW)),
+            n_missing_HW,
             grid=self.grid,
             box=box,
             where=where,
             found="lack some states but not all",
             expected="all states or none; get the file again",
         )
-        missing_HW = gaps_HW > 0
+
+        missing_HW = n_missing_HW > 0
         land_HW = 1 - water_HW.astype(np.float64)
         total_HW = np.nan_to_num(states_SHW).sum(axis=0, dtype=np.float64)
         error_HW = np.where(missing_HW, 0, total_HW - land_HW)
@@ -242,6 +253,7 @@ class Luh2(Described):
             expected=f"a difference of at most {self.tolerance}; the states and "
             f"{self.static.url} do not belong together, or the file is damaged",
         )
+
         scale_HW = np.divide(land_HW, total_HW, out=np.zeros_like(land_HW), where=total_HW > 0)
         closed_SHW: F32 = (np.nan_to_num(states_SHW) * scale_HW).astype(np.float32)
         closed_SHW[:, missing_HW & (land_HW > self.tolerance)] = np.nan
@@ -284,8 +296,10 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
     """
     futures, version = _open_scenario(config, run_years, scenario)
     history = _open_history(config, run_years, scenario, futures=futures, version=version)
-    parts = [*([history.file] if history else []), *futures]
-    version = history.version if history else version
+    parts = [*futures]
+    if history:
+        parts.insert(0, history.file)
+        version = history.version
     static, static_rules = _open_static(config, scenario, version=version)
 
     states = _states(parts)
@@ -299,7 +313,7 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
     places = {year: (file.url, index) for year, (file, index) in run_steps.items()}
     changes = turned([*parts, static])
     return Luh2(
-        name="luh2",
+        name=config.label,
         about=ABOUT_LUH3 if version == 3 else ABOUT,
         grid=grid,
         variables=_variables(states),
@@ -329,7 +343,8 @@ def _published(config: Luh2Config, pattern: str) -> list[tuple[Published, re.Mat
     for url, match in matching(config, pattern):
         name = match[0].strip("/")
         version = VERSION.search(name)
-        files.append((Published(url, name, int(version[1]) if version else 0), match))
+        published = Published(url, name, int(version[1]) if version else 0)
+        files.append((published, match))
     return files
 
 
@@ -345,15 +360,15 @@ def _open_scenario(
 
     for file, following in pairwise(files):
         if following.first < file.last:
-            only(
+            only(  # which refuses two
                 [file.url, following.url],
                 path=config.where,
                 expected=f"LUH states of scenario {scenario!r} in the same years",
             )
     # The first year of a scenario or of its extension is in the file before it, too.
-    last = run_years[-1]
-    needed = [file for file in files if file.first < last]
-    return [inspect_netcdf(file.url) for file in needed], needed[0].version if needed else 0
+    needed = [file for file in files if file.first < run_years[-1]]
+    version = needed[0].version if needed else 0
+    return [inspect_netcdf(file.url) for file in needed], version
 
 
 @dataclass(frozen=True)
@@ -383,8 +398,10 @@ def _open_history(
         return None
     files = [file for file, _ in _published(config, HISTORY)]
     if not files:
+        # The years before the scenario may hold its first one, where the run file says so.
         if futures and begins - first <= config.max_held_years:
             return None
+        # The run is all future: what is lacking is its scenario, not the history.
         if not futures and first >= JOIN and _scenarios(config):
             raise _no_scenario(config, scenario)
     fitting = _of_version(files, version, config=config, what="history")
@@ -393,8 +410,8 @@ def _open_history(
 
     [published] = [file for file in fitting if file.url == url]
     file = inspect_netcdf(url)
-    plantations = "pltns" in file.variables
-    history = History(file, published.name, published.version or (3 if plantations else 2))
+    version_by_states = 3 if "pltns" in file.variables else 2
+    history = History(file, published.name, published.version or version_by_states)
     if version and history.version != version:
         raise _mixed(config, f"{url} is of LUH{history.version}", version)
     return history
@@ -403,23 +420,27 @@ def _open_history(
 def _of_version(
     files: list[Published], version: int, *, config: Luh2Config, what: str
 ) -> list[Published]:
-    """Files of a version of LUH; where there are none, those whose name names no version.
+    """Files of a version of LUH, those included whose names say none; of LUH3 only if need be.
 
     All files for version 0. Raises InputError where there are only those of another version.
     """
     if not version:
         return files
     exact = [file for file in files if file.version == version]
-    nameless = [file for file in files if file.version == 0]
-    fitting = exact or nameless if version == 3 else [*exact, *nameless]
+    unversioned = [file for file in files if file.version == 0]
+    # luh.umd.edu names files of LUH2 without a version: there they are as good as the versioned
+    # ones. Beside files of LUH3 they are a last resort.
+    fitting = [*exact, *unversioned]
+    if version == 3 and exact:
+        fitting = exact
     if files and not fitting:
         raise _mixed(config, f"the {what} {files[0].url} is of LUH{files[0].version}", version)
     return fitting
 
 
-def _mixed(config: Luh2Config, found: str, version: int) -> InputError:
+def _mixed(config: Luh2Config, finding: str, version: int) -> InputError:
     return InputError(
-        f"{config.where}: {found}, expected LUH{version} as the other files of the run; history, "
+        f"{config.where}: {finding}, expected LUH{version} as the other files of the run; history, "
         "scenario and static file must be of one LUH: get them or correct `scenario`"
     )
 
@@ -433,63 +454,72 @@ def _open_static(
     """
     files = [file for file, _ in _published(config, STATIC)]
     fitting = _of_version(files, version, config=config, what="static file")
-    scenarios = {file.url: SCENARIO.search(file.name) for file in fitting}
-    for wanted in ("", scenario):
-        own = [url for url, match in scenarios.items() if (match[1] if match else "") == wanted]
-        if own and version == 3:
-            fitting = [file for file in fitting if file.url in own]
-            break
+    if version == 3:
+        of_history = [file for file in fitting if _scenario_in(file.name) == ""]
+        of_scenario = [file for file in fitting if _scenario_in(file.name) == scenario]
+        fitting = of_history or of_scenario or fitting
     url = only(
         [file.url for file in fitting],
         path=config.where,
         expected="LUH2 static file (staticData_quarterdeg.nc, for icwtr)",
     )
+
     static = inspect_netcdf(url)
     static.require("icwtr")
     [name] = [file.name for file in fitting if file.url == url]
-    borrowed = version == 3 and VERSION.search(name) is None
-    return static, ((f"icwtr of LUH3's states is from {name}",) if borrowed else ())
+    is_borrowed = version == 3 and VERSION.search(name) is None
+    return static, ((f"icwtr of LUH3's states is from {name}",) if is_borrowed else ())
+
+
+def _scenario_in(name: str) -> str:
+    """The scenario in the name of a file, empty for none."""
+    match = SCENARIO.search(name)
+    return match[1] if match else ""
 
 
 def _offset_in(static: NetcdfFile, grid: Grid, *, where: str) -> tuple[int, int]:
     """Row and column of the states' first cell in a static file that may cover more than they."""
-    larger = static.layout.grid
+    static_grid = static.layout.grid
     try:
-        row, col = larger.offset_of(grid)
-        inside = min(row, col) >= 0
-        inside &= row + grid.n_lat <= larger.n_lat and col + grid.n_lon <= larger.n_lon
+        row, col = static_grid.offset_of(grid)
+        states_box = Box(row, col, *grid.shape)
+        is_inside = states_box.clip(static_grid.shape) == states_box
     except ValueError:
-        inside = False
-    if not inside:
-        require_same(grid, larger, where=where, other_where=static.url)
+        is_inside = False
+    if not is_inside:
+        require_same(grid, static_grid, where=where, other_where=static.url)
     return row, col
 
 
 def _scenarios(config: Luh2Config) -> list[str]:
+    """Scenarios of which there are files."""
     return sorted({match[1] for _, match in _published(config, FUTURE)})
 
 
 def _no_scenario(config: Luh2Config, scenario: str) -> InputError:
-    there = _scenarios(config) or "none"
+    scenarios = _scenarios(config) or "none"
     return InputError(
         f"{config.where}: found no LUH2 v2f file of scenario {scenario!r} ({ABOUT.files[1]}; LUH3: "
-        f"{ABOUT.files[4]}; scenarios there: {there}); get the file or correct `path` or `scenario`"
+        f"{ABOUT.files[4]}; scenarios there: {scenarios}); get the file or correct `path` or "
+        "`scenario`"
     )
 
 
 def _states(parts: list[NetcdfFile]) -> tuple[str, ...]:
     """States that every file has: the twelve, and the optional ones that are in all of them."""
+    always = [state for state in STATES if state not in OPTIONAL]
     for part in parts:
-        part.require(*(state for state in STATES if state not in OPTIONAL))
-    first = {state for state in OPTIONAL if state in parts[0].variables}
+        part.require(*always)
+
+    optional = [state for state in OPTIONAL if state in parts[0].variables]
     for part in parts[1:]:
-        there = {state for state in OPTIONAL if state in part.variables}
-        if there != first:
+        optional_of_part = [state for state in OPTIONAL if state in part.variables]
+        if optional_of_part != optional:
             raise InputError(
-                f"{part.url}: states {sorted(there)} beside the twelve, expected {sorted(first)} "
+                f"{part.url}: states {optional_of_part} beside the twelve, expected {optional} "
                 f"as in {parts[0].url}; history and scenario must be of one LUH version"
             )
-    return tuple(state for state in STATES if state not in OPTIONAL or state in first)
+    return tuple(state for state in STATES if state in (*always, *optional))
 
 
 def _variables(states: tuple[str, ...]) -> tuple[Variable, ...]:
@@ -498,8 +528,8 @@ def _variables(states: tuple[str, ...]) -> tuple[Variable, ...]:
             name=state,
             role="forcing",
             units="1",
-            long_name=f"fraction of {STATES[state][0]}",
-            classes=STATES[state][1],
+            long_name=f"fraction of {STATES[state].meaning}",
+            classes=STATES[state].codes,
         )
         for state in states
     )
@@ -553,7 +583,8 @@ def _join(
     history: History | None, futures: list[NetcdfFile], scenario: str, *, version: int
 ) -> str:
     """Which file serves which years, in words."""
-    past, future = ("v2h", "v2f") if version == 2 else ("LUH3 history", "LUH3")
+    past = "v2h" if version == 2 else "LUH3 history"
+    future = "v2f" if version == 2 else "LUH3"
     if not futures:
         assert history is not None
         return f"all years from {past} ({history.name})"
@@ -567,17 +598,19 @@ def _join(
 
 
 def _unit_rules(parts: Sequence[NetcdfFile], states: tuple[str, ...]) -> tuple[str, ...]:
-    """What makes fractions of the states of the files, where they declare another unit, in words."""
+    """What makes fractions of states that are declared in another unit, in words."""
     rules: list[str] = []
     for part in parts:
-        for name in states:
-            converted = conversion(part.variables[name].units, "1", where=f"{part.url}: {name}")
-            if converted.changes:
-                rules.append(converted.rule)
+        for state in states:
+            units = part.variables[state].units
+            to_fractions = conversion(units, "1", where=f"{part.url}: {state}")
+            if to_fractions.changes:
+                rules.append(to_fractions.rule)
     return tuple(dict.fromkeys(rules))
 
 
 def _rules(states: tuple[str, ...], tolerance: float) -> tuple[str, ...]:
+    """What is done to the values of every LUH, in words."""
     return (
         "missing (1e20) is 0 over water, missing over land",
         f"states scaled to sum to 1 - icwtr where they miss it by at most {tolerance:g}; refused "

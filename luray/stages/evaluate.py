@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
 from luray.engine.spec import InferenceSpec
-from luray.evaluation.report import EvaluationReport, Outcome
-from luray.evaluation.scored_years import ScoredYears, scored_years
+from luray.evaluation.evaluation_years import EvaluationYears, evaluation_years
+from luray.evaluation.report import EvaluationReport
+from luray.evaluation.skill import Outcome
 from luray.product.dimensions import ProductDims
 from luray.stages.config import RolloutTest, RunConfig
 from luray.stages.infer import compute, create_empty_product, inference_of, product_dims
@@ -58,7 +59,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             compute(run, spec, lease, progress=progress)
 
         as_published, deflickered = evaluate_with_ray(
-            spec, years.maps, scored=years.scored, report=progress
+            spec, years.maps, scored=years.scored, progress=progress
         )
         outcomes.append(
             Outcome(
@@ -110,7 +111,7 @@ def _rollout_of(run: RunConfig, test: RolloutTest) -> InferenceSpec:
     return inference_of(run, test.span, url, point=point, dims=dims)
 
 
-def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
+def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> EvaluationYears:
     """Return the years of a test that have a map, and those of them that are scored.
 
     Raises ValueError where there is none.
@@ -126,12 +127,12 @@ def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> ScoredYears:
 
     base_maps = cube.other_kind if run.evaluation.leave_out == "base maps" else {}
     try:
-        return scored_years(years, base_maps=base_maps)
+        return evaluation_years(years, base_maps=base_maps)
     except ValueError as error:
         raise ValueError(f"evaluation test {test.name!r}: {error}") from error
 
 
-def _identity_of_scores(spec: InferenceSpec, years: ScoredYears) -> str:
+def _identity_of_scores(spec: InferenceSpec, years: EvaluationYears) -> str:
     """Return what tells the scores of a test from others: the rollout and the years left out."""
     if not years.left_out:
         return spec.product.fingerprint
@@ -145,7 +146,7 @@ def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:
         return []
     reasons = [f"{year} is {kind}" for year, kind in cube.other_kind.items() if year in years]
     sentence = f"scores: {', '.join(map(str, years))} left out, since {'; '.join(reasons)}"
-    if any(outcome.scores_beyond for outcome in outcomes):
+    if any(outcome.scores_past_left_out for outcome in outcomes):
         sentence += "; later years are still compared with a start before it"
     return [sentence]
 

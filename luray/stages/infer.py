@@ -182,7 +182,7 @@ def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Prog
         device=run.inference.device,
         years_in_flight=run.inference.years_in_flight,
         lease=lease,
-        report=progress,
+        progress=progress,
     )
 
 

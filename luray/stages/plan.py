@@ -21,10 +21,13 @@ from luray.cube.land import tiles_with_land
 from luray.model.checkpoint import ModelCard, save_model
 from luray.model.features import Features
 from luray.planning.expected_cube import expected_cube
-from luray.planning.inference import InferencePlan, Load, Range, Rate, loads
+from luray.planning.inference import InferencePlan
 from luray.planning.land_mask import MASK, land_mask
 from luray.planning.measure import forward_cost, trunk_flops
 from luray.planning.prices import PRICES, PriceTable
+from luray.planning.ranges import Range
+from luray.planning.rate import Rate
+from luray.planning.workload import TileLoad, tile_loads
 from luray.product.dimensions import ProductDims
 from luray.product.store import Product
 from luray.sandbox.random_model import random_model
@@ -154,7 +157,7 @@ def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate
     )
 
 
-def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
+def _inputs(run: RunConfig) -> tuple[Cube, tuple[TileLoad, ...], str]:
     """Inputs as they are built or will be, tiles with land, and where that is known from."""
     grid, tiling = run.grid.grid, run.inference_tiles
     dims = run.scenario_names if len(run.scenario_names) > 1 else ()
@@ -173,7 +176,9 @@ def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
         seen = "land of global-land-mask with Antarctica, as no cube is built"
         return (
             cube,
-            loads(cube, tiling, tiling.tiles(), _masked(run), window=run.tiling.window * grid.step),
+            tile_loads(
+                cube, tiling, tiling.tiles(), _masked(run), window=run.tiling.window * grid.step
+            ),
             seen,
         )
     if built.grid != grid:
@@ -186,7 +191,7 @@ def _inputs(run: RunConfig) -> tuple[Cube, tuple[Load, ...], str]:
         cube = built
     return (
         cube,
-        loads(
+        tile_loads(
             cube,
             tiling,
             tiles_with_land(built, tiling),

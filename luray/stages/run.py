@@ -14,7 +14,7 @@ from luray.stages.publish import publish
 from luray.stages.run_file import load_run
 from luray.stages.session import session
 from luray.stages.train import train
-from luray.training.training import ProgressEvent
+from luray.training.training_logger import ProgressEvent
 
 Stage = Literal["build", "train", "infer", "evaluate", "plot", "publish"]
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from luray.sources import SourceConfig
 from luray.stages.config import RunConfig
+from luray.stages.renamed_keys import RENAMED_KEYS
 from luray.storage.places import VARIABLE, PlaceError, local_place
 from luray.storage.trust import configure
 
@@ -211,6 +212,8 @@ def _wanted(source: SourceConfig) -> str:
 def _explain(fault: Any) -> str:
     """Say in one line what is wrong with which key, and what to do; a fault is pydantic's."""
     where = ".".join(map(str, fault["loc"])) or "run file"
+    if fault["type"] == "extra_forbidden" and where in RENAMED_KEYS:
+        return f"{where}: was renamed; write {RENAMED_KEYS[where]}"
     if fault["type"] == "extra_forbidden":
         known = _keys_at(fault["loc"][:-1])
         near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)

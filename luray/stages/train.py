@@ -3,11 +3,13 @@
 from luray.core.types import Direction
 from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
-from luray.training.training import Training, TrainingProgress, unwatched
+from luray.training.training import Training
+from luray.training.training_data import TrainingData
+from luray.training.training_logger import TrainingProgress, no_training_progress
 
 
 def train(
-    run: RunConfig, *, restart: bool = False, progress: TrainingProgress = unwatched
+    run: RunConfig, *, restart: bool = False, progress: TrainingProgress = no_training_progress
 ) -> list[Direction]:
     """Train the model of every direction that is not trained yet.
 
@@ -33,13 +35,14 @@ def train(
     """
     from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
 
-    return train_with_ray(trainings(run), restart=restart, report=progress)
+    return train_with_ray(trainings(run), restart=restart, progress=progress)
 
 
 def trainings(run: RunConfig) -> list[Training]:
     """Describe the training of each direction that the run travels in."""
     cube = cube_of_run(run)
-    return [
-        Training(cube, run.tiles, run.model, run.training, direction, run.model_folder(direction))
-        for direction in run.directions
-    ]
+    described = []
+    for direction in run.directions:
+        data = TrainingData(cube, run.tiles, run.training, direction)
+        described.append(Training(data, run.model, run.model_folder(direction)))
+    return described

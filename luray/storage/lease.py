@@ -229,6 +229,7 @@ def leased(store: str) -> Iterator[Lease]:
             with suppress(OSError):  # a store that is away for a moment is no other job
                 lease.renew()
 
+    # a daemon: a job that is killed must not go on renewing
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
     try:

@@ -75,6 +75,7 @@ def accessing(url: str) -> Iterator[None]:
         lacking = no_room(error, place=public(url))
         if lacking is not None:
             raise lacking from error
+        # by name: their types would have to be imported, which takes seconds
         library = type(error).__module__.split(".")[0]
         is_of_store = isinstance(error, OSError) or library in LIBRARIES
         if is_local(url) or not is_of_store:

@@ -26,6 +26,7 @@ TIME_KEYS = ("mtime", "LastModified", "updated")
 
 def digest(*arrays: NDArray[Any]) -> str:
     """Return the sha256 over the dtype, shape and bytes of arrays."""
+    # dtype and shape are part of it: the same bytes may be another array
     state = hashlib.sha256()
     for array in arrays:
         state.update(f"{array.dtype.str}{array.shape}".encode())

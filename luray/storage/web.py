@@ -126,6 +126,7 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
             last = "" if end is None else end - 1
             headers["Range"] = f"bytes={start}-{last}"
 
+        # the reason for no answer is explained before it is known whether another try is of use
         for attempt in range(1, TRIES + 1):
             try:
                 async with session.get(address, headers=headers, **self.kwargs) as response:
@@ -426,6 +427,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
     aiohttp, requests and urllib3 keep the earlier errors in different places.
     """
+    # breadth first, so that the nearest reason comes first; chains of causes may have circles
     pending: list[object] = [error]
     seen: set[int] = set()
     while pending:

@@ -1,168 +1,225 @@
-"""The survey of a cube: land, change, classes and zones by plot, counted tile by tile and stored
-once beside the cube.
+"""What training knows of the maps before it reads them: land and change by plot, a few MB a globe.
 
-It is the object `<cube>.survey/<fingerprint>.npz`, written whole; another cube, plot or zone has
-another one.
+A *plot* is a square of `plot` x `plot` cells: a core of the window lattice, or a whole part of one
+in a small region. A cube is counted tile by tile, in any order, and the counts are stored beside it
+(see `luray.training.change_counts_store`).
+
+Shapes: Y observed years, R C rows and columns of plots, K classes.
 """
 
-import io
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box, Tile, Tiling
-from luray.core.types import I32, Bool
+from luray.core.types import I16, I32, I64, Bool
 from luray.cube.cube import Cube
-from luray.storage.objects import read_object, write_atomically
-from luray.storage.receipts import fingerprint_of
 from luray.training.sampling_config import SamplingConfig
-from luray.training.survey_counts import NO_ZONE, ChangeCounts, TileCounts
 
-FORMAT = 1
+NO_ZONE = -1
+"""Zone of a plot without a known category on its land."""
 
 
-def plot_of(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> int:
-    """Cells along a side of a plot: the largest divisor of the stride that makes as many blocks as
-    are wanted.
+class TileCounts(NamedTuple):
+    """The counts of one tile: its rectangle of plots, and the fields of `ChangeCounts` on it."""
 
-    A plot is whole cells of every forcing whose cell divides the stride, so no coarse cell lies in
-    two blocks.
+    plots: Box
+    land_RC: I32
+    changed_YRC: I32
+    cells_YK: I64
+    zone_RC: I16
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeCounts:
+    """Land and change of every plot, and how many cells each class has in each year."""
+
+    years: tuple[int, ...]
+    """Observed years, ascending."""
+    plot: int
+    """Cells along a side of a plot, a divisor of the stride."""
+    land_RC: I32
+    """Land cells of each plot."""
+    changed_YRC: I32
+    """Land cells whose class is not that of the observed year before, shape (Y - 1, R, C)."""
+    cells_YK: I64
+    """Land cells of each class in each year."""
+    zone_RC: I16
+    """Category that most land cells of a plot have, `NO_ZONE` without any."""
+
+    @classmethod
+    def from_tiles(
+        cls,
+        parts: Iterable[TileCounts],
+        *,
+        years: tuple[int, ...],
+        plot: int,
+        tiling: Tiling,
+        n_classes: int,
+    ) -> "ChangeCounts":
+        """Put the counts of the tiles of a grid together.
+
+        Parameters
+        ----------
+        parts : iterable of TileCounts
+            In any order; a tile that is not among them has no land.
+        years : tuple of int
+            Observed years, ascending.
+        plot : int
+            Cells along a side of a plot.
+        tiling : Tiling
+            The grid and its tiles.
+        n_classes : int
+            K.
+        """
+        shape = tuple(-(-n // plot) for n in tiling.shape)
+        whole = cls(
+            years,
+            plot,
+            np.zeros(shape, np.int32),
+            np.zeros((len(years) - 1, *shape), np.int32),
+            np.zeros((len(years), n_classes), np.int64),
+            np.full(shape, NO_ZONE, np.int16),
+        )
+        for part in parts:
+            rows, cols = part.plots.slices(origin=Box(0, 0, 0, 0))
+            whole.land_RC[rows, cols] = part.land_RC
+            whole.zone_RC[rows, cols] = part.zone_RC
+            whole.changed_YRC[:, rows, cols] = part.changed_YRC
+            whole.cells_YK[:] += part.cells_YK
+        return whole
+
+    def changed_between(self, first: int, last: int) -> I32:
+        """Return the changed cells of each plot from each year to the next.
+
+        Parameters
+        ----------
+        first, last : int
+            Observed years.
+
+        Returns
+        -------
+        array of int, shape (last - first, R, C)
+        """
+        start = self.years.index(first)
+        return self.changed_YRC[start : start + last - first]
+
+    def cells_in(self, first: int, last: int, *, left_out: Collection[int] = ()) -> I64:
+        """Sum the land cells of each class over the maps of `first` .. `last`, shape (K,).
+
+        Maps of the years `left_out` do not count.
+        """
+        counted = [first <= year <= last and year not in left_out for year in self.years]
+        cells_K: I64 = self.cells_YK[counted].sum(axis=0)
+        return cells_K
+
+
+def plot_size(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> int:
+    """Return the cells along a side of a plot.
+
+    It is the largest divisor of the stride that makes as many blocks as `sampling` wants. A plot is
+    whole cells of every forcing whose cell divides the stride, so no coarse cell lies in two blocks
+    and what a held-out block shows of it is not seen in training.
     """
-    steps = (round(layer.grid.step / cube.grid.step) for layer in cube.forcing)
-    coarse = max((n for n in steps if n and tiling.stride % n == 0), default=1)
-    most = max(coarse, min(n // m for n, m in zip(cube.grid.shape, sampling.blocks, strict=True)))
-    return max(
-        n for n in range(coarse, min(most, tiling.stride) + 1, coarse) if tiling.stride % n == 0
-    )
+    stride = tiling.stride
+
+    # Fine cells along a side of a coarse cell; 0 for a forcing that is finer than the maps.
+    coarse_sides = [round(layer.grid.step / cube.grid.step) for layer in cube.forcing]
+    whole_in_stride = [n for n in coarse_sides if n and stride % n == 0]
+    smallest = max(whole_in_stride, default=1)
+
+    # No plot is larger than a block, or there would be fewer blocks than are wanted.
+    n_rows, n_cols = cube.grid.shape
+    block_side = min(n_rows // sampling.blocks[0], n_cols // sampling.blocks[1])
+    largest = min(max(smallest, block_side), stride)
+
+    candidates = range(smallest, largest + 1, smallest)
+    return max(n for n in candidates if stride % n == 0)
 
 
-def survey_tile(
+def count_tile(
     cube: Cube, tiling: Tiling, tile: Tile, sampling: SamplingConfig
 ) -> TileCounts | None:
-    """Counts of one tile, year by year, so that memory holds two maps of it; None without land.
+    """Count one tile, year by year, so that memory holds two maps of it.
 
-    Zones are those of the first observed year. Raises ValueError when `sampling.zone` is no
-    categorical variable.
+    Parameters
+    ----------
+    cube : Cube
+        Where the maps are read.
+    tiling : Tiling
+        The grid and its tiles.
+    tile : Tile
+        Which tile is counted.
+    sampling : SamplingConfig
+        How large a plot is, and which variable has the zones; they are those of the first observed
+        year.
+
+    Returns
+    -------
+    TileCounts or None
+        None for a tile without land.
+
+    Raises
+    ------
+    ValueError
+        If `sampling.zone` is no categorical variable of the cube.
     """
-    box, plot = tiling.tile_box(tile), plot_of(cube, tiling, sampling)
+    box = tiling.tile_box(tile)
     land = cube.land(box)
     if not land.any():
         return None
-    cells = np.zeros((len(cube.years), len(cube.legend)), np.int64)
-    changed, previous = [], None
+
+    plot = plot_size(cube, tiling, sampling)
+    n_classes = len(cube.legend)
+    land_RC = count_by_plot(land, plot)
+    cells_YK = np.zeros((len(cube.years), n_classes), np.int64)
+    changed_YRC = np.zeros((len(cube.years) - 1, *land_RC.shape), np.int32)
+
+    previous = None
     for i, year in enumerate(cube.years):
         classes = cube.state(year, box)
-        cells[i] = np.bincount(classes[land], minlength=OUTSIDE + 1)[: len(cube.legend)]
+        cells_YK[i] = np.bincount(classes[land], minlength=OUTSIDE + 1)[:n_classes]
         if previous is not None:
-            changed.append(by_plot(classes != previous, plot))
+            # Off the land mask both maps are OUTSIDE, so the sea never changes.
+            changed_YRC[i - 1] = count_by_plot(classes != previous, plot)
         previous = classes
-    land_RC = by_plot(land, plot)
+
     plots = Box(box.row // plot, box.col // plot, *land_RC.shape)
-    changes = np.stack(changed) if changed else np.zeros((0, *land_RC.shape), np.int32)
-    return TileCounts(plots, land_RC, changes, cells, _zones(cube, box, land, plot, sampling.zone))
+    zone_RC = _zones(cube, box, land, plot, sampling.zone)
+    return TileCounts(plots, land_RC, changed_YRC, cells_YK, zone_RC)
 
 
-def by_plot(cells: Bool, plot: int) -> I32:
-    """How many cells of each plot are true, from an array that begins with a plot; plots at its end
-    may be cut.
+def count_by_plot(cells: Bool, plot: int) -> I32:
+    """Count the true cells of each plot, from an array that begins with a plot.
+
+    The last plots of a row or column may be cut.
+
+    Examples
+    --------
+    >>> count_by_plot(np.array([[True, True, False], [False, True, True]]), 2)
+    array([[3, 1]], dtype=int32)
     """
-    rows, cols = (np.arange(0, n, plot) for n in cells.shape)
-    counts: I32 = np.add.reduceat(
-        np.add.reduceat(cells, rows, axis=0, dtype=np.int32), cols, axis=1
-    )
-    return counts
+    first_rows = np.arange(0, cells.shape[0], plot)
+    first_cols = np.arange(0, cells.shape[1], plot)
+    by_row = np.add.reduceat(cells, first_rows, axis=0, dtype=np.int32)
+    counts_RC: I32 = np.add.reduceat(by_row, first_cols, axis=1, dtype=np.int32)
+    return counts_RC
 
 
-def _zones(cube: Cube, box: Box, land: Bool, plot: int, zone: str) -> NDArray[np.int16]:
-    """Category of most land cells of each plot; of several as frequent the first in the variable's
-    own order.
-    """
+def _zones(cube: Cube, box: Box, land: Bool, plot: int, zone: str) -> I16:
+    """Category of most land cells of each plot; a tie goes to the variable's own order."""
     shape = tuple(-(-n // plot) for n in box.shape)
+    zone_RC = np.full(shape, NO_ZONE, np.int16)
     if not zone:
-        return np.full(shape, NO_ZONE, np.int16)
+        return zone_RC
+
     variable, values = cube.categories(zone, cube.years[0], box)
-    most, found = np.zeros(shape, np.int32), np.full(shape, NO_ZONE, np.int16)
+    most_RC = np.zeros(shape, np.int32)
     for category in variable.categories:
-        counts = by_plot((values == category) & land, plot)
-        found[counts > most] = category
-        np.maximum(most, counts, out=most)
-    return found
-
-
-def place_of(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> str:
-    """Where the survey of a cube is stored."""
-    fingerprint = fingerprint_of(
-        "survey",
-        FORMAT,
-        cube.fingerprint,
-        tiling.shape,
-        plot_of(cube, tiling, sampling),
-        sampling.zone,
-    )
-    return f"{cube.url.rstrip('/')}.survey/{fingerprint[:16]}.npz"
-
-
-def read_survey(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> ChangeCounts | None:
-    """The stored survey, None when there is none. Raises ValueError naming the object when it is
-    damaged.
-    """
-    place = place_of(cube, tiling, sampling)
-    data = read_object(place)
-    if data is None:
-        return None
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            return ChangeCounts(
-                tuple(held["years"].tolist()),
-                int(held["plot"]),
-                held["land"],
-                held["changed"],
-                held["cells"],
-                held["zone"],
-            )
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{place} is damaged or no survey ({error}); delete it, it is made again"
-        ) from error
-
-
-def write_survey(
-    cube: Cube, tiling: Tiling, sampling: SamplingConfig, parts: Iterable[TileCounts | None]
-) -> ChangeCounts:
-    """Put the parts of all tiles together and store them as one object."""
-    survey = ChangeCounts.of(
-        (p for p in parts if p is not None),
-        years=cube.years,
-        plot=plot_of(cube, tiling, sampling),
-        tiling=tiling,
-        n_classes=len(cube.legend),
-    )
-    held = io.BytesIO()
-    np.savez_compressed(
-        held,
-        years=np.array(survey.years),
-        plot=survey.plot,
-        land=survey.land_RC,
-        changed=survey.changed_YRC,
-        cells=survey.cells_YK,
-        zone=survey.zone_RC,
-    )
-    write_atomically(place_of(cube, tiling, sampling), held.getvalue())
-    return survey
-
-
-def surveyed(cube: Cube, tiling: Tiling, sampling: SamplingConfig) -> ChangeCounts:
-    """The survey of a cube: the stored one, else made here, tile after tile, and stored.
-
-    Raises ValueError when `sampling.zone` is no categorical variable of the cube.
-    """
-    found = read_survey(cube, tiling, sampling)
-    return found or write_survey(
-        cube,
-        tiling,
-        sampling,
-        (survey_tile(cube, tiling, tile, sampling) for tile in tiling.tiles()),
-    )
+        counts_RC = count_by_plot((values == category) & land, plot)
+        zone_RC[counts_RC > most_RC] = category
+        np.maximum(most_RC, counts_RC, out=most_RC)
+    return zone_RC

@@ -1,4 +1,7 @@
-"""TO BE WRITTEN."""
+"""The checkpoint of an unfinished training: model, optimiser and position in one atomic file.
+
+A finished model is another thing, see `luray.model.checkpoint`.
+"""
 
 import json
 from collections.abc import Mapping
@@ -22,54 +25,80 @@ class Checkpoint:
     """Everything the weights depend on, as JSON."""
 
     def save(self, trainer: Trainer) -> None:
-        """Write model, optimiser and position of a training in one atomic file."""
-        tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
-        for i, state in trainer.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
-        cpu = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-        about = {"done": str(trainer.done), "identity": json.dumps(self.identity)}
-        write_atomically(self.path, save(cpu, metadata=about))
+        """Write model, optimiser and position of a training."""
+        tensors = {}
+        for name, value in trainer.model.state_dict().items():
+            tensors[f"model.{name}"] = value
+
+        # The learning rate is a function of the step, so only the moments need saving: by the
+        # number of the parameter and their name.
+        moments = trainer.optimiser.state_dict()["state"]
+        for i, moments_of_parameter in moments.items():
+            for name, value in moments_of_parameter.items():
+                tensors[f"optimiser.{i}.{name}"] = torch.as_tensor(value)
+
+        on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        metadata = {"done": str(trainer.done), "identity": json.dumps(self.identity)}
+        write_atomically(self.path, save(on_cpu, metadata=metadata))
 
     def restore(self, trainer: Trainer) -> bool:
-        """Continue from the checkpoint; False when there is none.
+        """Continue a training from the checkpoint.
 
-        Raises ValueError for a damaged file and, naming what differs, for a checkpoint of another
-        training.
+        Returns
+        -------
+        bool
+            False when there is no checkpoint; the trainer is then as it was.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or is a checkpoint of another training; it names what differs.
         """
-        found = self._read()
-        if found is None:
+        contents = self._read()
+        if contents is None:
             return False
-        tensors, about = found
+
+        tensors, metadata = contents
         require_same(
-            json.loads(about["identity"]), self.identity, what=f"{self.path} is a checkpoint of"
+            json.loads(metadata["identity"]),
+            self.identity,
+            what=f"{self.path} is a checkpoint of",
         )
-        trainer.model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        )
-        state: dict[int, dict[str, torch.Tensor]] = {}
+        model_state = {}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in tensors.items():
-            if key.startswith("optimiser."):
-                _, i, name = key.split(".", 2)
-                state.setdefault(int(i), {})[name] = value
+            part, _, name = key.partition(".")
+            if part == "model":
+                model_state[name] = value
+            elif part == "optimiser":
+                i, _, moment = name.partition(".")
+                moments.setdefault(int(i), {})[moment] = value
+
+        trainer.model.load_state_dict(model_state)
         groups = trainer.optimiser.state_dict()["param_groups"]
-        trainer.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        trainer.done = int(about["done"])
+        trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        trainer.done = int(metadata["done"])
         return True
 
     @property
     def done(self) -> int:
         """Steps that are done."""
-        found = self._read()
-        return int(found[1]["done"]) if found else 0
+        contents = self._read()
+        return int(contents[1]["done"]) if contents else 0
 
     def _read(self) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
+        """Tensors and metadata of the file, None without one."""
         data = read_object(self.path)
         if data is None:
             return None
+
         try:
             tensors = load(data)
-            about = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-            return tensors, {key: about[key] for key in ("done", "identity")}
+            # safetensors reads metadata from files only: the header is JSON after its length in 8
+            # bytes.
+            header_end = 8 + int.from_bytes(data[:8], "little")
+            metadata = json.loads(data[8:header_end])["__metadata__"]
+            return tensors, {key: metadata[key] for key in ("done", "identity")}
         except (SafetensorError, KeyError) as error:
             raise ValueError(
                 f"{self.path} is damaged or no checkpoint ({error}); delete it to train from the "
@@ -77,19 +106,33 @@ class Checkpoint:
             ) from error
 
 
-def require_same(found: Mapping[str, Any], wanted: Mapping[str, Any], *, what: str) -> None:
-    """Raise ValueError naming every value in which two identities differ."""
-    there, here = _flat(found), _flat(wanted)
-    other = [
-        f"{key} {there.get(key, 'absent')} there, {here.get(key, 'absent')} here"
-        for key in sorted({*there, *here})
-        if there.get(key) != here.get(key)
-    ]
-    if other:
+def require_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], *, what: str) -> None:
+    """Refuse what is stored of another training.
+
+    Parameters
+    ----------
+    stored, wanted : mapping
+        Identities of two trainings.
+    what : str
+        Begins the message, such as "model/forward holds".
+
+    Raises
+    ------
+    ValueError
+        If the identities differ; it names every value in which they do.
+    """
+    stored_values = _flat(stored)
+    wanted_values = _flat(wanted)
+    differences = []
+    for key in sorted({*stored_values, *wanted_values}):
+        there = stored_values.get(key, "absent")
+        here = wanted_values.get(key, "absent")
+        if stored_values.get(key) != wanted_values.get(key):
+            differences.append(f"{key} {there} there, {here} here")
+    if differences:
         raise ValueError(
-            f"{what} another training ({'; '.join(other)}): `luray train --restart` discards it "
-            "and "
-            "trains anew; to keep it, give the run another output"
+            f"{what} another training ({'; '.join(differences)}): `luray train --restart` discards "
+            "it and trains anew; to keep it, give the run another output"
         )
 
 
@@ -97,8 +140,8 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Leaves of a tree of mappings by their dotted names."""
     if not isinstance(tree, Mapping):
         return {prefix: tree}
-    return {
-        k: v
-        for key, node in tree.items()
-        for k, v in _flat(node, f"{prefix}.{key}" if prefix else key).items()
-    }
+
+    leaves: dict[str, Any] = {}
+    for key, node in tree.items():
+        leaves |= _flat(node, f"{prefix}.{key}" if prefix else key)
+    return leaves

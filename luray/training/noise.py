@@ -1,4 +1,7 @@
-"""Corruption of the prior map in training, so that the model learns not to trust it blindly."""
+"""Corruption of the prior map in training, so that the model learns not to trust it blindly.
+
+Shapes: B samples, H W window.
+"""
 
 from typing import Literal
 
@@ -10,27 +13,46 @@ from luray.core.legend import OUTSIDE
 from luray.model.features import UNKNOWN
 from luray.training.ramps import Ramp, constant
 
-Kind = Literal["mask", "replace"]
+NoiseKind = Literal["mask", "replace"]
+"""mask: the class of a cell is hidden; replace: it is a random one, by chance the true one."""
 
 
 class NoiseConfig(Config):
-    """Share of land cells whose prior is corrupted: hidden (`mask`) or given a random class
-    (`replace`).
-    """
+    """Share of land cells whose prior is corrupted, and how."""
 
     share: Ramp = constant(0.1)
-    kind: Kind = "mask"
+    kind: NoiseKind = "mask"
 
 
 def corrupt(
-    prior_BHW: Tensor, *, share: float, kind: Kind, n_classes: int, generator: Generator
+    prior_BHW: Tensor, *, share: float, kind: NoiseKind, n_classes: int, generator: Generator
 ) -> Tensor:
-    """The prior (uint8 class indices) with `share` of its land cells corrupted; cells outside stay
-    outside.
+    """Return the prior with a share of its land cells corrupted.
+
+    Parameters
+    ----------
+    prior_BHW : Tensor
+        Class indices (uint8); `OUTSIDE` stays `OUTSIDE`.
+    share : float
+        Probability that a land cell is corrupted.
+    kind : {"mask", "replace"}
+        Whether the class of such a cell becomes `UNKNOWN` or a random one.
+    n_classes : int
+        Classes that a random one is drawn from.
+    generator : Generator
+        On the CPU, so that a sample has the same noise on any device.
+
+    Returns
+    -------
+    Tensor
+        uint8, shape (B, H, W), on the device of the prior.
     """
+    device = prior_BHW.device
     land = prior_BHW != OUTSIDE
-    hit = land & (torch.rand(prior_BHW.shape, generator=generator) < share).to(prior_BHW.device)
+    drawn = torch.rand(prior_BHW.shape, generator=generator) < share
+    corrupted = land & drawn.to(device)
     if kind == "mask":
-        return prior_BHW.masked_fill(hit, UNKNOWN)
-    random = torch.randint(n_classes, prior_BHW.shape, generator=generator, dtype=torch.uint8)
-    return torch.where(hit, random.to(prior_BHW.device), prior_BHW)
+        return prior_BHW.masked_fill(corrupted, UNKNOWN)
+
+    random_class = torch.randint(n_classes, prior_BHW.shape, generator=generator, dtype=torch.uint8)
+    return torch.where(corrupted, random_class.to(device), prior_BHW)

@@ -1,5 +1,4 @@
-"""One window's values in one run of bytes, as the cube stores them, to be read on one machine and
-used on another.
+"""The values of one window in one run of bytes: read on one machine and used on another.
 
 The layout follows from the cube, the box and the years, so the bytes need no header: maps of each
 year (uint8), then for every source its native cells under the window, in its own dtype, once for
@@ -8,69 +7,106 @@ travelled.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from luray.cube.cube import Cube, Layer, NativeValues, Pieces, Region
-from luray.training.samples import SampleWindow
+from luray.training.sample_window import SampleWindow
 
 
-class _Entry(NamedTuple):
-    """One array of the layout: its key in `NativeValues`, dtype and shape; `layer` None for a map
-    of a year.
-    """
+class _MapEntry(NamedTuple):
+    """The map of a year in the layout."""
 
-    key: tuple[str | int, ...]
-    dtype: np.dtype[np.generic]
+    year: int
     shape: tuple[int, ...]
-    layer: Layer | None
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """Key in `NativeValues`."""
+        return ("state", self.year)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Class indices."""
+        return np.dtype(np.uint8)
+
+
+class _LayerEntry(NamedTuple):
+    """The native values of a source in the layout, at one index of its first axis (`lead`)."""
+
+    layer: Layer
+    lead: tuple[int, ...]
     pieces: Pieces
 
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        """Key in `NativeValues`."""
+        return (self.layer.path, *self.lead)
 
-def pack(cube: Cube, draw: SampleWindow) -> bytes:
-    """Everything that `Cube.sample` reads for a draw."""
-    parts = [
-        cube.state(int(e.key[1]), draw.box)
-        if e.layer is None
-        else cube.native(e.layer, _lead(e), e.pieces)
-        for e in _layout(cube, draw)
-    ]
-    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored values; all variables of a source have one."""
+        return np.dtype(self.layer.variables[0].dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(variables, native rows, native columns)."""
+        rows, cols = self.pieces
+        n_rows = sum(piece.stop - piece.start for piece in rows)
+        n_cols = sum(piece.stop - piece.start for piece in cols)
+        return (len(self.layer.variables), n_rows, n_cols)
 
 
-def unpack(cube: Cube, draw: SampleWindow, data: bytes) -> NativeValues:
-    """What `pack` packed, as `Cube.sample` takes it; the arrays are views of the bytes.
+def pack(cube: Cube, window: SampleWindow) -> bytes:
+    """Read everything that `sample_reader.read_samples` needs for a window, as bytes."""
+    arrays = [_read(cube, window, entry) for entry in _layout(cube, window)]
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
-    Raises ValueError when the bytes are those of another draw or cube.
+
+def unpack(cube: Cube, window: SampleWindow, data: bytes) -> NativeValues:
+    """Return what `pack` packed, as `sample_reader.read_samples` takes it.
+
+    The arrays are views of the bytes.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are those of another window or cube.
     """
-    given, at = {}, 0
-    for entry in _layout(cube, draw):
-        n = int(np.prod(entry.shape))
-        if at + n * entry.dtype.itemsize > len(data):
-            break
-        given[entry.key] = np.frombuffer(data, entry.dtype, n, at).reshape(entry.shape)
-        at += n * entry.dtype.itemsize
-    else:
-        if at == len(data):
-            return given
-    raise ValueError(
-        f"{len(data)} bytes are not what {cube.url} has for {draw.box} in {draw.years}; read them "
-        "with "
-        "the cube and the window that they were packed with"
-    )
+    entries = list(_layout(cube, window))
+    n_bytes = sum(int(np.prod(entry.shape)) * entry.dtype.itemsize for entry in entries)
+    if n_bytes != len(data):
+        raise ValueError(
+            f"{len(data)} bytes are not what {cube.url} has for {window.box} in {window.years}; "
+            "read them with the cube and the window that they were packed with"
+        )
+
+    values = {}
+    position = 0
+    for entry in entries:
+        size = int(np.prod(entry.shape))
+        flat = np.frombuffer(data, entry.dtype, size, position)
+        values[entry.key] = flat.reshape(entry.shape)
+        position += flat.nbytes
+    return values
 
 
-def _layout(cube: Cube, draw: SampleWindow) -> Iterator[_Entry]:
-    for year in draw.years:
-        yield _Entry(("state", year), np.dtype(np.uint8), draw.box.shape, None, ([], []))
-    pieces = Region(cube, draw.box).pieces
+def _layout(cube: Cube, window: SampleWindow) -> Iterator[_MapEntry | _LayerEntry]:
+    """Arrays of a window in the order of their bytes."""
+    for year in window.years:
+        yield _MapEntry(year, window.box.shape)
+
+    pieces = Region(cube, window.box).pieces
     for layer in (*cube.forcing, *cube.static):
-        size = tuple(sum(p.stop - p.start for p in axis) for axis in pieces[layer.path])
-        shape, dtype = (len(layer.variables), *size), np.dtype(layer.variables[0].dtype)
-        for lead in dict.fromkeys(layer.lead(year) for year in draw.years):
-            yield _Entry((layer.path, *lead), dtype, shape, layer, pieces[layer.path])
+        # Years that share their values have one lead; a dict keeps the first of each, in order.
+        leads = dict.fromkeys(layer.lead(year) for year in window.years)
+        for lead in leads:
+            yield _LayerEntry(layer, lead, pieces[layer.path])
 
 
-def _lead(entry: _Entry) -> tuple[int, ...]:
-    return tuple(int(i) for i in entry.key[1:])
+def _read(cube: Cube, window: SampleWindow, entry: _MapEntry | _LayerEntry) -> NDArray[Any]:
+    if isinstance(entry, _MapEntry):
+        return cube.state(entry.year, window.box)
+    return cube.native(entry.layer, entry.lead, entry.pieces)

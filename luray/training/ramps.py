@@ -9,8 +9,14 @@ from luray.core.config import Config
 
 
 class Ramp(Config):
-    """A number that goes straight from `first` to `last` over a training; in a run file, one number
-    or both.
+    """A number that goes straight from `first` to `last` over a training.
+
+    In a run file it is one number, or both ends.
+
+    Examples
+    --------
+    >>> Ramp(first=2, last=4).at(0.5)
+    3.0
     """
 
     first: float
@@ -19,33 +25,44 @@ class Ramp(Config):
     @model_validator(mode="before")
     @classmethod
     def _constant(cls, value: Any) -> Any:
-        return {"first": value, "last": value} if isinstance(value, int | float) else value
+        if isinstance(value, int | float):
+            return {"first": value, "last": value}
+        return value
 
     def at(self, progress: float) -> float:
-        """The number at a progress between 0 (first step) and 1 (last step)."""
+        """Return the number at a progress between 0 (first step) and 1 (last step)."""
         return self.first + (self.last - self.first) * progress
 
     @property
-    def least(self) -> float:
+    def minimum(self) -> float:
         """The smaller end."""
         return min(self.first, self.last)
 
     @property
-    def most(self) -> float:
+    def maximum(self) -> float:
         """The larger end."""
         return max(self.first, self.last)
 
 
 def constant(value: float) -> Ramp:
-    """A number that does not change."""
+    """Return a number that does not change."""
     return Ramp(first=value, last=value)
 
 
-def cosine(step: int, *, steps: int, warmup: float) -> float:
-    """Share of the learning rate at a step: a linear warm-up over a share of the steps, then a
-    cosine to zero.
+def warmup_cosine(step: int, *, steps: int, warmup: float) -> float:
+    """Return the share of the learning rate at a step, between 0 and 1.
+
+    Parameters
+    ----------
+    step : int
+        From 0.
+    steps : int
+        Steps of the training.
+    warmup : float
+        Share of the steps in which the rate rises in a straight line; then a cosine takes it to 0
+        (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts).
     """
-    first = max(1, round(warmup * steps))
-    if step < first:
-        return (step + 1) / first
-    return 0.5 * (1 + math.cos(math.pi * (step - first) / max(1, steps - first)))
+    warmup_steps = max(1, round(warmup * steps))
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))

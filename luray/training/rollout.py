@@ -1,7 +1,7 @@
 """Recursive rollout: the model predicts year after year on its own predictions.
 
-Shapes: B batch, T = rollout years + 1 consecutive maps in the direction of travel, L forcing
-levels, S static, H W window.
+Shapes: B samples of a batch, T = rollout years + 1 consecutive maps in the direction of travel, L
+level channels of the forcing, S static channels, K classes, H W window.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,49 +11,46 @@ import torch
 from torch import Generator, Tensor
 
 from luray.core.legend import OUTSIDE
-from luray.model.features import Features, assemble, changes
-from luray.training.noise import Kind, corrupt
+from luray.model.features import Features, assemble, context_channels
+from luray.training.noise import NoiseKind, corrupt
 
 
 class Sample(NamedTuple):
     """A batch of training samples."""
 
     maps_BTHW: Tensor
-    """Class indices (uint8), first the prior of the first year."""
+    """Class indices (uint8); the first map is the prior of the first predicted year."""
     forcing_BTLHW: Tensor
     static_BSHW: Tensor
     area_BHW: Tensor
     """Cell area, relative to the largest of the grid."""
     counted_BHW: Tensor
-    """True where a cell counts in the loss; the model sees the others, but is not judged by them.
-    """
+    """True where a cell counts in the loss; the model sees the others, but is not scored there."""
 
     @property
-    def judged_BTHW(self) -> Tensor:
+    def scored_maps_BTHW(self) -> Tensor:
         """The maps, `OUTSIDE` where a cell does not count."""
         return torch.where(self.counted_BHW[:, None], self.maps_BTHW, OUTSIDE)
 
-    def first(self, years: int) -> "Sample":
-        """The same for a rollout of only so many years."""
+    def first_years(self, rollout_years: int) -> "Sample":
+        """Return the same samples for a shorter rollout."""
         return self._replace(
-            maps_BTHW=self.maps_BTHW[:, : years + 1],
-            forcing_BTLHW=self.forcing_BTLHW[:, : years + 1],
+            maps_BTHW=self.maps_BTHW[:, : rollout_years + 1],
+            forcing_BTLHW=self.forcing_BTLHW[:, : rollout_years + 1],
         )
 
 
-class Feeding(NamedTuple):
+class PriorFeeding(NamedTuple):
     """What a model is shown as the prior of a year."""
 
     noise: float = 0.0
-    """Share of land cells whose class is corrupted in the first year's."""
-    kind: Kind = "mask"
-    truth: float = 0.0
-    """Share of samples that are shown the true map in a later year (teacher forcing), not the
-    model's own.
-    """
+    """Share of land cells whose class is corrupted in the prior of the first year."""
+    noise_kind: NoiseKind = "mask"
+    teacher_forcing: float = 0.0
+    """Share of samples that are shown the true map in a later year, not the model's own."""
 
 
-CLEAN = Feeding()
+CLEAN = PriorFeeding()
 """The true map in the first year, the model's own in later ones."""
 
 
@@ -71,34 +68,56 @@ def rollout(
     model: Callable[[Tensor], Tensor],
     sample: Sample,
     features: Features,
-    feeding: Feeding = CLEAN,
+    feeding: PriorFeeding = CLEAN,
     *,
     generator: Generator | None = None,
 ) -> Iterator[Step]:
-    """The steps of a rollout; the first prior is the true map, later ones the model's own
-    predictions, see `Feeding`.
+    """Predict the years of a batch of samples, one after the other.
 
-    `generator`, without which the random numbers are those of a new one, is on the CPU.
+    Parameters
+    ----------
+    model : callable
+        Gives logits (B, K, H, W) for an input (B, C, H, W).
+    sample : Sample
+        The maps, forcing and static channels.
+    features : Features
+        Layout of the model input.
+    feeding : PriorFeeding
+        What the model is shown as prior; by default the true map first, then its own predictions.
+    generator : Generator, optional
+        Source of the noise, on the CPU; by default a new one, which always gives the same numbers.
+
+    Yields
+    ------
+    Step
+        One for each predicted year. No gradient flows from one year to the year before.
     """
-    maps, judged, forcing = sample.maps_BTHW, sample.judged_BTHW, sample.forcing_BTLHW
-    random = generator or Generator()
-    prior = corrupt(
-        maps[:, 0],
+    if generator is None:
+        generator = Generator()
+    maps_BTHW = sample.maps_BTHW
+    scored_maps_BTHW = sample.scored_maps_BTHW
+    forcing_BTLHW = sample.forcing_BTLHW
+    n_samples, n_maps = maps_BTHW.shape[:2]
+
+    prior_BHW = corrupt(
+        maps_BTHW[:, 0],
         share=feeding.noise,
-        kind=feeding.kind,
+        kind=feeding.noise_kind,
         n_classes=features.n_classes,
-        generator=random,
+        generator=generator,
     )
-    changing = torch.as_tensor(features.changing, device=forcing.device)
-    for year in range(1, maps.shape[1]):
-        now, before = (forcing[:, y].index_select(1, changing) for y in (year, year - 1))
-        context = torch.cat(
-            [forcing[:, year], *changes(now, before, torch), sample.static_BSHW], dim=1
+    for year in range(1, n_maps):
+        context_BCHW = context_channels(
+            forcing_BTLHW[:, year], forcing_BTLHW[:, year - 1], sample.static_BSHW, features
         )
-        logits = model(assemble(prior, context, n_classes=features.n_classes))
-        yield Step(logits, judged[:, year], maps[:, year - 1])
-        taught = (torch.rand(maps.shape[0], 1, 1, generator=random) < feeding.truth).to(maps.device)
-        predicted = torch.where(
-            taught, maps[:, year], logits.detach().argmax(dim=1).to(torch.uint8)
-        )
-        prior = torch.where(maps[:, year] == OUTSIDE, OUTSIDE, predicted)
+        logits_BKHW = model(assemble(prior_BHW, context_BCHW, n_classes=features.n_classes))
+
+        true_BHW = maps_BTHW[:, year]
+        yield Step(logits_BKHW, scored_maps_BTHW[:, year], maps_BTHW[:, year - 1])
+
+        # Teacher forcing is drawn a sample, not a cell: half a true map would be a map of its own.
+        drawn = torch.rand(n_samples, 1, 1, generator=generator) < feeding.teacher_forcing
+        shown_truth = drawn.to(maps_BTHW.device)
+        predicted_BHW = logits_BKHW.detach().argmax(dim=1).to(torch.uint8)
+        next_BHW = torch.where(shown_truth, true_BHW, predicted_BHW)
+        prior_BHW = torch.where(true_BHW == OUTSIDE, OUTSIDE, next_BHW)

@@ -1,6 +1,7 @@
 """Reading the arrays of training samples from a predictor cube.
 
-Shapes: B samples of a batch; T years; H W cells of a window.
+Shapes: B samples of a batch, T years, L level channels of the forcing, S static channels, H W
+window.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,50 +15,87 @@ from luray.core.tiling import Box
 from luray.core.types import Bool
 from luray.cube.cube import Cube, NativeValues, Region
 from luray.training.rollout import Sample
-from luray.training.samples import SampleWindow
+from luray.training.sample_window import SampleWindow
 
 
 def turned(field: NDArray[Any], symmetry: int) -> NDArray[Any]:
-    """A field (..., n, n) turned by `symmetry` % 4 quarters, and mirrored left to right if
-    `symmetry` is 4 or more.
+    """Return a field (..., n, n) in one of the eight symmetries of a square.
 
-    In C order, lest the order of sums over a batch follow the symmetries of its samples.
+    It is turned by `symmetry` % 4 quarters, then mirrored left to right if `symmetry` is 4 or more.
+    The result is in C order, lest the order of sums over a batch follow the symmetries of its
+    samples.
+
+    Examples
+    --------
+    >>> turned(np.array([[1, 2], [3, 4]]), 1)
+    array([[2, 4],
+           [1, 3]])
+    >>> turned(np.array([[1, 2], [3, 4]]), 4)
+    array([[2, 1],
+           [4, 3]])
     """
     quarters = np.rot90(field, symmetry % 4, axes=(-2, -1))
     return np.ascontiguousarray(quarters if symmetry < 4 else quarters[..., ::-1])
 
 
 def everywhere(box: Box) -> Bool:
-    """All cells of a box."""
+    """Return True for all cells of a box."""
     return np.ones(box.shape, np.bool_)
 
 
 def read_samples(
     cube: Cube,
-    draws: Sequence[SampleWindow],
+    sample_windows: Sequence[SampleWindow],
     *,
     counted: Callable[[Box], Bool] = everywhere,
-    given: Sequence[NativeValues] = (),
+    native_values: Sequence[NativeValues] = (),
 ) -> Sample:
-    """A batch of training samples, read from the store, or from what is `given` for each draw.
+    """Read a batch of training samples.
 
-    `counted` says which cells of a box count in the loss.
+    Parameters
+    ----------
+    cube : Cube
+        Where the arrays are read.
+    sample_windows : sequence of SampleWindow
+        Boxes of one shape, and as many years each.
+    counted : callable
+        Which cells of a box count in the loss; by default all.
+    native_values : sequence of NativeValues, optional
+        What was read elsewhere for each window (see `luray.training.packing`); the store is then
+        not asked.
     """
-    parts = [
-        _read_sample(cube, draw, counted(draw.box), values)
-        for draw, values in zip(draws, given or [{}] * len(draws), strict=True)
+    if not native_values:
+        native_values = [{}] * len(sample_windows)
+    samples = [
+        _read_sample(cube, window, counted(window.box), values)
+        for window, values in zip(sample_windows, native_values, strict=True)
     ]
-    return Sample(*(torch.from_numpy(np.stack(x)) for x in zip(*parts, strict=True)))
+    fields = zip(*samples, strict=True)
+    return Sample(*(torch.from_numpy(np.stack(field)) for field in fields))
 
 
 def _read_sample(
-    cube: Cube, draw: SampleWindow, counted: Bool, given: NativeValues
+    cube: Cube, window: SampleWindow, counted_HW: Bool, native_values: NativeValues
 ) -> tuple[NDArray[Any], ...]:
-    box, years, symmetry = draw
-    region = Region(cube, box, given)
-    maps = np.stack([given["state", year] if given else cube.state(year, box) for year in years])
-    forcing = np.stack([region.forcing(year, box) for year in years])
+    """Fields of one `Sample`, without its first axis."""
+    box, years, symmetry = window
+    if native_values:
+        maps = [native_values["state", year] for year in years]
+    else:
+        maps = [cube.state(year, box) for year in years]
+
+    region = Region(cube, box, native_values)
+    forcing = [region.forcing(year, box) for year in years]
+
+    # A row beyond a pole has no area of its own and takes that of the nearest one; it is not land.
     rows = np.clip(np.arange(box.row, box.row + box.height), 0, cube.grid.n_lat - 1)
-    area = (cube.grid.cell_area[rows] / cube.grid.cell_area.max()).astype(np.float32)
-    fields = maps, forcing, region.static(box), np.broadcast_to(area[:, None], box.shape), counted
+    area_H = (cube.grid.cell_area[rows] / cube.grid.cell_area.max()).astype(np.float32)
+
+    fields = (
+        np.stack(maps),
+        np.stack(forcing),
+        region.static(box),
+        np.broadcast_to(area_H[:, None], box.shape),
+        counted_HW,
+    )
     return tuple(turned(field, symmetry) for field in fields)

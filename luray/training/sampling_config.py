@@ -1,4 +1,4 @@
-"""TO BE WRITTEN."""
+"""Settings of `[training.sampling]`: what samples are drawn from and what is held out from them."""
 
 from typing import Any, Literal
 
@@ -6,11 +6,11 @@ from luray.core.config import Config
 
 
 class SamplingConfig(Config):
-    """What samples are drawn from and what is kept from them.
+    """What samples are drawn from, and what is held out from them.
 
     `blocks` lie over the run grid, each a rectangle of whole plots: of whole cores, or in a region
-    with fewer cores than blocks of whole parts of them, down to the cells of the coarse forcing;
-    along an axis with fewer plots than blocks, each is a block.
+    with fewer cores than blocks of whole parts of them, down to the cells of the coarse forcing.
+    Along an axis with fewer plots than blocks, each plot is a block.
     """
 
     change_share: float = 0.3
@@ -24,6 +24,7 @@ class SamplingConfig(Config):
     land.
     """
     blocks: tuple[int, int] = (30, 30)
+    """Rows and columns of blocks."""
     validation_share: float = 0.1
     """Share of the land that is held out for validation, in whole blocks."""
     orientation: Literal["any", "fixed"] = "any"
@@ -39,30 +40,31 @@ class SamplingConfig(Config):
     """What to do when a class of the maps has no cell in the years of training."""
 
     def model_post_init(self, _: Any) -> None:
-        """Raise ValueError for shares outside 0 .. 1 and blocks or changes below 1."""
-        for key in ("change_share", "zone_balance"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise ValueError(
-                    f"training.sampling.{key} is {getattr(self, key)}, expected 0 to 1"
-                )
-        if not 0 <= self.validation_share <= 0.5:
-            raise ValueError(
-                f"training.sampling.validation_share is {self.validation_share}, expected 0 to 0.5"
-            )
-        if not 0 <= self.validation_years <= 0.5:
-            raise ValueError(
-                f"training.sampling.validation_years is {self.validation_years}, expected 0 to 0.5"
-            )
+        """Raise ValueError for shares out of their range, and for blocks or changes below 1."""
+        largest = {
+            "change_share": 1,
+            "zone_balance": 1,
+            "validation_share": 0.5,
+            "validation_years": 0.5,
+        }
+        for key, upper in largest.items():
+            value = getattr(self, key)
+            if not 0 <= value <= upper:
+                raise ValueError(f"training.sampling.{key} is {value}, expected 0 to {upper}")
         if min(self.blocks) < 1 or self.least_change < 1:
             raise ValueError("training.sampling.blocks and least_change must be at least 1")
 
-    def held_years(self, first: int, last: int, *, rollout_years: int) -> int:
-        """How many of the years `first` .. `last` are held out, as many as leave a rollout to train
-        on.
+    def n_held_out_years(self, first: int, last: int, *, rollout_years: int) -> int:
+        """Return how many years of `first` .. `last` are held out, leaving a rollout to train on.
+
+        Examples
+        --------
+        >>> SamplingConfig(validation_years=0.1).n_held_out_years(1960, 2000, rollout_years=2)
+        4
         """
-        wanted = (
-            max(1, round(self.validation_years * (last - first))) if self.validation_years else 0
-        )
+        if not self.validation_years:
+            return 0
+        wanted = max(1, round(self.validation_years * (last - first)))
         return max(0, min(wanted, last - first - rollout_years))
 
 

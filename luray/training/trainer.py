@@ -1,13 +1,14 @@
-"""Training of one U-Net: the recipe, the optimiser and one step. The same code runs serially and on
-every Ray worker.
+"""A model in training: its optimiser and one step, alike in a plain loop and on every Ray worker.
 
 An effective batch is `batch` samples, made of micro-batches of `micro_batch`: the unit of batch
-norm, of noise and of distribution. 1 worker accumulates them all, N workers share them; the
+norm, of noise and of distribution. One worker accumulates them all, N workers share them; the
 gradient is the same.
+
+Shapes: B samples, T maps, C input channels, K classes, H W window, N cells.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -16,19 +17,34 @@ from luray.core.legend import OUTSIDE
 from luray.model.calibration import Cells
 from luray.model.features import Features
 from luray.model.unet import UNet
-from luray.training.loss import Loss, Weights, loss_of, weights_of
-from luray.training.ramps import cosine
+from luray.training.loss import Loss, TotalWeights, loss_of, total_weights
+from luray.training.ramps import warmup_cosine
 from luray.training.recipe import Recipe
-from luray.training.rollout import Sample, rollout
+from luray.training.rollout import Sample, Step, rollout
+from luray.training.step_metrics import StepCounts, StepMetrics
 
-StepMetrics = dict[str, float]
+
+def one_worker(tensor: Tensor) -> Tensor:
+    """Return the sum of a tensor over the only worker."""
+    return tensor
 
 
 class Trainer:
     """A model, its optimiser and its schedule; `step` is one update.
 
-    `total` sums a tensor over the workers, in place of which one worker has the identity;
-    `class_weights_K` weighs the cells of each class in the loss.
+    Parameters
+    ----------
+    model : UNet
+        On the device that it is trained on.
+    features : Features
+        Layout of its input.
+    recipe : Recipe
+        How it is trained.
+    sum_over_workers : callable
+        Sums a tensor over all workers, and may do it in place; every worker calls it in the same
+        order.
+    class_weights_K : Tensor, optional
+        Weight of the cells of each class in the loss; by default 1.
     """
 
     def __init__(
@@ -37,102 +53,123 @@ class Trainer:
         features: Features,
         recipe: Recipe,
         *,
-        total: Callable[[Tensor], Tensor] = lambda t: t,
+        sum_over_workers: Callable[[Tensor], Tensor] = one_worker,
         class_weights_K: Tensor | None = None,
     ) -> None:
-        self.model, self.features, self.recipe, self._total = model, features, recipe, total
-        self._class_weights_K = class_weights_K
-        device = next(model.parameters()).device.type
-        self._mixed = (
-            recipe.precision == "mixed" and device == "cuda" and torch.cuda.is_bf16_supported()
-        )
+        self.model = model
+        self.features = features
+        self.recipe = recipe
         self.optimiser = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.done = 0
+        """Steps that are done."""
+
+        self._sum_over_workers = sum_over_workers
+        self._class_weights_K = class_weights_K
+        on_gpu = next(model.parameters()).device.type == "cuda"
+        self._in_bfloat16 = (
+            recipe.precision == "mixed" and on_gpu and torch.cuda.is_bf16_supported()
+        )
 
     def learning_rate(self, step: int) -> float:
-        """Learning rate of a step: linear warm-up, then a cosine to zero."""
+        """Return the learning rate of a step: a linear warm-up, then a cosine to zero."""
         recipe = self.recipe
-        return recipe.learning_rate * cosine(step, steps=recipe.steps, warmup=recipe.warmup)
+        return recipe.learning_rate * warmup_cosine(step, steps=recipe.steps, warmup=recipe.warmup)
 
     def step(self, samples: dict[int, Sample]) -> StepMetrics:
-        """One update from this worker's micro-batches, by their number in the effective batch;
-        returns live metrics.
+        """Update the weights once.
 
-        Raises ValueError when the loss or its gradient is not finite; the weights are then those of
-        the step before.
+        Parameters
+        ----------
+        samples : dict
+            This worker's micro-batches by their number in the effective batch.
+
+        Returns
+        -------
+        dict
+            Live metrics of all workers, see `luray.training.step_metrics`.
+
+        Raises
+        ------
+        ValueError
+            If the loss or its gradient is not finite. The weights are then those of the step
+            before.
         """
-        recipe, rate = self.recipe, self.learning_rate(self.done)
-        years = round(recipe.rollout_years.at(recipe.progress(self.done)))
-        samples = {piece: sample.first(years) for piece, sample in samples.items()}
+        rate = self.learning_rate(self.done)
         self.model.train()
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=False)
-        areas = torch.stack(
-            [
-                torch.stack(
-                    weights_of(s.judged_BTHW, s.area_BHW, class_weights_K=self._class_weights_K)
-                )
-                for s in samples.values()
-            ]
-        )
-        totals = Weights(*self._total(areas.sum(dim=0)))
-        piece_counts = [
-            self._accumulate(sample, self._noise(piece), totals)
-            for piece, sample in samples.items()
+
+        rollout_years = round(self.recipe.rollout_years.at(self.recipe.progress(self.done)))
+        samples = {number: s.first_years(rollout_years) for number, s in samples.items()}
+
+        # Every part of the loss is divided by the weights of the whole batch, so that parts add up.
+        # All workers sum up these weights before any of them computes a gradient.
+        totals = self._total_weights(samples.values())
+        counts_by_sample = [
+            self._accumulate(sample, self._noise(number), totals)
+            for number, sample in samples.items()
         ]
-        counts = self._total(sum(piece_counts))  # type: ignore[arg-type]
-        on_land, on_change, hits, persistent, predicted, change_hits, either, cells = (
-            counts.tolist()
-        )
-        loss = float(Loss(*counts[:2]).mixed(recipe.change_weight))
+        summed = self._sum_over_workers(sum(counts_by_sample))  # type: ignore[arg-type]
+        counts = StepCounts(*summed.tolist())
+        loss = float(Loss(*summed[:2]).mixed(self.recipe.change_weight))
+
+        # A step that cannot be trusted stops before the optimiser touches the weights.
         norm = self._share_gradient()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise ValueError(
                 f"training step {self.done}: the loss is {loss}, the norm of its gradient {norm}; "
-                "lower "
-                "training.learning_rate or check the forcing for extreme values; the last "
-                "checkpoint is "
-                "kept"
+                "lower training.learning_rate or check the forcing for extreme values; the last "
+                "checkpoint is kept"
             )
         self.optimiser.step()
         self.done += 1
-        shares = {
-            "accuracy": hits,
-            "persistence": persistent,
-            "predicted_change": predicted,
-            "observed_change": cells - persistent,
-            "change_hits": change_hits,
-            "change_either": either,
-        }
+
         return {
             "loss": loss,
-            "loss_land": on_land,
-            "loss_changed": on_change,
+            "loss_land": counts.loss_land,
+            "loss_changed": counts.loss_changed,
             "gradient_norm": norm,
             "learning_rate": rate,
-        } | {name: n / max(cells, 1.0) for name, n in shares.items()}
+        } | counts.shares()
+
+    def _total_weights(self, samples: Iterable[Sample]) -> TotalWeights:
+        """Weights of the effective batch, over all workers."""
+        by_sample = []
+        for sample in samples:
+            weights = total_weights(
+                sample.scored_maps_BTHW, sample.area_BHW, class_weights_K=self._class_weights_K
+            )
+            by_sample.append(torch.stack(weights))
+        return TotalWeights(*self._sum_over_workers(torch.stack(by_sample).sum(dim=0)))
 
     def _share_gradient(self) -> float:
         """Sum the gradient over the workers and clip it; returns its norm before that."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        together = self._total(torch.cat([g.reshape(-1) for g in gradients]))
-        for gradient, part in zip(
-            gradients, torch.split(together, [g.numel() for g in gradients]), strict=True
-        ):
+        parameters = list(self.model.parameters())
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        sizes = [gradient.numel() for gradient in gradients]
+
+        # One long vector is one message; a message for each parameter would take much longer.
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        summed = self._sum_over_workers(flat)
+        for gradient, part in zip(gradients, torch.split(summed, sizes), strict=True):
             gradient.copy_(part.view(gradient.shape))
-        return float(nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip))
+        norm = nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        return float(norm)
 
     def calibrate(self, samples: Iterable[Sample]) -> None:
-        """Batch-norm statistics as the plain average over fixed micro-batches, fed as in use, alike
-        on all workers.
+        """Set the statistics of batch norm to the plain average over fixed micro-batches.
+
+        The samples are fed as in use, without noise. They are the same on all workers, and so are
+        the statistics.
         """
         norms = [m for m in self.model.modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
-            norm.momentum = None
+            norm.momentum = None  # PyTorch's word for a plain average over the batches seen
+
         self.model.train()
         with torch.no_grad():
             for sample in samples:
@@ -140,68 +177,63 @@ class Trainer:
                     pass
 
     def held_out(self, sample: Sample) -> Cells:
-        """What the model says of the counted land cells of a sample's first year, its prior the
-        true map.
+        """Predict the first year of a sample from its true map.
+
+        Returns
+        -------
+        Cells
+            The land cells that count.
         """
         self.model.eval()
         with torch.no_grad():
             step = next(rollout(self._logits, sample, self.features))
-        counted = (step.target_BHW != OUTSIDE) & (step.previous_BHW != OUTSIDE)
-        logits_NK = step.logits_BKHW.permute(0, 2, 3, 1)[counted]
+
+        counted_BHW = (step.target_BHW != OUTSIDE) & (step.previous_BHW != OUTSIDE)
+        logits_NK = step.logits_BKHW.permute(0, 2, 3, 1)[counted_BHW]
         return Cells(
-            logits_NK.cpu().numpy(),
-            step.previous_BHW[counted].long().cpu().numpy(),
-            step.target_BHW[counted].long().cpu().numpy(),
-            sample.area_BHW[counted].double().cpu().numpy(),
+            logits_NK=logits_NK.cpu().numpy(),
+            prior_N=step.previous_BHW[counted_BHW].long().cpu().numpy(),
+            truth_N=step.target_BHW[counted_BHW].long().cpu().numpy(),
+            weight_N=sample.area_BHW[counted_BHW].double().cpu().numpy(),
         )
 
     def _logits(self, inputs_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) in float32, whatever the precision of the forward pass."""
-        with torch.autocast("cuda", torch.bfloat16, enabled=self._mixed):
-            logits: Tensor = self.model(inputs_BCHW)
-        return logits.float()
+        with torch.autocast("cuda", torch.bfloat16, enabled=self._in_bfloat16):
+            logits_BKHW: Tensor = self.model(inputs_BCHW)
+        return logits_BKHW.float()
 
-    def _noise(self, piece: int) -> Generator:
-        return Generator().manual_seed(
-            ((self.recipe.seed * 1_000_003 + self.done) * 1_009 + piece) % 2**63
-        )
+    def _noise(self, micro_batch: int) -> Generator:
+        """Random numbers of a micro-batch of this step, the same on whichever worker it is."""
+        seed = (self.recipe.seed * 1_000_003 + self.done) * 1_009 + micro_batch
+        return Generator().manual_seed(seed % 2**63)
 
-    def _accumulate(self, sample: Sample, generator: Generator, totals: Weights) -> Tensor:
-        """Gradient of a micro-batch; returns both parts of its loss, then counts of cells: hits,
-        persistent, predicted to change, changed as predicted, changed or predicted to, all; float64
-        (8,).
-        """
-        counts = torch.zeros(8, dtype=torch.float64, device=sample.maps_BTHW.device)
-        loss = torch.zeros((), device=counts.device)
-        for step in rollout(
-            self._logits, sample, self.features, self.recipe.feeding(self.done), generator=generator
-        ):
-            part = loss_of(
+    def _accumulate(self, sample: Sample, generator: Generator, totals: TotalWeights) -> Tensor:
+        """Add the gradient of a micro-batch; returns its part of `StepCounts`, float64 (8,)."""
+        device = sample.maps_BTHW.device
+        counts = torch.zeros(len(StepCounts._fields), dtype=torch.float64, device=device)
+        loss = torch.zeros((), device=device)
+        feeding = self.recipe.feeding(self.done)
+        for step in rollout(self._logits, sample, self.features, feeding, generator=generator):
+            loss_parts = loss_of(
                 *step, sample.area_BHW, totals=totals, class_weights_K=self._class_weights_K
             )
-            loss = loss + part.mixed(self.recipe.change_weight)
-            predicted, land = step.logits_BKHW.detach().argmax(dim=1), step.target_BHW != OUTSIDE
-            hits, moves = predicted == step.target_BHW, predicted != step.previous_BHW
-            changes = step.target_BHW != step.previous_BHW
-            cells = (
-                torch.stack([hits, ~changes, moves, changes & hits, changes | moves, land]) & land
-            )
-            counts += torch.cat(
-                [torch.stack(part).detach().double(), cells.sum(dim=(1, 2, 3)).double()]
-            )
+            loss = loss + loss_parts.mixed(self.recipe.change_weight)
+            summed_losses = torch.stack(loss_parts).detach().double()
+            counts += torch.cat([summed_losses, _count_cells(step)])
         loss.backward()  # type: ignore[no-untyped-call]
         return counts
 
 
-def summary(steps: Sequence[StepMetrics]) -> StepMetrics:
-    """Means of the metrics of some steps, with the Figure of Merit and predicted over observed
-    change of all their cells; each year of a rollout is compared with the true map of the year
-    before.
-    """
-    mean = {name: sum(m[name] for m in steps) / len(steps) for name in steps[0]}
-    hits, either = mean.pop("change_hits"), mean.pop("change_either")
-    return mean | {
-        "figure_of_merit": hits / max(either, 1e-12),
-        "learning_rate": steps[-1]["learning_rate"],
-        "predicted_over_observed": mean["predicted_change"] / max(mean["observed_change"], 1e-12),
-    }
+def _count_cells(step: Step) -> Tensor:
+    """The counts of cells of `StepCounts`, in its order, of one year of a rollout; float64 (6,)."""
+    land = step.target_BHW != OUTSIDE
+    predicted_BHW = step.logits_BKHW.detach().argmax(dim=1)
+    hits = predicted_BHW == step.target_BHW
+    predicted_change = predicted_BHW != step.previous_BHW
+    changes = step.target_BHW != step.previous_BHW
+
+    cells = torch.stack(
+        [hits, ~changes, predicted_change, changes & hits, changes | predicted_change, land]
+    )
+    return (cells & land).sum(dim=(1, 2, 3)).double()

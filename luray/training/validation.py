@@ -1,6 +1,6 @@
-"""The final report on a model: what it says of cells that it was not trained on, one year ahead.
+"""The final report on a model: its scores on cells that it was not trained on, one year ahead.
 
-Shapes: N cells, K classes, see `calibration`. Everything is by area.
+Shapes: N cells, K classes, see `luray.model.calibration`. Everything is by area.
 """
 
 from collections.abc import Mapping
@@ -9,76 +9,126 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from luray.model.calibration import Calibration, Cells, OperatingPoint, calibrated_logits, scores
+from luray.core.types import F64
+from luray.model.calibration import (
+    Calibration,
+    Cells,
+    OperatingPoint,
+    calibrated_logits,
+    logits_of_class,
+    scores,
+)
 
 BIASES = np.arange(-3, 2.01, 0.25)
 """Biases of the prior's class at which the trade of accuracy for change is shown."""
 EDGES = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1)
-"""Bins of P(change)."""
+"""Bins of P(change), finer where most cells lie."""
 
 
 def validation_report(cells: Cells, points: Mapping[OperatingPoint, Calibration]) -> dict[str, Any]:
-    """Scores of each operating point, the curve that they lie on, and reliability and change by
-    class at each.
+    """Score a model at its operating points and between them.
 
-    `curve` has an entry a bias, at the temperature of the cautious point; `reliability` has the
-    share of the area, the mean P(change) and the share that changed in each bin of P(change) that
-    is not empty; `classes` the observed and predicted gain and loss of each class as shares of the
-    land.
+    Parameters
+    ----------
+    cells : Cells
+        Held-out cells.
+    points : mapping
+        Calibration of each operating point.
+
+    Returns
+    -------
+    dict
+        `cells`, their number. `curve`, the `scores` at each of `BIASES`, at the temperature of the
+        cautious point. `points`, for each operating point its calibration and scores, its
+        `reliability` and its change by class (`classes`).
     """
     temperature = points["cautious"].temperature
-    curve = [
-        {"bias": float(bias)} | scores(cells, Calibration(temperature, float(bias)))
-        for bias in BIASES
-    ]
+    curve = []
+    for bias in BIASES:
+        calibration = Calibration(temperature, float(bias))
+        curve.append({"bias": float(bias)} | scores(cells, calibration))
+
     return {
         "cells": int(cells.prior_N.size),
         "curve": curve,
         "points": {
-            point: calibration._asdict()
-            | scores(cells, calibration)
-            | {
-                "reliability": reliability(cells, calibration),
-                "classes": by_class(cells, calibration),
-            }
-            for point, calibration in points.items()
+            point: _point_report(cells, calibration) for point, calibration in points.items()
         },
     }
 
 
+def _point_report(cells: Cells, calibration: Calibration) -> dict[str, Any]:
+    return {
+        **calibration._asdict(),
+        **scores(cells, calibration),
+        "reliability": reliability(cells, calibration),
+        "classes": change_by_class(cells, calibration),
+    }
+
+
 def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]]:
-    """P(change) against the share that changed, in bins."""
-    out, rows = calibrated_logits(cells, calibration), np.arange(cells.prior_N.size)
-    p_change_N = -np.expm1(np.minimum(out[rows, cells.prior_N] - logsumexp(out, axis=1), 0))
+    """Compare P(change) with the share that changed, in bins of P(change).
+
+    Returns
+    -------
+    list of dict
+        For each bin that is not empty the `share` of the area in it, the mean P(change)
+        (`predicted`) and the share that changed (`observed`).
+    """
+    p_change_N = _change_probability(cells, calibration)
     changed_N = cells.prior_N != cells.truth_N
-    bin_N = np.clip(np.searchsorted(EDGES, p_change_N, side="right") - 1, 0, len(EDGES) - 2)
-    area, told, seen = (
-        np.bincount(bin_N, weights=cells.weight_N * x, minlength=len(EDGES) - 1)
-        for x in (1, p_change_N, changed_N)
-    )
+    n_bins = len(EDGES) - 1
+    bin_N = np.clip(np.searchsorted(EDGES, p_change_N, side="right") - 1, 0, n_bins - 1)
+
+    def sum_by_bin(values_N: Any) -> F64:
+        sums: F64 = np.bincount(bin_N, cells.weight_N * values_N, n_bins).astype(np.float64)
+        return sums
+
+    area = sum_by_bin(1)
+    predicted = sum_by_bin(p_change_N)
+    observed = sum_by_bin(changed_N)
     return [
         {
             "share": float(area[i] / area.sum()),
-            "predicted": float(told[i] / area[i]),
-            "observed": float(seen[i] / area[i]),
+            "predicted": float(predicted[i] / area[i]),
+            "observed": float(observed[i] / area[i]),
         }
         for i in np.flatnonzero(area)
     ]
 
 
-def by_class(cells: Cells, calibration: Calibration) -> list[dict[str, float]]:
-    """Observed and predicted gain and loss of each class, in model order, as shares of the land."""
-    told_N, n = calibrated_logits(cells, calibration).argmax(axis=1), cells.logits_NK.shape[1]
-    total = cells.weight_N.sum()
+def _change_probability(cells: Cells, calibration: Calibration) -> F64:
+    """Calibrated probability that each cell changes, shape (N,)."""
+    logits_NK = calibrated_logits(cells, calibration)
+    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - logsumexp(logits_NK, axis=1)
+    # By rounding a class that is certain can be likelier than 1.
+    p_change_N: F64 = -np.expm1(np.minimum(log_p_stay_N, 0))
+    return p_change_N
 
-    def share(classes_N: Any, where_N: Any) -> Any:
-        return np.bincount(classes_N[where_N], weights=cells.weight_N[where_N], minlength=n) / total
 
-    seen_N, moves_N = cells.truth_N != cells.prior_N, told_N != cells.prior_N
+def change_by_class(cells: Cells, calibration: Calibration) -> list[dict[str, float]]:
+    """Return observed and predicted gain and loss of each class, as shares of the land.
+
+    Returns
+    -------
+    list of dict
+        `observed_gain`, `observed_loss`, `predicted_gain` and `predicted_loss` of each class, in
+        model order.
+    """
+    n_classes = cells.logits_NK.shape[1]
+    predicted_N = calibrated_logits(cells, calibration).argmax(axis=1)
+    land = cells.weight_N.sum()
+
+    def area_share(class_N: Any, where_N: Any) -> Any:
+        weight_N = cells.weight_N[where_N]
+        return np.bincount(class_N[where_N], weights=weight_N, minlength=n_classes) / land
+
+    changes_N = cells.truth_N != cells.prior_N
+    predicted_change_N = predicted_N != cells.prior_N
     columns = {
-        "observed_gain": share(cells.truth_N, seen_N),
-        "observed_loss": share(cells.prior_N, seen_N),
-        "predicted_gain": share(told_N, moves_N),
-        "predicted_loss": share(cells.prior_N, moves_N),
+        "observed_gain": area_share(cells.truth_N, changes_N),
+        "observed_loss": area_share(cells.prior_N, changes_N),
+        "predicted_gain": area_share(predicted_N, predicted_change_N),
+        "predicted_loss": area_share(cells.prior_N, predicted_change_N),
     }
-    return [{name: float(values[k]) for name, values in columns.items()} for k in range(n)]
+    return [{name: float(shares[k]) for name, shares in columns.items()} for k in range(n_classes)]

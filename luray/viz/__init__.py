@@ -1,3 +1,4 @@
-"""Pictures of a finished product: maps, charts, an animation. They read year by year and never the
-whole cube.
+"""Pictures of a finished product: maps, charts and an animation.
+
+They read the product year by year, never the whole of it.
 """

@@ -1,4 +1,4 @@
-"""The look that all figures share: sizes in inches, colours, writing whole files."""
+"""The look that all figures share: colours, places in inches, writing whole files."""
 
 import io
 from collections.abc import Sequence
@@ -19,16 +19,23 @@ DPI = 150
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure, size in inches; it needs no window and no pyplot state."""
+    """Return an empty white figure of a size in inches, without a window or pyplot's state."""
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at a place given in inches from the lower left corner."""
-    w, h = figure.get_size_inches()
-    axes = figure.add_axes((left / w, bottom / h, width / w, height / h))
+    """Add axes at a place given in inches from the lower left corner."""
+    figure_width, figure_height = figure.get_size_inches()
+    axes = figure.add_axes(
+        (
+            left / figure_width,
+            bottom / figure_height,
+            width / figure_width,
+            height / figure_height,
+        )
+    )
     axes.tick_params(colors=MUTED, labelsize=8, length=3, width=0.6)
     for spine in axes.spines.values():
         spine.set(color=RULE, linewidth=0.8)
@@ -36,7 +43,7 @@ def axes_at(figure: Figure, left: float, bottom: float, width: float, height: fl
 
 
 def open_spines(axes: Axes) -> None:
-    """Leave only the left and bottom spine, with a light grid of y."""
+    """Leave the left and bottom spine only, with a light grid of y."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
@@ -53,15 +60,22 @@ def text_at(
     weight: str = "normal",
     align: str = "left",
 ) -> None:
-    """Text whose baseline starts (or ends) at a place in inches."""
-    w, h = figure.get_size_inches()
+    """Write text whose baseline starts (or ends) at a place in inches."""
+    width, height = figure.get_size_inches()
     figure.text(
-        x / w, y / h, text, fontsize=size, color=colour, fontweight=weight, ha=align, va="baseline"
+        x / width,
+        y / height,
+        text,
+        fontsize=size,
+        color=colour,
+        fontweight=weight,
+        ha=align,
+        va="baseline",
     )
 
 
 def footnote(figure: Figure, caveats: Sequence[str], *, left: float) -> None:
-    """The caveats in small type along the lower edge."""
+    """Write the caveats in small type along the lower edge."""
     text_at(figure, left, 0.12, " · ".join(caveats), size=7, colour=MUTED)
 
 

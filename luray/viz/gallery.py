@@ -2,25 +2,26 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
 from luray.storage.objects import read_object, write_atomically
 from luray.viz.animation import animate
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
-from luray.viz.plots import (
-    area_by_class,
-    confidence_over_time,
-    skill_by_lead_year,
-    validation_of_model,
-)
+from luray.viz.plots import area_by_class, confidence_over_time
+from luray.viz.skill_plots import skill_by_lead_year, validation_of_model
 from luray.viz.view import View
 
-Progress = Callable[[int, int, str], None]
+PictureProgress = Callable[[int, int, str], None]
+"""Called with pictures done, pictures in all and the name of the next."""
+
+Drawing = Callable[[Path], None]
+"""Draws a picture into a file."""
 
 
 def draw_pictures(
@@ -29,47 +30,82 @@ def draw_pictures(
     *,
     metrics: str,
     validations: Mapping[str, str],
-    progress: Progress,
+    progress: PictureProgress,
 ) -> dict[str, str]:
-    """Draw maps, changes, charts and the animation of a product into `folder`; returns their places
-    by name.
+    """Draw maps, changes, charts and the animation of a product.
 
     Of several scenarios and members the first is drawn, and an overview of each further scenario.
-    `metrics` is where the evaluation's metrics.json lies, `validations` where the validation.json
-    of each model does; what is not there is not drawn. `progress` is called with the number of
-    pictures done, in all, and the name of the next.
+
+    Parameters
+    ----------
+    product : xarray.Dataset
+        A finished product.
+    folder : str
+        Place of the pictures, on any store.
+    metrics : str
+        Place of the evaluation's metrics.json; without it there is no picture of the skill.
+    validations : mapping of str to str
+        Place of each model's validation.json, by the name of the model; what is not there is not
+        drawn.
+    progress : callable
+        Called with pictures done, pictures in all and the name of the next.
+
+    Returns
+    -------
+    dict of str to str
+        Place of each picture by its name.
     """
-    view = View.of(product)
-    years = overview_years(view)
-    drawings: dict[str, Callable[[Path], None]] = {
-        "overview.png": partial(overview, product),
-        "area_by_class.png": partial(area_by_class, product),
-        "confidence.png": partial(confidence_over_time, product),
-        "animation.mp4": partial(animate, product),
+    drawings: dict[str, Drawing] = {
+        **dict(_pictures_of_product(product)),
+        **dict(_pictures_of_skill(metrics, validations)),
     }
-    if "scenario" in product.dims:
-        drawings |= {
-            f"overview_{name}.png": partial(overview, product.isel(scenario=i))
-            for i, name in enumerate(product["scenario"].values.tolist())
-            if i
-        }
-    drawings |= {f"map_{year}.png": partial(map_of_year, product, year) for year in years}
-    drawings |= {
-        f"change_{a}_{b}.png": partial(change_map, product, a, b) for a, b in pairwise(years)
-    }
-    evaluation = read_object(metrics)
-    if evaluation is not None:
-        drawings["skill.png"] = partial(skill_by_lead_year, json.loads(evaluation))
-    for name, place in validations.items():
-        validation = read_object(place)
-        if validation is not None:
-            drawings[f"validation_{name}.png"] = partial(
-                validation_of_model, json.loads(validation)
-            )
+
+    places = {}
     with tempfile.TemporaryDirectory() as scratch:
         for done, (name, draw) in enumerate(drawings.items()):
             progress(done, len(drawings), name)
-            draw(Path(scratch) / name)
-            write_atomically(f"{folder}/{name}", (Path(scratch) / name).read_bytes())
+            file = Path(scratch) / name
+            draw(file)
+            place = f"{folder}/{name}"
+            write_atomically(place, file.read_bytes())
+            places[file.stem] = place
     progress(len(drawings), len(drawings), "")
-    return {Path(name).stem: f"{folder}/{name}" for name in drawings}
+    return places
+
+
+def _pictures_of_product(product: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
+    """File name and drawing of each picture that the product alone allows."""
+    yield "overview.png", partial(overview, product)
+    yield "area_by_class.png", partial(area_by_class, product)
+    yield "confidence.png", partial(confidence_over_time, product)
+    yield "animation.mp4", partial(animate, product)
+
+    if "scenario" in product.dims:
+        _, *others = product["scenario"].values.tolist()
+        for scenario in others:
+            yield f"overview_{scenario}.png", partial(overview, product.sel(scenario=scenario))
+
+    years = overview_years(View.of(product))
+    for year in years:
+        yield f"map_{year}.png", partial(map_of_year, product, year)
+    for before, after in pairwise(years):
+        yield f"change_{before}_{after}.png", partial(change_map, product, before, after)
+
+
+def _pictures_of_skill(
+    metrics: str, validations: Mapping[str, str]
+) -> Iterator[tuple[str, Drawing]]:
+    """File name and drawing of each picture of an evaluation or a validation that is there."""
+    evaluation = _read_json(metrics)
+    if evaluation is not None:
+        yield "skill.png", partial(skill_by_lead_year, evaluation)
+    for name, place in validations.items():
+        validation = _read_json(place)
+        if validation is not None:
+            yield f"validation_{name}.png", partial(validation_of_model, validation)
+
+
+def _read_json(place: str) -> Any:
+    """What a JSON file holds, None where there is none."""
+    text = read_object(place)
+    return None if text is None else json.loads(text)

@@ -9,10 +9,11 @@ from luray.core.grid import Grid
 from luray.core.legend import HILDA
 from luray.core.tiling import Box
 from luray.sources import open_source
-from luray.sources.categorical import Band, CategoricalConfig
+from luray.sources.categorical import CategoricalConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.isimip import IsimipConfig
 from luray.sources.luh2 import Luh2Config
+from luray.sources.static_raster import Band
 
 COARSE = Grid(90, -180, 0.25, 720, 1440)
 YEARS = range(2000, 2002)

@@ -22,7 +22,8 @@ from luray.cube.cube import Cube
 from luray.distributed.cluster import cluster
 from luray.distributed.infer import Driver
 from luray.engine.geometry import Geometry
-from luray.engine.scheduler import Job, Scheduler, SideTask
+from luray.engine.jobs import Job, SideTask
+from luray.engine.scheduler import Scheduler
 from luray.engine.spec import InferenceSpec
 from luray.model.unet import UNetConfig
 from luray.planning.measure import forward_cost
@@ -144,7 +145,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
         cube.tiling(window=WINDOW, stride=STRIDE, tile=2000),
         Span(YEARS[0], last, (YEARS[0], YEARS[0])),
     )
-    run = InferenceSpec(
+    spec = InferenceSpec(
         cube,
         Product(url, span, tiling, "benchmark"),
         Geometry.of(cube, tiling),
@@ -153,31 +154,31 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
         batch=2,
         threads=1,
     )
-    tiles = len(run.geometry.tiles)
+    tiles = len(spec.geometry.tiles)
     everything = tiling.everything
     a_year = len(tiling.active_cores(everything, cube.land(everything)))
-    run.product.create(cube, title="benchmark", models=run.models, tiles=tiles)
+    spec.product.create(cube, title="benchmark", models=spec.models, tiles=tiles)
     with cluster(cpus=CORES), leased(url) as lease, Watch() as watch:
         started = time.perf_counter()
         driver = Driver(
-            run,
+            spec,
             workers=Workers(min=workers, max=workers),
             gpu=False,
             years_in_flight=4,
-            report=no_progress,
+            progress=no_progress,
         )
         jobs = recorded(driver.scheduler)
-        driver.go(lease)
-        run.product.finish()
+        driver.run(lease)
+        spec.product.finish()
         seconds = time.perf_counter() - started
-    reduced = [job for job in jobs if job.kind == "reduce"]
+    reduced = [job for job in jobs if job.operation == "reduce"]
     kept = max(job.ended for job in reduced if job.step == 0)
     later = [job.ended for job in reduced if job.ended > kept]
     warm = len(later) * a_year / tiles / (max(later) - kept)
     years = len(span.years) - 1
     took = Took(
-        [job.seconds for job in jobs if job.kind == "predict" and job.step == 0],
-        [job.seconds for job in jobs if job.kind == "predict" and job.step > 0],
+        [job.seconds for job in jobs if job.operation == "predict" and job.step == 0],
+        [job.seconds for job in jobs if job.operation == "predict" and job.step > 0],
         [job.seconds for job in reduced],
     )
     return Pace(
@@ -188,7 +189,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
 class Done(NamedTuple):
     """A task that a scheduler was told is done."""
 
-    kind: str
+    operation: str
     step: int
     seconds: float
     ended: float
@@ -197,14 +198,13 @@ class Done(NamedTuple):
 def recorded(scheduler: Scheduler) -> list[Done]:
     """A list that gets the tasks which a scheduler is told are done."""
     jobs: list[Done] = []
-    done = scheduler.done
+    finish_job = scheduler.finish
 
-    def told(worker: int, job: Job | SideTask, now: float) -> bool:
+    def finish(worker: int, job: Job | SideTask, now: float) -> bool:
         if isinstance(job, Job):
-            jobs.append(
-                Done(job.kind, job.task.step, now - scheduler.worker_states[worker].jobs[job], now)
-            )
-        return done(worker, job, now)
+            began = scheduler.pool.states[worker].running[job]
+            jobs.append(Done(job.operation, job.task.step, now - began, now))
+        return finish_job(worker, job, now)
 
-    scheduler.done = told  # type: ignore[method-assign]
+    scheduler.finish = finish  # type: ignore[method-assign]
     return jobs

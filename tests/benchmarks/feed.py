@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -29,8 +29,7 @@ from luray.cube.cube import Cube
 from luray.cube.schema import create_native, create_state, native_layout
 from luray.distributed.cluster import cluster
 from luray.distributed.data import (
-    PREFETCHED,
-    WindowReader,
+    PREFETCHED_BATCHES,
     in_order_and_silent,
     micro_batches,
     read_windows,
@@ -38,10 +37,12 @@ from luray.distributed.data import (
 from luray.model.unet import UNetConfig
 from luray.sources.base import STATE
 from luray.storage.arrays import consolidate
-from luray.training.change_counts import surveyed
+from luray.training.change_counts_store import read_or_count_changes
 from luray.training.recipe import Recipe
 from luray.training.training import Training
-from luray.training.windows import Share
+from luray.training.training_data import TrainingData
+from luray.training.window_groups import WorkerShare
+from luray.training.window_rows import WindowReader
 from tests.benchmarks.ratio import Ratio, seconds
 from tests.benchmarks.windows import smooth
 from tests.s3 import serve
@@ -50,7 +51,7 @@ GRID = Grid(6.05, -75, 0.045, 891, 901)
 YEARS = range(2000, 2013)
 STEPS = 5
 """Steps that are timed at a time."""
-AHEAD = PREFETCHED + 2
+AHEAD = PREFETCHED_BATCHES + 2
 """Steps before fed ones that are timed."""
 PAIRS = 5
 ROUNDS = 2
@@ -96,7 +97,8 @@ def measure() -> Iterator[Ratio]:
 
 def _measured(url: str, where: str, *, goal: float) -> Iterator[Ratio]:
     training = training_of(Cube.open(url))
-    surveyed(training.cube, training.tiling, training.recipe.sampling)
+    data = training.data
+    read_or_count_changes(data.cube, data.tiling, data.recipe.sampling)
     pairs = np.array([pair for _ in range(ROUNDS) for pair in _round(training)])
     kept, fed = (STEPS / np.median(column) for column in pairs.T)
     ratios = pairs[:, 0] / pairs[:, 1]
@@ -117,16 +119,19 @@ def _round(training: Training) -> Iterator[tuple[float, float]]:
     Of the fed ones the first few are not timed: they were read ahead while the batch in memory was
     trained on.
     """
-    trainer, plan, recipe = training.trainer(), training.plan(), training.recipe
+    trainer = training.trainer()
+    recipe = training.recipe
+    plan = training.data.plan()
     kept = {
-        piece: training.micro_batch(plan, piece * recipe.micro_batch)
-        for piece in range(recipe.pieces)
+        number: training.data.micro_batch(plan, number * recipe.micro_batch)
+        for number in range(recipe.n_micro_batches)
     }
-    training = replace(training, cube=Cube.open(training.cube.url))
-    share = Share(plan, recipe.batch, recipe.micro_batch, PAIRS * (AHEAD + STEPS))
+    cube = Cube.open(training.data.cube.url)
+    tiling = training.data.tiling
+    share = WorkerShare(plan, recipe.batch, recipe.micro_batch, PAIRS * (AHEAD + STEPS))
     in_order_and_silent()
-    rows = read_windows(training.cube, training.tiling, YEARS, windows=share)
-    batches = micro_batches(rows, share, WindowReader(training.cube, training.tiling, plan.counted))
+    rows = read_windows(cube, tiling, YEARS, windows=share)
+    batches = micro_batches(rows, share, WindowReader(cube, tiling, plan.counted))
     for _ in range(PAIRS):
         from_memory = seconds(lambda: [trainer.step(kept) for _ in range(STEPS)])
         for batch in islice(batches, AHEAD):
@@ -141,9 +146,8 @@ def training_of(cube: Cube) -> Training:
     """The training of `catalogs/brazil` on a cube."""
     recipe = Recipe(years=(2000, 2009), steps=240, learning_rate=0.004)
     tiling = cube.tiling(window=128, stride=100, tile=300)
-    return Training(
-        cube, tiling, UNetConfig(width=16, depth=3), recipe, "forward", f"{cube.url}.model"
-    )
+    data = TrainingData(cube, tiling, recipe, "forward")
+    return Training(data, UNetConfig(width=16, depth=3), f"{cube.url}.model")
 
 
 def write_cube(url: str) -> None:

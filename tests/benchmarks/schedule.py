@@ -13,8 +13,10 @@ from statistics import median
 
 from luray.core.config import Workers
 from luray.core.tiling import Tile, Tiling
-from luray.engine.scheduler import CACHED_TILES, Job, Scheduler, SideTask
+from luray.engine.jobs import Job, SideTask
+from luray.engine.scheduler import Scheduler
 from luray.engine.wavefront import Wavefront
+from luray.engine.worker_pool import CACHED_TILES
 from tests.benchmarks.ratio import Ratio
 from tests.simulation import Simulation
 
@@ -81,9 +83,9 @@ def _run(
 
     def duration(worker: int, job: Job | SideTask) -> float:
         nonlocal total_seconds
-        seconds = chance.choice(took.predict if job.kind == "predict" else took.reduce)
+        seconds = chance.choice(took.predict if job.operation == "predict" else took.reduce)
         total_seconds += seconds
-        predicts = isinstance(job, Job) and job.kind == "predict"
+        predicts = isinstance(job, Job) and job.operation == "predict"
         if predicts and must_be_read(cached[worker], job.task.tile):
             seconds += reading
         return seconds * slow(worker)

@@ -36,7 +36,7 @@ from luray.sources.luh2 import OPTIONAL, STATES
 from luray.sources.pnnl import SOIL_VARIABLES, TOPO_VARIABLES
 from luray.storage.arrays import consolidate
 from luray.training.sample_reader import read_samples
-from luray.training.samples import SampleWindow
+from luray.training.sample_window import SampleWindow
 from tests.benchmarks.ratio import Ratio, in_turn
 
 SIDE = 2200
@@ -53,7 +53,7 @@ SOURCES: dict[str, tuple[float, tuple[Variable, ...]]] = {
     "pnnl_soil": (1 / 120, SOIL_VARIABLES),
 }
 """Cell size in degrees and variables of the six inputs (LUH2 .. PNNL) under the run grid."""
-DRAWS = 24
+N_SAMPLES = 24
 
 
 def measure() -> Iterator[Ratio]:
@@ -63,7 +63,7 @@ def measure() -> Iterator[Ratio]:
         stack = write_stack(cube, f"{folder}/stack.zarr")
         for name, ours, plain, n in (
             ("walk", walk, plain_walk, len(YEARS) * 100),
-            ("samples", samples, plain_samples, DRAWS * 3),
+            ("samples", samples, plain_samples, N_SAMPLES * 3),
         ):
             _require_equal(ours(cube, check=True), plain(stack, check=True))
             fast, slow = in_turn(lambda f=ours: f(Cube.open(cube.url)), lambda f=plain: f(stack))  # type: ignore[misc]
@@ -106,7 +106,7 @@ def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
         codes = cube.state(year, padded)
         for core, window in windows.items():
             prior = np.ascontiguousarray(codes[window.slices(origin=padded)])
-            tile_inputs.begin(
+            tile_inputs.write_first_layer(
                 first_HWO, prior, window, year=year, prior_year=max(year - 1, YEARS[0])
             )
             if check and core.row == core.col:
@@ -127,8 +127,8 @@ def plain_walk(stack: zarr.Group, *, check: bool = False) -> list[np.ndarray[Any
 def samples(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """Read training samples: a window somewhere, three years of it."""
     seen = []
-    for draw in draws():
-        sample = read_samples(cube, [draw])
+    for window in sample_windows():
+        sample = read_samples(cube, [window])
         seen += [
             sample.maps_BTHW.numpy()[0],
             sample.forcing_BTLHW.numpy()[0],
@@ -140,7 +140,7 @@ def samples(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
 def plain_samples(stack: zarr.Group, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """The same samples from the stack."""
     seen = []
-    for box, years, _ in draws():
+    for box, years, _ in sample_windows():
         first, (rows, cols) = YEARS.index(years[0]), box.slices(origin=Box(0, 0, 0, 0))
         span = slice(first, first + len(years))
         seen += [
@@ -163,11 +163,11 @@ def plain_window(stack: zarr.Group, year: int, window: Box) -> tuple[np.ndarray[
     )  # type: ignore[index,return-value]
 
 
-def draws() -> list[SampleWindow]:
+def sample_windows() -> list[SampleWindow]:
     """Windows at random places and years, the same every time."""
     random = np.random.default_rng(1)
-    corner = random.integers(0, SIDE - 256, (DRAWS, 2)).tolist()
-    first = random.choice(YEARS[:-2], DRAWS).tolist()
+    corner = random.integers(0, SIDE - 256, (N_SAMPLES, 2)).tolist()
+    first = random.choice(YEARS[:-2], N_SAMPLES).tolist()
     return [
         SampleWindow(Box(r, c, 256, 256), (y, y + 1, y + 2))
         for (r, c), y in zip(corner, first, strict=True)

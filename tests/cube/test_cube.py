@@ -15,7 +15,7 @@ from luray.core.tiling import Box, Tiling
 from luray.cube.cube import Cube
 from luray.cube.schema import create_state
 from luray.training.sample_reader import read_samples
-from luray.training.samples import SampleWindow
+from luray.training.sample_window import SampleWindow
 from tests import reference
 from tests.cube.cubes import COARSE, GLOBE, REGION, RELIEF, YEARS, ZONES, exact, make_cube
 

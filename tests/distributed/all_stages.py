@@ -23,8 +23,10 @@ from luray.stages.train import trainings
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local
 from luray.training.rollout import Sample
-from luray.training.trainer import StepMetrics, Trainer
-from luray.training.training import TrainingLogger, run_steps, unwatched
+from luray.training.step_metrics import StepMetrics
+from luray.training.trainer import Trainer
+from luray.training.training import run_steps
+from luray.training.training_logger import TrainingLogger, no_training_progress
 from tests.distributed.conftest import SETTINGS
 
 FEW = (
@@ -73,16 +75,18 @@ def interrupt_training(run: RunConfig) -> None:
     """Train in this process until the first checkpoint is on the store."""
     torch.set_num_threads(os.cpu_count() or 1)
     [training] = trainings(run)
-    trainer, plan, recipe = training.trainer(), training.plan(), training.recipe
+    trainer = training.trainer()
+    plan = training.data.plan()
+    recipe = training.recipe
 
     def batches() -> Iterator[dict[int, Sample]]:
         for first in range(0, recipe.steps * recipe.batch, recipe.batch):
             yield {
-                i: training.micro_batch(plan, first + i * recipe.micro_batch)
-                for i in range(recipe.pieces)
+                i: training.data.micro_batch(plan, first + i * recipe.micro_batch)
+                for i in range(recipe.n_micro_batches)
             }
 
-    logger = TrainingLogger(training, unwatched)
+    logger = TrainingLogger(training, no_training_progress)
 
     def after(trainer: Trainer, metrics: StepMetrics) -> None:
         logger(trainer, metrics)

@@ -10,7 +10,7 @@ import pytest
 
 from luray.cube.cube import Cube
 from luray.distributed.cluster import cluster
-from luray.model.calibration import PLAIN, Calibration
+from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.checkpoint import ModelCard, save_model
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
@@ -129,6 +129,6 @@ def give_models(run: RunConfig, *, seed: int = 0) -> None:
             {},
             f"{seed + i}",
             {},
-            points={"cautious": PLAIN, "unbiased": Calibration(1.3, -0.4)},
+            points={"cautious": NO_CALIBRATION, "unbiased": Calibration(1.3, -0.4)},
         )
         save_model(model, card, run.model_folder(direction))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from luray.bench import globe
 from luray.bench.measurements import Measurements
 from luray.cli.app import app
-from luray.planning.measure import Forward, forward_cost
+from luray.planning.measure import ForwardCost, forward_cost
 from luray.stages.config import RunConfig
 from luray.stages.infer import inference_of
 from luray.stages.verify import withdraw
@@ -87,7 +87,7 @@ def test_only_windows_that_are_left_count(
     measured: tuple[RunConfig, Measurements], monkeypatch: pytest.MonkeyPatch
 ):
     # forward passes are measured in the tests above and below
-    monkeypatch.setattr(globe, "forward_cost", lambda *_, **__: Forward(1.0, 1.0))
+    monkeypatch.setattr(globe, "forward_cost", lambda *_, **__: ForwardCost(1.0, 1.0))
     run, measurements = measured
     plan = inference_of(run, run.inference.span, run.product)
     tile = plan.geometry.tiles[3]

@@ -1,6 +1,4 @@
-"""The dataset of windows: every window once, the same arrays wherever read, the same batches for
-any workers.
-"""
+"""The dataset of windows: every window once, and the same arrays for any workers and readers."""
 
 import doctest
 
@@ -11,11 +9,12 @@ import torch
 import luray.distributed.data
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
-from luray.distributed.data import WindowReader, micro_batches, read_windows
+from luray.distributed.data import micro_batches, read_windows
 from luray.stages.train import trainings
-from luray.training.windows import Lattice, WorkerShare
+from luray.training.window_groups import LatticeWindows
+from luray.training.window_rows import WindowReader
 
-SAME = ("maps", "forcing", "static", "area", "counted")
+FIELDS = ("maps", "forcing", "static", "area", "counted")
 
 
 @pytest.fixture(scope="module")
@@ -29,90 +28,92 @@ def tiling(cube):
 
 
 def test_the_example_of_the_docstring_runs(place):
-    found = doctest.DocTestFinder().find(
+    [example] = doctest.DocTestFinder().find(
         luray.distributed.data.read_windows, "read_windows", globs={"url": place.cube}
     )
-    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(found[0])
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
     assert result.attempted >= 10
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("arrays", ["late", "ahead"])
-def test_every_window_with_land_is_read_once_in_every_run_of_years(cube, tiling, arrays):
-    years = (2003, 2002, 2001)
-    windows = read_windows(cube, tiling, years, length=2, arrays=arrays)
+@pytest.mark.parametrize("read_by", ["consumer", "readers"])
+def test_every_window_with_land_is_read_once(cube, tiling, read_by):
+    windows = read_windows(cube, tiling, (2003, 2002, 2001), length=2, read_by=read_by)
     rows = windows.take_all()
     land = cube.land(tiling.everything)
     boxes = [tiling.window_box(core) for core in tiling.active_cores(tiling.everything, land)]
-    expected = sorted((b.row, b.col, pair) for b in boxes for pair in ((2003, 2002), (2002, 2001)))
-    assert sorted((r["row"], r["col"], tuple(r["years"].tolist())) for r in rows) == expected
+    expected = sorted(
+        (box.row, box.col, years) for box in boxes for years in ((2003, 2002), (2002, 2001))
+    )
+    found = sorted((row["row"], row["col"], tuple(row["years"].tolist())) for row in rows)
+    assert found == expected
+
     read = windows.map_batches(WindowReader(cube, tiling), batch_size=3).take_all()
     for row in read:
         box = Box(row["row"], row["col"], 64, 64)
-        assert np.array_equal(
-            row["maps"], np.stack([cube.state(int(y), box) for y in row["years"]])
-        )
-        assert np.array_equal(row["static"], cube.region(box).static(box))
-        assert np.array_equal(
-            row["forcing"][1], cube.region(box).forcing(int(row["years"][1]), box)
-        )
+        region = cube.region(box)
+        years = row["years"].tolist()
+        maps = [cube.state(year, box) for year in years]
+        assert np.array_equal(row["maps"], np.stack(maps))
+        assert np.array_equal(row["static"], region.static(box))
+        assert np.array_equal(row["forcing"][1], region.forcing(years[1], box))
         assert "packed" not in row
 
 
 def test_what_travels_ahead_is_native_and_small(cube, tiling):
-    rows = read_windows(cube, tiling, range(2000, 2003), length=3, arrays="ahead").take_all()
-    read = WindowReader(cube, tiling)
-    sample = read(
-        {
-            "row": np.array([rows[0]["row"]]),
-            "col": np.array([rows[0]["col"]]),
-            "years": rows[0]["years"][None],
-            "symmetry": np.array([0]),
-        }
-    )
-    assert len(rows[0]["packed"]) < 0.3 * sum(sample[name].nbytes for name in SAME)
+    [row, *_] = read_windows(
+        cube, tiling, range(2000, 2003), length=3, read_by="readers"
+    ).take_all()
+    unpacked_row = {
+        "row": np.array([row["row"]]),
+        "col": np.array([row["col"]]),
+        "years": row["years"][None],
+        "symmetry": np.array([0]),
+    }
+    sample = WindowReader(cube, tiling)(unpacked_row)
+    assert len(row["packed"]) < 0.3 * sum(sample[name].nbytes for name in FIELDS)
 
 
-def batches(training, world, arrays, *, done=0):
-    """Samples of every step, put together from the datasets of `world` workers."""
-    steps = {}
+def samples_of(training, world, read_by, *, done=0):
+    """Samples by step and micro-batch, put together from the datasets of `world` workers."""
+    data = training.data
+    samples = {}
     for rank in range(world):
-        recipe = training.recipe
-        share = WorkerShare(
-            training.plan(), recipe.batch, recipe.micro_batch, recipe.steps, done, rank, world
+        share = data.worker_share(done=done, rank=rank, world=world)
+        reader = WindowReader(data.cube, data.tiling, share.plan.counted)
+        rows = read_windows(
+            data.cube, data.tiling, range(2000, 2004), windows=share, read_by=read_by
         )
-        reader = WindowReader(training.cube, training.tiling, share.plan.counted)
-        dataset = read_windows(
-            training.cube, training.tiling, range(2000, 2004), windows=share, arrays=arrays
-        )
-        dataset.context.execution_options.preserve_order = True
-        for step, samples in zip(share.groups, micro_batches(dataset, share, reader), strict=True):
-            steps |= {(step, piece): sample for piece, sample in samples.items()}
-    return steps
+        rows.context.execution_options.preserve_order = True
+        steps = zip(share.groups, micro_batches(rows, share, reader), strict=True)
+        for step, by_number in steps:
+            for number, sample in by_number.items():
+                samples[step, number] = sample
+    return samples
 
 
-def test_batches_do_not_depend_on_workers_nor_on_where_they_are_read(place, tmp_path):
+def test_batches_do_not_depend_on_workers_or_readers(place, tmp_path):
     training = trainings(place.run(tmp_path / "out", "training.steps=5"))[0]
-    plan = training.plan()
-    for world, arrays in ((1, "late"), (2, "late"), (2, "ahead")):
-        found = batches(training, world, arrays)
-        assert sorted(found) == [(step, piece) for step in range(5) for piece in range(2)]
-        for (step, piece), fields in found.items():
-            expected = training.micro_batch(plan, step * 4 + piece * 2)
-            assert all(torch.equal(a, b) for a, b in zip(fields, expected, strict=True))
-    assert sorted(batches(training, 1, "late", done=3)) == [(3, 0), (3, 1), (4, 0), (4, 1)]
+    plan = training.data.plan()
+    for world, read_by in ((1, "consumer"), (2, "consumer"), (2, "readers")):
+        samples = samples_of(training, world, read_by)
+        assert sorted(samples) == [(step, number) for step in range(5) for number in range(2)]
+        for (step, number), sample in samples.items():
+            expected = training.data.micro_batch(plan, step * 4 + number * 2)
+            assert all(torch.equal(a, b) for a, b in zip(sample, expected, strict=True))
+
+    resumed = samples_of(training, 1, "consumer", done=3)
+    assert sorted(resumed) == [(3, 0), (3, 1), (4, 0), (4, 1)]
 
 
-def test_a_lattice_names_its_tiles_in_order(cube, tiling):
-    lattice = Lattice(cube, tiling, (2000,), 1)
+def test_a_lattice_numbers_its_tiles_in_order(cube, tiling):
+    lattice = LatticeWindows(cube, tiling, (2000,), 1)
     assert len(lattice.groups) == 6
     for group, tile in zip(lattice.groups, tiling.tiles(), strict=True):
         home = tiling.tile_box(tile)
-        for draw in lattice.draws(group):
-            assert (draw.box.row + tiling.margin, draw.box.col + tiling.margin) == (
-                home.row,
-                home.col,
-            )
+        for window in lattice.sample_windows(group):
+            corner = window.box.row + tiling.margin, window.box.col + tiling.margin
+            assert corner == (home.row, home.col)
 
 
 def test_more_years_than_there_are_is_refused(cube, tiling):

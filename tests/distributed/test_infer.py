@@ -14,9 +14,9 @@ import zarr
 from luray.core.legend import OUTSIDE
 from luray.cube.cube import Cube
 from luray.engine.blending import window_weights
+from luray.engine.decision import decide_classes
 from luray.engine.predictor import Predictor
-from luray.engine.serial import freely, serial_rollout
-from luray.engine.tile_year import decide_classes
+from luray.engine.serial import most_probable, serial_rollout
 from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.product.status import status_of
@@ -33,15 +33,15 @@ from tests.worlds import SlowWindowInputs
 
 
 def serial(run):
-    """Codes and confidence of every year by `inference.serial_rollout`, {year: (lat, lon) pair}."""
+    """Codes and confidence of every year by `serial.serial_rollout`, {year: (lat, lon) pair}."""
     cube = Cube.open(run.cube)
     tiling = run.inference_tiles
     everything = tiling.everything
     region = cube.region(tiling.padded(everything))
-    found = {}
+    maps = {}
     for year in run.inference.span.copied:
         classes = cube.state(year, everything)
-        found[year] = cube.legend.decode(classes), np.where(classes == OUTSIDE, 0, 100)
+        maps[year] = cube.legend.decode(classes), np.where(classes == OUTSIDE, 0, 100)
     for direction, years in run.inference.span.chains.items():
         model, card = load_model(run.model_folder(direction))
         predictor = Predictor(
@@ -59,19 +59,19 @@ def serial(run):
             years,
             SlowWindowInputs.of(region, predictor.stem),
             predictor,
-            decide_classes=settler(run),
+            decide_classes=classes_decider(run),
         ):
-            found[year] = cube.legend.decode(classes), confidence
-    return found
+            maps[year] = cube.legend.decode(classes), confidence
+    return maps
 
 
-def settler(run):
-    """What makes the maps of the whole grid at once, with the demand of the run."""
+def classes_decider(run):
+    """How the maps of the whole grid are decided at once, with the demand of the run."""
     if not run.demand.strength:
-        return freely
-    plan = inference_of(run, run.inference.span, run.product)
+        return most_probable
+    spec = inference_of(run, run.inference.span, run.product)
 
-    def settle_all(sums, prior, land, *, year, prior_year):
+    def decide_everything(sums, prior, land, *, year, prior_year):
         return decide_classes(
             sums,
             prior,
@@ -79,11 +79,11 @@ def settler(run):
             year=year,
             prior_year=prior_year,
             box=run.tiles.everything,
-            scenario=plan.scenario,
-            strength=plan.strength,
+            demand=spec.demand,
+            strength=spec.demand_strength,
         )[:2]
 
-    return settle_all
+    return decide_everything
 
 
 def assert_equals_serial(run, expected):
@@ -98,13 +98,13 @@ def assert_equals_serial(run, expected):
 def expected(place, tmp_path_factory):
     run = place.run(tmp_path_factory.mktemp("serial"))
     give_models(run)
-    found = serial(run)
-    land = found[2004][0] > 0
-    assert (found[2005][0] != found[2004][0])[land].mean() > 0.02, (
+    maps = serial(run)
+    land = maps[2004][0] > 0
+    assert (maps[2005][0] != maps[2004][0])[land].mean() > 0.02, (
         "a rollout that changes nothing proves nothing"
     )
-    assert (found[2008][0] != found[2005][0])[land].any()
-    return found
+    assert (maps[2008][0] != maps[2005][0])[land].any()
+    return maps
 
 
 DEMANDED = "demand.strength=1.0", "inference.operating_point=unbiased"
@@ -114,17 +114,17 @@ DEMANDED = "demand.strength=1.0", "inference.operating_point=unbiased"
 def demanded(place, tmp_path_factory, expected):
     run = place.run(tmp_path_factory.mktemp("demanded"), *DEMANDED)
     give_models(run)
-    found = serial(run)
-    assert (found[2006][0] != expected[2006][0]).mean() > 0.01, (
+    maps = serial(run)
+    assert (maps[2006][0] != expected[2006][0]).mean() > 0.01, (
         "a demand that changes nothing proves nothing"
     )
-    return found
+    return maps
 
 
 @pytest.mark.parametrize(
     "settings", [("inference.workers=2",), ("inference.workers=1", "tiling.tile=100")]
 )
-def test_the_engine_meets_a_demand_as_the_serial_rollout_does(place, tmp_path, demanded, settings):
+def test_the_engine_meets_a_demand_as_serially(place, tmp_path, demanded, settings):
     run = place.run(tmp_path / "out", *DEMANDED, *settings)
     give_models(run)
     run_infer(run)
@@ -132,14 +132,14 @@ def test_the_engine_meets_a_demand_as_the_serial_rollout_does(place, tmp_path, d
 
 
 @pytest.mark.parametrize(("year", "prior_year"), [(2005, 2004), (1999, 2000)])
-def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior_year):
+def test_a_map_changes_as_demanded(place, tmp_path, year, prior_year):
     """Group by group in every coarse cell, within a cell, from probabilities that know nothing of
     the demand.
     """
     run = place.run(tmp_path / "out", *DEMANDED)
     give_models(run)
-    plan, box = inference_of(run, run.inference.span, run.product), run.tiles.everything
-    cube, random = plan.cube, np.random.default_rng(year)
+    spec, box = inference_of(run, run.inference.span, run.product), run.tiles.everything
+    cube, random = spec.cube, np.random.default_rng(year)
     prior, land = cube.state(prior_year, box), cube.land(box)
     sums = random.integers(1, 60_000, (len(cube.legend), *box.shape), dtype=np.int32)
     water = cube.legend.index(77)
@@ -151,14 +151,14 @@ def test_a_map_changes_by_what_the_scenario_demands(place, tmp_path, year, prior
         year=year,
         prior_year=prior_year,
         box=box,
-        scenario=plan.scenario,
-        strength=plan.strength,
+        demand=spec.demand,
+        strength=spec.demand_strength,
     )
-    change, blocks = plan.scenario.change(year, prior_year, box, land), 0
+    change, blocks = spec.demand.change(year, prior_year, box, land), 0
     for row, col in np.ndindex(4, 6):
         at = slice(row * 25, row * 25 + 25), slice(col * 25, col * 25 + 25)
         before, after = (
-            [np.isin(codes[at], group).sum() for group in plan.scenario.groups]
+            [np.isin(codes[at], group).sum() for group in spec.demand.groups]
             for codes in (prior, classes)
         )
         wanted = np.array(before) + change[:, row, col] * land[at].sum()
@@ -211,7 +211,7 @@ def test_a_second_inference_computes_nothing(finished, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_another_model_is_refused_and_both_runs_are_named(place, finished, tmp_path):
+def test_a_product_of_another_model_is_refused(place, finished, tmp_path):
     finished(tmp_path / "out")
     other = place.run(tmp_path / "out", "blending.taper=uniform")
     with pytest.raises(ValueError, match=r"belongs to run \w{12}, this is run \w{12}.*--restart"):
@@ -234,9 +234,7 @@ def test_a_killed_worker_changes_no_bit(place, tmp_path, expected):
     assert_equals_serial(run, expected)
 
 
-def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_no_bit(
-    place, tmp_path, expected
-):
+def test_a_changing_cluster_changes_no_bit(place, tmp_path, expected):
     settings = "inference.workers={min=1, max=4}"
     run = place.run(tmp_path / "out", settings)
     give_models(run)
@@ -261,7 +259,7 @@ def test_a_cluster_that_grows_to_three_nodes_loses_one_and_gets_another_changes_
     assert_equals_serial(run, expected)
 
 
-def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
+def test_an_interrupted_run_continues(place, tmp_path, expected):
     run = place.run(tmp_path / "out")
     give_models(run)
 
@@ -282,9 +280,7 @@ def test_an_interrupted_run_goes_on_where_it_was(place, tmp_path, expected):
     assert_equals_serial(run, expected)
 
 
-def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(
-    finished, tmp_path, expected
-):
+def test_maps_from_a_year_on_are_redone(finished, tmp_path, expected):
     run = finished(tmp_path / "out")
     assert status_of(run.product).finished
     tiles = len(inference_of(run, run.inference.span, run.product).geometry.tiles)
@@ -303,9 +299,7 @@ def test_maps_from_a_year_on_are_computed_again_in_the_direction_of_travel(
         run_infer(run, from_year=2002)
 
 
-def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is(
-    finished, tmp_path, expected
-):
+def test_a_redone_product_is_unfinished_meanwhile(finished, tmp_path, expected):
     run = finished(tmp_path / "out")
 
     class Stop(Exception):
@@ -331,7 +325,7 @@ def test_a_product_that_is_redone_is_unfinished_meanwhile_and_says_how_far_it_is
     assert_equals_serial(run, expected)
 
 
-def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expected, monkeypatch):
+def test_a_second_job_on_a_product_is_refused(place, tmp_path, expected, monkeypatch):
     monkeypatch.setattr(lease, "RENEWED_EVERY", 0.2)
     monkeypatch.setattr(lease, "PATIENCE", patience(20))
     run = place.run(tmp_path / "out")
@@ -352,13 +346,11 @@ def test_of_two_jobs_on_one_product_the_second_is_refused(place, tmp_path, expec
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "delete", "receipt"])
-def test_verify_names_what_is_damaged_and_only_that_is_computed_again(
-    finished, tmp_path, expected, harm
-):
+def test_only_damaged_tile_years_are_redone(finished, tmp_path, expected, harm):
     run = finished(tmp_path / "out")
     assert damaged(run) == []
-    plan = inference_of(run, run.inference.span, run.product)
-    year, tile = 2006, plan.geometry.tiles[0]
+    spec = inference_of(run, run.inference.span, run.product)
+    year, tile = 2006, spec.geometry.tiles[0]
     shard = tmp_path / f"out/product.zarr/land_use/c/{year - 1996}/{tile.row}/{tile.col}"
     data = bytearray(shard.read_bytes())
     if harm == "flip":
@@ -381,7 +373,7 @@ def test_verify_names_what_is_damaged_and_only_that_is_computed_again(
     assert_equals_serial(run, expected)
 
 
-def test_a_damaged_input_is_an_error_that_says_where(place, tmp_path, expected):
+def test_a_damaged_model_is_named(place, tmp_path, expected):
     run = place.run(tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="luray train"):
         run_infer(run)

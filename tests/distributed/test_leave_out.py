@@ -9,8 +9,9 @@ import xarray as xr
 
 from luray.core.legend import HILDA
 from luray.cube.cube import Cube
+from luray.evaluation.deflicker import deflicker
 from luray.evaluation.metrics import score
-from luray.evaluation.statistics import deflicker, tile_statistics
+from luray.evaluation.statistics import tile_statistics
 from luray.stages.evaluate import evaluate as run_evaluate
 from luray.stages.evaluate import is_evaluated
 from luray.stages.train import trainings
@@ -60,26 +61,31 @@ def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path
         )
     )
 
-    assert plain.cube.other_kind == {}
+    assert plain.data.cube.other_kind == {}
     assert {"leave_out", "left_out"}.isdisjoint({*plain.identity, *plain.identity["training"]})
-    assert (met.left_out, clear.left_out, elsewhere.left_out) == (frozenset(), {2002}, frozenset())
+    assert met.data.left_out == frozenset()
+    assert clear.data.left_out == {2002}
+    assert elsewhere.data.left_out == frozenset()
     assert {key for key in clear.identity if clear.identity[key] != met.identity.get(key)} == {
         "left_out"
     }
-    for use in ("training", "validation"):
-        assert any(2002 in met.plan(use)[k].years for k in range(50))
-        assert not any(2002 in clear.plan(use)[k].years for k in range(50))
+    for use in ("training", "held-out blocks"):
+        plan_with_base, plan_without = met.data.plan(use), clear.data.plan(use)
+        assert any(2002 in plan_with_base[k].years for k in range(50))
+        assert not any(2002 in plan_without[k].years for k in range(50))
+
+    too_long, *_ = trainings(
+        run_with(
+            2002,
+            "training.leave_out=base maps",
+            "training.rollout_years=2",
+            "training.sampling.validation_years=0.0",
+        )
+    )
     with pytest.raises(
         ValueError, match=r"hold no rollout of 2 years that does not meet a base map \(2002\)"
     ):
-        trainings(
-            run_with(
-                2002,
-                "training.leave_out=base maps",
-                "training.rollout_years=2",
-                "training.sampling.validation_years=0.0",
-            )
-        )[0].plan()
+        too_long.data.plan()
 
 
 def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
@@ -105,7 +111,7 @@ def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
     maps = np.stack([cube.state(year, everything) for year in years])
     for truth, compared in (("raw", maps), ("deflickered", deflicker(maps))):
         skill = report.skills["forecast", truth]
-        assert skill.years == skill.averaged == (2005, 2008)
+        assert skill.years == skill.mean_years == (2005, 2008)
         for year, found in zip(skill.years, skill.by_year["model"], strict=True):
             predicted = HILDA.encode(product.land_use.sel(year=year).values)
             direct = score(

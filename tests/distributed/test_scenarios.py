@@ -18,7 +18,7 @@ from luray.core.tiling import Box, Tile
 from luray.cube.build import create, finish, write_piece
 from luray.cube.cube import Cube
 from luray.engine.blending import decide, percentages, window_weights
-from luray.engine.coarse_demand import Scenario
+from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import constrain
 from luray.engine.ensemble import perturbed, sample
 from luray.engine.predictor import Predictor
@@ -38,7 +38,8 @@ from luray.stages.inputs import open_or_refuse
 from luray.stages.verify import damaged
 from luray.storage.receipts import fingerprint_of
 from luray.training.packing import pack, unpack
-from luray.training.samples import SampleWindow
+from luray.training.sample_reader import read_samples
+from luray.training.sample_window import SampleWindow
 from tests.distributed.conftest import give_models, settings_of, small_run
 from tests.worlds import SlowWindowInputs
 
@@ -94,15 +95,14 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
     assert np.array_equal(here.static(BOX), there.static(BOX))
     assert view.features == alone.features
     assert view.of_scenario("").forcing == cubes[""].forcing
-    draw = SampleWindow(BOX, (2010, 2009))
-    assert pack(view, draw) == pack(alone, draw)
-    assert np.array_equal(
-        view.sample([draw], given=[unpack(view, draw, pack(view, draw))]).forcing_BTLHW,
-        alone.sample([draw]).forcing_BTLHW,
-    )
+    window = SampleWindow(BOX, (2010, 2009))
+    packed = pack(view, window)
+    assert packed == pack(alone, window)
+    from_bytes = read_samples(view, [window], native_values=[unpack(view, window, packed)])
+    assert np.array_equal(from_bytes.forcing_BTLHW, read_samples(alone, [window]).forcing_BTLHW)
     land = view.land(Box(0, 0, 50, 50))
     demanded = [
-        Scenario.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land)
+        CoarseDemand.of(cube, tile=50).change(2040, 2039, Box(0, 0, 50, 50), land)
         for cube in (view, alone)
     ]
     assert np.array_equal(*demanded, equal_nan=True)
@@ -138,7 +138,7 @@ def test_only_what_differs_is_stored_again(cubes, world):
     assert [s["title"] for s in cubes[""].sources] == [s["title"] for s in cubes["ssp245"].sources]
 
 
-def test_a_list_of_one_scenario_has_the_cube_of_one_scenario(world, cubes, tmp_path):
+def test_a_list_of_one_scenario_is_one_scenario(world, cubes, tmp_path):
     run = run_of(world, tmp_path, 'scenarios=["ssp126"]')
     assert plan_cube(run).fingerprint == cubes["ssp126"].fingerprint
     (tmp_path / "cube.zarr").symlink_to(cubes["ssp126"].url)
@@ -147,7 +147,7 @@ def test_a_list_of_one_scenario_has_the_cube_of_one_scenario(world, cubes, tmp_p
     assert len({cube.fingerprint for cube in cubes.values()}) == 4
 
 
-def test_a_run_that_ends_before_its_scenarios_differ_stores_nothing_twice(world, tmp_path):
+def test_scenarios_that_never_differ_share_all(world, tmp_path):
     plan = plan_cube(
         run_of(
             world,
@@ -199,14 +199,17 @@ def test_the_check_and_the_list_cover_every_scenario(world, tmp_path, ray_cluste
 
 
 def write_serially(run):
-    """The product of a run as every engine must write it: each course over the whole grid at once."""
-    plan = inference_of(run, run.inference.span, run.product)
-    product, tiling, everything = plan.product, run.inference_tiles, run.tiles.everything
-    product.create(plan.cube, title="t", models=plan.models, tiles=len(plan.geometry.tiles))
-    land, last = plan.cube.land(everything), {}
+    """The product of a run as every engine must write it: each trajectory on the whole grid."""
+    spec = inference_of(run, run.inference.span, run.product)
+    product = spec.product
+    tiling = run.inference_tiles
+    everything = run.tiles.everything
+    product.create(spec.cube, title="t", models=spec.models, tiles=len(spec.geometry.tiles))
+    land = spec.cube.land(everything)
+    last = {}
 
     def put(year, classes, confidence, member_indices, kept=None):
-        for tile in plan.geometry.tiles:
+        for tile in spec.geometry.tiles:
             at = tiling.tile_box(tile).slices(origin=everything)
             product.write(
                 year,
@@ -218,7 +221,7 @@ def write_serially(run):
             )
 
     for year in product.span.copied:
-        classes = plan.cube.state(year, everything)
+        classes = spec.cube.state(year, everything)
         put(
             year,
             classes,
@@ -226,8 +229,8 @@ def write_serially(run):
             product.member_indices,
         )
     for trajectory in product.trajectories:
-        cube = plan.cube.of_scenario(trajectory.scenario)
-        demand = Scenario.of(cube, tile=tiling.tile)
+        cube = spec.cube.of_scenario(trajectory.scenario)
+        demand = CoarseDemand.of(cube, tile=tiling.tile)
 
         def decide_classes(
             sums, prior, land, *, year, prior_year, trajectory=trajectory, demand=demand
@@ -236,7 +239,7 @@ def write_serially(run):
             scores = trajectory.draws and perturbed(
                 sums, trajectory.draws, year=year, box=everything
             )
-            if not plan.strength:
+            if not spec.demand_strength:
                 return (
                     decide(sums, land)
                     if scores is None
@@ -250,7 +253,7 @@ def write_serially(run):
                 change,
                 block=demand.block,
                 groups=demand.groups,
-                strength=plan.strength,
+                strength=spec.demand_strength,
                 scores_KHW=scores,
             )[:2]
 
@@ -259,14 +262,14 @@ def write_serially(run):
             frozen(model),
             cube.features,
             tiling,
-            window_weights(tiling, taper=plan.taper),
+            window_weights(tiling, taper=spec.taper),
             4,
-            card.points[plan.point],
+            card.points[spec.operating_point],
         )
         start = cube.state(trajectory.years[0], everything)
-        fields = SlowWindowInputs.of(cube.region(tiling.padded(everything)), predictor.stem)
+        inputs = SlowWindowInputs.of(cube.region(tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
-            start, land, trajectory.years, fields, predictor, decide_classes=decide_classes
+            start, land, trajectory.years, inputs, predictor, decide_classes=decide_classes
         ):
             kept = (
                 percentages(last["sums"], land) if year in product.dims.probability_years else None
@@ -275,7 +278,7 @@ def write_serially(run):
     if product.members:
         for year in product.span.years:
             for scenarios in product.alike(year):
-                for tile in plan.geometry.tiles:
+                for tile in spec.geometry.tiles:
                     product.summarise(year, tile, scenarios)
     product.finish()
     return product
@@ -305,7 +308,7 @@ def drawn(world, cubes):
     return run, write_serially(run)
 
 
-def test_lanes_agree_where_they_share_and_differ_where_they_do_not(drawn):
+def test_maps_differ_where_members_or_scenarios_do(drawn):
     run, product = drawn
     everything = run.tiles.everything
     maps = {
@@ -351,9 +354,7 @@ def test_lanes_agree_where_they_share_and_differ_where_they_do_not(drawn):
         ("demand.strength=0.0", "inference.workers=3"),
     ],
 )
-def test_the_engine_computes_every_lane_as_the_serial_rollout_does(
-    world, cubes, drawn, tmp_path, settings
-):
+def test_every_trajectory_equals_the_serial_rollout(world, cubes, drawn, tmp_path, settings):
     """Interrupted once, so that some members of a tile-year are there and others are not."""
     run, expected = (
         with_cube(world, tmp_path / "engine", cubes[""], SEVERAL, *DRAWN, *settings),
@@ -398,7 +399,7 @@ def test_a_scenario_draws_the_same_alone_as_among_others(world, cubes, drawn, tm
             )
 
 
-def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, ray_cluster):
+def test_many_maps_are_verified_scored_and_published(world, drawn, ray_cluster):
     run, product = drawn
     assert damaged(run) == []
     report = run_evaluate(run)
@@ -440,9 +441,7 @@ def test_a_product_of_many_lanes_is_verified_scored_and_published(world, drawn, 
     assert item.properties["luray:seed"] == 7
 
 
-def test_what_is_asked_for_is_another_product_and_what_is_not_changes_nothing(
-    world, cubes, tmp_path
-):
+def test_only_what_is_asked_for_changes_a_product(world, cubes, tmp_path):
     def fingerprint(name, *settings):
         run = with_cube(
             world, tmp_path / name, cubes["ssp245"], "inference.years=[2007, 2012]", *settings

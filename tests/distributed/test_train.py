@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from luray.distributed.survey import survey
+from luray.distributed.change_counts import count_changes
 from luray.distributed.train import train
 from luray.model.checkpoint import load_model, read_card
 from luray.sandbox.write import demo_run
 from luray.stages.train import trainings
-from luray.training.trainer import summary
+from luray.training.finished_model import save_finished_model
+from luray.training.step_metrics import summary
 from luray.training.training import run_steps
 from tests.distributed.conftest import settings_of
 from tests.distributed.processes import named
@@ -27,64 +28,69 @@ from tests.machine import until
 
 def serial_weights(training, *, threads):
     """Final weights and the metrics of each step of a training, in one process, without Ray."""
-    before = torch.get_num_threads()
+    threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    trainer, plan = training.trainer(), training.plan()
     recipe = training.recipe
+    plan = training.data.plan()
 
     def batches():
         for step in range(recipe.steps):
-            first = step * recipe.batch
-            yield {
-                i: training.micro_batch(plan, first + i * recipe.micro_batch)
-                for i in range(recipe.pieces)
-            }
+            firsts = [
+                step * recipe.batch + number * recipe.micro_batch
+                for number in range(recipe.n_micro_batches)
+            ]
+            yield {n: training.data.micro_batch(plan, first) for n, first in enumerate(firsts)}
 
+    trainer = training.trainer()
     steps = []
     run_steps(training, trainer, batches(), after=lambda _, metrics: steps.append(metrics))
-    torch.set_num_threads(before)
+    torch.set_num_threads(threads_before)
     return trainer.model.state_dict(), steps
 
 
-def test_two_workers_train_the_weights_of_the_plain_loop_with_its_losses(place, tmp_path):
-    options = ("training.workers={min = 1, max = 2}", "training.read=ahead", "training.epochs=3")
+def test_two_workers_train_the_weights_of_the_plain_loop(place, tmp_path):
+    options = (
+        "training.workers={min = 1, max = 2}",
+        "training.windows_read_by=readers",
+        "training.epochs=3",
+    )
     [training, *_] = trainings(place.run(tmp_path / "out", *options))
-    news = []
-    assert train([training], report=news.append) == ["forward"]
+    events = []
+    assert train([training], progress=events.append) == ["forward"]
     weights, steps = serial_weights(training, threads=1)
-    found, card = load_model(training.folder)
-    for name, value in found.state_dict().items():
+    model, card = load_model(training.folder)
+    for name, value in model.state_dict().items():
         torch.testing.assert_close(
             value, weights[name], rtol=2e-3, atol=2e-4, msg=lambda text, n=name: f"{n}: {text}"
         )
-    assert [(n.direction, n.step, n.epoch) for n in news] == [
+
+    assert [(event.direction, event.step, event.epoch) for event in events] == [
         ("forward", 2, 1),
         ("forward", 4, 2),
         ("forward", 6, 3),
     ]
-    for told in news:
-        expected = summary(steps[told.step - 2 : told.step])
-        assert {
-            k: v for k, v in told.metrics.items() if k != "samples_per_second"
-        } == pytest.approx(expected, rel=2e-3)
-        assert told.metrics["samples_per_second"] > 0
-        assert 0 <= told.held_out["figure_of_merit"] <= told.held_out["accuracy"] <= 1
-    assert card.training["last_metrics"] == news[-1].metrics
+    for event in events:
+        metrics = dict(event.metrics)
+        assert metrics.pop("samples_per_second") > 0
+        expected = summary(steps[event.step - 2 : event.step])
+        assert metrics == pytest.approx(expected, rel=2e-3)
+        assert 0 <= event.held_out["figure_of_merit"] <= event.held_out["accuracy"] <= 1
+    assert card.training["last_metrics"] == events[-1].metrics
     assert not Path(training.checkpoint.path).exists()
-    assert_curves(training, news)
+    assert_curves(training, events)
     assert train([training]) == [], "a finished model is not trained again"
 
 
-def assert_curves(training, news):
-    """TensorBoard reads the news from the event files."""
-    events = EventAccumulator(f"{training.folder}/events").Reload()
-    for part in ("training/loss", "held_out/accuracy"):
-        group, name = part.split("/")
-        values = [(n.step, (n.metrics if group == "training" else n.held_out)[name]) for n in news]
-        assert [e.step for e in events.Scalars(part)] == [step for step, _ in values]
-        assert [e.value for e in events.Scalars(part)] == pytest.approx(
-            [value for _, value in values]
-        )
+def assert_curves(training, events):
+    """TensorBoard reads the metrics of the events from the event files."""
+    curves = EventAccumulator(f"{training.folder}/events").Reload()
+    for curve, values in (
+        ("training/loss", [event.metrics["loss"] for event in events]),
+        ("held_out/accuracy", [event.held_out["accuracy"] for event in events]),
+    ):
+        points = curves.Scalars(curve)
+        assert [point.step for point in points] == [event.step for event in events]
+        assert [point.value for point in points] == pytest.approx(values)
 
 
 def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_weights(
@@ -94,11 +100,10 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
     # look at their number
     options = ("training.steps=40", "training.epochs=40", "inference.years=[2000, 2008]")
     [training] = trainings(place.run(tmp_path / "out", *options))
-    sets = [
-        part for s in settings_of(place.world, tmp_path / "out", *options) for part in ("--set", s)
-    ]
+    settings = settings_of(place.world, tmp_path / "out", *options)
+    arguments = [part for setting in settings for part in ("--set", setting)]
     driver = subprocess.Popen(
-        [sys.executable, "-m", "luray.cli", "train", str(demo_run()), *sets],
+        [sys.executable, "-m", "luray.cli", "train", str(demo_run()), *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -109,7 +114,7 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
     kill(driver)  # with its cluster: workers that outlive it would train on for a while
     assert read_card(training.folder) is None
     resumed_after = training.checkpoint.done
-    news, killed = [], []
+    steps_seen, killed = [], []
 
     def kill_the_worker():
         until(
@@ -122,45 +127,48 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
 
     killer = Thread(target=kill_the_worker)
     killer.start()
-    train([training], report=lambda told: news.append(told.step))
+    train([training], progress=lambda event: steps_seen.append(event.step))
     killer.join()
     assert killed
-    assert news[0] == resumed_after + 1, "it goes on after the checkpoint of the driver that died"
+    assert steps_seen[0] == resumed_after + 1, "it goes on after the dead driver's checkpoint"
+
     weights, steps = serial_weights(training, threads=os.cpu_count() or 1)
-    found = load_file(f"{training.folder}/weights.safetensors")
-    assert all(torch.equal(value, weights[name]) for name, value in found.items())
-    events = EventAccumulator(f"{training.folder}/events").Reload().Scalars("training/loss")
-    assert [e.step for e in events] == list(range(1, 41)), (
+    tensors = load_file(f"{training.folder}/weights.safetensors")
+    assert all(torch.equal(value, weights[name]) for name, value in tensors.items())
+    curve = EventAccumulator(f"{training.folder}/events").Reload().Scalars("training/loss")
+    assert [point.step for point in curve] == list(range(1, 41)), (
         "nothing is missing in the curve, nothing is there twice"
     )
-    assert events[-1].value == pytest.approx(summary(steps[-1:])["loss"], rel=1e-5)
+    assert curve[-1].value == pytest.approx(summary(steps[-1:])["loss"], rel=1e-5)
 
 
-def test_a_loss_that_is_not_finite_is_told_once_and_the_last_good_checkpoint_kept(place, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_training_once(place, tmp_path):
     options = ("training.steps=40", "training.learning_rate=1e15", "training.checkpoint_every=1")
     [training, *_] = trainings(place.run(tmp_path / "out", *options))
-    news = []
+    events = []
     with pytest.raises(
         ValueError, match=r"training step \d+: the loss is .*; lower training\.learning_rate"
     ) as error:
-        train([training], report=news.append)
-    failed = int(str(error.value).split(":")[0].split()[-1])
-    assert training.checkpoint.done == failed >= 1
-    assert [n.step for n in news] == list(range(1, failed + 1)), "it is not tried again"
+        train([training], progress=events.append)
+    failed_step = int(str(error.value).split(":")[0].split()[-1])
+    assert training.checkpoint.done == failed_step >= 1, "the last good checkpoint is kept"
+    steps_seen = [event.step for event in events]
+    assert steps_seen == list(range(1, failed_step + 1)), "it is not tried again"
     assert all(torch.isfinite(weights).all() for weights in training.trainer().model.parameters())
     assert read_card(training.folder) is None
 
 
-def test_a_model_of_another_training_is_refused_and_discarded_only_on_demand(place, tmp_path):
+def test_a_model_of_another_training_is_discarded_only_on_demand(place, tmp_path):
     [training, *_] = trainings(place.run(tmp_path / "out"))
-    [other, *_] = trainings(
-        place.run(tmp_path / "out", "training.seed=5", "training.change_weight=0.5")
-    )
-    survey(training.cube, training.tiling, training.recipe.sampling)
+    other_run = place.run(tmp_path / "out", "training.seed=5", "training.change_weight=0.5")
+    [other, *_] = trainings(other_run)
+    data = training.data
+    count_changes(data.cube, data.tiling, data.recipe.sampling)
     trainer = training.trainer()
-    training.save(trainer, {})
+    save_finished_model(training, trainer, {})
     other.checkpoint.save(trainer)
     assert training.finished
+
     words = (
         rf"{training.folder} holds another training \(training\.change_weight 0\.03 there, 0\.5 here; "
         r"training\.seed 0 there, 5 here\): `luray train --restart`"

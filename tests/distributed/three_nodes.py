@@ -83,7 +83,7 @@ def wait_until_ready(driver: Driver, n: int) -> None:
     """Wait until `n` of the workers that the driver has asked for can take jobs: meanwhile nothing
     else is done.
     """
-    asked_for = [marker for marker, flight in driver._flights.items() if flight.job is None]
+    asked_for = [marker for marker, call in driver._calls.items() if call.job is None]
     ready, _ = ray.wait(asked_for, num_returns=n, timeout=patience(240))
     assert len(ready) == n, f"{len(ready)} of {n} workers came"
 

@@ -44,11 +44,14 @@ def sums_of(tiling, windows, taper):
     """Sums over the grid (K, lat, lon) in the order in which the windows come; a wrapped column
     adds to its home.
     """
-    weights, padded = window_weights(tiling, taper=taper), tiling.padded(tiling.everything)
-    n_classes, m = next(iter(windows.values())).shape[0], tiling.margin
+    weights = window_weights(tiling, taper=taper)
+    padded = tiling.padded(tiling.everything)
+    margin = tiling.margin
+    n_classes = next(iter(windows.values())).shape[0]
     sums = np.zeros((n_classes, *padded.shape), np.int32)
     for core, p in windows.items():
-        window, nowhere = tiling.window_box(core), np.full(p.shape[1:], OUTSIDE, np.uint8)
+        window = tiling.window_box(core)
+        nowhere = np.full(p.shape[1:], OUTSIDE, np.uint8)
         add_window(
             sums,
             heads_of(p),
@@ -58,11 +61,11 @@ def sums_of(tiling, windows, taper):
             temperature=1.0,
             bias=0.0,
         )
-    inner = sums[:, m : m + tiling.n_lat]
-    home = inner[:, :, m : m + tiling.n_lon].copy()
+    inner = sums[:, margin : margin + tiling.n_lat]
+    home = inner[:, :, margin : margin + tiling.n_lon].copy()
     if tiling.periodic:
-        home[:, :, tiling.n_lon - m :] += inner[:, :, :m]
-        home[:, :, :m] += inner[:, :, m + tiling.n_lon :]
+        home[:, :, tiling.n_lon - margin :] += inner[:, :, :margin]
+        home[:, :, :margin] += inner[:, :, margin + tiling.n_lon :]
     return home
 
 
@@ -77,7 +80,7 @@ def test_sums_follow_the_average_in_floats(taper, tiling, seed):
 
 @pytest.mark.parametrize("taper", TAPERS)
 @given(tiling=tilings(), seed=st.integers(0, 99), order=st.randoms(use_true_random=False))
-def test_no_bit_depends_on_the_order_of_arrival(taper, tiling, seed, order):
+def test_bits_ignore_the_order_of_arrival(taper, tiling, seed, order):
     windows = windows_of(tiling, seed)
     shuffled = list(windows.items())
     order.shuffle(shuffled)
@@ -101,7 +104,7 @@ def test_constant_probabilities_stay_constant(taper, tiling, p):
 
 
 @given(tiling=tilings(), seed=st.integers(0, 99), share=st.sampled_from([0.02, 0.3]))
-def test_every_land_cell_has_weight_from_the_active_windows(tiling, seed, share):
+def test_active_windows_cover_all_land(tiling, seed, share):
     land = np.random.default_rng(seed).random(tiling.shape) < share
     flat = np.full((1, tiling.window, tiling.window), 1, np.float32)
     active = tiling.active_cores(tiling.everything, land)
@@ -121,7 +124,7 @@ def test_the_taper_rises_over_the_overlap():
     )
 
 
-def test_weights_that_could_overflow_are_refused():
+def test_overflowing_weights_are_refused():
     with pytest.raises(
         ValueError, match="overlap of 128 cells overflow 32 bits; use taper = 'uniform'"
     ):
@@ -203,7 +206,7 @@ def test_decide_is_the_slow_twin(sums, land):
     assert (classes[~land] == OUTSIDE).all()
 
 
-def test_land_that_no_window_covers_is_a_mistake():
+def test_uncovered_land_is_a_mistake():
     with pytest.raises(AssertionError, match="covered by no window"):
         decide(np.zeros((2, 1, 1), np.int32), np.array([[True]]))
 
@@ -211,9 +214,7 @@ def test_land_that_no_window_covers_is_a_mistake():
 @given(
     height=st.integers(1, 12), width=st.integers(1, 12), margin=st.integers(0, 7), data=st.data()
 )
-def test_strips_added_to_the_bands_of_a_tile_are_strips_added_to_the_tile(
-    height, width, margin, data
-):
+def test_bands_take_strips_as_the_tile_does(height, width, margin, data):
     inside, bands = frame((height, width), margin)
     times = np.zeros((height, width), int)
     for rectangle in (inside, *bands):

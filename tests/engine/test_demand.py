@@ -8,7 +8,8 @@ from luray.core.legend import OUTSIDE
 from luray.core.random import RandomStream
 from luray.core.tiling import Box
 from luray.engine.blending import decide
-from luray.engine.demand import DemandConfig, Shortfall, constrain, demanded_counts, target_counts
+from luray.engine.demand import DemandConfig, Shortfall, constrain
+from luray.engine.demand_counts import demanded_counts, target_counts
 from luray.engine.ensemble import perturbed, sample
 from tests import reference
 
@@ -52,7 +53,7 @@ class Block:
     def shape(self, block):
         return G, *(-(-n // block) for n in self.land.shape)
 
-    def some_change(self, block, scale=0.5):
+    def random_change(self, block, scale=0.5):
         return self.random.normal(size=self.shape(block)) * scale
 
     def possible_counts(self, block):
@@ -109,15 +110,15 @@ blocks = st.integers(2, 6)
 
 @given(tile=tiles, block=blocks)
 def test_strength_0_is_the_identity(tile, block):
-    classes, confidence, short = tile.constrain(tile.some_change(block), block=block, strength=0)
+    classes, confidence, short = tile.constrain(tile.random_change(block), block=block, strength=0)
     assert np.array_equal(classes, tile.free)
     assert np.array_equal(confidence, tile.confidence)
     assert short == Shortfall()
 
 
 @given(tile=tiles, block=blocks)
-def test_a_block_without_demand_is_left_as_it_is(tile, block):
-    change = tile.some_change(block)
+def test_blocks_without_demand_stay(tile, block):
+    change = tile.random_change(block)
     change[1, 0, 0] = np.nan
     classes, confidence, _ = tile.constrain(change, block=block)
     corner = slice(block), slice(block)
@@ -135,12 +136,12 @@ def test_a_consistent_demand_is_met_to_the_cell(seed, block, water):
 
 
 @given(tile=tiles, block=blocks, share=st.sampled_from([0, 0.5, 1]))
-def test_cells_that_are_certain_never_change(tile, block, share):
+def test_certain_cells_never_change(tile, block, share):
     certain = tile.random.random(tile.land.shape) < share
     tile.sums[:] = np.where(
         certain & (np.arange(K)[:, None, None] != tile.sums.argmax(axis=0)), 0, tile.sums
     )
-    for change in (np.zeros(tile.shape(block)), tile.some_change(block)):
+    for change in (np.zeros(tile.shape(block)), tile.random_change(block)):
         classes, _, _ = tile.constrain(change, block=block)
         assert np.array_equal(classes[certain], tile.free[certain])
 
@@ -151,8 +152,8 @@ def test_cells_that_are_certain_never_change(tile, block, share):
     strength=st.sampled_from([0.3, 1.0]),
     order=st.randoms(use_true_random=False),
 )
-def test_no_bit_depends_on_the_tiling(tile, block, strength, order):
-    change = tile.some_change(block, 0.2)
+def test_bits_ignore_the_tiling(tile, block, strength, order):
+    change = tile.random_change(block, 0.2)
     whole = tile.constrain(change, block=block, strength=strength)
     classes, confidence, short = np.zeros_like(tile.free), np.zeros_like(tile.free), Shortfall()
     pieces = [(y, x) for y in range(change.shape[1]) for x in range(change.shape[2])]
@@ -169,8 +170,8 @@ def test_no_bit_depends_on_the_tiling(tile, block, strength, order):
 
 
 @given(tile=tiles, block=blocks, strength=st.floats(0, 1))
-def test_counts_lie_between_the_unconstrained_and_the_target(tile, block, strength):
-    change = tile.some_change(block, 0.2)
+def test_counts_lie_between_free_and_target(tile, block, strength):
+    change = tile.random_change(block, 0.2)
     classes, _, short = tile.constrain(change, block=block, strength=strength)
     before, after = counts(tile.free, block), counts(classes, block)
     settled = np.where(in_play(tile.prior) & in_play(tile.free), tile.prior, tile.free)
@@ -188,8 +189,8 @@ def test_counts_lie_between_the_unconstrained_and_the_target(tile, block, streng
 
 
 @given(tile=tiles, block=blocks)
-def test_a_cell_takes_the_best_class_of_its_group_and_its_share_as_confidence(tile, block):
-    classes, confidence, _ = tile.constrain(tile.some_change(block), block=block)
+def test_a_cell_takes_its_groups_best_class(tile, block):
+    classes, confidence, _ = tile.constrain(tile.random_change(block), block=block)
     assert np.array_equal(classes[~in_play(tile.free)], tile.free[~in_play(tile.free)])
     for row, col in np.argwhere(in_play(tile.free)).tolist():
         sums = tile.sums[:, row, col].tolist()
@@ -204,7 +205,7 @@ def test_a_cell_takes_the_best_class_of_its_group_and_its_share_as_confidence(ti
 @given(
     seed=st.integers(0, 9999), zeros=st.sampled_from([0.3, 0.6]), levels=st.sampled_from([2, 65535])
 )
-def test_the_map_is_the_best_of_all_that_miss_the_fewest_cells(seed, zeros, levels):
+def test_the_map_is_the_best_of_all(seed, zeros, levels):
     tile = Block(seed, 2, 3, zeros=zeros, levels=levels, land=1)
     wanted = tile.possible_counts(3)
     classes, _, short = tile.constrain(tile.change_to(wanted, 3), block=3)
@@ -214,7 +215,7 @@ def test_the_map_is_the_best_of_all_that_miss_the_fewest_cells(seed, zeros, leve
 
 
 @given(seed=st.integers(0, 9999), side=st.integers(1, 12), levels=st.sampled_from([4, 65535]))
-def test_the_map_has_the_largest_total_log_probability_with_its_counts(seed, side, levels):
+def test_the_map_is_the_optimal_assignment(seed, side, levels):
     tile = Block(seed, side, side, levels=levels)
     wanted = tile.possible_counts(side)
     classes, _, _ = tile.constrain(tile.change_to(wanted, side), block=side)
@@ -223,13 +224,11 @@ def test_the_map_has_the_largest_total_log_probability_with_its_counts(seed, sid
 
 
 @given(seed=st.integers(0, 9999), side=st.integers(1, 10), zeros=st.sampled_from([0.0, 0.3]))
-def test_a_sampled_map_is_the_best_of_its_scores_and_keeps_the_confidence_of_the_sums(
-    seed, side, zeros
-):
+def test_a_sampled_map_is_the_best_of_its_scores(seed, side, zeros):
     tile = Block(seed, side, side, zeros=zeros)
     draws, box = RandomStream(seed, "ssp126", 1), Box(20, 30, side, side)
     scores = perturbed(tile.sums, draws, year=2050, box=box)
-    change = tile.some_change(side)
+    change = tile.random_change(side)
     free, confidence = sample(tile.sums, tile.land, draws, year=2050, box=box)
 
     def imposed(strength):
@@ -313,7 +312,7 @@ def test_demanded_counts_are_the_slow_twin(seed, scale):
         ([50, 30, 20], [50, 24, 20], [0.1, -0.1, 0], [60, 14, 20], 0),
     ],
 )
-def test_what_cannot_be_had_is_cut_and_not_taken_from_others(prior, settled, change, demanded, cut):
+def test_impossible_demands_are_cut(prior, settled, change, demanded, cut):
     columns = [np.array(x)[:, None, None] for x in (prior, settled)]
     found, lacking = demanded_counts(
         *columns, np.array([[100]]), np.array(change, np.float32)[:, None, None]
@@ -322,7 +321,7 @@ def test_what_cannot_be_had_is_cut_and_not_taken_from_others(prior, settled, cha
     assert lacking.item() == cut
 
 
-def test_strength_mixes_the_unconstrained_and_the_demanded_counts():
+def test_strength_mixes_free_and_demanded_counts():
     free, demanded = np.array([10, 0, 0])[:, None, None], np.array([2.0, 8.0, 0.0])[:, None, None]
     for strength, expected in (
         (0, [10, 0, 0]),
@@ -351,7 +350,7 @@ def test_of_equal_cells_the_first_in_the_block_move():
     assert confidence.tolist() == [[21, 21, 21] * 2, [21, 43, 43] * 2]
 
 
-def test_of_equal_cells_that_have_moved_the_first_moves_on():
+def test_of_equal_moved_cells_the_first_moves_on():
     sums = np.array([[8, 4, 0, 0, 1, 0], [8, 4, 0, 0, 1, 0], [8, 4, 0, 0, 0, 0]], np.int32).T[
         :, None
     ]
@@ -368,7 +367,7 @@ def test_of_equal_cells_that_have_moved_the_first_moves_on():
     assert classes.tolist() == [[4, 1, 1]]
 
 
-def test_of_demands_that_compete_for_a_cell_the_more_probable_is_met():
+def test_the_more_probable_demand_wins_a_cell():
     sums = np.array([[8, 2, 0, 0, 3, 0], [8, 0, 0, 0, 0, 0]], np.int32).T[:, None]
     change = np.array([-1, 1 / 2, 1 / 2], np.float32)[:, None, None]
     classes, _, short = constrain(

@@ -32,7 +32,8 @@ def made(request, tmp_path_factory):
 @st.composite
 def windows(draw):
     """Some windows of one size, on the grid and beyond it."""
-    height, width = draw(SIDES), draw(SIDES)
+    height = draw(SIDES)
+    width = draw(SIDES)
     corners = draw(
         st.lists(
             st.tuples(st.integers(-6, 20), st.integers(-15, 40)),
@@ -46,8 +47,9 @@ def windows(draw):
 
 @settings(max_examples=20)
 @given(boxes=windows(), width=st.integers(1, 5), data=st.data())
-def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, boxes, width, data):
-    cube, model = made.cube, frozen(random_model(features=made.cube.features, width=width))
+def test_first_layer_is_that_of_training_inputs(made, boxes, width, data):
+    cube = made.cube
+    model = frozen(random_model(features=cube.features, width=width))
     stem = Stem.of(model)
     tile_inputs = TileInputs.of(cube, boxes, stem)
     out = np.full((*boxes[0].shape, width), np.nan, np.float32)
@@ -58,7 +60,7 @@ def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, 
     ):
         for box in data.draw(st.permutations(boxes)):
             prior = data.draw(arrays.arrays(np.uint8, box.shape, elements=PRIOR))
-            tile_inputs.begin(out, prior, box, year=year, prior_year=prior_year)
+            tile_inputs.write_first_layer(out, prior, box, year=year, prior_year=prior_year)
             shown = reference.model_input(
                 prior, cube.region(box), box, year, prior_year, cube.features
             )
@@ -66,19 +68,19 @@ def test_the_first_layer_is_that_of_the_input_that_training_puts_together(made, 
                 expected = model.down[0][:3](shown)[0].permute(1, 2, 0).numpy()
             assert (
                 np.abs(out - expected)
-                <= 1e-4 + 1e-4 * np.abs(expected) + tile_inputs.fixed[box].step_O / 2
+                <= 1e-4 + 1e-4 * np.abs(expected) + tile_inputs.static[box].step_O / 2
             ).all()
             twin = np.empty_like(out)
-            SlowWindowInputs.of(cube.region(box), stem).begin(
+            SlowWindowInputs.of(cube.region(box), stem).write_first_layer(
                 twin, prior, box, year=year, prior_year=prior_year
             )
-            assert np.array_equal(out, twin), "every bit, whichever windows are prepared with it"
+            assert np.array_equal(out, twin), "every bit, whichever windows are read with it"
 
 
-def test_another_scenarios_view_shares_what_is_fixed(made):
+def test_scenarios_share_the_static_part(made):
     box = Box(3, 4, 8, 8)
     tile_inputs = TileInputs.of(
         made.cube, [box], Stem.of(frozen(random_model(features=made.cube.features)))
     )
-    view = tile_inputs.seen_in(made.cube.of_scenario(""))
-    assert view.fixed is tile_inputs.fixed
+    view = tile_inputs.for_scenario(made.cube.of_scenario(""))
+    assert view.static is tile_inputs.static

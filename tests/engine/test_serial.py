@@ -2,7 +2,6 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from luray.core.tiling import Box, Tiling, padded_map
 from luray.engine.blending import decide, window_weights
 from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
-from luray.model.calibration import PLAIN, Calibration
+from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet, UNetConfig, frozen
 from tests import reference
 from tests.worlds import FEATURES, K, SlowWindowInputs, random_model, world
@@ -45,18 +44,17 @@ def tiled(w, predictor, years=YEARS):
     """The same, tile by tile: own sums and strips that travel along the exchanges, in no particular
     order.
     """
-    tiling, classes, fields = (
-        predictor.tiling,
-        w.initial,
-        SlowWindowInputs(w.fields, predictor.stem),
-    )
+    tiling = predictor.tiling
+    classes = w.initial
+    inputs = SlowWindowInputs(w.fields, predictor.stem)
     tiles = [
         t
         for t in tiling.tiles()
         if w.land[tiling.tile_box(t).slices(origin=tiling.everything)].any()
     ]
     for prior_year, year in pairwise(years):
-        sums, strips = {}, []
+        sums = {}
+        strips = []
         for tile in reversed(tiles):
             box = tiling.tile_box(tile)
             land = w.land[box.slices(origin=tiling.everything)]
@@ -64,7 +62,7 @@ def tiled(w, predictor, years=YEARS):
             padded = predictor.predict(
                 tiling.active_cores(box, land),
                 prior,
-                fields,
+                inputs,
                 year=year,
                 prior_year=prior_year,
                 box=box,
@@ -77,20 +75,17 @@ def tiled(w, predictor, years=YEARS):
         for neighbour, own, strip in strips:
             if neighbour in sums:
                 sums[neighbour][(slice(None), *own)] += strip
-        classes, confidence = (
-            np.full(tiling.shape, OUTSIDE, np.uint8),
-            np.zeros(tiling.shape, np.uint8),
-        )
+        classes = np.full(tiling.shape, OUTSIDE, np.uint8)
+        confidence = np.zeros(tiling.shape, np.uint8)
         for tile in tiles:
             at = tiling.tile_box(tile).slices(origin=tiling.everything)
             classes[at], confidence[at] = decide(sums[tile], w.land[at])
         yield year, classes, confidence
 
 
-def assert_same(found, expected):
-    found, expected = list(found), list(expected)
-    assert [y for y, *_ in found] == [y for y, *_ in expected]
-    for (_, *maps), (_, *others) in zip(found, expected, strict=True):
+def assert_same(rollout, expected):
+    for (year, *maps), (other_year, *others) in zip(rollout, expected, strict=True):
+        assert year == other_year
         assert all(np.array_equal(a, b) for a, b in zip(maps, others, strict=True))
 
 
@@ -98,8 +93,9 @@ def assert_same(found, expected):
     ("shape", "periodic"),
     [((24, 48), False), ((24, 48), True), ((21, 45), False), ((19, 48), True)],
 )
-def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
-    w, model = world(shape, periodic=periodic), random_model()
+def test_bits_ignore_tiles_and_batches(shape, periodic):
+    w = world(shape, periodic=periodic)
+    model = random_model()
     expected = serial(w, predictor_of(model, shape, tile=48, batch=1, periodic=periodic))
     assert (expected[0][1] != w.initial)[w.land].mean() > 0.1, (
         "a model that changes nothing proves nothing"
@@ -112,13 +108,12 @@ def test_no_bit_depends_on_tiles_or_batches(shape, periodic):
 
 
 @pytest.mark.parametrize(("window", "stride", "width"), [(12, 8, 4), (40, 32, 8), (100, 64, 16)])
-def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, stride, width):
-    shape, before = (stride, stride * 5), torch.get_num_threads()
-    w, model, box = (
-        world(shape, periodic=False, share=1.0),
-        random_model(width=width),
-        Box(0, 0, *shape),
-    )
+def test_sums_ignore_threads_and_batch_size(window, stride, width):
+    shape = (stride, stride * 5)
+    box = Box(0, 0, *shape)
+    threads_before = torch.get_num_threads()
+    w = world(shape, periodic=False, share=1.0)
+    model = random_model(width=width)
     sums = {}
     for threads, batch in ((1, 2), (1, 1), (1, 5), (2, 2), (2, 5), (3, 4)):
         predictor = predictor_of(
@@ -136,8 +131,9 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
                 box=box,
             )
         finally:
-            torch.set_num_threads(before)
-    assert [how for how, found in sums.items() if not np.array_equal(found, sums[1, 2])] == []
+            torch.set_num_threads(threads_before)
+    expected = sums[1, 2]
+    assert [how for how, sums_KYX in sums.items() if not np.array_equal(sums_KYX, expected)] == []
 
 
 @settings(max_examples=15)
@@ -147,10 +143,11 @@ def test_no_bit_of_the_sums_depends_on_threads_or_the_size_of_a_batch(window, st
     batch=st.integers(1, 4),
     passes=st.integers(1, 3),
     bonus=st.sampled_from([0.5, 25.0]),
-    calibration=st.sampled_from([PLAIN, Calibration(1.3, -0.7)]),
+    calibration=st.sampled_from([NO_CALIBRATION, Calibration(1.3, -0.7)]),
 )
 def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, calibration):
-    shape, box = (24, 40), Box(0, 0, 24, 40)
+    shape = (24, 40)
+    box = Box(0, 0, *shape)
     w = world(shape, periodic=False, seed=seed, share=share)
     predictor = replace(
         predictor_of(random_model(seed=seed, bonus=bonus), shape, tile=40, batch=batch),
@@ -159,13 +156,11 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
     )
     prior = padded_map(w.initial, predictor.tiling.padded(box), periodic=False)
     cores = predictor.tiling.active_cores(box, w.land)
-    fields = SlowWindowInputs(w.fields, predictor.stem)
-    found, expected = (
-        predict(cores, prior, fields, year=2002, prior_year=2001, box=box)
-        for predict in (predictor.predict, partial(reference.predict, predictor))
-    )
-    assert found.any()
-    assert np.array_equal(found, expected)
+    call = (cores, prior, SlowWindowInputs(w.fields, predictor.stem))
+    years = {"year": 2002, "prior_year": 2001}
+    sums = predictor.predict(*call, **years, box=box)
+    assert sums.any()
+    assert np.array_equal(sums, reference.predict(predictor, *call, **years, box=box))
 
 
 @settings(max_examples=15)
@@ -177,7 +172,7 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
     tile=st.sampled_from([8, 16]),
     taper=st.sampled_from(["linear", "uniform"]),
 )
-def test_tiles_equal_the_serial_rollout_on_any_region(n_lat, n_lon, share, seed, tile, taper):
+def test_tiles_equal_the_serial_rollout(n_lat, n_lon, share, seed, tile, taper):
     w = world((n_lat, n_lon), periodic=False, seed=seed, share=share)
     predictor = predictor_of(random_model(seed=seed), (n_lat, n_lon), tile=tile, taper=taper)
     assert_same(tiled(w, predictor), serial(w, predictor))
@@ -185,25 +180,23 @@ def test_tiles_equal_the_serial_rollout_on_any_region(n_lat, n_lon, share, seed,
 
 @settings(max_examples=10)
 @given(n_tiles=st.integers(1, 3), n_lat=st.integers(1, 30), seed=st.integers(0, 99))
-def test_tiles_equal_the_serial_rollout_around_the_globe(n_tiles, n_lat, seed):
+def test_globe_tiles_equal_the_serial_rollout(n_tiles, n_lat, seed):
     shape = n_lat, 16 * n_tiles
-    w, predictor = (
-        world(shape, periodic=True, seed=seed),
-        predictor_of(random_model(seed=seed), shape, periodic=True),
-    )
+    w = world(shape, periodic=True, seed=seed)
+    predictor = predictor_of(random_model(seed=seed), shape, periodic=True)
     assert_same(tiled(w, predictor), serial(w, predictor))
 
 
 @settings(max_examples=10)
 @given(strides=st.integers(1, 5), seed=st.integers(0, 9))
 def test_there_is_no_seam_at_the_dateline(strides, seed):
-    shape, columns = (20, 48), 8 * strides
-    w, predictor = (
-        world(shape, periodic=True, seed=seed),
-        predictor_of(random_model(seed=seed), shape, periodic=True),
-    )
+    shape = (20, 48)
+    columns = 8 * strides
+    w = world(shape, periodic=True, seed=seed)
+    predictor = predictor_of(random_model(seed=seed), shape, periodic=True)
     turned = world(shape, periodic=True, seed=seed)
-    turned.initial, turned.land = np.roll(w.initial, columns, 1), np.roll(w.land, columns, 1)
+    turned.initial = np.roll(w.initial, columns, 1)
+    turned.land = np.roll(w.land, columns, 1)
     turned.fields = w.fields.rolled(columns)
     expected = [
         (year, *(np.roll(m, columns, 1) for m in maps)) for year, *maps in serial(w, predictor)
@@ -243,10 +236,8 @@ def test_constant_input_gives_constant_output(periodic, taper):
 @pytest.mark.parametrize("years", [YEARS, YEARS[::-1]])
 def test_an_untrained_model_predicts_persistence(years):
     shape = (24, 40)
-    w, untrained = (
-        world(shape, periodic=False),
-        UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=2)),
-    )
+    w = world(shape, periodic=False)
+    untrained = UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=2))
     for _, classes, confidence in serial(w, predictor_of(untrained, shape), years):
         assert np.array_equal(classes, w.initial)
         assert (confidence[w.land] == round(100 * (1 + math.e**5) / (1 + math.e**5 + K - 1))).all()
@@ -255,20 +246,22 @@ def test_an_untrained_model_predicts_persistence(years):
 
 def test_ocean_is_never_read_nor_predicted():
     shape = (48, 48)
-    w, predictor = world(shape, periodic=False), predictor_of(random_model(), shape, batch=1)
-    w.land[:], w.initial[:] = False, OUTSIDE
+    w = world(shape, periodic=False)
+    predictor = predictor_of(random_model(), shape, batch=1)
+    w.land[:] = False
+    w.initial[:] = OUTSIDE
     w.land[20, 20] = True
     w.initial[20, 20] = 2
-    asked = []
+    windows = []
 
     class Watched(SlowWindowInputs):
-        def begin(self, out_HWO, prior_HW, box, **years):
-            asked.append(box)
-            super().begin(out_HWO, prior_HW, box, **years)
+        def write_first_layer(self, out_HWO, prior_HW, box, **years):
+            windows.append(box)
+            super().write_first_layer(out_HWO, prior_HW, box, **years)
 
     watched = Watched(w.fields, predictor.stem)
     [(_, classes, _)] = serial_rollout(w.initial, w.land, (2000, 2001), watched, predictor)
-    assert asked == [Box(14, 14, 12, 12)]
+    assert windows == [Box(14, 14, 12, 12)]
     assert (classes == OUTSIDE).sum() == classes.size - 1
 
 
@@ -278,11 +271,11 @@ def test_ocean_is_never_read_nor_predicted():
     periodic=st.booleans(),
 )
 def test_a_padded_map_wraps_or_ends(classes, corner, periodic):
-    found = padded_map(classes, Box(*corner, 4, 6), periodic=periodic)
+    padded = padded_map(classes, Box(*corner, 4, 6), periodic=periodic)
     for i, j in np.ndindex(4, 6):
         row, col = corner[0] + i, corner[1] + j
         inside = 0 <= row < 3 and (periodic or 0 <= col < 5)
-        assert found[i, j] == (classes[row, col % 5] if inside else OUTSIDE)
+        assert padded[i, j] == (classes[row, col % 5] if inside else OUTSIDE)
 
 
 WITHOUT_RAY = """
@@ -302,16 +295,17 @@ for room in pkgutil.iter_modules(luray.__path__, "luray."):
         if not inner.name.endswith("__main__"):
             importlib.import_module(inner.name)
 from tests.engine.test_serial import assert_same, predictor_of, random_model, serial, tiled, world
-w, predictor = world((16, 24), periodic=False), predictor_of(random_model(), (16, 24))
+w = world((16, 24), periodic=False)
+predictor = predictor_of(random_model(), (16, 24))
 assert_same(tiled(w, predictor), serial(w, predictor))
 assert not any(m.split(".")[0] == "ray" for m in sys.modules)
 print("ran")
 """
 
 
-def test_all_but_distributed_runs_where_ray_is_not_installed():
+def test_all_but_distributed_runs_without_ray():
     root = Path(__file__).parents[2]
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", WITHOUT_RAY], cwd=root, capture_output=True, text=True, check=False
     )
-    assert found.stdout == "ran\n", found.stderr
+    assert process.stdout == "ran\n", process.stderr

@@ -15,16 +15,18 @@ class Twin:
 
     def __init__(self, tiles, tiling, done):
         self.around = {t: {t, *tiling.neighbours(t)} & set(tiles) for t in tiles}
-        self.reduced, self.sums = set(done), set()
+        self.reduced = set(done)
+        self.sums = set()
 
     def may(self, task):
-        tile, step = task.tile, task.step
-        if task.kind == "predict":
+        tile = task.tile
+        step = task.step
+        if task.operation == "predict":
             return step == 0 or all((t, step - 1) in self.reduced for t in self.around[tile])
         return all((t, step) in self.sums for t in self.around[tile])
 
     def finish(self, task):
-        (self.sums if task.kind == "predict" else self.reduced).add((task.tile, task.step))
+        (self.sums if task.operation == "predict" else self.reduced).add((task.tile, task.step))
 
     def lose(self, tiles):
         self.sums = {(t, s) for t, s in self.sums if t not in tiles}
@@ -35,12 +37,16 @@ def fronts(draw):
     """(wavefront, twin, tiles, steps, in_flight) after an earlier run that may have finished
     anything it pleased.
     """
-    rows, cols = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    rows = draw(st.integers(1, 3))
+    cols = draw(st.integers(1, 4))
     tiling = Tiling(rows * 2, cols * 2, 4, 2, 2, periodic=cols > 1 and draw(st.booleans()))
-    everything, chance = list(tiling.tiles()), draw(st.randoms(use_true_random=False))
-    ocean, before = draw(st.sampled_from([0, 0, 0.3])), draw(st.sampled_from([0, 0.1, 0.5, 0.9]))
+    everything = list(tiling.tiles())
+    chance = draw(st.randoms(use_true_random=False))
+    ocean = draw(st.sampled_from([0, 0, 0.3]))
+    before = draw(st.sampled_from([0, 0.1, 0.5, 0.9]))
     tiles = [t for t in everything if chance.random() >= ocean] or everything
-    steps, in_flight = draw(st.integers(0, 5)), draw(st.integers(1, 4))
+    steps = draw(st.integers(0, 5))
+    in_flight = draw(st.integers(1, 4))
     done = [(t, s) for t in everything for s in range(steps + 1) if chance.random() < before]
     front = Wavefront(tiles, tiling.neighbours, steps=steps, done=done, in_flight=in_flight)
     return front, Twin(tiles, tiling, done), tiles, steps, in_flight
@@ -52,7 +58,8 @@ def first_unfinished(twin, tiles, steps):
 
 def drive(front, twin, tiles, steps, in_flight, chance, *, failures, losses, workers):
     """Run to the end in random order; returns how often each tile-year was reduced."""
-    running, count = [], dict.fromkeys(((t, s) for t in tiles for s in range(steps)), 0)
+    running = []
+    count = {(tile, step): 0 for step in range(steps) for tile in tiles}
     for _ in range(10_000):
         assert front.remaining == sum(
             (t, s) not in twin.reduced for t in tiles for s in range(steps)
@@ -69,7 +76,7 @@ def drive(front, twin, tiles, steps, in_flight, chance, *, failures, losses, wor
             assert twin.may(task), f"{task} before its needs are met"
             assert task.tile in tiles
             assert first <= task.step < first + in_flight
-            assert task.kind == "predict" or (task.tile, task.step) not in twin.reduced
+            assert task.operation == "predict" or (task.tile, task.step) not in twin.reduced
         assert [t.step for t in ready] == sorted(t.step for t in ready)
         if ready and len(running) < workers and (not running or chance.random() < 0.6):
             task = chance.choice(ready)
@@ -82,7 +89,7 @@ def drive(front, twin, tiles, steps, in_flight, chance, *, failures, losses, wor
             continue
         front.finish(task)
         twin.finish(task)
-        if task.kind == "reduce":
+        if task.operation == "reduce":
             count[task.tile, task.step] += 1
         if chance.random() < losses:
             lost = chance.sample(tiles, chance.randint(1, len(tiles)))
@@ -92,7 +99,7 @@ def drive(front, twin, tiles, steps, in_flight, chance, *, failures, losses, wor
 
 
 @given(made=fronts(), chance=st.randoms(use_true_random=False), workers=st.integers(1, 6))
-def test_every_tile_year_is_reduced_once_and_only_when_it_may(made, chance, workers):
+def test_every_tile_year_is_reduced_once(made, chance, workers):
     front, twin, tiles, steps, in_flight = made
     before = set(twin.reduced)
     count = drive(
@@ -108,7 +115,7 @@ def test_every_tile_year_is_reduced_once_and_only_when_it_may(made, chance, work
     failures=st.sampled_from([0, 0.3]),
     losses=st.sampled_from([0.1, 0.3]),
 )
-def test_failures_and_lost_sums_only_cost_time(made, chance, workers, failures, losses):
+def test_failures_and_losses_only_cost_time(made, chance, workers, failures, losses):
     front, twin, tiles, steps, in_flight = made
     before = set(twin.reduced)
     count = drive(
@@ -132,14 +139,14 @@ def row_of(n, **options):
     return Wavefront(tiles, lambda t: [Tile(0, t.col - 1), Tile(0, t.col + 1)], **options)
 
 
-def finish(front, kind, col, step):
-    task = Task(kind, Tile(0, col), step)
+def finish(front, operation, col, step):
+    task = Task(operation, Tile(0, col), step)
     assert task in front.ready()
     front.start(task)
     front.finish(task)
 
 
-def test_a_tile_runs_ahead_of_tiles_that_it_cannot_see():
+def test_a_tile_runs_ahead_of_far_ones():
     front = row_of(5, steps=3, in_flight=3)
     for col in range(4):
         finish(front, "predict", col, 0)
@@ -153,13 +160,13 @@ def test_a_tile_runs_ahead_of_tiles_that_it_cannot_see():
     assert not front.is_reduced(Tile(0, 4), 0)
 
 
-def test_a_prediction_that_nobody_needs_is_not_made():
+def test_unneeded_predictions_are_not_made():
     done = [(Tile(0, c), 0) for c in range(3)]
     front = row_of(4, steps=1, done=done)
     assert set(front.ready()) == {Task("predict", Tile(0, c), 0) for c in (2, 3)}
 
 
-def test_no_more_years_in_flight_than_asked():
+def test_years_in_flight_are_bounded():
     front = row_of(
         5, steps=9, in_flight=2, done=[(Tile(0, c), s) for c in range(4) for s in range(2)]
     )
@@ -177,7 +184,7 @@ def test_no_more_years_in_flight_than_asked():
     assert front.ready() == []
 
 
-def test_what_an_earlier_run_did_beyond_this_one_is_ignored():
+def test_done_beyond_this_run_is_ignored():
     front = row_of(2, steps=1, done=[(Tile(0, 0), 1), (Tile(3, 3), 0)])
     assert front.remaining == 2
 
@@ -192,7 +199,7 @@ def test_a_second_completion_changes_nothing():
     assert front.ready() == [Task("predict", Tile(0, 0), 1)]
 
 
-def test_lost_sums_are_predicted_again_while_a_neighbour_waits_for_them():
+def test_lost_sums_are_predicted_again():
     front = row_of(2, steps=1)
     finish(front, "predict", 0, 0)
     finish(front, "predict", 1, 0)

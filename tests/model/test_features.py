@@ -53,7 +53,7 @@ def test_names_count_every_channel_in_order():
         "zone=1",
     )
     assert features.n_channels == 11
-    assert features.changing.tolist() == [2], "a change of category is no difference"
+    assert features.continuous_levels.tolist() == [2], "a change of category is no difference"
     assert Features(2, (), ()).names == ("prior=0", "prior=1", "land")
 
 

@@ -1,10 +1,11 @@
-"""What `luray plan` says, against naive counts, a real product, a longest path and the scheduler in
-virtual time.
+"""Plans of an inference against other ways to know.
+
+Naive counts, a real product, the longest path of a graph, and the scheduler in virtual time.
 """
 
 import json
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,18 @@ from luray.cube.build import create, finish, plan_build, write_piece
 from luray.cube.cube import Cube
 from luray.cube.schema import native_layout
 from luray.engine.geometry import Geometry
-from luray.engine.scheduler import Scheduler, SideTask
+from luray.engine.jobs import SideTask
+from luray.engine.scheduler import Scheduler
 from luray.engine.wavefront import Wavefront
 from luray.model.unet import UNetConfig
 from luray.planning.expected_cube import expected_cube
-from luray.planning.inference import READ_RATE, InferencePlan, Load, Range, Rate, Reading, loads
+from luray.planning.inference import InferencePlan
 from luray.planning.measure import trunk_flops
 from luray.planning.prices import PRICES
+from luray.planning.ranges import Range
+from luray.planning.rate import Rate
+from luray.planning.run_time import READ_RATE
+from luray.planning.workload import Reading, TileLoad, tile_loads
 from luray.product.dimensions import ONE_MAP
 from luray.product.store import Product
 from luray.product.trajectories import Span
@@ -52,12 +58,12 @@ def cube(request, tmp_path_factory):
     return make_cube(str(tmp_path_factory.mktemp("cube") / "cube.zarr"), request.param).cube
 
 
-def plan_for(cube, product, found, *, workers=2, seconds=0.1, device="cpu"):
+def plan_for(cube, product, loads, *, workers=2, seconds=0.1, device="cpu"):
     return InferencePlan(
         "t",
         product,
         cube,
-        tuple(found),
+        tuple(loads),
         "",
         UNetConfig(),
         Rate(Range(seconds, 2 * seconds), ""),
@@ -71,13 +77,13 @@ def plan_for(cube, product, found, *, workers=2, seconds=0.1, device="cpu"):
     )
 
 
-def drawn(rows, cols, seed, *, dims=ONE_MAP, share=0.7, seconds=0.1, workers=2):
+def random_plan(rows, cols, seed, *, dims=ONE_MAP, share=0.7, seconds=0.1, workers=2):
     """A plan of random loads on a lattice of tiles."""
     random = np.random.default_rng(seed)
     tiling = Tiling(rows * 8, cols * 8, window=8, stride=4, tile=8)
     tiles = [t for t in tiling.tiles() if random.random() < share] or [Tile(0, 0)]
-    found = [
-        Load(
+    loads = [
+        TileLoad(
             t,
             64,
             int(random.integers(1, 5)),
@@ -97,24 +103,22 @@ def drawn(rows, cols, seed, *, dims=ONE_MAP, share=0.7, seconds=0.1, workers=2):
     return plan_for(
         unread,
         Product("", SPAN, tiling, "", "ssp245", dims),
-        found,
+        loads,
         seconds=seconds,
         workers=workers,
     )
 
 
-def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
+def test_loads_are_those_of_a_naive_count(cube):
     tiling = cube.tiling(window=8, stride=4, tile=8)
-    found = loads(cube, tiling, tiling.tiles(), cube.land, window=72.0)
+    loads = tile_loads(cube, tiling, tiling.tiles(), cube.land, window=72.0)
     land = cube.land(tiling.everything)
-    rows, cols = range(0, tiling.n_lat, 4), range(0, tiling.n_lon, 4)
-    windows = sum(land[row : row + 4, col : col + 4].any() for row in rows for col in cols)
-    assert (sum(load.windows for load in found), sum(load.land for load in found)) == (
-        windows,
-        land.sum(),
-    )
-    assert [load.tile for load in found] == list(Geometry.of(cube, tiling).tiles)
-    for load in found:
+    cores = product(range(0, tiling.n_lat, 4), range(0, tiling.n_lon, 4))
+    windows = sum(land[row : row + 4, col : col + 4].any() for row, col in cores)
+    assert sum(load.windows for load in loads) == windows
+    assert sum(load.land for load in loads) == land.sum()
+    assert [load.tile for load in loads] == list(Geometry.of(cube, tiling).tiles)
+    for load in loads:
         box = tiling.padded(tiling.tile_box(load.tile))
         for layers, reading in ((cube.static, load.static), (cube.forcing, load.forcing)):
             n_bytes = chunks = 0
@@ -146,19 +150,19 @@ def test_windows_land_and_chunks_are_those_of_a_naive_count(cube):
 
 
 @pytest.mark.parametrize("dims", ASKED)
-def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, dims):
+def test_output_is_that_of_a_finished_product(tmp_path, dims):
     cube = make_cube(str(tmp_path / "cube.zarr"), "region").cube
     product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
     fill(product, cube)
     product.finish()
     tiles = list(product.tiling.tiles())
-    found = [
-        Load(t, int(np.prod(product.tiling.tile_box(t).shape)), 1, 1, Reading(), Reading())
+    loads = [
+        TileLoad(t, int(np.prod(product.tiling.tile_box(t).shape)), 1, 1, Reading(), Reading())
         for t in tiles
     ]
-    plan = plan_for(cube, product, found)
-    assert plan.written == len(list(product.units(tiles))) == len(product.ledger.done())
-    assert plan.predictions == len(
+    plan = plan_for(cube, product, loads)
+    assert plan.output.receipts == len(list(product.units(tiles))) == len(product.ledger.done())
+    assert plan.workload.predictions == len(
         {
             (n, year, tile)
             for n, trajectory in enumerate(product.trajectories)
@@ -167,32 +171,34 @@ def test_tile_years_objects_and_bytes_are_those_of_a_finished_product(tmp_path, 
         }
     )
     folders = tmp_path / "product.zarr", Path(product.ledger.folder)
-    assert plan.objects == sum(file.is_file() for folder in folders for file in folder.rglob("*"))
+    assert plan.output.objects == sum(
+        file.is_file() for folder in folders for file in folder.rglob("*")
+    )
     arrays = [
         a
         for _, a in product._arrays.arrays()
         if a.metadata.dimension_names[-1:] == ("lon",) and a.ndim > 1
     ]
-    assert plan.bytes_out == sum(array.nbytes for array in arrays)
+    assert plan.output.n_bytes == sum(array.nbytes for array in arrays)
 
 
 def longest(plan):
     """The longest chain of predictions and reductions, without reading and writing to a store, step
     by step.
     """
-    geometry, best = Geometry(plan.tiling, tuple(load.tile for load in plan.loads)), 0.0
+    geometry, best = Geometry(plan.workload.tiling, tuple(load.tile for load in plan.loads)), 0.0
     loads = {load.tile: load for load in plan.loads}
-    for trajectory in plan.trajectories:
+    for trajectory in plan.workload.trajectories:
         end = dict.fromkeys(loads, 0.0)
         for _ in trajectory.years[1:]:
             around = {t: [t, *geometry.around(t)] for t in loads}
             predicted = {
-                t: max(end[n] for n in around[t]) + plan.predict_seconds(loads[t]).low
+                t: max(end[n] for n in around[t]) + plan.time.predict_seconds(loads[t]).low
                 for t in loads
             }
             end = {
                 t: max(predicted[n] for n in around[t])
-                + plan.reduce_seconds(trajectory, loads[t].cells).low
+                + plan.time.reduce_seconds(trajectory, loads[t].cells).low
                 for t in loads
             }
         best = max(best, *end.values())
@@ -206,59 +212,59 @@ def longest(plan):
     dims=st.sampled_from(ASKED[:2]),
 )
 def test_the_critical_path_is_the_longest_path(rows, cols, seed, dims):
-    plan = drawn(rows, cols, seed, dims=dims)
+    plan = random_plan(rows, cols, seed, dims=dims)
     dearest = max(plan.loads, key=lambda load: load.windows).static.n_bytes
     most = max(load.static.n_bytes for load in plan.loads)
-    found = plan.critical.low - longest(plan)
-    assert -1e-9 <= found <= max(dearest, most) / 250e6 + 1e-9, (
+    difference = plan.time.critical_path.low - longest(plan)
+    assert -1e-9 <= difference <= max(dearest, most) / 250e6 + 1e-9, (
         "only the first reading comes on top"
     )
 
 
-class ByteLRUCache:
-    """What jobs take when every worker keeps the inputs of the last tiles that it has had, as
-    `TileYears` does.
-    """
+class CachingWorkers:
+    """What jobs take when each worker caches the inputs of its last tiles, as `TileYears` does."""
 
-    def __init__(self, plan, room):
-        self.plan, self.room, self.has, self.reads = plan, room, {}, 0
+    def __init__(self, plan):
+        self.plan = plan
+        self.cached = {}
+        self.reads = 0
         self.loads = {load.tile: load for load in plan.loads}
 
     def __call__(self, worker, job):
-        if job.kind == "reduce":
-            return self.plan.reduce_seconds(self.plan.trajectories[job.chain], 64).low
+        if job.operation == "reduce":
+            return self.plan.time.reduce_seconds(
+                self.plan.workload.trajectories[job.trajectory], 64
+            ).low
         if isinstance(job, SideTask):
             return (
-                self.plan.parts["copies"].low
+                self.plan.time.parts["copies"].low
                 / len(self.plan.loads)
                 / len(self.plan.product.span.copied)
             )
-        load, needed = (
-            self.loads[job.task.tile],
-            (self.plan.trajectories[job.chain].direction, job.task.tile),
-        )
-        kept = self.has.setdefault(worker, [])
-        missing = needed not in kept
+        load = self.loads[job.task.tile]
+        needed = self.plan.workload.trajectories[job.trajectory].direction, job.task.tile
+        cached = self.cached.setdefault(worker, [])
+        missing = needed not in cached
         self.reads += missing
-        self.has[worker] = [*(inputs for inputs in kept if inputs != needed), needed][-self.room :]
-        return self.plan.predict_seconds(load).low + missing * load.static.n_bytes / READ_RATE
+        others = [inputs for inputs in cached if inputs != needed]
+        self.cached[worker] = [*others, needed][-self.plan.cached_tiles :]
+        return self.plan.time.predict_seconds(load).low + missing * load.static.n_bytes / READ_RATE
 
 
-def simulated(plan, room):
+def simulated(plan):
     """Seconds that the scheduler takes in virtual time, and how often static inputs are read."""
-    plan.__dict__["kept_tiles"] = room
-    geometry = Geometry(plan.tiling, tuple(load.tile for load in plan.loads))
-    fronts = [
+    geometry = Geometry(plan.workload.tiling, tuple(load.tile for load in plan.loads))
+    wavefronts = [
         Wavefront(geometry.tiles, geometry.around, steps=len(c.years) - 1)
-        for c in plan.trajectories
+        for c in plan.workload.trajectories
     ]
     side_tasks = [SideTask((t, year)) for t in geometry.tiles for year in plan.product.span.copied]
-    took = ByteLRUCache(plan, room)
+    duration = CachingWorkers(plan)
     workers = Workers(min=plan.workers, max=plan.workers)
-    kinds = [trajectory.direction for trajectory in plan.trajectories]
-    return Simulation(
-        Scheduler(fronts, side_tasks, workers=workers, kinds=kinds), took
-    ).run(), took.reads
+    directions = [trajectory.direction for trajectory in plan.workload.trajectories]
+    scheduler = Scheduler(wavefronts, side_tasks, workers=workers, input_groups=directions)
+    seconds = Simulation(scheduler, duration).run()
+    return seconds, duration.reads
 
 
 @given(
@@ -267,22 +273,24 @@ def simulated(plan, room):
     seed=st.integers(0, 999),
     workers=st.integers(1, 40),
     dims=st.sampled_from(ASKED[:2]),
-    room=st.sampled_from([1, 4, 100]),
+    cached_tiles=st.sampled_from([1, 4, 100]),
 )
-def test_no_run_of_the_real_scheduler_leaves_the_bounds(rows, cols, seed, workers, dims, room):
-    plan = drawn(rows, cols, seed, dims=dims, workers=workers)
-    wall, reads = simulated(plan, room)
-    assert len(plan.loads) <= reads <= plan.predictions
-    assert longest(plan) <= wall <= plan.work.high / workers + plan.critical.high, "Graham's bound"
+def test_no_run_leaves_the_bounds(rows, cols, seed, workers, dims, cached_tiles):
+    plan = random_plan(rows, cols, seed, dims=dims, workers=workers)
+    plan = replace(plan, cached_tiles=cached_tiles)
+    wall, reads = simulated(plan)
+    assert len(plan.loads) <= reads <= plan.workload.predictions
+    graham = plan.time.work.high / workers + plan.time.critical_path.high
+    assert longest(plan) <= wall <= graham
 
 
 @pytest.mark.parametrize("dims", ASKED[:2])
 @pytest.mark.parametrize("workers", [2, 8, 32, 100])
 def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
-    plan = drawn(8, 12, 3, dims=dims, workers=workers, seconds=0.2)
-    wall, reads = simulated(plan, 4)
-    assert plan.reads.low <= reads <= plan.reads.high
-    assert plan.wall.low <= wall <= plan.wall.high
+    plan = random_plan(8, 12, 3, dims=dims, workers=workers, seconds=0.2)
+    wall, reads = simulated(replace(plan, cached_tiles=4))
+    assert plan.inputs.reads.low <= reads <= plan.inputs.reads.high
+    assert plan.time.wall.low <= wall <= plan.time.wall.high
 
 
 @settings(max_examples=15)
@@ -293,34 +301,33 @@ def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
     dims=st.sampled_from(ASKED[:2]),
     seconds=st.sampled_from([1e-4, 0.1, 3.0]),
 )
-def test_more_workers_never_take_longer_and_never_less_than_the_critical_path(
-    rows, cols, seed, dims, seconds
-):
-    plan = drawn(rows, cols, seed, dims=dims, seconds=seconds)
+def test_more_workers_never_take_longer(rows, cols, seed, dims, seconds):
+    plan = random_plan(rows, cols, seed, dims=dims, seconds=seconds)
     plans = [replace(plan, workers=n) for n in (1, 2, 3, 5, 8, 16, 17, 40, 200)]
     for fewer, more in pairwise(plans):
-        assert more.wall.low <= fewer.wall.low * (1 + 1e-9)
-        assert more.wall.high <= fewer.wall.high * (1 + 1e-9)
+        assert more.time.wall.low <= fewer.time.wall.low * (1 + 1e-9)
+        assert more.time.wall.high <= fewer.time.wall.high * (1 + 1e-9)
     for plan in plans:
-        assert max(plan.critical.low, plan.driver) <= plan.wall.low <= plan.wall.high
-        assert plan.critical.high <= plan.wall.high
-    enough = replace(plan, workers=2 * plan.most_workers)
-    assert enough.wall.low == pytest.approx(max(enough.critical.low, enough.driver))
+        time = plan.time
+        assert max(time.critical_path.low, time.driver) <= time.wall.low <= time.wall.high
+        assert time.critical_path.high <= time.wall.high
+    enough = replace(plan, workers=2 * plan.time.most_workers).time
+    assert enough.wall.low == pytest.approx(max(enough.critical_path.low, enough.driver))
 
 
 def test_the_cost_is_workers_by_time_by_price():
-    plan = drawn(3, 3, 1, workers=7)
+    plan = random_plan(3, 3, 1, workers=7)
     for end, price in zip(("low", "high"), PRICE.devices["cpu"].dollars, strict=True):
-        assert getattr(plan.compute_dollars, end) == pytest.approx(
-            getattr(plan.wall, end) / 3600 * 7 * 2 * price
+        assert getattr(plan.costs.compute, end) == pytest.approx(
+            getattr(plan.time.wall, end) / 3600 * 7 * 2 * price
         )
     on_gpu = replace(plan, on_cpu=False)
-    assert on_gpu.compute_dollars.low * 2 == pytest.approx(plan.compute_dollars.low), (
+    assert on_gpu.costs.compute.low * 2 == pytest.approx(plan.costs.compute.low), (
         "a GPU is not paid by the thread"
     )
 
 
-def test_a_windows_operations_are_those_of_its_convolutions():
+def test_operations_are_those_of_the_convolutions():
     convolutions = [
         (4, 4, 9, 8),
         (4, 8, 9, 4),
@@ -422,7 +429,7 @@ def sets(settings):
     return [word for setting in settings for word in ("--set", setting)]
 
 
-def test_the_command_counts_the_cube_or_before_it_is_built_the_land_mask(world, tmp_path):
+def test_the_command_counts_cube_or_land_mask(world, tmp_path):
     command = [str(demo_run()), *sets(world), "--rate", "10", "--workers", "3"]
     built = planned(*command)
     run = load_run(demo_run(), world)
@@ -457,7 +464,7 @@ def test_a_cpu_is_measured_and_a_gpu_is_reckoned(world, monkeypatch):
     assert gpus["h100"].rate.window.high <= gpus["l4"].rate.window.high
 
 
-def test_the_full_mission_is_planned_without_any_data(monkeypatch):
+def test_the_mission_is_planned_without_data(monkeypatch):
     for name in ("LURAY_INPUTS", "LURAY_CATALOG", "LURAY_OUTPUT"):
         monkeypatch.delenv(name, raising=False)
     said = planned(str(CATALOGS / "global" / "all.toml"), "--device", "h100", "--workers", "8")

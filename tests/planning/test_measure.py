@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from luray.core.processes import MALLOC, WAIT_POLICY, worker_environment
-from luray.planning.measure import Forward, together
+from luray.planning.measure import ForwardCost, together
 
 
 def openmp_says(*, policy: str | None, code: str) -> str:
@@ -44,6 +44,8 @@ def test_workers_get_what_the_user_has_set(monkeypatch):
     assert worker_environment() == {**MALLOC, "MALLOC_ARENA_MAX": "4", "OMP_WAIT_POLICY": "ACTIVE"}
 
 
-def test_processes_that_compute_at_once_add_their_rates():
-    assert together([Forward(2, 1), Forward(2, 3)]) == Forward(1, 2)
-    assert together([Forward(3, 1), Forward(6, 1), Forward(6, 4)]) == Forward(1.5, 2)
+def test_rates_of_processes_add_up():
+    assert together([ForwardCost(2, 1), ForwardCost(2, 3)]) == ForwardCost(1, 2)
+    assert together([ForwardCost(3, 1), ForwardCost(6, 1), ForwardCost(6, 4)]) == ForwardCost(
+        1.5, 2
+    )

@@ -64,7 +64,7 @@ def state(tmp_path):
     return open_hilda(HildaConfig(kind="hilda", path=str(tmp_path)), run_years=range(1990, 2010))
 
 
-def test_fractions_of_the_land_cells_with_cut_edges(state):
+def test_fractions_are_of_land_cells(state):
     source = pickle.loads(
         pickle.dumps(
             open_aggregated(
@@ -102,7 +102,7 @@ def test_fractions_of_the_land_cells_with_cut_edges(state):
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_raster_within_or_across_the_run_grid(state, block, north, west, height, width):
+def test_the_raster_may_cross_the_run_grid(state, block, north, west, height, width):
     run = Grid(36 + 0.01 * north, 23 - 0.01 * west, 0.01, height, width)
     source = open_aggregated(
         AggregatedConfig(kind="aggregated", block=block), state=state, grid=run
@@ -125,7 +125,7 @@ def test_blocks_without_land_are_zero():
     assert (got == 0).all()
 
 
-def test_a_state_on_another_lattice_or_none_is_refused(state):
+def test_another_lattice_or_no_state_is_refused(state):
     with pytest.raises(ValueError, match=r"shifted by 0\.500 of a cell"):
         open_aggregated(
             AggregatedConfig(kind="aggregated", block=5),
@@ -140,7 +140,7 @@ def test_a_state_on_another_lattice_or_none_is_refused(state):
         AggregatedConfig(kind="aggregated", block=1)
 
 
-def test_fractions_say_which_classes_they_are_the_share_of():
+def test_fractions_name_their_classes():
     assert [(v.classes, v.share_of) for v in fraction_variables(HILDA)] == [
         ((11,), "land"),
         ((22,), "land"),
@@ -152,7 +152,7 @@ def test_fractions_say_which_classes_they_are_the_share_of():
     ]
 
 
-def test_a_legend_of_its_own_names_the_fractions(state):
+def test_the_states_legend_names_the_fractions(state):
     legend = Legend(
         "two", (LandClass(1, "bare", "#000000"), LandClass(2, "lake", "#0000ff")), nodata=9, water=2
     )
@@ -170,7 +170,7 @@ def test_a_legend_of_its_own_names_the_fractions(state):
     assert fractions[1, 0, 0] == pytest.approx(np.count_nonzero(corner == 2) / land)
 
 
-def test_the_real_maps_of_crete_keep_their_class_areas():
+def test_real_maps_keep_class_areas():
     if "LURAY_DATA" not in os.environ:
         pytest.skip("LURAY_DATA is not set: the real HILDA+ maps of Crete are not here")
     path = str(Path(os.environ["LURAY_DATA"]) / "hildaplus_crete")

@@ -31,7 +31,7 @@ def open_(path):
     return open_gebco(GebcoConfig(kind="gebco", path=str(path)))
 
 
-def test_ascending_rows_are_turned_and_depths_are_kept(tmp_path):
+def test_ascending_rows_are_turned(tmp_path):
     write(tmp_path)
     source = pickle.loads(pickle.dumps(open_(tmp_path)))
     assert source.grid == GRID
@@ -90,7 +90,7 @@ def test_the_names_of_all_downloads_are_known(tmp_path, name):
     assert source.about.title.endswith(f", {name[6:10]}")
 
 
-def test_regions_that_are_not_joined_are_named_and_so_is_a_geotiff(tmp_path):
+def test_several_regions_or_a_geotiff_are_refused(tmp_path):
     (tmp_path / "gebco_2023_n36_s34_w23_e27.tif").write_bytes(b"II*\0")
     with pytest.raises(
         InputError,
@@ -116,7 +116,7 @@ def test_regions_that_are_not_joined_are_named_and_so_is_a_geotiff(tmp_path):
         ("US survey foot", 3937 / 1200, np.float32),
     ],
 )
-def test_other_lengths_are_turned_into_metres_and_said(tmp_path, units, times, dtype):
+def test_other_lengths_become_metres(tmp_path, units, times, dtype):
     height = HEIGHT.astype(float) * times
     whole = np.dtype(dtype).kind == "i"
     write(tmp_path, height=(np.round(height) if whole else height).astype(dtype), units=units)
@@ -127,7 +127,7 @@ def test_other_lengths_are_turned_into_metres_and_said(tmp_path, units, times, d
     assert source.rules[1].startswith(f"elevation: {units} turned into m: times ")
 
 
-def test_a_fill_value_is_missing_once_values_are_converted(tmp_path):
+def test_a_fill_value_of_converted_values_is_missing(tmp_path):
     height = (HEIGHT / 0.3048).astype(np.float32)
     height[1, 1] = -99999
     write(tmp_path, height=height, units="ft", _FillValue=np.float32(-99999))
@@ -142,7 +142,7 @@ def test_no_unit_is_metres_and_said(tmp_path):
     np.testing.assert_array_equal(source.read(None, Box(0, 0, 4, 6))[0], HEIGHT)
 
 
-def test_metres_that_are_called_kilometres_are_refused(tmp_path):
+def test_metres_called_kilometres_are_refused(tmp_path):
     write(tmp_path, units="km")
     with pytest.raises(InputError, match=r"23 cells are no elevations, worst 7\.5e\+06"):
         open_(tmp_path).read(None, Box(0, 0, 4, 6))
@@ -186,7 +186,7 @@ def test_the_doi_is_that_of_the_edition(tmp_path, edition, doi):
     )
 
 
-def test_what_is_in_the_file_is_told_and_0_to_360_is_turned(tmp_path):
+def test_a_file_of_0_to_360_is_turned(tmp_path):
     write(tmp_path, grid=Grid(35, 200, 1 / 240, 4, 6))
     source = open_(tmp_path)
     assert source.grid == Grid(35, -160, 1 / 240, 4, 6)
@@ -206,7 +206,7 @@ def test_what_is_in_the_file_is_told_and_0_to_360_is_turned(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("change", "message"),
     [
         ({"height": HEIGHT.astype(np.float32)}, "elevation is float32"),
         ({"scale_factor": 0.1}, r"with scale and offset \(0\.1, 0\.0\), expected plain int16"),
@@ -215,9 +215,9 @@ def test_what_is_in_the_file_is_told_and_0_to_360_is_turned(tmp_path):
         ({"grid": Grid(35 + 1 / 480, 24, 1 / 240, 4, 6)}, r"shifted by 0\.500 of a cell"),
     ],
 )
-def test_other_types_units_and_lattices_are_refused(tmp_path, change, found):
+def test_other_types_units_lattices_are_refused(tmp_path, change, message):
     write(tmp_path, **change)
-    with pytest.raises(InputError, match=found):
+    with pytest.raises(InputError, match=message):
         open_(tmp_path)
 
 

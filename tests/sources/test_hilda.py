@@ -117,7 +117,7 @@ def test_a_year_there_twice_is_refused(tmp_path):
         open_(tmp_path)
 
 
-def test_years_outside_the_run_may_be_missing_or_there_twice(tmp_path):
+def test_years_outside_the_run_are_not_checked(tmp_path):
     write_series(tmp_path, [1930, 1932, 1960, 1961, 1962, 1999])
     write_series(tmp_path / "again", [1930, 1999])
     source = open_(tmp_path, range(1960, 1963))
@@ -127,7 +127,7 @@ def test_years_outside_the_run_may_be_missing_or_there_twice(tmp_path):
         open_(tmp_path / V1.partition("/")[0], range(1960, 2001))
 
 
-def test_a_netcdf_is_checked_in_the_years_of_the_run_only(tmp_path):
+def test_a_netcdf_is_checked_within_the_run(tmp_path):
     years = np.array([1930, 1932, 1960, 1961, 1962], np.int32)
     maps = np.stack([CODES[picks(y)] for y in years]).astype(np.int8)
     path = write_nc(
@@ -182,7 +182,7 @@ def test_every_published_form_of_the_name_is_known(tmp_path, name):
     ("name", "base"),
     [(V1, True), (V1_BASE, True), (V2, False), (V2.replace("_wgs84", "-1_base-map_wgs84"), True)],
 )
-def test_the_base_map_is_declared_by_its_version_or_its_name(tmp_path, name, base):
+def test_version_or_name_declare_the_base_map(tmp_path, name, base):
     write_series(tmp_path, [2014, 2016], V2 if "GLOB-v2" in name else V1)
     write_series(tmp_path, [2015], name)
     source = open_(tmp_path)
@@ -203,7 +203,7 @@ def test_the_base_map_is_declared_by_its_version_or_its_name(tmp_path, name, bas
         ("hildaplus_GLOB-2-0_states.nc", False),
     ],
 )
-def test_the_base_map_of_a_netcdf_is_that_of_its_version(tmp_path, name, base):
+def test_a_netcdfs_version_declares_the_base_map(tmp_path, name, base):
     path = write_nc(
         tmp_path / name,
         {
@@ -223,7 +223,7 @@ def test_the_base_map_of_a_netcdf_is_that_of_its_version(tmp_path, name, base):
         (-9999.0, "NaN read as 99, no data"),
     ],
 )
-def test_nan_is_no_data_whether_it_is_declared_or_not(tmp_path, nodata, rule):
+def test_nan_is_no_data(tmp_path, nodata, rule):
     codes = np.full(GRID.shape, 44, np.float32)
     codes[0, 0], codes[1, 1] = np.nan, np.nan if nodata is None else nodata
     write_tif(tmp_path / V1.format(1950), codes, north=36, west=23, step=0.01, nodata=nodata)
@@ -280,7 +280,7 @@ def test_another_projection_is_refused(tmp_path):
         open_(tmp_path)
 
 
-def test_a_code_outside_the_legend_is_named_with_file_and_count(tmp_path):
+def test_an_unknown_code_is_named(tmp_path):
     write_series(tmp_path, [1950, 1951])
     codes = np.full(GRID.shape, 44, np.uint8)
     codes[1, 1:4] = 46
@@ -293,14 +293,14 @@ def test_a_code_outside_the_legend_is_named_with_file_and_count(tmp_path):
         source.read(1951, EVERYTHING)
 
 
-def test_an_unreadable_file_is_named_before_anything_runs(tmp_path):
+def test_an_unreadable_file_is_named_at_opening(tmp_path):
     write_series(tmp_path, [1950, 1951])
     (tmp_path / V1.format(1951)).write_bytes(b"II*\0")
     with pytest.raises(InputError, match=r"hilda_plus_1951_\S+: cannot be read as GeoTIFF"):
         open_(tmp_path)
 
 
-def test_a_netcdf_without_states_or_with_packed_states_is_refused(tmp_path):
+def test_lacking_or_packed_states_are_refused(tmp_path):
     def write(**variables):
         path = write_nc(
             tmp_path / "hildaplus_GLOB-2-0_states.nc",
@@ -323,14 +323,14 @@ def test_a_netcdf_without_states_or_with_packed_states_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("years", "found"),
+    ("years", "message"),
     [
         ([2000, 2001, 2003], "years 2002 are missing between 2000 and 2003"),
         ([2000, 2001, 2001], "years 2001 occur more than once"),
         ([2000, 2002, 2001], "not in order at 2001"),
     ],
 )
-def test_a_netcdf_with_a_broken_time_axis_is_refused(tmp_path, years, found):
+def test_a_netcdf_with_a_broken_time_axis_is_refused(tmp_path, years, message):
     path = write_nc(
         tmp_path / "hildaplus_GLOB-2-0_states.nc",
         {
@@ -339,11 +339,11 @@ def test_a_netcdf_with_a_broken_time_axis_is_refused(tmp_path, years, found):
             "LULC_states": (("time", "latitude", "longitude"), np.zeros((3, 5, 8), np.int8), {}),
         },
     )
-    with pytest.raises(InputError, match=rf"hildaplus_GLOB-2-0_states\.nc: .*{found}"):
+    with pytest.raises(InputError, match=rf"hildaplus_GLOB-2-0_states\.nc: .*{message}"):
         open_(path)
 
 
-def test_a_file_of_a_series_that_lies_otherwise_is_turned_and_said(tmp_path):
+def test_a_turned_file_of_a_series_is_read(tmp_path):
     write_series(tmp_path, [1950, 1952])
     write_series(tmp_path, [1951], south_up=True)
     source = open_(tmp_path)
@@ -388,7 +388,7 @@ def test_what_is_in_a_netcdf_file_is_told(tmp_path):
         (34.845, 24.085, 33),  # the isle of Gavdos, south of Crete
     ],
 )
-def test_the_real_maps_of_crete_show_places_where_they_are(realdata, lat, lon, code):
+def test_real_maps_show_places_of_crete(realdata, lat, lon, code):
     source = open_(realdata / "hildaplus_crete", range(2015, 2016))
     row, col = np.abs(source.grid.lat - lat).argmin(), np.abs(source.grid.lon - lon).argmin()
     assert source.grid.lat[row] == pytest.approx(lat)
@@ -429,7 +429,7 @@ def test_the_real_maps_are_what_rasterio_reads(realdata, folder, years):
         assert (year in source.other_kind) == (year == 2015)
 
 
-def test_the_archive_as_published_is_refused_only_for_its_gaps(realdata):
+def test_the_real_archive_is_refused_for_gaps(realdata):
     path = realdata / "hildaplus_v1_original_names"
     assert open_(path, range(2014, 2016)).years == (2014, 2015)
     with pytest.raises(InputError, match="years 1900-2013 are missing between 1899 and 2015"):

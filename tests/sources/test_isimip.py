@@ -76,7 +76,7 @@ def round_2b(tmp_path):
     return tmp_path
 
 
-def test_counts_become_density_and_years_before_the_first_hold_it(round_2b):
+def test_counts_become_density(round_2b):
     source = pickle.loads(pickle.dumps(open_(round_2b, range(1850, 2101))))
     assert source.years == tuple(range(1850, 2101))
     [variable] = source.variables
@@ -105,7 +105,7 @@ def test_counts_become_density_and_years_before_the_first_hold_it(round_2b):
     assert len(source.files) == 2
 
 
-def test_the_scenario_chooses_the_ssp_and_the_config_overrides_it(round_2b):
+def test_the_config_overrides_the_scenarios_ssp(round_2b):
     other = open_(round_2b, range(2000, 2011), "ssp585")
     np.testing.assert_allclose(other.read(2010, EVERYTHING)[0], density(2010, 5), rtol=1e-5)
     forced = open_(round_2b, range(2000, 2011), "ssp126", ssp=2)
@@ -114,7 +114,7 @@ def test_the_scenario_chooses_the_ssp_and_the_config_overrides_it(round_2b):
     assert not any("used for scenario" in rule for rule in other.rules)
 
 
-def test_a_run_before_the_first_file_holds_its_first_year(round_2b):
+def test_early_years_hold_the_first_file(round_2b):
     source = open_(round_2b, range(1850, 1856), "historical")
     np.testing.assert_allclose(source.read(1855, EVERYTHING)[0], density(1861), rtol=1e-5)
 
@@ -219,7 +219,7 @@ def test_thousands_are_counted(tmp_path, units):
 @pytest.mark.parametrize(
     ("value", "shown"), [(-5.0, "-5"), (np.inf, "inf"), (9.96921e36, r"9\.96921e\+36")]
 )
-def test_values_that_are_no_counts_are_refused(tmp_path, value, shown):
+def test_values_beyond_counts_are_refused(tmp_path, value, shown):
     def change(maps):
         maps[1, 2, 3] = value
 
@@ -245,19 +245,19 @@ def test_a_gap_at_sea_is_nobody(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("years", "found"),
+    ("years", "message"),
     [
         ([1861, 1862, 1862], "years 1862 occur more than once"),
         ([1861, 1863, 1862], "not in order at 1862"),
     ],
 )
-def test_broken_time_axes_are_refused(tmp_path, years, found):
+def test_broken_time_axes_are_refused(tmp_path, years, message):
     write(tmp_path / HIST_2B, years)
-    with pytest.raises(InputError, match=rf"{HIST_2B}: .*{found}"):
+    with pytest.raises(InputError, match=rf"{HIST_2B}: .*{message}"):
         open_(tmp_path, range(1861, 1864))
 
 
-def test_a_file_that_lies_otherwise_is_turned_and_said(tmp_path):
+def test_a_turned_file_is_read_north_first(tmp_path):
     """South first, 0..360 and big-endian with the fill attribute misspelt: the people stay where
     they are.
     """
@@ -291,7 +291,7 @@ def test_a_file_that_lies_otherwise_is_turned_and_said(tmp_path):
     assert len(stored.turned) == 2
 
 
-def test_a_file_is_known_by_its_published_name_wherever_it_is(tmp_path):
+def test_published_names_are_found_in_any_folder(tmp_path):
     """As a catalog gives them: the scenario is in the name of the asset, not in its place."""
     past = write(tmp_path / "a.nc", range(1861, 2006))
     future = write(tmp_path / "b.nc", range(2006, 2101), ssp=2)
@@ -380,7 +380,7 @@ def test_the_pasts_of_3a_and_3b_are_refused(tmp_path):
         (range(1850, 1856), "1850-1855"),
     ],
 )
-def test_a_file_of_the_past_that_lacks_is_named(round_2b, years, lacking):
+def test_a_lacking_file_of_the_past_is_named(round_2b, years, lacking):
     (round_2b / HIST_2B).unlink()
     with pytest.raises(
         InputError, match=f"no population for years {lacking} with SSP 2.*get the file"
@@ -390,7 +390,7 @@ def test_a_file_of_the_past_that_lacks_is_named(round_2b, years, lacking):
         assert HIST_2B in str(refused.value)
 
 
-def test_the_first_file_of_round_3_is_not_held_for(tmp_path):
+def test_round_3_needs_its_first_file(tmp_path):
     write_3(tmp_path, "population_histsoc_30arcmin_annual_1901_2014.nc", range(1901, 2015))
     with pytest.raises(
         InputError, match=r"years 1895-1900 .*population_histsoc_30arcmin_annual_1850_1900\.nc"
@@ -408,7 +408,7 @@ def test_years_held_are_bounded(round_2b):
     assert "years 1849-1860 (12) hold 1861" in wider.rules
 
 
-def test_years_after_the_end_are_held_when_a_run_says_so(round_2b):
+def test_max_held_years_admits_years_after(round_2b):
     with pytest.raises(InputError, match="no population for years 2101-2102"):
         open_(round_2b, range(2090, 2103))
     with pytest.raises(InputError, match="no population for years 2101-2102"):
@@ -419,14 +419,14 @@ def test_years_after_the_end_are_held_when_a_run_says_so(round_2b):
     assert source.held == {2101: 2100, 2102: 2100}
 
 
-def test_years_within_a_file_are_held_when_a_run_says_so(round_2b):
+def test_max_held_years_admits_gaps(round_2b):
     write(round_2b / HIST_2B, [1861, 1862, 1864])
     source = open_(round_2b, range(1861, 1865), max_held_years=1)
     np.testing.assert_allclose(source.read(1863, EVERYTHING)[0], density(1862), rtol=1e-5)
     assert "years 1863 (1) hold 1862" in source.rules
 
 
-def test_the_real_mean_over_years_is_that_of_its_middle(realdata, tmp_path):
+def test_a_real_mean_is_of_its_middle_year(realdata, tmp_path):
     """The mean of 1986-2005 that cdo made, under the name of an annual file: read, and said so."""
     given = realdata / "isimip2b_population/population_histsoc_0p5deg_annual_1986_2005_timmean.nc4"
     (tmp_path / "population_histsoc_0p5deg_annual_1986-2005.nc4").symlink_to(given)
@@ -446,7 +446,7 @@ def test_the_real_mean_over_years_is_that_of_its_middle(realdata, tmp_path):
         open_(tmp_path, range(1994, 1996))
 
 
-def test_real_counts_of_people_are_read_in_place(realdata, tmp_path):
+def test_real_counts_are_read_in_place(realdata, tmp_path):
     """The same numbers on the time axis of a year: every cell as an independent reading has it."""
     given = realdata / "isimip2b_population/population_histsoc_0p5deg_annual_1986_2005_timmean.nc4"
     with h5py.File(given) as file:

@@ -114,7 +114,7 @@ def test_the_finest_resolution_is_taken(tmp_path):
         open_(tmp_path, range(1901, 1990))
 
 
-def test_a_zone_outside_the_legend_is_named_with_file_and_count(tmp_path):
+def test_an_unknown_zone_is_named(tmp_path):
     zones = ZONES.copy()
     zones[0, :2] = 31
     write(tmp_path, "1991_2020", zones)
@@ -132,7 +132,7 @@ def test_the_declared_no_data_value_is_no_group(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["1991_2020", "2041_2070/ssp245"])
-def test_a_map_of_a_period_that_is_there_twice_is_refused(tmp_path, folder):
+def test_two_maps_of_a_period_are_refused(tmp_path, folder):
     for edition in ("V1", "V2"):
         full(tmp_path / edition)
     for other in (tmp_path / "V1").rglob("*.tif"):
@@ -145,7 +145,7 @@ def test_a_map_of_a_period_that_is_there_twice_is_refused(tmp_path, folder):
         open_(tmp_path, range(1901, 2051))
 
 
-def test_maps_that_lie_otherwise_are_turned_and_said(tmp_path):
+def test_turned_maps_are_read_north_first(tmp_path):
     zones = np.array([[1, 4, 8, 17], [29, 0, 30, 2]], np.uint8)
     write(tmp_path, "1991_2020", zones, south_up=True, west=200)
     source = open_(tmp_path, range(2000, 2001))
@@ -158,7 +158,7 @@ def test_maps_that_lie_otherwise_are_turned_and_said(tmp_path):
     )
 
 
-def test_real_zones_in_the_numbers_of_another_author_are_refused(realdata, tmp_path):
+def test_real_zones_numbered_otherwise_are_refused(realdata, tmp_path):
     """Rubel et al. number the zones otherwise (As is 3, ocean 32): under Beck's names they would be
     other climates.
     """
@@ -182,7 +182,7 @@ def test_half_a_cell_off_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "name", ["koppen_geiger_0p1.tif", "koppen_geiger_0p00833333.tif", "koppen_geiger_0p01.tif"]
 )
-def test_folders_may_have_hyphens_and_maps_any_cell_size(tmp_path, name):
+def test_hyphens_and_any_cell_size_are_read(tmp_path, name):
     step = {"0p1": 0.1, "0p00833333": 1 / 120, "0p01": 0.01}[name[14:-4]]
     for folder in ("1991-2020", "2041-2070/ssp245", "2071_2099/ssp245"):
         write(tmp_path, folder, name=name, step=step)
@@ -191,7 +191,7 @@ def test_folders_may_have_hyphens_and_maps_any_cell_size(tmp_path, name):
     assert source.read(2050, EVERYTHING)[0, 0].tolist() == MAIN
 
 
-def test_a_period_under_both_spellings_is_there_twice(tmp_path):
+def test_a_period_in_both_spellings_is_refused(tmp_path):
     write(tmp_path, "1991-2020")
     write(tmp_path, "1991_2020")
     with pytest.raises(InputError, match="are maps of one period"):
@@ -206,9 +206,7 @@ def test_a_period_under_both_spellings_is_there_twice(tmp_path):
         (range(1800, 1911), "1800-1849", 101),
     ],
 )
-def test_years_beyond_the_published_gaps_are_held_when_a_run_says_so(
-    tmp_path, years, beyond, needed
-):
+def test_max_held_years_admits_more_years(tmp_path, years, beyond, needed):
     full(tmp_path)
     with pytest.raises(
         InputError, match=rf"years {beyond} lie in no period .*max_held_years = {needed}$"
@@ -228,7 +226,7 @@ def test_no_year_is_held_when_a_run_says_so(tmp_path):
     assert open_(tmp_path, range(2000, 2021), max_held_years=0).held.keys() >= {2001}
 
 
-def test_a_map_that_lacks_is_held_for_when_a_run_says_so(tmp_path):
+def test_max_held_years_admits_a_lacking_map(tmp_path):
     for folder in ("1901_1930", "1961_1990"):
         write(tmp_path, folder)
     with pytest.raises(InputError, match=r"no Koeppen-Geiger map .* for 1931_1960"):
@@ -237,7 +235,7 @@ def test_a_map_that_lacks_is_held_for_when_a_run_says_so(tmp_path):
     assert "years 1931-1960 (30) hold the map of 1901-1930" in source.rules
 
 
-def test_another_scenarios_maps_are_read_when_a_run_says_so(tmp_path):
+def test_the_config_overrides_the_scenario(tmp_path):
     full(tmp_path)
     config = KoppenConfig(kind="koppen", path=str(tmp_path), scenario="ssp585")
     source = open_koppen(config, run_years=range(2030, 2060), scenario="vl")
@@ -284,7 +282,7 @@ def test_the_future_of_2018_is_rcp85_alone(tmp_path):
         open_(tmp_path, range(2071, 2101), "ssp245")
 
 
-def test_years_around_the_maps_of_2018_are_held_when_a_run_says_so(tmp_path):
+def test_max_held_years_admits_years_around_2018(tmp_path):
     beck_2018(tmp_path)
     with pytest.raises(InputError, match=r"years 2017-2070 lie in no period of Beck et al\. 2018"):
         open_(tmp_path, range(1980, 2101), "ssp585")

@@ -214,7 +214,7 @@ def test_pltns_of_luh3_is_read_when_the_file_has_it(tmp_path):
         ("MAGPIE", "ssp585"),
     ],
 )
-def test_every_scenario_is_found_under_its_models_name(world, model, scenario):
+def test_scenarios_are_found_under_their_models(world, model, scenario):
     path, _, _ = world
     other = states(86, 7)
     write_states(
@@ -226,7 +226,7 @@ def test_every_scenario_is_found_under_its_models_name(world, model, scenario):
     assert f"v2h up to 2014, v2f {scenario} from 2015" in source.rules
 
 
-def test_files_are_known_by_their_published_names_wherever_they_are(world):
+def test_published_names_are_found_in_any_folder(world):
     """As a catalog gives them: references whose own places say nothing."""
     path, _, future = world
     places = {
@@ -247,7 +247,7 @@ def test_files_are_known_by_their_published_names_wherever_they_are(world):
     assert "v2h up to 2014, v2f ssp245 from 2015" in source.rules
 
 
-def test_a_turned_static_file_is_read_in_place_and_said(tmp_path):
+def test_a_turned_static_file_is_read_in_place(tmp_path):
     past = states(2)
     write_states(tmp_path / "states.nc", past)
     write_static(tmp_path / "staticData_quarterdeg.nc", turn="south")
@@ -257,7 +257,7 @@ def test_a_turned_static_file_is_read_in_place_and_said(tmp_path):
     assert {s.turned for s in source.stored} == {("rows stored south first, read north first",)}
 
 
-def test_what_is_in_the_file_is_told(world):
+def test_encodings_say_how_states_are_stored(world):
     path, _, _ = world
     source = open_(path, range(2010, 2020))
     assert [s.name for s in source.stored] == [v.name for v in source.variables]
@@ -286,7 +286,7 @@ def test_states_in_per_cent_are_refused(tmp_path, scale):
         open_(tmp_path, range(850, 851)).read(850, EVERYTHING)
 
 
-def test_states_upside_down_under_right_coordinates_are_refused_by_the_water(tmp_path):
+def test_states_upside_down_are_refused_by_water(tmp_path):
     """Nothing in the file says so, but what is upside down does not close with icwtr: never a
     turned map.
     """
@@ -354,7 +354,7 @@ def test_1e20_is_missing_where_no_attribute_says_so(tmp_path):
     )
 
 
-def test_a_large_error_of_closure_is_refused_with_file_year_and_worst_cell(tmp_path):
+def test_states_that_miss_closure_are_refused(tmp_path):
     def change(fields):
         fields["urban"][1, 1, 2] += 0.01
         fields["urban"][1, 2, 3] -= fields["urban"][1, 2, 3] + 0
@@ -393,7 +393,7 @@ def test_missing_on_land_stays_missing(tmp_path):
 @pytest.mark.parametrize(
     ("value", "shown"), [(-0.2, "-0.2"), (1.5, "1.5"), (np.nan, "nan"), (np.inf, "inf")]
 )
-def test_values_that_are_no_fractions_are_refused(tmp_path, value, shown):
+def test_values_beyond_fractions_are_refused(tmp_path, value, shown):
     def change(fields):
         fields["range"][1, 2, 0] = value
 
@@ -433,7 +433,7 @@ def test_a_static_file_on_another_grid_is_refused(tmp_path):
         open_(tmp_path, range(850, 851))
 
 
-def test_lacking_files_years_scenarios_and_states_are_named(world):
+def test_what_is_lacking_is_named(world):
     path, past, _ = world
     with pytest.raises(
         InputError, match=r"v2f file of scenario 'ssp119'.*scenarios there: \['ssp245'\]"
@@ -454,21 +454,21 @@ def test_lacking_files_years_scenarios_and_states_are_named(world):
 
 
 @pytest.mark.parametrize(
-    ("years", "found"),
+    ("years", "message"),
     [
         ([0, 1, 3], "years 853 are|years 852 are missing"),
         ([0, 1, 1], "years 851 occur more than once"),
         ([0, 2, 1], "not in order at 851"),
     ],
 )
-def test_broken_time_axes_are_refused(tmp_path, years, found):
+def test_broken_time_axes_are_refused(tmp_path, years, message):
     write_states(tmp_path / "states.nc", states(3), years=years)
     write_static(tmp_path / "staticData_quarterdeg.nc")
-    with pytest.raises(InputError, match=found):
+    with pytest.raises(InputError, match=message):
         open_(tmp_path, range(850, 852))
 
 
-def test_states_say_which_classes_they_are_the_share_of(tmp_path):
+def test_states_name_the_classes_they_become(tmp_path):
     write_states(tmp_path / "states.nc", states(2, 1))
     write_static(tmp_path / "staticData_quarterdeg.nc")
     groups = {v.name: v.classes for v in open_(tmp_path, range(850, 852)).variables}
@@ -485,7 +485,7 @@ def test_states_say_which_classes_they_are_the_share_of(tmp_path):
     }
 
 
-def test_a_year_of_a_long_file_is_read_without_the_rest(tmp_path, monkeypatch):
+def test_a_year_is_read_without_the_rest(tmp_path, monkeypatch):
     """Count the bytes that one box of one year asks of the HDF5 file: far below a single variable."""
     grid = Grid(40, 20, 0.25, 40, 40)
     water = np.zeros(grid.shape, np.float32)
@@ -544,7 +544,7 @@ def thirteen(fields, index):
 
 
 @pytest.mark.parametrize(("scenario", "begins"), [("vl", 2022), ("hl", 2023)])
-def test_luh3_is_joined_where_its_scenario_begins(luh3, scenario, begins):
+def test_luh3_joins_where_its_scenario_begins(luh3, scenario, begins):
     path, fields = luh3
     source = open_(path, range(2000, 2101), scenario=scenario)
     for year in (2000, begins - 1):
@@ -560,7 +560,7 @@ def test_luh3_is_joined_where_its_scenario_begins(luh3, scenario, begins):
     assert source.held == {}
 
 
-def test_a_run_that_ends_where_the_scenario_begins_has_the_history_alone(luh3):
+def test_a_past_run_reads_the_history_alone(luh3):
     path, fields = luh3
     source = open_(path, range(2010, 2023), scenario="vl")
     np.testing.assert_allclose(
@@ -577,7 +577,7 @@ def test_a_run_that_ends_where_the_scenario_begins_has_the_history_alone(luh3):
         open_(path, range(2010, 2026), scenario="historical")
 
 
-def test_luh2_and_luh3_in_one_folder_are_chosen_by_the_scenario(luh3, world):
+def test_the_scenario_chooses_luh2_or_luh3(luh3, world):
     path, fields = luh3
     _, past, future = world
     three = open_(path, range(2010, 2031), scenario="vl")
@@ -599,11 +599,11 @@ def test_luh2_is_not_put_beside_luh3(luh3, lacking):
     (path / lacking).unlink()
     if lacking == LUH3_HISTORY:
         write_states(path / "states.nc", states(1166, 5))
-        found = "states.nc is of LUH2, expected LUH3"
+        message = "states.nc is of LUH2, expected LUH3"
     else:
         write_static(path / "multiple-static_input4MIPs_landState_CMIP_UofMD-landState-2-1-h_gn.nc")
-        found = "the static file .* is of LUH2, expected LUH3"
-    with pytest.raises(InputError, match=found):
+        message = "the static file .* is of LUH2, expected LUH3"
+    with pytest.raises(InputError, match=message):
         open_(path, range(2010, 2031), scenario="vl")
     assert fields
 
@@ -626,7 +626,7 @@ def test_the_plain_static_file_may_close_luh3(luh3):
     assert source.read(2020, EVERYTHING).shape == (13, 3, 4)
 
 
-def test_of_several_static_files_of_luh3_the_historys_is_read(luh3):
+def test_luh3_reads_the_historys_static_file(luh3):
     path, _ = luh3
     for scenario in ("vl", "hl"):
         other = f"multiple-static_input4MIPs_landState_ScenarioMIP_UofMD-landState-{scenario}-3-1-1_gn.nc"
@@ -636,7 +636,7 @@ def test_of_several_static_files_of_luh3_the_historys_is_read(luh3):
     assert "landState-vl-3" in open_(path, range(2010, 2031), scenario="vl").files[-1]
 
 
-def test_a_gap_between_history_and_scenario_is_refused_or_held(luh3):
+def test_a_gap_before_the_scenario_is_held(luh3):
     path, fields = luh3
     write_luh3(
         path, LUH3_HISTORY, {name: values[:20] for name, values in fields["history"].items()}, 2000
@@ -654,7 +654,7 @@ def test_a_gap_between_history_and_scenario_is_refused_or_held(luh3):
     assert "LUH3 history up to 2019, LUH3 vl from 2022" in source.rules
 
 
-def test_years_at_both_ends_and_within_count_as_held(tmp_path):
+def test_years_at_ends_and_within_are_held(tmp_path):
     past = states(4)
     write_states(tmp_path / "states.nc", past, years=[10, 11, 13, 14])
     write_static(tmp_path / "staticData_quarterdeg.nc")
@@ -706,7 +706,7 @@ def test_an_extension_follows_its_scenario(world, model):
     assert len(open_(path, range(2010, 2101)).files) == 3
 
 
-def test_two_files_of_a_scenario_and_its_years_are_refused(world):
+def test_two_files_of_a_scenario_are_refused(world):
     path, _, future = world
     write_states(path / "v2f" / V2F.format("AIM-ssp245-2-1-f", "2015-2100"), future, epoch=2015)
     with pytest.raises(
@@ -715,7 +715,7 @@ def test_two_files_of_a_scenario_and_its_years_are_refused(world):
         open_(path, range(2010, 2031))
 
 
-def test_a_static_file_may_cover_more_than_the_states(tmp_path):
+def test_a_static_file_may_cover_more(tmp_path):
     larger = Grid(40.5, 19.25, 0.25, 8, 9)
     water = np.ones(larger.shape, np.float32)
     water[2:5, 3:7] = WATER
@@ -729,7 +729,7 @@ def test_a_static_file_may_cover_more_than_the_states(tmp_path):
     )
 
 
-def test_real_states_of_2015_and_the_real_static_file_are_read_in_place(realdata, tmp_path):
+def test_real_states_are_read_in_place(realdata, tmp_path):
     """The crops are one remainder in the file at hand: it is given to one of the five."""
     with h5py.File(realdata / "luh2_states_2015/luh2_2015_europe_mediterranean.nc") as given:
         stored = {name: given[name][...] for name in (*TWELVE, "crops_remainder") if name in given}

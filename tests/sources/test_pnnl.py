@@ -8,15 +8,14 @@ import pytest
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.sources.pnnl import (
-    LAYERINGS,
     SOIL,
     TOPOGRAPHY,
     PnnlSoilConfig,
     PnnlTopoConfig,
-    depth_mean,
     open_pnnl_soil,
     open_pnnl_topo,
 )
+from luray.sources.soil_layers import LAYERINGS
 from luray.storage.errors import InputError
 from tests.sources.writers import axes, write_nc
 
@@ -101,7 +100,7 @@ def test_the_variables_may_be_spread_over_files(tmp_path):
     np.testing.assert_allclose(source.read(None, EVERYTHING)[0, 0], fields["ELEVATION"][0])
 
 
-def test_radians_are_turned_and_bare_units_are_said(tmp_path):
+def test_radians_are_converted(tmp_path):
     fields = topography()
     degrees = fields["SLOPE"].copy()
     fields["SLOPE"] = np.where(degrees < 0, degrees, np.radians(degrees)).astype(np.float32)
@@ -116,11 +115,11 @@ def test_radians_are_turned_and_bare_units_are_said(tmp_path):
     assert "units not declared, taken as: ASPECT in degrees" in source.rules
 
 
-def test_every_variable_is_told_by_the_field_it_is_made_of(tmp_path):
+def test_encodings_name_the_published_variable(tmp_path):
     write_topo(tmp_path / "TOPO.nc", topography(), ascending=True)
     source = topo(tmp_path)
-    told = {v.name: s.name for v, s in zip(source.variables, source.stored, strict=True)}
-    assert told == {
+    published = {v.name: s.name for v, s in zip(source.variables, source.stored, strict=True)}
+    assert published == {
         "mean_elevation": "ELEVATION",
         "elevation_spread": "STDEV_ELEV",
         "slope": "SLOPE",
@@ -147,7 +146,7 @@ def test_every_variable_is_told_by_the_field_it_is_made_of(tmp_path):
     assert set(static_inputs.about.ranges) == {v.name for v in static_inputs.variables}
 
 
-def test_nan_is_missing_and_said_and_an_undeclared_fill_value_is_refused(tmp_path):
+def test_nan_is_missing_and_undeclared_fills_refused(tmp_path):
     fields = topography()
     for values in fields.values():
         values[0, 1] = np.nan
@@ -254,7 +253,7 @@ def test_layers_become_depth_weighted_means(tmp_path):
     )
 
 
-def test_the_nodes_of_elm_give_its_layers_declared_or_not(tmp_path):
+def test_nodes_of_elm_give_its_layers(tmp_path):
     write_nc(tmp_path / "SOIL.nc", layers(10, ELM, units="m"))
     declared = soil(tmp_path)
     write_nc(tmp_path / "SOIL.nc", layers(10))
@@ -288,7 +287,7 @@ def test_depths_from_the_run_file_win(tmp_path):
     assert soil(tmp_path).edges_cm == (0, 20, 50, 120)
 
 
-def test_soil_out_of_range_or_without_layers_is_refused(tmp_path):
+def test_soil_out_of_range_is_refused(tmp_path):
     fields = layers(6)
     fields["PCT_CLAY"][1][4, 0, 3] = 120
     write_nc(tmp_path / "SOIL.nc", fields)
@@ -302,14 +301,6 @@ def test_soil_out_of_range_or_without_layers_is_refused(tmp_path):
         InputError, match=r"ORGANIC has dimensions \('lat', 'lon'\), expected \(layer, lat, lon\)"
     ):
         soil(tmp_path)
-
-
-def test_missing_layers_do_not_count():
-    values = np.array([4, np.nan, 8], np.float32)[:, None, None]
-    assert depth_mean(values, (0, 10, 20, 40), top=0, bottom=30) == pytest.approx(
-        (4 * 10 + 8 * 10) / 20
-    )
-    assert np.isnan(depth_mean(values[1:2], (0, 10), top=0, bottom=30)).all()
 
 
 @pytest.mark.parametrize("sentinel", [-9999, -99999, -32768, 32767, 65535, 1e20, -3.4e38])
@@ -328,7 +319,7 @@ def converted(path, **units):
     return write_topo(path, fields, {**UNITS, **units})
 
 
-def test_topography_in_other_units_of_the_same_kind_is_converted_and_said(tmp_path):
+def test_other_units_of_topography_are_converted(tmp_path):
     write_topo(tmp_path / "metres.nc", topography())
     converted(
         tmp_path / "mixed.nc",
@@ -361,7 +352,7 @@ def in_units(fields, **units):
     return fields
 
 
-def test_soil_in_fractions_and_other_densities_is_converted(tmp_path):
+def test_other_units_of_soil_are_converted(tmp_path):
     write_nc(tmp_path / "plain.nc", layers(10))
     write_nc(
         tmp_path / "turned.nc",
@@ -378,7 +369,7 @@ def test_soil_in_fractions_and_other_densities_is_converted(tmp_path):
 
 @pytest.mark.parametrize("declared", ["%", "percent", ""])
 @pytest.mark.parametrize("names", [("PCT_SAND", "PCT_CLAY"), ("PCT_CLAY",)])
-def test_fractions_that_are_called_percent_are_refused(tmp_path, declared, names):
+def test_fractions_called_percent_are_refused(tmp_path, declared, names):
     write_nc(
         tmp_path / "SOIL.nc", in_units(layers(10), **{name: (declared, 0.01) for name in names})
     )
@@ -390,7 +381,7 @@ def test_fractions_that_are_called_percent_are_refused(tmp_path, declared, names
         soil(tmp_path).read(None, EVERYTHING)
 
 
-def test_percent_that_are_called_fractions_are_refused(tmp_path):
+def test_percent_called_fractions_are_refused(tmp_path):
     write_nc(tmp_path / "SOIL.nc", in_units(layers(10), PCT_SAND=("1", 1)))
     with pytest.raises(
         InputError, match=r"PCT_SAND: 11 cells are out of range, worst 1000 .* expected 0 to 100 %"
@@ -424,7 +415,7 @@ def write_published(path, numbers=(10, 6)):
     )
 
 
-def test_the_published_folder_opens_with_its_layering_named(tmp_path):
+def test_the_published_folder_needs_a_layering(tmp_path):
     write_published(tmp_path)
     with pytest.raises(
         InputError,
@@ -443,7 +434,7 @@ def test_the_published_folder_opens_with_its_layering_named(tmp_path):
         assert source.edges_cm == (0, *LAYERINGS[n].bottoms_cm)
 
 
-def test_lower_edges_in_the_run_file_choose_the_layering_too(tmp_path):
+def test_lower_edges_choose_the_layering(tmp_path):
     write_published(tmp_path)
     assert all(
         "_6layer_" in file
@@ -457,7 +448,7 @@ def test_lower_edges_in_the_run_file_choose_the_layering_too(tmp_path):
         soil(tmp_path, layers=10, layer_bottoms_cm=[5, 15, 30, 60, 100, 200])
 
 
-def test_a_layering_that_is_not_there_or_there_twice_is_refused(tmp_path):
+def test_a_lacking_or_doubled_layering_is_refused(tmp_path):
     write_published(tmp_path, numbers=(6,))
     with pytest.raises(InputError, match=r"PCT_SAND has 6 layers, expected layers = 10"):
         soil(tmp_path, layers=10)
@@ -487,7 +478,7 @@ def test_a_layering_that_is_not_there_or_there_twice_is_refused(tmp_path):
         ((ELM_BOTTOMS / 100).astype(np.float32), {"units": "meters"}),
     ],
 )
-def test_every_form_of_elms_layers_gives_the_same_means(tmp_path, axis, attrs):
+def test_forms_of_elms_layers_agree(tmp_path, axis, attrs):
     write_nc(tmp_path / "counted.nc", layers(10))
     write_nc(tmp_path / "axis.nc", layers(10, axis, **attrs))
     expected = soil(tmp_path / "counted.nc").read(None, EVERYTHING)
@@ -505,7 +496,7 @@ def test_every_form_of_elms_layers_gives_the_same_means(tmp_path, axis, attrs):
         ([0.025, 0.1, 0.225, 0.45, 0.8, 1.5], {}),
     ],
 )
-def test_every_form_of_soilgrids_layers_gives_the_same_edges(tmp_path, axis, attrs):
+def test_forms_of_soilgrids_layers_agree(tmp_path, axis, attrs):
     write_nc(tmp_path / "SOIL.nc", layers(6, np.array(axis), **attrs))
     np.testing.assert_allclose(soil(tmp_path).edges_cm, (0, 5, 15, 30, 60, 100, 200))
 
@@ -521,7 +512,7 @@ def test_every_form_of_soilgrids_layers_gives_the_same_edges(tmp_path, axis, att
         (ELM, {"units": "m", "long_name": "depth of the layer's bottom"}),
     ],
 )
-def test_an_axis_that_may_be_edges_or_nodes_is_refused(tmp_path, axis, attrs):
+def test_an_ambiguous_axis_is_refused(tmp_path, axis, attrs):
     write_nc(tmp_path / "SOIL.nc", layers(len(axis), np.array(axis), **attrs))
     with pytest.raises(
         InputError,
@@ -533,7 +524,7 @@ def test_an_axis_that_may_be_edges_or_nodes_is_refused(tmp_path, axis, attrs):
     assert soil(tmp_path, layer_bottoms_cm=bottoms).edges_cm == (0, *bottoms)
 
 
-def test_an_index_beside_a_variable_of_depths_is_read_with_the_depths(tmp_path):
+def test_depths_beside_an_index_are_read(tmp_path):
     depth = {"depth": (("layer",), np.array([10.0, 20, 30, 60, 100, 200]), {"units": "cm"})}
     write_nc(tmp_path / "SOIL.nc", {**layers(6, np.arange(1, 7)), **depth})
     with pytest.raises(InputError, match=r"the layers lie at depth = \[10\.0, 20\.0"):
@@ -565,7 +556,7 @@ def test_files_whose_layers_differ_are_refused(tmp_path):
         soil(tmp_path)
 
 
-def test_rounding_of_the_axis_of_one_file_is_no_other_layering(tmp_path):
+def test_rounding_is_no_other_layering(tmp_path):
     fields = layers(6)
     axis = {
         "layer": (("layer",), np.array([0.05, 0.15, 0.3, 0.6, 1, 2], np.float32), {"units": "m"})
@@ -575,7 +566,7 @@ def test_rounding_of_the_axis_of_one_file_is_no_other_layering(tmp_path):
     np.testing.assert_allclose(soil(tmp_path).edges_cm, (0, 5, 15, 30, 60, 100, 200))
 
 
-def test_one_layer_and_names_for_depths_are_read_with_the_run_file_only(tmp_path):
+def test_one_layer_needs_depths_in_the_run_file(tmp_path):
     write_nc(tmp_path / "SOIL.nc", layers(1, np.array([1.0]), units="m"))
     with pytest.raises(InputError, match="set `layer_bottoms_cm`"):
         soil(tmp_path)

@@ -73,7 +73,7 @@ def test_every_kind_says_where_it_comes_from():
 
 
 @pytest.mark.parametrize(
-    ("config", "found"),
+    ("config", "message"),
     [
         ({"kind": "luh3", "path": "x"}, "does not match any of the expected tags"),
         ({"kind": "luh2"}, "either `path`"),
@@ -83,12 +83,12 @@ def test_every_kind_says_where_it_comes_from():
         ({"kind": "isimip", "path": "x", "ssp": "2"}, "valid integer"),
     ],
 )
-def test_wrong_configs_are_refused(config, found):
-    with pytest.raises(ValidationError, match=found):
+def test_wrong_configs_are_refused(config, message):
+    with pytest.raises(ValidationError, match=message):
         CONFIGS.validate_python(config)
 
 
-def test_the_aggregated_forcing_of_the_sandbox(sandbox):
+def test_aggregated_forcing_of_the_sandbox(sandbox):
     hilda = CONFIGS.validate_python({"kind": "hilda", "path": str(sandbox / "hilda")})
     blocks = CONFIGS.validate_python({"kind": "aggregated", "block": 25})
     state = open_source(hilda, run_years=RUN, scenario="")

@@ -25,6 +25,7 @@ def fault(*overrides):
     ("override", "said"),
     [
         ("training.stepz=3", r"training.stepz: unknown key; did you mean 'steps'\?"),
+        ("training.read=ahead", r"training\.read: was renamed; write training\.windows_read_by"),
         ("nonsense.x=3", "nonsense: unknown key"),
         ("sources.1.colour=red", "colour: unknown key"),
         ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
@@ -189,14 +190,15 @@ def test_no_locale_or_terminal_ends_a_command(tmp_path, env):
         text + '\n[[sources]]\nkind = "categorical"\nname = "käse"\n', encoding="utf-8"
     )
     code = (
-        "import sys; from luray.cli import app as cli; from luray.cli.tables import size\n"
+        "import sys\n"
+        "from luray.cli import app as cli, console\n"
         "from rich.panel import Panel\n"
         "def show(*_, **__):\n"
-        "    cli.out.print(Panel('0.5° \\u2013 Köppen \\udcff'))\n"
-        "    cli.err.print('0.5° Köppen')\n"
+        "    console.out.print(Panel('0.5° \\u2013 Köppen \\udcff'))\n"
+        "    console.err.print('0.5° Köppen')\n"
         "    with cli.progress('bür') as bar: bar(1, 2, '°')\n"
         "cli._sources = show\n"
-        "cli.out = cli.Console(force_terminal=True, width=80)\n"
+        "console.out = console.Console(force_terminal=True, width=80)\n"
         "sys.argv = ['luray', 'sources']\n"
         "cli.main()"
     )

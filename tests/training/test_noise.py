@@ -1,3 +1,5 @@
+"""Noise on the prior: its share of the land, nothing outside, and the same for one generator."""
+
 import pytest
 import torch
 from hypothesis import given
@@ -17,26 +19,32 @@ def prior_of(seed=0, size=100):
     return torch.where(torch.rand(prior.shape, generator=random) < 0.4, OUTSIDE, prior)
 
 
+def corrupted(prior, *, share, kind, seed):
+    return corrupt(
+        prior, share=share, kind=kind, n_classes=K, generator=Generator().manual_seed(seed)
+    )
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("kind", ["mask", "replace"])
-def test_the_share_of_land_cells_is_corrupted_and_nothing_outside(kind, share):
+def test_a_share_of_the_land_is_corrupted(kind, share):
     prior = prior_of()
-    before, land = prior.clone(), prior != OUTSIDE
-    found = corrupt(
-        prior, share=share, kind=kind, n_classes=K, generator=Generator().manual_seed(1)
-    )
+    before = prior.clone()
+    land = prior != OUTSIDE
+    found = corrupted(prior, share=share, kind=kind, seed=1)
     assert torch.equal(prior, before), "the true map stays as it is"
     assert found.dtype == torch.uint8
     assert torch.equal(found == OUTSIDE, ~land)
-    visible = share if kind == "mask" else share * (K - 1) / K
-    assert (
-        abs((found != prior)[land].double().mean().item() - visible)
-        <= 4 * (share / land.sum().item()) ** 0.5
-    )
+
+    # One random class in K is the true one.
+    visible_share = share if kind == "mask" else share * (K - 1) / K
+    differs = found != prior
+    deviation = abs(differs[land].double().mean().item() - visible_share)
+    assert deviation <= 4 * (share / land.sum().item()) ** 0.5
     if kind == "mask":
-        assert set(found[found != prior].tolist()) <= {UNKNOWN}
+        assert set(found[differs].tolist()) <= {UNKNOWN}
     elif share:
-        counts = found[found != prior].bincount(minlength=K).double()
+        counts = found[differs].bincount(minlength=K).double()
         assert len(counts) == K
         assert (counts / counts.sum() - 1 / K).abs().max() < 0.03
 
@@ -44,11 +52,6 @@ def test_the_share_of_land_cells_is_corrupted_and_nothing_outside(kind, share):
 @given(seed=st.integers(0, 2**32), kind=st.sampled_from(["mask", "replace"]))
 def test_noise_is_a_function_of_the_generator(seed, kind):
     prior = prior_of(size=8)
-
-    def draw(n):
-        return corrupt(
-            prior, share=0.3, kind=kind, n_classes=K, generator=Generator().manual_seed(n)
-        )
-
-    assert torch.equal(draw(seed), draw(seed))
-    assert not torch.equal(draw(seed), draw(seed + 1))
+    once = corrupted(prior, share=0.3, kind=kind, seed=seed)
+    assert torch.equal(once, corrupted(prior, share=0.3, kind=kind, seed=seed))
+    assert not torch.equal(once, corrupted(prior, share=0.3, kind=kind, seed=seed + 1))

@@ -1,10 +1,12 @@
+"""The rollout: the model is fed its own predictions, and scored against the true maps."""
+
 import pytest
 import torch
 from torch import Generator
 
 from luray.core.legend import OUTSIDE
 from luray.model.features import CHANGE_SCALE, UNKNOWN
-from luray.training.rollout import Feeding, Sample, rollout
+from luray.training.rollout import PriorFeeding, Sample, rollout
 from tests.worlds import FEATURES, K
 
 B, T, N = 2, 4, 8
@@ -24,74 +26,81 @@ def sample():
     )
 
 
-class Turning:
-    """Predicts the class after the one it is shown; keeps what it was shown."""
+class NextClass:
+    """A model that predicts the class after the one it is shown, and keeps its inputs."""
 
     def __init__(self):
-        self.seen = []
+        self.inputs = []
 
     def __call__(self, inputs):
-        self.seen.append(inputs)
+        self.inputs.append(inputs)
         return torch.roll(inputs[:, :K], 1, dims=1) * 9 + 0 * inputs[:, :1]
 
 
-def shown(inputs):
+def shown_prior(inputs):
     """Class maps in the prior channels, OUTSIDE where no land is."""
-    known = inputs[:, :K].sum(dim=1) > 0
-    classes = torch.where(known, inputs[:, :K].argmax(dim=1), UNKNOWN)
+    has_class = inputs[:, :K].sum(dim=1) > 0
+    classes = torch.where(has_class, inputs[:, :K].argmax(dim=1), UNKNOWN)
     return torch.where(inputs[:, K] > 0, classes, OUTSIDE)
 
 
-def test_a_rollout_feeds_its_own_predictions_and_is_judged_by_the_true_maps(sample):
-    model = Turning()
+def test_a_rollout_feeds_its_own_predictions(sample):
+    model = NextClass()
     steps = list(rollout(model, sample, FEATURES))
     assert len(steps) == T - 1
     first = sample.maps_BTHW[:, 0].long()
-    for year, (inputs, step) in enumerate(zip(model.seen, steps, strict=True), start=1):
+    counted = sample.counted_BHW
+    for year, (inputs, step) in enumerate(zip(model.inputs, steps, strict=True), start=1):
         expected = torch.where(first == OUTSIDE, OUTSIDE, (first + year - 1) % K)
-        assert torch.equal(shown(inputs), expected)
-        counted = sample.counted_BHW
+        assert torch.equal(shown_prior(inputs), expected)
+
         assert torch.equal(step.target_BHW[counted], sample.maps_BTHW[:, year][counted])
         assert (step.target_BHW[~counted] == OUTSIDE).all()
         assert torch.equal(step.previous_BHW, sample.maps_BTHW[:, year - 1])
-        now, before = sample.forcing_BTLHW[:, year], sample.forcing_BTLHW[:, year - 1]
+
+        now = sample.forcing_BTLHW[:, year]
+        before = sample.forcing_BTLHW[:, year - 1]
         assert torch.equal(inputs[:, K + 1 : K + 4], now)
         change = (now - before)[:, 0]
         assert torch.allclose(inputs[:, K + 4], change / (change.abs() + CHANGE_SCALE))
-        relative = (now - before)[:, 0] / torch.maximum(now, before)[:, 0]
+        relative = change / torch.maximum(now, before)[:, 0]
         assert torch.allclose(inputs[:, K + 5], relative, atol=1e-4)
         assert torch.equal(inputs[:, K + 6 :], sample.static_BSHW)
 
 
 def test_only_the_first_prior_is_corrupted(sample):
-    model = Turning()
-    list(rollout(model, sample, FEATURES, Feeding(noise=0.5), generator=Generator().manual_seed(3)))
-    hidden = [int((shown(inputs) == UNKNOWN).sum()) for inputs in model.seen]
-    land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
-    assert 0.3 * land < hidden[0] < 0.7 * land
-    assert hidden[1:] == [0, 0]
-    assert torch.equal(shown(model.seen[0]) == OUTSIDE, sample.maps_BTHW[:, 0] == OUTSIDE)
+    model = NextClass()
+    feeding = PriorFeeding(noise=0.5)
+    list(rollout(model, sample, FEATURES, feeding, generator=Generator().manual_seed(3)))
+    n_hidden = [int((shown_prior(inputs) == UNKNOWN).sum()) for inputs in model.inputs]
+    outside = sample.maps_BTHW[:, 0] == OUTSIDE
+    n_land = int((~outside).sum())
+    assert 0.3 * n_land < n_hidden[0] < 0.7 * n_land
+    assert n_hidden[1:] == [0, 0]
+    assert torch.equal(shown_prior(model.inputs[0]) == OUTSIDE, outside)
 
 
-@pytest.mark.parametrize("truth", [0.0, 0.5, 1.0])
-def test_teacher_forcing_shows_the_true_map_to_a_share_of_the_samples(sample, truth):
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_teacher_forcing_shows_whole_true_maps(sample, share):
     many = Sample(*(field.repeat(50, *[1] * (field.dim() - 1)) for field in sample))
-    model = Turning()
-    list(rollout(model, many, FEATURES, Feeding(truth=truth), generator=Generator().manual_seed(1)))
-    priors = [shown(inputs) for inputs in model.seen]
-    for year, found in enumerate(priors[1:], start=1):
-        land = many.maps_BTHW[:, year] != OUTSIDE
-        true = ((found == many.maps_BTHW[:, year]) | ~land).flatten(1).all(dim=1)
-        own = ((found == (priors[year - 1] + 1) % K) | ~land).flatten(1).all(dim=1)
-        assert (true | own).all(), "a whole sample is shown one or the other"
-        assert abs(true.double().mean() - truth) < 0.2
-        assert true.all() or truth < 1
-        assert own.all() or truth > 0
+    model = NextClass()
+    feeding = PriorFeeding(teacher_forcing=share)
+    list(rollout(model, many, FEATURES, feeding, generator=Generator().manual_seed(1)))
+    priors = [shown_prior(inputs) for inputs in model.inputs]
+    for year, prior in enumerate(priors[1:], start=1):
+        outside = many.maps_BTHW[:, year] == OUTSIDE
+        predicted = (priors[year - 1] + 1) % K
+        is_truth = ((prior == many.maps_BTHW[:, year]) | outside).flatten(1).all(dim=1)
+        is_prediction = ((prior == predicted) | outside).flatten(1).all(dim=1)
+        assert (is_truth | is_prediction).all(), "a whole sample is shown one or the other"
+        assert abs(is_truth.double().mean() - share) < 0.2
+        assert is_truth.all() or share < 1
+        assert is_prediction.all() or share > 0
 
 
-def test_a_shorter_rollout_is_the_beginning_of_a_longer_one(sample):
-    steps = list(rollout(Turning(), sample, FEATURES))
-    short = list(rollout(Turning(), sample.first(2), FEATURES))
+def test_a_shorter_rollout_begins_like_a_longer_one(sample):
+    steps = list(rollout(NextClass(), sample, FEATURES))
+    short = list(rollout(NextClass(), sample.first_years(2), FEATURES))
     assert len(short) == 2
     for one, other in zip(short, steps, strict=False):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -100,8 +109,8 @@ def test_a_shorter_rollout_is_the_beginning_of_a_longer_one(sample):
 def test_no_gradient_flows_through_the_prior(sample):
     weight = torch.ones(1, requires_grad=True)
     steps = list(rollout(lambda x: torch.roll(x[:, :K], 1, 1) * weight, sample, FEATURES))
-    (alone,) = torch.autograd.grad(steps[-1].logits_BKHW.sum(), weight, retain_graph=True)
-    land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
-    assert float(alone) == land, (
+    (gradient,) = torch.autograd.grad(steps[-1].logits_BKHW.sum(), weight, retain_graph=True)
+    n_land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
+    assert float(gradient) == n_land, (
         "each land cell shows one class, so the last year's logits sum to the weight a cell"
     )

@@ -15,9 +15,7 @@ SIZE = 16
 
 
 def sample_of(k, *, n=2, years=3):
-    """Micro-batch k: where the forcing `crop` rises above 0.8, the cell becomes class 1 in that
-    year.
-    """
+    """Micro-batch k: a cell becomes class 1 in the years in which the forcing `crop` is above 0.8."""
     random = Generator().manual_seed(k)
     coarse = torch.rand(n, years, 3, SIZE // 4, SIZE // 4, generator=random)
     forcing = coarse.repeat_interleave(4, -1).repeat_interleave(4, -2)
@@ -34,7 +32,7 @@ def sample_of(k, *, n=2, years=3):
 
 
 def recipe_of(**options):
-    numbers = {
+    defaults = {
         "years": (2000, 2010),
         "steps": 20,
         "batch": 8,
@@ -45,16 +43,16 @@ def recipe_of(**options):
         "calibration_batches": 4,
         "seed": 3,
     }
-    return Recipe(**numbers | options)
+    return Recipe(**defaults | options)
 
 
 def trainer_of(recipe, **options):
     torch.manual_seed(7)
-    return Trainer(
-        UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=1)), FEATURES, recipe, **options
-    )
+    model = UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=1))
+    return Trainer(model, FEATURES, recipe, **options)
 
 
-def pieces_of(step, recipe, *, rank=0, world=1):
+def micro_batches_of(step, recipe, *, rank=0, world=1):
     """This worker's micro-batches of a step, by their number in the effective batch."""
-    return {piece: sample_of(step * 100 + piece) for piece in range(rank, recipe.pieces, world)}
+    numbers = range(rank, recipe.n_micro_batches, world)
+    return {number: sample_of(step * 100 + number) for number in numbers}

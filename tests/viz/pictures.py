@@ -21,8 +21,9 @@ COLOURS = {
 
 
 def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=20, dims=ONE_MAP):
-    """A product with the given codes, shape (year, lat, lon) below its lanes, opened as a reader
-    would.
+    """Write a product of the given codes, opened as a reader would.
+
+    They have the shape (year, lat, lon), below scenarios and members where there are any.
     """
     create_product(
         str(url),
@@ -40,9 +41,7 @@ def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=
 
 
 def random_codes(seed=0, *, years=5, shape=(12, 16)):
-    """Codes of every class, with the ocean in the first columns; about half of the cells change
-    each year.
-    """
+    """Codes of every class, the ocean in the first columns; half of the cells change each year."""
     rng = np.random.default_rng(seed)
     codes = np.array(CODES[1:], np.uint8)[rng.integers(0, 7, (years, *shape))]
     for n in range(1, years):
@@ -57,10 +56,11 @@ def image_of(path):
 
 def cells_in(image, shape):
     """Colours at the cells' centres of a map that fills `image`, shape (lat, lon, 3)."""
-    rows, cols = (
-        (np.arange(n) + 0.5) / n * size for n, size in zip(shape, image.shape, strict=False)
-    )
-    return image[rows.astype(int)[:, None], cols.astype(int)]
+    n_rows, n_columns = shape
+    height, width, _ = image.shape
+    rows = (np.arange(n_rows) + 0.5) / n_rows * height
+    columns = (np.arange(n_columns) + 0.5) / n_columns * width
+    return image[rows.astype(int)[:, None], columns.astype(int)]
 
 
 def painted(codes):

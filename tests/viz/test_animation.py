@@ -1,3 +1,5 @@
+"""An animation shows the map of every year, as MP4 and as GIF."""
+
 import re
 import subprocess
 
@@ -6,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from luray.viz.animation import ORIGIN_COLOURS, Layout, animate
-from luray.viz.view import View, rgb
+from luray.viz.animation import animate
+from luray.viz.frame import ORIGIN_COLOURS, Layout
+from luray.viz.palette import rgb
+from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, painted
 
 PIXELS = 320
@@ -41,9 +45,9 @@ def cells(layout, frame):
     return frame[at[..., 1], at[..., 0]]
 
 
-def reached(layout, frame):
-    """Share of the way through the years that is in full colours."""
-    left, top, right, bottom = layout.bar
+def elapsed(layout, frame):
+    """Share of the timeline that is in full colours."""
+    left, top, right, bottom = layout.timeline
     row = frame[(top + bottom) // 2, left : right + 1].astype(int)
     full = np.zeros(len(row), bool)
     for colour in ORIGIN_COLOURS.values():
@@ -56,7 +60,7 @@ def layout(product):
     return Layout(View.of(product), YEARS, PIXELS)
 
 
-def test_mp4_has_a_frame_a_year_with_every_cell_in_its_colour(product, codes, layout, tmp_path):
+def test_mp4_has_a_frame_a_year(product, codes, layout, tmp_path):
     calls = []
     animate(
         product,
@@ -73,12 +77,12 @@ def test_mp4_has_a_frame_a_year_with_every_cell_in_its_colour(product, codes, la
     for number, frame in enumerate(frames):
         error = abs(cells(layout, frame).astype(int) - painted(codes[number]))
         assert error.max() < 24, f"frame {number} is not the map of {YEARS[number]}"
-        assert reached(layout, frame) == pytest.approx((number + 1) / len(YEARS), abs=0.03)
+        assert elapsed(layout, frame) == pytest.approx((number + 1) / len(YEARS), abs=0.03)
     assert calls == [(n + 1, len(YEARS)) for n in range(len(YEARS))]
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_gif_has_the_legends_colours_exactly(product, codes, tmp_path):
+def test_gif_has_the_exact_colours_of_the_legend(product, codes, tmp_path):
     animate(product, tmp_path / "a.gif", years=YEARS[1:4], max_pixels=PIXELS)
     layout = Layout(View.of(product), YEARS[1:4], PIXELS)
     with Image.open(tmp_path / "a.gif") as gif:
@@ -87,7 +91,7 @@ def test_gif_has_the_legends_colours_exactly(product, codes, tmp_path):
             gif.seek(number)
             frame = np.asarray(gif.convert("RGB"))
             np.testing.assert_array_equal(cells(layout, frame), painted(codes[number + 1]))
-            assert reached(layout, frame) == pytest.approx((number + 1) / 3, abs=0.03)
+            assert elapsed(layout, frame) == pytest.approx((number + 1) / 3, abs=0.03)
 
 
 def test_a_frame_names_its_year_and_origin_beside_the_map(layout):
@@ -104,7 +108,7 @@ def test_a_frame_names_its_year_and_origin_beside_the_map(layout):
         assert (legend == colour).all(axis=-1).sum() > 30, f"code {code} is in the legend"
 
 
-def test_a_large_grid_is_thinned_and_a_small_one_enlarged_by_whole_factors(product):
+def test_a_map_is_scaled_by_whole_factors(product):
     view = View.of(product)
     for pixels in (5, 8, 17, 18, 100, PIXELS):
         width, height = Layout(view, YEARS, pixels).map_size
@@ -117,7 +121,7 @@ def test_a_large_grid_is_thinned_and_a_small_one_enlarged_by_whole_factors(produ
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
-def test_a_failure_on_the_way_leaves_the_earlier_file_and_nothing_else(product, tmp_path, name):
+def test_a_failure_leaves_the_earlier_file(product, tmp_path, name):
     (tmp_path / name).write_bytes(b"an earlier animation")
 
     def fail(done, of):
@@ -131,7 +135,7 @@ def test_a_failure_on_the_way_leaves_the_earlier_file_and_nothing_else(product, 
     ]
 
 
-def test_other_formats_and_years_are_refused_before_anything_is_written(product, tmp_path):
+def test_other_formats_and_years_are_refused(product, tmp_path):
     with pytest.raises(ValueError, match=r"'\.avi', expected one of \.mp4, \.gif"):
         animate(product, tmp_path / "a.avi")
     with pytest.raises(ValueError, match="year 1900"):

@@ -1,3 +1,5 @@
+"""Maps show the colour of the legend at every cell."""
+
 import re
 
 import numpy as np
@@ -18,7 +20,8 @@ from luray.viz.maps import (
     overview,
     round_length,
 )
-from luray.viz.view import View, rgb
+from luray.viz.palette import rgb
+from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, cells_in, image_of, painted, write_product
 
 BAR = np.s_[8:, :8]
@@ -35,21 +38,23 @@ def map_in(path, colours, *, beside=True):
     known = np.zeros(image.shape[:2], bool)
     for colour in colours:
         known |= (image == colour).all(axis=-1)
-    rows, cols = np.flatnonzero(known.sum(axis=1) > 50), np.flatnonzero(known.sum(axis=0) > 50)
-    return image[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    rows = np.flatnonzero(known.sum(axis=1) > 50)
+    columns = np.flatnonzero(known.sum(axis=0) > 50)
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def assert_cells(found, expected):
-    found = found.copy()
-    found[BAR], expected[BAR] = 0, 0
-    np.testing.assert_array_equal(found, expected)
+def assert_cells(drawn, expected):
+    drawn = drawn.copy()
+    drawn[BAR] = 0
+    expected[BAR] = 0
+    np.testing.assert_array_equal(drawn, expected)
 
 
 @pytest.mark.parametrize("number", range(len(YEARS)))
-def test_map_of_a_year_has_the_legend_colour_at_every_cell(product, codes, tmp_path, number):
+def test_a_map_has_the_legend_colour_at_every_cell(product, codes, tmp_path, number):
     map_of_year(product, YEARS[number], tmp_path / "map.png")
-    found = map_in(tmp_path / "map.png", COLOURS.values())
-    assert_cells(cells_in(found, GRID.shape), painted(codes[number]))
+    drawn = map_in(tmp_path / "map.png", COLOURS.values())
+    assert_cells(cells_in(drawn, GRID.shape), painted(codes[number]))
 
 
 def test_cells_are_as_high_as_they_are_wide_on_the_ground(product, tmp_path):
@@ -60,7 +65,7 @@ def test_cells_are_as_high_as_they_are_wide_on_the_ground(product, tmp_path):
     )
 
 
-def test_a_predicted_year_shows_its_confidence_and_an_observed_one_does_not(product, tmp_path):
+def test_only_a_predicted_year_shows_its_confidence(product, tmp_path):
     panel = []
     for year in (1998, 2000):
         map_of_year(product, year, tmp_path / "map.png")
@@ -77,8 +82,8 @@ def test_change_map_shows_the_new_class_and_grey_elsewhere(product, codes, tmp_p
         (codes[0] == codes[4])[..., None], rgb(UNCHANGED), painted(codes[4])
     ).astype(np.uint8)
     expected[codes[4] == 0] = COLOURS[0]
-    found = map_in(tmp_path / "change.png", [*COLOURS.values(), rgb(UNCHANGED)])
-    assert_cells(cells_in(found, GRID.shape), expected)
+    drawn = map_in(tmp_path / "change.png", [*COLOURS.values(), rgb(UNCHANGED)])
+    assert_cells(cells_in(drawn, GRID.shape), expected)
 
 
 def test_overview_shows_first_observed_and_last_years(product, codes, tmp_path):
@@ -92,8 +97,8 @@ def test_overview_shows_first_observed_and_last_years(product, codes, tmp_path):
     assert len(starts) == 4, "every map begins with three columns of ocean"
     width = round((rows[-1] - rows[0] + 1) / (GRID.n_lat / GRID.n_lon / np.cos(np.radians(47))))
     for start, number in zip(starts, (0, 1, 3, 4), strict=True):
-        found = upper[rows[0] : rows[-1] + 1, start : start + width]
-        assert_cells(cells_in(found, GRID.shape), painted(codes[number]))
+        drawn = upper[rows[0] : rows[-1] + 1, start : start + width]
+        assert_cells(cells_in(drawn, GRID.shape), painted(codes[number]))
 
 
 def test_a_map_is_cut_at_the_edges_of_the_grid(tmp_path):
@@ -125,7 +130,7 @@ def test_a_map_is_cut_at_the_edges_of_the_grid(tmp_path):
         (Grid(1, 0, 0.1, 2, 90), (0, 0)),
     ],
 )
-def test_the_globe_two_cells_strips_and_a_sea_can_be_drawn(tmp_path, grid, codes):
+def test_the_globe_two_cells_strips_and_a_sea_are_drawn(tmp_path, grid, codes):
     land_use = np.resize(np.array(codes, np.uint8), (2, *grid.shape))
     land_use[1] = land_use[0, :, ::-1]
     opened = write_product(
@@ -152,7 +157,7 @@ def test_a_year_that_is_not_there_leaves_no_file(product, tmp_path):
 
 @given(st.floats(1e-3, 1e6))
 @example(999999.9999999999)
-def test_a_round_length_is_1_2_or_5_and_fills_more_than_a_third(most):
+def test_a_round_length_is_1_2_or_5(most):
     length = round_length(most)
     assert most / 2.5 * (1 - 1e-9) <= length <= most
     assert re.fullmatch(r"[125]\.0+e.*", f"{length:e}")

@@ -1,3 +1,5 @@
+"""A product is read as a picture needs it."""
+
 import tracemalloc
 
 import numpy as np
@@ -31,7 +33,7 @@ def in_memory(codes, *, grid=GRID):
     )
 
 
-def test_palette_grid_years_and_origins_are_read_from_the_attributes(product):
+def test_attributes_give_palette_grid_years_and_origins(product):
     view = View.of(product)
     assert view.grid == GRID
     assert view.years == YEARS
@@ -50,7 +52,7 @@ def test_palette_grid_years_and_origins_are_read_from_the_attributes(product):
     )
 
 
-def test_of_scenarios_and_members_the_first_is_shown_and_any_can_be_selected(tmp_path):
+def test_of_scenarios_and_members_one_is_shown(tmp_path):
     codes = np.stack([random_codes(seed) for seed in range(6)]).reshape(2, 3, 5, 12, 16)
     names = ("ssp126", "ssp585")
     product = write_product(
@@ -109,30 +111,28 @@ def test_another_dataset_is_refused(product):
     st.integers(0, 999),
     st.sampled_from([4, 60, 9999]),
 )
-def test_a_mode_is_the_most_frequent_code_of_each_block_in_any_band(
-    n_lat, n_lon, at_most, seed, band
-):
+def test_a_mode_is_the_most_frequent_code_of_a_block(n_lat, n_lon, at_most, seed, band):
     codes = random_codes(seed, years=1, shape=(n_lat, n_lon))
     view = View.of(in_memory(codes, grid=Grid(50, 10, 0.5, n_lat, n_lon)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BAND_BYTES", band)
-        found, extent = view.map(2000, at_most=at_most, method="mode")
+        values, extent = view.map(2000, at_most=at_most, method="mode")
     factor = -(-max(n_lat, n_lon) // at_most)
     np.testing.assert_array_equal(
-        found, reference.mode_blocks(codes[0], factor, view.palette.codes)
+        values, reference.mode_blocks(codes[0], factor, view.palette.codes)
     )
-    assert max(found.shape) <= at_most
+    assert max(values.shape) <= at_most
     assert extent == (
         10,
-        10 + found.shape[1] * factor * 0.5,
-        50 - found.shape[0] * factor * 0.5,
+        10 + values.shape[1] * factor * 0.5,
+        50 - values.shape[0] * factor * 0.5,
         50,
     )
 
 
-def test_nearest_takes_the_cell_in_the_middle_of_each_block(product, codes):
-    found, extent = View.of(product).map(1999, at_most=6)
-    np.testing.assert_array_equal(found, codes[1][1::3, 1::3])
+def test_nearest_takes_the_middle_cell_of_a_block(product, codes):
+    values, extent = View.of(product).map(1999, at_most=6)
+    np.testing.assert_array_equal(values, codes[1][1::3, 1::3])
     assert extent == (10, 10 + 5 * 1.5, 50 - 4 * 1.5, 50)
     np.testing.assert_array_equal(View.of(product).map(2002, at_most=100).values, codes[4])
 
@@ -147,7 +147,7 @@ def test_areas_are_the_sums_of_cell_areas_in_km2(product, codes):
             assert areas[n, k] == pytest.approx(expected)
 
 
-def test_sampled_areas_keep_the_total_area_of_the_grid(product, monkeypatch):
+def test_sampled_areas_keep_the_total_area(product, monkeypatch):
     view = View.of(product)
     monkeypatch.setattr(module, "SAMPLE", 5)
     values, area = view.sample(2000)
@@ -156,7 +156,7 @@ def test_sampled_areas_keep_the_total_area_of_the_grid(product, monkeypatch):
     assert area[0] < area[-1], "cells are smaller in the north"
 
 
-def test_charts_over_time_read_fewer_years_of_a_huge_product_but_never_lose_the_ends():
+def test_a_chart_reads_fewer_years_of_a_huge_product():
     assert View.of(in_memory(random_codes(years=9))).chart_years() == tuple(range(2000, 2009))
     huge = View.of(in_memory(random_codes(years=251)))
     object.__setattr__(huge, "grid", Grid(90, -180, 0.01, 18000, 36000))
@@ -165,7 +165,7 @@ def test_charts_over_time_read_fewer_years_of_a_huge_product_but_never_lose_the_
     assert (years[0], years[-1]) == (2000, 2250)
 
 
-def test_reading_a_thinned_year_needs_a_part_of_its_memory(tmp_path):
+def test_a_thinned_year_needs_little_memory(tmp_path):
     size = 3000
     land_use = np.broadcast_to(np.uint8(44), (2, size, size))
     opened = write_product(

@@ -1,5 +1,4 @@
-"""Metrics of a training as TensorBoard event files: look at them with `tensorboard --logdir
-FOLDER`.
+"""Metrics of a training as TensorBoard event files: `tensorboard --logdir FOLDER` shows them.
 
 A store has no appending, so the steps since the last checkpoint are one file. Files are read in the
 order of their names, and a resumed training writes those after its checkpoint again.
@@ -12,10 +11,10 @@ from typing import NamedTuple
 from tensorboardX import SummaryWriter
 
 from luray.storage.objects import write_atomically
-from luray.training.trainer import StepMetrics
+from luray.training.step_metrics import StepMetrics
 
 
-class Row(NamedTuple):
+class MetricsRow(NamedTuple):
     """Metrics after a step, and the time in seconds since 1970."""
 
     step: int
@@ -23,8 +22,9 @@ class Row(NamedTuple):
     metrics: StepMetrics
 
 
-def write_events(folder: str, rows: list[Row]) -> None:
-    """Write rows, in the order of their steps, as one event file of a folder, local or on a store."""
+def write_events(folder: str, rows: list[MetricsRow]) -> None:
+    """Write rows, in the order of their steps, as one event file of a local or remote folder."""
+    # TensorBoard's writer knows local files only, so the file is made beside and copied.
     with tempfile.TemporaryDirectory() as scratch:
         writer = SummaryWriter(scratch)
         for step, time, metrics in rows:

@@ -1,0 +1,110 @@
+"""Lines of a training: one an epoch, under headings, alike on a terminal and in a log."""
+
+from collections.abc import Mapping
+
+from luray.cli import console
+from luray.cli.progress import Show
+from luray.core.types import Direction
+from luray.training.recipe import Recipe
+from luray.training.training_logger import ProgressEvent
+
+TRAINING_COLUMNS = (
+    ("epoch", 5),
+    ("step", 6),
+    ("loss", 7),
+    ("on land", 8),
+    ("on change", 10),
+    ("accuracy", 10),
+    ("null", 7),
+    ("FoM", 6),
+    ("pred/obs", 9),
+    ("held out", 10),
+    ("null", 7),
+    ("FoM", 6),
+    ("pred/obs", 9),
+    ("rate", 9),
+    ("samples/s", 10),
+    ("left", 9),
+)
+"""Columns of a training and their widths.
+
+null is the accuracy of persistence, FoM the Figure of Merit, pred/obs predicted over observed
+change; first on the batches of the epoch, whose priors are corrupted, then on held-out blocks.
+"""
+
+SCORE_DIGITS = {
+    "accuracy": 4,
+    "persistence": 4,
+    "figure_of_merit": 3,
+    "predicted_over_observed": 2,
+}
+"""Scores of an epoch, each once on its batches and once on held-out blocks, with their digits."""
+
+
+def training_head() -> str:
+    """Return the headings over `training_line`."""
+    return "".join(f"{name:>{width}}" for name, width in TRAINING_COLUMNS)
+
+
+def training_line(
+    metrics: Mapping[str, float],
+    held_out: Mapping[str, float],
+    *,
+    epoch: int,
+    step: int,
+    seconds_left: float,
+) -> str:
+    """Return one epoch of a training as a line; columns without a value have a dash."""
+    minutes, seconds = divmod(round(seconds_left), 60)
+    cells = [
+        str(epoch),
+        str(step),
+        f"{metrics['loss']:.4f}",
+        f"{metrics['loss_land']:.4f}",
+        f"{metrics['loss_changed']:.4f}",
+        *_score_cells(metrics),
+        *_score_cells(held_out),
+        f"{metrics['learning_rate']:.5f}",
+        f"{metrics['samples_per_second']:.1f}",
+        f"{minutes}:{seconds:02d}",
+    ]
+    columns = zip(cells, TRAINING_COLUMNS, strict=True)
+    return "".join(f"{cell:>{width}}" for cell, (_, width) in columns)
+
+
+def _score_cells(scores: Mapping[str, float]) -> list[str]:
+    """Scores with their digits, dashes where there are none."""
+    if not scores:
+        return ["-"] * len(SCORE_DIGITS)
+    return [f"{scores[name]:.{digits}f}" for name, digits in SCORE_DIGITS.items()]
+
+
+class TrainingLines:
+    """Prints a line an epoch and keeps the bar; called with each event of a training."""
+
+    def __init__(self, recipe: Recipe, show: Show) -> None:
+        self._recipe = recipe
+        self._show = show
+        self._headed: set[Direction] = set()
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Print the event where an epoch ends, and show how far the training is."""
+        if event.epoch:
+            self._print(event)
+        loss = f"loss {event.metrics['loss']:.4f}"
+        self._show(event.step, self._recipe.steps, loss, name=f"train {event.direction}")
+
+    def _print(self, event: ProgressEvent) -> None:
+        if event.direction not in self._headed:
+            console.out.print(f"{event.direction} model\n{training_head()}", soft_wrap=True)
+        self._headed.add(event.direction)
+
+        samples_left = (self._recipe.steps - event.step) * self._recipe.batch
+        line = training_line(
+            event.metrics,
+            event.held_out,
+            epoch=event.epoch,
+            step=event.step,
+            seconds_left=samples_left / event.metrics["samples_per_second"],
+        )
+        console.out.print(line, soft_wrap=True)

@@ -1,0 +1,43 @@
+"""What a worker can be asked to do."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from luray.core.tiling import Tile
+from luray.engine.wavefront import Task
+
+
+class Job(NamedTuple):
+    """A task of the wavefront of one trajectory."""
+
+    trajectory: int
+    """Which of the trajectories of a run it belongs to."""
+    task: Task
+
+    @property
+    def operation(self) -> str:
+        """What is done: "predict" or "reduce"."""
+        return self.task.operation
+
+
+@dataclass(frozen=True)
+class SideTask:
+    """Work that depends on no tile-year which is still to be computed.
+
+    Copies of observed years, say. The scheduler does not look into its payload.
+    """
+
+    payload: Hashable
+
+    @property
+    def operation(self) -> str:
+        """What is done: the name of the payload's class."""
+        return type(self.payload).__name__
+
+
+SumsKey = tuple[int, Tile, int]
+"""Trajectory, tile and step of a prediction whose sums wait in a worker."""
+
+InputsKey = tuple[Hashable, Tile]
+"""What static inputs are read for: a tile, and a group of trajectories that need the same."""

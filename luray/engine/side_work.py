@@ -1,0 +1,102 @@
+"""Work beside the tile-years: copying observed maps, and summing up the members of an ensemble."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from luray.core.tiling import Tile
+from luray.product.store import Product
+from luray.product.trajectories import Done, MemberIndex
+
+COPIED_AT_ONCE = 8
+"""Observed years of a tile that one side task copies."""
+
+
+class CopyYears(NamedTuple):
+    """Observed years of a tile that go into the product as they are."""
+
+    tile: Tile
+    years: tuple[int, ...]
+
+
+class SummariseMembers(NamedTuple):
+    """Members of a tile-year to be summed up, in scenarios that have the same maps."""
+
+    year: int
+    tile: Tile
+    scenarios: tuple[int, ...]
+
+
+def years_to_copy(product: Product, tiles: Iterable[Tile], done: Done) -> Iterator[CopyYears]:
+    """Yield the observed years of each tile that the product lacks."""
+    copied = done.of(product.member_indices)
+    for tile in tiles:
+        years = [year for year in product.span.copied if (year, tile) not in copied]
+        for first in range(0, len(years), COPIED_AT_ONCE):
+            yield CopyYears(tile, tuple(years[first : first + COPIED_AT_ONCE]))
+
+
+class MemberSummaries:
+    """Which members can be summed up: those of a tile-year whose maps are all written.
+
+    Parameters
+    ----------
+    product : Product
+        Its members; without any there is nothing to sum up.
+    tiles : sequence of Tile
+        Tiles with land.
+    done : Done
+        What an earlier run wrote.
+    """
+
+    def __init__(self, product: Product, tiles: Sequence[Tile], done: Done) -> None:
+        self._product = product
+        self._maps_missing: dict[SummariseMembers, int] = {}
+        """Maps that each summary waits for."""
+        for year in product.span.years if product.members else ():
+            for scenarios in product.alike(year):
+                self._add(year, scenarios, tiles, done)
+
+    @property
+    def n_receipts(self) -> int:
+        """Receipts that all summaries together will have: one a scenario."""
+        return sum(len(summary.scenarios) for summary in self._maps_missing)
+
+    def possible(self) -> list[SummariseMembers]:
+        """Return the summaries that wait for no map."""
+        return [summary for summary, missing in self._maps_missing.items() if not missing]
+
+    def map_written(
+        self, year: int, tile: Tile, member_indices: Sequence[MemberIndex]
+    ) -> list[SummariseMembers]:
+        """Record that a map is written for some members; return what can be summed up by it."""
+        possible = []
+        for scenarios in self._product.alike(year):
+            summary = SummariseMembers(year, tile, scenarios)
+            if member_indices[0].scenario in scenarios and self._maps_missing.get(summary):
+                self._maps_missing[summary] -= 1
+                if not self._maps_missing[summary]:
+                    possible.append(summary)
+        return possible
+
+    def _add(
+        self, year: int, scenarios: tuple[int, ...], tiles: Sequence[Tile], done: Done
+    ) -> None:
+        """Count the missing maps of one year in scenarios that have the same maps."""
+        product = self._product
+        summarised = done.across(scenarios)
+        written_of_member = []
+        for member in range(product.members):
+            places = [
+                index
+                for index in product.member_indices
+                if index.scenario in scenarios and index.member == member
+            ]
+            written_of_member.append(done.of(places))
+
+        for tile in tiles:
+            if (year, tile) in summarised:
+                continue
+            missing = sum((year, tile) not in written for written in written_of_member)
+            if year in product.span.copied:
+                missing = min(missing, 1)  # an observed map is written for all members at once
+            self._maps_missing[SummariseMembers(year, tile, scenarios)] = missing

@@ -1,0 +1,286 @@
+"""The loops of `stem`: what each kind of input channel adds to the first layer of the model.
+
+They are one file because compiled code may use only what stands in its own file (see
+`luray.core.compiled`). The innermost loop always runs over the outputs O, which lie beside each
+other in memory, so that it vectorises.
+
+Shapes: O outputs of the layer, T its 9 taps, row by row; V N channels; Y X the native grid; H W
+window, Q P with a cell around it; D rows of taps, S triples of codes; U native columns under the
+window.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.core.compiled import compiled
+from luray.core.regrid import AxisMap
+from luray.core.types import F32, I16, I32, U8, Index
+
+
+@compiled
+def to_steps(field_HWO: F32, steps_HWO: I16, step_O: F32, n_steps: int) -> None:
+    """Round a field to integer steps of each output's own size; `step_O` is zeros before."""
+    height, width, n_out = field_HWO.shape
+    for i in range(height):
+        for j in range(width):
+            field_O = field_HWO[i, j]
+            for o in range(n_out):
+                step_O[o] = max(step_O[o], abs(field_O[o]))
+    for o in range(n_out):
+        step_O[o] = step_O[o] / np.float32(n_steps) if step_O[o] > 0 else np.float32(1)
+    for i in range(height):
+        for j in range(width):
+            field_O = field_HWO[i, j]
+            steps_O = steps_HWO[i, j]
+            for o in range(n_out):
+                steps_O[o] = np.int16(np.rint(field_O[o] / step_O[o]))
+
+
+@compiled
+def rectify(out: F32) -> None:
+    """Apply ReLU in place."""
+    for c in range(len(out)):
+        out[c] = np.float32(0) if out[c] < 0 else out[c]  # NaN stays, as in torch
+
+
+@compiled
+def write_static_and_prior(
+    out_HWO: F32,
+    prior_HW: U8,
+    steps_HWO: I16,
+    step_O: F32,
+    table_DSO: F32,
+    n_classes: int,
+    unknown: int,
+) -> None:
+    """Write what the static channels and the prior give: the first terms of the sum."""
+    height, width, n_out = out_HWO.shape
+    code_HW = np.empty((height, width), np.int32)
+    triple_QW = np.empty((height + 2, width), np.int32)
+    # Codes of the table: each class, then unknown land, then nothing (ocean).
+    for i in range(height):
+        for j in range(width):
+            k = prior_HW[i, j]
+            code_HW[i, j] = k if k < n_classes else n_classes if k == unknown else n_classes + 1
+    _find_triples(code_HW, triple_QW, n_classes + 1)
+
+    for i in range(height):
+        above_W = triple_QW[i]
+        middle_W = triple_QW[i + 1]
+        below_W = triple_QW[i + 2]
+        for j in range(width):
+            out_O = out_HWO[i, j]
+            steps_O = steps_HWO[i, j]
+            above_O = table_DSO[0, above_W[j]]
+            middle_O = table_DSO[1, middle_W[j]]
+            below_O = table_DSO[2, below_W[j]]
+            for o in range(n_out):
+                out_O[o] = np.float32(steps_O[o]) * step_O[o] + (
+                    above_O[o] + middle_O[o] + below_O[o]
+                )
+
+
+@compiled
+def add_categorical(
+    out_HWO: F32,
+    channel_YX: I16,
+    row_H: Index,
+    col_W: Index,
+    n_categories: int,
+    table_DSO: F32,
+) -> None:
+    """Add what a categorical variable gives: three look-ups a cell."""
+    height, width, n_out = out_HWO.shape
+    code_HW = np.empty((height, width), np.int32)
+    triple_QW = np.empty((height + 2, width), np.int32)
+    for i in range(height):
+        channel_X = channel_YX[row_H[i]]
+        for j in range(width):
+            channel = channel_X[col_W[j]]
+            code_HW[i, j] = channel if channel >= 0 else n_categories
+    _find_triples(code_HW, triple_QW, n_categories)
+
+    for i in range(height):
+        above_W = triple_QW[i]
+        middle_W = triple_QW[i + 1]
+        below_W = triple_QW[i + 2]
+        for j in range(width):
+            out_O = out_HWO[i, j]
+            above_O = table_DSO[0, above_W[j]]
+            middle_O = table_DSO[1, middle_W[j]]
+            below_O = table_DSO[2, below_W[j]]
+            for o in range(n_out):
+                out_O[o] += above_O[o] + middle_O[o] + below_O[o]
+
+
+@compiled
+def _find_triples(code_HW: NDArray[Any], triple_QW: I32, nothing: int) -> None:
+    """Find each cell's triple (left neighbour, itself, right neighbour) in `stem.rows_of_three`.
+
+    The first and the last row of the result are rows of nothing, above and below the window.
+    """
+    n = nothing + 1
+    height, width = code_HW.shape
+    three_times_nothing = (nothing * n + nothing) * n + nothing
+    triple_QW[0] = three_times_nothing
+    triple_QW[height + 1] = three_times_nothing
+    for i in range(height):
+        codes_W = code_HW[i]
+        triples_W = triple_QW[i + 1]
+        for j in range(1, width - 1):
+            triples_W[j] = (codes_W[j - 1] * n + codes_W[j]) * n + codes_W[j + 1]
+
+        # Beyond the sides of the window there is nothing either.
+        first = codes_W[0]
+        last = codes_W[width - 1]
+        after_first = codes_W[1] if width > 1 else nothing
+        before_last = codes_W[width - 2] if width > 1 else nothing
+        triples_W[0] = (nothing * n + first) * n + after_first
+        triples_W[width - 1] = (before_last * n + last) * n + nothing
+
+
+@compiled
+def add_nearest(
+    out_HWO: F32, values_YXN: F32, row_H: Index, col_W: Index, weights_NTO: F32
+) -> None:
+    """Add what channels give that are the same for a whole native cell.
+
+    A line of outputs is worked out where a row sees other native rows than the row before it, and
+    added to all rows that see the same: one row in 25 or so.
+    """
+    height, width, n_out = out_HWO.shape
+
+    # Number the native cells under a row: U of them, each under a run of columns.
+    cell_W = np.zeros(width, np.int64)
+    for j in range(1, width):
+        cell_W[j] = cell_W[j - 1] + (col_W[j] != col_W[j - 1])
+    col_U = np.empty(cell_W[width - 1] + 1, np.int64)
+    for j in range(width):
+        col_U[cell_W[j]] = col_W[j]
+
+    # A row sees at most three native rows: above, at and below it. What they give is held in three
+    # slots that are used in turn.
+    given_3UTO = np.empty((3, len(col_U), 9, n_out), np.float32)
+    slot_H = np.zeros(height, np.int64)
+    for i in range(1, height):
+        slot_H[i] = slot_H[i - 1] if row_H[i] == row_H[i - 1] else (slot_H[i - 1] + 1) % 3
+
+    line_WO = np.empty((width, n_out), np.float32)
+    _multiply_native_row(given_3UTO[0], values_YXN[row_H[0]], col_U, weights_NTO)
+    for i in range(height):
+        if i + 1 < height and row_H[i + 1] != row_H[i]:
+            _multiply_native_row(
+                given_3UTO[slot_H[i + 1]], values_YXN[row_H[i + 1]], col_U, weights_NTO
+            )
+
+        # The line of the row before serves again where all rows that the two of them see lie in one
+        # native row, and inside the window.
+        if not (1 < i < height - 1 and row_H[i - 2] == row_H[i - 1] == row_H[i] == row_H[i + 1]):
+            line_WO[:] = 0
+            for d in range(max(0, 1 - i), min(3, height - i + 1)):  # rows of taps in the window
+                given_UTO = given_3UTO[slot_H[i + d - 1]]
+                for e in range(3):
+                    for j in range(max(0, 1 - e), min(width, width + 1 - e)):
+                        line_O = line_WO[j]
+                        given_O = given_UTO[cell_W[j + e - 1], 3 * d + e]
+                        for o in range(n_out):
+                            line_O[o] += given_O[o]
+
+        out = out_HWO[i].reshape(-1)
+        line = line_WO.reshape(-1)
+        for c in range(len(line)):
+            out[c] += line[c]
+
+
+@compiled
+def _multiply_native_row(given_UTO: F32, values_XN: F32, col_U: Index, weights_NTO: F32) -> None:
+    """Write what each native cell of a row gives by each tap, the sum over its channels."""
+    for u in range(len(col_U)):
+        given = given_UTO[u].reshape(-1)
+        values_N = values_XN[col_U[u]]
+        given[:] = 0
+        for n in range(len(values_N)):
+            weights = weights_NTO[n].reshape(-1)
+            value = values_N[n]
+            for c in range(len(given)):
+                given[c] += value * weights[c]
+
+
+@compiled
+def interpolated_levels_and_changes(
+    now_YX: F32,
+    prior_YX: F32,
+    rows: AxisMap,
+    cols: AxisMap,
+    change_scale: np.float32,
+    level_epsilon: np.float32,
+) -> F32:
+    """Return level, change and relative change of a window, with zeros around it, (3, Q, P).
+
+    The same as `features.changes` of both years' windows, without holding them: interpolated
+    between native rows first, then between columns.
+    """
+    n_cols = now_YX.shape[1]
+    width = len(cols.low)
+    one = np.float32(1)
+    channels_3QP = np.zeros((3, len(rows.low) + 2, width + 2), np.float32)
+    now_X = np.empty(n_cols, np.float32)
+    prior_X = np.empty(n_cols, np.float32)
+    for i in range(len(rows.low)):
+        above = rows.low[i]
+        below = rows.high[i]
+        weight = rows.weight[i]
+        for x in range(n_cols):
+            now_X[x] = now_YX[above, x] * (one - weight) + now_YX[below, x] * weight
+            prior_X[x] = prior_YX[above, x] * (one - weight) + prior_YX[below, x] * weight
+
+        level_P = channels_3QP[0, i + 1]
+        change_P = channels_3QP[1, i + 1]
+        relative_P = channels_3QP[2, i + 1]
+        for j in range(width):
+            w = cols.weight[j]
+            now = now_X[cols.low[j]] * (one - w) + now_X[cols.high[j]] * w
+            prior = prior_X[cols.low[j]] * (one - w) + prior_X[cols.high[j]] * w
+            change = now - prior
+            level_P[j + 1] = now
+            change_P[j + 1] = change / (abs(change) + change_scale)
+            relative_P[j + 1] = change / (max(abs(now), abs(prior)) + level_epsilon)
+    return channels_3QP
+
+
+@compiled
+def add_interpolated(out_HWO: F32, channels_3QP: F32, weights_3TO: F32) -> None:
+    """Add the 3 x 3 convolution of three channels.
+
+    The nine taps are written out, so that each output is read and written once a channel and the
+    loop over outputs vectorises.
+    """
+    height, width, n_out = out_HWO.shape
+    for i in range(height):
+        for v in range(3):
+            w = weights_3TO[v]
+            w0, w1, w2 = w[0], w[1], w[2]
+            w3, w4, w5 = w[3], w[4], w[5]
+            w6, w7, w8 = w[6], w[7], w[8]
+            above_P = channels_3QP[v, i]
+            middle_P = channels_3QP[v, i + 1]
+            below_P = channels_3QP[v, i + 2]
+            for j in range(width):
+                out_O = out_HWO[i, j]
+                x0, x1, x2 = above_P[j], above_P[j + 1], above_P[j + 2]
+                x3, x4, x5 = middle_P[j], middle_P[j + 1], middle_P[j + 2]
+                x6, x7, x8 = below_P[j], below_P[j + 1], below_P[j + 2]
+                for o in range(n_out):
+                    out_O[o] += (
+                        x0 * w0[o]
+                        + x1 * w1[o]
+                        + x2 * w2[o]
+                        + x3 * w3[o]
+                        + x4 * w4[o]
+                        + x5 * w5[o]
+                        + x6 * w6[o]
+                        + x7 * w7[o]
+                        + x8 * w8[o]
+                    )

@@ -1,0 +1,121 @@
+"""The workers of a run: which are there, what they are doing, and how many there should be."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from luray.core.config import Workers
+from luray.engine.jobs import InputsKey, Job, SideTask
+
+IDLE = 60.0
+"""Seconds without work after which a worker is released."""
+CACHED_TILES = 4
+"""Tiles whose static inputs a worker keeps, for one direction each.
+
+`TileInputsCache` in the worker follows the same rule, so that the scheduler knows what is there
+without asking.
+"""
+
+
+@dataclass
+class WorkerState:
+    """What the scheduler knows of a worker."""
+
+    last_event: float
+    """When it was last given a job, or finished one."""
+    running: dict[Job | SideTask, float] = field(default_factory=dict)
+    """What it is doing, and since when."""
+    is_stuck: bool = False
+    """Whether it is so slow that others do its jobs as well."""
+    cached: dict[InputsKey, None] = field(default_factory=dict)
+    """Inputs of the tiles that it has predicted, the latest last."""
+    reads_inputs: bool = False
+    """Whether it has to read the inputs of its present prediction."""
+    cached_seconds: float | None = None
+    """Seconds that its last prediction took whose inputs were cached."""
+
+    @property
+    def is_free(self) -> bool:
+        """True when it can take a prediction or a side task; reductions run beside them."""
+        only_reduces = all(job.operation == "reduce" for job in self.running)
+        return not self.is_stuck and only_reduces
+
+    def start(self, job: Job | SideTask, now: float, *, inputs: InputsKey | None = None) -> None:
+        """Record that it is given a job, which may need some inputs."""
+        self.running[job] = now
+        self.last_event = now
+        if inputs:
+            self.reads_inputs = inputs not in self.cached
+            self.cached.pop(inputs, None)
+            self.cached[inputs] = None
+            if len(self.cached) > CACHED_TILES:
+                oldest = next(iter(self.cached))
+                self.cached.pop(oldest)
+
+    def finish(self, job: Job | SideTask, now: float) -> float:
+        """Record that it has done a job, or failed; return the seconds it took.
+
+        Whoever answers is not stuck any more.
+        """
+        self.last_event = now
+        self.is_stuck = False
+        return now - self.running.pop(job, now)
+
+
+class WorkerPool:
+    """Workers by their number, within the limits of a run.
+
+    Parameters
+    ----------
+    limits : Workers
+        The fewest and the most workers.
+    """
+
+    def __init__(self, limits: Workers) -> None:
+        self.states: dict[int, WorkerState] = {}
+        self.pending: dict[int, float] = {}
+        """Workers that were requested and have not joined yet, and since when nobody needs them."""
+        self._limits = limits
+        self._n_requested = 0
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def request(self, n_waiting: int, now: float) -> list[int]:
+        """Return the numbers of new workers: one for each waiting job, up to the most."""
+        in_use = sum(not state.is_stuck for state in self.states.values()) + len(self.pending)
+        n_new = max(0, min(self._limits.max - in_use, n_waiting - len(self.pending)))
+        new = list(range(self._n_requested, self._n_requested + n_new))
+        self._n_requested += n_new
+        self.pending.update(dict.fromkeys(new, now))
+        return new
+
+    def join(self, worker: int, now: float) -> None:
+        """Record that a requested worker is there."""
+        self.pending.pop(worker)
+        self.states[worker] = WorkerState(now)
+
+    def leave(self, worker: int) -> WorkerState | None:
+        """Record that a worker is gone; return its state, None if it never joined."""
+        self.pending.pop(worker, None)
+        return self.states.pop(worker, None)
+
+    def keep_pending(self, now: float) -> None:
+        """Record that all pending workers are needed now."""
+        self.pending.update(dict.fromkeys(self.pending, now))
+
+    def free(self) -> set[int]:
+        """Return the workers that can take a prediction or a side task."""
+        return {worker for worker, state in self.states.items() if state.is_free}
+
+    def idle(self, now: float, *, needed: Collection[int]) -> list[int]:
+        """Return the workers that nobody has needed for `IDLE` seconds, pending ones first."""
+        idle = [worker for worker, since in self.pending.items() if now - since > IDLE]
+        for worker, state in self.states.items():
+            if not state.running and worker not in needed and now - state.last_event > IDLE:
+                idle.append(worker)
+        return idle
+
+    def n_beyond_fewest(self, *, without: int) -> int:
+        """Return how many may be released after some others, so that the fewest are left."""
+        n_workers = len(self.states) + len(self.pending) - without
+        return max(0, n_workers - self._limits.min)

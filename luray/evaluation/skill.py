@@ -1,0 +1,97 @@
+"""Skill of a rollout: its tally against the truth, and the scores of model and null model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from luray.core.types import Direction
+from luray.evaluation.aggregation import Tally
+from luray.evaluation.metrics import Scores, mean_scores, persistence, score
+
+MOST_MEAN_YEARS = 15
+"""Lead years that the mean covers; all of them where there are fewer."""
+
+RowName = Literal["model", "persistence"]
+ROWS: tuple[RowName, ...] = ("model", "persistence")
+"""Rows of every table of scores: the model, and the null model beside it."""
+
+Truth = Literal["raw", "deflickered"]
+"""What a rollout is compared with: the maps as published, or with their flicker removed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one test gave: a rollout from the map of `start_year`, tallied against the truth."""
+
+    name: str
+    direction: Direction
+    start_year: int
+    tally: Tally
+    deflickered: Tally | None = None
+    """The same predictions tallied against deflickered maps, see `deflicker`."""
+    left_out: tuple[int, ...] = ()
+    """Years that are not scored, see `evaluation_years`."""
+
+    def __post_init__(self) -> None:
+        for tally in (self.tally, self.deflickered):
+            if tally is not None:
+                self._require_years_after_start(tally)
+        if not self.tally.years:
+            raise ValueError(
+                f"test {self.name!r} has no year tallied, expected at least one; predict and tally "
+                "a year that has an observed map"
+            )
+
+    def _require_years_after_start(self, tally: Tally) -> None:
+        sign = 1 if self.direction == "forward" else -1
+        wrong = [year for year in tally.years if (year - self.start_year) * sign <= 0]
+        if wrong:
+            raise ValueError(
+                f"test {self.name!r} goes {self.direction} from {self.start_year} but was "
+                f"tallied in {wrong}; tally only the years that it predicts"
+            )
+
+    @property
+    def scores_past_left_out(self) -> bool:
+        """True when years are scored that lie past those left out."""
+        if not self.left_out:
+            return False
+        last_left_out = max(self.lead(year) for year in self.left_out)
+        return any(self.lead(year) > last_left_out for year in self.tally.years)
+
+    def lead(self, year: int) -> int:
+        """Return the years travelled from the start, at least 1."""
+        return abs(year - self.start_year)
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Scores of one test against one truth, from the first lead year on."""
+
+    years: tuple[int, ...]
+    by_year: Mapping[RowName, tuple[Scores, ...]]
+
+    @property
+    def mean_years(self) -> tuple[int, ...]:
+        """Years that the mean covers."""
+        return self.years[:MOST_MEAN_YEARS]
+
+    def first(self, row: RowName) -> Scores:
+        """Return the scores of the first year."""
+        return self.by_year[row][0]
+
+    def mean(self, row: RowName) -> Scores:
+        """Return the mean of the yearly scores over `mean_years`."""
+        return mean_scores(self.by_year[row][:MOST_MEAN_YEARS])
+
+
+def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
+    """Return the skill that a tally of a test shows; `water` is left out where it is the truth."""
+    years = tuple(sorted(tally.years, key=outcome.lead))
+    model = []
+    null = []
+    for year in years:
+        statistics = tally.years[year]
+        model.append(score(statistics, water=water))
+        null.append(score(persistence(statistics), water=water))
+    return Skill(years, {"model": tuple(model), "persistence": tuple(null)})

@@ -1,0 +1,52 @@
+"""How fast a worker predicts a window."""
+
+from dataclasses import dataclass
+
+from luray.core.tiling import Tiling
+from luray.planning.prices import DevicePrice
+from luray.planning.ranges import Range
+
+STEM_SECONDS = 2.5e-9
+"""Of one thread, for an output of a cell of a window's first layer.
+
+All the constants of time are explained in luray/PERFORMANCE.md.
+"""
+SUMS_SECONDS = 11.5e-9
+"""Of one thread, to calibrate a cell of a window and add it to the sums."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds of a worker for a window, and where the number comes from."""
+
+    window: Range
+    source: str
+
+    @classmethod
+    def of_cpu(cls, trunk: float, tiling: Tiling, width: int, source: str) -> "Rate":
+        """Add stem and sums to the measured seconds of a trunk: a CPU does one after the other."""
+        return cls(Range.exactly(trunk + _host_seconds(tiling, width)), source)
+
+    @classmethod
+    def of_gpu(cls, device: DevicePrice, flops: int, tiling: Tiling, width: int) -> "Rate":
+        """Estimate the rate of a GPU that was not measured.
+
+        Its own time follows from operations and from the copy of the first layer. Meanwhile the
+        host does stems and sums in one thread: the slower of both counts.
+        """
+        copy_seconds = 4 * width * tiling.window**2 / (device.link * 1e9)
+        worst, best = device.utilisation
+        peak_seconds = flops / (device.tflops * 1e12)
+        forward = Range(peak_seconds / best + copy_seconds, peak_seconds / worst + copy_seconds)
+        host = _host_seconds(tiling, width)
+        source = (
+            f"not measured: {flops / 1e9:.1f} GFLOP at {worst:.0%}-{best:.0%} of "
+            f"{device.tflops:g} TFLOP/s and a copy at {device.link:g} GB/s are "
+            f"{1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms, stem and sums "
+            f"{1000 * host:.1f} ms of the host"
+        )
+        return cls(forward.at_least(Range.exactly(host)), source)
+
+
+def _host_seconds(tiling: Tiling, width: int) -> float:
+    return (STEM_SECONDS * width + SUMS_SECONDS) * tiling.window**2

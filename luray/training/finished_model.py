@@ -1,0 +1,153 @@
+"""The end of a training: operating points, the report on the model, and the model on disk."""
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from luray.model.calibration import (
+    FEWEST_CHANGED_CELLS,
+    Calibration,
+    Cells,
+    OperatingPoint,
+    calibrate,
+    n_changed,
+    thinned,
+)
+from luray.model.checkpoint import ModelCard, save_model, uncalibrated
+from luray.storage.objects import remove, write_atomically
+from luray.training.sample_plan import SamplePlan
+from luray.training.step_metrics import StepMetrics
+from luray.training.trainer import Trainer
+from luray.training.training import Training
+from luray.training.training_data import TrainingData
+from luray.training.validation import validation_report
+
+log = logging.getLogger(__name__)
+
+MOST_HELD_OUT_CELLS = 300_000
+"""Cells on which a finished model is calibrated and scored."""
+
+
+def held_out_cells(
+    data: TrainingData, trainer: Trainer, plan: SamplePlan, *, share: float = 1.0
+) -> Cells:
+    """Predict held-out cells, `MOST_HELD_OUT_CELLS` of them at most.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Where the samples are read.
+    trainer : Trainer
+        The model.
+    plan : SamplePlan
+        The held-out samples.
+    share : float
+        Share of `validation_batches` that is read, for a quick look.
+    """
+    recipe = data.recipe
+    n_batches = max(1, round(share * recipe.validation_batches))
+    most = max(1, MOST_HELD_OUT_CELLS // n_batches)
+
+    batches = []
+    for i in range(n_batches):
+        sample = data.micro_batch(plan, i * recipe.micro_batch)
+        batches.append(thinned(trainer.held_out(sample), most=most))
+    return Cells(*(np.concatenate(part) for part in zip(*batches, strict=True)))
+
+
+def calibrate_and_report(
+    data: TrainingData, trainer: Trainer
+) -> tuple[dict[OperatingPoint, Calibration], dict[str, Any]]:
+    """Choose the operating points of a finished model and report on it.
+
+    The temperature is that of the held-out blocks, the biases are chosen in the held-out years.
+    Where too little changes in one of the two, the other serves for both. Where too little changes
+    in both, the model stays uncalibrated.
+
+    Returns
+    -------
+    points : dict
+        The calibration of each operating point.
+    report : dict
+        See `validation.validation_report`; empty for an uncalibrated model.
+    """
+    held_out = [(plan, held_out_cells(data, trainer, plan)) for plan in data.held_out_plans]
+    usable = [(plan, cells) for plan, cells in held_out if n_changed(cells) >= FEWEST_CHANGED_CELLS]
+    if not usable:
+        log.warning(
+            "operating points are not calibrated: fewer than %d held-out cells change; hold out "
+            "more blocks or years (training.sampling)",
+            FEWEST_CHANGED_CELLS,
+        )
+        return uncalibrated(), {}
+
+    # Blocks come before years; with one of the two the first is also the last.
+    _, temperature_cells = usable[0]
+    plan, operating_cells = usable[-1]
+    points = calibrate(temperature_cells, operating_cells)
+    report = {
+        "held_out": "blocks" if plan.use == "held-out blocks" else "years",
+        "years": [plan.first_year, plan.last_year],
+    }
+    return points, report | validation_report(operating_cells, points)
+
+
+def report_path(training: Training) -> str:
+    """Return where the report on the finished model lies; an uncalibrated model has none."""
+    return f"{training.folder}/validation.json"
+
+
+def save_finished_model(training: Training, trainer: Trainer, metrics: StepMetrics) -> None:
+    """Write the finished model with its operating points and report, and drop the checkpoint.
+
+    Parameters
+    ----------
+    training : Training
+        What the model is and where it goes.
+    trainer : Trainer
+        The model after its last step.
+    metrics : dict
+        The last metrics, for the card.
+    """
+    cube = training.data.cube
+    points, report = calibrate_and_report(training.data, trainer)
+    card = ModelCard(
+        direction=training.direction,
+        legend=cube.legend.name,
+        classes=tuple(int(code) for code in cube.legend.codes),
+        channels=trainer.features.names,
+        unet=training.unet,
+        training={
+            "sources": cube.sources,
+            "caveats": cube.caveats,
+            "forcing": [asdict(variable) for variable in trainer.features.forcing],
+            "static": [asdict(variable) for variable in trainer.features.static],
+            "last_metrics": metrics,
+            "validation": _scores_of_points(report),
+        },
+        fingerprint=training.fingerprint,
+        identity=training.identity,
+        points=points,
+    )
+    if report:
+        about = {
+            "direction": training.direction,
+            "caveats": cube.caveats,
+            "classes": [c.name for c in cube.legend.classes],
+        }
+        write_atomically(report_path(training), json.dumps(about | report, indent=1).encode())
+
+    # The checkpoint goes last: an interruption before that costs the calibration, not the training.
+    save_model(trainer.model, card, training.folder)
+    remove(training.checkpoint.path)
+
+
+def _scores_of_points(report: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The numbers of each operating point in a report, without its tables."""
+    return {
+        point: {name: value for name, value in entries.items() if isinstance(value, float)}
+        for point, entries in report.get("points", {}).items()
+    }

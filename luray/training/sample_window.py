@@ -1,0 +1,16 @@
+"""A training sample by name: a window and its years, a few bytes that travel instead of arrays."""
+
+from typing import NamedTuple
+
+from luray.core.tiling import Box
+
+
+class SampleWindow(NamedTuple):
+    """A window, and consecutive years in the direction of travel."""
+
+    box: Box
+    """It may lie off the window lattice, and reach past the grid."""
+    years: tuple[int, ...]
+    """First the year of the prior, then those that are predicted."""
+    symmetry: int = 0
+    """Which of the eight symmetries of a square the window is seen in (`sample_reader.turned`)."""

@@ -1,0 +1,104 @@
+"""Following a training: what the leading worker does after each step."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from luray.core.types import Direction
+from luray.model.calibration import NO_CALIBRATION, cross_entropy, scores
+from luray.training.finished_model import held_out_cells
+from luray.training.step_metrics import StepMetrics, summary
+from luray.training.tensorboard import MetricsRow, write_events
+from luray.training.trainer import Trainer
+from luray.training.training import Training
+
+STEPS_PER_ROW = 10
+"""Steps between two rows of metrics."""
+QUICK_SHARE = 0.25
+"""Share of the validation that is scored after an epoch."""
+
+
+class ProgressEvent(NamedTuple):
+    """Progress of a training: means over the last steps, and scores at the end of an epoch."""
+
+    direction: Direction
+    step: int
+    metrics: StepMetrics
+    held_out: StepMetrics
+    """Scores on held-out cells; empty inside an epoch, and where nothing is held out."""
+    epoch: int = 0
+    """Number of the epoch that ends here, from 1; 0 inside one."""
+
+
+TrainingProgress = Callable[[ProgressEvent], None]
+"""Called with each event of a training."""
+
+
+def no_training_progress(event: ProgressEvent) -> None:
+    """Ignore the progress of a training."""
+
+
+class TrainingLogger:
+    """Follows the steps of a training: reports metrics, writes event files and checkpoints.
+
+    Called after each step; see `training.run_steps`.
+
+    Parameters
+    ----------
+    training : Training
+        The training that is followed.
+    progress : callable
+        Gets an event every `STEPS_PER_ROW` steps, and whenever a checkpoint is written.
+    """
+
+    def __init__(self, training: Training, progress: TrainingProgress) -> None:
+        self._training = training
+        self._progress = progress
+        self._steps: list[StepMetrics] = []
+        """Metrics of the steps since the last row."""
+        self._rows: list[MetricsRow] = []
+        """Rows since the last checkpoint."""
+        self._last_row_at = time.monotonic()
+        self.last: StepMetrics = {}
+        """Metrics of the last row."""
+
+    def __call__(self, trainer: Trainer, metrics: StepMetrics) -> None:
+        """Note the step that gave `metrics`."""
+        recipe = self._training.recipe
+        self._steps.append(metrics)
+        epoch = recipe.epoch_ended(trainer.done)
+        saves = epoch or trainer.done % recipe.checkpoint_every == 0
+        if saves or trainer.done % STEPS_PER_ROW == 0:
+            self._add_row(trainer, epoch)
+        if saves:
+            # Events before the checkpoint: a training that is interrupted between the two goes on
+            # from the checkpoint before and writes the same events again. The other way round they
+            # would be missing.
+            write_events(f"{self._training.folder}/events", self._rows)
+            self._rows.clear()
+            self._training.checkpoint.save(trainer)
+
+    def _add_row(self, trainer: Trainer, epoch: int) -> None:
+        """Sum up the steps since the last row, and report them."""
+        seconds = time.monotonic() - self._last_row_at
+        n_samples = len(self._steps) * self._training.recipe.batch
+        self.last = summary(self._steps) | {"samples_per_second": n_samples / max(seconds, 1e-9)}
+        self._steps.clear()
+
+        held_out = self._held_out_scores(trainer) if epoch else {}
+        row = {f"training/{name}": value for name, value in self.last.items()}
+        row |= {f"held_out/{name}": value for name, value in held_out.items()}
+        self._rows.append(MetricsRow(trainer.done, time.time(), row))
+        self._progress(
+            ProgressEvent(self._training.direction, trainer.done, self.last, held_out, epoch)
+        )
+        self._last_row_at = time.monotonic()  # scoring is not training
+
+    def _held_out_scores(self, trainer: Trainer) -> StepMetrics:
+        """Scores of the uncalibrated model on a part of the held-out cells."""
+        plans = self._training.data.held_out_plans
+        if not plans:
+            return {}
+        cells = held_out_cells(self._training.data, trainer, plans[-1], share=QUICK_SHARE)
+        entropy = cross_entropy(cells, NO_CALIBRATION)
+        return scores(cells, NO_CALIBRATION) | {"cross_entropy": entropy}

@@ -1,0 +1,207 @@
+"""A frame of an animation: the map of one year, its legend, and the timeline of all years.
+
+Places and sizes are in pixels, x to the right and y downward; `unit` is the height of a line of
+text, to which everything but the map is scaled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
+
+from luray.viz.figure import ACCENT, INK, MUTED, RULE
+from luray.viz.palette import rgb
+from luray.viz.view import View
+
+ORIGIN_COLOURS = {"observed": ACCENT, "hindcast": "#c98b2b", "forecast": "#8a5aa8"}
+WHITE = "#ffffff"
+
+LEGEND_TOP = 7.0
+"""Lines from the upper edge of the panel to the legend."""
+
+LEGEND_LINE = 1.35
+"""Lines from one entry of the legend to the next."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in a frame; `frame` draws one."""
+
+    view: View
+    years: tuple[int, ...]
+    max_pixels: int
+    """Pixels that neither side of the map exceeds."""
+
+    @cached_property
+    def at_most(self) -> int:
+        """Cells of the map along the longer axis of the grid."""
+        n_lat, n_lon = self.view.grid.shape
+        longer_on_paper = max(n_lat * self.view.aspect, n_lon)
+        share = min(1, self.max_pixels / longer_on_paper)
+        return max(1, int(max(n_lat, n_lon) * share))
+
+    @cached_property
+    def map_size(self) -> tuple[int, int]:
+        """Width and height of the map; cells are as high as they are wide on the ground."""
+        height, width = self.view.map(self.years[0], at_most=self.at_most).values.shape
+        longer_on_paper = max(height * self.view.aspect, width)
+        enlarge = max(1, int(self.max_pixels / longer_on_paper))
+        return width * enlarge, max(1, round(height * enlarge * self.view.aspect))
+
+    @cached_property
+    def unit(self) -> int:
+        """Height of a line of text."""
+        return max(12, self.max_pixels // 48)
+
+    @property
+    def margin(self) -> int:
+        """Space around the map."""
+        return self.unit
+
+    @cached_property
+    def panel(self) -> tuple[int, int]:
+        """Left edge and width of the panel beside the map."""
+        palette = self.view.palette
+        font = self.font(0.8)
+        widest_name = max(font.getlength(palette.label(k)) for k in range(len(palette.names)))
+        left = self.map_size[0] + 2 * self.margin
+        return left, int(max(widest_name + 1.6 * self.unit, 9 * self.unit))
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame, both even as the video format wants them."""
+        left, panel_width = self.panel
+        legend_lines = LEGEND_TOP + LEGEND_LINE * len(self.view.palette.names)
+        content_height = max(self.map_size[1], int(legend_lines * self.unit))
+        width = left + panel_width + self.margin
+        height = content_height + 2 * self.margin + 3 * self.unit
+        return (width + 1) // 2 * 2, (height + 1) // 2 * 2
+
+    @property
+    def timeline(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the bar that shows the years."""
+        width, height = self.size
+        bottom = height - self.margin - self.unit
+        top = bottom - max(4, self.unit // 3)
+        return self.margin, top, width - self.margin, bottom
+
+    def font(self, lines: float, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+        """Return DejaVu Sans, which matplotlib ships, in a size in lines."""
+        weight = "bold" if bold else "normal"
+        properties = font_manager.FontProperties(family="DejaVu Sans", weight=weight)
+        return ImageFont.truetype(font_manager.findfont(properties), round(self.unit * lines))
+
+    def pixel_of(self, row: int, column: int) -> tuple[int, int]:
+        """Return x and y of the middle of a cell of the product's grid."""
+        grid = self.view.grid
+        width, height = self.map_size
+        x = int((column + 0.5) / grid.n_lon * width)
+        y = int((row + 0.5) / grid.n_lat * height)
+        return self.margin + x, self.margin + y
+
+    def x_of(self, number: int) -> int:
+        """Return x on the timeline after a number of frames."""
+        left, _, right, _ = self.timeline
+        return left + round((right - left) * number / len(self.years))
+
+    @cached_property
+    def background(self) -> Image.Image:
+        """Everything that is the same in all frames."""
+        image = Image.new("RGB", self.size, WHITE)
+        draw = ImageDraw.Draw(image)
+        self._draw_legend(draw)
+        self._draw_timeline(draw, len(self.years), [pale(self._colour(y)) for y in self.years])
+        self._draw_timeline_labels(draw)
+
+        left, width = self.panel
+        font = self.font(0.8)
+        title = _shortened(self.view.title, font, width)
+        draw.text((left, self.margin), title, fill=MUTED, font=font, anchor="la")
+        return image
+
+    def frame(self, number: int) -> Image.Image:
+        """Return the frame of `years[number]`, RGB."""
+        year = self.years[number]
+        image = self.background.copy()
+
+        # Codes are an image with a palette: enlarged as codes, coloured afterwards.
+        codes = Image.fromarray(self.view.map(year, at_most=self.at_most).values)
+        codes.putpalette(self.view.palette.rgb.ravel().tolist())
+        enlarged = codes.resize(self.map_size, Image.Resampling.NEAREST)
+        image.paste(enlarged.convert("RGB"), (self.margin, self.margin))
+
+        draw = ImageDraw.Draw(image)
+        left, _ = self.panel
+        year_top = self.margin + 1.5 * self.unit
+        year_font = self.font(2.6, bold=True)
+        draw.text((left, year_top), str(year), fill=INK, font=year_font, anchor="la")
+        origin_top = self.margin + 4.5 * self.unit
+        origin = self.view.origins[year]
+        draw.text(
+            (left, origin_top), origin, fill=self._colour(year), font=self.font(1), anchor="la"
+        )
+        self._draw_timeline(draw, number + 1, [self._colour(y) for y in self.years])
+        return image
+
+    def _draw_legend(self, draw: ImageDraw.ImageDraw) -> None:
+        """Draw the classes of land, and the other flags below them."""
+        palette = self.view.palette
+        others = [k for k in range(len(palette.names)) if k not in palette.land]
+        left, _ = self.panel
+        unit = self.unit
+        font = self.font(0.8)
+        for line, k in enumerate((*palette.land, *others)):
+            top = self.margin + int((LEGEND_TOP + LEGEND_LINE * line) * unit)
+            box = (left, top, left + unit, top + int(0.8 * unit))
+            draw.rectangle(box, fill=palette.colours[k], outline=RULE)
+            place = (left + 1.6 * unit, top + 0.4 * unit)
+            draw.text(place, palette.label(k), fill=INK, font=font, anchor="lm")
+
+    def _draw_timeline(
+        self, draw: ImageDraw.ImageDraw, frames: int, colours: Sequence[str]
+    ) -> None:
+        """Draw the timeline up to a number of frames."""
+        _, top, _, bottom = self.timeline
+        for n in range(frames):
+            draw.rectangle((self.x_of(n), top, self.x_of(n + 1) - 1, bottom), fill=colours[n])
+
+    def _draw_timeline_labels(self, draw: ImageDraw.ImageDraw) -> None:
+        """Draw the first and the last year below the timeline, and the caveats between them."""
+        left, _, right, bottom = self.timeline
+        font = self.font(0.7)
+        caveats = _shortened(" · ".join(self.view.caveats), font, right - left - 8 * self.unit)
+        for text, x, anchor in (
+            (str(self.years[0]), left, "la"),
+            (caveats, (left + right) // 2, "ma"),
+            (str(self.years[-1]), right, "ra"),
+        ):
+            place = (x, bottom + self.unit * 0.25)
+            draw.text(place, text, fill=MUTED, font=font, anchor=anchor)
+
+    def _colour(self, year: int) -> str:
+        return ORIGIN_COLOURS.get(self.view.origins[year], INK)
+
+
+def pale(colour: str) -> str:
+    """Return a colour mixed with three parts of white.
+
+    Examples
+    --------
+    >>> pale("#000000")
+    '#bfbfbf'
+    """
+    red, green, blue = ((value + 3 * 255) // 4 for value in rgb(colour))
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The text, shortened to a width in pixels."""
+    if font.getlength(text) <= width:
+        return text
+    for length in range(len(text), 0, -1):
+        shorter = f"{text[:length]}…"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return ""

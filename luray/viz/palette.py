@@ -1,0 +1,91 @@
+"""Codes, names and colours of a product's land use, from its CF attributes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from luray.core.types import U8
+
+OCEAN = "ocean"
+"""Name of the flag that is no class of land."""
+
+UNKNOWN = "#8d99a6"
+"""Colour of a code that the product's flags do not name."""
+
+FLAGS = ("flag_values", "flag_meanings", "flag_colors")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Codes, names and colours (#rrggbb) of the flags of `land_use`, in the order of the legend."""
+
+    codes: tuple[int, ...]
+    names: tuple[str, ...]
+    colours: tuple[str, ...]
+
+    @classmethod
+    def of(cls, product: xr.Dataset) -> "Palette":
+        """Read the palette of a product.
+
+        Raises
+        ------
+        ValueError
+            If the CF attributes are missing, or their lengths differ.
+        """
+        attributes = product["land_use"].attrs if "land_use" in product else {}
+        missing = [name for name in FLAGS if name not in attributes]
+        if missing:
+            raise ValueError(
+                f"the dataset has no land_use with {', '.join(missing)}, expected a luray product; "
+                "open one with luray.open_product"
+            )
+        codes = tuple(int(code) for code in np.atleast_1d(attributes["flag_values"]))
+        names = tuple(attributes["flag_meanings"].split())
+        colours = tuple(attributes["flag_colors"].split())
+        if not len(codes) == len(names) == len(colours):
+            raise ValueError(
+                f"land_use has {len(codes)} flag_values, {len(names)} flag_meanings and "
+                f"{len(colours)} flag_colors, expected as many of each; publish the product again"
+            )
+        return cls(codes, names, colours)
+
+    @cached_property
+    def land(self) -> tuple[int, ...]:
+        """Positions of the K classes of land: every flag but the ocean."""
+        return tuple(k for k, name in enumerate(self.names) if name != OCEAN)
+
+    @cached_property
+    def land_codes(self) -> tuple[int, ...]:
+        """Codes of the K classes of land."""
+        return tuple(self.codes[k] for k in self.land)
+
+    @property
+    def ocean(self) -> str:
+        """Colour of the ocean."""
+        return self.colours[self.names.index(OCEAN)] if OCEAN in self.names else UNKNOWN
+
+    @cached_property
+    def rgb(self) -> U8:
+        """Colour of every code, shape (256, 3)."""
+        table = np.tile(np.array(rgb(UNKNOWN), np.uint8), (256, 1))
+        for code, colour in zip(self.codes, self.colours, strict=True):
+            table[code] = rgb(colour)
+        return table
+
+    def label(self, k: int) -> str:
+        """Return the name of a flag as a reader expects it, without underscores."""
+        return self.names[k].replace("_", " ")
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Return red, green and blue of a colour written #rrggbb.
+
+    Examples
+    --------
+    >>> rgb("#2d6a4f")
+    (45, 106, 79)
+    """
+    red, green, blue = bytes.fromhex(colour.lstrip("#"))
+    return red, green, blue
