@@ -30,7 +30,7 @@ from luray.storage.receipts import key_of
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
 from tests.machine import patience
-from tests.worlds import Slow
+from tests.worlds import SlowWindowInputs
 
 
 def serial(run):
@@ -58,7 +58,7 @@ def serial(run):
             start,
             cube.land(everything),
             years,
-            Slow.of(region, predictor.stem),
+            SlowWindowInputs.of(region, predictor.stem),
             predictor,
             decide_classes=classes_decider(run),
         ):

@@ -44,7 +44,7 @@ from luray.training.packing import pack, unpack
 from luray.training.sample_reader import read_samples
 from luray.training.sample_window import SampleWindow
 from tests.distributed.conftest import give_models, settings_of, small_run
-from tests.worlds import Slow
+from tests.worlds import SlowWindowInputs
 
 NAMES = ("ssp245", "ssp126", "ssp585")
 SETTINGS = (
@@ -270,7 +270,7 @@ def write_serially(run):
             card.points[spec.operating_point],
         )
         start = cube.state(trajectory.years[0], everything)
-        inputs = Slow.of(Region(cube, tiling.padded(everything)), predictor.stem)
+        inputs = SlowWindowInputs.of(Region(cube, tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
             start, land, trajectory.years, inputs, predictor, decide_classes=decide_classes
         ):

@@ -14,7 +14,7 @@ from luray.model.features import UNKNOWN
 from luray.model.unet import frozen
 from tests import reference
 from tests.cube.cubes import GROUND, RELIEF, make_cube
-from tests.worlds import Slow, random_model
+from tests.worlds import SlowWindowInputs, random_model
 
 SIDES = st.integers(1, 9)
 PRIOR = st.sampled_from([0, 1, 6, 7, UNKNOWN, OUTSIDE])
@@ -72,7 +72,7 @@ def test_first_layer_is_that_of_training_inputs(made, boxes, width, data):
                 <= 1e-4 + 1e-4 * np.abs(expected) + tile_inputs.static[box].step_O / 2
             ).all()
             twin = np.empty_like(out)
-            Slow.of(Region(cube, box), stem).write_first_layer(
+            SlowWindowInputs.of(Region(cube, box), stem).write_first_layer(
                 twin, prior, box, year=year, prior_year=prior_year
             )
             assert np.array_equal(out, twin), "every bit, whichever windows are read with it"
