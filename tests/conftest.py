@@ -1,12 +1,9 @@
-"""What every test shares: a Hypothesis profile, limits that follow the machine, servers and the
-folder of real data.
-"""
+"""What all tests share: limits that follow the machine, servers, and the folder of real data."""
 
 import os
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # tests run beside each other; read when torch is imported
+# Tests run beside each other. It is read when torch is imported, so it is set before all imports.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import fcntl
 from collections.abc import Callable, Iterator
@@ -23,15 +20,21 @@ from tests.machine import LONGEST, patience, slowness
 from tests.s3 import Bucket, serve
 from tests.web import Site, serve_site
 
-TRAINING = tuple(f"distributed/test_{name}.py" for name in ("stores", "jobs", "train", "stages"))
-"""Tests that train on a Ray cluster. One process of pytest-xdist has them all: two trainings starve
-each other.
+TRAINING = (
+    "distributed/test_stores.py",
+    "distributed/test_jobs.py",
+    "distributed/test_train.py",
+    "distributed/test_stages.py",
+)
+"""Tests that train on a Ray cluster.
+
+One process of pytest-xdist has them all, because two trainings starve each other.
 """
 CLUSTERS = ("distributed/", "infra/test_shutdown.py")
 """Tests that start a Ray cluster, and take the longest."""
 
 Once = Callable[[str, Callable[[Path], None]], Path]
-"""Gives the folder of a name, made by a function."""
+"""Gives the folder of a name, which a function makes."""
 
 settings.register_profile(
     "luray",
@@ -46,21 +49,23 @@ settings.load_profile("luray")
 
 
 def pytest_configure() -> None:
-    """Measure the machine before other processes of the session start, and give Ray as much time as
-    it needs here.
-    """
+    """Measure the machine before other processes of the session start, and set Ray up for it."""
     slowness()
-    os.environ.setdefault(
-        "RAY_worker_niceness", "0"
-    )  # at 15, Ray's own, workers starve beside any other busy process
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(patience(60)))
-    os.environ.setdefault(
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5"
-    )  # the end of a training is seen at once
+    defaults = {
+        # at 15, Ray's own, workers starve beside any other busy process
+        "RAY_worker_niceness": "0",
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(patience(60)),
+        # the end of a training is seen at once
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+        # a process for each training, which nobody needs: no node of the tests is drained
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Limit every test, and begin with those that take longest."""
+    """Limit the time of every test, and begin with those that take longest."""
     for item in items:
         item.add_marker(pytest.mark.timeout(patience(LONGEST)))
     items.sort(key=lambda item: rank(file_of(item.nodeid)))
@@ -68,28 +73,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Hand whole files to the processes, in the order of the collection, and all those that train
-    to one of them.
-    """
+    """Hand whole files to the processes in the order of collection, all that train to one process."""
     config.option.loadscopereorder = False
     return OneProcessTrains(config, log)
 
 
 class OneProcessTrains(LoadScopeScheduling):
-    """What pytest-xdist hands out at once."""
+    """Hands out whole files, and all files that train as if they were one."""
 
     def _split_scope(self, nodeid: str) -> str:
+        """Name of what a test is handed out with."""
         file = file_of(nodeid)
         return "training" if file in TRAINING else file
 
 
 def file_of(nodeid: str) -> str:
-    """The file of a test, below the folder of this one."""
+    """Return the file of a test, relative to the folder `tests`."""
     return nodeid.split("::")[0].removeprefix("tests/")
 
 
 def rank(file: str) -> int:
-    """Place of a file in the order of tests: training, other clusters, the rest."""
+    """Return the place of a file in the order of tests: training, other clusters, the rest."""
     if file in TRAINING:
         return TRAINING.index(file) - len(TRAINING)
     return 0 if file.startswith(CLUSTERS) else 1
@@ -97,15 +101,15 @@ def rank(file: str) -> int:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """A function that makes a folder the first time that any process of the session asks for its
-    name.
-    """
+    """A function that makes a folder the first time that any process asks for its name."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent
+        root = root.parent  # which all processes of the session share
 
     def folder_of(name: str, make: Callable[[Path], None]) -> Path:
-        folder, made = root / name, root / f"{name}.made"
+        folder = root / name
+        made = root / f"{name}.made"
+        # another process that asks meanwhile waits here
         with (root / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not made.exists():
@@ -142,17 +146,17 @@ def gcs() -> Iterator[GcsBucket]:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """An empty folder on a real web server that answers ranges and can redirect."""
-    with serve_site(tmp_path / "site") as found:
-        yield found
+    with serve_site(tmp_path / "site") as server:
+        yield server
 
 
 @pytest.fixture
 def allow() -> Iterator[Callable[..., None]]:
-    """A function that allows roots, as `storage.allow` of a run file does; undone after the test."""
+    """A function that allows roots as `storage.allow` of a run file does, undone after the test."""
     before = configured()
 
-    def call(*roots: str) -> None:
+    def allow_roots(*roots: str) -> None:
         configure(StorageConfig(allow=roots))
 
-    yield call
+    yield allow_roots
     configure(before)

@@ -6,25 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 MEASURED = "LURAY_TESTS_SLOWNESS"
-"""Environment variable that hands the measurement on to the processes that a session of tests
-starts.
-"""
+"""Environment variable that hands the measurement on to the processes that the tests start."""
 PASS_SECONDS = 0.03
-"""What `forward_seconds` gives on two quiet cores of a machine with AVX-512, for which limits are
-written down.
+"""What `forward_seconds` gives on the machine for which limits are written down.
+
+It has two quiet cores with AVX-512.
 """
 PASSES = 10
+"""Passes that are timed."""
 LONGEST = 600.0
-"""Seconds of one test with its fixtures there, ten times what the slowest takes: a longer one
-hangs.
-"""
+"""Seconds of one test with its fixtures there: a longer one hangs."""
 POLLED = 0.05
 """Seconds between two looks at a state that is waited for."""
 
 
 def slowness() -> float:
-    """How many times longer things take here than on the machine of `PASS_SECONDS`; measured once a
-    session.
+    """Return how many times longer things take here than on the machine of `PASS_SECONDS`.
+
+    It is measured once a session.
     """
     if MEASURED not in os.environ:
         os.environ[MEASURED] = str(max(1.0, forward_seconds() / PASS_SECONDS))
@@ -32,10 +31,11 @@ def slowness() -> float:
 
 
 def forward_seconds() -> float:
-    """Wall time of a pass through two convolutions in one thread, beside whatever else this machine
-    does.
+    """Return the wall time of a pass through two convolutions in one thread.
+
+    Whatever else this machine does makes it longer, as it should.
     """
-    import torch  # takes seconds, and helpers of the tests are handed the measurement
+    import torch  # takes seconds, and most processes are handed the measurement
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -56,16 +56,19 @@ def forward_seconds() -> float:
 
 
 def patience(seconds: float) -> float:
-    """A limit in seconds of this machine."""
+    """Return a limit in seconds of this machine."""
     return seconds * slowness()
 
 
 def until(state: Callable[[], Any], *, expected: str, seconds: float = 120.0) -> Any:
-    """Wait for a state that will come, and return it; a limit that follows the machine only ends
-    what never comes.
+    """Wait until a function returns something true, and return that.
+
+    The limit follows the machine and only ends a wait for what never comes.
     """
     end = time.monotonic() + patience(seconds)
-    while not (found := state()):
+    while True:
+        reached = state()
+        if reached:
+            return reached
         assert time.monotonic() < end, f"still not after {patience(seconds):.0f} s: {expected}"
         time.sleep(POLLED)
-    return found

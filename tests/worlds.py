@@ -1,6 +1,4 @@
-"""Small worlds in memory for the core: fields over a grid, and U-Nets that are neither trained nor
-idle.
-"""
+"""Small worlds in memory for the core: fields over a grid, and U-Nets with random weights."""
 
 from dataclasses import dataclass
 
@@ -8,7 +6,7 @@ import numpy as np
 
 from luray.core.legend import OUTSIDE
 from luray.core.variable import Variable
-from luray.cube.cube import alike
+from luray.cube.region import alike
 from luray.engine.stem import Stem
 from luray.model.features import Features
 from luray.model.unet import UNetConfig
@@ -25,7 +23,7 @@ FEATURES = Features(K, FORCING, STATIC)
 
 
 @dataclass
-class Memory:
+class ArrayFields:
     """Fields held as whole arrays, (year, L, lat, lon) and (S, lat, lon)."""
 
     first_year: int
@@ -48,14 +46,16 @@ class Memory:
 
     def rolled(self, columns):
         """The same world turned to the east."""
-        levels, fixed = (np.roll(array, columns, -1) for array in (self.levels, self.fixed))
-        return Memory(self.first_year, levels, fixed, self.periodic)
+        levels = np.roll(self.levels, columns, -1)
+        fixed = np.roll(self.fixed, columns, -1)
+        return ArrayFields(self.first_year, levels, fixed, self.periodic)
 
 
 @dataclass
-class Slow:
-    """What satisfies `predictor.WindowInputs` the slow way, from levels and statics such as
-    `Memory` or a `Region` give.
+class SlowWindowInputs:
+    """A `WindowInputs` that computes the first layer the slow way.
+
+    Levels and statics come from `ArrayFields` or a `Region`.
     """
 
     given: object
@@ -96,19 +96,22 @@ class Slow:
 class World:
     initial: np.ndarray
     land: np.ndarray
-    fields: Memory
+    fields: ArrayFields
 
 
 def world(shape, *, periodic, first_year=2000, years=4, seed=0, share=0.6):
-    """A random world: land in lumps, so that some windows have none."""
+    """A random world: land in lumps of 5 x 5 cells, so that some windows have none."""
     random = np.random.default_rng(seed)
-    lumps = np.kron(random.random((-(-shape[0] // 5), -(-shape[1] // 5))) < share, np.ones((5, 5)))
+    n_lumps = (-(-shape[0] // 5), -(-shape[1] // 5))
+    lumps = np.kron(random.random(n_lumps) < share, np.ones((5, 5)))
     land = lumps[: shape[0], : shape[1]] > 0
-    land[shape[0] // 2, shape[1] // 2] = land[0, 0] = True
+    land[shape[0] // 2, shape[1] // 2] = True
+    land[0, 0] = True
+
     initial = np.where(land, random.integers(0, K, shape), OUTSIDE).astype(np.uint8)
     levels = random.random((years, 3, *shape)).astype(np.float32)
     fixed = random.normal(size=(1, *shape)).astype(np.float32)
-    return World(initial, land, Memory(first_year, levels, fixed, periodic))
+    return World(initial, land, ArrayFields(first_year, levels, fixed, periodic))
 
 
 def random_model(*, seed=0, width=4, depth=2, features=FEATURES, bonus=0.5):

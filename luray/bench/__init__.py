@@ -1,1 +1,1 @@
-"""TO BE WRITTEN."""
+"""Benchmarks that a user can run: `luray bench globe`."""

@@ -1,64 +1,80 @@
-"""Memory and processor time of this process and all that it started, Ray's own processes and its
-object store included.
+"""Memory and processor time of this process and all its descendants.
 
-They are read from `/proc`, as Linux has it. Processes on other machines of a cluster are not seen.
+Ray's own processes and its object store are among them. Processes on other machines of a cluster
+are not seen. The proportional share of memory exists on Linux only.
 """
 
-import contextlib
 import os
 import threading
 import time
-from collections import defaultdict
-from pathlib import Path
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-PROC = Path("/proc")
-TICKS = os.sysconf("SC_CLK_TCK")
+import psutil
+
 IDLE = 50
-"""Times that the processor time of a sample has to pass before the next: the kernel counts
-gigabytes page by page.
+"""Pause between two samples, as a multiple of the processor time that the last one took.
+
+The kernel counts a process's memory page by page, which takes long where there are gigabytes.
 """
 
 
-def family(root: int) -> dict[int, float]:
-    """A process and its descendants, with the processor time of each in seconds."""
-    children: dict[int, list[int]] = defaultdict(list)
-    seconds: dict[int, float] = {}
-    for stat in PROC.glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            process, fields = (
-                int(stat.parent.name),
-                stat.read_text(encoding="utf-8").rpartition(")")[2].split(),
-            )
-            children[int(fields[1])].append(process)
-            seconds[process] = (int(fields[11]) + int(fields[12])) / TICKS
-    found = [root]
-    for process in found:
-        found += children[process]
-    return {process: seconds.get(process, 0.0) for process in found}
+def family(root: int) -> list[psutil.Process]:
+    """Return a process and all its descendants; nothing where it has ended."""
+    try:
+        parent = psutil.Process(root)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
-def proportional(process: int) -> int:
-    """Bytes of a process, each shared page split among those that share it (PSS); 0 for one that
-    has ended.
+def cpu_seconds(processes: list[psutil.Process]) -> dict[psutil.Process, float]:
+    """Return the processor time that each process has used, without those that have ended.
+
+    Processes of psutil are equal where number and start are: Linux gives numbers away again.
     """
-    with contextlib.suppress(OSError):
-        for line in (PROC / str(process) / "smaps_rollup").read_text(encoding="utf-8").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+    seconds = {}
+    for process in processes:
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            seconds[process] = times.user + times.system
+    return seconds
+
+
+def proportional_bytes(process: psutil.Process) -> int:
+    """Return the memory of a process, each shared page split among those that share it (PSS).
+
+    The resident size would count Ray's object store once in every worker. A process that has ended
+    holds nothing.
+    """
+    with suppress(psutil.Error):
+        return int(process.memory_full_info().pss)
     return 0
 
 
 class Watch:
-    """Samples this process and its descendants while a `with` block runs."""
+    """Samples this process and its descendants while a `with` block runs.
+
+    Parameters
+    ----------
+    every : float
+        Seconds between two samples, at least; see `IDLE`.
+
+    Attributes
+    ----------
+    peak : int
+        Largest sum of a sample, in bytes.
+    cpu_seconds : float
+        Processor time within the block, but for what a process did after its last sample. Known
+        once the block has ended.
+    """
 
     def __init__(self, *, every: float = 1.0) -> None:
         self.peak = 0
-        """Largest sum of a sample, in bytes."""
         self.cpu_seconds = 0.0
-        """Processor time within the block, but for what a process did after its last sample."""
-        self._every, self._ended = every, threading.Event()
+        self._every = every
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -75,16 +91,21 @@ class Watch:
         self._thread.join()
 
     def _sample(self) -> None:
-        before = family(os.getpid())
-        latest: dict[int, float] = {}
-        ended, spent = False, 0.0
+        before = cpu_seconds(family(os.getpid()))
+        # what a process had used when it was last seen: those that end meanwhile count, too
+        latest: dict[psutil.Process, float] = {}
+        sampling_seconds = 0.0
+        ended = False
+
+        # the last sample is taken after the block has ended, so a short block has one
         while not ended:
-            ended = self._ended.wait(max(self._every, IDLE * spent))
-            spent = time.thread_time()
-            now = family(os.getpid())
-            latest |= now
-            self.peak = max(self.peak, sum(map(proportional, now)))
-            spent = time.thread_time() - spent
+            ended = self._ended.wait(max(self._every, IDLE * sampling_seconds))
+            started = time.thread_time()
+            processes = family(os.getpid())
+            latest |= cpu_seconds(processes)
+            self.peak = max(self.peak, sum(map(proportional_bytes, processes)))
+            sampling_seconds = time.thread_time() - started
+
         self.cpu_seconds = sum(
             seconds - before.get(process, 0.0) for process, seconds in latest.items()
         )

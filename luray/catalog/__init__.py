@@ -1,1 +1,1 @@
-"""STAC catalogs: what luray publishes, and later what it reads."""
+"""STAC catalogs: of products, which luray publishes, and of inputs, which it reads and writes."""

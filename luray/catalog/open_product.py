@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 import pystac
 import xarray as xr
 
-from luray.catalog.publish import ZARR, StoreIO, read_finished
+from luray.catalog.finished import read_finished
+from luray.catalog.publish import ZARR
+from luray.catalog.stac import StoreIO
 from luray.storage.places import is_local, place_of, public
 from luray.storage.trust import require_within
 
@@ -80,8 +82,8 @@ def _data_of_catalog(place: str) -> str:
     if len(items) != 1:
         names = ", ".join(item.id for item in items) or "none"
         raise ValueError(
-            f"{public(place)}: expected one item with a product, found {names}; give the item's own "
-            "place"
+            f"{public(place)}: expected one item with a product, found {names}; give the "
+            "item's own place"
         )
     return _data_of(items[0], named=public(place))
 

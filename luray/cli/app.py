@@ -142,7 +142,7 @@ def virtualize(
     NetCDF files get references by which single chunks of them are read.
     What to write into the run file is printed at the end.
     """
-    from luray.catalog.virtual import places, virtualize
+    from luray.catalog.virtualize import places, virtualize
 
     with progress("virtualize") as progressed:
         catalog = virtualize(

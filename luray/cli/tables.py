@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from luray.cube.build import BuildPlan
+from luray.cube.plan import BuildPlan
 from luray.planning.build import SourceCost, costs, objects, worker_memory
 from luray.sources.base import About
 from luray.sources.verdict import CheckReport, Row

@@ -189,3 +189,29 @@ HILDA = Legend(
 
 Crop sub-classes 23-24 and forest sub-classes 40-45 are merged.
 """
+
+NAMED: Mapping[str, Legend] = {HILDA.name: HILDA}
+"""Legends that a store may refer to by their name alone."""
+
+
+def stored_legend(stored: Mapping[str, Any] | str) -> Legend:
+    """Return the legend that a store describes.
+
+    Parameters
+    ----------
+    stored : mapping or str
+        What `Legend.to_attributes` gave; cubes built before that have only the legend's name.
+
+    Raises
+    ------
+    ValueError
+        For a name that no legend has.
+    """
+    if not isinstance(stored, str):
+        return Legend.from_attributes(stored)
+    if stored not in NAMED:
+        raise ValueError(
+            f"the store has the legend {stored!r} without its classes, expected one of "
+            f"{list(NAMED)}; build the cube again"
+        )
+    return NAMED[stored]

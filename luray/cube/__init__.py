@@ -1,3 +1,4 @@
-"""The predictor cube and the product cube: Zarr v3 stores, read by window and written by whole
-shards.
+"""The predictor cube: maps, forcing and static inputs, each on its native grid, in one Zarr store.
+
+`build` writes it from the sources by whole shards; `Cube` and `Region` read it by box and window.
 """

@@ -1,7 +1,7 @@
-"""Rectangles of Zarr arrays put together from decoded chunks, of which the latest are kept.
+"""Rectangles of Zarr arrays, put together from decoded chunks that are remembered.
 
-Training reads the same chunks over and over, in several threads; inference reads each once, from
-the top down.
+Training reads the same chunks over and over, in several threads. Inference reads each once, from
+the top down, in strips.
 """
 
 from collections import deque
@@ -16,144 +16,197 @@ import zarr
 from numpy.typing import NDArray
 from zarr.buffer.cpu import NDBuffer
 
+from luray.core.tiling import Box
 from luray.storage.cache import ByteLRUCache
 from luray.storage.objects import accessing
 from luray.storage.places import is_local
 
-Key = tuple[Any, ...]
-
 STRIP_BYTES = 2**25
 """Most bytes of a strip; it has at least the rows of one chunk."""
 REMOTE_STRIPS = 4
-"""Strips that are asked for at once where a store answers late: of a shard, Zarr asks for one chunk
-after the other.
+"""Strips that are read at once from a remote store: of a shard, Zarr asks for one chunk after the
+other, and each request waits for the network.
 """
 
 
 class Strip(NamedTuple):
-    """Some rows of an array from the top down, and the row above them. The next strip lies in the
-    same memory.
+    """Consecutive rows of an array, with the row above them for interpolation.
+
+    Valid until the next strip is asked for, which lies in the same memory.
     """
 
     rows: slice
     values: NDArray[Any]
-    """(..., 1 + rows, columns): the first row is the one above, and nothing where there is none;
-    rows that follow the strip's own mean nothing.
+    """(..., 1 + rows, columns): the first row is the one above, zero where there is none. Rows
+    behind those of the strip are undefined.
     """
 
 
 class Chunks:
-    """Reads the arrays below `url`, keeping at most `most_bytes` of decoded chunks. Threads may
-    share it.
+    """Reader of the arrays below a URL; threads may share it.
+
+    Parameters
+    ----------
+    url : str
+        Place of a Zarr group.
+    most_bytes : int
+        Decoded chunks that are remembered.
     """
 
     def __init__(self, url: str, *, most_bytes: int) -> None:
-        self._url, self._most = url, most_bytes
+        self._url = url
+        self._most_bytes = most_bytes
         self._arrays: dict[str, Any] = {}
-        self._kept: ByteLRUCache[NDArray[Any]] = ByteLRUCache(most_bytes=most_bytes)
+        self._cache: ByteLRUCache[NDArray[Any]] = ByteLRUCache(most_bytes=most_bytes)
 
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
-        """A rectangle (..., rows, cols) of an array, `lead` being the indices of its first axes."""
-        array = self._array(path)
-        high, wide = array.chunks[-2:]
-        out = np.empty(
-            (*array.shape[len(lead) : -2], rows.stop - rows.start, cols.stop - cols.start),
-            array.dtype,
-        )
-        places = list(
-            product(
-                range(rows.start // high, -(-rows.stop // high)),
-                range(cols.start // wide, -(-cols.stop // wide)),
-            )
-        )
-        for (r, c), chunk in self._decoded(array, (path, *lead), lead, places).items():
-            top, left = max(rows.start, r * high), max(cols.start, c * wide)
-            bottom, right = min(rows.stop, (r + 1) * high), min(cols.stop, (c + 1) * wide)
-            out[
-                ..., top - rows.start : bottom - rows.start, left - cols.start : right - cols.start
-            ] = chunk[..., top - r * high : bottom - r * high, left - c * wide : right - c * wide]
-        return out
+        """Return a rectangle of an array.
 
-    def strips(self, path: str, rows: slice, cols: Sequence[slice]) -> Iterator[Strip]:
-        """Strips of an array with all of its first axes, its pieces of columns joined; no chunk is
-        kept.
+        Parameters
+        ----------
+        path : str
+            The array, below the URL.
+        lead : tuple of int
+            Indices of its first axes.
+        rows, cols : slice
+            Along the last two axes.
 
-        Whoever needs a large piece once needs no more memory than for a strip of it, of a remote
-        store for some.
+        Returns
+        -------
+        array, shape (..., rows, cols)
+            A copy.
         """
         array = self._array(path)
-        high, lead, width = array.chunks[-2], array.shape[:-2], sum(c.stop - c.start for c in cols)
-        n = max(1, STRIP_BYTES // (prod(lead) * high * width * array.dtype.itemsize)) * high
-        spans = list(
-            pairwise([rows.start, *range((rows.start // n + 1) * n, rows.stop, n), rows.stop])
+        chunk_rows, chunk_cols = array.chunks[-2:]
+        wanted = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+        places = list(
+            product(
+                range(rows.start // chunk_rows, -(-rows.stop // chunk_rows)),
+                range(cols.start // chunk_cols, -(-cols.stop // chunk_cols)),
+            )
         )
-        shape = *lead, 1 + max(bottom - top for top, bottom in spans), width
+
+        values = np.empty((*array.shape[len(lead) : -2], *wanted.shape), array.dtype)
+        for (row, col), chunk in self._decoded(array, path, lead, places).items():
+            chunk_box = Box(row * chunk_rows, col * chunk_cols, chunk_rows, chunk_cols)
+            common = chunk_box.intersection(wanted)
+            assert common is not None
+            values[(..., *common.slices(origin=wanted))] = chunk[
+                (..., *common.slices(origin=chunk_box))
+            ]
+        return values
+
+    def strips(self, path: str, rows: slice, cols: Sequence[slice]) -> Iterator[Strip]:
+        """Yield an array from the top down, in strips of at most `STRIP_BYTES`.
+
+        No chunk is remembered: whoever needs a large piece once needs no more memory than for a
+        strip of it, or for `REMOTE_STRIPS` of a remote store.
+
+        Parameters
+        ----------
+        path : str
+            The array, of which all first axes are read.
+        rows : slice
+            Rows to read.
+        cols : sequence of slice
+            Pieces of columns, which are joined.
+        """
+        array = self._array(path)
+        chunk_rows = array.chunks[-2]
+        leading_shape = array.shape[:-2]
+        n_columns = sum(piece.stop - piece.start for piece in cols)
+
+        # Strips end where chunks end, so that no chunk is decoded twice.
+        chunk_row_bytes = prod(leading_shape) * chunk_rows * n_columns * array.dtype.itemsize
+        strip_rows = max(1, STRIP_BYTES // chunk_row_bytes) * chunk_rows
+        first_end = (rows.start // strip_rows + 1) * strip_rows
+        spans = list(pairwise([rows.start, *range(first_end, rows.stop, strip_rows), rows.stop]))
+
+        tallest = max(bottom - top for top, bottom in spans)
+        n_buffers = min(len(spans), 1 if is_local(self._url) else REMOTE_STRIPS)
         buffers = [
-            np.zeros(shape, array.dtype)
-            for _ in spans[: 1 if is_local(self._url) else REMOTE_STRIPS]
+            np.zeros((*leading_shape, 1 + tallest, n_columns), array.dtype)
+            for _ in range(n_buffers)
         ]
 
         def read(number: int) -> None:
-            (top, bottom), left = spans[number], 0
-            for c in cols:
-                here = slice(left, left := left + c.stop - c.start)
-                out = NDBuffer.from_numpy_array(
-                    buffers[number % len(buffers)][..., 1 : 1 + bottom - top, here]
-                )
+            """Read a strip into its buffer, below the row that is kept for the row above."""
+            top, bottom = spans[number]
+            buffer = buffers[number % n_buffers]
+            left = 0
+            for piece in cols:
+                right = left + piece.stop - piece.start
+                out = NDBuffer.from_numpy_array(buffer[..., 1 : 1 + bottom - top, left:right])
                 with accessing(self._url):
-                    array.get_basic_selection((..., slice(top, bottom), c), out=out)
+                    array.get_basic_selection((..., slice(top, bottom), piece), out=out)
+                left = right
 
-        with ThreadPoolExecutor(len(buffers)) as pool:
-            arriving = deque(pool.submit(read, number) for number in range(len(buffers)))
-            above = np.zeros((*lead, width), array.dtype)
+        with ThreadPoolExecutor(n_buffers) as pool:
+            arriving = deque(pool.submit(read, number) for number in range(n_buffers))
+            above = np.zeros((*leading_shape, n_columns), array.dtype)
             for number, (top, bottom) in enumerate(spans):
                 arriving.popleft().result()
-                values = buffers[number % len(buffers)]
+                values = buffers[number % n_buffers]
                 values[..., 0, :] = above
                 yield Strip(slice(top, bottom), values)
+
+                # The buffer is read into again only now that the caller is done with it; the last
+                # row has to be saved before.
                 above = values[..., bottom - top, :].copy()
-                if number + len(buffers) < len(spans):
-                    arriving.append(pool.submit(read, number + len(buffers)))
+                if number + n_buffers < len(spans):
+                    arriving.append(pool.submit(read, number + n_buffers))
 
     def width(self, path: str) -> int:
-        """Columns of a chunk of an array."""
+        """Return the columns of a chunk of an array."""
         width: int = self._array(path).chunks[-1]
         return width
 
     def _array(self, path: str) -> Any:
-        """An array, opened once."""
+        """Return an array, opened once."""
         if path not in self._arrays:
             with accessing(self._url):
                 self._arrays[path] = zarr.open_array(f"{self._url}/{path}", mode="r", zarr_format=3)
         return self._arrays[path]
 
     def _decoded(
-        self, array: Any, name: Key, lead: tuple[int, ...], places: list[tuple[int, int]]
+        self, array: Any, path: str, lead: tuple[int, ...], places: list[tuple[int, int]]
     ) -> dict[tuple[int, int], NDArray[Any]]:
-        """Chunks by row and column: kept ones, and those that are missing from one read of the box
-        around them.
-        """
-        found, missing = {}, []
+        """Return chunks by their row and column; those that are not remembered are read at once."""
+        decoded = {}
+        missing = []
         for place in places:
-            chunk = self._kept.get((*name, *place))
+            chunk = self._cache.get((path, *lead, *place))
             if chunk is None:
                 missing.append(place)
             else:
-                found[place] = chunk
-        if missing:
-            high, wide = array.chunks[-2:]
-            (top, bottom), (left, right) = (
-                (min(i), max(i) + 1) for i in zip(*missing, strict=True)
-            )
-            box = slice(top * high, bottom * high), slice(left * wide, right * wide)
-            with accessing(self._url):
-                block = np.asarray(array[(*lead, ..., *box)])
-            for r, c in missing:
-                row, col = (r - top) * high, (c - left) * wide
-                found[r, c] = block[..., row : row + high, col : col + wide]
-                if (
-                    block.nbytes <= self._most // 4
-                ):  # a large piece is that of a tile, which is read once
-                    kept = found[r, c].copy()  # a view would keep the block that it was read in
-                    self._kept.put((*name, r, c), kept, n_bytes=kept.nbytes)
-        return found
+                decoded[place] = chunk
+        if not missing:
+            return decoded
+
+        # One read of the box around all missing chunks: Zarr decodes them in parallel.
+        chunk_rows, chunk_cols = array.chunks[-2:]
+        top = min(row for row, _ in missing)
+        bottom = max(row for row, _ in missing) + 1
+        left = min(col for _, col in missing)
+        right = max(col for _, col in missing) + 1
+        box = (
+            slice(top * chunk_rows, bottom * chunk_rows),
+            slice(left * chunk_cols, right * chunk_cols),
+        )
+        with accessing(self._url):
+            block = np.asarray(array[(*lead, ..., *box)])
+
+        # A large block is that of a whole tile, which is read once: it would only push out others.
+        remember = block.nbytes <= self._most_bytes // 4
+        for row, col in missing:
+            first_row = (row - top) * chunk_rows
+            first_col = (col - left) * chunk_cols
+            chunk = block[
+                ..., first_row : first_row + chunk_rows, first_col : first_col + chunk_cols
+            ]
+            decoded[row, col] = chunk
+            if remember:
+                # A view would keep the whole block that it was read in.
+                copy = chunk.copy()
+                self._cache.put((path, *lead, row, col), copy, n_bytes=copy.nbytes)
+        return decoded

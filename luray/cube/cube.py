@@ -1,29 +1,26 @@
-"""Reading a cube: maps and land of any box, and a `Region` that serves the model's inputs from
-native arrays.
+"""The predictor cube as its readers see it: maps and land of any box, and stored native values.
 
-Nothing forced exists at the fine resolution: a region holds the native cells under its box and
-gathers them window by window, through index maps that belong to the grids, not to the box.
+No forcing exists at the fine resolution. `luray.cube.region.Region` turns native values into the
+model's inputs, window by window.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import groupby
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE, Legend
-from luray.core.regrid import AxisMap, Method, gather, grid_map, same
-from luray.core.tiling import Box, Tiling
-from luray.core.types import F32, U8, Bool
+from luray.core.legend import OUTSIDE, Legend, stored_legend
+from luray.core.regrid import gather, grid_map
+from luray.core.tiling import Box, Tiling, pieces_on_grid
+from luray.core.types import U8, Bool
 from luray.core.variable import Variable
 from luray.cube.chunks import Chunks
-from luray.model.features import Features, category, scaled
+from luray.model.features import Features
 from luray.storage.objects import accessing
 
 
@@ -31,38 +28,39 @@ class Layer(NamedTuple):
     """One source in the cube: its variables on its native grid, over years or static."""
 
     path: str
+    """Of the array of values, such as forcing/luh2/values."""
     grid: Grid
     variables: tuple[Variable, ...]
     steps: Mapping[int, int]
-    """Index of the stored values of each year; years that hold another's share its index. Empty for
-    a static source.
+    """Index of the stored values of each year; years that share their values share the index.
+    Empty for a static source.
     """
     parts: tuple[tuple[str, int], ...] = ()
-    """Arrays with the values of other scenarios, and the index at which each begins, counted on
-    from `path`'s.
+    """Arrays with the values of other scenarios, and the step at which each begins. Steps count on
+    from those of `path`, so that a step names the same values in every scenario's view.
     """
 
     def lead(self, year: int) -> tuple[int, ...]:
-        """Index of the first axis of the values of a year, none for a static source. Raises
-        ValueError without them.
+        """Return the index of a year along the first axis; () for a static source.
+
+        Raises ValueError for a year without values.
         """
-        if self.steps and year not in self.steps:
+        if not self.steps:
+            return ()
+        if year not in self.steps:
             raise ValueError(
                 f"{self.path} has no values for {year}, only {min(self.steps)}-{max(self.steps)}; "
-                "run "
-                "`luray build` with a source that covers it"
+                "run `luray build` with a source that covers it"
             )
-        return (self.steps[year],) if self.steps else ()
+        return (self.steps[year],)
 
     def place(self, lead: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-        """The array that holds the values of a `lead`, and their index in it."""
+        """Return the array that holds the values of a `lead`, and their index in that array."""
         for path, first in reversed(self.parts):
             if lead and lead[0] >= first:
                 return path, (lead[0] - first,)
         return self.path, lead
 
-
-Indexed = TypeVar("Indexed", NDArray[Any], range)
 
 Pieces = tuple[list[slice], list[slice]]
 """Native rows and native columns, each in one piece or several."""
@@ -74,24 +72,27 @@ NativeValues = Mapping[tuple[str | int, ...], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Cube:
-    """An open predictor cube; cheap to send to a worker, which opens the arrays itself."""
+    """An open predictor cube.
 
-    KEPT_BYTES: ClassVar[int] = 2**28
-    """Decoded chunks that a process keeps."""
+    It is metadata alone and cheap to send to a worker, which opens the arrays itself.
+    """
+
+    CACHE_BYTES: ClassVar[int] = 2**28
+    """Decoded chunks that a process remembers."""
 
     url: str
     grid: Grid
     legend: Legend
     years: tuple[int, ...]
-    """Observed years."""
+    """Observed years, ascending."""
     forcing: tuple[Layer, ...]
     static: tuple[Layer, ...]
     fingerprint: str
     sources: tuple[dict[str, str], ...]
     """Title, DOI, licence and caveat of each source."""
     scenarios: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
-    """The forcing of each of several scenarios by its name, the first being `forcing`; empty in a
-    cube of one.
+    """The forcing of each of several scenarios by its name; `forcing` is that of the first. Empty
+    in a cube of one scenario.
     """
     other_kind: Mapping[int, str] = field(default_factory=dict)
     """Observed years whose map is of another kind than the others', in words; see
@@ -102,8 +103,17 @@ class Cube:
 
     @classmethod
     def open(cls, url: str) -> "Cube":
-        """Open a finished cube. Raises FileNotFoundError when there is none, or when it is only
-        half built.
+        """Open a finished cube.
+
+        Parameters
+        ----------
+        url : str
+            A local path or any URL that fsspec knows.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there is no cube, or one that is half built.
         """
         try:
             with accessing(url):
@@ -113,46 +123,61 @@ class Cube:
             raise FileNotFoundError(
                 f"{url}: no finished predictor cube; run `luray build` first"
             ) from None
-        groups: list[tuple[str, Any]] = [
-            (path, root[path].attrs) for _, path in sorted(about["groups"].items())
-        ]
-        layers = [(said["luray"]["role"], _layer(path, said["luray"])) for path, said in groups]
-        state = next(layer for role, layer in layers if role == "state")
-        names = dict(sorted(about["groups"].items()))
-        rules = {name: tuple(said["rules"]) for name, (_, said) in zip(names, groups, strict=True)}
-        other_kind = {
-            year: words for _, said in groups for year, words in said["luray"].get("other_kind", ())
-        }
-        forcing = tuple(layer for role, layer in layers if role == "forcing")
-        parts = {
-            name: [_layer(path, root[path].attrs["luray"]) for path in about["parts"][name]]  # type: ignore[arg-type]
-            for name in about.get("scenarios", ())
-        }
+
+        paths = dict(sorted(about["groups"].items()))
+        groups: dict[str, Any] = {name: root[path].attrs for name, path in paths.items()}
+        layers: dict[str, list[Layer]] = {"state": [], "forcing": [], "static": []}
+        for name, attributes in groups.items():
+            described = attributes["luray"]
+            layers[described["role"]].append(_layer(paths[name], described))
+        [state] = layers["state"]
+        forcing = tuple(layers["forcing"])
+
+        parts: dict[str, list[Layer]] = {}
+        for scenario in about.get("scenarios", ()):
+            part_groups: list[tuple[str, Any]] = [
+                (path, root[path].attrs["luray"]) for path in about["parts"][scenario]
+            ]
+            parts[scenario] = [_layer(path, described) for path, described in part_groups]
         views = _views(forcing, parts)
+
+        other_kind: dict[int, str] = {}
+        for attributes in groups.values():
+            other_kind.update(attributes["luray"].get("other_kind", ()))
+        sources = tuple(
+            {key: attributes[key] for key in ("title", "doi", "licence", "caveat")}
+            for attributes in groups.values()
+        )
         return cls(
             url,
             Grid(**about["grid"]),
-            HILDA,
-            tuple(state.steps),
-            next(iter(views.values()), forcing),
-            tuple(layer for role, layer in layers if role == "static"),
-            about["fingerprint"],
-            tuple(
-                {key: said[key] for key in ("title", "doi", "licence", "caveat")}
-                for _, said in groups
-            ),
-            views,
-            other_kind,
-            rules,
+            stored_legend(about["legend"]),
+            years=tuple(state.steps),
+            forcing=next(iter(views.values()), forcing),
+            static=tuple(layers["static"]),
+            fingerprint=about["fingerprint"],
+            sources=sources,
+            scenarios=views,
+            other_kind=other_kind,
+            rules={name: tuple(attributes["rules"]) for name, attributes in groups.items()},
         )
 
     def of_scenario(self, name: str) -> "Cube":
-        """The cube as a scenario sees it: the same arrays, but the scenario's own years of the
-        forcing.
+        """Return the cube as a scenario sees it: the same arrays, its own years of the forcing.
 
         A `Layer.lead` means the same values in every view, so what is read for one can serve
-        another. A cube of one scenario is its own view; an empty name, for what all share, is that
-        of the first. Raises ValueError for a scenario that a cube of several lacks.
+        another.
+
+        Parameters
+        ----------
+        name : str
+            A scenario; empty for what all share, which is the view of the first. A cube of one
+            scenario is its own view.
+
+        Raises
+        ------
+        ValueError
+            For a scenario that a cube of several lacks.
         """
         if not self.scenarios:
             return self
@@ -163,294 +188,189 @@ class Cube:
                 "`luray build` with all of them in `scenarios`"
             )
         view = replace(self, forcing=self.scenarios[name])
-        view.__dict__["chunks"] = self.chunks  # decoded chunks are kept once, not once a view
+        # All views read through one cache, else each would remember the same decoded chunks.
+        view.__dict__["chunks"] = self.chunks
         return view
 
     @property
     def caveats(self) -> tuple[str, ...]:
         """What every report on this cube must repeat."""
-        return tuple(s["caveat"] for s in self.sources if s["caveat"])
+        return tuple(source["caveat"] for source in self.sources if source["caveat"])
 
     @cached_property
     def features(self) -> Features:
         """Layout of the model input that this cube gives."""
-        return Features(
-            len(self.legend),
-            tuple(v for layer in self.forcing for v in layer.variables),
-            tuple(v for layer in self.static for v in layer.variables),
-        )
+        forcing = [variable for layer in self.forcing for variable in layer.variables]
+        static = [variable for layer in self.static for variable in layer.variables]
+        return Features(len(self.legend), tuple(forcing), tuple(static))
 
     @cached_property
     def chunks(self) -> Chunks:
-        """What reads the arrays in this process."""
-        return Chunks(self.url, most_bytes=self.KEPT_BYTES)
+        """The reader of the arrays in this process."""
+        return Chunks(self.url, most_bytes=self.CACHE_BYTES)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "chunks"}
+        # Decoded chunks and open arrays stay behind: each process has its own.
+        return {name: value for name, value in self.__dict__.items() if name != "chunks"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
     def tiling(self, *, window: int, stride: int, tile: int) -> Tiling:
-        """Windows and tiles over the grid of this cube."""
+        """Return windows and tiles over the grid of this cube; see `Tiling`."""
         return Tiling(
             *self.grid.shape, window=window, stride=stride, tile=tile, periodic=self.grid.periodic
         )
 
     def land(self, box: Box) -> Bool:
-        """Land mask of a box, bool (height, width); False beyond the grid."""
-        land: Bool = self._fine("land", (), box) == 1
+        """Return the land mask of a box, bool (height, width); False beyond the grid."""
+        land: Bool = self._read_box("land", (), box, beyond=0) == 1
         return land
 
     def state(self, year: int, box: Box) -> U8:
-        """Class indices of an observed year in a box, uint8 (height, width); `OUTSIDE` off the land
-        mask.
+        """Return the observed map of a year in a box.
 
-        Raises ValueError for a year that is not in the cube.
+        Parameters
+        ----------
+        year : int
+            One of `years`.
+        box : Box
+            It may reach past the grid: longitude wraps where the grid spans the globe.
+
+        Returns
+        -------
+        array of uint8, shape (height, width)
+            Class indices; `OUTSIDE` off the land mask and beyond the grid.
+
+        Raises
+        ------
+        ValueError
+            For a year that is not in the cube, and for a stored code outside the legend.
         """
         if year not in self.years:
             raise ValueError(
-                f"{self.url} has no map of {year}, only {self.years[0]}-{self.years[-1]}"
+                f"{self.url} has no map of {year}, only {self.years[0]}-{self.years[-1]}; ask for "
+                "one of these, or run `luray build` with maps of that year"
             )
-        classes = self.legend.encode(
-            self._fine("land_use", (self.years.index(year),), box), where=f"{self.url} {year}"
-        )
+        step = self.years.index(year)
+        codes = self._read_box("land_use", (step,), box, beyond=self.legend.ocean)
+        classes = self.legend.encode(codes, where=f"{self.url} {year}")
         return np.where(self.land(box), classes, np.uint8(OUTSIDE))
 
-    def region(self, box: Box) -> "Region":
-        """Inputs of the windows inside `box`."""
-        return Region(self, box)
-
     def native(self, layer: Layer, lead: tuple[int, ...], pieces: Pieces) -> NDArray[Any]:
-        """Stored values of a source in native rows and columns, (variable, rows, cols), in its own
-        dtype.
+        """Return stored values of a source, in its own dtype.
+
+        Parameters
+        ----------
+        layer : Layer
+            The source, with the view of a scenario.
+        lead : tuple of int
+            What `Layer.lead` gives for a year.
+        pieces : Pieces
+            Native rows and columns.
+
+        Returns
+        -------
+        array, shape (variable, rows, cols)
+            The pieces joined.
         """
         rows, cols = pieces
         path, index = layer.place(lead)
-        parts = [[self.chunks.read(path, index, r, c) for c in cols] for r in rows]
-        whole = len(rows) == len(cols) == 1  # else joining would make another copy of a large array
-        return parts[0][0] if whole else np.block(parts)
+
+        def read(row_slice: slice) -> list[NDArray[Any]]:
+            return [self.chunks.read(path, index, row_slice, col_slice) for col_slice in cols]
+
+        parts = [read(row_slice) for row_slice in rows]
+        # Joining a single piece would make another copy of a large array.
+        return parts[0][0] if len(rows) == len(cols) == 1 else np.block(parts)
 
     def categories(self, name: str, year: int, box: Box) -> tuple[Variable, NDArray[Any]]:
-        """A categorical variable and its codes of a year in a box, in its own dtype, (height,
-        width).
+        """Return a categorical variable and its codes of a year in a box.
 
-        Raises ValueError when the cube has no such variable.
+        Returns
+        -------
+        Variable
+            The variable of that name.
+        array, shape (height, width)
+            Codes of the nearest native cells, in the variable's dtype.
+
+        Raises
+        ------
+        ValueError
+            When the cube has no such variable.
         """
-        named = {
-            v.name: (layer, i)
-            for layer in (*self.forcing, *self.static)
-            for i, v in enumerate(layer.variables)
-            if v.categories
-        }
-        if name not in named:
+        categorical: dict[str, tuple[Layer, int]] = {}
+        for layer in (*self.forcing, *self.static):
+            for position, variable in enumerate(layer.variables):
+                if variable.categories:
+                    categorical[variable.name] = layer, position
+        if name not in categorical:
             raise ValueError(
                 f"{self.url} has no categorical variable {name!r}, expected one of "
-                f"{sorted(named)}; "
-                "correct training.sampling.zone"
+                f"{sorted(categorical)}; correct training.sampling.zone"
             )
-        layer, i = named[name]
+
+        layer, position = categorical[name]
         rows, cols = grid_map(layer.grid, self.grid, "nearest").take(box)
-        pieces = rows.needed(), cols.needed()
-        values = self.native(layer, layer.lead(year), pieces)[i : i + 1]
-        return layer.variables[i], gather(
-            values, rows.within(pieces[0]), cols.within(pieces[1]), method="nearest"
-        )[0]
+        row_pieces = rows.needed()
+        col_pieces = cols.needed()
+        native_VYX = self.native(layer, layer.lead(year), (row_pieces, col_pieces))
+        codes_VHW = gather(
+            native_VYX[position : position + 1],
+            rows.within(row_pieces),
+            cols.within(col_pieces),
+            method="nearest",
+        )
+        return layer.variables[position], codes_VHW[0]
 
-    def _fine(self, name: str, lead: tuple[int, ...], box: Box) -> U8:
-        """A box of a state array, 0 beyond the grid, across the dateline in two pieces."""
-        out = np.zeros(box.shape, np.uint8)
-        top, bottom = max(box.row, 0), min(box.row + box.height, self.grid.n_lat)
-        turns = (-1, 0, 1) if self.grid.periodic else (0,)
-        for turn in turns:
-            shift = turn * self.grid.n_lon
-            left, right = max(box.col, shift), min(box.col + box.width, shift + self.grid.n_lon)
-            if top < bottom and left < right:
-                out[top - box.row : bottom - box.row, left - box.col : right - box.col] = (
-                    self.chunks.read(
-                        f"state/{name}",
-                        lead,
-                        slice(top, bottom),
-                        slice(left - shift, right - shift),
-                    )
-                )
-        return out
+    def _read_box(self, name: str, lead: tuple[int, ...], box: Box, *, beyond: int) -> U8:
+        """Return a box of an array of the state, with a value for what is beyond the grid."""
+        values = np.full(box.shape, beyond, np.uint8)
+        for piece in pieces_on_grid(box, self.grid.shape, periodic=self.grid.periodic):
+            rows, cols = piece.on_grid.slices(origin=Box(0, 0, 0, 0))
+            values[piece.in_box.slices(origin=box)] = self.chunks.read(
+                f"state/{name}", lead, rows, cols
+            )
+        return values
 
 
-def _layer(path: str, said: dict[str, Any]) -> Layer:
-    variables = tuple(
-        Variable(**{**v, "categories": tuple(v["categories"]), "classes": tuple(v["classes"])})
-        for v in said["variables"]
-    )
-    held = {year: stored for year, stored in said["held"]}
-    position = {year: i for i, year in enumerate(y for y in said["years"] if y not in held)}
-    steps = {year: position[held.get(year, year)] for year in said["years"]}
-    return Layer(f"{path}/values", Grid(**said["grid"]), variables, steps)
+def _layer(path: str, described: Mapping[str, Any]) -> Layer:
+    """Return the layer of a group from the attributes that `finish` wrote."""
+    variables = []
+    for fields in described["variables"]:
+        categories = tuple(fields["categories"])
+        classes = tuple(fields["classes"])
+        variables.append(Variable(**{**fields, "categories": categories, "classes": classes}))
+
+    # Only years with values of their own are stored; the others share the step of another.
+    held = dict(described["held"])
+    stored = [year for year in described["years"] if year not in held]
+    position = {year: step for step, year in enumerate(stored)}
+    steps = {year: position[held.get(year, year)] for year in described["years"]}
+    return Layer(f"{path}/values", Grid(**described["grid"]), tuple(variables), steps)
 
 
 def _views(
     forcing: tuple[Layer, ...], parts: Mapping[str, Sequence[Layer]]
 ) -> dict[str, tuple[Layer, ...]]:
-    """The forcing of each scenario from that of the first, and from what the others have beside it."""
-    views = {name: list(forcing) for name in parts}
+    """Return the forcing of each scenario.
+
+    `forcing` is that of the first scenario, `parts` what each scenario has beside it. The steps of
+    all parts of a source are numbered one after another, behind those of the first scenario.
+    """
+    views = {scenario: list(forcing) for scenario in parts}
     for i, layer in enumerate(forcing):
+        group = layer.path.removesuffix("/values")
         arrays: list[tuple[str, int]] = []
         end = max(layer.steps.values(), default=-1) + 1
-        for name, beside in parts.items():
-            for part in beside:
-                if part.path.partition("@")[0] == layer.path.removesuffix("/values"):
-                    arrays.append((part.path, end))
-                    steps = {year: end + step for year, step in part.steps.items()}
-                    views[name][i] = layer._replace(steps={**layer.steps, **steps})
-                    end += max(part.steps.values()) + 1
-        for name, layers in views.items():
-            views[name][i] = layers[i]._replace(parts=tuple(arrays))
-    return {name: tuple(layers) for name, layers in views.items()}
-
-
-@dataclass(frozen=True)
-class ResampledVariables:
-    """Consecutive variables of a source that are seen alike, and index maps into them of every cell
-    of a region.
-    """
-
-    variables: tuple[Variable, ...]
-    values_VYX: NDArray[Any]
-    """As the model sees them, float32; of categorical ones the `category`."""
-    rows: AxisMap
-    cols: AxisMap
-
-    @property
-    def categorical(self) -> bool:
-        """Whether they have categories."""
-        return categorical(self.variables[0])
-
-    @property
-    def channels(self) -> int:
-        """Level channels."""
-        return sum(v.channels for v in self.variables)
-
-    def seen(self, at: tuple[slice, slice]) -> Iterator[F32]:
-        """Channels of a window, (channels, height, width), in one piece or several."""
-        found = gather(
-            self.values_VYX,
-            self.rows.take(at[0]),
-            self.cols.take(at[1]),
-            method=self.variables[0].resampling,
-        )
-        if not self.categorical:
-            yield found
-            return
-        for variable, position in zip(self.variables, found, strict=True):
-            yield (position == np.arange(variable.channels, dtype=np.int16)[:, None, None]).astype(
-                np.float32
-            )
-
-    def categories(self, first: int) -> Iterator[tuple[NDArray[np.int16], slice]]:
-        """The `category` of each native cell for each variable, and its channels, which begin at
-        `first`.
-        """
-        for variable, channel_YX in zip(self.variables, self.values_VYX, strict=True):
-            yield channel_YX, slice(first, first := first + variable.channels)
-
-
-@dataclass
-class Region:
-    """Channels inside a box, gathered from native arrays that are read once, of the last
-    `KEPT_YEARS` years.
-    """
-
-    KEPT_YEARS = 3
-
-    cube: Cube
-    box: Box
-    given: NativeValues = field(default_factory=dict)
-    _native: OrderedDict[tuple[str | int, ...], list[ResampledVariables]] = field(
-        default_factory=OrderedDict
-    )
-
-    def forcing(self, year: int, box: Box) -> F32:
-        """Level channels of a year in a window inside the region, float32 (L, height, width)."""
-        return self._seen(self.cube.forcing, year, box)
-
-    def static(self, box: Box) -> F32:
-        """Static channels in a window inside the region, float32 (S, height, width)."""
-        return self._seen(self.cube.static, 0, box)
-
-    def _seen(self, layers: tuple[Layer, ...], year: int, box: Box) -> F32:
-        at = box.slices(origin=self.box)
-        pieces = [
-            piece for layer in layers for held in self.held(layer, year) for piece in held.seen(at)
-        ]
-        return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
-
-    def held(self, layer: Layer, year: int) -> list[ResampledVariables]:
-        """Variables of a layer in a year."""
-        lead = layer.lead(year)
-        key: tuple[str | int, ...] = (layer.path, *lead)
-        if key not in self._native:
-            self._native[key] = [
-                self.hold(layer, *part) for part in alike(layer, self.values(layer, lead))
-            ]
-            while len(self._native) > self.KEPT_YEARS * max(1, len(self.cube.forcing)):
-                self._native.popitem(last=False)
-        return self._native[key]
-
-    def hold(
-        self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]
-    ) -> ResampledVariables:
-        """Native cells as the model sees them. Nearest cells of a finer grid are gathered first:
-        that is less.
-        """
-        method = variables[0].resampling
-        maps = self._maps(layer, method)
-        if method == "nearest" and native_VYX.shape[1] > self.box.height:
-            native_VYX = gather(native_VYX, *maps, method=method)
-            maps = same(self.box.height), same(self.box.width)
-        seen = (
-            map(category, native_VYX, variables)
-            if categorical(variables[0])
-            else (scaled(*pair)[0] for pair in zip(native_VYX, variables, strict=True))
-        )
-        return ResampledVariables(variables, np.stack(list(seen)), *maps)
-
-    def _maps(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
-        """Maps of all the cells of the region on the native cells under it."""
-        rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
-        native_rows, native_cols = self.pieces[layer.path]
-        return rows.within(native_rows), cols.within(native_cols)
-
-    @cached_property
-    def pieces(self) -> dict[str, Pieces]:
-        """Native rows and columns under the region, by layer; interpolation needs one more on
-        either side.
-        """
-        found = {}
-        for layer in (*self.cube.forcing, *self.cube.static):
-            method: Method = (
-                "bilinear"
-                if any(v.resampling == "bilinear" for v in layer.variables)
-                else "nearest"
-            )
-            rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
-            found[layer.path] = rows.needed(), cols.needed()
-        return found
-
-    def values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
-        """Native cells under the region as they are stored."""
-        values = self.given.get((layer.path, *lead))
-        return self.cube.native(layer, lead, self.pieces[layer.path]) if values is None else values
-
-
-def categorical(variable: Variable) -> bool:
-    """Whether a variable has categories."""
-    return bool(variable.categories)
-
-
-def alike(layer: Layer, values_VYX: Indexed) -> Iterator[tuple[tuple[Variable, ...], Indexed]]:
-    """Consecutive variables that are resampled alike and have categories or none, and their values."""
-    first = 0
-    for _, group in groupby(layer.variables, lambda v: (v.resampling, categorical(v))):
-        variables = tuple(group)
-        yield variables, values_VYX[first : first + len(variables)]
-        first += len(variables)
+        for scenario, scenario_parts in parts.items():
+            for part in scenario_parts:
+                if part.path.partition("@")[0] != group:
+                    continue
+                arrays.append((part.path, end))
+                steps = {year: end + step for year, step in part.steps.items()}
+                views[scenario][i] = layer._replace(steps={**layer.steps, **steps})
+                end += max(part.steps.values()) + 1
+        for layers in views.values():
+            layers[i] = layers[i]._replace(parts=tuple(arrays))
+    return {scenario: tuple(layers) for scenario, layers in views.items()}

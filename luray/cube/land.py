@@ -1,5 +1,6 @@
-"""Which tiles of a cube have land: noted when it is built, so that no command has to read the mask
-of the globe.
+"""Which tiles of a cube have land, noted when it is built.
+
+No command has to read the land mask of the globe for it.
 """
 
 from collections.abc import Iterable
@@ -16,17 +17,24 @@ NOTED = "tiles_with_land"
 
 
 def note_tiles(land: Any, tiles: Iterable[Tile]) -> None:
-    """Note the shards of a land mask (its Zarr array) that have land."""
+    """Note the shards with land in the attributes of a land mask, its Zarr array."""
     land.attrs[NOTED] = [list(tile) for tile in sorted(tiles)]
 
 
 def tiles_with_land(cube: Cube, tiling: Tiling) -> tuple[Tile, ...]:
-    """Tiles with land, row by row: those noted, or found in the mask where tiles are not the shards
-    of the cube.
+    """Return the tiles that have land, row by row.
+
+    They are those noted where tiles are the shards of the cube; otherwise the mask is read.
     """
     with accessing(cube.url):
         land = zarr.open_array(f"{cube.url}/state/land", mode="r", zarr_format=3)
     if NOTED in land.attrs and land.shards == (tiling.tile, tiling.tile):
         noted: Any = land.attrs[NOTED]
         return tuple(Tile(row, col) for row, col in noted)
-    return tuple(tile for tile in tiling.tiles() if cube.land(tiling.tile_box(tile)).any())
+
+    tiles = []
+    for tile in tiling.tiles():
+        mask_HW = cube.land(tiling.tile_box(tile))
+        if mask_HW.any():
+            tiles.append(tile)
+    return tuple(tiles)

@@ -1,7 +1,7 @@
-"""Metadata of the two stores: groups, arrays, coordinates and attributes, no data."""
+"""Layout and metadata of the predictor cube: groups, arrays, coordinates and chunks, no data."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import zarr
@@ -9,7 +9,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.array import CompressorsLike
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE, Legend
+from luray.core.legend import OUTSIDE, Legend
 from luray.core.types import Role
 from luray.core.variable import Variable
 from luray.storage.arrays import COMPRESSORS, coordinates, tile_array, whole_shards
@@ -21,14 +21,15 @@ SHARD_BYTES = 2**26
 
 
 def compressors_of(role: Role, dtype: str) -> CompressorsLike:
-    """Codecs of native values: static numbers, read with every window, in lz4, which decodes in 0.6
-    of zstd's time.
+    """Return the codecs of native values.
+
+    Static numbers are read with every window, so they are in lz4, which decodes in 0.6 of zstd's
+    time.
     """
     if np.dtype(dtype).itemsize == 1:
         return COMPRESSORS
-    return BloscCodec(
-        cname="lz4" if role == "static" else "zstd", clevel=5, shuffle="shuffle"
-    ), Crc32cCodec()
+    compressor: Literal["lz4", "zstd"] = "lz4" if role == "static" else "zstd"
+    return BloscCodec(cname=compressor, clevel=5, shuffle="shuffle"), Crc32cCodec()
 
 
 class NativeLayout(NamedTuple):
@@ -39,26 +40,39 @@ class NativeLayout(NamedTuple):
 
 
 def native_layout(native: Grid, variables: Sequence[Variable], *, window: float) -> NativeLayout:
-    """Chunks about the size of a model window (`window` degrees on a side), so that reading one
-    touches few of them.
+    """Return chunks about the size of a model window, and shards of bounded memory.
 
-    The shard is the whole grid where that fits into `SHARD_BYTES`, else a square of whole chunks:
-    memory is bounded by it, not by the grid.
+    Reading a window touches few such chunks. A shard is the whole grid where that fits into
+    `SHARD_BYTES`, else a square of whole chunks: memory is bounded by it, not by the grid.
+
+    Parameters
+    ----------
+    native : Grid
+        The native grid of a source, cut to the run.
+    variables : sequence of Variable
+        All variables of the source, which share their chunks.
+    window : float
+        Side of a model window in degrees.
     """
-    side = min(max(-(-round(window / native.step) // 32) * 32, CHUNK[0]), CHUNK[1])
+    # A multiple of 32 cells that covers a window, within the bounds of `CHUNK`.
+    fewest, most = CHUNK
+    covering = -(-round(window / native.step) // 32) * 32
+    side = min(max(covering, fewest), most)
     chunk = min(side, native.n_lat), min(side, native.n_lon)
+
     height, width = (-(-n // c) * c for n, c in zip(native.shape, chunk, strict=True))
-    cell = len(variables) * np.dtype(variables[0].dtype).itemsize
-    if height * width * cell > SHARD_BYTES:
-        most = max(side, int((SHARD_BYTES / cell) ** 0.5) // side * side)
-        height, width = min(height, most), min(width, most)
+    cell_bytes = len(variables) * np.dtype(variables[0].dtype).itemsize
+    if height * width * cell_bytes > SHARD_BYTES:
+        square = max(side, int((SHARD_BYTES / cell_bytes) ** 0.5) // side * side)
+        height = min(height, square)
+        width = min(width, square)
     return NativeLayout(chunk, (height, width))
 
 
 def create_state(
-    root: zarr.Group, *, grid: Grid, years: Sequence[int], tile: int, legend: Legend = HILDA
+    root: zarr.Group, *, grid: Grid, years: Sequence[int], tile: int, legend: Legend
 ) -> None:
-    """Group `state`: the observed maps and the land mask, on the run grid."""
+    """Create the group `state`: the observed maps and the land mask, on the run grid."""
     group = root.create_group("state", overwrite=True)
     tile_array(
         group,
@@ -67,6 +81,7 @@ def create_state(
         grid=grid,
         tile=tile,
         attributes={"long_name": "observed land use", "units": "1", **legend.cf_attributes()},
+        fill_value=legend.ocean,
     )
     tile_array(
         group,
@@ -94,23 +109,30 @@ def create_native(
     years: Sequence[int] | None,
     layout: NativeLayout,
 ) -> None:
-    """Group `<role>/<name>`: the values of one source on its native grid, all variables in one
-    chunk.
+    """Create the group `<role>/<name>`: the values of one source on its native grid.
 
-    `years` are those stored, None for a static source.
+    All variables are in one chunk, as they are read together. `years` are those stored, None for a
+    static source.
     """
     group = root.require_group(role).create_group(name, overwrite=True)
-    n, dtype = len(variables), variables[0].dtype
-    fill = np.nan if np.dtype(dtype).kind == "f" else OUTSIDE if dtype == "uint8" else 0
-    length, lead, dims = ((), (), ()) if years is None else ((len(years),), (1,), ("year",))
+    n_variables = len(variables)
+    dtype = variables[0].dtype
+    length: tuple[int, ...] = ()
+    one_year: tuple[int, ...] = ()
+    dims: tuple[str, ...] = ()
+    if years is not None:
+        length = (len(years),)
+        one_year = (1,)
+        dims = ("year",)
+
     group.create_array(
         "values",
-        shape=(*length, n, *grid.shape),
+        shape=(*length, n_variables, *grid.shape),
         dtype=dtype,
-        fill_value=fill,
+        fill_value=_missing(dtype),
         compressors=compressors_of(role, dtype),
-        shards=whole_shards((*lead, n, *layout.shard)),
-        chunks=(*lead, n, *layout.chunk),
+        shards=whole_shards((*one_year, n_variables, *layout.shard)),
+        chunks=(*one_year, n_variables, *layout.chunk),
         attributes={
             "variables": [v.name for v in variables],
             "units": [v.units for v in variables],
@@ -119,13 +141,20 @@ def create_native(
     )
     group.create_array(
         "variable",
-        data=np.arange(n, dtype=np.uint8),
-        chunks=(n,),
+        data=np.arange(n_variables, dtype=np.uint8),
+        chunks=(n_variables,),
         dimension_names=("variable",),
         attributes={
             "long_name": "variable of the source",
-            "flag_values": list(range(n)),
+            "flag_values": list(range(n_variables)),
             "flag_meanings": " ".join(v.name for v in variables),
         },
     )
     coordinates(group, grid, years)
+
+
+def _missing(dtype: str) -> float:
+    """Return the value of cells that were never written."""
+    if np.dtype(dtype).kind == "f":
+        return np.nan
+    return OUTSIDE if dtype == "uint8" else 0

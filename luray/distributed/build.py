@@ -7,7 +7,9 @@ import ray
 from ray.exceptions import RayTaskError
 
 from luray.core.progress import Progress, no_progress
-from luray.cube.build import BuildPlan, Piece, batches, create, finish, remaining, write_piece
+from luray.cube.build import create, write_piece
+from luray.cube.finish import finish
+from luray.cube.plan import BuildPlan, Piece, batches, remaining
 
 
 @ray.remote(max_retries=3)
@@ -17,27 +19,39 @@ def _write(plan: BuildPlan, pieces: Sequence[Piece]) -> int:
     return len(pieces)
 
 
-def build(plan: BuildPlan, *, report: Progress = no_progress) -> None:
-    """Write every piece of a cube that has no receipt yet, values first and then the land mask, and
-    finish it.
+def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
+    """Write every piece of a cube that has no receipt yet, and finish the cube.
 
-    Raises what the source raises, naming the file; finished pieces are kept for the next run.
+    Parameters
+    ----------
+    plan : BuildPlan
+        What to write and from which sources.
+    progress : callable
+        Called with the pieces done and in all.
+
+    Raises
+    ------
+    ValueError
+        What a source raises, naming the file; finished pieces are kept for the next run.
     """
     create(plan)
     phases = plan.pieces()
     total = sum(len(pieces) for pieces in phases)
-    done = total - sum(len(remaining(plan, pieces)) for pieces in phases)
-    shared = ray.put(plan)
+    missing = sum(len(remaining(plan, pieces)) for pieces in phases)
+    done = total - missing
+
+    plan_ref = ray.put(plan)  # sent once to each node, not once a task
+    # The second phase, the land mask, reads the maps that the first one writes.
     for pieces in phases:
         tasks: list[Any] = [
-            _write.remote(shared, batch) for batch in batches(remaining(plan, pieces))
+            _write.remote(plan_ref, batch) for batch in batches(remaining(plan, pieces))
         ]
         while tasks:
-            report(done, total)
+            progress(done, total)
             (finished,), tasks = ray.wait(tasks, num_returns=1)
             try:
                 done += ray.get(finished)
             except RayTaskError as error:
                 raise error.cause from None
-    report(total, total)
+    progress(total, total)
     finish(plan)

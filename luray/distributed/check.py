@@ -1,4 +1,4 @@
-"""Checking the inputs of a run with Ray tasks that read and write nothing."""
+"""Checking the inputs of a run with Ray tasks that read everything and write nothing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -23,12 +23,13 @@ from luray.sources.check import (
 )
 from luray.sources.verdict import SourceCheck, judge
 
-SHARES_PER_TASK = 8
+BANDS_PER_TASK = 8
+"""Bands of rows that one task reads: enough to outweigh the start of a task."""
 
 
 @ray.remote(max_retries=3)
-def _examine(source: Source, shares: Sequence[tuple[int, RowBand]]) -> Findings:
-    return examine(source, shares)
+def _examine(source: Source, bands: Sequence[tuple[int, RowBand]]) -> Findings:
+    return examine(source, bands)
 
 
 def check(
@@ -36,41 +37,59 @@ def check(
     *,
     grid: Grid,
     wanted: Mapping[Role, Collection[int]],
-    report: Progress = no_progress,
+    progress: Progress = no_progress,
 ) -> tuple[SourceCheck, ...]:
-    """Read every value of every source that is open, and judge each: one that is refused does not
-    stop the others.
+    """Read every value of every source that is open, and judge each source.
 
-    `wanted` are the years that a source of a role must have.
+    Parameters
+    ----------
+    opened : sequence of Opened
+        Sources, or why they were refused. One that is refused does not stop the others.
+    grid : Grid
+        The run grid.
+    wanted : mapping
+        Years that a source of each role must have.
+    progress : callable
+        Called with the years of bands that are read and in all.
+
+    Returns
+    -------
+    tuple of SourceCheck
+        In the order of `opened`.
     """
-    placed = [_place(one, grid) for one in cover(opened, grid)]
-    total = sum(len(share.years) for _, shares in placed for share in shares)
-    found = {
-        i: Findings((Values(),) * len(one.source.variables))
-        for i, (one, _) in enumerate(placed)
-        if one.source
-    }
+    placed = [_place(source, grid) for source in cover(opened, grid)]
+    total = 0
+    findings: dict[int, Findings] = {}
+    for i, (one, bands) in enumerate(placed):
+        total += sum(len(band.years) for band in bands)
+        if one.source:
+            findings[i] = Findings((Values(),) * len(one.source.variables))
+
     tasks: dict[Any, int] = {}
-    for i, (one, shares) in enumerate(placed):
-        source: Any = ray.put(one.source)
-        numbered = list(enumerate(shares))
-        tasks |= {
-            _examine.remote(source, numbered[k : k + SHARES_PER_TASK]): i
-            for k in range(0, len(numbered), SHARES_PER_TASK)
-        }
+    for i, (one, bands) in enumerate(placed):
+        source_ref: Any = ray.put(one.source)
+        # Numbered, so that the first of several faults is the same whichever task ends first.
+        numbered = list(enumerate(bands))
+        for first in range(0, len(numbered), BANDS_PER_TASK):
+            task = _examine.remote(source_ref, numbered[first : first + BANDS_PER_TASK])
+            tasks[task] = i
+
     while tasks:
-        report(sum(f.pieces for f in found.values()), total)
+        progress(sum(finding.pieces for finding in findings.values()), total)
         (finished,), _ = ray.wait(list(tasks), num_returns=1)
         try:
-            found[tasks.pop(finished)] += ray.get(finished)
+            findings[tasks.pop(finished)] += ray.get(finished)
         except RayTaskError as error:
             raise error.cause from None
-    report(total, total)
-    return tuple(judge(one, found.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
+    progress(total, total)
+    return tuple(judge(one, findings.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
 
 
 def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[RowBand]]:
-    """A source with its shares; refused, without any, where it does not lie over the run grid."""
+    """Return a source with its bands of rows.
+
+    One that does not lie over the run grid is refused, without any bands.
+    """
     if opened.source is None:
         return opened, []
     try:

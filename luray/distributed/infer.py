@@ -37,7 +37,8 @@ from luray.engine.side_work import CopyYears, MemberSummaries, SummariseMembers,
 from luray.engine.spec import InferenceSpec
 from luray.engine.tile_year import SumsLostError
 from luray.engine.wavefront import Wavefront
-from luray.product.trajectories import Done, MemberIndex, Trajectory
+from luray.product.dimensions import MemberIndex
+from luray.product.trajectories import Done, Trajectory
 from luray.storage.lease import Lease
 from luray.storage.places import public
 

@@ -18,7 +18,8 @@ from luray.core.regrid import AxisMap, gather, grid_map, interpolate, joined
 from luray.core.tiling import Box, hull
 from luray.core.types import F32, I16, U8
 from luray.core.variable import Variable
-from luray.cube.cube import Cube, Layer, Region, ResampledVariables, alike, categorical
+from luray.cube.cube import Cube, Layer
+from luray.cube.region import Region, ResampledVariables, alike, categorical
 from luray.engine.stem import Contribution, StaticContribution, Stem
 from luray.model.features import ForcingSlices, changes, scaled
 
@@ -76,7 +77,7 @@ class TileInputs:
             Arrays that nobody needs any more; those that fit are taken out of the list and written
             again. New arrays every time would leave holes in the heap, until it has twice the size.
         """
-        region = cube.region(hull(windows))
+        region = Region(cube, hull(windows))
         spare = [] if spare is None else spare
         inputs = StaticInputs.of(region, stem)
         channels = np.array(inputs.continuous_channels, np.int64)
@@ -120,8 +121,8 @@ class TileInputs:
         slices = iter(cube.features.forcing_slices)
         contributions: list[Contribution] = []
         for layer in cube.forcing:
-            now_groups = self.region.held(layer, year)
-            prior_groups = self.region.held(layer, prior_year)
+            now_groups = self.region.resampled(layer, year)
+            prior_groups = self.region.resampled(layer, prior_year)
             for now, prior in zip(now_groups, prior_groups, strict=True):
                 of_group = list(islice(slices, len(now.variables)))
                 contributions += _contributions(self.stem, now, prior, of_group)
@@ -206,7 +207,7 @@ class StaticInputs:
                 in_layer = slice(at.start, at.stop)
                 if categorical(variables[0]):
                     native_VYX = region.values(layer, ())[in_layer]
-                    codes = region.hold(layer, variables, native_VYX)
+                    codes = region.resample(layer, variables, native_VYX)
                     for codes_YX, channels in zip(codes.values_VYX, of_group, strict=True):
                         inputs.categorical.append(
                             stem.categorical(codes_YX, codes.rows.low, codes.cols.low, channels)

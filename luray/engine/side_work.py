@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from luray.core.tiling import Tile
+from luray.product.dimensions import MemberIndex
 from luray.product.store import Product
-from luray.product.trajectories import Done, MemberIndex
+from luray.product.trajectories import Done
 
 COPIED_AT_ONCE = 8
 """Observed years of a tile that one side task copies."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from luray.core.grid import Grid
-from luray.cube.build import BuildPlan, group_of, stored_years
+from luray.cube.plan import BuildPlan, group_of, stored_years
 from luray.sources.base import Source
 from luray.sources.coverage import cut
 

@@ -1,13 +1,16 @@
 """The land of the globe, for plans that are made before a cube is built."""
 
 import zipfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from luray.core.grid import Grid
-from luray.core.types import U8
+from luray.core.regrid import grid_map
+from luray.core.tiling import Box
+from luray.core.types import U8, Bool
 
 MASK = Grid(90, -180, 1 / 120, 21600, 43200)
 """Grid of the land mask, 30 arcsec."""
@@ -49,3 +52,31 @@ def land_mask() -> U8:
             ocean = np.frombuffer(data, np.bool_).reshape(ROWS_AT_ONCE, MASK.n_lon)
             packed[row : row + ROWS_AT_ONCE] = np.packbits(~ocean, axis=1)
     return packed
+
+
+def land_on_grid(grid: Grid) -> Callable[[Box], Bool]:
+    """Return a function that gives the land of a box of a grid, the nearest cells of the mask.
+
+    Raises
+    ------
+    ValueError
+        Without the package global-land-mask.
+    """
+    packed = land_mask()
+    cells_of_mask = grid_map(MASK, grid, "nearest")
+
+    def land(box: Box) -> Bool:
+        row_map, col_map = cells_of_mask.take(box)
+        rows = row_map.low
+        cols = col_map.low
+
+        # Only the bytes around the box are unpacked, from the first whole byte on.
+        top = rows.min()
+        first_byte = cols.min() // 8
+        last_byte = cols.max() // 8
+        band = packed[top : rows.max() + 1, first_byte : last_byte + 1]
+        cells = np.unpackbits(band, axis=1)
+        on_land: Bool = cells[np.ix_(rows - top, cols - 8 * first_byte)] == 1
+        return on_land
+
+    return land

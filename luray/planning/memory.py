@@ -40,7 +40,7 @@ def inference_memory(
         "sums": 2 * 4.0 * len(cube.legend) * padded_cells,
         "inputs kept": min(cached_tiles, workload.tiles) * _cached_bytes(workload, width),
         "inputs read": _static_bytes(cube, padded_cells) + STRIP_BYTES,
-        "maps and chunks kept": MAPS_BYTES + Cube.KEPT_BYTES,
+        "maps and chunks kept": MAPS_BYTES + Cube.CACHE_BYTES,
     }
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from luray.core.tiling import Box, Tile, Tiling
 from luray.core.types import Bool
-from luray.cube.cube import Cube, Layer, Region
+from luray.cube.cube import Cube, Layer
+from luray.cube.region import Region
 from luray.cube.schema import native_layout
 from luray.product.store import Product
 from luray.product.trajectories import Trajectory

@@ -1,5 +1,6 @@
-"""How far a product is, from its metadata, its receipts and its lease: for anybody, also while it
-is being written.
+"""How far a product is, from its metadata, its receipts and its lease.
+
+Anybody may ask, also while the product is being written.
 """
 
 import time
@@ -52,28 +53,43 @@ class Status:
         return self.each * len(self.years)
 
     def rate(self, *, now: float | None = None) -> float:
-        """Tile-years a second over the last `RECENT` seconds, 0 when none was done."""
+        """Return the tile-years a second over the last `RECENT` seconds, 0 when none was done.
+
+        `now` is in seconds since 1970, the present by default.
+        """
         now = time.time() if now is None else now
-        recent = [t for t in self.times if now - t <= RECENT]
-        return (
-            (len(recent) - 1) / (recent[-1] - recent[0])
-            if len(recent) > 1 and recent[-1] > recent[0]
-            else 0.0
-        )
+        recent = [written for written in self.times if now - written <= RECENT]
+        if len(recent) < 2 or recent[-1] <= recent[0]:
+            return 0.0
+        # From the first receipt to the last there are as many tile-years as intervals.
+        return (len(recent) - 1) / (recent[-1] - recent[0])
 
 
 def status_of(url: str) -> Status:
-    """The status of a product. Raises FileNotFoundError when there is none at `url`."""
+    """Return the status of a product.
+
+    Parameters
+    ----------
+    url : str
+        Place of the store, such as the product.zarr of a run.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no product of luray.
+    """
     try:
         with accessing(url):
             root = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=False)
         about: Any = root.attrs["luray"]
-        array: Any = root["year"]
-        years, tiles = tuple(array[:].tolist()), int(about["tiles"])
+        year_array: Any = root["year"]
+        years = tuple(year_array[:].tolist())
+        tiles = int(about["tiles"])
     except (FileNotFoundError, KeyError):
         raise FileNotFoundError(
             f"{url}: no product of luray; give the product.zarr of a run, or its run file"
         ) from None
+
     written = Ledger(url, about["fingerprint"]).written()
     lease = Lease(url).found()
     dims = ProductDims(tuple(about.get("scenarios", ())), int(about.get("members", 0)))
@@ -81,9 +97,9 @@ def status_of(url: str) -> Status:
         str(root.attrs.get("title", url)),
         years,
         tiles,
-        Counter(tile_year_of(key)[0] for key in written),
-        tuple(sorted(written.values())),
-        bool(about["finished"]),
-        lease["holder"] if lease else "",
-        dims,
+        done=Counter(tile_year_of(key)[0] for key in written),
+        times=tuple(sorted(written.values())),
+        finished=bool(about["finished"]),
+        holder=lease["holder"] if lease else "",
+        dims=dims,
     )

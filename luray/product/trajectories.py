@@ -1,4 +1,4 @@
-"""TO BE WRITTEN."""
+"""What has to be computed for a product: its years, its trajectories, and what is done of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,12 +7,25 @@ from typing import NamedTuple
 from luray.core.random import RandomStream
 from luray.core.tiling import Tile
 from luray.core.types import Direction
+from luray.product.dimensions import FIRST, MemberIndex, ProductDims
 
 
 @dataclass(frozen=True)
 class Span:
-    """Years of a product: `first` .. `last`, of which the observed ones are copied; a chain leaves
-    from either end.
+    """Years of a product, of which the observed ones are copied; a chain leaves from either end.
+
+    Parameters
+    ----------
+    first, last : int
+        First and last year of the product.
+    observed : tuple of int
+        First and last year with an observed map.
+
+    Examples
+    --------
+    >>> span = Span(1998, 2003, observed=(2000, 2001))
+    >>> span.chains
+    {'backward': (2000, 1999, 1998), 'forward': (2001, 2002, 2003)}
     """
 
     first: int
@@ -35,53 +48,45 @@ class Span:
         backward = tuple(range(self.observed[0], self.first - 1, -1))
         forward = tuple(range(self.observed[1], self.last + 1))
         chains: dict[Direction, tuple[int, ...]] = {"backward": backward, "forward": forward}
+        # A chain of the observed year alone predicts nothing.
         return {direction: years for direction, years in chains.items() if len(years) > 1}
 
     def from_year(self, year: int) -> list[int]:
-        """The predicted years from `year` on, in its chain's direction. Raises ValueError for a
-        year of no chain.
+        """Return the predicted years from `year` on, in its chain's direction.
+
+        Raises ValueError for a year of no chain.
         """
         for years in self.chains.values():
             if year in years[1:]:
                 return list(years[years.index(year) :])
         raise ValueError(
             f"{year} is not predicted: the product has {self.first}-{self.last}, of which "
-            f"{self.observed[0]}-{self.observed[1]} are observed"
+            f"{self.observed[0]}-{self.observed[1]} are observed; name a predicted year"
         )
 
     @property
     def origins(self) -> list[int]:
-        """Index into `ORIGINS` of each year."""
-        low, high = self.observed
-        return [0 if low <= y <= high else 1 if y < low else 2 for y in self.years]
+        """Index into `create.ORIGINS` of each year: observed, hindcast or forecast."""
+        return [self._origin(year) for year in self.years]
 
-
-class MemberIndex(NamedTuple):
-    """One of a product's sequences of maps, by its place along `scenario` and `member`; 0 where
-    there is none.
-    """
-
-    scenario: int = 0
-    member: int = 0
-
-
-FIRST = MemberIndex()
-"""The lane of a product of one map, and the one that is scored and drawn of several."""
+    def _origin(self, year: int) -> int:
+        if year < self.observed[0]:
+            return 1
+        return 2 if year > self.observed[1] else 0
 
 
 class TileYear(NamedTuple):
-    """What one receipt is for: the map of a lane, or with `across` what the members of its scenario
-    have in common.
-    """
+    """The unit of work, of commit and of resume: what one receipt is for."""
 
     year: int
     tile: Tile
     member_index: MemberIndex = FIRST
     across: bool = False
+    """Whether it is the summary of all members of the scenario, not one map."""
 
 
 class Trajectory(NamedTuple):
-    """Maps that follow from each other, computed once and written to every lane that has them."""
+    """Maps that follow from each other, computed once for all sequences that have them."""
 
     direction: Direction
     years: tuple[int, ...]
@@ -95,33 +100,65 @@ class Trajectory(NamedTuple):
     """The numbers that its member draws, None for the likeliest classes."""
 
 
+def trajectories_of(
+    span: Span, dims: ProductDims, *, scenario: str, seed: int
+) -> tuple[Trajectory, ...]:
+    """Return what has to be computed for a product.
+
+    Parameters
+    ----------
+    span : Span
+        Years of the product.
+    dims : ProductDims
+        Its scenarios and members.
+    scenario : str
+        Name of the scenario where there is one.
+    seed : int
+        Of the members' draws.
+
+    Returns
+    -------
+    tuple of Trajectory
+        One backward a member, as all scenarios share the past; one forward for each scenario and
+        member.
+    """
+    trajectories: list[Trajectory] = []
+    if "backward" in span.chains:
+        for member in range(max(1, dims.members)):
+            shared = tuple(index for index in dims.member_indices if index.member == member)
+            draws = RandomStream(seed, "", member) if dims.members else None
+            years = span.chains["backward"]
+            trajectories.append(Trajectory("backward", years, "", shared, draws))
+
+    if "forward" in span.chains:
+        names = dims.scenarios or (scenario,)
+        for index in dims.member_indices:
+            name = names[index.scenario]
+            draws = RandomStream(seed, name, index.member) if dims.members else None
+            years = span.chains["forward"]
+            trajectories.append(Trajectory("forward", years, name, (index,), draws))
+    return tuple(trajectories)
+
+
 class Done(NamedTuple):
     """What has a receipt, from one listing."""
 
     units: frozenset[TileYear]
 
     def of(self, member_indices: Iterable[MemberIndex]) -> set[tuple[int, Tile]]:
-        """Years and tiles whose maps all of some lanes have."""
-        return set.intersection(
-            *(
-                {
-                    (u.year, u.tile)
-                    for u in self.units
-                    if u.member_index == member_index and not u.across
-                }
-                for member_index in member_indices
-            )
-        )
+        """Return years and tiles whose maps are written to all of some sequences."""
+        maps = [unit for unit in self.units if not unit.across]
+        written = [
+            {(unit.year, unit.tile) for unit in maps if unit.member_index == index}
+            for index in member_indices
+        ]
+        return set.intersection(*written)
 
     def across(self, scenarios: Iterable[int]) -> set[tuple[int, Tile]]:
-        """Years and tiles whose members are summed up in all of some scenarios."""
-        return set.intersection(
-            *(
-                {
-                    (u.year, u.tile)
-                    for u in self.units
-                    if u.member_index.scenario == scenario and u.across
-                }
-                for scenario in scenarios
-            )
-        )
+        """Return years and tiles whose members are summed up in all of some scenarios."""
+        summaries = [unit for unit in self.units if unit.across]
+        written = [
+            {(unit.year, unit.tile) for unit in summaries if unit.member_index.scenario == scenario}
+            for scenario in scenarios
+        ]
+        return set.intersection(*written)

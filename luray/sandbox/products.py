@@ -1,15 +1,15 @@
 """What the coarse data sets say of the simulated world: LUH2's states and ISIMIP's population.
 
-Arrays have the shape (year, lat, lon) over 1850-2100. Like the real LUH2 these states tell the same
-changes as the fine maps, not the same levels: some grassland counts as rangeland, and some that
-could be wood counts as forest.
+Arrays have the shape (year, lat, lon) over 1850-2100; inside, Z counts coarse cells and K classes.
+Like the real LUH2 these states show the same changes as the fine maps, not the same levels: some
+grassland counts as rangeland, and some that could be wood counts as forest.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from luray.core.types import F32
-from luray.sandbox.trajectory import (
+from luray.core.types import F32, F64
+from luray.sandbox.setting import town_radius
+from luray.sandbox.storyline import (
     CROP,
     FIRST_YEAR,
     FOREST,
@@ -19,14 +19,12 @@ from luray.sandbox.trajectory import (
     STORYLINES,
     URBAN,
     YEARS,
-    pathway,
-    town_radius,
+    pathway_number,
 )
 from luray.sandbox.world import COARSE, World
 
-F64 = NDArray[np.float64]
-
 MISSING = np.float32(1e20)
+"""Value of a cell that is all water."""
 
 STATES = (
     "primf",
@@ -49,21 +47,27 @@ SCENARIO_RAMP = 2006
 
 
 def ice_and_water(world: World) -> F64:
-    """Share of each 0.25 degree cell under sea and lakes, shape (lat, lon): LUH2's `icwtr`."""
-    return 1 - world.setting.cells.reshape(world.setting.grid.shape) / COARSE**2
+    """Return LUH2's `icwtr`: the share of each 0.25 degree cell under sea and lakes, (lat, lon)."""
+    soil_cells = world.setting.soil_cells.reshape(world.setting.grid.shape)
+    return 1 - soil_cells / COARSE**2
 
 
 def luh2_states(world: World, scenario: str) -> dict[str, F32]:
-    """The 12 states as shares of the cell, and secma (years) and secmb (kg C m-2); 1e20 where a
-    cell is all water.
+    """Return the states of LUH2 by name, each of shape (year, lat, lon), 1e20 where all is water.
 
-    The 12 sum to 1 - icwtr to the precision of float32.
+    The 12 area states are shares of the cell and sum to 1 - icwtr to the precision of float32.
+    `secma` is the age of secondary land in years, `secmb` its biomass in kg C m-2.
     """
-    trajectory, setting = world.trajectories[scenario], world.setting
-    x = trajectory.fractions * (setting.cells / COARSE**2)[None, :, None]
-    ranged, woody = 0.1 * x[..., GRASS], 0.1 * setting.wooded * x[..., GRASS]
-    forest = x[..., FOREST] + woody
-    other = x[..., GRASS] - ranged - woody + x[..., SPARSE]
+    setting = world.setting
+    soil_share = setting.soil_cells / COARSE**2
+    area = world.shares[scenario].fractions * soil_share[None, :, None]
+
+    # grassland that LUH2 sees as rangeland, and that it sees as forest
+    grazed = 0.1 * area[..., GRASS]
+    woody = 0.1 * setting.wooded * area[..., GRASS]
+    forest = area[..., FOREST] + woody
+    other = area[..., GRASS] - grazed - woody + area[..., SPARSE]
+
     primf = _primary(forest, 0.6 * (1 - setting.arable), 0.006)
     primn = _primary(other, 0.7 - 0.5 * setting.arable, 0.004)
     managed = 0.3 + 0.4 * setting.arable
@@ -72,13 +76,16 @@ def luh2_states(world: World, scenario: str) -> dict[str, F32]:
         "primn": primn,
         "secdf": forest - primf,
         "secdn": other - primn,
-        "pastr": managed * x[..., PASTURE],
-        "range": (1 - managed) * x[..., PASTURE] + ranged,
-        "urban": x[..., URBAN],
-        **{name: share * x[..., CROP] for name, share in _crops(world).items()},
+        "pastr": managed * area[..., PASTURE],
+        "range": (1 - managed) * area[..., PASTURE] + grazed,
+        "urban": area[..., URBAN],
     }
+    for name, share in _crops(world).items():
+        states[name] = share * area[..., CROP]
+
     age = _secondary_age(forest - primf + other - primn)
-    states |= {"secma": age, "secmb": 9.0 * (1 - np.exp(-age / 35)) * setting.wooded}
+    states["secma"] = age
+    states["secmb"] = 9.0 * (1 - np.exp(-age / 35)) * setting.wooded
     return {name: _on_grid(world, values) for name, values in states.items()}
 
 
@@ -91,15 +98,19 @@ def _primary(area: F64, share: F64, loss: float) -> F64:
 
 
 def _crops(world: World) -> dict[str, F64]:
-    """Share of the five crop types in each coarse cell's cropland, shape (Z,), summing to 1; C4
-    where it is warm.
+    """Share of the five crop types in each coarse cell's cropland, shape (Z,), summing to 1.
+
+    C4 crops grow where it is warm.
     """
-    terrain, setting = world.terrain, world.setting
+    terrain = world.terrain
+    setting = world.setting
     soil = terrain.soil
-    warmth = np.bincount(
-        setting.zone[soil], terrain.temperature[soil], minlength=len(setting.cells)
+    total_warmth = np.bincount(
+        setting.coarse_cell[soil], terrain.temperature[soil], minlength=len(setting.soil_cells)
     )
-    c4 = 1 / (1 + np.exp(-(warmth / setting.cells.clip(1) - 12) / 2))
+    warmth = total_warmth / setting.soil_cells.clip(1)
+    c4 = 1 / (1 + np.exp(-(warmth - 12) / 2))
+
     weights = {
         "c3ann": 0.62 - 0.2 * c4,
         "c3per": 0.08 + 0.12 * c4,
@@ -117,43 +128,54 @@ def _secondary_age(area: F64) -> F64:
     """
     age = np.full_like(area, 25.0)
     for n in range(1, len(area)):
-        kept = 0.98 * np.minimum(area[n - 1], area[n]) / area[n].clip(1e-9)
-        age[n] = (age[n - 1] + 1) * kept
+        old_area = 0.98 * np.minimum(area[n - 1], area[n])
+        old_share = old_area / area[n].clip(1e-9)
+        age[n] = (age[n - 1] + 1) * old_share
     return age
 
 
 def _on_grid(world: World, values: F64) -> F32:
-    """Values of shape (year, Z) as float32 of shape (year, lat, lon), 1e20 where a cell has no
-    land.
-    """
-    known = np.where(world.setting.cells > 0, values, MISSING)
-    return known.reshape(len(YEARS), *world.setting.grid.shape).astype(np.float32)
+    """Values of shape (year, Z) as (year, lat, lon), 1e20 where a cell has no land."""
+    setting = world.setting
+    known = np.where(setting.soil_cells > 0, values, MISSING)
+    return known.reshape(len(YEARS), *setting.grid.shape).astype(np.float32)
 
 
 def population(world: World, scenario: str) -> F32:
-    """People in each 0.5 degree cell, shape (year, lat, lon); 1e20 where a cell is all water.
+    """Return the people in each 0.5 degree cell, shape (year, lat, lon); 1e20 where all is water.
 
     Town people live at the town's centre, the rest on the farmland. Until 2005 every scenario gives
     the same.
     """
-    config, setting = world.config, world.setting
-    ssp = pathway(scenario)
+    setting = world.setting
+    ssp = pathway_number(scenario)
     year = np.arange(FIRST_YEAR, YEARS.stop, dtype=float)
-    grid = config.coarse_grid(2 * COARSE)
-    area = np.repeat(setting.grid.cell_area, setting.grid.n_lon) / 1e6
+    grid = world.config.coarse_grid(2 * COARSE)
+
+    # people per km2 of town and of cropland; both thin out as the world grows rich
     crowding = np.interp(year, [1850, 1950, 2000, 2100], [9000, 6000, 3500, 3000])
-    worker_states = np.interp(year, [1850, 1920, 1990, 2100], [30, 42, 24, 16])
-    settled = np.minimum(year, SCENARIO_RAMP - 1).astype(int) - FIRST_YEAR
-    farms = world.trajectories[scenario].fractions[settled][..., [CROP, PASTURE]] @ np.array(
-        [1.0, 0.4]
-    )
-    people = farms * (area * setting.cells / COARSE**2) * worker_states[:, None]
-    count = people.reshape(len(year), grid.n_lat, 2, grid.n_lon, 2).sum((2, 4))
+    farm_density = np.interp(year, [1850, 1920, 1990, 2100], [30, 42, 24, 16])
+
+    # The farmland of 2005 serves for the years after, too: the maps of land use branch later than
+    # the numbers of people do.
+    counted_year = np.minimum(year, SCENARIO_RAMP - 1).astype(int) - FIRST_YEAR
+    farmland = world.shares[scenario].fractions[counted_year][..., [CROP, PASTURE]]
+    farms = farmland @ np.array([1.0, 0.4])
+    area = np.repeat(setting.grid.cell_area, setting.grid.n_lon) / 1e6
+    soil_area = area * setting.soil_cells / COARSE**2
+    farmers = farms * soil_area * farm_density[:, None]
+    people = farmers.reshape(len(year), grid.n_lat, 2, grid.n_lon, 2).sum((2, 4))
+
     radius = town_radius(world.terrain, ssp=ssp)
     for number, town in enumerate(world.terrain.towns):
-        size = np.pi * radius[:, number] ** 2 * (world.terrain.grid.cell_area[town.row] / 1e6)
-        count[:, town.row // (2 * COARSE), town.col // (2 * COARSE)] += 0.6 * size * crowding
+        cell_area = world.terrain.grid.cell_area[town.row] / 1e6
+        town_area = np.pi * radius[:, number] ** 2 * cell_area
+        row = town.row // (2 * COARSE)
+        col = town.col // (2 * COARSE)
+        people[:, row, col] += 0.6 * town_area * crowding
+
     ramp = np.clip((year - SCENARIO_RAMP) / (YEARS[-1] - SCENARIO_RAMP), 0, 1)
-    count *= (1 + ramp * (STORYLINES[ssp].people - 1))[:, None, None]
-    cells = setting.cells.reshape(grid.n_lat, 2, grid.n_lon, 2).sum((1, 3))
-    return np.where(cells > 0, count, MISSING).astype(np.float32)
+    people *= (1 + ramp * (STORYLINES[ssp].people - 1))[:, None, None]
+
+    soil_cells = setting.soil_cells.reshape(grid.n_lat, 2, grid.n_lon, 2).sum((1, 3))
+    return np.where(soil_cells > 0, people, MISSING).astype(np.float32)

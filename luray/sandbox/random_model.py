@@ -1,6 +1,4 @@
-"""Models that nobody trained: random weights whose maps change from year to year, for tests and
-benchmarks.
-"""
+"""Models with random weights whose maps change from year to year, for tests and benchmarks."""
 
 import torch
 
@@ -14,15 +12,26 @@ from luray.model.unet import UNet, UNetConfig
 def random_model(
     features: Features, config: UNetConfig, *, seed: int = 0, bonus: float = 0.5
 ) -> UNet:
-    """A U-Net with random weights and batch-norm statistics; the larger `bonus`, the less it
-    changes.
+    """Make a U-Net with random weights and batch-norm statistics.
+
+    Parameters
+    ----------
+    features : Features
+        Channels that the model reads.
+    config : UNetConfig
+    seed : int
+    bonus : float
+        Logit that persistence gets in every cell: the larger, the fewer cells change.
     """
     generator = torch.Generator().manual_seed(seed)
     model = UNet(features.n_channels, features.n_classes, config)
+    # The order of the draws is that of the modules: another order gives another model.
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, torch.nn.Conv2d):
-                module.weight.normal_(0, (2 / module.weight[0].numel()) ** 0.5, generator=generator)
+                # He initialisation: activations keep their spread from layer to layer
+                inputs_of_a_cell = module.weight[0].numel()
+                module.weight.normal_(0, (2 / inputs_of_a_cell) ** 0.5, generator=generator)
             elif isinstance(module, torch.nn.BatchNorm2d):
                 assert module.running_mean is not None
                 assert module.running_var is not None
@@ -31,14 +40,14 @@ def random_model(
                 module.weight.uniform_(0.5, 1.5, generator=generator)
                 module.bias.normal_(0, 0.1, generator=generator)
         assert model.head.bias is not None
-        model.head.bias[-1] = bonus
+        model.head.bias[-1] = bonus  # the last channel is the bonus of the prior's class
     return model
 
 
 def save_random_model(
     cube: Cube, direction: Direction, config: UNetConfig, folder: str, *, bonus: float = 0.5
 ) -> None:
-    """Write a restless model for the inputs of a cube, with its card."""
+    """Write a random model for the inputs of a cube, with its card."""
     codes = tuple(int(code) for code in cube.legend.codes)
     card = ModelCard(
         direction, cube.legend.name, codes, cube.features.names, config, {}, f"restless {bonus}", {}

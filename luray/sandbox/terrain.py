@@ -2,25 +2,33 @@
 
 All fields are on the fine grid, shape (lat, lon), north first. Large features scale with the world,
 so that a small world has a coast, mountains and towns as a large one has; fine detail ends at the
-cell.
+cell. The order of the random draws is part of the sandbox's format: another order gives another
+world.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
 from luray.core.grid import Grid
-from luray.core.types import F32, I32, Bool
+from luray.core.types import F32, Bool
+from luray.sandbox.noise import fractal
 
-F64 = NDArray[np.float64]
+METRES_PER_DEGREE = 111_195.0
+"""Of latitude, and here of longitude, too."""
 
 SEA_SHARE = 0.3
 """Share of the world under the sea before islands rise and ponds are drained."""
 
 LAKE_SHARE = 0.012
 """Share of the land that is hollow and wet enough for lakes; about half of it becomes one."""
+
+N_ISLANDS = 3
+"""Islands off the coast, at most: fewer where there is no room."""
+
+CELLS_A_TOWN = 6000
+"""Cells of land for each town."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,14 @@ class Terrain:
 
 
 def make_terrain(grid: Grid, rng: np.random.Generator) -> Terrain:
-    """A coast, mountains, lakes, soils, climate and towns on `grid`, which must be at least 50 x 50
-    cells.
+    """Make a coast, mountains, lakes, soils, climate and towns.
+
+    Parameters
+    ----------
+    grid : Grid
+        The fine grid, at least 50 x 50 cells.
+    rng : numpy.random.Generator
+        The same state gives the same terrain, bit for bit.
     """
     land = _coastline(grid.shape, rng)
     coast = ndimage.distance_transform_edt(land).astype(np.float32)
@@ -80,66 +94,62 @@ def make_terrain(grid: Grid, rng: np.random.Generator) -> Terrain:
     return Terrain(grid, land, lake, elevation, slope, coast, temperature, rain, sand, clay, towns)
 
 
-def fractal(
-    shape: tuple[int, int], rng: np.random.Generator, *, roughness: float, scale: float
-) -> F32:
-    """Noise with a power-law spectrum, zero mean and unit spread, shape `shape`.
-
-    `scale` is the longest wavelength as a share of the world's longer side; power falls with
-    frequency to the power of `roughness` (2 is rugged, 4 is smooth). The noise is cut from a larger
-    torus, so that opposite edges differ.
-    """
-    side = fft.next_fast_len(int(1.3 * max(shape)), real=True)
-    frequency = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side)[None]) * max(shape) * scale
-    power = (1 + frequency**2) ** (-roughness / 2)
-    power[0, 0] = 0
-    white = fft.rfft2(rng.standard_normal((side, side), np.float32))
-    noise = fft.irfft2(white * np.sqrt(power).astype(np.float32), s=(side, side))[
-        : shape[0], : shape[1]
-    ]
-    return np.asarray((noise - noise.mean()) / noise.std(), np.float32)
-
-
 def slope_and_aspect(elevation: F32, *, cell: float) -> tuple[F32, F32]:
-    """Slope in degrees and aspect (degrees clockwise from north, downhill) of a height field in
-    metres.
+    """Return slope and aspect of a height field.
 
-    `cell` is the cell size in degrees; cells are taken as squares, good to 30 % at the sandbox's
-    latitudes.
+    Parameters
+    ----------
+    elevation : array of float32, shape (lat, lon)
+        Metres, north first.
+    cell : float
+        Cell size in degrees. Cells are taken as squares, good to 30 % at the sandbox's latitudes.
+
+    Returns
+    -------
+    slope : array of float32, shape (lat, lon)
+        Degrees.
+    aspect : array of float32, shape (lat, lon)
+        Degrees clockwise from north, downhill.
     """
-    north, east = np.gradient(elevation, 111_195.0 * cell)
-    slope = np.degrees(np.arctan(np.hypot(north, east)))
-    aspect = np.degrees(np.arctan2(-east, north)) % 360
+    # rows run to the south: a height that grows with the row falls towards the north
+    southward, eastward = np.gradient(elevation, METRES_PER_DEGREE * cell)
+    slope = np.degrees(np.arctan(np.hypot(southward, eastward)))
+    aspect = np.degrees(np.arctan2(-eastward, southward)) % 360
     return slope.astype(np.float32), aspect.astype(np.float32)
 
 
 def _axes(shape: tuple[int, int]) -> tuple[F32, F32]:
     """Relative position of every cell: 0 north to 1 south, and 0 west to 1 east."""
-    v = (np.arange(shape[0], dtype=np.float32)[:, None] + 0.5) / shape[0]
-    u = (np.arange(shape[1], dtype=np.float32)[None] + 0.5) / shape[1]
-    return np.broadcast_to(v, shape), np.broadcast_to(u, shape)
+    southward = (np.arange(shape[0], dtype=np.float32)[:, None] + 0.5) / shape[0]
+    eastward = (np.arange(shape[1], dtype=np.float32)[None] + 0.5) / shape[1]
+    return np.broadcast_to(southward, shape), np.broadcast_to(eastward, shape)
 
 
 def _coastline(shape: tuple[int, int], rng: np.random.Generator) -> Bool:
     """A continent in the north-east with bays, and up to three islands off its coast."""
-    v, u = _axes(shape)
-    height = 3.0 * u - 1.8 * v + fractal(shape, rng, roughness=3.2, scale=0.45)
+    south, east = _axes(shape)
+    height = 3.0 * east - 1.8 * south + fractal(shape, rng, roughness=3.2, scale=0.45)
     land = height > np.quantile(height, SEA_SHARE)
     land = _without_ponds(_without_specks(land))
+
+    # relative to the longer side, as the radii of the islands are
     offshore = ndimage.distance_transform_edt(~land) / max(shape)
-    inside = np.minimum(np.minimum(v, 1 - v), np.minimum(u, 1 - u))
+    from_the_edge = np.minimum(np.minimum(south, 1 - south), np.minimum(east, 1 - east))
     ragged = fractal(shape, rng, roughness=2.6, scale=0.15)
-    for _ in range(3):
-        berth = (offshore > 0.07) & (offshore < 0.2) & (inside > 0.08)
+
+    for _ in range(N_ISLANDS):
+        berth = (offshore > 0.07) & (offshore < 0.2) & (from_the_edge > 0.08)
         if not berth.any():
             break
         row, col = np.argwhere(berth)[rng.integers(berth.sum())]
         radius = rng.uniform(0.025, 0.05)
-        away = np.hypot(
-            (v - v[row, col]) * shape[0] / max(shape), (u - u[row, col]) * shape[1] / max(shape)
-        )
-        land |= away < radius * (1 + 0.45 * ragged).clip(0, 1.6)
-        offshore = np.minimum(offshore, away / 2)
+        down = (south - south[row, col]) * shape[0] / max(shape)
+        across = (east - east[row, col]) * shape[1] / max(shape)
+        distance = np.hypot(down, across)
+        land |= distance < radius * (1 + 0.45 * ragged).clip(0, 1.6)
+        # the next island keeps away from this one, half as far as from the continent
+        offshore = np.minimum(offshore, distance / 2)
+
     return _without_ponds(_without_specks(land))
 
 
@@ -158,23 +168,33 @@ def _without_ponds(land: Bool) -> Bool:
 
 
 def _relief(land: Bool, coast: F32, rng: np.random.Generator) -> F32:
-    """Metres above the sea: plains at the coast, hills, and a mountain arc with ridges and valleys."""
+    """Metres above the sea: plains at the coast, hills and a mountain arc."""
     shape = land.shape
-    v, u = _axes(shape)
+    south, east = _axes(shape)
     wander = fractal(shape, rng, roughness=3.0, scale=0.5)
     inland = 1 - np.exp(-coast / (0.06 * max(shape)))
-    arc = np.abs(v - 0.28 - 0.55 * (u - 0.45) ** 2 + 0.10 * wander - 0.15 * (u - 0.5))
-    range_ = np.exp(-((arc / 0.16) ** 2)) * (0.5 + 0.5 * np.tanh(3 * (u - 0.2) + wander))
+
+    # The arc is a parabola from west to east that wanders; the range is high where it is near, and
+    # rises from the west.
+    parabola = 0.55 * (east - 0.45) ** 2
+    from_the_arc = np.abs(south - 0.28 - parabola + 0.10 * wander - 0.15 * (east - 0.5))
+    rise = 0.5 + 0.5 * np.tanh(3 * (east - 0.2) + wander)
+    mountain_range = np.exp(-((from_the_arc / 0.16) ** 2)) * rise
+
+    # the zero crossings of smooth noise are winding lines: the crests
     ridges = 1 - np.abs(fractal(shape, rng, roughness=4.0, scale=0.14))
     spurs = 1 - np.abs(fractal(shape, rng, roughness=3.6, scale=0.05))
-    peaks = range_ * (
-        1000 + 750 * ridges + 350 * spurs + 60 * fractal(shape, rng, roughness=2.4, scale=0.05)
-    )
-    hills = 90 * (fractal(shape, rng, roughness=2.7, scale=0.25) + 0.8).clip(0, None) ** 1.5
-    rolling = 12 * (fractal(shape, rng, roughness=2.0, scale=0.05) + 1.5).clip(0, None)
+    crags = fractal(shape, rng, roughness=2.4, scale=0.05)
+    peaks = mountain_range * (1000 + 750 * ridges + 350 * spurs + 60 * crags)
+
+    hilly = fractal(shape, rng, roughness=2.7, scale=0.25) + 0.8
+    hills = 90 * hilly.clip(0, None) ** 1.5
+    uneven = fractal(shape, rng, roughness=2.0, scale=0.05) + 1.5
+    rolling = 12 * uneven.clip(0, None)
+
     height = 2 + inland * (40 + 60 * inland + hills + rolling + peaks.clip(0, None))
-    depth = ndimage.distance_transform_edt(~land)
-    sea = -4 - 3.0 * depth - 0.12 * depth**2
+    offshore = ndimage.distance_transform_edt(~land)
+    sea = -4 - 3.0 * offshore - 0.12 * offshore**2
     return np.asarray(np.where(land, height, sea), np.float32)
 
 
@@ -182,17 +202,22 @@ def _lakes(elevation: F32, coast: F32, rng: np.random.Generator) -> Bool:
     """Lakes in the hollows of a part of the land, away from the sea."""
     reach = 0.012 * max(elevation.shape)
     broad = ndimage.gaussian_filter(elevation, 2 * reach)
-    hollow = (broad - ndimage.gaussian_filter(elevation, reach / 2)) / (30 + 0.1 * broad.clip(0))
-    steep = np.hypot(*np.gradient(ndimage.gaussian_filter(elevation, reach / 2)))
+    smooth = ndimage.gaussian_filter(elevation, reach / 2)
+    hollow = (broad - smooth) / (30 + 0.1 * broad.clip(0))
+    steep = np.hypot(*np.gradient(smooth))
+
     wet = hollow + 0.9 * fractal(elevation.shape, rng, roughness=3.0, scale=0.12) - steep / 60
-    wet = np.where((coast > 3) & (elevation < 1000), wet, -np.inf)
+    possible = (coast > 3) & (elevation < 1000)
+    wet = np.where(possible, wet, -np.inf)
+
+    # closing and opening take some of the area away: more of the land until enough is left
+    land = coast > 0
     lake = np.zeros_like(coast, bool)
     for share in LAKE_SHARE * np.array([1, 1.5, 2, 3, 4, 6, 8]):
-        under = wet > np.quantile(wet[coast > 0], 1 - share)
-        lake = _without_specks(
-            ndimage.binary_opening(ndimage.binary_closing(under)) & (coast > 3), least=5
-        )
-        if lake.sum() >= LAKE_SHARE / 2 * (coast > 0).sum():
+        under = wet > np.quantile(wet[land], 1 - share)
+        rounded = ndimage.binary_opening(ndimage.binary_closing(under))
+        lake = _without_specks(rounded & (coast > 3), least=5)
+        if lake.sum() >= LAKE_SHARE / 2 * land.sum():
             break
     return lake
 
@@ -202,96 +227,70 @@ def _flood(elevation: F32, lake: Bool) -> F32:
     labels, count = ndimage.label(lake)
     if not count:
         return elevation
-    level = np.concatenate([[0], ndimage.minimum(elevation, labels, np.arange(1, count + 1))])
+    lowest = ndimage.minimum(elevation, labels, np.arange(1, count + 1))
+    level = np.concatenate([[0], lowest])
     return np.where(lake, level[labels], elevation).astype(np.float32)
 
 
 def _climate(grid: Grid, elevation: F32, coast: F32, rng: np.random.Generator) -> tuple[F32, F32]:
-    """Annual mean temperature (degrees Celsius) and rain (mm): warmer to the south, wetter on
-    western slopes.
+    """Annual mean temperature in degrees Celsius and rain in mm.
+
+    It is warmer to the south and wetter near the coast, in the mountains and on western slopes.
     """
-    v, _ = _axes(grid.shape)
-    high = elevation.clip(0)
-    temperature = (
-        9.5 + 6.5 * v - 0.0062 * high + 0.3 * fractal(grid.shape, rng, roughness=3.5, scale=0.4)
-    )
-    windward = np.gradient(ndimage.gaussian_filter(high, 0.012 * max(grid.shape)), axis=1)
+    south, _ = _axes(grid.shape)
+    height = elevation.clip(0)
+    # 6.2 K colder for each kilometre up
+    temperature = 9.5 + 6.5 * south - 0.0062 * height
+    temperature = temperature + 0.3 * fractal(grid.shape, rng, roughness=3.5, scale=0.4)
+
+    smooth = ndimage.gaussian_filter(height, 0.012 * max(grid.shape))
+    windward = np.gradient(smooth, axis=1)
     windward = windward / (windward.std() + 1e-9)
-    interior = np.exp(-coast / (0.5 * max(grid.shape)))
-    rain = 430 + 330 * interior - 170 * v + 0.22 * high + 60 * windward.clip(-2, 3)
+    maritime = np.exp(-coast / (0.5 * max(grid.shape)))
+    rain = 430 + 330 * maritime - 170 * south + 0.22 * height + 60 * windward.clip(-2, 3)
     rain = rain + 90 * fractal(grid.shape, rng, roughness=3.0, scale=0.4)
     return temperature.astype(np.float32), rain.clip(180, 2600).astype(np.float32)
 
 
 def _soil(slope: F32, rain: F32, rng: np.random.Generator) -> tuple[F32, F32]:
     """Sand and clay in per cent: coarse on slopes, fine in wet plains; together at most 95."""
-    sand = 42 + 10 * fractal(slope.shape, rng, roughness=2.6, scale=0.2) + 0.9 * slope.clip(0, 20)
-    clay = (
-        24
-        + 7 * fractal(slope.shape, rng, roughness=2.6, scale=0.2)
-        - 0.5 * slope.clip(0, 20)
-        + (rain - 700) / 200
-    )
+    steep = slope.clip(0, 20)
+    sandy = fractal(slope.shape, rng, roughness=2.6, scale=0.2)
+    clayey = fractal(slope.shape, rng, roughness=2.6, scale=0.2)
+    sand = 42 + 10 * sandy + 0.9 * steep
+    clay = 24 + 7 * clayey - 0.5 * steep + (rain - 700) / 200
+
     sand = sand.clip(5, 88)
-    return sand.astype(np.float32), np.minimum(clay.clip(3, 60), 95 - sand).astype(np.float32)
+    clay = np.minimum(clay.clip(3, 60), 95 - sand)
+    return sand.astype(np.float32), clay.astype(np.float32)
 
 
 def _towns(
     soil: Bool, elevation: F32, slope: F32, coast: F32, lake: Bool, rng: np.random.Generator
 ) -> tuple[Town, ...]:
-    """Towns on low, flat land by the water, the larger the farther apart; one for about 6,000 cells
-    of land.
-    """
-    water = ndimage.distance_transform_edt(~lake) if lake.any() else np.full(lake.shape, 1e3)
-    draw = (
-        1.2 * np.exp(-coast / 5) + 0.8 * np.exp(-water / 4) - slope / 2.5 - elevation.clip(0) / 400
-    )
-    draw = draw + 0.8 * fractal(lake.shape, rng, roughness=1.5, scale=0.2)
-    draw = np.where(soil & (coast > 2), draw, -np.inf)
+    """Towns on low, flat land by the water, the first the largest; one for 6,000 cells of land."""
+    from_a_lake = ndimage.distance_transform_edt(~lake) if lake.any() else np.full(lake.shape, 1e3)
+    by_the_water = 1.2 * np.exp(-coast / 5) + 0.8 * np.exp(-from_a_lake / 4)
+    appeal = by_the_water - slope / 2.5 - elevation.clip(0) / 400
+    appeal = appeal + 0.8 * fractal(lake.shape, rng, roughness=1.5, scale=0.2)
+    appeal = np.where(soil & (coast > 2), appeal, -np.inf)
+
+    longer_side = max(lake.shape)
     rows, cols = np.indices(lake.shape)
     towns = []
-    for rank in range(max(3, int(soil.sum()) // 6000)):
-        row, col = np.unravel_index(int(draw.argmax()), lake.shape)
-        if not np.isfinite(draw[row, col]):
-            break
-        radius = (1.5 + 0.022 * max(lake.shape) / (1 + rank) ** 0.6) * rng.uniform(0.85, 1.15)
-        towns.append(Town(int(row), int(col), float(radius), int(rng.integers(1935, 1995))))
-        away = np.hypot(rows - row, cols - col)
-        draw = draw - 3.0 * np.exp(-((away / (3.5 * radius + 0.03 * max(lake.shape))) ** 2))
-        draw[away < 2.5 * radius] = -np.inf
+    for rank in range(max(3, int(soil.sum()) // CELLS_A_TOWN)):
+        row, col = np.unravel_index(int(appeal.argmax()), lake.shape)
+        if not np.isfinite(appeal[row, col]):
+            break  # no place is left
+
+        size = 1.5 + 0.022 * longer_side / (1 + rank) ** 0.6
+        radius = size * rng.uniform(0.85, 1.15)
+        boom = int(rng.integers(1935, 1995))
+        towns.append(Town(int(row), int(col), float(radius), boom))
+
+        # the larger a town, the farther away is the next
+        distance = np.hypot(rows - row, cols - col)
+        shadow = np.exp(-((distance / (3.5 * radius + 0.03 * longer_side)) ** 2))
+        appeal = appeal - 3.0 * shadow
+        appeal[distance < 2.5 * radius] = -np.inf
     return tuple(towns)
-
-
-def koeppen(terrain: Terrain, *, warming: float) -> NDArray[np.uint8]:
-    """Koeppen-Geiger classes 1-30 of Beck et al. (2018) after `warming` K, shape (lat, lon); 0 at
-    sea.
-
-    A year is taken as a cosine whose range grows inland; summers are dry in the warm, dry part of
-    the world.
-    """
-    mean = terrain.temperature + warming
-    swing = 7.0 + 4.0 * (1 - np.exp(-terrain.coast / (0.4 * max(terrain.land.shape))))
-    hot, cold = mean + swing, mean - swing
-    dry_summer = (terrain.rain < 760) & (hot > 18)
-    threshold = 20 * mean + np.where(dry_summer, 0, 140)
-    month = np.arange(12) / 12 * 2 * np.pi
-    warm_months = (mean[..., None] - swing[..., None] * np.cos(month) >= 10).sum(-1)
-    summer = np.where(hot >= 22, 0, np.where(warm_months >= 4, 1, 2))
-    temperate = np.where(dry_summer, 8, 14) + summer
-    continental = np.where(dry_summer, 17, 25) + summer
-    zone = np.where(cold > 0, temperate, continental)
-    steppe = np.where(mean >= 18, 6, 7)
-    zone = np.where(
-        terrain.rain < threshold, np.where(terrain.rain < threshold / 2, steppe - 2, steppe), zone
-    )
-    zone = np.where(hot < 10, np.where(hot < 0, 30, 29), zone)
-    return np.where(terrain.land, zone, 0).astype(np.uint8)
-
-
-def zones(shape: tuple[int, int], *, size: int) -> I32:
-    """Index of the coarse cell of every fine cell, row by row, shape (lat, lon); the edge cells may
-    be cut.
-    """
-    rows = np.arange(shape[0], dtype=np.int32)[:, None] // size
-    cols = np.arange(shape[1], dtype=np.int32)[None] // size
-    return rows * -(-shape[1] // size) + cols

@@ -1,20 +1,23 @@
-"""The simulated world: its terrain, its coarse storyline and its fine maps of 1850 to 2100."""
+"""The simulated world: its terrain, its coarse land use and its fine maps of 1850 to 2100.
+
+Z counts coarse cells, K classes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
-from luray.core.types import F32, U8
+from luray.core.types import F32, F64, U8
 from luray.sandbox.history import Allocator, first_map, suitability, walk
-from luray.sandbox.terrain import Terrain, make_terrain, zones
-from luray.sandbox.trajectory import (
+from luray.sandbox.setting import Setting, coarse_cells, make_setting
+from luray.sandbox.share_pathway import SharePathway, make_share_pathway, urban_fraction
+from luray.sandbox.storyline import (
     BRANCH_YEAR,
     CROP,
     FIRST_YEAR,
@@ -25,26 +28,30 @@ from luray.sandbox.trajectory import (
     SPARSE,
     URBAN,
     YEARS,
-    Setting,
-    Trajectory,
-    make_setting,
-    make_trajectory,
-    pathway,
-    urban_fraction,
+    pathway_number,
 )
-
-F64 = NDArray[np.float64]
+from luray.sandbox.terrain import Terrain, make_terrain
 
 Scenario = Literal["ssp119", "ssp126", "ssp245", "ssp370", "ssp434", "ssp460", "ssp534", "ssp585"]
 
-NORTH, WEST, STEP = 48.0, 0.0, 0.01
-"""North-west corner and cell size in degrees: on the lattices of 0.25 and 0.5 degrees."""
+NORTH = 48.0
+WEST = 0.0
+"""North-west corner in degrees: on the lattices of 0.25 and 0.5 degrees."""
+STEP = 0.01
+"""Cell size in degrees."""
 
 COARSE = 25
-"""Fine cells along a cell of LUH2."""
+"""Fine cells along a side of a cell of LUH2; one of ISIMIP has twice as many."""
 
-FIRST_HILDA, LAST_HILDA = 1899, 2019
+FIRST_HILDA = 1899
+LAST_HILDA = 2019
 """Years that HILDA+ v1 covers."""
+
+# Seeds of the independent random streams of a world: [seed, TERRAIN], [seed, HISTORY] and so on.
+# Those of the yearly changes are [seed, year].
+TERRAIN_STREAM = 0
+HISTORY_STREAM = 1
+FLICKER_STREAM = 2
 
 CONFUSED = {
     URBAN: CROP,
@@ -64,8 +71,7 @@ class SandboxConfig(Config):
     width: int = Field(600, ge=50)
     seed: int = Field(0, ge=0)
     first_map: int = Field(FIRST_HILDA, ge=FIRST_HILDA, le=LAST_HILDA)
-    """First year of the published fine maps; the simulation itself always runs from 1850 to 2100.
-    """
+    """First year of the published fine maps; the simulation always runs from 1850 to 2100."""
     last_map: int = Field(LAST_HILDA, ge=FIRST_HILDA, le=LAST_HILDA)
     scenario: Annotated[tuple[Scenario, ...], Field(strict=False, min_length=1)] = ("ssp245",)
     """Scenarios after 2015; the published maps and truth.zarr follow the first."""
@@ -75,10 +81,11 @@ class SandboxConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.height % 50 or self.width % 50:
+            height = -(-self.height // 50) * 50
+            width = -(-self.width // 50) * 50
             raise ValueError(
-                f"height {self.height} and width {self.width} must be multiples of 50 cells, 0.5 "
-                "degrees; "
-                f"set height = {-(-self.height // 50) * 50}, width = {-(-self.width // 50) * 50}"
+                f"height {self.height} and width {self.width} must be multiples of 50 cells, "
+                f"0.5 degrees; set height = {height}, width = {width}"
             )
         if self.first_map > self.last_map:
             raise ValueError(
@@ -94,8 +101,9 @@ class SandboxConfig(Config):
         return Grid(NORTH, WEST, STEP, self.height, self.width)
 
     def coarse_grid(self, cells: int) -> Grid:
-        """A grid of the same extent whose cells are `cells` fine cells wide; 25 is LUH2's, 50
-        ISIMIP's.
+        """Return a grid of the same extent whose cells are `cells` fine cells wide.
+
+        25 gives LUH2's grid, 50 ISIMIP's.
         """
         return Grid(NORTH, WEST, STEP * cells, self.height // cells, self.width // cells)
 
@@ -107,28 +115,28 @@ class SandboxConfig(Config):
 
 @dataclass(frozen=True)
 class World:
-    """Everything that the files tell of, without noise."""
+    """Everything that the files say of the world, without noise."""
 
     config: SandboxConfig
     terrain: Terrain
     setting: Setting
-    trajectories: Mapping[str, Trajectory]
+    shares: Mapping[str, SharePathway]
     """Coarse land use of each scenario."""
     truth: Mapping[str, U8]
     """Fine maps of each scenario as codes of HILDA+, shape (251, lat, lon); equal up to 2015."""
 
     def published(self, year: int) -> U8:
-        """The map of `year` as HILDA+ would publish it, shape (lat, lon): some cells flicker, A ->
-        B -> A.
+        """Return the map of a year as HILDA+ would publish it, shape (lat, lon).
+
+        Some cells that do not change flicker: the class before and after is A, in this year B.
         """
         maps = self.truth[self.config.scenario[0]]
         n = year - FIRST_YEAR
         codes = maps[n].copy()
         steady = self.terrain.soil & (maps[n - 1] == codes) & (maps[n + 1] == codes)
-        wrong = (
-            np.random.default_rng([self.config.seed, 2, year]).random(codes.shape)
-            < self.config.flicker
-        )
+
+        rng = np.random.default_rng([self.config.seed, FLICKER_STREAM, year])
+        wrong = rng.random(codes.shape) < self.config.flicker
         mistaken = np.arange(256, dtype=np.uint8)
         for right, taken in CONFUSED.items():
             mistaken[HILDA.codes[right]] = HILDA.codes[taken]
@@ -136,30 +144,34 @@ class World:
 
 
 def simulate(config: SandboxConfig) -> World:
-    """The world of a configuration; the same configuration gives the same arrays, bit for bit."""
-    terrain = make_terrain(config.grid, np.random.default_rng([config.seed, 0]))
-    rng = np.random.default_rng([config.seed, 1])
+    """Make the world of a configuration; the same one gives the same arrays, bit for bit."""
+    terrain = make_terrain(config.grid, np.random.default_rng([config.seed, TERRAIN_STREAM]))
+
+    rng = np.random.default_rng([config.seed, HISTORY_STREAM])
     fit = suitability(terrain, rng)
-    zone = zones(config.grid.shape, size=COARSE)
-    setting = make_setting(terrain, fit, zone, config.coarse_grid(COARSE), rng)
-    opening = first_map(terrain, setting, fit, ssp=pathway(config.scenario[0]))
+    coarse_cell = coarse_cells(config.grid.shape, size=COARSE)
+    setting = make_setting(terrain, fit, coarse_cell, config.coarse_grid(COARSE), rng)
+
+    # before 2015 all pathways are the same: any of them gives the map of 1850
+    opening = first_map(terrain, setting, fit, ssp=pathway_number(config.scenario[0]))
     start = _shares(opening, terrain, setting)
-    trajectories: dict[str, Trajectory] = {}
+    shares: dict[str, SharePathway] = {}
     for scenario in config.scenario:
-        ssp = pathway(scenario)
-        trajectories[scenario] = make_trajectory(
-            setting, urban_fraction(terrain, setting, ssp=ssp), start, ssp=ssp
-        )
-    truth = _histories(config, terrain, setting, fit, opening, trajectories)
-    return World(config, terrain, setting, trajectories, truth)
+        ssp = pathway_number(scenario)
+        urban = urban_fraction(terrain, setting, ssp=ssp)
+        shares[scenario] = make_share_pathway(setting, urban, start, ssp=ssp)
+
+    truth = _histories(config, terrain, setting, fit, opening, shares)
+    return World(config, terrain, setting, shares, truth)
 
 
 def _shares(classes: U8, terrain: Terrain, setting: Setting) -> F64:
     """Share of each class in the changeable land of every coarse cell, shape (Z, K)."""
     soil = terrain.soil
-    pair = setting.zone[soil] * N_CLASSES + classes[soil]
-    counts = np.bincount(pair, minlength=len(setting.cells) * N_CLASSES).reshape(-1, N_CLASSES)
-    return np.asarray(counts / setting.cells.clip(1)[:, None])
+    n_coarse = len(setting.soil_cells)
+    cell_and_class = setting.coarse_cell[soil] * N_CLASSES + classes[soil]
+    counts = np.bincount(cell_and_class, minlength=n_coarse * N_CLASSES).reshape(-1, N_CLASSES)
+    return np.asarray(counts / setting.soil_cells.clip(1)[:, None])
 
 
 def _histories(
@@ -168,14 +180,17 @@ def _histories(
     setting: Setting,
     fit: F32,
     opening: U8,
-    trajectories: Mapping[str, Trajectory],
+    shares: Mapping[str, SharePathway],
 ) -> dict[str, U8]:
     """Fine maps of every scenario as codes; they share the years up to 2015."""
-    past, future = range(FIRST_YEAR + 1, BRANCH_YEAR + 1), range(BRANCH_YEAR + 1, YEARS.stop)
+    past = range(FIRST_YEAR + 1, BRANCH_YEAR + 1)
+    future = range(BRANCH_YEAR + 1, YEARS.stop)
     allocator = Allocator.start(terrain, setting, fit, opening)
-    known = walk(allocator, trajectories[config.scenario[0]], past, config.seed)
+    past_maps = walk(allocator, shares[config.scenario[0]], past, config.seed)
+
     histories = {}
-    for scenario, trajectory in trajectories.items():
-        coming = walk(allocator.fork(), trajectory, future, config.seed)
-        histories[scenario] = HILDA.decode(np.concatenate([opening[None], known, coming]))
+    for scenario, pathway in shares.items():
+        future_maps = walk(allocator.fork(), pathway, future, config.seed)
+        classes = np.concatenate([opening[None], past_maps, future_maps])
+        histories[scenario] = HILDA.decode(classes)
     return histories

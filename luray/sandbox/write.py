@@ -1,6 +1,6 @@
-"""A small simulated world in the file formats of the real data sets, for the demo and the tests.
+"""Writing the simulated world once, and knowing it again.
 
-`write_sandbox` writes it once; luray then reads it through the same sources as the real files.
+luray then reads it through the same sources as the real files.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from luray.sandbox import writers
+from luray.sandbox.files import replacing
 from luray.sandbox.world import SandboxConfig, World, simulate
 
 __all__ = ["SandboxConfig", "World", "demo_run", "simulate", "write_sandbox"]
@@ -46,12 +47,30 @@ def write_sandbox(
     *,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> Path:
-    """Write the world of `config` into `directory` and return it as a path.
+    """Write a simulated world into a directory.
 
     A finished sandbox of the same configuration is left as it is; a half-written one and one of
-    another configuration are replaced. `progress` is called with steps done, steps in all and the
-    name of the next. Raises ValueError where files of the same names are that no sandbox has
-    written, such as the real LUH2 in `luh2/`; they are never touched.
+    another configuration are replaced.
+
+    Parameters
+    ----------
+    directory : path
+        Made where it does not exist. Other files in it stay.
+    config : SandboxConfig
+        Extent, seed, years of the fine maps and scenarios.
+    progress : callable, optional
+        Called with steps done, steps in all and the name of the next.
+
+    Returns
+    -------
+    Path
+        The directory.
+
+    Raises
+    ------
+    ValueError
+        If the directory holds files of the same names that no sandbox has written, such as the real
+        LUH2 in `luh2/`. They are never touched.
     """
     directory = Path(directory)
     if _is_finished(directory, config):
@@ -65,19 +84,19 @@ def write_sandbox(
         progress(done, len(steps), step)
         write()
     record = {**_identity(config), "files": _sizes(directory)}
-    with writers.replacing(directory / FINISHED) as path:
+    with replacing(directory / FINISHED) as path:
         path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     progress(len(steps), len(steps), "")
     return directory
 
 
 def demo_run() -> Path:
-    """The run file of the demo, which reads a default sandbox in `build/demo/world`."""
+    """Return the run file of the demo, which reads a default sandbox in `build/demo/world`."""
     return Path(__file__).with_name("run.toml")
 
 
 def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """The files to write, as a name and a function."""
+    """The files to write, as a name and a function that writes one or two."""
     config = world.config
     yield "luh2 850-2015", partial(writers.write_luh2_history, world, directory)
     yield "luh2 static", partial(writers.write_luh2_static, world, directory)
@@ -93,6 +112,7 @@ def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], No
 
 
 def _identity(config: SandboxConfig) -> dict[str, Any]:
+    """What decides the bytes of every file."""
     return {"version": SANDBOX_VERSION, "config": config.model_dump(mode="json")}
 
 
@@ -108,8 +128,8 @@ def _sizes(directory: Path) -> dict[str, int]:
 
 
 def _is_finished(directory: Path, config: SandboxConfig) -> bool:
-    """True when all files that a finished sandbox of `config` recorded, and no others, are there
-    with their sizes.
+    """True when exactly the files that a finished sandbox of `config` recorded are there, with
+    their sizes.
     """
     try:
         record = json.loads((directory / FINISHED).read_text(encoding="utf-8"))
@@ -124,15 +144,14 @@ def _claim(directory: Path) -> None:
         raise ValueError(
             f"{directory} is a file, expected a directory; give the sandbox a directory of its own"
         )
-    found = _parts(directory)
-    if found and not (directory / OWNED).exists():
+    parts = _parts(directory)
+    if parts and not (directory / OWNED).exists():
         raise ValueError(
-            f"{directory} holds {found[0].name} that no sandbox has written and that would be "
-            "lost; "
-            "give the sandbox a directory of its own"
+            f"{directory} holds {parts[0].name}, which no sandbox has written and which would be "
+            "lost; give the sandbox a directory of its own"
         )
     directory.mkdir(parents=True, exist_ok=True)
     (directory / OWNED).touch()
     (directory / FINISHED).unlink(missing_ok=True)
-    for part in found:
+    for part in parts:
         shutil.rmtree(part)

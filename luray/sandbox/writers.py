@@ -1,32 +1,27 @@
 """Writes the simulated world in the file formats of the data sets that luray reads.
 
 Names, dimensions, types, attributes and quirks are those of the published files; only the extent is
-smaller. Every file is written under a temporary name and renamed, so that a name that exists is a
-whole file.
+smaller.
 """
 
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import h5netcdf
 import numpy as np
-import rasterio
 import zarr
-from numpy.typing import NDArray
 
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
-from luray.core.types import F32, U8
+from luray.core.types import F32, F64, Bool
+from luray.sandbox.climate_zones import koeppen
+from luray.sandbox.files import NOTICE, netcdf, replacing, write_geotiff
+from luray.sandbox.noise import fractal
 from luray.sandbox.products import MISSING, STATES, ice_and_water, luh2_states, population
-from luray.sandbox.terrain import fractal, koeppen, slope_and_aspect
-from luray.sandbox.trajectory import FIRST_YEAR, YEARS, pathway
+from luray.sandbox.storyline import FIRST_YEAR, YEARS, pathway_number
+from luray.sandbox.terrain import slope_and_aspect
 from luray.sandbox.world import COARSE, World
-
-NOTICE = "Simulated by the luray sandbox. Not real data: the file only has the form of the published one."
 
 IAM = {
     "ssp119": "IMAGE",
@@ -57,6 +52,9 @@ LUH2_NAMES = {
     "secmb": "secondary mean biomass carbon density",
 }
 
+SECONDARY_UNITS = {"secma": "years", "secmb": "kg C m-2"}
+"""Units of the variables that are no share of the cell."""
+
 PAST_PERIODS = {"1901_1930": -0.3, "1931_1960": 0.0, "1961_1990": 0.2, "1991_2020": 1.0}
 """Past climate periods, and their warming against the middle of the 20th century in K."""
 
@@ -78,116 +76,24 @@ ELEMENTS = {
     "TERRAIN_CONFIG": ("1", "terrain configuration factor"),
 }
 
-Attributes = Mapping[str, Any]
+PNNL_FILL = np.float32(-9999)
+"""Value of PNNL's files at sea."""
 
+SEA_FLOOR_HEIGHT = "Sea floor height (above mean sea level) {bathymetric height}"
+"""GEBCO's name for its variable in the vocabulary of SeaDataNet."""
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    yield partial
-    if path.is_dir():
-        shutil.rmtree(path)
-    partial.replace(path)
-
-
-class NetCDF:
-    """A netCDF-4 file on a regular grid with the names `lat` and `lon`, filled variable by
-    variable.
-    """
-
-    def __init__(self, path: Path, grid: Grid, *, title: str, ascending: bool = False) -> None:
-        self.file = h5netcdf.File(path, "w")
-        self.file.attrs.update({"title": title, "comment": NOTICE, "Conventions": "CF-1.6"})
-        self.axis(
-            "lat",
-            grid.lat[::-1] if ascending else grid.lat,
-            units="degrees_north",
-            long_name="latitude",
-            standard_name="latitude",
-            axis="Y",
-        )
-        self.axis(
-            "lon",
-            grid.lon,
-            units="degrees_east",
-            long_name="longitude",
-            standard_name="longitude",
-            axis="X",
-        )
-
-    def axis(self, name: str, values: NDArray[Any], **attributes: Any) -> None:
-        """A dimension and its coordinate variable."""
-        self.file.dimensions[name] = len(values)
-        self.variable(name, (name,), values, attributes)
-
-    def variable(
-        self,
-        name: str,
-        dimensions: tuple[str, ...],
-        values: NDArray[Any],
-        attributes: Attributes,
-        *,
-        fill: Any = None,
-    ) -> None:
-        """A variable, compressed in chunks of one map; `fill` is written as `_FillValue`."""
-        packing: dict[str, Any] = {}
-        if len(dimensions) > 1:
-            chunks = (1,) * (values.ndim - 2) + values.shape[-2:]
-            packing = {
-                "chunks": chunks,
-                "compression": "gzip",
-                "compression_opts": 1,
-                "shuffle": True,
-            }
-        variable = self.file.create_variable(
-            name, dimensions, values.dtype, fillvalue=fill, **packing
-        )
-        variable[...] = values
-        variable.attrs.update(attributes)
-
-
-@contextmanager
-def netcdf(path: Path, grid: Grid, *, title: str, ascending: bool = False) -> Iterator[NetCDF]:
-    """A netCDF file that appears under its name when the block ends; latitudes descend unless
-    `ascending`.
-    """
-    with replacing(path) as partial:
-        out = NetCDF(partial, grid, title=title, ascending=ascending)
-        with out.file:
-            yield out
-
-
-def write_geotiff(path: Path, codes: U8, grid: Grid, *, nodata: int | None = None) -> None:
-    """A single-band uint8 GeoTIFF in EPSG:4326, codes of shape (lat, lon)."""
-    transform = rasterio.Affine(grid.step, 0, grid.west, 0, -grid.step, grid.north)
-    with (
-        replacing(path) as partial,
-        rasterio.open(
-            partial,
-            "w",
-            driver="GTiff",
-            dtype="uint8",
-            count=1,
-            height=codes.shape[0],
-            width=codes.shape[1],
-            crs="EPSG:4326",
-            transform=transform,
-            nodata=nodata,
-            compress="deflate",
-        ) as out,
-    ):
-        out.write(codes, 1)
-        out.update_tags(comment=NOTICE)
+RELIEF_STREAM = 3
+"""Number of the random stream of the relief's detail; see `world.TERRAIN_STREAM`."""
 
 
 def write_luh2_history(world: World, directory: Path) -> None:
-    """LUH2 v2h: states of 850-2015 as `years since 850-01-01`; the years before 1850 repeat it."""
+    """Write LUH2 v2h: states of 850-2015 as `years since 850-01-01`.
+
+    The world begins in 1850; the years before repeat it.
+    """
     years = np.maximum(np.arange(850, 2016), FIRST_YEAR) - FIRST_YEAR
-    states = {
-        name: values[years] for name, values in luh2_states(world, world.config.scenario[0]).items()
-    }
+    simulated = luh2_states(world, world.config.scenario[0])
+    states = {name: values[years] for name, values in simulated.items()}
     _write_states(
         world,
         directory / "luh2/states.nc",
@@ -199,11 +105,13 @@ def write_luh2_history(world: World, directory: Path) -> None:
 
 
 def write_luh2_scenario(world: World, directory: Path, scenario: str) -> None:
-    """LUH2 v2f: states of 2015-2100 of a scenario as `years since 2015-01-01`."""
-    states = {
-        name: values[2015 - FIRST_YEAR :] for name, values in luh2_states(world, scenario).items()
-    }
-    name = f"multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-{IAM[scenario]}-{scenario}-2-1-f_gn_2015-2100.nc"
+    """Write LUH2 v2f: states of 2015-2100 of a scenario as `years since 2015-01-01`."""
+    first = 2015 - FIRST_YEAR
+    states = {name: values[first:] for name, values in luh2_states(world, scenario).items()}
+    name = (
+        "multiple-states_input4MIPs_landState_ScenarioMIP_"
+        f"UofMD-{IAM[scenario]}-{scenario}-2-1-f_gn_2015-2100.nc"
+    )
     _write_states(
         world,
         directory / "luh2" / name,
@@ -217,7 +125,10 @@ def write_luh2_scenario(world: World, directory: Path, scenario: str) -> None:
 def _write_states(
     world: World, path: Path, states: Mapping[str, F32], *, epoch: int, misspelt: str, title: str
 ) -> None:
-    """States of shape (time, lat, lon); the fill attribute is misspelt as in the published files."""
+    """Write states of shape (time, lat, lon).
+
+    The fill attribute is misspelt as in the published files.
+    """
     with netcdf(path, world.setting.grid, title=title) as out:
         time = np.arange(len(states["primf"]), dtype=np.float64)
         out.axis(
@@ -231,7 +142,6 @@ def _write_states(
             realtopology="linear",
         )
         for name, values in states.items():
-            area = name in STATES
             out.variable(
                 name,
                 ("time", "lat", "lon"),
@@ -240,53 +150,52 @@ def _write_states(
                     "missing_value": MISSING,
                     misspelt: MISSING,
                     "long_name": LUH2_NAMES[name],
-                    "standard_name": "area_fraction" if area else "",
+                    "standard_name": "area_fraction" if name in STATES else "",
                     "cell_methods": "time:mean",
-                    "units": "1" if area else {"secma": "years", "secmb": "kg C m-2"}[name],
+                    "units": SECONDARY_UNITS.get(name, "1"),
                 },
             )
 
 
 def write_luh2_static(world: World, directory: Path) -> None:
-    """LUH2's static data: `icwtr` (share of ice and water) and `carea` (km2)."""
+    """Write LUH2's static data: `icwtr` (share of ice and water) and `carea` (km2)."""
     grid = world.setting.grid
     area = np.broadcast_to(grid.cell_area[:, None] / 1e6, grid.shape)
-    with netcdf(directory / "luh2/staticData_quarterdeg.nc", grid, title="LUH2 static data") as out:
-        for name, values, units, long_name in (
-            ("icwtr", ice_and_water(world), "1", "ice/water fraction"),
-            ("carea", area, "km2", "area of grid cell"),
-        ):
-            out.variable(
-                name,
-                ("lat", "lon"),
-                values.astype(np.float32),
-                {"long_name": long_name, "units": units, "missing_value": MISSING},
-            )
+    fields = {
+        "icwtr": ("1", "ice/water fraction", ice_and_water(world)),
+        "carea": ("km2", "area of grid cell", area),
+    }
+    path = directory / "luh2/staticData_quarterdeg.nc"
+    with netcdf(path, grid, title="LUH2 static data") as out:
+        for name, (units, long_name, values) in fields.items():
+            about = {"long_name": long_name, "units": units, "missing_value": MISSING}
+            out.variable(name, ("lat", "lon"), values.astype(np.float32), about)
 
 
 def write_hilda(world: World, directory: Path, year: int) -> None:
-    """HILDA+ v1 states of a year, with the flicker of published maps."""
+    """Write HILDA+ v1 states of a year, with the flicker of published maps."""
     folder = directory / "hilda/hildap_vGLOB-1.0_geotiff_wgs84/hildap_GLOB-v1.0_lulc-states"
     name = f"hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif"
     write_geotiff(folder / name, world.published(year), world.config.grid)
 
 
 def write_population(world: World, directory: Path) -> None:
-    """ISIMIP 2b: people per 0.5 degree cell, 1861-2005 and, for each pathway, 2006-2100.
+    """Write ISIMIP 2b: people per 0.5 degree cell, 1861-2005 and, for each pathway, 2006-2100.
 
     The published files count time in years, which no calendar library decodes; 1860-1-1 is the
     epoch met in code that reads them.
     """
-    spans = {"histsoc": (world.config.scenario[0], 1861, 2005)}
-    spans |= {
-        f"ssp{pathway(scenario)}soc": (scenario, 2006, 2100)
-        for scenario in reversed(world.config.scenario)
-    }
+    scenarios = world.config.scenario
+    spans = {"histsoc": (scenarios[0], 1861, 2005)}
+    # of two scenarios with the same pathway the first one counts: it overwrites the others
+    for scenario in reversed(scenarios):
+        spans[f"ssp{pathway_number(scenario)}soc"] = (scenario, 2006, 2100)
+
+    grid = world.config.coarse_grid(2 * COARSE)
     for soc, (scenario, first, last) in spans.items():
+        counts = population(world, scenario)[first - FIRST_YEAR : last - FIRST_YEAR + 1]
         path = directory / f"isimip/population_{soc}_0p5deg_annual_{first}-{last}.nc4"
-        with netcdf(
-            path, world.config.coarse_grid(2 * COARSE), title=f"ISIMIP2b population {soc}"
-        ) as out:
+        with netcdf(path, grid, title=f"ISIMIP2b population {soc}") as out:
             out.axis(
                 "time",
                 np.arange(first, last + 1) - 1860.0,
@@ -295,7 +204,6 @@ def write_population(world: World, directory: Path) -> None:
                 standard_name="time",
                 axis="T",
             )
-            counts = population(world, scenario)[first - FIRST_YEAR : last - FIRST_YEAR + 1]
             out.variable(
                 "number_of_people",
                 ("time", "lat", "lon"),
@@ -306,54 +214,71 @@ def write_population(world: World, directory: Path) -> None:
 
 
 def write_koeppen(world: World, directory: Path) -> None:
-    """Koeppen-Geiger classes of the four past periods and, for each scenario, the two future ones;
-    0 at sea.
-    """
-    warming, present = dict(PAST_PERIODS), PAST_PERIODS["1991_2020"]
+    """Write Koeppen-Geiger classes of four past periods and, for each scenario, two future ones."""
+    warming = dict(PAST_PERIODS)
+    present = PAST_PERIODS["1991_2020"]
     for scenario in world.config.scenario:
+        forcing = scenario[4:]  # the 45 of ssp245
+        still_to_come = WARMING_2100[forcing] - present
         for period, share in FUTURE_PERIODS.items():
-            warming[f"{period}/{scenario}"] = present + share * (
-                WARMING_2100[scenario[4:]] - present
-            )
+            warming[f"{period}/{scenario}"] = present + share * still_to_come
     for folder, kelvin in warming.items():
         path = directory / "koppen" / folder / "koppen_geiger_0p01.tif"
         write_geotiff(path, koeppen(world.terrain, warming=kelvin), world.config.grid, nodata=0)
 
 
 def refined(field: F32, grid: Grid, target: Grid) -> F32:
-    """A field on `grid` read between its cell centres at those of `target`, shape of `target`; held
-    at the edges.
+    """Read a field between its cell centres (bilinear), held at the edges.
+
+    Parameters
+    ----------
+    field : array of float32, shape (grid.n_lat, grid.n_lon)
+    grid : Grid
+        Of the field.
+    target : Grid
+        Whose cell centres are read.
+
+    Returns
+    -------
+    array of float32, shape (target.n_lat, target.n_lon)
     """
+    # latitudes descend, and np.interp wants them to ascend
+    along_lat = _linear_weights(-grid.lat, -target.lat)
+    along_lon = _linear_weights(grid.lon, target.lon)
+    return np.asarray(along_lat @ field @ along_lon.T)
 
-    def weights(source: NDArray[np.float64], wanted: NDArray[np.float64]) -> F32:
-        position = np.interp(wanted, source, np.arange(len(source)))
-        low = np.minimum(position.astype(int), len(source) - 2)
-        matrix = np.zeros((len(wanted), len(source)), np.float32)
-        matrix[np.arange(len(wanted)), low] = 1 - (position - low)
-        matrix[np.arange(len(wanted)), low + 1] = position - low
-        return matrix
 
-    return np.asarray(weights(-grid.lat, -target.lat) @ field @ weights(grid.lon, target.lon).T)
+def _linear_weights(source: F64, target: F64) -> F32:
+    """Matrix that interpolates from ascending coordinates to others, shape (target, source)."""
+    position = np.interp(target, source, np.arange(len(source)))
+    low = np.minimum(position.astype(int), len(source) - 2)
+    fraction = position - low
+    row = np.arange(len(target))
+
+    matrix = np.zeros((len(target), len(source)), np.float32)
+    matrix[row, low] = 1 - fraction
+    matrix[row, low + 1] = fraction
+    return matrix
 
 
 def write_relief(world: World, directory: Path) -> None:
-    """GEBCO 2024 at 15 arc-seconds, latitudes ascending, and PNNL's topography at 1/120 degree,
-    from one relief.
+    """Write GEBCO 2024 at 15 arc-seconds and PNNL's topography at 1/120 degree, from one relief.
+
+    GEBCO's latitudes ascend.
     """
-    config, terrain = world.config, world.terrain
-    half = Grid(
-        config.grid.north,
-        config.grid.west,
-        1 / 240,
-        config.height * 12 // 5,
-        config.width * 12 // 5,
-    )
-    rough = fractal(half.shape, np.random.default_rng([config.seed, 3]), roughness=2.0, scale=0.02)
-    relief = refined(terrain.elevation, config.grid, half)
-    relief += rough * refined(np.where(terrain.soil, 1 + 3 * terrain.slope, 0), config.grid, half)
-    with netcdf(
-        directory / "gebco/GEBCO_2024.nc", half, title="The GEBCO_2024 Grid", ascending=True
-    ) as out:
+    terrain = world.terrain
+    fine = world.config.grid
+    grid = Grid(fine.north, fine.west, 1 / 240, fine.n_lat * 12 // 5, fine.n_lon * 12 // 5)
+
+    rng = np.random.default_rng([world.config.seed, RELIEF_STREAM])
+    rough = fractal(grid.shape, rng, roughness=2.0, scale=0.02)
+    # metres of detail that the fine grid has not: more on slopes, none on water
+    detail = np.where(terrain.soil, 1 + 3 * terrain.slope, 0)
+    relief = refined(terrain.elevation, fine, grid)
+    relief += rough * refined(detail, fine, grid)
+
+    path = directory / "gebco/GEBCO_2024.nc"
+    with netcdf(path, grid, title="The GEBCO_2024 Grid", ascending=True) as out:
         out.variable(
             "crs",
             (),
@@ -375,8 +300,7 @@ def write_relief(world: World, directory: Path) -> None:
                 "units": "m",
                 "grid_mapping": "crs",
                 "sdn_parameter_urn": "SDN:P01::BATHHGHT",
-                "sdn_parameter_name": "Sea floor height (above mean sea level) {bathymetric "
-                "height}",
+                "sdn_parameter_name": SEA_FLOOR_HEIGHT,
                 "sdn_uom_urn": "SDN:P06::ULAA",
                 "sdn_uom_name": "Metres",
             },
@@ -385,18 +309,18 @@ def write_relief(world: World, directory: Path) -> None:
 
 
 def _kilometre_grid(world: World) -> Grid:
-    config = world.config
-    return Grid(
-        config.grid.north, config.grid.west, 1 / 120, config.height * 6 // 5, config.width * 6 // 5
-    )
+    """PNNL's grid of 1/120 degree, whose cells are 1.2 times as many as the fine ones."""
+    fine = world.config.grid
+    return Grid(fine.north, fine.west, 1 / 120, fine.n_lat * 6 // 5, fine.n_lon * 6 // 5)
 
 
-def _sea(world: World, grid: Grid) -> NDArray[np.bool_]:
+def _sea(world: World, grid: Grid) -> Bool:
+    """Cells of a grid that are sea for the most part."""
     return refined(world.terrain.land.astype(np.float32), world.config.grid, grid) < 0.5
 
 
 def _write_topography(world: World, directory: Path, relief: F32) -> None:
-    """PNNL's TOPO from a relief of twice its resolution; missing at sea.
+    """Write PNNL's TOPO from a relief of twice its resolution; missing at sea.
 
     The names of PNNL's files are not documented where we could look: TOPO_1km.nc and SOIL_1km.nc
     stand for them.
@@ -414,31 +338,38 @@ def _write_topography(world: World, directory: Path, relief: F32) -> None:
         "SKY_VIEW_FACTOR": view,
         "TERRAIN_CONFIG": 1 - view,
     }
-    sea, fill = _sea(world, grid), np.float32(-9999)
+    sea = _sea(world, grid)
     digits = {"SKY_VIEW_FACTOR": 4, "TERRAIN_CONFIG": 4}
     with netcdf(directory / "pnnl/TOPO_1km.nc", grid, title="PNNL 1 km topography") as out:
         for name, values in fields.items():
-            rounded = np.where(sea, fill, values.round(digits.get(name, 1))).astype(np.float32)
+            rounded = values.round(digits.get(name, 1))
+            known = np.where(sea, PNNL_FILL, rounded).astype(np.float32)
             units, long_name = ELEMENTS[name]
-            out.variable(
-                name, ("lat", "lon"), rounded, {"units": units, "long_name": long_name}, fill=fill
-            )
+            about = {"units": units, "long_name": long_name}
+            out.variable(name, ("lat", "lon"), known, about, fill=PNNL_FILL)
 
 
 def write_soil(world: World, directory: Path) -> None:
-    """PNNL's SOIL: sand and clay in per cent and organic matter in kg m-3, for ten layers; missing
-    at sea.
+    """Write PNNL's SOIL for ten layers; missing at sea.
+
+    Sand and clay are in per cent, organic matter in kg m-3.
     """
-    grid, terrain, fine = _kilometre_grid(world), world.terrain, world.config.grid
-    sand, clay = refined(terrain.sand, fine, grid), refined(terrain.clay, fine, grid)
+    terrain = world.terrain
+    fine = world.config.grid
+    grid = _kilometre_grid(world)
+    sand = refined(terrain.sand, fine, grid)
+    clay = refined(terrain.clay, fine, grid)
+    # wet, cold soils keep more of it
     organic = refined((8 + terrain.rain / 25 - terrain.temperature).clip(4, 80), fine, grid)
-    sea, fill = _sea(world, grid), np.float32(-9999)
+
     depth = np.array(SOIL_DEPTHS, np.float32)[:, None, None]
     fields = {
         "PCT_SAND": ("%", "percent sand", (sand - 3 * depth).round()),
         "PCT_CLAY": ("%", "percent clay", (clay + 1.5 * depth).round()),
         "ORGANIC": ("kg/m3", "organic matter density", (organic * np.exp(-depth / 0.5)).round(1)),
     }
+
+    sea = _sea(world, grid)
     with netcdf(directory / "pnnl/SOIL_1km.nc", grid, title="PNNL 1 km soil") as out:
         out.axis(
             "layer",
@@ -449,19 +380,15 @@ def write_soil(world: World, directory: Path) -> None:
             axis="Z",
         )
         for name, (units, long_name, values) in fields.items():
-            known = np.where(sea, fill, values.clip(0)).astype(np.float32)
-            out.variable(
-                name,
-                ("layer", "lat", "lon"),
-                known,
-                {"units": units, "long_name": long_name},
-                fill=fill,
-            )
+            known = np.where(sea, PNNL_FILL, values.clip(0)).astype(np.float32)
+            about = {"units": units, "long_name": long_name}
+            out.variable(name, ("layer", "lat", "lon"), known, about, fill=PNNL_FILL)
 
 
 def write_truth(world: World, directory: Path, scenario: str) -> None:
-    """The maps without flicker, 1850-2100, in Zarr: truth.zarr for the first scenario, else
-    truth-{scenario}.zarr.
+    """Write the maps without flicker, 1850-2100, in Zarr.
+
+    The first scenario's are truth.zarr, another's truth-{scenario}.zarr.
     """
     name = "truth.zarr" if scenario == world.config.scenario[0] else f"truth-{scenario}.zarr"
     grid = world.config.grid

@@ -1,8 +1,8 @@
 """The stage `build`: from source files to the predictor cube."""
 
 from luray.core.progress import Progress, no_progress
-from luray.cube.build import BuildPlan, plan_build
 from luray.cube.cube import Cube
+from luray.cube.plan import BuildPlan, plan_build
 from luray.stages.config import RunConfig
 from luray.stages.inputs import open_all, scenario_dimension
 from luray.storage.objects import exists
@@ -45,7 +45,7 @@ def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
     """
     from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
 
-    build_with_ray(plan, report=progress)
+    build_with_ray(plan, progress=progress)
 
 
 def cube_of_run(run: RunConfig) -> Cube:

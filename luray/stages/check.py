@@ -35,7 +35,9 @@ def check(run: RunConfig, *, progress: Progress = no_progress) -> CheckReport:
     from luray.distributed.check import check as check_with_ray  # Ray takes seconds to import
 
     opened = open_or_refuse(run)
-    checked = check_with_ray(opened, grid=run.grid.grid, wanted=_wanted_years(run), report=progress)
+    checked = check_with_ray(
+        opened, grid=run.grid.grid, wanted=_wanted_years(run), progress=progress
+    )
     return CheckReport(run.name, checked)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from luray.catalog.read import CatalogConfig
+from luray.catalog.reader import CatalogConfig
 from luray.core.config import Config, DeviceChoice, LeaveOut, Workers
 from luray.core.grid import Grid
 from luray.core.tiling import Tiling, TilingConfig

@@ -10,6 +10,7 @@ from luray.engine.spec import InferenceSpec
 from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import ModelCard, check_fits, read_card
 from luray.product.dimensions import ONE_MAP, ProductDims
+from luray.product.repair import withdraw
 from luray.product.store import Product
 from luray.product.trajectories import Span
 from luray.stages.build import cube_of_run
@@ -63,7 +64,7 @@ def infer(
         if years:
             unpublish(run)
             withdrawn = spec.product.units(spec.geometry.tiles, years)
-            spec.product.withdraw(list(withdrawn))
+            withdraw(spec.product, list(withdrawn))
         return compute(run, spec, lease, progress=progress)
 
 
@@ -140,7 +141,9 @@ def inference_of(
         *further,
     )
 
-    product = Product(url, span, tiling, fingerprint, first_scenario, dims, seed)
+    product = Product(
+        url, span, tiling, fingerprint, first_scenario, dims, seed, legend=cube.legend
+    )
     folders: dict[Direction, str] = {direction: run.model_folder(direction) for direction in cards}
     demand = CoarseDemand.of(cube, tile=tiling.tile) if strength else None
     return InferenceSpec(

@@ -1,42 +1,37 @@
-"""What `luray plan` counts with: the land of a run, the inputs it will have, a rate, and prices.
-Nothing is written.
-"""
+"""The verb `plan`: estimate cost, memory and time of an inference before any data exist."""
 
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 from pydantic import ValidationError
 
-from luray.core.grid import Grid
-from luray.core.legend import HILDA
-from luray.core.regrid import grid_map
-from luray.core.tiling import Box
+from luray.core.tiling import Box, Tile
 from luray.core.types import Bool
 from luray.cube.cube import Cube
 from luray.cube.land import tiles_with_land
 from luray.model.checkpoint import ModelCard, save_model
-from luray.model.features import Features
 from luray.planning.expected_cube import expected_cube
 from luray.planning.inference import InferencePlan
-from luray.planning.land_mask import MASK, land_mask
+from luray.planning.land_mask import land_on_grid
 from luray.planning.measure import forward_cost, trunk_flops
-from luray.planning.prices import PRICES, PriceTable
+from luray.planning.prices import PRICES, DevicePrice, PriceTable
 from luray.planning.ranges import Range
 from luray.planning.rate import Rate
-from luray.planning.workload import TileLoad, tile_loads
-from luray.product.dimensions import ProductDims
+from luray.planning.workload import tile_loads
 from luray.product.store import Product
 from luray.sandbox.random_model import random_model
 from luray.stages.config import RunConfig
+from luray.stages.infer import product_dims
+from luray.stages.inputs import scenario_dimension
 from luray.stages.run_file import ConfigError, read_toml
 from luray.storage.places import PlaceError, local_place
 
 SECONDS = 10.0
-"""For which forward passes are measured."""
+"""Time for which forward passes are measured."""
 
 
 def plan_of(
@@ -47,18 +42,33 @@ def plan_of(
     rate: float | None = None,
     prices: Path | str = PRICES,
 ) -> InferencePlan:
-    """The plan of a run's inference; without a `rate`, windows a second of one worker, a CPU is
-    measured now.
+    """Plan the inference of a run. Neither inputs nor a cube have to be there.
 
-    Needs neither inputs nor a cube. Raises ValueError for an unknown device, a wrong price table, a
-    cube of another grid, and where there is neither a cube nor the package of the land mask.
+    Parameters
+    ----------
+    run : RunConfig
+        The run.
+    workers : int, optional
+        Number of workers, the largest of the run file unless given.
+    device : str, optional
+        A device of the price table.
+    rate : float, optional
+        Windows a second of one worker. Unless it is given, a CPU is measured now, and a GPU is
+        estimated from its data sheet.
+    prices : path, optional
+        A price table.
+
+    Raises
+    ------
+    ValueError
+        If an argument or the price table is wrong, the cube has another grid, the grid has no
+        land, or there is neither a cube nor the package of the land mask.
     """
     table = read_prices(prices)
     if device not in table.devices:
         raise ValueError(
             f"--device {device}: {prices} has {', '.join(table.devices)}; name one of them, or add "
-            "it to "
-            "a copy of that file and give it with --prices"
+            "it to a copy of that file and give it with --prices"
         )
     if workers is not None and workers < 1:
         raise ValueError(
@@ -69,41 +79,50 @@ def plan_of(
             f"--rate {rate}: expected windows a second, more than 0; leave it out to have it "
             "measured"
         )
-    cube, found, seen = _inputs(run)
-    if not found:
-        raise ValueError(f"no land in the grid of {run.name}, {seen}; correct [grid]")
-    dims = ProductDims(run.scenarios or (), run.inference.members or 0, run.inference.probabilities)
-    product = Product(
-        run.product, run.inference.span, run.inference_tiles, "", run.scenario_names[0], dims
+
+    inputs = _planned_inputs(run)
+    tiling = run.inference_tiles
+    loads = tile_loads(
+        inputs.cube,
+        tiling,
+        inputs.tiles,
+        inputs.land,
+        window=run.tiling.window * run.grid.step,
     )
-    chosen = table.devices[device]
-    if rate is not None:
-        speed = Rate(Range(1 / rate, 1 / rate), "as given with --rate")
-    elif chosen.tflops:
-        flops = trunk_flops(run.model, classes=len(HILDA), window=product.tiling.window)
-        speed = Rate.of_gpu(chosen, flops, product.tiling, run.model.width)
-    else:
-        speed = measured_rate(run, cube.features, seconds=SECONDS)
+    if not loads:
+        raise ValueError(f"no land in the grid of {run.name}, {inputs.land_source}; correct [grid]")
+
+    first_scenario = run.scenario_names[0]
+    product = Product(
+        run.product,
+        run.inference.span,
+        tiling,
+        "",
+        first_scenario,
+        product_dims(run),
+        legend=inputs.cube.legend,
+    )
+    price = table.devices[device]
     return InferencePlan(
         run.title or run.name,
         product,
-        cube,
-        found,
-        seen,
+        inputs.cube,
+        loads,
+        inputs.land_source,
         run.model,
-        speed,
+        _rate_of(run, inputs.cube, price, rate),
         workers or run.inference.workers.max,
-        not chosen.tflops,
+        not price.tflops,
         run.inference.threads,
         run.inference.batch,
-        chosen,
+        price,
         table.storage,
         table.as_of,
     )
 
 
 def read_prices(place: Path | str) -> PriceTable:
-    """A price table. Raises ConfigError naming what is wrong with it."""
+    """Read a price table; raise ConfigError naming what is wrong with it."""
     try:
         path = Path(local_place(str(place), what="a price table"))
         tree = read_toml(path, missing=f"no such file; {PRICES} is one to copy")
@@ -111,29 +130,43 @@ def read_prices(place: Path | str) -> PriceTable:
     except (ConfigError, PlaceError) as error:
         raise ConfigError(f"--prices {error}") from None
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, f['loc']))}: {f['msg'].lower()}" for f in error.errors()
-        )
+        faults = []
+        for fault in error.errors():
+            key = ".".join(map(str, fault["loc"]))
+            faults.append(f"{key}: {fault['msg'].lower()}")
         raise ConfigError(
-            f"--prices {place}: {faults}; correct it, {PRICES} is one to copy"
+            f"--prices {place}: {'; '.join(faults)}; correct it, {PRICES} is one to copy"
         ) from None
 
 
-def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate:
-    """Trunks of a model of random weights on every core of this machine, in workers of the run's
-    threads.
+def _rate_of(run: RunConfig, cube: Cube, price: DevicePrice, rate: float | None) -> Rate:
+    """Return the rate of a worker: as given, estimated for a GPU, or measured on this CPU."""
+    if rate is not None:
+        return Rate(Range.exactly(1 / rate), "as given with --rate")
+    if price.tflops:
+        tiling = run.inference_tiles
+        flops = trunk_flops(run.model, classes=len(cube.legend), window=tiling.window)
+        return Rate.of_gpu(price, flops, tiling, run.model.width)
+    return measured_rate(run, cube, seconds=SECONDS)
 
-    Processor time counts, as other work on this machine is none of the plan's.
+
+def measured_rate(run: RunConfig, cube: Cube, *, seconds: float) -> Rate:
+    """Measure the trunk of a model of random weights on every core of this machine.
+
+    Workers have the threads of the run. Processor time counts, since other work on this machine is
+    none of the plan's.
     """
-    tiling, threads, cores = run.inference_tiles, run.inference.threads, os.cpu_count() or 1
+    tiling = run.inference_tiles
+    threads = run.inference.threads
+    cores = os.cpu_count() or 1
     processes = max(1, cores // threads)
+
     with tempfile.TemporaryDirectory() as folder:
-        codes = tuple(int(code) for code in HILDA.codes)
-        save_model(
-            random_model(features, run.model),
-            ModelCard("forward", HILDA.name, codes, features.names, run.model, {}, "plan", {}),
-            folder,
-        )
+        legend = cube.legend
+        codes = tuple(int(code) for code in legend.codes)
+        names = cube.features.names
+        card = ModelCard("forward", legend.name, codes, names, run.model, {}, "plan", {})
+        save_model(random_model(cube.features, run.model), card, folder)
         cost = forward_cost(
             folder,
             batch=max(2, run.inference.batch),
@@ -143,82 +176,59 @@ def measured_rate(run: RunConfig, features: Features, *, seconds: float) -> Rate
             seconds=seconds,
             whole=False,
         )
-    each = cost.cpu_seconds / threads
-    return Rate.of_cpu(
-        each,
-        tiling,
-        run.model.width,
-        (
-            f"measured now: a trunk (all but the first layer) is {1000 * each:.0f} ms of {threads} "
-            "threads, "
-            f"{1000 * processes * cost.seconds:.0f} by the clock, {processes} at once on {cores} "
-            "cores"
-        ),
+
+    trunk_seconds = cost.cpu_seconds / threads
+    source = (
+        f"measured now: a trunk (all but the first layer) is {1000 * trunk_seconds:.0f} ms of "
+        f"{threads} threads, {1000 * processes * cost.seconds:.0f} by the clock, {processes} at "
+        f"once on {cores} cores"
     )
+    return Rate.of_cpu(trunk_seconds, tiling, run.model.width, source)
 
 
-def _inputs(run: RunConfig) -> tuple[Cube, tuple[TileLoad, ...], str]:
-    """Inputs as they are built or will be, tiles with land, and where that is known from."""
-    grid, tiling = run.grid.grid, run.inference_tiles
-    dims = run.scenario_names if len(run.scenario_names) > 1 else ()
+class _PlannedInputs(NamedTuple):
+    """Metadata of a cube, built or expected, and where its land is."""
+
+    cube: Cube
+    tiles: Iterable[Tile]
+    """Tiles that may have land."""
+    land: Callable[[Box], Bool]
+    land_source: str
+    """Where the land is known from, in words."""
+
+
+def _planned_inputs(run: RunConfig) -> _PlannedInputs:
+    """Return the inputs of a run as they are built or, where no cube is, as they will be."""
+    grid = run.grid.grid
+    tiling = run.inference_tiles
+    scenarios = scenario_dimension(run)
     first, last = run.inference.observed
-    cube = expected_cube(
+    expected = expected_cube(
         run.cube,
         grid=grid,
         sources=run.sources,
         years=run.years,
         observed=range(first, last + 1),
-        scenarios=dims,
+        scenarios=scenarios,
     )
+
     try:
         built = Cube.open(run.cube)
     except FileNotFoundError:
-        seen = "land of global-land-mask with Antarctica, as no cube is built"
-        return (
-            cube,
-            tile_loads(
-                cube, tiling, tiling.tiles(), _masked(run), window=run.tiling.window * grid.step
-            ),
-            seen,
-        )
+        try:
+            land = land_on_grid(grid)
+        except ValueError as error:
+            raise ValueError(
+                f"{run.cube} is not built, and {error}; or run `luray build` first"
+            ) from None
+        source = "land of global-land-mask with Antarctica, as no cube is built"
+        return _PlannedInputs(expected, tiling.tiles(), land, source)
+
     if built.grid != grid:
         raise ValueError(
             f"{run.cube} was built on {built.grid}, the run file has {grid}; run `luray build`, or "
-            "plan "
-            "with another output"
+            "plan with another output"
         )
-    if tuple(built.scenarios) == dims:
-        cube = built
-    return (
-        cube,
-        tile_loads(
-            cube,
-            tiling,
-            tiles_with_land(built, tiling),
-            built.land,
-            window=run.tiling.window * grid.step,
-        ),
-        "land of the cube",
-    )
-
-
-def _masked(run: RunConfig) -> Callable[[Box], Bool]:
-    """Land of a box of the run grid, nearest cells of the mask of the globe."""
-    try:
-        packed = land_mask()
-    except ValueError as error:
-        raise ValueError(
-            f"{run.cube} is not built, and {error}; or run `luray build` first"
-        ) from None
-    grid: Grid = run.grid.grid
-
-    def land(box: Box) -> Bool:
-        rows, cols = (axis.low for axis in grid_map(MASK, grid, "nearest").take(box))
-        first = int(cols.min()) // 8
-        band = np.unpackbits(
-            packed[rows.min() : rows.max() + 1, first : int(cols.max()) // 8 + 1], axis=1
-        )
-        found: Bool = band[np.ix_(rows - rows.min(), cols - 8 * first)] == 1
-        return found
-
-    return land
+    # A cube of other scenarios still says where land is, but not what its forcing takes.
+    cube = built if tuple(built.scenarios) == scenarios else expected
+    return _PlannedInputs(cube, tiles_with_land(built, tiling), built.land, "land of the cube")

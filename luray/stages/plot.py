@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from luray.catalog.publish import read_finished
+from luray.catalog.finished import read_finished
 from luray.stages.config import RunConfig
 
 PictureProgress = Callable[[int, int, str], None]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from luray.core.progress import Progress, no_progress
+from luray.product import repair
 from luray.product.trajectories import TileYear
 from luray.stages.config import RunConfig
 from luray.stages.infer import inference_of, unpublish
@@ -27,7 +28,7 @@ def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[TileYea
     broken: list[TileYear] = []
     for first in range(0, len(units), VERIFIED_AT_ONCE):
         progress(first, len(units))
-        broken += spec.product.damaged(units[first : first + VERIFIED_AT_ONCE])
+        broken += repair.damaged(spec.product, units[first : first + VERIFIED_AT_ONCE])
     progress(len(units), len(units))
     return broken
 
@@ -35,4 +36,5 @@ def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[TileYea
 def withdraw(run: RunConfig, units: Sequence[TileYear]) -> None:
     """Withdraw tile-years, so that the next inference computes them again."""
     unpublish(run)
-    inference_of(run, run.inference.span, run.product).product.withdraw(units)
+    spec = inference_of(run, run.inference.span, run.product)
+    repair.withdraw(spec.product, units)

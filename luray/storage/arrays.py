@@ -56,6 +56,7 @@ def tile_array(
     grid: Grid,
     tile: int,
     attributes: Mapping[str, Any],
+    fill_value: int = 0,
 ) -> None:
     """Create a uint8 array of which a shard is a tile.
 
@@ -75,6 +76,8 @@ def tile_array(
         Rows, and columns, of a tile.
     attributes : mapping
         Of the array.
+    fill_value : int, optional
+        What cells hold that were never written.
     """
     chunk = chunk_of(tile)
     lead_shard = [n if dimension == "class" else 1 for dimension, n in lead.items()]
@@ -83,7 +86,7 @@ def tile_array(
         name,
         shape=(*lead.values(), *grid.shape),
         dtype="uint8",
-        fill_value=0,
+        fill_value=fill_value,
         shards=whole_shards((*lead_shard, tile, tile)),
         chunks=(*lead_chunk, chunk, chunk),
         compressors=COMPRESSORS,
@@ -95,19 +98,20 @@ def tile_array(
 def coordinates(group: zarr.Group, grid: Grid, years: Sequence[int] | None = None) -> None:
     """Write the CF coordinates of a grid and, if given, of plain calendar years."""
     lat_attributes = {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}
-    _coordinate(group, "lat", grid.lat, lat_attributes)
+    coordinate(group, "lat", grid.lat, lat_attributes)
 
     lon_attributes = {"units": "degrees_east", "standard_name": "longitude", "axis": "X"}
-    _coordinate(group, "lon", grid.lon, lon_attributes)
+    coordinate(group, "lon", grid.lon, lon_attributes)
 
     if years is not None:
         year_attributes = {"long_name": "calendar year", "units": "1"}
-        _coordinate(group, "year", np.array(years, np.int32), year_attributes)
+        coordinate(group, "year", np.array(years, np.int32), year_attributes)
 
 
-def _coordinate(
+def coordinate(
     group: zarr.Group, name: str, values: NDArray[Any], attributes: Mapping[str, Any]
 ) -> None:
+    """Write the coordinate of one dimension, in one chunk."""
     array = group.create_array(
         name,
         shape=values.shape,

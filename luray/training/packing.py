@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.cube.cube import Cube, Layer, NativeValues, Pieces, Region
+from luray.cube.cube import Cube, Layer, NativeValues, Pieces
+from luray.cube.region import Region
 from luray.training.sample_window import SampleWindow
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from luray.core.tiling import Box
 from luray.core.types import Bool
-from luray.cube.cube import Cube, NativeValues, Region
+from luray.cube.cube import Cube, NativeValues
+from luray.cube.region import Region
 from luray.training.rollout import Sample
 from luray.training.sample_window import SampleWindow
 

@@ -120,9 +120,3 @@ def test_a_globe_that_is_there_stays_and_one_of_other_cells_is_replaced(
     assert before == {path: path.stat().st_mtime_ns for path in written.rglob("*.*")}
     with pytest.raises(ValueError, match=r"fit into 0.25 degrees; set grid.step = 0.01"):
         globe.write_globe(tmp_path, grid=Grid(90, -180, 0.5, 360, 720), year=2000, **earth)
-
-
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(globe, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"not installed; run `pip install luray\[bench\]`"):
-        globe.land_mask()

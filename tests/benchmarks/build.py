@@ -16,7 +16,9 @@ import numpy as np
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
 from luray.core.tiling import Tiling
-from luray.cube.build import BuildPlan, batches, create, finish, plan_build, write_piece
+from luray.cube.build import create, write_piece
+from luray.cube.finish import finish
+from luray.cube.plan import BuildPlan, batches, plan_build
 from luray.planning.build import worker_memory
 from luray.sources.base import Request
 from luray.sources.gebco import GebcoConfig

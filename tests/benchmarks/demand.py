@@ -80,21 +80,27 @@ def measure() -> Iterator[Ratio]:
 
 
 def world() -> tuple[U8, I32]:
-    """A patchy prior map and sums that keep 99 of 100 cells of it."""
-    random, k = np.random.default_rng(0), len(HILDA)
-    prior = np.stack(
-        [gaussian_filter(random.normal(size=(SIDE, SIDE)), 20) for _ in range(k)]
-    ).argmax(axis=0)
-    logits = random.normal(size=(k, SIDE, SIDE)) + 4 * (np.arange(k)[:, None, None] == prior)
-    p = np.exp(logits)
-    return prior.astype(np.uint8), np.rint(p / p.sum(axis=0) * ONE * 64).astype(np.int32)
+    """Return a patchy prior map and sums that keep 99 of 100 cells of it."""
+    random = np.random.default_rng(0)
+    n_classes = len(HILDA)
+
+    # patches of some 20 cells: each cell has the class whose smooth noise is largest there
+    noise_KHW = [gaussian_filter(random.normal(size=(SIDE, SIDE)), 20) for _ in range(n_classes)]
+    prior_HW = np.stack(noise_KHW).argmax(axis=0)
+
+    is_prior_KHW = np.arange(n_classes)[:, None, None] == prior_HW
+    logits_KHW = random.normal(size=(n_classes, SIDE, SIDE)) + 4 * is_prior_KHW
+    odds_KHW = np.exp(logits_KHW)
+    probability_KHW = odds_KHW / odds_KHW.sum(axis=0)
+    sums_KHW = np.rint(probability_KHW * ONE * 64).astype(np.int32)
+    return prior_HW.astype(np.uint8), sums_KHW
 
 
 def some_change() -> F32:
-    """Changes that sum to nothing: net, 3 to 4 % of each block, more than HILDA+ has anywhere in a
-    year.
+    """Return changes that sum to nothing.
+
+    Net, they are 3 to 4 % of each block, more than HILDA+ has anywhere in a year.
     """
-    change = (
-        np.random.default_rng(1).normal(size=(len(GROUPS), SIDE // BLOCK, SIDE // BLOCK)) * 0.02
-    )
+    n_blocks = SIDE // BLOCK
+    change = np.random.default_rng(1).normal(size=(len(GROUPS), n_blocks, n_blocks)) * 0.02
     return (change - change.mean(axis=0)).astype(np.float32)

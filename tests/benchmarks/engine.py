@@ -147,7 +147,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
     )
     spec = InferenceSpec(
         cube,
-        Product(url, span, tiling, "benchmark"),
+        Product(url, span, tiling, "benchmark", legend=cube.legend),
         Geometry.of(cube, tiling),
         {"forward": model},
         "linear",

@@ -154,7 +154,7 @@ def write_cube(url: str) -> None:
     """A cube with land in the middle, a class map that drifts and four sources."""
     random = np.random.default_rng(0)
     root, groups = zarr.open_group(url, mode="w", zarr_format=3), {"maps": "state"}
-    create_state(root, grid=GRID, years=YEARS, tile=300)
+    create_state(root, grid=GRID, years=YEARS, tile=300, legend=HILDA)
     relief, speed = smooth(random, 2, GRID.shape, 12)
     land = smooth(random, 1, GRID.shape, 120)[0] > -0.3
     for step in range(len(YEARS)):

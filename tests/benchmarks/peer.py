@@ -23,7 +23,7 @@ import torch
 
 from luray.core.grid import Grid
 from luray.core.processes import MALLOC
-from luray.core.types import Bool
+from luray.core.types import U8, Bool
 from luray.model.checkpoint import load_model
 from luray.model.unet import UNetConfig, frozen
 from luray.planning.land_mask import land_mask
@@ -145,19 +145,35 @@ def _whole(pace: Pace, grid: Grid) -> float:
 
 
 def typical_land() -> tuple[Bool, str]:
-    """The real land mask of a region of 40 x 60 degrees whose share of land is nearest to that of
-    the globe.
+    """Return the real land mask of a region whose share of land is nearest to that of the globe.
+
+    Regions have 40 x 60 degrees. The mask is on the cells of `REGION`, and comes with the region's
+    name.
     """
     land = np.unpackbits(land_mask(), axis=1)
-    share = land[::10, ::10].mean()
-    parts = {
-        (row, col): land[row * 4800 : (row + 1) * 4800, col * 7200 : (col + 1) * 7200]
-        for row, col in product(range(4), range(6))
-    }
-    (row, col), part = min(parts.items(), key=lambda item: abs(item[1][::10, ::10].mean() - share))
-    rows, cols = (np.arange(n) * 6 // 5 for n in REGION.shape)
-    north, west = 90 - row * 40, col * 60 - 180
-    return part[np.ix_(rows, cols)] == 1, f"{north - 40} to {north} N, {west} to {west + 60} E"
+    share_of_globe = _share(land)
+
+    # 120 cells of the mask a degree
+    regions = {}
+    for row, col in product(range(4), range(6)):
+        regions[row, col] = land[row * 4800 : (row + 1) * 4800, col * 7200 : (col + 1) * 7200]
+
+    def difference(place: tuple[int, int]) -> float:
+        return abs(_share(regions[place]) - share_of_globe)
+
+    row, col = min(regions, key=difference)
+    mask_rows = np.arange(REGION.n_lat) * 6 // 5
+    mask_cols = np.arange(REGION.n_lon) * 6 // 5
+    is_land: Bool = regions[row, col][np.ix_(mask_rows, mask_cols)] == 1
+
+    north = 90 - row * 40
+    west = col * 60 - 180
+    return is_land, f"{north - 40} to {north} N, {west} to {west + 60} E"
+
+
+def _share(land: U8) -> float:
+    """Share of ones in every tenth row and column."""
+    return float(land[::10, ::10].mean())
 
 
 def monai(model: str, shape: tuple[int, int], setting: dict[str, Any]) -> Peer:

@@ -27,21 +27,22 @@ class Ratio:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call."""
+    """Return the wall-clock seconds of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def in_turn(*works: Callable[[], object], rounds: int = 3) -> list[float]:
-    """Fewest seconds of each of several things, run in turn so that a noisy moment hits them alike."""
+    """Return the fewest seconds of each of several functions.
+
+    They run in turn, so that a noisy moment hits them alike.
+    """
     taken = [[seconds(work) for work in works] for _ in range(rounds)]
     return [min(column) for column in zip(*taken, strict=True)]
 
 
 def alone(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function returns in a new process, whose memory is not what a benchmark has left
-    behind.
-    """
+    """Return what a function returns in a new process, which a benchmark has left no memory in."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *args, **kwargs).result()

@@ -1,5 +1,6 @@
-"""The scheduler with many workers, in virtual time: durations are drawn from those of a real
-inference.
+"""The scheduler with many workers, in virtual time.
+
+Durations are drawn from those of a real inference.
 
 A tile that a worker has not predicted lately costs it the reading of the tile's static inputs, as
 measured.
@@ -19,8 +20,10 @@ from luray.engine.worker_pool import CACHED_TILES
 from tests.benchmarks.ratio import Ratio
 from tests.simulation import Simulation
 
-WORKERS, TILES, YEARS = 128, (16, 20), 20
-"""2.5 tiles a worker."""
+WORKERS = 128
+TILES = (16, 20)
+"""Rows and columns of tiles: 2.5 tiles a worker."""
+YEARS = 20
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class Took:
 
 
 def simulated(took: Took) -> Iterator[Ratio]:
-    """Many workers against the ideal, and the wavefront against a barrier after every year where a
-    worker is slow.
+    """Yield many workers against the ideal, and the wavefront against a barrier.
+
+    The barrier stands after every year, and one worker is slow.
     """
     simulation, seconds = _run(took, WORKERS, TILES, in_flight=4)
     ideal = seconds / WORKERS
@@ -44,19 +48,21 @@ def simulated(took: Took) -> Iterator[Ratio]:
         ideal / simulation.now,
         1 / 1.1,
         f"{TILES[0] * TILES[1]} tiles, {YEARS} years in {simulation.now:.0f} s, {ideal:.0f} s "
-        "without waiting "
-        "and static inputs",
+        "without waiting and static inputs",
     )
-    ends = [
-        _run(took, 8, (4, 5), in_flight=n, slow=lambda worker: 3 if worker == 0 else 1)[0].now
-        for n in (4, 1)
-    ]
+
+    def first_is_slow(worker: int) -> float:
+        return 3 if worker == 0 else 1
+
+    # with one year in flight, every year waits for the slowest tile of the one before
+    wavefront = _run(took, 8, (4, 5), in_flight=4, slow=first_is_slow)[0].now
+    barrier = _run(took, 8, (4, 5), in_flight=1, slow=first_is_slow)[0].now
     yield Ratio(
         "wavefront over barrier, one worker of 8 slow",
-        ends[1] / ends[0],
+        barrier / wavefront,
         1,
-        f"20 tiles, {YEARS} years in {ends[0]:.0f} and {ends[1]:.0f} s (simulated), one worker 3 "
-        "times slower",
+        f"20 tiles, {YEARS} years in {wavefront:.0f} and {barrier:.0f} s (simulated), "
+        "one worker 3 times slower",
     )
 
 
@@ -69,38 +75,36 @@ def _run(
     slow: Callable[[int], float] = lambda _: 1,
 ) -> tuple[Simulation, float]:
     """A finished simulation, and the seconds of all its jobs."""
-    chance, kept, total = (
-        random.Random(0),
-        {worker: dict.fromkeys(()) for worker in range(workers)},
-        [0.0],
-    )
+    chance = random.Random(0)
+    cached: dict[int, dict[Tile, None]] = {worker: {} for worker in range(workers)}
+    total_seconds = 0.0
     tiling = Tiling(tiles[0] * 2, tiles[1] * 2, 4, 2, 2)
     reading = max(0.0, median(took.first) - median(took.predict))
 
     def duration(worker: int, job: Job | SideTask) -> float:
+        nonlocal total_seconds
         seconds = chance.choice(took.predict if job.operation == "predict" else took.reduce)
-        total[0] += seconds
-        if (
-            isinstance(job, Job)
-            and job.operation == "predict"
-            and is_new(kept[worker], job.task.tile)
-        ):
+        total_seconds += seconds
+        predicts = isinstance(job, Job) and job.operation == "predict"
+        if predicts and must_be_read(cached[worker], job.task.tile):
             seconds += reading
         return seconds * slow(worker)
 
     front = Wavefront(tiling.tiles(), tiling.neighbours, steps=YEARS, in_flight=in_flight)
     simulation = Simulation(Scheduler([front], workers=Workers(min=workers, max=workers)), duration)
     simulation.run()
-    return simulation, total[0]
+    return simulation, total_seconds
 
 
-def is_new(kept: dict[Tile, None], tile: Tile) -> bool:
-    """Whether a worker has to read a tile's static inputs; it keeps those of the last
-    `CACHED_TILES` tiles.
+def must_be_read(cached: dict[Tile, None], tile: Tile) -> bool:
+    """True where a worker has to read a tile's static inputs; then it has them.
+
+    It keeps those of the last `CACHED_TILES` tiles: a dictionary remembers the order.
     """
-    new = tile not in kept
-    kept.pop(tile, None)
-    kept[tile] = None
-    if len(kept) > CACHED_TILES:
-        kept.pop(next(iter(kept)))
-    return new
+    is_new = tile not in cached
+    cached.pop(tile, None)
+    cached[tile] = None
+    if len(cached) > CACHED_TILES:
+        oldest = next(iter(cached))
+        cached.pop(oldest)
+    return is_new

@@ -23,6 +23,7 @@ from luray.core.tiling import Box, Tiling
 from luray.core.types import Bool
 from luray.core.variable import Variable
 from luray.cube.cube import Cube, Layer
+from luray.cube.region import Region
 from luray.cube.schema import create_native, create_state, native_layout
 from luray.engine.inputs import TileInputs
 from luray.engine.stem import Stem
@@ -100,7 +101,7 @@ def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     padded, seen = TILING.padded(box), []
     stem = Stem.of(frozen(random_model(cube.features, UNetConfig())))
     windows = {core: TILING.window_box(core) for core in TILING.cores(box)}
-    tile_inputs, region = TileInputs.of(cube, list(windows.values()), stem), cube.region(padded)
+    tile_inputs, region = TileInputs.of(cube, list(windows.values()), stem), Region(cube, padded)
     first_HWO = np.empty((TILING.window, TILING.window, len(stem.bias_O)), np.float32)
     for year in YEARS:
         codes = cube.state(year, padded)
@@ -202,7 +203,7 @@ def write_cube(url: str, *, grid: Grid = GRID, land: Bool | None = None) -> Cube
     random = np.random.default_rng(0)
     root, groups = zarr.open_group(url, mode="w", zarr_format=3), {"hilda": "state"}
     land = np.ones(grid.shape, np.bool_) if land is None else land
-    create_state(root, grid=grid, years=YEARS, tile=TILING.tile)
+    create_state(root, grid=grid, years=YEARS, tile=TILING.tile, legend=HILDA)
     relief = smooth(random, 1, GRID.shape, 12)[0]
     for step in range(len(YEARS)):
         codes = HILDA.codes[np.digitize(relief + 0.05 * step, (-1.5, -0.8, -0.2, 0.3, 1.0, 1.6))]
@@ -316,7 +317,7 @@ def write_stack(cube: Cube, url: str) -> zarr.Group:
     for row in range(0, SIDE, 1024):
         for col in range(0, SIDE, 1024):
             box = Box(row, col, min(1024, SIDE - row), min(1024, SIDE - col))
-            at, region = box.slices(origin=Box(0, 0, 0, 0)), cube.region(box)
+            at, region = box.slices(origin=Box(0, 0, 0, 0)), Region(cube, box)
             static[(slice(None), *at)] = region.static(box)
             for step, year in enumerate(YEARS):
                 forcing[(slice(step, step + 1), slice(None), *at)] = region.forcing(year, box)[None]

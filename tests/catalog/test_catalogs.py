@@ -16,7 +16,7 @@ from pystac.extensions.datacube import DatacubeExtension
 from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 
-from luray.catalog.read import CatalogConfig
+from luray.catalog.reader import CatalogConfig
 from luray.core.legend import HILDA
 from luray.core.tiling import Tiling
 from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl
@@ -72,7 +72,7 @@ def files_of(collection: pystac.Collection, *assets: str) -> list[str]:
     ]
 
 
-def test_the_catalog_links_a_collection_for_each_input_and_region(
+def test_catalog_links_every_input_and_region(
     collections: dict[str, pystac.Collection],
 ) -> None:
     assert set(collections) == {*INPUTS, *REGIONS}
@@ -95,7 +95,7 @@ def test_core_schemas_and_links_hold(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
-def test_every_collection_says_who_made_it_and_how_it_may_be_used(
+def test_collections_name_producer_and_licence(
     collections: dict[str, pystac.Collection], name: str
 ) -> None:
     collection = collections[name]
@@ -117,9 +117,7 @@ def test_every_collection_says_who_made_it_and_how_it_may_be_used(
 
 
 @pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
-def test_the_data_cube_agrees_with_the_extent(
-    collections: dict[str, pystac.Collection], name: str
-) -> None:
+def test_datacube_agrees_with_extent(collections: dict[str, pystac.Collection], name: str) -> None:
     collection = collections[name]
     cube = DatacubeExtension.ext(collection)
     spatial = {
@@ -161,14 +159,14 @@ def test_the_data_cube_agrees_with_the_extent(
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_doi_of_a_source_is_cited_by_its_collection(
+def test_collection_cites_the_source_doi(
     collections: dict[str, pystac.Collection], name: str
 ) -> None:
     science = ScientificExtension.ext(collections[name])
     assert SOURCES[name].ABOUT.doi in (science.doi, *(p.doi for p in science.publications or ()))
 
 
-def test_pnnl_declares_the_variables_that_the_source_reads(
+def test_pnnl_declares_what_is_read(
     collections: dict[str, pystac.Collection],
 ) -> None:
     collection = collections["pnnl"]
@@ -180,7 +178,7 @@ def test_pnnl_declares_the_variables_that_the_source_reads(
     )
 
 
-def test_luh2_declares_the_states_that_the_source_reads(
+def test_luh2_declares_what_is_read(
     collections: dict[str, pystac.Collection],
 ) -> None:
     variables = DatacubeExtension.ext(collections["luh2"]).variables
@@ -214,7 +212,7 @@ names.
 
 
 @pytest.mark.parametrize(("name", "asset", "pattern", "values"), RECOGNISED)
-def test_a_source_recognises_the_files_that_the_collection_names(
+def test_source_recognises_named_files(
     collections: dict[str, pystac.Collection],
     tmp_path: Path,
     name: str,
@@ -233,11 +231,11 @@ def test_a_source_recognises_the_files_that_the_collection_names(
     assert found == {str(tmp_path / file) for file in expected}
 
 
-def test_gebco_is_named_as_the_source_expects(collections: dict[str, pystac.Collection]) -> None:
+def test_gebco_is_named_as_expected(collections: dict[str, pystac.Collection]) -> None:
     assert files_of(collections["gebco"]) == list(gebco.ABOUT.files)
 
 
-def test_hilda_classes_are_those_of_the_legend(collections: dict[str, pystac.Collection]) -> None:
+def test_hilda_classes_are_the_legend(collections: dict[str, pystac.Collection]) -> None:
     colours = {c.code: c.colour for c in HILDA.classes}
     for asset in collections["hilda"].item_assets.values():
         classes = ClassificationExtension.ext(asset).classes
@@ -250,7 +248,7 @@ def test_hilda_classes_are_those_of_the_legend(collections: dict[str, pystac.Col
     assert [c.value for c in crete] == [0, 11, 22, 33, 44, 55, 66, 77]
 
 
-def test_koppen_zones_are_numbered_from_af_to_ef(collections: dict[str, pystac.Collection]) -> None:
+def test_koppen_zones_are_numbered(collections: dict[str, pystac.Collection]) -> None:
     for asset in collections["koppen-geiger"].item_assets.values():
         names = {c.value: c.name for c in ClassificationExtension.ext(asset).classes}
         assert sorted(names) == list(range(31))
@@ -262,9 +260,7 @@ def test_koppen_zones_are_numbered_from_af_to_ef(collections: dict[str, pystac.C
 
 
 @pytest.mark.parametrize("name", REGIONS)
-def test_the_run_file_reads_files_that_its_collection_names(
-    collections: dict[str, pystac.Collection], name: str
-) -> None:
+def test_run_file_reads_named_files(collections: dict[str, pystac.Collection], name: str) -> None:
     run = tomllib.loads((CATALOGS / name / "run.toml").read_text())
     named = files_of(collections[name])
     for source in run["sources"]:
@@ -280,7 +276,7 @@ def test_the_run_file_reads_files_that_its_collection_names(
     assert run["inference"]["years"] == [moment.year for moment in observed]
 
 
-def test_mapbiomas_classes_are_those_of_the_crosswalk(
+def test_mapbiomas_classes_are_the_crosswalk(
     collections: dict[str, pystac.Collection],
 ) -> None:
     run = tomllib.loads((CATALOGS / "brazil/run.toml").read_text())
@@ -290,7 +286,7 @@ def test_mapbiomas_classes_are_those_of_the_crosswalk(
 
 
 @pytest.mark.parametrize("name", REGIONS)
-def test_the_real_files_are_where_and_when_the_collection_says(
+def test_real_files_lie_as_described(
     collections: dict[str, pystac.Collection], realdata: Path, name: str
 ) -> None:
     collection = collections[name]
@@ -321,7 +317,7 @@ def mission(
     return load_run(CATALOGS / "global" / f"{request.param}.toml")
 
 
-def test_there_is_a_global_run_for_each_scenario_and_nothing_else_differs() -> None:
+def test_global_runs_differ_by_scenario_alone() -> None:
     files = {path.stem: path.read_text() for path in (CATALOGS / "global").glob("*.toml")}
     together = files.pop("all")
     assert set(files) == set(SCENARIOS)
@@ -336,7 +332,7 @@ def test_one_global_run_has_every_scenario() -> None:
     assert run.output == "${LURAY_OUTPUT}/global"
 
 
-def test_a_global_run_is_the_whole_mission(mission: RunConfig) -> None:
+def test_global_run_is_the_mission(mission: RunConfig) -> None:
     assert mission.scenario in SCENARIOS
     assert mission.name == f"global-{mission.scenario}"
     assert mission.output.endswith(f"/{mission.name}")
@@ -366,7 +362,7 @@ def test_a_global_run_is_the_whole_mission(mission: RunConfig) -> None:
 
 
 @pytest.mark.parametrize("path", RUN_FILES, ids=lambda path: str(path.relative_to(CATALOGS)))
-def test_a_run_file_names_collections_that_are_there(
+def test_run_files_name_known_collections(
     collections: dict[str, pystac.Collection], path: Path
 ) -> None:
     run = tomllib.loads(path.read_text())
@@ -375,7 +371,7 @@ def test_a_run_file_names_collections_that_are_there(
     )
 
 
-def test_the_named_files_serve_every_year_of_a_global_run(
+def test_named_files_serve_every_year(
     collections: dict[str, pystac.Collection], mission: RunConfig
 ) -> None:
     scenario, years = mission.scenario, mission.years
@@ -420,7 +416,7 @@ def test_the_named_files_serve_every_year_of_a_global_run(
     assert all(observed[0].year <= year <= observed[1].year for year in mission.inference.observed)
 
 
-def test_the_four_scenarios_are_those_of_every_forcing(
+def test_every_forcing_has_the_scenarios(
     collections: dict[str, pystac.Collection],
 ) -> None:
     found = {
@@ -432,7 +428,7 @@ def test_the_four_scenarios_are_those_of_every_forcing(
     assert set(collections["koppen-geiger"].to_dict()["summaries"]["luray:scenarios"]) <= found
 
 
-def test_the_guide_covers_every_input() -> None:
+def test_guide_covers_every_input() -> None:
     guide = (CATALOGS / "README.md").read_text()
     for name in INPUTS:
         assert f"| `{name}` |" in guide

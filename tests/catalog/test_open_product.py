@@ -71,7 +71,7 @@ def test_a_remote_catalog_does_not_lead_to_local_files(bucket: Bucket, product: 
 def test_says_what_is_wrong(product: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found no Zarr store, expected a finished product"):
         luray.open_product(str(tmp_path / "nothing.zarr"))
-    with pytest.raises(ValueError, match="luray.finished = false"):
+    with pytest.raises(ValueError, match=r"luray\.finished = false"):
         luray.open_product(write_product(str(tmp_path / "half.zarr"), finished=False))
     with pytest.raises(ValueError, match="there is no such STAC document"):
         luray.open_product(str(tmp_path / "nothing.json"))

@@ -23,7 +23,9 @@ from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 from pystac_client.warnings import PystacClientWarning
 
-from luray.catalog.publish import StoreIO, publish, read_finished
+from luray.catalog.finished import read_finished
+from luray.catalog.publish import publish
+from luray.catalog.stac import StoreIO
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
 from luray.product.create import create_product
@@ -55,6 +57,7 @@ def write_product(
         years=YEARS,
         origins=ORIGINS,
         tile=20,
+        legend=HILDA,
         attributes={
             "title": "A world",
             "caveats": ["forcing: aggregated target"],
@@ -116,7 +119,7 @@ def published(product: str, tmp_path: Path) -> str:
     )
 
 
-def test_the_catalog_is_valid_stac_with_relative_links_only(published: str, tmp_path: Path) -> None:
+def test_catalog_is_valid_with_relative_links(published: str, tmp_path: Path) -> None:
     assert published == str(tmp_path / "out/stac/catalog.json")
     stac = tmp_path / "out/stac"
     assert files_below(stac) == ["catalog.json", "world/collection.json", "world/world.json"]
@@ -130,7 +133,7 @@ def test_the_catalog_is_valid_stac_with_relative_links_only(published: str, tmp_
                 assert (path.parent / link["href"]).is_file(), link
 
 
-def test_the_collection_says_what_the_product_is(published: str) -> None:
+def test_collection_describes_the_product(published: str) -> None:
     _, collection, _ = load(published)
     assert collection.id == "world"
     assert collection.extent.spatial.bboxes == [[23.0, 35.6, 23.6, 36.0]]
@@ -172,7 +175,7 @@ def test_the_collection_says_what_the_product_is(published: str) -> None:
         assert sentence in collection.description
 
 
-def test_the_item_leads_to_data_report_and_pictures(published: str, tmp_path: Path) -> None:
+def test_item_leads_to_data_report_pictures(published: str, tmp_path: Path) -> None:
     _, collection, item = load(published)
     assert item.bbox == [23.0, 35.6, 23.6, 36.0]
     assert item.properties["luray:scenario"] == "ssp245"
@@ -196,7 +199,7 @@ def test_the_item_leads_to_data_report_and_pictures(published: str, tmp_path: Pa
     assert classes[0].name == "ocean"
 
 
-def test_scenarios_and_members_are_dimensions_with_their_values(tmp_path: Path) -> None:
+def test_scenarios_and_members_are_dimensions(tmp_path: Path) -> None:
     url, dims = str(tmp_path / "product.zarr"), ProductDims(("ssp126", "ssp585"), 3, (2002,))
     create_product(
         url,
@@ -205,6 +208,7 @@ def test_scenarios_and_members_are_dimensions_with_their_values(tmp_path: Path) 
         origins=ORIGINS,
         tile=20,
         dims=dims,
+        legend=HILDA,
         attributes={
             "luray": {
                 "finished": True,
@@ -300,19 +304,19 @@ def check_client(url: str) -> None:
     check_opens(item.assets["data"])
 
 
-def test_xarray_opens_the_data_that_pystac_finds_on_disk(published: str) -> None:
+def test_xarray_opens_what_pystac_finds(published: str) -> None:
     check_opens(load(published)[2].assets["data"])
 
 
-def test_pystac_client_reads_the_catalog_from_a_path(published: str) -> None:
+def test_pystac_client_reads_from_a_path(published: str) -> None:
     check_client(published)
 
 
-def test_pystac_client_reads_the_catalog_over_http(published: str, web: str) -> None:
+def test_pystac_client_reads_over_http(published: str, web: str) -> None:
     check_client(f"{web}/out/stac/catalog.json")
 
 
-def test_a_relative_output_folder_gives_the_same_hrefs(
+def test_relative_output_gives_same_hrefs(
     product: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -320,7 +324,7 @@ def test_a_relative_output_folder_gives_the_same_hrefs(
     assert load("out/stac/catalog.json")[2].assets["data"].href == "../../product.zarr"
 
 
-def test_publishing_again_replaces_and_repeats_byte_for_byte(product: str, tmp_path: Path) -> None:
+def test_publishing_again_repeats_bytes(product: str, tmp_path: Path) -> None:
     stac = tmp_path / "stac"
 
     def contents() -> dict[str, bytes]:
@@ -364,9 +368,7 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> type[JournalFileSystem]:
     return JournalFileSystem
 
 
-def test_the_catalog_is_written_last_of_all(
-    journal: type[JournalFileSystem], tmp_path: Path
-) -> None:
+def test_catalog_is_written_last(journal: type[JournalFileSystem], tmp_path: Path) -> None:
     (tmp_path / "map.png").write_bytes(b"picture")
     product = write_product("memory://world/product.zarr")
     run(product, "journal://site/stac", pictures={"thumbnail": str(tmp_path / "map.png")})
@@ -379,7 +381,7 @@ def test_the_catalog_is_written_last_of_all(
 
 
 @pytest.mark.parametrize("place", ["world.json", "collection.json", "catalog.json"])
-def test_an_interrupted_publication_leaves_no_catalog_or_a_whole_one(
+def test_interruption_leaves_no_half_catalog(
     journal: type[JournalFileSystem], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     product = write_product("memory://world/product.zarr")
@@ -422,7 +424,7 @@ def test_public_urls(url: str, shown: str) -> None:
     assert public(url) == shown
 
 
-def test_a_product_across_the_dateline_has_a_geometry_in_two_pieces(tmp_path: Path) -> None:
+def test_geometry_is_cut_at_the_dateline(tmp_path: Path) -> None:
     product = write_product(str(tmp_path / "fiji.zarr"), grid=Grid(-16.0, 177.0, 0.1, 40, 60))
     item = load(run(product, str(tmp_path / "stac")))[2]
     assert item.bbox == [177.0, -20.0, -177.0, -16.0]
@@ -443,7 +445,7 @@ def test_a_product_across_the_dateline_has_a_geometry_in_two_pieces(tmp_path: Pa
         ([], "other", 0),
     ],
 )
-def test_a_licence_that_all_sources_share_is_the_product_s(
+def test_shared_licence_is_the_products(
     product: str, tmp_path: Path, licences: list[str], expected: str, links: int
 ) -> None:
     sources = [{"title": f"source {n}", "licence": licence} for n, licence in enumerate(licences)]
@@ -454,7 +456,7 @@ def test_a_licence_that_all_sources_share_is_the_product_s(
     validate_dict(collection.to_dict(), extensions=[])
 
 
-def test_an_unfinished_product_is_refused(tmp_path: Path) -> None:
+def test_unfinished_product_is_refused(tmp_path: Path) -> None:
     faults = {"never.zarr": "found no Zarr store.*luray infer"}
     write_product(str(tmp_path / "running.zarr"), finished=False)
     faults["running.zarr"] = r"found luray\.finished = false.*luray infer"
@@ -476,9 +478,7 @@ def test_an_unfinished_product_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "stac").exists()
 
 
-def test_what_would_make_a_wrong_catalog_is_refused_before_anything_is_written(
-    product: str, tmp_path: Path
-) -> None:
+def test_wrong_catalog_is_refused_unwritten(product: str, tmp_path: Path) -> None:
     (tmp_path / "map.bmp").write_bytes(b"picture")
     (tmp_path / "map.png").write_bytes(b"picture")
     for changes, message in (
@@ -511,7 +511,7 @@ def test_what_would_make_a_wrong_catalog_is_refused_before_anything_is_written(
     assert not (tmp_path / "stac").exists()
 
 
-def test_the_extent_is_that_of_the_cells_not_of_their_centres(product: str) -> None:
+def test_extent_is_that_of_the_cells(product: str) -> None:
     found = read_finished(product)
     assert found.years == tuple(YEARS)
     assert (found.grid.north, found.grid.west, found.grid.shape) == (36.0, 23.0, (40, 60))
@@ -533,9 +533,7 @@ def bucket(s3: Bucket) -> Iterator[Bucket]:
     forget_s3()
 
 
-def test_a_catalog_on_s3_leads_to_the_data_and_copies_local_pictures(
-    bucket: Bucket, tmp_path: Path
-) -> None:
+def test_catalog_on_s3_copies_pictures(bucket: Bucket, tmp_path: Path) -> None:
     (tmp_path / "map.png").write_bytes(b"picture")
     product = write_product(f"{bucket.url}/out/product.zarr")
     url = run(product, f"{bucket.url}/out/stac", pictures={"thumbnail": str(tmp_path / "map.png")})

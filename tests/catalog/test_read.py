@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from luray.catalog.read import CatalogConfig, CatalogError, find_assets
+from luray.catalog.read import find_assets
+from luray.catalog.reader import CatalogConfig, CatalogError
 from luray.storage.trust import RefusedError
 from tests.stac_api import serve_stac
 
@@ -134,7 +135,7 @@ def found(catalog, name="luh2", years=RUN):
     return {a.name: a.href for a in find_assets(catalog, name, years=years)}
 
 
-def test_a_static_catalog_on_any_store(store):
+def test_static_catalog_on_any_store(store):
     history = item(
         "states",
         {
@@ -157,7 +158,7 @@ def test_a_static_catalog_on_any_store(store):
         assert found(CatalogConfig(url=f"{store.url}/stac")) == found(catalog)
 
 
-def test_an_api_is_searched_by_collection_and_years(tmp_path, allow):
+def test_api_is_searched_by_collection_and_years(tmp_path, allow):
     items = [
         item("a", {"data": asset("s3://b/states.nc")}),
         item("n", {"data": asset("s3://b/now.nc")}, moment="2001-06-01T00:00:00Z"),
@@ -187,7 +188,7 @@ def test_an_api_is_searched_by_collection_and_years(tmp_path, allow):
             found(catalog, years=range(100, 200))
 
 
-def test_of_several_assets_of_one_file_the_cheapest_is_taken(folder):
+def test_cheapest_asset_of_a_file_is_taken(folder):
     named = {"luray:file": "states.nc"}
     copies = {
         "data": asset("./in/states.nc"),
@@ -230,7 +231,7 @@ def test_kinds_of_assets_that_are_read(folder, media, href, kept):
     assert len(found(catalog)) == 1 + kept
 
 
-def test_what_each_filter_left_out_is_said(folder):
+def test_error_says_what_filters_left_out(folder):
     assets = {
         "old": asset(
             "./old.nc", start_datetime="0850-01-01T00:00:00Z", end_datetime="0900-01-01T00:00:00Z"
@@ -262,7 +263,7 @@ def test_what_each_filter_left_out_is_said(folder):
     "content",
     [b"<html>", b"[]", b'{"type": "Collection"}', b'{"type": "Catalog", "id": "x"}', None],
 )
-def test_an_unreadable_catalog_is_said_without_secrets(site, content):
+def test_unreadable_catalog_hides_secrets(site, content):
     if content is not None:
         site.put("stac/catalog.json", content)
     with pytest.raises(
@@ -272,14 +273,14 @@ def test_an_unreadable_catalog_is_said_without_secrets(site, content):
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_wrong_date_names_the_item(folder):
+def test_wrong_date_names_the_item(folder):
     with pytest.raises(
         CatalogError, match=r"item 'i' has the date 'now-01-01T00:00:00Z', expected one such as"
     ):
         found(publish(folder, static([item("i", {"d": asset("./a.nc")}, years=("now", "2000"))])))
 
 
-def test_a_circle_of_catalogs_ends(folder):
+def test_circle_of_catalogs_ends(folder):
     documents = static([item("i", {"d": asset("./a.nc")})], links=[link("child", "./catalog.json")])
     documents["stac/luh2/collection.json"]["links"].append(link("child", "../catalog.json"))
     assert len(found(publish(folder, documents))) == 1
@@ -361,7 +362,7 @@ def test_links_outside_are_not_followed(tmp_path, site, rel):
     assert asked == []
 
 
-def test_a_page_outside_is_not_followed(site):
+def test_pages_outside_are_not_followed(site):
     root = f"{site.url}/api"
     conforms = [
         "https://api.stacspec.org/v1.0.0/core",
@@ -397,7 +398,7 @@ def test_a_page_outside_is_not_followed(site):
         found(catalog)
 
 
-def test_a_signature_reaches_the_file_but_no_message(site, folder):
+def test_signature_reaches_file_but_no_message(site, folder):
     signed = "https://elsewhere.example/states.nc?X-Amz-Signature=hunter2"
     with pytest.raises(RefusedError) as caught:
         found(publish(folder, static([item("i", {"d": asset(signed)})])))

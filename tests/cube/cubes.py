@@ -1,4 +1,4 @@
-"""Tiny predictor cubes on disk, and the arrays that were put into them."""
+"""Tiny predictor cubes on disk, of any legend, and the arrays that were put into them."""
 
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend import HILDA, LandClass, Legend
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.cube.schema import NativeLayout, create_native, create_state
@@ -17,7 +17,19 @@ YEARS = (2001, 2002, 2003)
 HELD = ((2002, 2001),)
 """The climate of 2002 is that of 2001, stored once."""
 LAYOUT = NativeLayout((7, 6), (14, 12))
-CODES = [0, *(int(c) for c in HILDA.codes)]
+
+COVER = Legend(
+    name="three covers",
+    classes=(
+        LandClass(110, "trees", "#117733"),
+        LandClass(210, "crops", "#ddcc77"),
+        LandClass(5, "bare", "#bbbbbb"),
+    ),
+    aliases={111: 110},
+    ocean=17,
+    nodata=0,
+)
+"""A legend of another number of classes and other codes, in which 0 is no ocean."""
 
 GLOBE = Grid(90, -180, 9, 20, 40)
 REGION = Grid(52, 4, 0.5, 13, 17)
@@ -99,15 +111,15 @@ def describe(role, grid, variables, years, *, caveat="", held=()):
     }
 
 
-def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF):
+def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA):
     """A cube on the `globe` or a `region`, with a forcing of two kinds and one static source."""
-    random, grid, native = (
-        np.random.default_rng(seed),
-        GLOBE if kind == "globe" else REGION,
-        NATIVE[kind],
-    )
-    codes = random.choice(np.array(CODES, np.uint8), (len(YEARS), *grid.shape))
-    land = (codes != 0).all(axis=0)
+    random = np.random.default_rng(seed)
+    grid = GLOBE if kind == "globe" else REGION
+    native = NATIVE[kind]
+
+    known_codes = np.array([legend.ocean, *legend.codes], np.uint8)
+    codes = random.choice(known_codes, (len(YEARS), *grid.shape))
+    land = (codes != legend.ocean).all(axis=0)
     values = {
         "luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
         "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
@@ -116,12 +128,14 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF):
     for layer, variable in zip(values["gebco"], relief, strict=True):
         layer[:] = random.integers(0, 12, layer.shape) if variable.categories else layer
         layer[:] = np.abs(layer) if variable.transform == "log1p" else layer
-    for year, kept in HELD:
-        values["koppen"][YEARS.index(year)] = values["koppen"][YEARS.index(kept)]
+    for year, stored_year in HELD:
+        values["koppen"][YEARS.index(year)] = values["koppen"][YEARS.index(stored_year)]
     values["luh2"][random.random(values["luh2"].shape) < 0.1] = np.nan
+
     root = zarr.open_group(url, mode="w", zarr_format=3)
-    create_state(root, grid=grid, years=YEARS, tile=tile)
-    root["state/land_use"][:], root["state/land"][:] = codes, land
+    create_state(root, grid=grid, years=YEARS, tile=tile, legend=legend)
+    root["state/land_use"][:] = codes
+    root["state/land"][:] = land
     state = (Variable("land_use", "state", "1", "land use", dtype="uint8"),)
     root["state"].attrs.update(describe("state", grid, state, YEARS))
     for name, variables, held in (
@@ -154,6 +168,7 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF):
                 caveat="made up" if name == "luh2" else "",
             )
         )
+
     groups = {
         "hilda": "state",
         "luh2": "forcing/luh2",
@@ -162,7 +177,7 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF):
     }
     root.attrs["luray"] = {
         "grid": asdict(grid),
-        "legend": HILDA.name,
+        "legend": legend.to_attributes(),
         "fingerprint": "f" * 64,
         "groups": groups,
     }

@@ -1,110 +1,24 @@
-"""The plan of a build: pieces, tasks, and what tells one input from another."""
+"""Cubes built from files: what is written, left out and refused."""
 
-import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.io import netcdf_file
 
-from luray.catalog.virtual import virtual_references, write_references
 from luray.core.grid import Grid
 from luray.core.tiling import Box, Tiling
-from luray.cube.build import (
-    PIECES_AT_ONCE,
-    Piece,
-    batches,
-    create,
-    finish,
-    identify,
-    plan_build,
-    write_piece,
-)
+from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
-from luray.sources.coverage import cut
+from luray.cube.finish import finish
+from luray.cube.plan import plan_build
+from luray.cube.region import Region
+from luray.sources.base import STATE, About, Described
 from luray.sources.gebco import GebcoConfig, open_gebco
 from luray.sources.hilda import HildaConfig, open_hilda
+from tests.cube.cubes import COVER
 from tests.sources.writers import axes, write_nc, write_tif
-
-GRID = Grid(50, 10, 1, 4, 6)
-
-
-def write_file(path, value=1.0):
-    field = np.full(GRID.shape, value, np.float32)
-    return str(write_nc(path, {**axes(GRID), "v": (("lat", "lon"), field, {"units": "1"})}))
-
-
-def test_a_local_file_is_known_by_its_sha256_and_size(tmp_path):
-    (tmp_path / "f").write_bytes(b"abc")
-    assert identify(str(tmp_path / "f")) == (f"sha256:{hashlib.sha256(b'abc').hexdigest()}", 3)
-
-
-def test_an_object_is_known_by_its_etag(s3):
-    s3.put("identity/f", b"abc")
-    before = identify(f"{s3.url}/identity/f")
-    assert (hashlib.md5(b"abc").hexdigest() in before.identity, before.size) == (True, 3)
-    s3.put("identity/f", b"abd")
-    assert identify(f"{s3.url}/identity/f") != before
-
-
-@pytest.mark.parametrize("name", ["f.nc.json", "f.nc.parquet"])
-def test_references_are_known_by_what_is_behind_them(tmp_path, name):
-    source, url = write_file(tmp_path / "f.nc"), str(tmp_path / name)
-    write_references(virtual_references(source), url)
-    before, again = identify(url), identify(url)
-    assert before == again
-    assert before.size > (tmp_path / "f.nc").stat().st_size
-    write_file(tmp_path / "f.nc", value=2.0)
-    assert identify(url).identity != before.identity
-
-
-def test_a_zarr_store_is_known_by_all_of_its_objects(tmp_path):
-    url = str(tmp_path / "f.zarr")
-    array = zarr.create_array(url, name="v", data=np.arange(6), chunks=(3,))
-    before = identify(url)
-    array[5] = 7
-    assert identify(url).identity != before.identity
-    array[5] = 5
-    assert identify(url) == before
-
-
-@given(years=st.integers(1, 4), rows=st.integers(1, 5), cols=st.integers(1, 12))
-def test_every_piece_is_in_one_task_and_a_band_of_rows_is_never_parted(years, rows, cols):
-    pieces = [
-        Piece("s", year, Box(r * 10, c * 10, 10, 10))
-        for year in range(years)
-        for r in range(rows)
-        for c in range(cols)
-    ]
-    tasks = list(batches(pieces))
-    assert [piece for task in tasks for piece in task] == pieces
-    bands = [{(p.year, p.box.row) for p in task} for task in tasks]
-    assert sum(map(len, bands)) == years * rows
-    assert all(len(task) < PIECES_AT_ONCE + cols for task in tasks)
-    assert all(len(task) >= PIECES_AT_ONCE for task in tasks[:-1])
-
-
-@given(
-    north=st.integers(-80, 90),
-    west=st.integers(-180, 150),
-    height=st.integers(1, 9),
-    width=st.integers(1, 30),
-    step=st.sampled_from([0.25, 0.5, 1.5]),
-)
-def test_a_cut_holds_the_run_grid_and_a_cell_around_it(north, west, height, width, step):
-    native = Grid(90, -180, step, round(180 / step), round(360 / step))
-    run = Grid(north, west, 1, min(height, north + 90), width)
-    part, box = cut(native, run)
-    assert part.shape == box.shape
-    assert part.north >= min(90, run.north + step / 2) - 1e-9
-    assert part.south <= max(-90, run.south - step / 2) + 1e-9
-    if box.width < native.n_lon:
-        assert part.west <= run.west - step / 2 + 1e-9
-        assert part.east >= run.east + step / 2 - 1e-9
-    assert native.offset_of(part) == (box.row, box.col)
 
 
 def maps_of(folder, grid, years, *, base=None):
@@ -137,7 +51,65 @@ def build_here(url, grid, sources):
     return Cube.open(str(url))
 
 
-def test_a_cube_knows_which_of_its_maps_is_of_another_kind(tmp_path):
+@dataclass(frozen=True, kw_only=True)
+class Covers(Described):
+    """Maps of another legend, from memory; they end before the run does."""
+
+    codes: np.ndarray
+
+    def read(self, year, box):
+        return self.codes[self.years.index(year)][None][(..., *box.slices(origin=Box(0, 0, 0, 0)))]
+
+
+def covers(grid, *, legend=COVER):
+    """Maps with a sub-code, ocean and missing cells."""
+    published = np.array([17, 110, 111, 210, 5, 0], np.uint8)
+    codes = np.random.default_rng(0).choice(published, (2, *grid.shape))
+    return Covers(
+        name="covers",
+        about=About("t", "", "", "", (), ""),
+        grid=grid,
+        variables=(replace(STATE, categories=tuple(int(code) for code in legend.codes)),),
+        years=(2000, 2001),
+        rules=(),
+        files=(),
+        legend=legend,
+        codes=codes,
+        min_coverage=0.1,
+        max_missing=1.0,
+    )
+
+
+def test_cube_is_built_with_the_legend_of_its_maps(tmp_path):
+    grid = Grid(36, 23, 0.01, 16, 16)
+    source = covers(Grid(36, 23, 0.01, 16, 12))
+    cube = build_here(tmp_path / "a.zarr", grid, [source])
+    assert cube.legend == COVER
+
+    # The sub-code is merged; missing cells and those beyond the maps are ocean.
+    expected = np.full((2, *grid.shape), COVER.ocean, np.uint8)
+    expected[..., :12] = source.codes
+    expected[expected == 111] = 110
+    expected[expected == COVER.nodata] = COVER.ocean
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r")["state"]
+    np.testing.assert_array_equal(group["land_use"][:], expected)
+    np.testing.assert_array_equal(group["land"][:] == 1, (expected != COVER.ocean).all(axis=0))
+    assert group["land_use"].attrs["flag_values"] == [17, 110, 210, 5]
+    assert group["land_use"].attrs["flag_meanings"] == "ocean trees crops bare"
+
+
+def test_another_legend_makes_another_cube(tmp_path):
+    grid = Grid(36, 23, 0.01, 16, 16)
+    tiling = Tiling(*grid.shape, window=16, stride=8, tile=8)
+    renamed = replace(COVER, name="renamed")
+    plans = [
+        plan_build("a", grid=grid, tiling=tiling, sources=[covers(grid, legend=legend)])
+        for legend in (COVER, renamed)
+    ]
+    assert plans[0].fingerprint != plans[1].fingerprint
+
+
+def test_cube_knows_maps_of_another_kind(tmp_path):
     grid = Grid(36, 23, 0.01, 8, 8)
     cube = build_here(
         tmp_path / "a.zarr", grid, [maps_of(tmp_path / "a", grid, (2014, 2015, 2016), base=2015)]
@@ -172,7 +144,7 @@ def maps_with_a_hole(folder, grid, *, blank=False, **options):
     return replace(source, **options)
 
 
-def test_a_hole_in_one_year_is_refused_or_declared(tmp_path):
+def test_hole_is_refused_or_declared(tmp_path):
     grid = Grid(36, 23, 0.01, 16, 16)
     url = tmp_path / "a.zarr"
     with pytest.raises(
@@ -193,7 +165,7 @@ def test_a_hole_in_one_year_is_refused_or_declared(tmp_path):
         )
 
 
-def test_what_a_source_does_not_reach_is_missing_in_the_cube(tmp_path):
+def test_unreached_cells_are_missing(tmp_path):
     grid = Grid(56, 12.5, 0.01, 16, 16)
     relief = Grid(56.05, 12.45, 1 / 240, 60, 36)
     write_nc(
@@ -208,7 +180,7 @@ def test_what_a_source_does_not_reach_is_missing_in_the_cube(tmp_path):
         tmp_path / "c.zarr", grid, [maps_of(tmp_path / "maps", grid, (2000, 2001)), source]
     )
     box = Box(0, 0, 16, 16)
-    seen = cube.region(box).static(box)[0] * 1000
+    seen = Region(cube, box).static(box)[0] * 1000
     assert seen[:, :9].round(3).min() == 70, "to the edge of the file"
     assert (seen[:, 11:] == 0).all(), (
         "a missing value is seen as 0, not as the last one of the file"
@@ -216,7 +188,7 @@ def test_what_a_source_does_not_reach_is_missing_in_the_cube(tmp_path):
     assert any(rule.endswith("what lies beyond is missing") for rule in cube.rules["gebco"])
 
 
-def test_the_real_gebco_subset_is_in_the_cube_as_scipy_reads_it(realdata, tmp_path):
+def test_real_gebco_matches_scipy(realdata, tmp_path):
     grid = Grid(56, 12.5, 0.01, 16, 24)
     path = realdata / "gebco_2020_subset/gebco_2020_n56.3_s55.2_w12.2_e13.1.nc"
     source = open_gebco(GebcoConfig(kind="gebco", path=str(path.parent)))

@@ -34,6 +34,7 @@ SETTINGS = (
     "training.batch=4",
     "training.micro_batch=2",
     "training.calibration_batches=2",
+    "training.validation_batches=8",  # enough to calibrate on; scoring 64 takes longer than the steps
     "training.checkpoint_every=2",
     "inference.years=[1996, 2008]",
     "inference.observed=[2000, 2004]",
@@ -60,20 +61,22 @@ class Place:
 
 
 def settings_of(world: Path, output: Path, *settings: str) -> list[str]:
-    """What turns the demo's run file into that of a small world, each an argument of --set."""
+    """Return what turns the demo's run file into that of a small world, as arguments of --set."""
     names = ("hilda", "luh2", "isimip", "koppen", "gebco", "pnnl", "pnnl")
     paths = [f"sources.{i}.path={world / name}" for i, name in enumerate(names)]
     return [*SETTINGS, *paths, f"output={output}", *settings]
 
 
 def small_run(world: Path, output: Path, *settings: str) -> RunConfig:
+    """Return the run of a small world."""
     return load_run(demo_run(), settings_of(world, output, *settings))
 
 
 @pytest.fixture(scope="session")
 def ray_cluster():
-    """A cluster of four CPUs on this machine: two trainers that read ahead take three and leave one
-    to read with.
+    """A cluster of four CPUs on this machine.
+
+    Two trainers that read ahead take three and leave one to read with.
     """
     assert "RAY_ADDRESS" not in os.environ, "the tests start their own cluster"
     with cluster(cpus=4):
@@ -95,9 +98,7 @@ def place(once: Once, ray_cluster: None) -> Place:
 
 @pytest.fixture(scope="session")
 def finished(once: Once, place: Place) -> Callable[[Path], RunConfig]:
-    """A function that puts a copy of a finished inference with its models into a folder, and
-    returns its run.
-    """
+    """A function that copies a finished inference with its models, and returns the copy's run."""
 
     def make(folder: Path) -> None:
         run = place.run(folder / "out")
@@ -114,7 +115,7 @@ def finished(once: Once, place: Place) -> Callable[[Path], RunConfig]:
 
 
 def give_models(run: RunConfig, *, seed: int = 0) -> None:
-    """Random models, whose maps change from year to year, for both directions."""
+    """Write random models, whose maps change from year to year, for both directions."""
     cube = Cube.open(run.cube)
     for i, direction in enumerate(("forward", "backward")):
         model = random_model(seed=seed + i, width=4, depth=2, features=cube.features)

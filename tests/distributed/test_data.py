@@ -9,6 +9,7 @@ import torch
 import luray.distributed.data
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
+from luray.cube.region import Region
 from luray.distributed.data import micro_batches, read_windows
 from luray.stages.train import trainings
 from luray.training.window_groups import LatticeWindows
@@ -51,7 +52,7 @@ def test_every_window_with_land_is_read_once(cube, tiling, read_by):
     read = windows.map_batches(WindowReader(cube, tiling), batch_size=3).take_all()
     for row in read:
         box = Box(row["row"], row["col"], 64, 64)
-        region = cube.region(box)
+        region = Region(cube, box)
         years = row["years"].tolist()
         maps = [cube.state(year, box) for year in years]
         assert np.array_equal(row["maps"], np.stack(maps))

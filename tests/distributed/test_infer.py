@@ -13,6 +13,7 @@ import zarr
 
 from luray.core.legend import OUTSIDE
 from luray.cube.cube import Cube
+from luray.cube.region import Region
 from luray.engine.blending import window_weights
 from luray.engine.decision import decide_classes
 from luray.engine.predictor import Predictor
@@ -29,7 +30,7 @@ from luray.storage.receipts import key_of
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
 from tests.machine import patience
-from tests.worlds import Slow
+from tests.worlds import SlowWindowInputs
 
 
 def serial(run):
@@ -37,7 +38,7 @@ def serial(run):
     cube = Cube.open(run.cube)
     tiling = run.inference_tiles
     everything = tiling.everything
-    region = cube.region(tiling.padded(everything))
+    region = Region(cube, tiling.padded(everything))
     maps = {}
     for year in run.inference.span.copied:
         classes = cube.state(year, everything)
@@ -57,7 +58,7 @@ def serial(run):
             start,
             cube.land(everything),
             years,
-            Slow.of(region, predictor.stem),
+            SlowWindowInputs.of(region, predictor.stem),
             predictor,
             decide_classes=classes_decider(run),
         ):

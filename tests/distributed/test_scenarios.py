@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from luray.cli.app import app
 from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box, Tile
-from luray.cube.build import create, finish, write_piece
+from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
+from luray.cube.finish import finish
+from luray.cube.region import Region
 from luray.engine.blending import decide, percentages, window_weights
 from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import constrain
@@ -25,7 +27,8 @@ from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
 from luray.model.checkpoint import load_model, read_card
 from luray.model.unet import frozen
-from luray.product.trajectories import MemberIndex, TileYear
+from luray.product.dimensions import MemberIndex
+from luray.product.trajectories import TileYear
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build
@@ -41,7 +44,7 @@ from luray.training.packing import pack, unpack
 from luray.training.sample_reader import read_samples
 from luray.training.sample_window import SampleWindow
 from tests.distributed.conftest import give_models, settings_of, small_run
-from tests.worlds import Slow
+from tests.worlds import SlowWindowInputs
 
 NAMES = ("ssp245", "ssp126", "ssp585")
 SETTINGS = (
@@ -89,7 +92,7 @@ def cubes(world, ray_cluster):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
     alone, view = cubes[name], cubes[""].of_scenario(name)
-    here, there = view.region(BOX), alone.region(BOX)
+    here, there = Region(view, BOX), Region(alone, BOX)
     for year in range(2004, 2044):
         assert np.array_equal(here.forcing(year, BOX), there.forcing(year, BOX)), year
     assert np.array_equal(here.static(BOX), there.static(BOX))
@@ -110,11 +113,11 @@ def test_a_scenario_sees_what_a_run_of_its_own_sees(cubes, name):
 
 
 def test_a_lead_means_the_same_values_in_every_view(cubes):
-    region = cubes[""].region(BOX)
+    region = Region(cubes[""], BOX)
     region.forcing(2043, BOX)
     for name in NAMES[1:]:
         moved = dataclasses.replace(region, cube=cubes[""].of_scenario(name))
-        assert np.array_equal(moved.forcing(2043, BOX), cubes[name].region(BOX).forcing(2043, BOX))
+        assert np.array_equal(moved.forcing(2043, BOX), Region(cubes[name], BOX).forcing(2043, BOX))
 
 
 def test_only_what_differs_is_stored_again(cubes, world):
@@ -267,7 +270,7 @@ def write_serially(run):
             card.points[spec.operating_point],
         )
         start = cube.state(trajectory.years[0], everything)
-        inputs = Slow.of(cube.region(tiling.padded(everything)), predictor.stem)
+        inputs = SlowWindowInputs.of(Region(cube, tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
             start, land, trajectory.years, inputs, predictor, decide_classes=decide_classes
         ):

@@ -12,7 +12,7 @@ import numpy as np
 import pystac
 import zarr
 
-from luray.catalog.virtual import virtualize
+from luray.catalog.virtualize import virtualize
 from luray.sandbox.write import demo_run
 from luray.storage.objects import read_object
 from luray.storage.references import load_references

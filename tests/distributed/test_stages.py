@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from luray.cli.app import app
 from luray.cli.tables import plan_table
 from luray.core.legend import HILDA
-from luray.cube.build import create, remaining, write_piece
+from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
 from luray.cube.land import NOTED
+from luray.cube.plan import remaining
 from luray.evaluation.metrics import score
 from luray.evaluation.statistics import tile_statistics
 from luray.planning.build import costs, objects, worker_memory

@@ -12,7 +12,7 @@ import fsspec
 import pystac
 import pytest
 
-from luray.catalog.publish import StoreIO
+from luray.catalog.stac import StoreIO
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from tests.distributed.all_stages import OPTIONS

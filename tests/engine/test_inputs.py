@@ -7,13 +7,14 @@ from hypothesis.extra import numpy as arrays
 
 from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
+from luray.cube.region import Region
 from luray.engine.inputs import TileInputs
 from luray.engine.stem import Stem
 from luray.model.features import UNKNOWN
 from luray.model.unet import frozen
 from tests import reference
 from tests.cube.cubes import GROUND, RELIEF, make_cube
-from tests.worlds import Slow, random_model
+from tests.worlds import SlowWindowInputs, random_model
 
 SIDES = st.integers(1, 9)
 PRIOR = st.sampled_from([0, 1, 6, 7, UNKNOWN, OUTSIDE])
@@ -62,7 +63,7 @@ def test_first_layer_is_that_of_training_inputs(made, boxes, width, data):
             prior = data.draw(arrays.arrays(np.uint8, box.shape, elements=PRIOR))
             tile_inputs.write_first_layer(out, prior, box, year=year, prior_year=prior_year)
             shown = reference.model_input(
-                prior, cube.region(box), box, year, prior_year, cube.features
+                prior, Region(cube, box), box, year, prior_year, cube.features
             )
             with torch.inference_mode():
                 expected = model.down[0][:3](shown)[0].permute(1, 2, 0).numpy()
@@ -71,7 +72,7 @@ def test_first_layer_is_that_of_training_inputs(made, boxes, width, data):
                 <= 1e-4 + 1e-4 * np.abs(expected) + tile_inputs.static[box].step_O / 2
             ).all()
             twin = np.empty_like(out)
-            Slow.of(cube.region(box), stem).write_first_layer(
+            SlowWindowInputs.of(Region(cube, box), stem).write_first_layer(
                 twin, prior, box, year=year, prior_year=prior_year
             )
             assert np.array_equal(out, twin), "every bit, whichever windows are read with it"

@@ -10,7 +10,7 @@ from luray.engine.jobs import SideTask
 from luray.engine.scheduler import Scheduler
 from luray.engine.wavefront import Wavefront
 from luray.engine.worker_pool import IDLE
-from tests.benchmarks.schedule import is_new
+from tests.benchmarks.schedule import must_be_read
 from tests.simulation import Simulation
 
 
@@ -192,7 +192,7 @@ def test_trajectories_of_a_tile_share_a_worker():
     def duration(worker, job):
         nonlocal reads
         if job.operation == "predict":
-            reads += is_new(cached.setdefault(worker, {}), job.task.tile)
+            reads += must_be_read(cached.setdefault(worker, {}), job.task.tile)
         return steady(worker, job)
 
     for workers, most in ((16, 2 * 36), (4, 36 * 10)):

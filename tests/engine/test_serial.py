@@ -20,7 +20,7 @@ from luray.engine.serial import serial_rollout
 from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet, UNetConfig, frozen
 from tests import reference
-from tests.worlds import FEATURES, K, Slow, random_model, world
+from tests.worlds import FEATURES, K, SlowWindowInputs, random_model, world
 
 YEARS = (2000, 2001, 2002, 2003)
 
@@ -33,7 +33,11 @@ def predictor_of(
 
 
 def serial(w, predictor, years=YEARS):
-    return list(serial_rollout(w.initial, w.land, years, Slow(w.fields, predictor.stem), predictor))
+    return list(
+        serial_rollout(
+            w.initial, w.land, years, SlowWindowInputs(w.fields, predictor.stem), predictor
+        )
+    )
 
 
 def tiled(w, predictor, years=YEARS):
@@ -42,7 +46,7 @@ def tiled(w, predictor, years=YEARS):
     """
     tiling = predictor.tiling
     classes = w.initial
-    inputs = Slow(w.fields, predictor.stem)
+    inputs = SlowWindowInputs(w.fields, predictor.stem)
     tiles = [
         t
         for t in tiling.tiles()
@@ -121,7 +125,7 @@ def test_sums_ignore_threads_and_batch_size(window, stride, width):
             sums[threads, batch] = predictor.predict(
                 predictor.tiling.active_cores(box, w.land),
                 padded_map(w.initial, padded, periodic=False),
-                Slow(w.fields, predictor.stem),
+                SlowWindowInputs(w.fields, predictor.stem),
                 year=2001,
                 prior_year=2000,
                 box=box,
@@ -152,7 +156,7 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
     )
     prior = padded_map(w.initial, predictor.tiling.padded(box), periodic=False)
     cores = predictor.tiling.active_cores(box, w.land)
-    call = (cores, prior, Slow(w.fields, predictor.stem))
+    call = (cores, prior, SlowWindowInputs(w.fields, predictor.stem))
     years = {"year": 2002, "prior_year": 2001}
     sums = predictor.predict(*call, **years, box=box)
     assert sums.any()
@@ -250,7 +254,7 @@ def test_ocean_is_never_read_nor_predicted():
     w.initial[20, 20] = 2
     windows = []
 
-    class Watched(Slow):
+    class Watched(SlowWindowInputs):
         def write_first_layer(self, out_HWO, prior_HW, box, **years):
             windows.append(box)
             super().write_first_layer(out_HWO, prior_HW, box, **years)

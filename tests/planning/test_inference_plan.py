@@ -18,8 +18,10 @@ from luray.cli.app import app
 from luray.core.config import Workers
 from luray.core.regrid import grid_map
 from luray.core.tiling import Tile, Tiling
-from luray.cube.build import create, finish, plan_build, write_piece
+from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
+from luray.cube.finish import finish
+from luray.cube.plan import plan_build
 from luray.cube.schema import native_layout
 from luray.engine.geometry import Geometry
 from luray.engine.jobs import SideTask
@@ -44,7 +46,7 @@ from luray.stages import plan as estimate
 from luray.stages.plan import plan_of, read_prices
 from luray.stages.run_file import load_run
 from tests.cube.cubes import make_cube
-from tests.product.test_store import ASKED, WALK, created, fill
+from tests.product.products import DIMS, WALK, created, fill
 from tests.simulation import Simulation
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
@@ -102,7 +104,7 @@ def random_plan(rows, cols, seed, *, dims=ONE_MAP, share=0.7, seconds=0.1, worke
     )
     return plan_for(
         unread,
-        Product("", SPAN, tiling, "", "ssp245", dims),
+        Product("", SPAN, tiling, "", "ssp245", dims, legend=unread.legend),
         loads,
         seconds=seconds,
         workers=workers,
@@ -149,11 +151,11 @@ def test_loads_are_those_of_a_naive_count(cube):
                 assert chunks <= reading.chunks <= 2 * chunks
 
 
-@pytest.mark.parametrize("dims", ASKED)
+@pytest.mark.parametrize("dims", DIMS)
 def test_output_is_that_of_a_finished_product(tmp_path, dims):
     cube = make_cube(str(tmp_path / "cube.zarr"), "region").cube
     product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
-    fill(product, cube)
+    fill(product)
     product.finish()
     tiles = list(product.tiling.tiles())
     loads = [
@@ -209,7 +211,7 @@ def longest(plan):
     rows=st.integers(1, 4),
     cols=st.integers(1, 4),
     seed=st.integers(0, 999),
-    dims=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(DIMS[:2]),
 )
 def test_the_critical_path_is_the_longest_path(rows, cols, seed, dims):
     plan = random_plan(rows, cols, seed, dims=dims)
@@ -272,7 +274,7 @@ def simulated(plan):
     cols=st.integers(2, 5),
     seed=st.integers(0, 999),
     workers=st.integers(1, 40),
-    dims=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(DIMS[:2]),
     cached_tiles=st.sampled_from([1, 4, 100]),
 )
 def test_no_run_leaves_the_bounds(rows, cols, seed, workers, dims, cached_tiles):
@@ -284,7 +286,7 @@ def test_no_run_leaves_the_bounds(rows, cols, seed, workers, dims, cached_tiles)
     assert longest(plan) <= wall <= graham
 
 
-@pytest.mark.parametrize("dims", ASKED[:2])
+@pytest.mark.parametrize("dims", DIMS[:2])
 @pytest.mark.parametrize("workers", [2, 8, 32, 100])
 def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
     plan = random_plan(8, 12, 3, dims=dims, workers=workers, seconds=0.2)
@@ -298,7 +300,7 @@ def test_a_run_on_many_tiles_takes_what_is_planned(workers, dims):
     rows=st.integers(1, 5),
     cols=st.integers(1, 5),
     seed=st.integers(0, 999),
-    dims=st.sampled_from(ASKED[:2]),
+    dims=st.sampled_from(DIMS[:2]),
     seconds=st.sampled_from([1e-4, 0.1, 3.0]),
 )
 def test_more_workers_never_take_longer(rows, cols, seed, dims, seconds):

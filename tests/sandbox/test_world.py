@@ -5,8 +5,8 @@ from pydantic import ValidationError
 from luray.core.legend import HILDA
 from luray.sandbox.history import neighbours
 from luray.sandbox.products import MISSING, STATES, ice_and_water, luh2_states, population
+from luray.sandbox.storyline import FLOWS, N_CLASSES, YEARS
 from luray.sandbox.terrain import slope_and_aspect
-from luray.sandbox.trajectory import FLOWS, N_CLASSES, YEARS
 from luray.sandbox.world import COARSE, SandboxConfig, World, simulate
 
 GROUPS = {
@@ -30,7 +30,11 @@ def coarse_share(world: World, codes: tuple[int, ...], when: int) -> np.ndarray:
     """Share of each 0.25 degree cell under `codes`, shape (Z,)."""
     member = np.isin(maps(world)[year(when)], codes)
     return (
-        np.bincount(world.setting.zone.ravel(), member.ravel(), minlength=len(world.setting.cells))
+        np.bincount(
+            world.setting.coarse_cell.ravel(),
+            member.ravel(),
+            minlength=len(world.setting.soil_cells),
+        )
         / COARSE**2
     )
 
@@ -87,12 +91,12 @@ def test_towns_grow_and_never_shrink(world: World):
     assert urban[year(2019)].sum() > 2 * urban[year(1850)].sum() > 0
 
 
-def test_the_fine_map_follows_its_coarse_trajectory(world: World):
+def test_fine_maps_follow_the_coarse_shares(world: World):
     counts = (
         np.stack([coarse_share(world, (int(code),), 2100) for code in HILDA.codes[:N_CLASSES]], 1)
         * COARSE**2
     )
-    wanted = world.trajectories["ssp245"].fractions[-1] * world.setting.cells[:, None]
+    wanted = world.shares["ssp245"].fractions[-1] * world.setting.soil_cells[:, None]
     assert np.abs(counts - wanted).max() < 12, (
         "rounding is carried over, so that no cell drifts from its demand"
     )
@@ -102,7 +106,7 @@ def test_the_fine_map_follows_its_coarse_trajectory(world: World):
 @pytest.mark.parametrize("codes", GROUPS)
 def test_coarse_change_tells_of_fine_change(world: World, codes: tuple[int, ...]):
     states, starts = luh2_states(world, "ssp245"), range(1900, 2095, 10)
-    land = world.setting.cells > 0
+    land = world.setting.soil_cells > 0
     fine = [
         (coarse_share(world, codes, y + 5) - coarse_share(world, codes, y))[land] for y in starts
     ]

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from luray.core.legend import HILDA
 from luray.core.tiling import Box
 from luray.sandbox.products import STATES, luh2_states, population
-from luray.sandbox.trajectory import YEARS
+from luray.sandbox.storyline import YEARS
 from luray.sandbox.world import World
 from luray.sources import SourceConfig, open_source
 

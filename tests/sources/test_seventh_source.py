@@ -16,8 +16,9 @@ from luray.core.grid import Grid
 from luray.core.regrid import grid_map
 from luray.core.tiling import Box
 from luray.core.variable import Variable
-from luray.cube.build import create, finish, write_piece
+from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
+from luray.cube.finish import finish
 from luray.planning.expected_cube import expected_cube
 from luray.sources import kinds, register, registry
 from luray.sources.base import About, Described, FilesConfig, Request, Source, held_years

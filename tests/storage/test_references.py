@@ -17,7 +17,7 @@ import xarray as xr
 import zarr
 from zarr.errors import ZarrUserWarning
 
-from luray.catalog.virtual import virtual_references, write_references
+from luray.catalog.reference_writer import virtual_references, write_references
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.sources.netcdf import inspect_netcdf, open_netcdf

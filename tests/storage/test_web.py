@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from luray.catalog.read import CatalogConfig, CatalogError, find_assets
+from luray.catalog.read import find_assets
+from luray.catalog.reader import CatalogConfig, CatalogError
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.sources.discover import list_files

@@ -32,6 +32,7 @@ def write_product(url, land_use, *, grid, years, origins, confidence=None, tile=
         origins=origins,
         tile=tile,
         dims=dims,
+        legend=HILDA,
         attributes={"title": "a small world", "caveats": ["forcing: aggregated target"]},
     )
     root = zarr.open_group(str(url), mode="r+", use_consolidated=False)

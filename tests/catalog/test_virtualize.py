@@ -15,9 +15,11 @@ import pytest
 from pystac.validation import validate_dict
 from scipy.io import netcdf_file
 
-from luray.catalog import virtual
-from luray.catalog.read import CatalogConfig, find_assets
-from luray.catalog.virtual import places, virtual_references, virtualize, write_references
+from luray.catalog import virtualize as catalogue
+from luray.catalog.read import find_assets
+from luray.catalog.reader import CatalogConfig
+from luray.catalog.reference_writer import write_references
+from luray.catalog.virtualize import places, virtualize
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.sources.netcdf import inspect_netcdf
@@ -61,7 +63,7 @@ def inputs(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["parquet", "json"])
-def test_a_catalog_of_a_folder_is_valid_and_found_again(tmp_path, inputs, allow, format):
+def test_catalog_is_valid_and_found_again(tmp_path, inputs, allow, format):
     where = virtualize([str(inputs)], collection=LUH2, output=str(tmp_path / "stac"), format=format)
     assert where == str(tmp_path / "stac/catalog.json")
     documents = {
@@ -93,7 +95,7 @@ def test_a_catalog_of_a_folder_is_valid_and_found_again(tmp_path, inputs, allow,
     np.testing.assert_array_equal(got, SERIES[9, 1:3, 2:5])
 
 
-def test_again_changes_nothing_and_more_files_and_collections_are_added(tmp_path, inputs):
+def test_repeating_changes_nothing_and_more_is_added(tmp_path, inputs):
     virtualize([str(inputs)], collection=LUH2, output=str(tmp_path / "stac"))
     before = tree(tmp_path / "stac")
     virtualize([str(inputs)], collection=LUH2, output=str(tmp_path / "stac"))
@@ -129,10 +131,10 @@ def test_again_changes_nothing_and_more_files_and_collections_are_added(tmp_path
     )
 
 
-def test_a_file_that_changed_is_described_again_and_a_broken_run_resumed(tmp_path, inputs):
+def test_changed_file_is_described_again(tmp_path, inputs):
     output = str(tmp_path / "stac")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(virtual, "write_references", crash_at("v2f-future"))
+        patch.setattr(catalogue, "write_references", crash_at("v2f-future"))
         with pytest.raises(OSError, match="killed"):
             virtualize([str(inputs)], collection=LUH2, output=output)
     assert not (tmp_path / "stac/catalog.json").exists()
@@ -156,7 +158,7 @@ def crash_at(name):
     return write
 
 
-def test_files_and_catalogs_on_object_stores_and_the_web(tmp_path, s3, gcs, site, allow):
+def test_object_stores_and_the_web(tmp_path, s3, gcs, site, allow):
     data = luh2_file(tmp_path / "states.nc").read_bytes()
     old = netcdf3(tmp_path / "old.nc").read_bytes()
     for inputs, output in ((s3, s3), (gcs, s3), (site, gcs), (s3, gcs)):
@@ -189,34 +191,7 @@ def netcdf3(path):
     return path
 
 
-@pytest.mark.parametrize(
-    ("bytes_", "chunks"),
-    [
-        (2 * 24 * 4, (2, 4, 6)),
-        (24 * 4, (1, 4, 6)),
-        (2 * 6 * 4, (1, 2, 6)),
-        (8, (1, 1, 2)),
-        (10**6, (10, 4, 6)),
-    ],
-)
-def test_an_array_in_one_piece_is_divided(tmp_path, monkeypatch, bytes_, chunks):
-    path = write_nc(
-        tmp_path / "whole.nc",
-        {
-            **axes(GRID),
-            "time": (("time",), np.arange(2000.0, 2010.0), {}),
-            "v": (("time", "lat", "lon"), SERIES, {}),
-        },
-    )
-    monkeypatch.setattr(virtual, "CHUNK", bytes_)
-    refs = virtual_references(str(path))
-    assert tuple(json.loads(refs["v/.zarray"])["chunks"]) == chunks
-    write_references(refs, str(tmp_path / "r.json"))
-    [got] = inspect_netcdf(str(tmp_path / "r.json")).read(("v",), BOX, time=9)
-    np.testing.assert_array_equal(got, SERIES[9, 1:3, 2:5])
-
-
-def test_what_cannot_be_catalogued_is_said(tmp_path, inputs):
+def test_unreadable_inputs_are_refused(tmp_path, inputs):
     output = str(tmp_path / "stac")
     (tmp_path / "none").mkdir()
     (tmp_path / "none/a.txt").write_text("x")
@@ -251,7 +226,7 @@ def test_what_cannot_be_catalogued_is_said(tmp_path, inputs):
         virtualize([str(packed)], collection=LUH2, output=output)
 
 
-def test_the_command_says_what_the_run_file_needs(tmp_path, inputs):
+def test_command_names_what_run_files_need(tmp_path, inputs):
     command = [sys.executable, "-m", "luray.cli", "virtualize", str(inputs), "--collection", LUH2]
     done = subprocess.run(
         [*command, "--output", str(tmp_path / "stac"), "--format", "json"],

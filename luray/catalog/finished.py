@@ -1,0 +1,225 @@
+"""What a finished product says of itself, in the words of STAC."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pystac
+import zarr
+from pystac.extensions.classification import Classification
+from pystac.extensions.datacube import Dimension, Variable
+
+from luray.core.grid import Grid
+from luray.core.types import F64
+from luray.storage.objects import read_object
+from luray.storage.places import public
+
+VARIABLES = ("land_use", "confidence", "origin")
+"""The arrays that make a store a product of luray."""
+
+FURTHER = ("class_probability", "entropy", "probability")
+"""Arrays that a product has where its run asks for members or probabilities."""
+
+AXES = ("scenario", "member", "class", "probability_year")
+"""Dimensions that a product may have beside year, lat and lon."""
+
+
+@dataclass(frozen=True)
+class FinishedProduct:
+    """The consolidated metadata of a finished product."""
+
+    url: str
+    attributes: Mapping[str, Any]
+    arrays: Mapping[str, Mapping[str, Any]]
+    """Zarr metadata of each array, by its name."""
+    grid: Grid
+    years: tuple[int, ...]
+    axes: Mapping[str, tuple[Any, ...]]
+    """Values along each of `AXES` that it has."""
+
+    @property
+    def interval(self) -> list[datetime]:
+        """First and last moment of the years."""
+        return [
+            datetime(self.years[0], 1, 1, tzinfo=UTC),
+            datetime(self.years[-1], 12, 31, 23, 59, 59, tzinfo=UTC),
+        ]
+
+    @property
+    def bbox(self) -> list[float]:
+        """West, south, east, north in degrees.
+
+        The west is greater than the east across the dateline, as GeoJSON has it (RFC 7946, 5.2).
+        """
+        grid = self.grid
+        east = grid.east if grid.east <= 180 else grid.east - 360
+        return [round(edge, 9) for edge in (grid.west, grid.south, east, grid.north)]
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """The bounding box as GeoJSON, in two pieces across the dateline."""
+        west, south, east, north = self.bbox
+        if west < east:
+            return {"type": "Polygon", "coordinates": _rectangle(west, south, east, north)}
+        pieces = [
+            _rectangle(west, south, 180.0, north),
+            _rectangle(-180.0, south, east, north),
+        ]
+        return {"type": "MultiPolygon", "coordinates": pieces}
+
+    @property
+    def classes(self) -> list[Classification]:
+        """The land-use classes, from the CF flags of `land_use`."""
+        flags = self.arrays["land_use"]["attributes"]
+        names = flags["flag_meanings"].split()
+        colours = flags["flag_colors"].split()
+        return [
+            Classification.create(
+                value, name=name, title=name.replace("_", " "), color_hint=colour[1:].upper()
+            )
+            for value, name, colour in zip(flags["flag_values"], names, colours, strict=True)
+        ]
+
+    @property
+    def dimensions(self) -> dict[str, Dimension]:
+        """Dimensions of the datacube extension."""
+        west, south, east, north = self.bbox
+        step = round(self.grid.step, 9)
+        first, last = (pystac.utils.datetime_to_str(moment) for moment in self.interval)
+        described: dict[str, dict[str, Any]] = {}
+        for name, values in self.axes.items():
+            described[name] = {
+                "type": name,
+                "values": list(values),
+                "description": self.arrays[name]["attributes"]["long_name"],
+            }
+        described["year"] = {
+            "type": "temporal",
+            "extent": [first, last],
+            "step": "P1Y",
+            "description": "calendar year; the coordinate holds plain numbers",
+        }
+        described["lat"] = {
+            "type": "spatial",
+            "axis": "y",
+            "extent": [south, north],
+            "step": -step,
+            "reference_system": 4326,
+        }
+        described["lon"] = {
+            "type": "spatial",
+            "axis": "x",
+            "extent": [west, east],
+            "step": step,
+            "reference_system": 4326,
+        }
+        return {name: Dimension.from_dict(fields) for name, fields in described.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """Names of its arrays, without coordinates."""
+        return [*VARIABLES, *(name for name in FURTHER if name in self.arrays)]
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """Variables of the datacube extension."""
+        described = {}
+        for name in self.names:
+            array = self.arrays[name]
+            described[name] = Variable.from_dict(
+                {
+                    "dimensions": list(array["dimension_names"]),
+                    "type": "data",
+                    "description": array["attributes"]["long_name"],
+                    "unit": array["attributes"].get("units", "1"),
+                }
+            )
+        return described
+
+
+def _rectangle(west: float, south: float, east: float, north: float) -> list[list[list[float]]]:
+    """Return the coordinates of a GeoJSON polygon, counter-clockwise."""
+    return [[[west, south], [east, south], [east, north], [west, north], [west, south]]]
+
+
+def read_finished(url: str) -> FinishedProduct:
+    """Read what a finished product says of itself.
+
+    Parameters
+    ----------
+    url : str
+        Place of the Zarr store.
+
+    Raises
+    ------
+    ValueError
+        Where there is no product, or one that is not finished.
+    """
+    shown = public(url)
+    root = _root_metadata(url, shown=shown)
+    attributes = root.get("attributes", {})
+    consolidated = root.get("consolidated_metadata")
+    finished = attributes.get("luray", {}).get("finished")
+    if finished is not True:
+        raise ValueError(
+            f"{shown}: expected a finished product, found luray.finished = {json.dumps(finished)}; "
+            "run `luray infer`, which resumes it"
+        )
+    if not consolidated:
+        raise ValueError(
+            f"{shown}: expected consolidated metadata, found none; run `luray infer`, which "
+            "finishes it"
+        )
+    arrays = consolidated["metadata"]
+    missing = [array for array in (*VARIABLES, "year", "lat", "lon") if array not in arrays]
+    if missing:
+        raise ValueError(
+            f"{shown}: expected the arrays of a product, found no {', '.join(missing)}; give the "
+            "product, not the predictor cube"
+        )
+
+    store: Any = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=True)
+    lat, lon, years = (np.asarray(store[axis][:]) for axis in ("lat", "lon", "year"))
+    axes = {axis: tuple(np.asarray(store[axis][:]).tolist()) for axis in AXES if axis in arrays}
+    return FinishedProduct(
+        url,
+        attributes,
+        arrays,
+        _grid(lat, lon, where=shown),
+        tuple(int(year) for year in years),
+        axes,
+    )
+
+
+def _root_metadata(url: str, *, shown: str) -> dict[str, Any]:
+    """Return the metadata of the root group of a Zarr v3 store."""
+    text = read_object(f"{url.rstrip('/')}/zarr.json")
+    if text is None:
+        raise ValueError(
+            f"{shown}: found no Zarr store, expected a finished product; run `luray infer` first"
+        )
+    try:
+        root: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{shown}/zarr.json: not JSON ({error}), expected Zarr v3 metadata; the store is "
+            "damaged, infer it again"
+        ) from None
+    return root
+
+
+def _grid(lat: F64, lon: F64, *, where: str) -> Grid:
+    """Return the grid of which these are the cell centres."""
+    if lat.size < 2 or lon.size < 2 or lat[0] < lat[-1]:
+        raise ValueError(
+            f"{where}: found {lat.size} latitudes and {lon.size} longitudes, expected at least 2 "
+            "of each, north first; publish a product that luray wrote"
+        )
+    step = float(lon[-1] - lon[0]) / (lon.size - 1)
+    north = float(lat[0]) + step / 2
+    west = float(lon[0]) - step / 2
+    # Rounding takes away what the division has added.
+    return Grid(round(north, 9), round(west, 9), round(step, 12), lat.size, lon.size)

@@ -1,0 +1,56 @@
+"""What all STAC catalogs that luray writes share: whole objects on any store, and hrefs."""
+
+import re
+from typing import Any
+
+import fsspec
+import pystac
+from pystac.utils import make_relative_href
+
+from luray.storage.objects import read_object, write_atomically
+from luray.storage.places import is_local, public
+
+ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Form of the id of a collection, which names its folder, too."""
+
+
+class StoreIO(pystac.StacIO):
+    """Reads and writes STAC on any store that fsspec knows, by whole objects."""
+
+    def read_text(self, source: pystac.link.HREF, *args: Any, **kwargs: Any) -> str:
+        """Return the text of an object. Raises FileNotFoundError."""
+        data = read_object(str(source))
+        if data is None:
+            raise FileNotFoundError(public(str(source)))
+        return data.decode()
+
+    def write_text(self, dest: pystac.link.HREF, txt: str, *args: Any, **kwargs: Any) -> None:
+        """Write an object, whole or not at all."""
+        write_atomically(str(dest), txt.encode())
+
+
+def is_id(name: str) -> bool:
+    """Return whether a name may be the id of a collection."""
+    return re.fullmatch(ID, name) is not None
+
+
+def anchor(path: str) -> str:
+    """Return a place that hrefs can be relative to.
+
+    It is an absolute local path, or a URL without credentials: what is written into a catalog holds
+    no secrets.
+    """
+    return str(fsspec.core.url_to_fs(path)[1]) if is_local(path) else public(path)
+
+
+def relative_href(target: str, *, folder: str) -> str:
+    """Return a place as seen from a folder: relative on one store, otherwise a URL.
+
+    Examples
+    --------
+    >>> relative_href("s3://bucket/product.zarr", folder="s3://bucket/stac/world")
+    '../../product.zarr'
+    >>> relative_href("gs://other/product.zarr", folder="s3://bucket/stac/world")
+    'gs://other/product.zarr'
+    """
+    return make_relative_href(anchor(target), anchor(folder), start_is_dir=True)

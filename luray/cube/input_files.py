@@ -1,0 +1,81 @@
+"""What tells one input file from another: hashes, ETags and sizes.
+
+They enter the fingerprint of a cube, so that a build goes on only with the files it began with.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from luray.sources.base import Source
+from luray.storage.objects import filesystem
+from luray.storage.places import is_local
+from luray.storage.receipts import fingerprint_of
+from luray.storage.references import is_references, targets
+from luray.storage.zarr_inputs import is_store
+
+
+class InputFile(NamedTuple):
+    """An input file: what tells it from another, and its size in bytes."""
+
+    identity: str
+    size: int
+
+
+def identify_all(sources: Sequence[Source]) -> dict[str, dict[str, InputFile]]:
+    """Return every file of every source by its place, by the name of the source."""
+    places = list(dict.fromkeys(place for source in sources for place in source.files))
+    # Hashing waits for the disk as well as for the processor, so several files are read at a time.
+    with ThreadPoolExecutor() as pool:
+        files = dict(zip(places, pool.map(identify, places), strict=True))
+    return {source.name: {place: files[place] for place in source.files} for source in sources}
+
+
+def identify(place: str) -> InputFile:
+    """Return what tells a file from another, and its size.
+
+    Parameters
+    ----------
+    place : str
+        A file, a Zarr store or kerchunk references, local or a URL.
+
+    Returns
+    -------
+    InputFile
+        The sha256 of a local file; the ETag of a remote one, or its size and time where the store
+        has no ETag. A Zarr store is known by all of its objects, references by themselves and the
+        files behind them.
+    """
+    if is_references(place):
+        behind = [identify(target) for target in targets(place)]
+        return _together([_below(place), *behind])
+    if is_store(place):
+        return _below(place)
+    fs, path = filesystem(place)
+    return _identity(fs, path, fs.info(path), local=is_local(place))
+
+
+def _below(place: str) -> InputFile:
+    """Return every object below a place as one file, or the object at it."""
+    fs, folder = filesystem(place)
+    local = is_local(place)
+    objects = sorted(fs.find(folder, detail=True).items())
+    return _together(_identity(fs, path, info, local=local) for path, info in objects)
+
+
+def _identity(fs: Any, path: str, info: Mapping[str, Any], *, local: bool) -> InputFile:
+    """Return the identity of one object from its content, or from what the store says of it."""
+    size = int(info.get("size") or 0)
+    if local:
+        with fs.open(path, "rb") as file:
+            return InputFile("sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), size)
+    version = info.get("ETag") or info.get("etag") or f"{size}:{info.get('mtime')}"
+    return InputFile(str(version), size)
+
+
+def _together(files: Iterable[InputFile]) -> InputFile:
+    """Return several files as one."""
+    objects = list(files)
+    identity = fingerprint_of([file.identity for file in objects])
+    return InputFile(f"of {len(objects)} objects: {identity}", sum(file.size for file in objects))

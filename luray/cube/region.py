@@ -1,0 +1,198 @@
+"""The model's inputs inside a box, resampled from native cells that are read once.
+
+A region reads the native cells under its box and resamples them window by window. The index maps
+belong to the grids, not to the box, so a value does not depend on the region that serves it.
+
+Shapes: V variables; Y X native cells; L level channels of the forcing; S static channels; H W cells
+of a window.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luray.core.regrid import AxisMap, Method, gather, grid_map, same
+from luray.core.tiling import Box
+from luray.core.types import F32
+from luray.core.variable import Variable
+from luray.cube.cube import Cube, Layer, NativeValues, Pieces
+from luray.model.features import category, scaled
+
+Indexed = TypeVar("Indexed", NDArray[Any], range)
+"""What `alike` divides: values of the variables, or their positions."""
+
+
+@dataclass(frozen=True)
+class ResampledVariables:
+    """Consecutive variables of a source that are resampled alike, with their index maps.
+
+    The maps lead from every cell of a region to the native cells.
+    """
+
+    variables: tuple[Variable, ...]
+    values_VYX: NDArray[Any]
+    """As the model sees them, float32; of categorical ones the `category`."""
+    rows: AxisMap
+    cols: AxisMap
+
+    @property
+    def categorical(self) -> bool:
+        """Whether they have categories."""
+        return categorical(self.variables[0])
+
+    @property
+    def channels(self) -> int:
+        """How many level channels they give."""
+        return sum(variable.channels for variable in self.variables)
+
+    def seen(self, window: tuple[slice, slice]) -> Iterator[F32]:
+        """Yield the channels of a window, (channels, H, W), in one piece or several."""
+        values_VHW = gather(
+            self.values_VYX,
+            self.rows.take(window[0]),
+            self.cols.take(window[1]),
+            method=self.variables[0].resampling,
+        )
+        if not self.categorical:
+            yield values_VHW
+            return
+        # Categories become channels only here: before, one number a cell stands for all of them.
+        for variable, position_HW in zip(self.variables, values_VHW, strict=True):
+            positions = np.arange(variable.channels, dtype=np.int16)
+            yield (position_HW == positions[:, None, None]).astype(np.float32)
+
+    def categories(self, first: int) -> Iterator[tuple[NDArray[np.int16], slice]]:
+        """Yield the `category` of each native cell for each variable, and its channels.
+
+        `first` is the channel of the first category of the first variable.
+        """
+        for variable, category_YX in zip(self.variables, self.values_VYX, strict=True):
+            end = first + variable.channels
+            yield category_YX, slice(first, end)
+            first = end
+
+
+@dataclass
+class Region:
+    """The inputs of windows inside a box.
+
+    Parameters
+    ----------
+    cube : Cube
+        The cube, in the view of a scenario.
+    box : Box
+        Fine cells; it may reach past the grid. Longitude wraps; past the poles and past the edge of
+        a region the last native cell holds.
+    given : NativeValues
+        Values that were read elsewhere and take the place of a read.
+    """
+
+    CACHED_YEARS = 3
+    """Years whose forcing is remembered: a step needs two, and the next one the later of them."""
+
+    cube: Cube
+    box: Box
+    given: NativeValues = field(default_factory=dict)
+    _cache: OrderedDict[tuple[str | int, ...], list[ResampledVariables]] = field(
+        default_factory=OrderedDict
+    )
+
+    def forcing(self, year: int, box: Box) -> F32:
+        """Return the level channels of a year in a window inside the region, float32 (L, H, W)."""
+        return self._channels(self.cube.forcing, year, box)
+
+    def static(self, box: Box) -> F32:
+        """Return the static channels in a window inside the region, float32 (S, H, W)."""
+        return self._channels(self.cube.static, 0, box)
+
+    def _channels(self, layers: tuple[Layer, ...], year: int, box: Box) -> F32:
+        window = box.slices(origin=self.box)
+        pieces: list[F32] = []
+        for layer in layers:
+            for variables in self.resampled(layer, year):
+                pieces.extend(variables.seen(window))
+        return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
+
+    def resampled(self, layer: Layer, year: int) -> list[ResampledVariables]:
+        """Return the variables of a layer in a year, read unless they are remembered."""
+        lead = layer.lead(year)
+        # Years that share their values share the lead, and so what is remembered.
+        key: tuple[str | int, ...] = (layer.path, *lead)
+        if key not in self._cache:
+            native_VYX = self.values(layer, lead)
+            self._cache[key] = [
+                self.resample(layer, variables, values)
+                for variables, values in alike(layer, native_VYX)
+            ]
+            most = self.CACHED_YEARS * max(1, len(self.cube.forcing))
+            while len(self._cache) > most:
+                self._cache.popitem(last=False)
+        return self._cache[key]
+
+    def resample(
+        self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]
+    ) -> ResampledVariables:
+        """Return native cells as the model sees them, ready to be resampled."""
+        method = variables[0].resampling
+        maps = self._maps(layer, method)
+        # The nearest cells of a finer grid are gathered first: there are fewer of them to convert.
+        if method == "nearest" and native_VYX.shape[1] > self.box.height:
+            native_VYX = gather(native_VYX, *maps, method=method)
+            maps = same(self.box.height), same(self.box.width)
+
+        converted: list[NDArray[Any]] = []
+        for values_YX, variable in zip(native_VYX, variables, strict=True):
+            if categorical(variable):
+                converted.append(category(values_YX, variable))
+            else:
+                converted.append(scaled(values_YX, variable)[0])
+        return ResampledVariables(variables, np.stack(converted), *maps)
+
+    def _maps(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
+        """Return maps of all the cells of the region on the native cells under it."""
+        rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
+        native_rows, native_cols = self.pieces[layer.path]
+        return rows.within(native_rows), cols.within(native_cols)
+
+    @cached_property
+    def pieces(self) -> dict[str, Pieces]:
+        """Native rows and columns under the region, by the path of the layer."""
+        pieces = {}
+        for layer in (*self.cube.forcing, *self.cube.static):
+            # Interpolation needs one more cell on either side, which serves the others, too.
+            interpolated = any(v.resampling == "bilinear" for v in layer.variables)
+            method: Method = "bilinear" if interpolated else "nearest"
+            rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
+            pieces[layer.path] = rows.needed(), cols.needed()
+        return pieces
+
+    def values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
+        """Return the native cells under the region as they are stored, (V, Y, X)."""
+        given = self.given.get((layer.path, *lead))
+        if given is not None:
+            return given
+        return self.cube.native(layer, lead, self.pieces[layer.path])
+
+
+def categorical(variable: Variable) -> bool:
+    """Return whether a variable has categories."""
+    return bool(variable.categories)
+
+
+def alike(layer: Layer, values: Indexed) -> Iterator[tuple[tuple[Variable, ...], Indexed]]:
+    """Yield consecutive variables that are resampled alike, with their part of `values`.
+
+    Variables with categories and those without are apart. `values` has the variables of the layer
+    along its first axis.
+    """
+    first = 0
+    for _, group in groupby(layer.variables, lambda v: (v.resampling, categorical(v))):
+        variables = tuple(group)
+        yield variables, values[first : first + len(variables)]
+        first += len(variables)

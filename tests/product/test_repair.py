@@ -1,0 +1,44 @@
+"""Damaged shards are named, withdrawn alone, and written again."""
+
+import pytest
+
+from luray.core.tiling import Tile
+from luray.product.dimensions import ONE_MAP, MemberIndex
+from luray.product.repair import damaged, withdraw
+from luray.product.trajectories import TileYear
+from tests.product.products import ALL, WALK, created, fill
+
+
+@pytest.mark.parametrize("dims", [ONE_MAP, ALL])
+def test_damage_is_named_and_withdrawn_alone(cube, tmp_path, dims):
+    product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
+    fill(product)
+    units = list(product.units(product.tiling.tiles()))
+    member_index = product.member_indices[-1]
+    harmed = [(TileYear(2003, Tile(1, 1), member_index), "confidence/c/{}3/1/1")]
+    if dims is ALL:
+        harmed += [
+            (TileYear(2003, Tile(0, 1), MemberIndex(0, 2)), "probability/c/0/2/0/0/0/1"),
+            (
+                TileYear(2000, Tile(0, 0), MemberIndex(1), across=True),
+                "class_probability/c/1/0/0/0/0",
+            ),
+            (TileYear(2003, Tile(0, 0), MemberIndex(1), across=True), "entropy/c/1/3/0/0"),
+        ]
+    places = [
+        tmp_path / "product.zarr" / place.format("1/2/" if dims is ALL else "")
+        for _, place in harmed
+    ]
+    for place in places:
+        place.write_bytes(place.read_bytes()[:-5] + b"\0" * 5)
+    unsound = damaged(product, units)
+    assert set(unsound) == {unit for unit, _ in harmed}
+    withdraw(product, unsound)
+    assert not any(place.exists() for place in places)
+    assert product.done().units == frozenset(units) - set(unsound)
+    with pytest.raises(
+        AssertionError, match=f"{len(units) - len(unsound)} of {len(units)} receipts"
+    ):
+        product.finish()
+    fill(product)
+    assert damaged(product, units) == []
