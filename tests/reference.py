@@ -202,7 +202,8 @@ def axis_weights(position, n, method, periodic):
 def resample(values, native, fine, row, col, method):
     """Value of one fine cell from the whole native array (lat, lon).
 
-    Grids are (north, west, step, periodic), exact. Beyond the fine grid the last row holds; a column wraps or holds.
+    Grids are (north, west, step, periodic), exact. Beyond the fine grid the last row holds; a
+    column wraps or holds.
     """
     north, west, step, periodic = native
     f_north, f_west, f_step, f_periodic, f_lat, f_lon = fine

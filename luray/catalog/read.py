@@ -18,7 +18,7 @@ from pystac_client.warnings import PystacClientWarning
 from luray.catalog.reader import CatalogConfig, CatalogError, CatalogReader, reading
 from luray.sources.base import Asset
 from luray.sources.discover import published_name
-from luray.sources.years import span
+from luray.sources.years import format_years
 from luray.storage.places import PlaceError, place_of, public
 from luray.storage.references import is_references
 from luray.storage.trust import require_within
@@ -263,7 +263,7 @@ def _usable(
         if outside:
             spans = sorted({f"{asset.years[0]}-{asset.years[1]}" for asset in outside})
             reasons.append(
-                f"{len(outside)} hold no year of the run's {span(years)} "
+                f"{len(outside)} hold no year of the run's {format_years(years)} "
                 f"(they hold {', '.join(spans)})"
             )
 

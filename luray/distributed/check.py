@@ -14,7 +14,7 @@ from luray.sources.base import Source
 from luray.sources.check import (
     REFUSALS,
     Findings,
-    Opened,
+    OpenedSource,
     RowBand,
     Values,
     cover,
@@ -33,7 +33,7 @@ def _examine(source: Source, bands: Sequence[tuple[int, RowBand]]) -> Findings:
 
 
 def check(
-    opened: Sequence[Opened],
+    opened: Sequence[OpenedSource],
     *,
     grid: Grid,
     wanted: Mapping[Role, Collection[int]],
@@ -43,7 +43,7 @@ def check(
 
     Parameters
     ----------
-    opened : sequence of Opened
+    opened : sequence of OpenedSource
         Sources, or why they were refused. One that is refused does not stop the others.
     grid : Grid
         The run grid.
@@ -85,7 +85,7 @@ def check(
     return tuple(judge(one, findings.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
 
 
-def _place(opened: Opened, grid: Grid) -> tuple[Opened, list[RowBand]]:
+def _place(opened: OpenedSource, grid: Grid) -> tuple[OpenedSource, list[RowBand]]:
     """Return a source with its bands of rows.
 
     One that does not lie over the run grid is refused, without any bands.

@@ -34,25 +34,39 @@ def submit_folder(
 
 
 def follow(job: str, *, address: str, say: Callable[[str], None]) -> str:
-    """Pass a job's log to `say` until the job ends; returns how: SUCCEEDED, FAILED or STOPPED."""
-    said = tries = 0
+    """Pass the log of a job to `say` until the job ends.
 
-    async def read() -> None:
-        nonlocal said, tries
-        seen = 0
-        async for text in client.tail_job_logs(job):  # from the beginning, every time
-            say(text[max(0, said - seen) :])
-            seen, tries = seen + len(text), 0
-            said = max(said, seen)
+    Returns
+    -------
+    str
+        How it ended: SUCCEEDED, FAILED or STOPPED.
+
+    Raises
+    ------
+    RuntimeError or aiohttp.ClientError
+        If the connection to the log breaks `TRIES` times in a row.
+    """
+    n_shown = 0
+    failures = 0
+
+    async def read_log() -> None:
+        """Show what of the log is new. Ray sends it from the beginning, at every connection."""
+        nonlocal n_shown, failures
+        n_read = 0
+        async for text in client.tail_job_logs(job):
+            say(text[max(0, n_shown - n_read) :])
+            n_read += len(text)
+            n_shown = max(n_shown, n_read)
+            failures = 0
 
     with _reaching(address):
         client = JobSubmissionClient(address)
         while True:
             try:
-                asyncio.run(read())
+                asyncio.run(read_log())
             except (RuntimeError, aiohttp.ClientError):
-                tries += 1
-                if tries == TRIES:
+                failures += 1
+                if failures == TRIES:
                     raise
             status = client.get_job_status(job)
             if status.is_terminal():
@@ -71,6 +85,5 @@ def _reaching(address: str) -> Iterator[None]:
     except (ConnectionError, aiohttp.ClientError) as error:
         raise ConnectionError(
             f"{address}: no Ray dashboard answers; give the cluster's with --address, on "
-            "Kubernetes "
-            "after `kubectl port-forward service/<cluster>-head-svc 8265`"
+            "Kubernetes after `kubectl port-forward service/<cluster>-head-svc 8265`"
         ) from error

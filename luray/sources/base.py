@@ -53,7 +53,7 @@ class Encoding:
     """Values that the file declares missing."""
     orientation: str
     """Which row is first, and the convention of longitudes."""
-    turned: tuple[str, ...]
+    rules: tuple[str, ...]
     """What is done to bring it onto luray's grids, in words."""
 
 
@@ -295,7 +295,7 @@ class Source(Protocol):
         """Share of the land that some of its years may lack; see `FilesConfig.max_missing`."""
 
     @property
-    def stored(self) -> tuple[Encoding, ...]:
+    def encodings(self) -> tuple[Encoding, ...]:
         """How each of `variables` is in its files; empty for a source without files of its own."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
@@ -354,7 +354,7 @@ class Described:
     years: tuple[int, ...]
     rules: tuple[str, ...]
     files: tuple[str, ...]
-    stored: tuple[Encoding, ...] = ()
+    encodings: tuple[Encoding, ...] = ()
     held: Mapping[int, int] = field(default_factory=dict)
     places: Mapping[int, object] = field(default_factory=dict)
     other_kind: Mapping[int, str] = field(default_factory=dict)

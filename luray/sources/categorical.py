@@ -47,7 +47,7 @@ from luray.sources.base import (
     state_variable,
 )
 from luray.sources.discover import matching
-from luray.sources.encoding import encoding_of_raster, turned
+from luray.sources.encoding import encoding_of_raster, rules_of_files
 from luray.sources.layout import shared_grid
 from luray.sources.mosaic import Raster, join_rasters, map_series, require_one_band
 from luray.sources.raster import RasterBand, inspect_raster
@@ -291,7 +291,7 @@ def open_categorical(
         legend=LEGEND,
         rules=_rules(config, maps),
         files=tuple(url for raster in different for url in raster.urls),
-        stored=(encoding_of_raster(rasters, band=first_band),),
+        encodings=(encoding_of_raster(rasters, band=first_band),),
         maps=maps,
         table=config.table,
     )
@@ -374,4 +374,4 @@ def _rules(config: CategoricalConfig, maps: Maps) -> tuple[str, ...]:
         rules.append(f"a band a year: {bands}")
     elif config.band is not None:
         rules.append(f"band {config.band} read as the map")
-    return (*dict.fromkeys(rules), *turned([raster for raster, _ in maps.values()]))
+    return (*dict.fromkeys(rules), *rules_of_files([raster for raster, _ in maps.values()]))

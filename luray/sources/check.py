@@ -33,7 +33,7 @@ MESSAGES = 4
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedSource:
     """A source of the run file: open, or refused with the reason."""
 
     config: SourceConfig
@@ -126,7 +126,7 @@ class Findings:
         )
 
 
-def cover(opened: Sequence[Opened], run: Grid) -> tuple[Opened, ...]:
+def cover(opened: Sequence[OpenedSource], run: Grid) -> tuple[OpenedSource, ...]:
     """Return the open sources as a build takes them: what lies beyond their files is missing.
 
     Those that reach too little of the run's land are refused.
@@ -153,7 +153,7 @@ def cover(opened: Sequence[Opened], run: Grid) -> tuple[Opened, ...]:
     return tuple(result)
 
 
-def _covered(one: Opened, source: Source, coverage: Coverage) -> Opened:
+def _covered(one: OpenedSource, source: Source, coverage: Coverage) -> OpenedSource:
     try:
         return replace(one, source=covered(source, coverage), coverage=coverage)
     except REFUSALS as error:

@@ -46,11 +46,11 @@ def _encoding(
         units=_each_once(unit for unit in units if unit),
         fills=tuple(dict.fromkeys(fills)),
         orientation=_each_once(file.layout.orientation for file in files),
-        turned=turned(files),
+        rules=rules_of_files(files),
     )
 
 
-def turned(files: Iterable[GriddedFile]) -> tuple[str, ...]:
+def rules_of_files(files: Iterable[GriddedFile]) -> tuple[str, ...]:
     """Return what is done to bring files onto luray's grids and years, in words, each rule once."""
     return tuple(dict.fromkeys(rule for file in files for rule in file.rules))
 

@@ -152,7 +152,7 @@ def open_gebco(config: GebcoConfig) -> Source:
         files=(url,),
         file=file,
         to_metres=to_metres,
-        stored=(encoding_of_netcdf("elevation", [file]),),
+        encodings=(encoding_of_netcdf("elevation", [file]),),
     )
 
 

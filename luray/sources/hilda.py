@@ -28,7 +28,7 @@ from luray.sources.base import (
     state_variable,
 )
 from luray.sources.discover import matching
-from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, turned
+from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, rules_of_files
 from luray.sources.layout import require_lattice, shared_grid
 from luray.sources.mosaic import Raster, map_series, require_one_band
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf
@@ -180,7 +180,7 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         legend=LEGEND,
         rules=(*_rules(files, grid), *(f"{year} is {words}" for year, words in base_maps.items())),
         files=tuple(url for file in files for url in file.urls),
-        stored=(_encoding(files),),
+        encodings=(_encoding(files),),
         other_kind=base_maps,
     )
 
@@ -254,7 +254,7 @@ def _encoding(files: Sequence[Raster | NetcdfFile]) -> Encoding:
 def _rules(files: Sequence[Raster | NetcdfFile], grid: Grid) -> tuple[str, ...]:
     """What is done to the maps, in words. Raises InputError for 0.01 degree cells off lattice."""
     encoding = _encoding(files)
-    rules = ["codes 40-45 read as 44 forest, 23 and 24 as 22 cropland", *turned(files)]
+    rules = ["codes 40-45 read as 44 forest, 23 and 24 as 22 cropland", *rules_of_files(files)]
     fills = [fill for fill in encoding.fills if fill not in LEGEND.known()]
     rules += [f"the file's no-data value {fill:g} read as {LEGEND.nodata}" for fill in fills]
     if "float" in encoding.dtype and not np.isnan(encoding.fills).any():

@@ -28,11 +28,11 @@ from luray.sources.base import (
     refuse_cells,
 )
 from luray.sources.discover import matching
-from luray.sources.encoding import encoding_of_netcdf, turned
+from luray.sources.encoding import encoding_of_netcdf, rules_of_files
 from luray.sources.layout import require_lattice, shared_grid
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.units import Conversion, conversion
-from luray.sources.years import check_series, held_by, hold_rules, span
+from luray.sources.years import check_series, format_years, held_by, hold_rules
 from luray.storage.errors import InputError
 
 STEP = 0.5
@@ -258,10 +258,10 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
         variables=(POPULATION,),
         years=tuple(run_years),
         steps=run_steps,
-        stored=(encoding_of_netcdf(variable, alike),),
+        encodings=(encoding_of_netcdf(variable, alike),),
         held=held_years(places),
         places=places,
-        rules=(*rules, *turned(files)),
+        rules=(*rules, *rules_of_files(files)),
         files=tuple(file.url for file in files),
     )
 
@@ -308,7 +308,8 @@ def _steps(counts_files: list[CountsFile], config: IsimipConfig) -> Steps:
         if repeated:
             earlier, _ = steps[min(repeated)]
             raise InputError(
-                f"{file.url}: years {span(repeated)} are also in {earlier.file.url}, expected each "
+                f"{file.url}: years {format_years(repeated)} are also in {earlier.file.url}, "
+                "expected each "
                 f"year once; remove one of them from {config.where}"
             )
         steps |= {year: (counts, index) for index, year in enumerate(file.years)}
@@ -358,7 +359,8 @@ def _held(
     ]
     expected = f"the files of these years ({', '.join(files)})" if files else "years of the round"
     raise InputError(
-        f"{config.where}: round {round_} has no population for years {span(lacking)} with SSP "
+        f"{config.where}: round {round_} has no population for years {format_years(lacking)} with "
+        "SSP "
         f"{ssp or 'none'} (SSPs there: {sorted(ssps) or 'none'}), expected {expected}; get the "
         "file, set `ssp` to one of them, or shorten the run's years; max_held_years = "
         f"{len(held)} would hold the years beside them"

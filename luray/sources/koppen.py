@@ -21,11 +21,11 @@ from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import About, Described, FilesConfig, Request, Source, held_years, recode
 from luray.sources.discover import matching
-from luray.sources.encoding import encoding_of_raster, turned
+from luray.sources.encoding import encoding_of_raster, rules_of_files
 from luray.sources.layout import require_lattice, shared_grid
 from luray.sources.mosaic import require_one_band
 from luray.sources.raster import RasterFile, inspect_raster
-from luray.sources.years import hold_rules, span
+from luray.sources.years import format_years, hold_rules
 from luray.storage.errors import InputError
 
 STEP = 0.01
@@ -276,9 +276,9 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
         grid=grid,
         variables=(CLIMATE,),
         years=tuple(run_years),
-        rules=(*rules, *turned(rasters)),
+        rules=(*rules, *rules_of_files(rasters)),
         files=tuple(raster.url for raster in rasters),
-        stored=(encoding_of_raster(rasters),),
+        encodings=(encoding_of_raster(rasters),),
         held=held_years(period_of_year),
         places={year: raster.url for year, raster in steps.items()},
         steps=steps,
@@ -350,13 +350,14 @@ def _periods(
 
     if most is None:
         beyond = held - edition.held
-        allowed = span(edition.held) or "none"
+        allowed = format_years(edition.held) or "none"
     else:
         beyond = held
         allowed = f"{most} of them"
     periods = ", ".join(f"{first}-{last}" for first, last in edition.periods)
     raise InputError(
-        f"{config.where}: years {span(beyond)} lie in no period of {edition.name} ({periods}), "
+        f"{config.where}: years {format_years(beyond)} lie in no period of {edition.name} "
+        f"({periods}), "
         f"expected years that hold another map: at most {allowed}; shorten the run's years, or set "
         f"max_held_years = {len(held)}"
     )

@@ -31,11 +31,11 @@ from luray.sources.base import (
     refuse_cells,
 )
 from luray.sources.discover import matching, only
-from luray.sources.encoding import encoding_of_netcdf, turned
+from luray.sources.encoding import encoding_of_netcdf, rules_of_files
 from luray.sources.layout import require_lattice, require_same, shared_grid
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.units import conversion
-from luray.sources.years import check_series, held_by, hold_rules, span
+from luray.sources.years import check_series, format_years, held_by, hold_rules
 from luray.storage.errors import InputError
 
 JOIN = 2015
@@ -311,7 +311,7 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
     held = _held(steps, parts, config, run_years, scenario, has_scenario=bool(futures))
     run_steps = {year: steps[held.get(year, year)] for year in run_years}
     places = {year: (file.url, index) for year, (file, index) in run_steps.items()}
-    changes = turned([*parts, static])
+    changes = rules_of_files([*parts, static])
     return Luh2(
         name=config.label,
         about=ABOUT_LUH3 if version == 3 else ABOUT,
@@ -326,7 +326,9 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
             *_rules(states, config.closure_tolerance),
             *static_rules,
         ),
-        stored=tuple(replace(encoding_of_netcdf(state, parts), turned=changes) for state in states),
+        encodings=tuple(
+            replace(encoding_of_netcdf(state, parts), rules=changes) for state in states
+        ),
         static=static,
         static_offset=static_offset,
         files=(*(part.url for part in parts), static.url),
@@ -573,7 +575,7 @@ def _held(
         raise _no_scenario(config, scenario)
     names = ", ".join(part.url for part in parts)
     raise InputError(
-        f"{names}: years {span(held)} of the run are not there, expected at most "
+        f"{names}: years {format_years(held)} of the run are not there, expected at most "
         f"{config.max_held_years} to be held; shorten the run's years or get the files, or set "
         f"max_held_years = {len(held)}"
     )

@@ -26,7 +26,7 @@ from luray.sources.base import (
     refuse_cells,
 )
 from luray.sources.discover import matching
-from luray.sources.encoding import encoding_of_netcdf, turned
+from luray.sources.encoding import encoding_of_netcdf, rules_of_files
 from luray.sources.layout import require_lattice, shared_grid
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf, open_netcdf, unpack
 from luray.sources.soil_layers import (
@@ -329,7 +329,7 @@ def open_pnnl_topo(config: PnnlTopoConfig) -> Source:
         variables=TOPO_VARIABLES,
         parameters=TOPOGRAPHY,
         conversions=conversions,
-        stored=_encodings(file_of, TOPO_FIELDS),
+        encodings=_encodings(file_of, TOPO_FIELDS),
         **_described(file_of, rules),
     )
 
@@ -370,7 +370,7 @@ def open_pnnl_soil(config: PnnlSoilConfig) -> Source:
         parameters=SOIL,
         edges_cm=edges_cm,
         conversions=conversions,
-        stored=_encodings(file_of, SOIL_FIELDS),
+        encodings=_encodings(file_of, SOIL_FIELDS),
         **_described(file_of, rules),
     )
 
@@ -483,5 +483,5 @@ def _described(file_of: Mapping[str, NetcdfFile], rules: tuple[str, ...]) -> dic
         "years": (),
         "files": tuple(file.url for file in files),
         "file_of": file_of,
-        "rules": (*rules, "NaN read as missing, as declared values are", *turned(files)),
+        "rules": (*rules, "NaN read as missing, as declared values are", *rules_of_files(files)),
     }

@@ -302,7 +302,7 @@ def open_static_raster(name: str, about: About, configs: Sequence[Band], raster:
         files=raster.urls,
         raster=raster,
         bands=bands,
-        stored=tuple(encoding_of_raster([raster], band=band.in_file.number) for band in bands),
+        encodings=tuple(encoding_of_raster([raster], band=band.in_file.number) for band in bands),
     )
 
 

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from luray.core.types import Role
 from luray.core.variable import Variable
 from luray.sources.base import About, Encoding, Source
-from luray.sources.check import Findings, Opened, Values
+from luray.sources.check import Findings, OpenedSource, Values
 from luray.sources.coverage import Coverage, format_share
 from luray.sources.layout import describe_grid
 from luray.sources.presence import presence_rule
-from luray.sources.years import span
+from luray.sources.years import format_years
 
 REFUSED = "refused"
 
@@ -104,13 +104,13 @@ class CheckReport:
 
 
 def judge(
-    opened: Opened, findings: Findings | None, *, wanted: Mapping[Role, Collection[int]]
+    opened: OpenedSource, findings: Findings | None, *, wanted: Mapping[Role, Collection[int]]
 ) -> SourceCheck:
     """Judge a source by what was found in its files.
 
     Parameters
     ----------
-    opened : Opened
+    opened : OpenedSource
         The source, or why it did not open.
     findings : Findings or None
         The sum over all of its row bands; None for a source that did not open.
@@ -157,7 +157,7 @@ def judge(
     )
 
 
-def _not_opened(opened: Opened, about: About, expected: str) -> SourceCheck:
+def _not_opened(opened: OpenedSource, about: About, expected: str) -> SourceCheck:
     """Return the check of a source that did not open: a row for each variable it should have."""
     rows = tuple(
         Row(
@@ -180,7 +180,8 @@ def _refusals_of_years(source: Source, wanted: Collection[int]) -> list[str]:
     if not source.years or not lacking:
         return []
     return [
-        f"{source.name} has nothing for years {span(lacking)}, expected {span(wanted)} by "
+        f"{source.name} has nothing for years {format_years(lacking)}, expected "
+        f"{format_years(wanted)} by "
         f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years"
     ]
 
@@ -210,12 +211,12 @@ def _row(
 ) -> Row:
     """Return the row of a source's variable number i."""
     variable = source.variables[i]
-    stored = source.stored[i] if source.stored else None
+    stored = source.encodings[i] if source.encodings else None
     verdict = "ok"
     if refusals:
         verdict = f"{REFUSED}: {refusals[0]}"
-    elif stored is not None and stored.turned:
-        verdict = f"ok, normalised: {'; '.join(stored.turned)}"
+    elif stored is not None and stored.rules:
+        verdict = f"ok, normalised: {'; '.join(stored.rules)}"
     return Row(
         source=source.name,
         variable=variable.name,
@@ -231,8 +232,8 @@ def _row(
 def files_of(source: Source) -> str:
     """Return the files of a source, its years, grid and orientation in words."""
     files = f"{len(source.files)} file{'s' if len(source.files) > 1 else ''}"
-    years = f"years {span(source.years)}" if source.years else ""
-    orientations = dict.fromkeys(stored.orientation for stored in source.stored)
+    years = f"years {format_years(source.years)}" if source.years else ""
+    orientations = dict.fromkeys(stored.orientation for stored in source.encodings)
     return _join(files, years, describe_grid(source.grid), " and ".join(orientations))
 
 
@@ -272,7 +273,7 @@ def _unit(variable: Variable) -> str:
 
 
 def _years(role: Role, wanted: Mapping[Role, Collection[int]]) -> str:
-    return f"years {span(wanted[role])}" if wanted[role] else ""
+    return f"years {format_years(wanted[role])}" if wanted[role] else ""
 
 
 def _join(*parts: str) -> str:

@@ -224,12 +224,13 @@ def check_series(
     repeated = [year for year, times in Counter(years).items() if times > 1]
     if repeated:
         raise InputError(
-            f"{where}: years {span(repeated)} occur more than once; keep one file a year"
+            f"{where}: years {format_years(repeated)} occur more than once; keep one file a year"
         )
     unsorted = [later for earlier, later in pairwise(years) if later < earlier]
     if unsorted:
         raise InputError(
-            f"{where}: years are not in order at {span(unsorted)}, expected ascending years; "
+            f"{where}: years are not in order at {format_years(unsorted)}, expected ascending "
+            "years; "
             "sort the file"
         )
     gap = set(range(years[0], years[-1] + 1)) - set(years)
@@ -237,7 +238,8 @@ def check_series(
         gap &= set(wanted)
     if gap and gaps == "refused":
         raise InputError(
-            f"{where}: years {span(gap)} are missing between {years[0]} and {years[-1]}; get "
+            f"{where}: years {format_years(gap)} are missing between {years[0]} and {years[-1]}; "
+            "get "
             "their files"
         )
 
@@ -273,7 +275,7 @@ def hold_rules(held: Mapping[int, int | str]) -> tuple[str, ...]:
     for year, source in sorted(held.items()):
         years_of_source.setdefault(source, []).append(year)
     return tuple(
-        f"years {span(years)} ({len(years)}) hold {source}"
+        f"years {format_years(years)} ({len(years)}) hold {source}"
         for source, years in years_of_source.items()
     )
 
@@ -283,18 +285,19 @@ def shared_years(available: Sequence[int], run_years: range, *, where: str) -> f
     shared = frozenset(available) & frozenset(run_years)
     if not shared:
         raise InputError(
-            f"{where}: holds years {span(available)}, none of the run's {span(run_years)}; correct "
+            f"{where}: holds years {format_years(available)}, none of the run's "
+            f"{format_years(run_years)}; correct "
             "the run's years"
         )
     return shared
 
 
-def span(years: Iterable[int]) -> str:
+def format_years(years: Iterable[int]) -> str:
     """Return years in words, runs of them joined.
 
     Examples
     --------
-    >>> span([1905, 1899, 1901, 1900])
+    >>> format_years([1905, 1899, 1901, 1900])
     '1899-1901, 1905'
     """
     runs: list[list[int]] = []

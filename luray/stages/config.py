@@ -20,7 +20,7 @@ from luray.model.calibration import OperatingPoint
 from luray.model.unet import UNetConfig
 from luray.product.trajectories import Span
 from luray.sources import SourceConfig
-from luray.sources.years import span as spoken
+from luray.sources.years import format_years
 from luray.storage.places import WEB, Place, is_local
 from luray.storage.trust import StorageConfig
 from luray.training.recipe import Recipe
@@ -108,7 +108,7 @@ class InferenceConfig(Config):
         if wrong:
             raise ValueError(
                 f"inference.probabilities has {wrong}, expected predicted years "
-                f"({spoken(predicted)}), each once; correct the list"
+                f"({format_years(predicted)}), each once; correct the list"
             )
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from luray.catalog.read import find_assets
 from luray.sources import SourceConfig, open_source
 from luray.sources.base import Source
-from luray.sources.check import REFUSALS, Opened
+from luray.sources.check import REFUSALS, OpenedSource
 from luray.stages.config import RunConfig
 
 
@@ -37,34 +37,34 @@ def open_all(run: RunConfig) -> list[Source]:
     return [*sources, *parts]
 
 
-def open_or_refuse(run: RunConfig) -> list[Opened]:
+def open_or_refuse(run: RunConfig) -> list[OpenedSource]:
     """Open every source of a run; one that is refused does not keep the others from opening.
 
     Returns
     -------
-    list of Opened
+    list of OpenedSource
         Each source, open or with the reason why it is refused. Its parts of the run's other
         scenarios follow it.
     """
-    opened: list[Opened] = []
+    opened: list[OpenedSource] = []
     for config in _in_opening_order(run):
         earlier = [one.source for one in opened if one.source is not None]
         first = None
         try:
             first = _open(run, config, earlier, scenario=run.scenario_names[0])
         except REFUSALS as error:
-            opened.append(Opened(config, fault=str(error)))
+            opened.append(OpenedSource(config, fault=str(error)))
         else:
-            opened.append(Opened(config, first))
+            opened.append(OpenedSource(config, first))
 
         for name in _other_scenarios(run, config):
             try:
                 part = _open(run, config, earlier, scenario=name).part(name, first=first)
             except REFUSALS as error:
-                opened.append(Opened(config, fault=str(error), scenario=name))
+                opened.append(OpenedSource(config, fault=str(error), scenario=name))
             else:
                 if part is not None:
-                    opened.append(Opened(config, part, scenario=name))
+                    opened.append(OpenedSource(config, part, scenario=name))
     return opened
 
 

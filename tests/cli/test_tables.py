@@ -14,7 +14,7 @@ from luray.cli.tables import (
     sources_table,
 )
 from luray.sources import kinds
-from luray.sources.check import Opened
+from luray.sources.check import OpenedSource
 from luray.sources.luh2 import Luh2Config
 from luray.sources.verdict import CheckReport, Row, SourceCheck
 
@@ -129,7 +129,7 @@ def test_every_kind_is_listed_with_its_place_and_licence():
 
 
 def test_a_refused_source_is_listed_with_its_place():
-    one = Opened(
+    one = OpenedSource(
         Luh2Config(kind="luh2", path="s3://me:secret@bucket/luh2?key=secret"), fault="no states.nc"
     )
     listed = Listed(one.name, one.config.described, one.where, "", one.fault)

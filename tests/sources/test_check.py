@@ -13,7 +13,7 @@ from luray.core.legend import LandClass, Legend
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import STATE
-from luray.sources.check import Findings, Opened, Values, cover, examine, row_bands, summarise
+from luray.sources.check import Findings, OpenedSource, Values, cover, examine, row_bands, summarise
 from luray.sources.coverage import Coverage, cut
 from luray.sources.hilda import HildaConfig
 from luray.sources.luh2 import Luh2Config
@@ -116,7 +116,7 @@ def test_unreadable_maps_leave_others_covered():
     )
     half = make_source(grid=Grid(50, 10, 1, 6, 15))
     hilda, luh2 = cover(
-        (Opened(HildaConfig(kind="hilda", path="p"), maps), Opened(LUH2, half)), RUN
+        (OpenedSource(HildaConfig(kind="hilda", path="p"), maps), OpenedSource(LUH2, half)), RUN
     )
     assert (hilda.source, hilda.fault) == (None, "maps.tif: it is cut; get it again")
     assert luh2.coverage == Coverage(grid=0.6, land=0.6)

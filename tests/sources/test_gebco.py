@@ -191,7 +191,7 @@ def test_a_file_of_0_to_360_is_turned(tmp_path):
     source = open_(tmp_path)
     assert source.grid == Grid(35, -160, 1 / 240, 4, 6)
     np.testing.assert_array_equal(source.read(None, Box(0, 0, 4, 6))[0], HEIGHT)
-    [stored] = source.stored
+    [stored] = source.encodings
     assert (stored.name, stored.dtype, stored.units, stored.fills) == (
         "elevation",
         "int16",
@@ -199,7 +199,7 @@ def test_a_file_of_0_to_360_is_turned(tmp_path):
         (),
     )
     assert stored.orientation == "south first, longitudes 0..360"
-    assert stored.turned == (
+    assert stored.rules == (
         "rows stored south first, read north first",
         "longitudes 0..360 turned to -180..180",
     )

@@ -350,7 +350,7 @@ def test_a_turned_file_of_a_series_is_read(tmp_path):
     for year in (1950, 1951):
         np.testing.assert_array_equal(source.read(year, EVERYTHING)[0], MERGED[picks(year)])
     assert "rows stored south first, read north first" in source.rules
-    [stored] = source.stored
+    [stored] = source.encodings
     assert stored.orientation == (
         "north first, longitudes -180..180 or south first, longitudes -180..180"
     )
@@ -371,9 +371,9 @@ def test_what_is_in_a_netcdf_file_is_told(tmp_path):
             ),
         },
     )
-    [stored] = open_(path).stored
+    [stored] = open_(path).encodings
     assert (stored.name, stored.dtype, stored.fills) == ("LULC_states", "int8", (-1, 99))
-    assert stored.turned == ("rows stored south first, read north first",)
+    assert stored.rules == ("rows stored south first, read north first",)
 
 
 @pytest.mark.parametrize(

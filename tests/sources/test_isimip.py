@@ -282,13 +282,13 @@ def test_a_turned_file_is_read_north_first(tmp_path):
     np.testing.assert_allclose(
         source.read(1861, Box(1, 300, 2, 200))[0], expected[1:3, 300:500], rtol=1e-5
     )
-    [stored] = source.stored
+    [stored] = source.encodings
     assert (stored.orientation, stored.fills) == (
         "south first, longitudes 0..360",
         (np.float32(1e20),),
     )
-    assert set(stored.turned) <= set(source.rules)
-    assert len(stored.turned) == 2
+    assert set(stored.rules) <= set(source.rules)
+    assert len(stored.rules) == 2
 
 
 def test_published_names_are_found_in_any_folder(tmp_path):

@@ -152,7 +152,7 @@ def test_turned_maps_are_read_north_first(tmp_path):
     assert source.grid == Grid(50, -160, 0.01, 2, 4)
     assert source.read(2000, Box(0, 0, 2, 4))[0].tolist() == [[1, 2, 3, 4], [5, 0, 5, 1]]
     assert (
-        source.stored[0].turned
+        source.encodings[0].rules
         == source.rules[-2:]
         == ("rows stored south first, read north first", "longitudes 0..360 turned to -180..180")
     )

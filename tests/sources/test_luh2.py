@@ -254,15 +254,15 @@ def test_a_turned_static_file_is_read_in_place(tmp_path):
     source = open_(tmp_path, range(850, 852))
     np.testing.assert_allclose(source.read(850, EVERYTHING), dry(past, 0), atol=1e-6)
     assert "rows stored south first, read north first" in source.rules
-    assert {s.turned for s in source.stored} == {("rows stored south first, read north first",)}
+    assert {s.rules for s in source.encodings} == {("rows stored south first, read north first",)}
 
 
 def test_encodings_say_how_states_are_stored(world):
     path, _, _ = world
     source = open_(path, range(2010, 2020))
-    assert [s.name for s in source.stored] == [v.name for v in source.variables]
-    first = source.stored[0]
-    assert (first.dtype, first.units, first.fills, first.turned) == (
+    assert [s.name for s in source.encodings] == [v.name for v in source.variables]
+    first = source.encodings[0]
+    assert (first.dtype, first.units, first.fills, first.rules) == (
         "float32",
         "1",
         (np.float32(1e20),),

@@ -118,7 +118,7 @@ def test_radians_are_converted(tmp_path):
 def test_encodings_name_the_published_variable(tmp_path):
     write_topo(tmp_path / "TOPO.nc", topography(), ascending=True)
     source = topo(tmp_path)
-    published = {v.name: s.name for v, s in zip(source.variables, source.stored, strict=True)}
+    published = {v.name: s.name for v, s in zip(source.variables, source.encodings, strict=True)}
     assert published == {
         "mean_elevation": "ELEVATION",
         "elevation_spread": "STDEV_ELEV",
@@ -128,13 +128,13 @@ def test_encodings_name_the_published_variable(tmp_path):
         "sky_view": "SKY_VIEW_FACTOR",
         "terrain_configuration": "TERRAIN_CONFIG",
     }
-    assert {(s.fills, s.turned) for s in source.stored} == {
+    assert {(s.fills, s.rules) for s in source.encodings} == {
         ((-9999,), ("rows stored south first, read north first",))
     }
     assert source.about.ranges["slope"] == "0..90 degrees"
     write_nc(tmp_path / "SOIL.nc", layers(6))
     static_inputs = soil(tmp_path)
-    assert [s.name for s in static_inputs.stored] == [
+    assert [s.name for s in static_inputs.encodings] == [
         "PCT_SAND",
         "PCT_SAND",
         "PCT_CLAY",

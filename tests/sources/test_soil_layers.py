@@ -1,4 +1,6 @@
-"""Means over ranges of depth; what files say of their layers is tested with PNNL's, which have them."""
+"""Means over ranges of depth; what files say of their layers is tested with PNNL's, which have
+them.
+"""
 
 import numpy as np
 import pytest

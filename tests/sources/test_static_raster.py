@@ -182,7 +182,7 @@ def test_a_band_in_another_unit_is_converted_or_refused(tmp_path):
     source = open_(STATIC, tmp_path, bands=[{"name": "elevation", "units": "m"}])
     np.testing.assert_allclose(source.read(None, EVERYTHING)[0], RELIEF * 0.3048, rtol=1e-6)
     assert "elevation: feet turned into m: times 0.3048" in source.rules
-    assert source.stored[0].units == "feet"
+    assert source.encodings[0].units == "feet"
     source = open_(STATIC, tmp_path, bands=[{"name": "elevation"}])
     assert source.variables[0].units == "feet", "the file's, where the run file names none"
     with pytest.raises(InputError, match="is in 'feet', expected %"):
@@ -234,7 +234,7 @@ def test_real_etopo1_is_registered_on_lines(realdata, etopo1):
     assert source.grid.shape == (1799, 3600)
     assert source.grid.periodic
     assert source.rules == ("rows centred on a pole left out",)
-    assert source.stored[0].dtype == "int16"
+    assert source.encodings[0].dtype == "int16"
     with rasterio.open(realdata / "etopo1_01deg/etopo1_01deg.tif") as raster:
         np.testing.assert_array_equal(
             source.read(None, Box(0, 3590, 1799, 10))[0], raster.read(1)[1:-1, 3590:]

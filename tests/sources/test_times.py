@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luray.core.grid import Grid
-from luray.sources.encoding import turned
+from luray.sources.encoding import rules_of_files
 from luray.sources.netcdf import inspect_netcdf
 from luray.sources.times import CALENDARS
 from luray.sources.years import AT_END, CENTRED, resolve_years
@@ -194,7 +194,7 @@ def write_axis(
 
 def of_file(path, numbers, **options):
     file = inspect_netcdf(str(write_axis(path / "f.nc", numbers, **options)))
-    return file.years, turned([file])
+    return file.years, rules_of_files([file])
 
 
 BOUNDS = {"attrs": {"bounds": "time_bnds"}}

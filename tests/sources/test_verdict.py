@@ -4,7 +4,7 @@ import pytest
 
 from luray.core.grid import Grid
 from luray.sources.base import STATE, Encoding
-from luray.sources.check import Findings, Opened, Values, examine, row_bands
+from luray.sources.check import Findings, OpenedSource, Values, examine, row_bands
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.layout import SOUTH_FIRST
@@ -19,7 +19,7 @@ LUH2 = Luh2Config(kind="luh2", path="/data/luh2")
 
 def check_source(source, config=LUH2, wanted=WANTED):
     findings = examine(source, enumerate(row_bands(source, RUN)))
-    return judge(Opened(config, source), findings, wanted=wanted)
+    return judge(OpenedSource(config, source), findings, wanted=wanted)
 
 
 def test_sound_source_is_ok():
@@ -27,7 +27,7 @@ def test_sound_source_is_ok():
         Encoding("A", "int16", "%", (-1.0,), "south first, longitudes 0..360", (SOUTH_FIRST,)),
         Encoding("b", "float64", "1", (), "north first, longitudes -180..180", ()),
     )
-    got = check_source(make_source(stored=stored))
+    got = check_source(make_source(encodings=stored))
     a, b = got.rows
     assert (a.source, a.variable, a.stored, a.missing) == (
         "luh2",
@@ -81,7 +81,7 @@ def test_lacking_years_are_refused(variables, role, key):
     )
     config = HildaConfig(kind="hilda", path="p") if role == "state" else LUH2
     got = judge(
-        Opened(config, source),
+        OpenedSource(config, source),
         Findings((Values(),) * len(variables)),
         wanted={**WANTED, role: (1999, 2000, 2001, 2002)},
     )
@@ -116,7 +116,9 @@ def test_lacking_years_are_refused(variables, role, key):
     ],
 )
 def test_unopened_source_has_all_rows(config, names):
-    got = judge(Opened(config, fault="states.nc: it is broken; get it again"), None, wanted=WANTED)
+    got = judge(
+        OpenedSource(config, fault="states.nc: it is broken; get it again"), None, wanted=WANTED
+    )
     assert [r.variable for r in got.rows] == names
     assert {r.verdict for r in got.rows} == {"refused: states.nc: it is broken; get it again"}
     assert all(r.expected for r in got.rows)
@@ -127,7 +129,9 @@ def test_report_lists_rows_and_refused_sources():
         make_source((STATE,), grid=RUN, name="hilda", max_missing=1.0),
         HildaConfig(kind="hilda", path="p"),
     )
-    broken = judge(Opened(GebcoConfig(kind="gebco", path="p"), fault="gone"), None, wanted=WANTED)
+    broken = judge(
+        OpenedSource(GebcoConfig(kind="gebco", path="p"), fault="gone"), None, wanted=WANTED
+    )
     report = CheckReport("demo", (sound, broken))
     assert [(r.source, r.refused) for r in report.rows] == [("hilda", False), ("gebco", True)]
     assert report.refused == ("gebco",)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from luray.sources.years import check_series, held_by, hold_rules, resolve_years, shared_years, span
+from luray.sources.years import (
+    check_series,
+    format_years,
+    held_by,
+    hold_rules,
+    resolve_years,
+    shared_years,
+)
 from luray.storage.errors import InputError
 
 
@@ -80,7 +87,7 @@ def test_held_years_read_the_last_before():
 
 
 def test_span_joins_runs_of_years():
-    assert span([1905, 1899, 1901, 1900]) == "1899-1901, 1905"
+    assert format_years([1905, 1899, 1901, 1900]) == "1899-1901, 1905"
 
 
 def test_series_without_run_years_is_refused():
