@@ -522,8 +522,7 @@ def recode(
         listed = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))
         raise InputError(
             f"{where}: {listed} not in {legend}, expected {sorted(table)}; correct the file or add "
-            "the "
-            "code to the crosswalk"
+            "the code to the crosswalk"
         )
     return found.astype(np.uint8)
 
@@ -549,8 +548,8 @@ def _whole_codes(raw: NDArray[Any], empty: Bool, *, where: str, legend: str) -> 
         wrong = raw[~whole]
         raise InputError(
             f"{where}: {wrong.size} cells hold values that are no class codes (first "
-            f"{wrong.flat[0]}), "
-            f"expected whole codes of {legend}; correct the file or declare its no-data value"
+            f"{wrong.flat[0]}), expected whole codes of {legend}; correct the file or declare its "
+            "no-data value"
         )
     return np.where(empty, 0, raw).astype(np.uint8)
 

@@ -309,8 +309,7 @@ def _steps(counts_files: list[CountsFile], config: IsimipConfig) -> Steps:
             earlier, _ = steps[min(repeated)]
             raise InputError(
                 f"{file.url}: years {format_years(repeated)} are also in {earlier.file.url}, "
-                "expected each "
-                f"year once; remove one of them from {config.where}"
+                f"expected each year once; remove one of them from {config.where}"
             )
         steps |= {year: (counts, index) for index, year in enumerate(file.years)}
     return steps
@@ -360,10 +359,9 @@ def _held(
     expected = f"the files of these years ({', '.join(files)})" if files else "years of the round"
     raise InputError(
         f"{config.where}: round {round_} has no population for years {format_years(lacking)} with "
-        "SSP "
-        f"{ssp or 'none'} (SSPs there: {sorted(ssps) or 'none'}), expected {expected}; get the "
-        "file, set `ssp` to one of them, or shorten the run's years; max_held_years = "
-        f"{len(held)} would hold the years beside them"
+        f"SSP {ssp or 'none'} (SSPs there: {sorted(ssps) or 'none'}), expected {expected}; get the "
+        f"file, set `ssp` to one of them, or shorten the run's years; max_held_years = {len(held)} "
+        "would hold the years beside them"
     )
 
 

@@ -357,9 +357,8 @@ def _periods(
     periods = ", ".join(f"{first}-{last}" for first, last in edition.periods)
     raise InputError(
         f"{config.where}: years {format_years(beyond)} lie in no period of {edition.name} "
-        f"({periods}), "
-        f"expected years that hold another map: at most {allowed}; shorten the run's years, or set "
-        f"max_held_years = {len(held)}"
+        f"({periods}), expected years that hold another map: at most {allowed}; shorten the run's "
+        f"years, or set max_held_years = {len(held)}"
     )
 
 

@@ -181,8 +181,8 @@ def _refusals_of_years(source: Source, wanted: Collection[int]) -> list[str]:
         return []
     return [
         f"{source.name} has nothing for years {format_years(lacking)}, expected "
-        f"{format_years(wanted)} by "
-        f"{WANTED_BY[source.role]} of the run file; get their files or narrow those years"
+        f"{format_years(wanted)} by {WANTED_BY[source.role]} of the run file; get their files or "
+        "narrow those years"
     ]
 
 

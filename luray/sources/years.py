@@ -230,8 +230,7 @@ def check_series(
     if unsorted:
         raise InputError(
             f"{where}: years are not in order at {format_years(unsorted)}, expected ascending "
-            "years; "
-            "sort the file"
+            "years; sort the file"
         )
     gap = set(range(years[0], years[-1] + 1)) - set(years)
     if wanted is not None:
@@ -239,8 +238,7 @@ def check_series(
     if gap and gaps == "refused":
         raise InputError(
             f"{where}: years {format_years(gap)} are missing between {years[0]} and {years[-1]}; "
-            "get "
-            "their files"
+            "get their files"
         )
 
 

@@ -194,8 +194,7 @@ class RunConfig(Config):
             if source.collection and self.catalog is None:
                 raise ValueError(
                     f"sources.{i} names collection {source.collection!r} but the run has no "
-                    "[catalog]; "
-                    "add one with its url, or give the source a path"
+                    "[catalog]; add one with its url, or give the source a path"
                 )
         self._check_windows()
         for test in self.evaluation.tests:

@@ -57,8 +57,7 @@ def measure() -> Iterator[Ratio]:
         passes / (imposed - plain),
         20,
         f"{imposed - plain:.2f} s more than the decision's {plain:.2f} s, {passes:.1f} s of "
-        "forward passes, "
-        f"{moved:.1f} cells moved a block, first call {compiling:.1f} s",
+        f"forward passes, {moved:.1f} cells moved a block, first call {compiling:.1f} s",
     )
     yield Ratio(
         "demand of nothing, decision over it",

@@ -91,8 +91,7 @@ def measure() -> Iterator[Ratio]:
                 pace.windows / pace.seconds / rate,
                 goal,
                 f"{pace.windows / pace.seconds:.1f} of {rate:.1f} windows/s, {LAST - YEARS[0]} "
-                "years, start "
-                "and static inputs included",
+                "years, start and static inputs included",
             )
             yield Ratio(
                 f"the same, static inputs kept, width {width}",

@@ -84,8 +84,7 @@ def measure() -> Iterator[Ratio]:
             cells / peer.cells,
             1.6,
             f"{cells / 1e6:.2f} ({_whole(ours, REGION) / 1e6:.2f} with start and static inputs) "
-            "and "
-            f"{peer.cells / 1e6:.2f} million/s; its "
+            f"and {peer.cells / 1e6:.2f} million/s; its "
             f"{', '.join(f'{k} {v}' for k, v in best.items())}",
         )
         yield Ratio(
@@ -120,8 +119,7 @@ def measure() -> Iterator[Ratio]:
             cells / usual.cells,
             4,
             f"{cells / 1e6:.2f} ({_whole(ours, REGION) / 1e6:.2f} with start and static inputs) "
-            "and "
-            f"{usual.cells / 1e6:.2f} million/s; {where}, {mask.mean():.0%} land",
+            f"and {usual.cells / 1e6:.2f} million/s; {where}, {mask.mean():.0%} land",
         )
 
 

@@ -244,10 +244,8 @@ def test_error_says_what_filters_left_out(folder):
         found(catalog)
     assert (
         "collection 'luh2' has 3 assets, none that the run can use: 1 hold no year of the run's "
-        "1850-2100 (they "
-        "hold 850-900); 1 have not the role 'data' (their roles: metadata); 1 are no Zarr, NetCDF, "
-        "GeoTIFF or "
-        "references (table.csv)"
+        "1850-2100 (they hold 850-900); 1 have not the role 'data' (their roles: metadata); 1 are "
+        "no Zarr, NetCDF, GeoTIFF or references (table.csv)"
     ) in str(caught.value)
     assert list(found(catalog.model_copy(update={"role": "metadata"}))) == [
         f"{folder.url}/stac/luh2/i/report.nc"

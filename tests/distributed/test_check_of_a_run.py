@@ -201,8 +201,7 @@ def test_maps_between_the_cells_of_the_run_are_refused_and_what_is_made_of_maps_
     assert [len(source.rows) for source in report.sources] == [1, 1, 7]
     assert {r.verdict for r in report.rows if r.source == "aggregated"} == {
         "refused: source aggregated is made from the maps of the state source on the run grid, "
-        "which are not open; "
-        "correct the state source first"
+        "which are not open; correct the state source first"
     }
 
 

@@ -234,9 +234,8 @@ def test_any_text_converts_or_is_refused(text):
 
 def test_pint_is_imported_on_first_use():
     script = (
-        "import sys, luray.sources; from luray.sources.units import conversion; "
-        "conversion('m', 'm', where='x'); conversion('', 'm', where='x'); assert 'pint' not in "
-        "sys.modules; "
+        "import sys, luray.sources; from luray.sources.units import conversion; conversion('m', "
+        "'m', where='x'); conversion('', 'm', where='x'); assert 'pint' not in sys.modules; "
         "conversion('ft', 'm', where='x'); assert 'pint' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
