@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from luray.model.features import assemble, changes
+from luray.model.features import changes
+from luray.model.model_input import assemble
 
 OUTSIDE = 255
 

@@ -9,7 +9,7 @@ from luray.core.variable import Variable
 from luray.cube.region import alike
 from luray.engine.stem import Stem
 from luray.model.features import Features
-from luray.model.unet import UNetConfig
+from luray.model.unet_config import UNetConfig
 from luray.sandbox import random_model as models
 from tests import reference
 

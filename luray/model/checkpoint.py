@@ -17,7 +17,8 @@ from safetensors.torch import load, save
 from luray.core.types import Direction
 from luray.model.calibration import NO_CALIBRATION, Calibration, OperatingPoint
 from luray.model.features import Features
-from luray.model.unet import UNet, UNetConfig
+from luray.model.unet import UNet
+from luray.model.unet_config import UNetConfig
 from luray.storage.objects import read_object, write_atomically
 
 FORMAT = 3

@@ -14,14 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d, pad, softplus
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from luray.core.config import Config
-
-
-class UNetConfig(Config):
-    """Channels of the first level, doubled at each of `depth` halvings of the resolution."""
-
-    width: int = 16
-    depth: int = 3
+from luray.model.unet_config import UNetConfig
 
 
 def convolution_block(n_in: int, n_out: int) -> nn.Sequential:

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from luray.cube.cube import Cube
 from luray.engine.worker_pool import CACHED_TILES
-from luray.model.unet import UNetConfig
+from luray.model.unet_config import UNetConfig
 from luray.planning.costs import Costs
 from luray.planning.input_reads import InputReads
 from luray.planning.memory import inference_memory

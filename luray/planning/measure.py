@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from luray.core.processes import keep_memory
 from luray.engine.trunk import Trunk
 from luray.model.checkpoint import load_model
-from luray.model.unet import UNet, UNetConfig, frozen
+from luray.model.unet import UNet, frozen
+from luray.model.unet_config import UNetConfig
 
 WARM_UP = 2
 """Passes that are not timed."""

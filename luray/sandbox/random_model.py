@@ -6,7 +6,8 @@ from luray.core.types import Direction
 from luray.cube.cube import Cube
 from luray.model.checkpoint import ModelCard, save_model
 from luray.model.features import Features
-from luray.model.unet import UNet, UNetConfig
+from luray.model.unet import UNet
+from luray.model.unet_config import UNetConfig
 
 
 def random_model(

@@ -17,7 +17,7 @@ from luray.core.types import Direction
 from luray.engine.blending import BlendingConfig
 from luray.engine.demand import DemandConfig
 from luray.model.calibration import OperatingPoint
-from luray.model.unet import UNetConfig
+from luray.model.unet_config import UNetConfig
 from luray.product.trajectories import Span
 from luray.sources import SourceConfig
 from luray.sources.years import format_years

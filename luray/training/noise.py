@@ -3,25 +3,12 @@
 Shapes: B samples, H W window.
 """
 
-from typing import Literal
-
 import torch
 from torch import Generator, Tensor
 
-from luray.core.config import Config
 from luray.core.legend import OUTSIDE
 from luray.model.features import UNKNOWN
-from luray.training.ramps import Ramp, constant
-
-NoiseKind = Literal["mask", "replace"]
-"""mask: the class of a cell is hidden; replace: it is a random one, by chance the true one."""
-
-
-class NoiseConfig(Config):
-    """Share of land cells whose prior is corrupted, and how."""
-
-    share: Ramp = constant(0.1)
-    kind: NoiseKind = "mask"
+from luray.training.noise_config import NoiseKind
 
 
 def corrupt(

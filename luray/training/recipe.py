@@ -3,9 +3,9 @@
 from typing import Any, Literal
 
 from luray.core.config import Config, DeviceChoice, LeaveOut, Workers
-from luray.training.noise import NoiseConfig
+from luray.training.noise_config import NoiseConfig
+from luray.training.prior_feeding import PriorFeeding
 from luray.training.ramps import Ramp, constant
-from luray.training.rollout import PriorFeeding
 from luray.training.sampling_config import SamplingConfig
 
 WindowsReadBy = Literal["consumer", "readers"]

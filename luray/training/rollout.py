@@ -11,8 +11,10 @@ import torch
 from torch import Generator, Tensor
 
 from luray.core.legend import OUTSIDE
-from luray.model.features import Features, assemble, context_channels
-from luray.training.noise import NoiseKind, corrupt
+from luray.model.features import Features
+from luray.model.model_input import assemble, context_channels
+from luray.training.noise import corrupt
+from luray.training.prior_feeding import CLEAN, PriorFeeding
 
 
 class Sample(NamedTuple):
@@ -38,20 +40,6 @@ class Sample(NamedTuple):
             maps_BTHW=self.maps_BTHW[:, : rollout_years + 1],
             forcing_BTLHW=self.forcing_BTLHW[:, : rollout_years + 1],
         )
-
-
-class PriorFeeding(NamedTuple):
-    """What a model is shown as the prior of a year."""
-
-    noise: float = 0.0
-    """Share of land cells whose class is corrupted in the prior of the first year."""
-    noise_kind: NoiseKind = "mask"
-    teacher_forcing: float = 0.0
-    """Share of samples that are shown the true map in a later year, not the model's own."""
-
-
-CLEAN = PriorFeeding()
-"""The true map in the first year, the model's own in later ones."""
 
 
 class Step(NamedTuple):

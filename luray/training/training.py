@@ -12,7 +12,8 @@ from torch import Tensor
 
 from luray.core.types import Direction
 from luray.model.checkpoint import read_card
-from luray.model.unet import UNet, UNetConfig
+from luray.model.unet import UNet
+from luray.model.unet_config import UNetConfig
 from luray.storage.objects import remove
 from luray.storage.receipts import fingerprint_of
 from luray.training.checkpoint import Checkpoint, require_same

@@ -20,7 +20,8 @@ from luray.core.types import F32, I32, U8
 from luray.engine.blending import ONE, decide
 from luray.engine.demand import Shortfall, constrain
 from luray.engine.ensemble import sample
-from luray.model.unet import UNet, UNetConfig, frozen
+from luray.model.unet import UNet, frozen
+from luray.model.unet_config import UNetConfig
 from tests.benchmarks.ratio import Ratio, in_turn, seconds
 
 SIDE, BLOCK = 2000, 25

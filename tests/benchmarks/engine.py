@@ -25,7 +25,7 @@ from luray.engine.geometry import Geometry
 from luray.engine.jobs import Job, SideTask
 from luray.engine.scheduler import Scheduler
 from luray.engine.spec import InferenceSpec
-from luray.model.unet import UNetConfig
+from luray.model.unet_config import UNetConfig
 from luray.planning.measure import forward_cost
 from luray.product.store import Product
 from luray.product.trajectories import Span

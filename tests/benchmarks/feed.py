@@ -34,7 +34,7 @@ from luray.distributed.data import (
     micro_batches,
     read_windows,
 )
-from luray.model.unet import UNetConfig
+from luray.model.unet_config import UNetConfig
 from luray.sources.base import STATE
 from luray.storage.arrays import consolidate
 from luray.training.change_counts_store import read_or_count_changes

@@ -25,7 +25,8 @@ from luray.core.grid import Grid
 from luray.core.processes import MALLOC
 from luray.core.types import U8, Bool
 from luray.model.checkpoint import load_model
-from luray.model.unet import UNetConfig, frozen
+from luray.model.unet import frozen
+from luray.model.unet_config import UNetConfig
 from luray.planning.land_mask import land_mask
 from luray.sandbox.random_model import save_random_model
 from tests.benchmarks.engine import CORES, REGION, STRIDE, WINDOW, Pace, paced

@@ -27,7 +27,8 @@ from luray.cube.region import Region
 from luray.cube.schema import create_native, create_state, native_layout
 from luray.engine.inputs import TileInputs
 from luray.engine.stem import Stem
-from luray.model.unet import UNetConfig, frozen
+from luray.model.unet import frozen
+from luray.model.unet_config import UNetConfig
 from luray.sandbox.random_model import random_model
 from luray.sources.base import STATE
 from luray.sources.gebco import ELEVATION

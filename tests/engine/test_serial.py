@@ -18,7 +18,8 @@ from luray.engine.blending import decide, window_weights
 from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
 from luray.model.calibration import NO_CALIBRATION, Calibration
-from luray.model.unet import UNet, UNetConfig, frozen
+from luray.model.unet import UNet, frozen
+from luray.model.unet_config import UNetConfig
 from tests import reference
 from tests.worlds import FEATURES, K, SlowWindowInputs, random_model, world
 

@@ -10,7 +10,7 @@ import torch
 
 from luray.model.checkpoint import ModelCard, check_fits, load_model, read_card, save_model
 from luray.model.features import Features
-from luray.model.unet import UNetConfig
+from luray.model.unet_config import UNetConfig
 from tests.pickles import Payload
 from tests.worlds import FEATURES, K, random_model
 

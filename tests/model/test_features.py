@@ -6,7 +6,8 @@ from hypothesis.extra import numpy as arrays
 
 from luray.core.legend import OUTSIDE
 from luray.core.variable import Variable
-from luray.model.features import CHANGE_SCALE, UNKNOWN, Features, assemble, changes, scaled
+from luray.model.features import CHANGE_SCALE, UNKNOWN, Features, changes, scaled
+from luray.model.model_input import assemble
 from tests import reference
 
 FLOATS = st.floats(-5, 1e6, width=32) | st.just(float("nan"))

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from torch.nn.functional import softplus
 
 from luray.core.legend import OUTSIDE
-from luray.model.features import UNKNOWN, Features, assemble
-from luray.model.unet import UNet, UNetConfig, frozen
+from luray.model.features import UNKNOWN, Features
+from luray.model.model_input import assemble
+from luray.model.unet import UNet, frozen
+from luray.model.unet_config import UNetConfig
 from tests.worlds import FEATURES, K, random_model
 
 

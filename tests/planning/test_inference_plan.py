@@ -27,7 +27,7 @@ from luray.engine.geometry import Geometry
 from luray.engine.jobs import SideTask
 from luray.engine.scheduler import Scheduler
 from luray.engine.wavefront import Wavefront
-from luray.model.unet import UNetConfig
+from luray.model.unet_config import UNetConfig
 from luray.planning.expected_cube import expected_cube
 from luray.planning.inference import InferencePlan
 from luray.planning.measure import trunk_flops

@@ -217,3 +217,13 @@ def test_no_locale_or_terminal_ends_a_command(tmp_path, env):
         assert b"codec" not in done.stderr
         assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
     assert done.returncode == 0
+
+
+def test_run_files_cubes_and_builds_need_no_torch():
+    """Workers that build or read a cube start in half the time without it."""
+    code = (
+        "import luray.stages.run_file, luray.stages.inputs, luray.cube.build, luray.cube.cube, sys; "
+        "print([name for name in ('torch', 'ray') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

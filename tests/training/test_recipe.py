@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.training.noise import NoiseConfig
+from luray.training.noise_config import NoiseConfig
 from luray.training.recipe import Recipe
 from tests.training.toys import recipe_of
 

@@ -6,7 +6,8 @@ from torch import Generator
 
 from luray.core.legend import OUTSIDE
 from luray.model.features import CHANGE_SCALE, UNKNOWN
-from luray.training.rollout import PriorFeeding, Sample, rollout
+from luray.training.prior_feeding import PriorFeeding
+from luray.training.rollout import Sample, rollout
 from tests.worlds import FEATURES, K
 
 B, T, N = 2, 4, 8

@@ -3,7 +3,7 @@
 import pytest
 
 from luray.core.legend import OUTSIDE
-from luray.training.noise import NoiseConfig
+from luray.training.noise_config import NoiseConfig
 from luray.training.step_metrics import summary
 from tests.training.toys import micro_batches_of, recipe_of, trainer_of
 

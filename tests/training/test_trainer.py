@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
 from luray.core.legend import OUTSIDE
-from luray.training.noise import NoiseConfig
+from luray.training.noise_config import NoiseConfig
 from tests import reference
 from tests.machine import patience
 from tests.training.toys import SIZE, micro_batches_of, recipe_of, sample_of, trainer_of

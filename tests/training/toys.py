@@ -4,8 +4,9 @@ import torch
 from torch import Generator
 
 from luray.core.legend import OUTSIDE
-from luray.model.unet import UNet, UNetConfig
-from luray.training.noise import NoiseConfig
+from luray.model.unet import UNet
+from luray.model.unet_config import UNetConfig
+from luray.training.noise_config import NoiseConfig
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample
 from luray.training.trainer import Trainer

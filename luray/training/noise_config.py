@@ -1,0 +1,16 @@
+"""How the prior map is corrupted in training, as a run file gives it."""
+
+from typing import Literal
+
+from luray.core.config import Config
+from luray.training.ramps import Ramp, constant
+
+NoiseKind = Literal["mask", "replace"]
+"""mask: the class of a cell is hidden; replace: it is a random one, by chance the true one."""
+
+
+class NoiseConfig(Config):
+    """Share of land cells whose prior is corrupted, and how."""
+
+    share: Ramp = constant(0.1)
+    kind: NoiseKind = "mask"
