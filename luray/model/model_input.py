@@ -1,7 +1,9 @@
 """The input of the model as tensors, as training puts it together.
 
 Inference never does: it works out the first layer from the parts of the input, see
-`luray.engine.stem`. Shapes: B batch, C input channels, K classes, L level channels of the forcing, D
+`luray.engine.stem`.
+
+Shapes: B batch, C input channels, K classes, L level channels of the forcing, D
 of them continuous, S static channels, H W window.
 """
 
