@@ -119,7 +119,7 @@ def test_workers_of_a_cluster_that_is_joined_wait_asleep(head):
     """Its nodes know nothing of it: the head is started without the variable."""
     assert "OMP_WAIT_POLICY" not in head.env
     code = (
-        "import os, ray\nfrom luray.distributed import cluster\nwith cluster(cpus=1):\n    "
+        "import os, ray\nfrom luray.distributed.cluster import cluster\nwith cluster(cpus=1):\n    "
         "print(ray.get(ray.remote(lambda: os.environ['OMP_WAIT_POLICY']).remote()))"
     )
     done = replace(head, env={**head.env, "RAY_ADDRESS": head.address}).call(

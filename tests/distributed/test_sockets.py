@@ -22,7 +22,7 @@ from tests.distributed.conftest import settings_of
 
 FOLDER_OF_A_WORKER = """
 import json, os, ray
-from luray.distributed import cluster
+from luray.distributed.cluster import cluster
 def look():
     return ray.get_runtime_context().worker.node.get_session_dir_path(), os.environ["OMP_WAIT_POLICY"]
 with cluster(cpus=1):

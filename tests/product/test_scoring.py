@@ -31,6 +31,7 @@ def product(cube, tmp_path_factory):
         "f" * 64,
         "ssp245",
         ONE_MAP,
+        legend=cube.legend,
     )
     product.create(cube, title="t", models={}, tiles=6)
     random = np.random.default_rng(0)
