@@ -16,7 +16,7 @@ from PIL import Image
 from luray.core.progress import Progress, no_progress
 from luray.core.types import U8
 from luray.viz.figure import INK, MUTED, RULE
-from luray.viz.frame import ORIGIN_COLOURS, WHITE, Layout, pale
+from luray.viz.frame import ORIGIN_COLOURS, WHITE, FrameLayout, pale
 from luray.viz.palette import Palette, rgb
 from luray.viz.view import View
 
@@ -74,7 +74,7 @@ def animate(
             f"{view.years[0]}-{view.years[-1]}"
         )
 
-    layout = Layout(view, shown, max_pixels or SIZES[target.suffix])
+    layout = FrameLayout(view, shown, max_pixels or SIZES[target.suffix])
     frames = _frames(layout, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.partial{target.suffix}")
@@ -88,7 +88,7 @@ def animate(
         partial.unlink(missing_ok=True)
 
 
-def _frames(layout: Layout, progress: Progress) -> Iterator[Image.Image]:
+def _frames(layout: FrameLayout, progress: Progress) -> Iterator[Image.Image]:
     """Frames one by one, each reported when the encoder has taken it."""
     total = len(layout.years)
     for number in range(total):

@@ -26,7 +26,7 @@ LEGEND_LINE = 1.35
 
 
 @dataclass(frozen=True)
-class Layout:
+class FrameLayout:
     """Where things are in a frame; `frame` draws one."""
 
     view: View

@@ -37,7 +37,7 @@ from tests.benchmarks.windows import YEARS, write_cube
 
 REGION = Grid(60, 0, 0.01, 4000, 6000)
 WINDOW, STRIDE = 456, 400
-"""The default of inference for models of 256-cell windows, see DESIGN.md."""
+"""The default of inference for models of 256-cell windows, see luray/PERFORMANCE.md."""
 LAST = YEARS[6]
 """Last year that is predicted, from the first of `YEARS`."""
 CORES = 2

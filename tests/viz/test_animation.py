@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from luray.viz.animation import animate
-from luray.viz.frame import ORIGIN_COLOURS, Layout
+from luray.viz.frame import ORIGIN_COLOURS, FrameLayout
 from luray.viz.palette import rgb
 from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, painted
@@ -57,7 +57,7 @@ def elapsed(layout, frame):
 
 @pytest.fixture(scope="module")
 def layout(product):
-    return Layout(View.of(product), YEARS, PIXELS)
+    return FrameLayout(View.of(product), YEARS, PIXELS)
 
 
 def test_mp4_has_a_frame_a_year(product, codes, layout, tmp_path):
@@ -84,7 +84,7 @@ def test_mp4_has_a_frame_a_year(product, codes, layout, tmp_path):
 
 def test_gif_has_the_exact_colours_of_the_legend(product, codes, tmp_path):
     animate(product, tmp_path / "a.gif", years=YEARS[1:4], max_pixels=PIXELS)
-    layout = Layout(View.of(product), YEARS[1:4], PIXELS)
+    layout = FrameLayout(View.of(product), YEARS[1:4], PIXELS)
     with Image.open(tmp_path / "a.gif") as gif:
         assert (gif.n_frames, gif.size) == (3, layout.size)
         for number in range(3):
@@ -111,10 +111,10 @@ def test_a_frame_names_its_year_and_origin_beside_the_map(layout):
 def test_a_map_is_scaled_by_whole_factors(product):
     view = View.of(product)
     for pixels in (5, 8, 17, 18, 100, PIXELS):
-        width, height = Layout(view, YEARS, pixels).map_size
+        width, height = FrameLayout(view, YEARS, pixels).map_size
         assert pixels / 2 < max(width, height) <= pixels
         assert pixels < 18 or width % GRID.n_lon == 0
-    width, height = Layout(view, YEARS, PIXELS).map_size
+    width, height = FrameLayout(view, YEARS, PIXELS).map_size
     assert height / width == pytest.approx(
         GRID.n_lat / GRID.n_lon / np.cos(np.radians(47)), rel=0.01
     )
