@@ -6,7 +6,7 @@ import numpy as np
 
 from luray.core.legend import OUTSIDE
 from luray.core.variable import Variable
-from luray.cube.region import alike
+from luray.cube.region import resampling_groups
 from luray.engine.stem import Stem
 from luray.model.features import Features
 from luray.model.unet_config import UNetConfig
@@ -72,7 +72,7 @@ class SlowWindowInputs:
             tuple(
                 some
                 for layer in region.cube.forcing
-                for some, _ in alike(layer, range(len(layer.variables)))
+                for some, _ in resampling_groups(layer, range(len(layer.variables)))
             ),
             region.cube.features.static,
         )

@@ -25,7 +25,7 @@ from luray.cube.cube import Cube, Layer, NativeValues, Pieces
 from luray.model.features import category, scaled
 
 Indexed = TypeVar("Indexed", NDArray[Any], range)
-"""What `alike` divides: values of the variables, or their positions."""
+"""What `resampling_groups` divides: values of the variables, or their positions."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Region:
             native_VYX = self.values(layer, lead)
             self._cache[key] = [
                 self.resample(layer, variables, values)
-                for variables, values in alike(layer, native_VYX)
+                for variables, values in resampling_groups(layer, native_VYX)
             ]
             most = self.CACHED_YEARS * max(1, len(self.cube.forcing))
             while len(self._cache) > most:
@@ -185,7 +185,9 @@ def categorical(variable: Variable) -> bool:
     return bool(variable.categories)
 
 
-def alike(layer: Layer, values: Indexed) -> Iterator[tuple[tuple[Variable, ...], Indexed]]:
+def resampling_groups(
+    layer: Layer, values: Indexed
+) -> Iterator[tuple[tuple[Variable, ...], Indexed]]:
     """Yield consecutive variables that are resampled alike, with their part of `values`.
 
     Variables with categories and those without are apart. `values` has the variables of the layer

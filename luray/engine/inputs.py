@@ -19,7 +19,7 @@ from luray.core.tiling import Box, hull
 from luray.core.types import F32, I16, U8
 from luray.core.variable import Variable
 from luray.cube.cube import Cube, Layer
-from luray.cube.region import Region, ResampledVariables, alike, categorical
+from luray.cube.region import Region, ResampledVariables, categorical, resampling_groups
 from luray.engine.stem import Contribution, StaticContribution, Stem
 from luray.model.features import ForcingSlices, changes, scaled
 
@@ -202,7 +202,7 @@ class StaticInputs:
         inputs = cls(continuous_HWN, [], [])
         for layer in region.cube.static:
             blocks = list[StaticBlock]()
-            for variables, at in alike(layer, range(len(layer.variables))):
+            for variables, at in resampling_groups(layer, range(len(layer.variables))):
                 of_group = list(islice(slices, len(variables)))
                 in_layer = slice(at.start, at.stop)
                 if categorical(variables[0]):

@@ -54,7 +54,7 @@ class MemberSummaries:
         self._maps_missing: dict[SummariseMembers, int] = {}
         """Maps that each summary waits for."""
         for year in product.span.years if product.members else ():
-            for scenarios in product.alike(year):
+            for scenarios in product.scenario_groups(year):
                 self._add(year, scenarios, tiles, done)
 
     @property
@@ -71,7 +71,7 @@ class MemberSummaries:
     ) -> list[SummariseMembers]:
         """Record that a map is written for some members; return what can be summed up by it."""
         possible = []
-        for scenarios in self._product.alike(year):
+        for scenarios in self._product.scenario_groups(year):
             summary = SummariseMembers(year, tile, scenarios)
             if member_indices[0].scenario in scenarios and self._maps_missing.get(summary):
                 self._maps_missing[summary] -= 1

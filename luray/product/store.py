@@ -87,7 +87,7 @@ class Product:
         """What has to be computed; see `trajectories_of`."""
         return trajectories_of(self.span, self.dims, scenario=self.scenario, seed=self.seed)
 
-    def alike(self, year: int) -> tuple[tuple[int, ...], ...]:
+    def scenario_groups(self, year: int) -> tuple[tuple[int, ...], ...]:
         """Return scenarios by their position, in groups that have the same maps of a year.
 
         Scenarios share the past and what is observed, so one summary serves them all.
@@ -272,7 +272,7 @@ class Product:
             self._write(TileYear(year, tile, member_index), fields)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int] = (0,)) -> None:
-        """Write what the members have in common to each of some scenarios that are `alike`.
+        """Write what the members have in common to each scenario of one of the `scenario_groups`.
 
         Called when every member of the tile-year is written. The members are those of the first
         scenario; see `member_summary` for what is computed.

@@ -32,10 +32,10 @@ from luray.sources.netcdf import NetcdfFile, inspect_netcdf, open_netcdf, unpack
 from luray.sources.soil_layers import (
     LAYERINGS,
     Edges,
-    alike,
     depth_mean,
     layer_count,
     layer_edges,
+    same_depths,
 )
 from luray.sources.units import Conversion, conversion
 from luray.storage.errors import InputError
@@ -353,7 +353,7 @@ def open_pnnl_soil(config: PnnlSoilConfig) -> Source:
             reaching_cm=DEPTHS_CM[-1][0],
         )
     edges_cm, origin = next(iter(edges_of.values()))
-    if not all(alike(edges, edges_cm) for edges, _ in edges_of.values()):
+    if not all(same_depths(edges, edges_cm) for edges, _ in edges_of.values()):
         raise InputError(
             f"{config.where}: {', '.join(SOIL)} have different layers, expected the same for all; "
             "get them of one set of layers"

@@ -150,12 +150,12 @@ def layer_edges(
     return edges, origin
 
 
-def alike(depths_cm: Sequence[float] | F64, others_cm: Sequence[float]) -> bool:
+def same_depths(depths_cm: Sequence[float] | F64, others_cm: Sequence[float]) -> bool:
     """Return whether these are as many depths, which differ by rounding only.
 
     Examples
     --------
-    >>> alike((0, 5.0, 15.1), (0, 5, 15)), alike((0, 5), (0, 5, 15))
+    >>> same_depths((0, 5.0, 15.1), (0, 5, 15)), same_depths((0, 5), (0, 5, 15))
     (True, False)
     """
     return len(depths_cm) == len(others_cm) and np.allclose(
@@ -200,7 +200,7 @@ def _agreed(axes: Sequence[LayerAxis], *, where: str) -> Edges:
     Raises InputError where none can be told, or two differ.
     """
     known = [axis.edges for axis in axes if axis.edges is not None]
-    if known and all(alike(edges, known[0]) for edges in known):
+    if known and all(same_depths(edges, known[0]) for edges in known):
         return known[0]
 
     listed = ", ".join(f"{axis.name} = {list(axis.values)}" for axis in axes)
@@ -304,7 +304,7 @@ def _is_published(depths_cm: F64, published_cm: Sequence[float]) -> bool:
 
     The last is given differently and lies below what is read: it only has to follow.
     """
-    return alike(depths_cm[:-1], published_cm[:-1]) and bool(depths_cm[-1] > depths_cm[-2])
+    return same_depths(depths_cm[:-1], published_cm[:-1]) and bool(depths_cm[-1] > depths_cm[-2])
 
 
 def _edges_of_bounds(bounds_cm: F64) -> Edges | None:

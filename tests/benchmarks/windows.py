@@ -260,6 +260,7 @@ def _described(
         "doi": "",
         "licence": "",
         "caveat": "",
+        "rules": [],
         "luray": {
             "role": variables[0].role,
             "grid": asdict(grid),

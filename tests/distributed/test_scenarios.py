@@ -280,7 +280,7 @@ def write_serially(run):
             put(year, classes, confidence, trajectory.member_indices, kept)
     if product.members:
         for year in product.span.years:
-            for scenarios in product.alike(year):
+            for scenarios in product.scenario_groups(year):
                 for tile in spec.geometry.tiles:
                     product.summarise(year, tile, scenarios)
     product.finish()

@@ -72,6 +72,6 @@ def fill(product):
                 put(year, trajectory.member_indices, [n, year, *tile])
         if product.members:
             for year in product.span.years:
-                for scenarios in product.alike(year):
+                for scenarios in product.scenario_groups(year):
                     product.summarise(year, tile, scenarios)
     return maps

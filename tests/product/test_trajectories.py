@@ -35,7 +35,7 @@ def test_chains_are_shared_where_scenarios_are():
     assert [(c.scenario, c.direction) for c in forward] == [
         (name, "forward") for name in NAMES for _ in range(3)
     ]
-    assert [product_of(WALK, "ssp126", ALL).alike(year) for year in WALK.years] == [
+    assert [product_of(WALK, "ssp126", ALL).scenario_groups(year) for year in WALK.years] == [
         ((0, 1),),
         ((0, 1),),
         ((0, 1),),
