@@ -206,6 +206,7 @@ def _described(variables: tuple[Variable, ...], grid: Grid, years: Any) -> dict[
         "doi": "",
         "licence": "",
         "caveat": "",
+        "rules": [],
         "luray": {
             "role": variables[0].role,
             "grid": asdict(grid),
