@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from luray.core.grid import Grid
 from luray.viz.animation import animate
 from luray.viz.frame import ORIGIN_COLOURS, FrameLayout
 from luray.viz.palette import rgb
 from luray.viz.view import View
-from tests.viz.pictures import COLOURS, GRID, YEARS, painted
+from tests.viz.pictures import COLOURS, GRID, YEARS, painted, write_product
 
 PIXELS = 320
 
@@ -143,3 +144,31 @@ def test_other_formats_and_years_are_refused(product, tmp_path):
     with pytest.raises(ValueError, match="no year"):
         animate(product, tmp_path / "a.gif", years=[])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_frames_are_the_same_bytes_whatever_memory_holds(tmp_path, monkeypatch):
+    """glibc fills the memory that the encoder asks for with a byte, different ones in turn."""
+    grid = Grid(40, 10, 0.01, 50, 75)
+    years = range(2000, 2007)
+    random = np.random.default_rng(0)
+    blocks = random.choice(np.array([0, 11, 22, 33, 44, 55], np.uint8), (17, 25))
+    codes = np.repeat([blocks.repeat(3, axis=0).repeat(3, axis=1)[:50]], len(years), axis=0)
+    for step in range(1, len(years)):
+        rows, cols = random.integers(0, 50, 30), random.integers(0, 75, 30)
+        codes[step:, rows, cols] = 22
+    product = write_product(
+        tmp_path / "p.zarr",
+        codes,
+        grid=grid,
+        years=years,
+        origins=[1] * len(years),
+        confidence=np.where(codes == 0, 0, 90).astype(np.uint8),
+    )
+
+    files = set()
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(2**30))  # as processes that compute have it
+    for byte in ("0", "1", "7", "165"):
+        monkeypatch.setenv("MALLOC_PERTURB_", byte)
+        animate(product, tmp_path / "years.mp4")
+        files.add((tmp_path / "years.mp4").read_bytes())
+    assert len(files) == 1
