@@ -52,7 +52,8 @@ CONDITIONS = threading.Lock()
 
 def one_at_a_time(response: Any, method: Callable[[Any], Any]) -> Any:
     """Handle a conditional request alone: moto has many threads, and looks before it writes."""
-    if not {"If-Match", "If-None-Match"} & set(response.headers):
+    headers = response.headers
+    if "If-Match" not in headers and "If-None-Match" not in headers:
         return method(response)
     with CONDITIONS:
         return method(response)
