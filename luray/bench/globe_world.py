@@ -23,7 +23,7 @@ from luray.core.types import F32, U8, Bool
 from luray.planning.land_mask import MASK, land_mask
 from luray.sandbox.files import NOTICE, netcdf, replacing
 from luray.sandbox.products import MISSING
-from luray.sandbox.writers import LUH2_NAMES
+from luray.sandbox.writers import LUH2_NAMES, write_population_file
 from luray.sources.base import Source
 
 SEED = 11
@@ -396,19 +396,5 @@ def _write_population(path: Path, shares_KYX: F32, year: int) -> None:
     has_land = shares.sum(axis=0) > 0
     both_years = np.stack([counts, 1.01 * counts])
     people_TYX = np.where(has_land, both_years, MISSING).astype(np.float32)
-    with netcdf(path, ISIMIP, title="ISIMIP2b population histsoc") as out:
-        out.axis(
-            "time",
-            np.array([year - 1860.0, year - 1859.0]),
-            units="years since 1860-1-1 12:00:00",
-            calendar="proleptic_gregorian",
-            standard_name="time",
-            axis="T",
-        )
-        out.variable(
-            "number_of_people",
-            ("time", "lat", "lon"),
-            people_TYX,
-            {"long_name": "number of people", "units": "1", "missing_value": MISSING},
-            fill=MISSING,
-        )
+    years = range(year, year + 2)
+    write_population_file(path, ISIMIP, people_TYX, soc="histsoc", years=years)

@@ -195,22 +195,29 @@ def write_population(world: World, directory: Path) -> None:
     for soc, (scenario, first, last) in spans.items():
         counts = population(world, scenario)[first - FIRST_YEAR : last - FIRST_YEAR + 1]
         path = directory / f"isimip/population_{soc}_0p5deg_annual_{first}-{last}.nc4"
-        with netcdf(path, grid, title=f"ISIMIP2b population {soc}") as out:
-            out.axis(
-                "time",
-                np.arange(first, last + 1) - 1860.0,
-                units="years since 1860-1-1 12:00:00",
-                calendar="proleptic_gregorian",
-                standard_name="time",
-                axis="T",
-            )
-            out.variable(
-                "number_of_people",
-                ("time", "lat", "lon"),
-                counts,
-                {"long_name": "number of people", "units": "1", "missing_value": MISSING},
-                fill=MISSING,
-            )
+        write_population_file(path, grid, counts, soc=soc, years=range(first, last + 1))
+
+
+def write_population_file(
+    path: Path, grid: Grid, counts_TYX: F32, *, soc: str, years: range
+) -> None:
+    """Write a file of ISIMIP 2b: people per cell of some years; see `write_population`."""
+    with netcdf(path, grid, title=f"ISIMIP2b population {soc}") as out:
+        out.axis(
+            "time",
+            np.arange(years.start, years.stop) - 1860.0,
+            units="years since 1860-1-1 12:00:00",
+            calendar="proleptic_gregorian",
+            standard_name="time",
+            axis="T",
+        )
+        out.variable(
+            "number_of_people",
+            ("time", "lat", "lon"),
+            counts_TYX,
+            {"long_name": "number of people", "units": "1", "missing_value": MISSING},
+            fill=MISSING,
+        )
 
 
 def write_koeppen(world: World, directory: Path) -> None:

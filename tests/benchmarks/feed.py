@@ -44,7 +44,7 @@ from luray.training.training_data import TrainingData
 from luray.training.window_groups import WorkerShare
 from luray.training.window_rows import WindowReader
 from tests.benchmarks.ratio import Ratio, seconds
-from tests.benchmarks.windows import smooth
+from tests.benchmarks.windows import describe, smooth
 from tests.s3 import serve
 
 GRID = Grid(6.05, -75, 0.045, 891, 901)
@@ -163,7 +163,7 @@ def write_cube(url: str) -> None:
         ]
         root["state/land_use"][step : step + 1] = np.where(land, codes, HILDA.ocean)[None]  # type: ignore[index]
     root["state/land"][:] = land.astype(np.uint8)  # type: ignore[index]
-    root["state"].attrs.update(_described((STATE,), GRID, YEARS))
+    root["state"].attrs.update(describe((STATE,), GRID, YEARS, {}))
     for name, (step_deg, variables) in SOURCES.items():
         native = Grid(
             GRID.north,
@@ -190,7 +190,7 @@ def write_cube(url: str) -> None:
         )
         shape = (len(years), *values.shape) if years else values.shape
         root[f"{path}/values"][:] = np.broadcast_to(values, shape).astype(variables[0].dtype)  # type: ignore[index]
-        root[path].attrs.update(_described(variables, native, years or ()))
+        root[path].attrs.update(describe(variables, native, years or (), {}))
     root.attrs["luray"] = {
         "grid": asdict(GRID),
         "legend": HILDA.name,
@@ -198,23 +198,6 @@ def write_cube(url: str) -> None:
         "groups": groups,
     }
     consolidate(url)
-
-
-def _described(variables: tuple[Variable, ...], grid: Grid, years: Any) -> dict[str, Any]:
-    return {
-        "title": "benchmark",
-        "doi": "",
-        "licence": "",
-        "caveat": "",
-        "rules": [],
-        "luray": {
-            "role": variables[0].role,
-            "grid": asdict(grid),
-            "years": list(years),
-            "held": [],
-            "variables": [asdict(v) for v in variables],
-        },
-    }
 
 
 @contextmanager

@@ -8,7 +8,7 @@ size with Zarr's default codec. The walk does more: it ends with the first layer
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,7 @@ def write_cube(url: str, *, grid: Grid = GRID, land: Bool | None = None) -> Cube
             land, repeated(codes, grid.shape), HILDA.ocean
         )[None]  # type: ignore[index]
     root["state/land"][:] = land.astype(np.uint8)  # type: ignore[index]
-    root["state"].attrs.update(_described((STATE,), grid, YEARS, {}))
+    root["state"].attrs.update(describe((STATE,), grid, YEARS, {}))
     for name, (step_deg, variables) in SOURCES.items():
         n_lat, n_lon, n = (round(side * GRID.step / step_deg) for side in (*grid.shape, SIDE))
         native, role = Grid(grid.north, grid.west, step_deg, n_lat, n_lon), variables[0].role
@@ -235,7 +235,7 @@ def write_cube(url: str, *, grid: Grid = GRID, land: Bool | None = None) -> Cube
                 repeated(values(step), native.shape),
             )
             root[f"{path}/values"][(*at, ...)] = field[None] if years else field  # type: ignore[index]
-        root[path].attrs.update(_described(variables, native, YEARS if years else (), held))
+        root[path].attrs.update(describe(variables, native, YEARS if years else (), held))
     root.attrs["luray"] = {
         "grid": asdict(grid),
         "legend": HILDA.name,
@@ -252,9 +252,10 @@ def repeated(field: np.ndarray[Any, Any], shape: tuple[int, int]) -> np.ndarray[
     return np.tile(field, (*(1 for _ in field.shape[:-2]), *times))[..., : shape[0], : shape[1]]
 
 
-def _described(
-    variables: tuple[Variable, ...], grid: Grid, years: tuple[int, ...], held: dict[int, int]
+def describe(
+    variables: tuple[Variable, ...], grid: Grid, years: Sequence[int], held: dict[int, int]
 ) -> dict[str, Any]:
+    """Attributes of a source in a cube, as a build writes them."""
     return {
         "title": "benchmark",
         "doi": "",
