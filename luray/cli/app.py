@@ -448,12 +448,12 @@ def run_(file: RunFile, set_: Set = None) -> None:
 def _stages(run: "RunConfig", *, restart: bool) -> None:
     """Run every stage; `restart` discards models and a product of another run, else refused."""
     from luray.stages.infer import is_of_another_run
-    from luray.stages.run import is_needed
+    from luray.stages.run import needs_evaluation
 
     _build(run)
     _train(run, restart=restart)
     _infer(run, restart=restart and is_of_another_run(run))
-    if is_needed(run, "evaluate"):
+    if needs_evaluation(run):
         _evaluate(run)
     _plot(run)
     _publish(run)

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from luray.core.progress import NamedProgress, no_named_progress
 from luray.sandbox import writers
 from luray.sandbox.files import replacing
 from luray.sandbox.world import SandboxConfig, World, simulate
@@ -45,7 +46,7 @@ def write_sandbox(
     directory: str | os.PathLike[str],
     config: SandboxConfig,
     *,
-    progress: Callable[[int, int, str], None] = lambda *_: None,
+    progress: NamedProgress = no_named_progress,
 ) -> Path:
     """Write a simulated world into a directory.
 

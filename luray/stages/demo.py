@@ -1,16 +1,14 @@
 """The demo: the whole job on a small simulated world that lies beside its outputs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from luray.core.progress import NamedProgress, no_named_progress
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
 from luray.storage.places import local_place
-
-SandboxProgress = Callable[[int, int, str], None]
-"""Called with files written, files in all and the name of the next."""
 
 
 def load_demo(overrides: Sequence[str] = ()) -> RunConfig:
@@ -41,7 +39,7 @@ def load_demo(overrides: Sequence[str] = ()) -> RunConfig:
     return load_run(file, [*inputs, *overrides])
 
 
-def write_demo_world(run: RunConfig, *, progress: SandboxProgress = lambda *_: None) -> Path:
+def write_demo_world(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> Path:
     """Write the simulated world that the demo reads, unless it is there; returns its folder."""
     height, width = run.grid.shape
     config = SandboxConfig.model_validate(

@@ -1,21 +1,13 @@
 """The stage `plot`: maps, charts and the animation of a finished product."""
 
-from collections.abc import Callable
-
 import xarray as xr
 
 from luray.catalog.finished import read_finished
+from luray.core.progress import NamedProgress, no_named_progress
 from luray.stages.config import RunConfig
 
-PictureProgress = Callable[[int, int, str], None]
-"""Called with pictures done, pictures in all and the name of the next."""
 
-
-def no_picture_progress(done: int, total: int, name: str) -> None:
-    """Ignore progress."""
-
-
-def plot(run: RunConfig, *, progress: PictureProgress = no_picture_progress) -> dict[str, str]:
+def plot(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> dict[str, str]:
     """Draw every picture of a run that its product, its models and its report allow.
 
     Parameters

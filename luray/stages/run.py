@@ -29,14 +29,11 @@ def no_stage_progress(stage: str, done: int, total: int) -> None:
     """Ignore progress."""
 
 
-def is_needed(run: RunConfig, stage: Stage) -> bool:
-    """Tell whether a stage has anything to do that it cannot find out faster by itself.
+def needs_evaluation(run: RunConfig) -> bool:
+    """Tell whether a run has tests that its report does not score as the models are now.
 
-    Only `evaluate` is ever skipped: where the run has no tests, or where its report scores all of
-    them as the present models roll them out. Every other stage finds by itself what is missing.
+    Every other stage finds out by itself what is missing.
     """
-    if stage != "evaluate":
-        return True
     return bool(run.evaluation.tests) and not is_evaluated(run)
 
 
@@ -117,7 +114,7 @@ def _run_stage(run: RunConfig, stage: Stage, *, restart: bool, progress: StagePr
         return run.product
 
     if stage == "evaluate":
-        if is_needed(run, stage):
+        if needs_evaluation(run):
             evaluate(run, progress=tell)
         return run.path("report")
 

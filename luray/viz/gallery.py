@@ -10,15 +10,13 @@ from typing import Any
 
 import xarray as xr
 
+from luray.core.progress import NamedProgress
 from luray.storage.objects import read_object, write_atomically
 from luray.viz.animation import animate
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
 from luray.viz.plots import area_by_class, confidence_over_time
 from luray.viz.skill_plots import skill_by_lead_year, validation_of_model
 from luray.viz.view import View
-
-PictureProgress = Callable[[int, int, str], None]
-"""Called with pictures done, pictures in all and the name of the next."""
 
 Drawing = Callable[[Path], None]
 """Draws a picture into a file."""
@@ -30,7 +28,7 @@ def draw_pictures(
     *,
     metrics: str,
     validations: Mapping[str, str],
-    progress: PictureProgress,
+    progress: NamedProgress,
 ) -> dict[str, str]:
     """Draw maps, changes, charts and the animation of a product.
 
