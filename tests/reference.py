@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from fractions import Fraction
 from functools import cache
-from itertools import product
+from itertools import groupby, pairwise, product
 
 import numpy as np
 import torch
@@ -233,13 +233,38 @@ def context(now, prior, static, features):
     return np.concatenate([now, *changed, static])
 
 
-def model_input(prior, fields, box, year, prior_year, features):
-    """Input of one window (1, C, H, W) as training puts it together, from forcing and static."""
+def remembered(codes, n_classes, history):
+    """What a cell remembers, 2 K + 3 numbers in single precision, from its codes, newest first."""
+    known = [(n, code) for n, code in enumerate(codes) if code < n_classes]
+    weights = [round(1000 * 0.9**n) for n in range(history)]
+    others = [code for _, code in known if code != known[0][1]]
+    runs = [len(list(run)) for _, run in groupby(code for _, code in known)]
+    shares = [sum(weights[n] for n, code in known if code == k) for k in range(n_classes)]
+    changed = sum(weights[newer[0]] for newer, older in pairwise(known) if newer[1] != older[1])
+    age = runs[0] - 1 if runs else 0
+    single = np.float32
+    return np.array(
+        [
+            *(single(share) * single(1 / sum(weights)) for share in shares),
+            *(single(bool(others) and others[0] == k) for k in range(n_classes)),
+            single(age / (age + 3)),
+            single(changed) * single(1 / 1000),
+            single(len(known)) * single(1 / history),
+        ]
+    )
+
+
+def model_input(maps, fields, box, year, prior_year, features):
+    """Input of one window (1, C, H, W) as training puts it together, from forcing and static.
+
+    `maps` are the last ones, the prior first.
+    """
     channels = context(
         fields.forcing(year, box), fields.forcing(prior_year, box), fields.static(box), features
     )
+    missing = [np.full_like(maps[0], OUTSIDE)] * (features.history - len(maps))
     return assemble(
-        torch.from_numpy(prior[None].copy()),
+        torch.from_numpy(np.stack([*maps, *missing])[None]),
         torch.from_numpy(channels[None]),
         n_classes=features.n_classes,
     )
@@ -270,12 +295,29 @@ def taps(field):
     return [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
 
 
-def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fixed):
+def beyond_quiet(weights, n_classes, maps, history):
+    """What each cell gives by each tap (H, W, 9, O) beyond a cell that had one class in all maps."""
+    memory = weights[:, n_classes + 1 : 3 * n_classes + 4]
+    stories, story_of = np.unique(np.reshape(maps, (len(maps), -1)), axis=1, return_inverse=True)
+    given = np.zeros((stories.shape[1], 9, weights.shape[-1]), np.float32)
+    for story, codes in enumerate(stories.T.tolist()):
+        if codes[0] == OUTSIDE or len(set(codes)) == 1:
+            continue
+        numbers = remembered(codes, n_classes, history)
+        if codes[0] < n_classes:
+            numbers = numbers - remembered(codes[:1] * len(maps), n_classes, history)
+        for m, number in enumerate(numbers):
+            given[story] += number * memory[:, m]
+    return given[story_of.ravel()].reshape(*maps[0].shape, *given.shape[1:])
+
+
+def first_layer(weights, bias, n_classes, maps, now, before, static, groups, fixed, history=1):
     """First convolution and ReLU of a window (H, W, O), channel after channel in single precision.
 
-    `weights` are (9, C, O); `now` and `before` the level channels of both years, `groups` the
-    variables of each source, `fixed` the static ones.
+    `weights` are (9, C, O); `maps` the last ones, the prior first; `now` and `before` the level
+    channels of both years, `groups` the variables of each source, `fixed` the static ones.
     """
+    prior = maps[0]
 
     def one_hot(vectors):
         """Sum of what each tap gives, (H, W, O), row by row of the kernel."""
@@ -316,23 +358,36 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
     step[step == 0] = 1
     out = np.rint(out / step) * step
     land = weights[:, n_classes]
+    classes = weights[:, :n_classes] + land[:, None]
+    level = n_classes + 1
+    if history > 1:
+        level += 2 * n_classes + 3
+        quiet = remembered([0] * len(maps), n_classes, history)
+        share, age, n_known = quiet[0], quiet[-3], quiet[-1]
+        classes = classes + weights[:, n_classes + 1 : 2 * n_classes + 1] * share
+        classes = classes + weights[:, 3 * n_classes + 1, None] * age
+        classes = classes + weights[:, 3 * n_classes + 3, None] * n_known
     known = [taps(prior == k) for k in range(n_classes)]
     hidden = taps(prior == 254)
     out = out + one_hot(
         [
             sum(
-                (known[k][t][..., None] * (weights[t, k] + land[t]) for k in range(n_classes)),
+                (known[k][t][..., None] * classes[t, k] for k in range(n_classes)),
                 hidden[t][..., None] * land[t],
             )
             for t in range(9)
         ]
     )
-    level, change = n_classes + 1, n_classes + 1 + len(now)
+    if history > 1:
+        given = beyond_quiet(weights, n_classes, maps, history)
+        for t in range(9):
+            out = out + taps(given[:, :, t])[t]
+    first_level, change = level, level + len(now)
     continuous = sum(not v.categories for group in groups for v in group)
     for variables in groups:
         if variables[0].categories:
             for v in variables:
-                seen = [taps(now[level - n_classes - 1 + c]) for c in range(v.channels)]
+                seen = [taps(now[level - first_level + c]) for c in range(v.channels)]
                 out = out + one_hot(
                     [
                         sum(
@@ -343,7 +398,7 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
                 )
                 level += v.channels
             continue
-        at = slice(level - n_classes - 1, level - n_classes - 1 + len(variables))
+        at = slice(level - first_level, level - first_level + len(variables))
         values = [now[at], *changes(now[at], before[at], np)]
         firsts = level, change, change + continuous
         if variables[0].resampling == "nearest":
@@ -369,7 +424,7 @@ def first_layer(weights, bias, n_classes, prior, now, before, static, groups, fi
     return np.maximum(out, np.float32(0))
 
 
-def predict(predictor, cores, prior, inputs, *, year, prior_year, box):
+def predict(predictor, cores, maps, inputs, *, year, prior_year, box):
     """`Predictor.predict`, window after window."""
     tiling = predictor.tiling
     padded = tiling.padded(box)
@@ -377,12 +432,14 @@ def predict(predictor, cores, prior, inputs, *, year, prior_year, box):
     for core in cores:
         window = tiling.window_box(core)
         at = window.slices(origin=padded)
-        first = np.empty((*prior[at].shape, len(predictor.stem.bias_O)), np.float32)
-        inputs.write_first_layer(first, prior[at], window, year=year, prior_year=prior_year)
+        shown_maps = [one_map[at] for one_map in maps]
+        prior = shown_maps[0]
+        first = np.empty((*prior.shape, len(predictor.stem.bias_O)), np.float32)
+        inputs.write_first_layer(first, shown_maps, window, year=year, prior_year=prior_year)
         with torch.inference_mode():
             shown = torch.from_numpy(np.stack([first] * 2)).permute(0, 3, 1, 2)
             heads = predictor.trunk(shown)[0].numpy()
-        shares = probabilities(heads, prior[at], *predictor.calibration)
+        shares = probabilities(heads, prior, *predictor.calibration)
         sums[:, at[0], at[1]] += quantise(shares) * predictor.weights_HW
     return sums
 

@@ -20,6 +20,8 @@ FORCING = (
 )
 STATIC = (Variable("height", "static", "m", "height"),)
 FEATURES = Features(K, FORCING, STATIC)
+REMEMBERING = FEATURES.remembering(4)
+"""The same inputs, and what cells remember of the last four maps."""
 
 
 @dataclass
@@ -77,24 +79,26 @@ class SlowWindowInputs:
             region.cube.features.static,
         )
 
-    def write_first_layer(self, out_HWO, prior_HW, box, *, year, prior_year):
+    def write_first_layer(self, out_HWO, maps_HW, box, *, year, prior_year):
         now, before = self.given.forcing(year, box), self.given.forcing(prior_year, box)
         out_HWO[:] = reference.first_layer(
             self.stem.weights_TCO,
             self.stem.bias_O,
             self.stem.n_classes,
-            prior_HW,
+            maps_HW,
             now,
             before,
             self.given.static(box),
             self.groups,
             self.fixed,
+            self.stem.history,
         )
 
 
 @dataclass
 class World:
     initial: np.ndarray
+    older: list
     land: np.ndarray
     fields: ArrayFields
 
@@ -109,9 +113,14 @@ def world(shape, *, periodic, first_year=2000, years=4, seed=0, share=0.6):
     land[0, 0] = True
 
     initial = np.where(land, random.integers(0, K, shape), OUTSIDE).astype(np.uint8)
+    restless = random.random(shape) < 0.4
+    older = []
+    for _ in range(2):  # maps before the initial one, newest first
+        classes = np.where(land & restless, random.integers(0, K, shape), initial)
+        older.append(classes.astype(np.uint8))
     levels = random.random((years, 3, *shape)).astype(np.float32)
     fixed = random.normal(size=(1, *shape)).astype(np.float32)
-    return World(initial, land, ArrayFields(first_year, levels, fixed, periodic))
+    return World(initial, older, land, ArrayFields(first_year, levels, fixed, periodic))
 
 
 def random_model(*, seed=0, width=4, depth=2, features=FEATURES, bonus=0.5):

@@ -17,8 +17,9 @@ from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE, Legend, stored_legend
 from luray.core.regrid import gather, grid_map
 from luray.core.tiling import Box, Tiling, pieces_on_grid
-from luray.core.types import U8, Bool
+from luray.core.types import U8, Bool, Direction
 from luray.core.variable import Variable
+from luray.core.years import years_before
 from luray.cube.chunks import Chunks
 from luray.model.features import Features
 from luray.storage.objects import accessing
@@ -256,6 +257,16 @@ class Cube:
         codes = self._read_box("land_use", (step,), box, beyond=self.legend.ocean)
         classes = self.legend.encode(codes, where=f"{self.url} {year}")
         return np.where(self.land(box), classes, np.uint8(OUTSIDE))
+
+    def years_before(self, year: int, *, direction: Direction, most: int) -> tuple[int, ...]:
+        """Return the years whose observed maps a cell remembers beside that of a year.
+
+        The nearest first, at most `most`. They end before a year without a map and before a map of
+        another kind; see `core.years.years_before`.
+        """
+        return years_before(
+            year, self.years, direction=direction, most=most, left_out=self.other_kind
+        )
 
     def native(self, layer: Layer, lead: tuple[int, ...], pieces: Pieces) -> NDArray[Any]:
         """Return stored values of a source, in its own dtype.

@@ -99,7 +99,7 @@ class TileInputs:
         return cls(region, stem, static)
 
     def write_first_layer(
-        self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int
+        self, out_HWO: F32, maps_HW: Sequence[U8], box: Box, *, year: int, prior_year: int
     ) -> None:
         """Write the first layer of the model on one window, see `predictor.WindowInputs`."""
         forcing = self._forcing
@@ -109,7 +109,7 @@ class TileInputs:
             self._forcing = forcing
         rows, cols = box.slices(origin=self.region.box)
         self.stem.write(
-            out_HWO, prior_HW, self.static[box], forcing.contributions, rows.start, cols.start
+            out_HWO, maps_HW, self.static[box], forcing.contributions, rows.start, cols.start
         )
 
     def for_scenario(self, cube: Cube) -> "TileInputs":
@@ -118,7 +118,7 @@ class TileInputs:
 
     def _forcing_contributions(self, year: int, prior_year: int) -> list[Contribution]:
         cube = self.region.cube
-        slices = iter(cube.features.forcing_slices)
+        slices = iter(cube.features.remembering(self.stem.history).forcing_slices)
         contributions: list[Contribution] = []
         for layer in cube.forcing:
             now_groups = self.region.resampled(layer, year)
@@ -195,7 +195,7 @@ class StaticInputs:
     @classmethod
     def of(cls, region: Region, stem: Stem) -> Self:
         """Read the static inputs of a region."""
-        features = region.cube.features
+        features = region.cube.features.remembering(stem.history)
         slices = iter(features.static_slices)
         n_continuous = sum(not categorical(v) for v in features.static)
         continuous_HWN = np.empty((*region.box.shape, n_continuous), np.float32)

@@ -29,7 +29,7 @@ class WindowInputs(Protocol):
     """Where a window's inputs come from, as the first layer of the model takes them."""
 
     def write_first_layer(
-        self, out_HWO: F32, prior_HW: U8, box: Box, *, year: int, prior_year: int
+        self, out_HWO: F32, maps_HW: Sequence[U8], box: Box, *, year: int, prior_year: int
     ) -> None:
         """Write the model's first layer, ReLU included, on a window.
 
@@ -37,8 +37,8 @@ class WindowInputs(Protocol):
         ----------
         out_HWO : array, float32
             Receives the layer.
-        prior_HW : array, uint8
-            Class indices of the prior map, `UNKNOWN` or `OUTSIDE`.
+        maps_HW : sequence of arrays, uint8
+            Class indices of the last maps, the prior first, `UNKNOWN` or `OUTSIDE`.
         box : Box
             The window.
         year, prior_year : int
@@ -47,11 +47,11 @@ class WindowInputs(Protocol):
         ...
 
 
-class WindowPrior(NamedTuple):
-    """A window and the prior that it sees."""
+class WindowMaps(NamedTuple):
+    """A window and the maps that it remembers, the prior first."""
 
     window: Box
-    prior_HW: U8
+    maps_HW: list[U8]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Predictor:
     def predict(
         self,
         cores: Sequence[Core],
-        prior: U8,
+        maps: Sequence[U8],
         inputs: WindowInputs,
         *,
         year: int,
@@ -90,8 +90,9 @@ class Predictor:
         ----------
         cores : sequence of Core
             The windows, see `Tiling.active_cores`.
-        prior : array, uint8
-            Class indices over `Tiling.padded` of the box.
+        maps : sequence of arrays, uint8
+            Class indices of the last maps over `Tiling.padded` of the box, the prior first; at most
+            `Features.history`, fewer where there are no more.
         inputs : WindowInputs
             Everything else that the model sees.
         year, prior_year : int
@@ -109,18 +110,16 @@ class Predictor:
         passes = self._passes
         # Passes take turns: while the device computes one, the CPU writes the first layer of the
         # next. With one pass (a CPU) each is added before the next begins.
-        in_flight: deque[tuple[ForwardPass, list[WindowPrior]]] = deque()
+        in_flight: deque[tuple[ForwardPass, list[WindowMaps]]] = deque()
         for number, batch in enumerate(self._batches(cores)):
             forward = passes[number % len(passes)]
-            window_priors = self._window_priors(batch, prior, padded)
-            for first_HWO, (window, prior_HW) in zip(
-                forward.first_BHWO, window_priors, strict=False
-            ):
+            window_maps = self._window_maps(batch, maps, padded)
+            for first_HWO, (window, maps_HW) in zip(forward.first_BHWO, window_maps, strict=False):
                 inputs.write_first_layer(
-                    first_HWO, prior_HW, window, year=year, prior_year=prior_year
+                    first_HWO, maps_HW, window, year=year, prior_year=prior_year
                 )
             forward.start(len(batch))
-            in_flight.append((forward, window_priors))
+            in_flight.append((forward, window_maps))
             if len(in_flight) == len(passes):
                 self._add(*in_flight.popleft(), sums_KYX, padded)
         while in_flight:
@@ -130,7 +129,7 @@ class Predictor:
     @cached_property
     def stem(self) -> Stem:
         """The first layer of the model."""
-        return Stem.of(self.model)
+        return Stem.of(self.model, history=self.features.history)
 
     @cached_property
     def trunk(self) -> Trunk:
@@ -153,27 +152,30 @@ class Predictor:
             yield cores[first:last]
             first = last
 
-    def _window_priors(self, cores: Sequence[Core], prior: U8, padded: Box) -> list[WindowPrior]:
-        window_priors = []
+    def _window_maps(
+        self, cores: Sequence[Core], maps: Sequence[U8], padded: Box
+    ) -> list[WindowMaps]:
+        window_maps = []
         for core in cores:
             window = self.tiling.window_box(core)
-            prior_HW = np.ascontiguousarray(prior[window.slices(origin=padded)])
-            window_priors.append(WindowPrior(window, prior_HW))
-        return window_priors
+            in_padded = window.slices(origin=padded)
+            maps_HW = [np.ascontiguousarray(one_map[in_padded]) for one_map in maps]
+            window_maps.append(WindowMaps(window, maps_HW))
+        return window_maps
 
     def _add(
         self,
         finished: ForwardPass,
-        window_priors: Sequence[WindowPrior],
+        window_maps: Sequence[WindowMaps],
         sums_KYX: I32,
         padded: Box,
     ) -> None:
         heads_BHWC = finished.heads_BHWC()
-        for heads_HWC, (window, prior_HW) in zip(heads_BHWC, window_priors, strict=False):
+        for heads_HWC, (window, maps_HW) in zip(heads_BHWC, window_maps, strict=False):
             add_window(
                 sums_KYX,
                 heads_HWC,
-                prior_HW,
+                maps_HW[0],
                 self.weights_HW,
                 **self.calibration._asdict(),
                 at=(window.row - padded.row, window.col - padded.col),

@@ -42,6 +42,7 @@ def serial_rollout(
     inputs: WindowInputs,
     predictor: Predictor,
     *,
+    older: Sequence[U8] = (),
     decide_classes: DecideClasses = most_probable,
 ) -> Iterator[tuple[int, U8, U8]]:
     """Predict year after year, each map being the prior of the next.
@@ -58,6 +59,9 @@ def serial_rollout(
         Everything that the model sees besides the prior.
     predictor : Predictor
         The model and its windows.
+    older : sequence of arrays, uint8, shape (H, W)
+        Maps of the years before `years[0]` in the direction of travel, newest first, for a model
+        that remembers them.
     decide_classes : DecideClasses
         How sums become a map.
 
@@ -72,11 +76,14 @@ def serial_rollout(
     grid = tiling.everything
     padded = tiling.padded(grid)
     cores = tiling.active_cores(grid, land)
+    history = predictor.features.history
+    maps = [padded_map(older_map, padded, periodic=tiling.periodic) for older_map in older]
     classes = initial
     for prior_year, year in pairwise(years):
         prior = padded_map(classes, padded, periodic=tiling.periodic)
+        maps = [prior, *maps][:history]
         sums_KYX = predictor.predict(
-            cores, prior, inputs, year=year, prior_year=prior_year, box=grid
+            cores, maps, inputs, year=year, prior_year=prior_year, box=grid
         )
         sums_KHW = wrap_sums(sums_KYX, padded, tiling)
         classes, confidence = decide_classes(

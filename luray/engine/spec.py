@@ -8,8 +8,13 @@ from luray.cube.cube import Cube
 from luray.engine.blending import Taper
 from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.geometry import Geometry
+from luray.engine.worker_pool import CACHED_TILES
 from luray.model.calibration import OperatingPoint
+from luray.model.features import Features
 from luray.product.store import Product
+
+MOST_REMEMBERED_BYTES = 2**31
+"""Most bytes of remembered maps that a worker keeps."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,32 @@ class InferenceSpec:
     """What the first scenario demands; None where no demand is imposed."""
     demand_strength: float = 0.0
     """How far it is imposed, 0 to 1."""
+    history: int = 1
+    """Maps that the models remember, see `luray.model.memory`."""
+
+    @cached_property
+    def features(self) -> Features:
+        """Layout of the models' input."""
+        return self.cube.features.remembering(self.history)
+
+    def remembered_years(self, trajectory: int, step: int) -> tuple[int, ...]:
+        """Return the years of the maps that a step of a trajectory remembers, the prior's first.
+
+        They are predicted years as far as there are any, then observed ones.
+        """
+        travelled = self.product.trajectories[trajectory].years[: step + 1]
+        years = travelled[::-1][: self.history]
+        observed = self.cube.years_before(
+            travelled[0],
+            direction=self.product.trajectories[trajectory].direction,
+            most=self.history - len(years),
+        )
+        return years + observed
+
+    @property
+    def remembered_bytes(self) -> int:
+        """Bytes of remembered maps that a worker keeps."""
+        return remembered_bytes(self.product, tiles=CACHED_TILES, history=self.history)
 
     @cached_property
     def _demands(self) -> dict[str, CoarseDemand]:
@@ -44,3 +75,18 @@ class InferenceSpec:
             view = self.cube.of_scenario(scenario)
             self._demands[scenario] = CoarseDemand.of(view, tile=self.geometry.tiling.tile)
         return self._demands[scenario]
+
+
+def remembered_bytes(product: Product, *, tiles: int, history: int) -> int:
+    """Return the bytes of the maps that so many tiles remember, at most `MOST_REMEMBERED_BYTES`.
+
+    A worker keeps those of the tiles whose inputs it has, for each trajectory of a direction, and
+    reads them again where they would take more.
+    """
+    if history == 1:
+        return 0
+    tiling = product.tiling
+    one_map = (tiling.tile + 2 * tiling.margin) ** 2
+    directions = [trajectory.direction for trajectory in product.trajectories]
+    most_trajectories = max(map(directions.count, directions), default=1)
+    return min(tiles * most_trajectories * history * one_map, MOST_REMEMBERED_BYTES)

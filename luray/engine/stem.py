@@ -10,6 +10,9 @@ channel and output:
   others by 0: its contribution by one tap is a row of the weights, to be looked up. Three cells
   beside each other have (K + 2)^3 combinations, few enough for a table of what three taps in a row
   give together (`rows_of_three`). Three look-ups a cell take the place of 9 K multiplications.
+- *Memory* (see `luray.model.memory`). Most cells have had one class in all the maps that they
+  remember, so that what they remember follows from the prior and joins its table. Only of the
+  others, the *restless* cells, the difference to that is worked out and added.
 - *Coarse channels* (LUH2 at 0.25 degrees). Hundreds of cells share a native cell. Its contribution
   by each tap is computed once, and one line serves all rows that see the same native rows
   (`NearestContribution`).
@@ -22,31 +25,37 @@ So the layer takes a third of the time of writing the input and convolving it (6
 16). Every output is the same sum in the same order wherever a window lies, so no bit depends on
 tiles, batches or threads. The loops are in `stem_kernels`.
 
-Shapes: O outputs of the layer, T its 9 taps, row by row; C input channels; V N some of them; Y X
-the grid that they are held on; H W window, Q P with a cell around it; D rows of taps, S triples of
-codes. Beyond a window there is nothing: zero padding, as in training.
+Shapes: O outputs of the layer, T its 9 taps, row by row; C input channels; V N some of them, M
+those of the memory; Y X the grid that they are held on; H W window, Q P with a cell around it; R
+restless cells; D rows of taps, S triples of codes. Beyond a window there is nothing: zero padding,
+as in training.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch.nn.functional import conv2d
 
+from luray.core.legend import OUTSIDE
 from luray.core.regrid import AxisMap
 from luray.core.types import F32, I16, U8, Index
 from luray.engine.stem_kernels import (
     add_categorical,
+    add_cells,
     add_interpolated,
     add_nearest,
     interpolated_levels_and_changes,
     rectify,
+    remember,
     to_steps,
     write_static_and_prior,
 )
-from luray.model.features import CHANGE_SCALE, LEVEL_EPSILON, UNKNOWN, Features
+from luray.model.features import CHANGE_SCALE, LEVEL_EPSILON, UNKNOWN, ChannelGroups, Features
+from luray.model.memory import WEIGHTS, change_scale, known_scale, seen_ages, share_scale
 from luray.model.unet import UNet
 
 STEPS = 32767
@@ -81,25 +90,55 @@ class StaticContribution(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Stem:
-    """The first convolution of a frozen model, and the table of what the prior contributes."""
+    """The first convolution of a frozen model, and the tables of what the prior contributes."""
 
     weights_TCO: F32
     bias_O: F32
     n_classes: int
-    _prior_DSO: F32 = field(init=False)
+    history: int = 1
+    """Maps that the model remembers, see `luray.model.memory`."""
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _groups(self) -> ChannelGroups:
+        """Where the channels of the maps lie; what lies behind them does not matter here."""
+        return Features(self.n_classes, (), (), self.history).slices
+
+    @cached_property
+    def _prior_tables(self) -> tuple[F32, ...]:
+        """What the prior contributes by itself and by what quiet cells remember, (D, S, O).
+
+        Entry n - 1 is for n maps that are there to be remembered.
+        """
         # The land channel is 1 wherever the prior has a class or is unknown. So it needs no table
         # of its own: each class brings it along, and "unknown" is a class with land alone.
-        groups = Features(self.n_classes, (), ()).slices
+        groups = self._groups
         class_TKO = self.weights_TCO[:, groups.prior]
         land_T1O = self.weights_TCO[:, groups.land]
-        codes_TKO = np.concatenate([class_TKO + land_T1O, land_T1O], axis=1)
-        object.__setattr__(self, "_prior_DSO", rows_of_three(codes_TKO))
+        class_TKO = class_TKO + land_T1O
+        if self.history == 1:
+            return (rows_of_three(np.concatenate([class_TKO, land_T1O], axis=1)),)
+
+        tables = []
+        for n_maps in range(1, self.history + 1):
+            quiet = quiet_memory(n_maps, self.history)
+            quiet_TKO = (
+                class_TKO
+                + self.weights_TCO[:, groups.shares] * quiet.share
+                + self.weights_TCO[:, groups.age] * quiet.age
+                + self.weights_TCO[:, groups.known] * quiet.known
+            )
+            tables.append(rows_of_three(np.concatenate([quiet_TKO, land_T1O], axis=1)))
+        return tuple(tables)
+
+    @cached_property
+    def _memory_MTO(self) -> F32:
+        """Weights of the channels of the memory."""
+        memory = slice(self._groups.shares.start, self._groups.known.stop)
+        return np.ascontiguousarray(self.weights_TCO[:, memory].transpose(1, 0, 2))
 
     @classmethod
-    def of(cls, model: UNet) -> "Stem":
-        """Take the stem of a frozen model."""
+    def of(cls, model: UNet, *, history: int = 1) -> "Stem":
+        """Take the stem of a frozen model that remembers so many maps."""
         conv = model.first
         assert conv.bias is not None
         weights_33CO = conv.weight.detach().permute(2, 3, 1, 0)
@@ -108,12 +147,13 @@ class Stem:
             np.ascontiguousarray(weights_TCO.numpy()),
             conv.bias.detach().numpy().copy(),
             model.n_classes,
+            history,
         )
 
     def write(
         self,
         out_HWO: F32,
-        prior_HW: U8,
+        maps_HW: Sequence[U8],
         static: StaticContribution,
         contributions: Sequence[Contribution],
         top: int,
@@ -125,8 +165,9 @@ class Stem:
         ----------
         out_HWO : array, float32
             Receives the layer.
-        prior_HW : array, uint8
-            Class indices of the prior map, `UNKNOWN` or `OUTSIDE`.
+        maps_HW : sequence of arrays, uint8
+            Class indices of the last maps, the prior first, `UNKNOWN` or `OUTSIDE`; as many as
+            there are, and `history` at most.
         static : StaticContribution
             Of this window, bias included.
         contributions : sequence of Contribution
@@ -135,10 +176,39 @@ class Stem:
         top, left : int
             Where the window's first cell lies in the box of the contributions.
         """
-        write_static_and_prior(out_HWO, prior_HW, *static, self._prior_DSO, self.n_classes, UNKNOWN)
+        assert 1 <= len(maps_HW) <= self.history
+        table_DSO = self._prior_tables[len(maps_HW) - 1]
+        write_static_and_prior(out_HWO, maps_HW[0], *static, table_DSO, self.n_classes, UNKNOWN)
+        if self.history > 1:
+            self._add_memory(out_HWO, maps_HW)
         for contribution in contributions:
             contribution.add(out_HWO, top, left)
         rectify(out_HWO.reshape(-1))
+
+    def _add_memory(self, out_HWO: F32, maps_HW: Sequence[U8]) -> None:
+        """Add what restless cells remember beyond what the table of the prior says of them."""
+        prior_HW = maps_HW[0]
+        is_restless = np.zeros(prior_HW.shape, np.bool_)
+        for older_HW in maps_HW[1:]:
+            is_restless |= older_HW != prior_HW
+        is_restless &= prior_HW != OUTSIDE
+
+        row_R, col_R = np.nonzero(is_restless)
+        codes_NR = np.stack([map_HW[row_R, col_R] for map_HW in maps_HW])
+        quiet = quiet_memory(len(maps_HW), self.history)
+        beyond_quiet_RM = np.empty((len(row_R), len(self._memory_MTO)), np.float32)
+        remember(
+            codes_NR,
+            WEIGHTS,
+            seen_ages(self.history),
+            share_scale(self.history),
+            change_scale(),
+            known_scale(self.history),
+            *quiet,
+            self.n_classes,
+            beyond_quiet_RM,
+        )
+        add_cells(out_HWO, row_R, col_R, beyond_quiet_RM, self._memory_MTO)
 
     def static_field(self, inputs_BHWN: F32, channels: Index) -> F32:
         """Return what some channels contribute, the bias included.
@@ -199,6 +269,24 @@ class Stem:
         n_categories = channels.stop - channels.start
         table_DSO = rows_of_three(self.weights_TCO[:, channels])
         return CategoricalContribution(channel_YX, rows, cols, n_categories, table_DSO)
+
+
+class QuietMemory(NamedTuple):
+    """What the model sees of a cell that had one class in all the maps that there are."""
+
+    share: np.float32
+    """Of its class, all other classes having none."""
+    age: np.float32
+    known: np.float32
+
+
+def quiet_memory(n_maps: int, history: int) -> QuietMemory:
+    """Return what a quiet cell remembers where `n_maps` of `history` maps are there."""
+    return QuietMemory(
+        np.float32(WEIGHTS[:n_maps].sum()) * share_scale(history),
+        seen_ages(history)[n_maps - 1],
+        np.float32(n_maps) * known_scale(history),
+    )
 
 
 class NearestContribution(NamedTuple):

@@ -4,9 +4,9 @@ They are one file because compiled code may use only what stands in its own file
 `luray.core.compiled`). The innermost loop always runs over the outputs O, which lie beside each
 other in memory, so that it vectorises.
 
-Shapes: O outputs of the layer, T its 9 taps, row by row; V N channels; Y X the native grid; H W
-window, Q P with a cell around it; D rows of taps, S triples of codes; U native columns under the
-window.
+Shapes: O outputs of the layer, T its 9 taps, row by row; V N channels, M those of the memory; Y X
+the native grid; H W window, Q P with a cell around it; R restless cells, N their maps from the
+newest; D rows of taps, S triples of codes; U native columns under the window.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from luray.core.compiled import compiled
 from luray.core.regrid import AxisMap
-from luray.core.types import F32, I16, I32, U8, Index
+from luray.core.types import F32, I16, I32, I64, U8, Index
 
 
 @compiled
@@ -80,6 +80,103 @@ def write_static_and_prior(
                 out_O[o] = np.float32(steps_O[o]) * step_O[o] + (
                     above_O[o] + middle_O[o] + below_O[o]
                 )
+
+
+@compiled
+def remember(
+    codes_NR: U8,
+    weights_N: I64,
+    age_table_N: F32,
+    share_scale: np.float32,
+    change_scale: np.float32,
+    known_scale: np.float32,
+    quiet_share: np.float32,
+    quiet_age: np.float32,
+    quiet_known: np.float32,
+    n_classes: int,
+    out_RM: F32,
+) -> None:
+    """Write what cells remember, see `luray.model.memory`, minus what quiet cells would.
+
+    The channels are those of `Features.slices`: K shares, K for the last other class, age, past
+    changes, known.
+    """
+    n_maps, n_cells = codes_NR.shape
+    share_K = np.empty(n_classes, np.int64)
+    for r in range(n_cells):
+        share_K[:] = 0
+        past_changes = 0
+        n_known = 0
+        age = -1
+        class_now = -1
+        last_other = -1
+        newer = -1
+        newer_weight = 0
+        for n in range(n_maps):
+            code = codes_NR[n, r]
+            if code >= n_classes:
+                continue  # not known
+            n_known += 1
+            share_K[code] += weights_N[n]
+            if newer >= 0 and code != newer:
+                past_changes += newer_weight
+            newer = code
+            newer_weight = weights_N[n]
+            if class_now < 0:
+                class_now = code
+            if last_other < 0 and code != class_now:
+                last_other = code
+            if last_other < 0:
+                age += 1
+
+        out_M = out_RM[r]
+        for k in range(n_classes):
+            out_M[k] = np.float32(share_K[k]) * share_scale
+            out_M[n_classes + k] = np.float32(1) if k == last_other else np.float32(0)
+        out_M[2 * n_classes] = age_table_N[max(age, 0)]
+        out_M[2 * n_classes + 1] = np.float32(past_changes) * change_scale
+        out_M[2 * n_classes + 2] = np.float32(n_known) * known_scale
+
+        prior = codes_NR[0, r]
+        if prior < n_classes:
+            out_M[prior] -= quiet_share
+            out_M[2 * n_classes] -= quiet_age
+            out_M[2 * n_classes + 2] -= quiet_known
+
+
+@compiled
+def add_cells(out_HWO: F32, row_R: Index, col_R: Index, values_RM: F32, weights_MTO: F32) -> None:
+    """Add the 3 x 3 convolution of channels that are 0 but in some cells, given row by row.
+
+    Each cell adds to the nine outputs that see it. So an output adds what it sees in the order of
+    its taps, as cells come row by row.
+    """
+    height, width, n_out = out_HWO.shape
+    given_TO = np.empty((9, n_out), np.float32)
+    given = given_TO.reshape(-1)
+    for r in range(len(row_R)):
+        given[:] = 0
+        for m in range(values_RM.shape[1]):
+            value = values_RM[r, m]
+            if value != 0:
+                weights = weights_MTO[m].reshape(-1)
+                for c in range(len(given)):
+                    given[c] += value * weights[c]
+
+        row = row_R[r]
+        col = col_R[r]
+        for d in range(3):
+            i = row + 1 - d
+            if i < 0 or i >= height:
+                continue
+            for e in range(3):
+                j = col + 1 - e
+                if j < 0 or j >= width:
+                    continue
+                out_O = out_HWO[i, j]
+                given_O = given_TO[3 * d + e]
+                for o in range(n_out):
+                    out_O[o] += given_O[o]
 
 
 @compiled

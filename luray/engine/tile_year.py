@@ -87,6 +87,10 @@ class TileYears:
         self._inputs = TileInputsCache(spec, lambda direction: self._predictor(direction).stem)
         self._maps: ByteLRUCache[tuple[int, U8]] = ByteLRUCache(most_bytes=MAPS_BYTES)
         """Year and classes of the last map of each tile and trajectory."""
+        self._remembered_maps: ByteLRUCache[dict[int, U8]] = ByteLRUCache(
+            most_bytes=spec.remembered_bytes
+        )
+        """Maps by their year that each tile and trajectory remembers, margin included."""
         self._pending: dict[tuple[Tile, int], tuple[int, PendingMap]] = {}
         """Year and sums of each tile and trajectory that is predicted, not reduced."""
 
@@ -127,20 +131,18 @@ class TileYears:
         prior_year, year = years[step : step + 2]
         inputs, land = self._inputs.get(tile, trajectory)
         box = self.tiling.tile_box(tile)
-        prior = self._prior(tile, trajectory, prior_year, edges)
+        maps = self._remembered(tile, trajectory, step, edges)
         cores = self.tiling.active_cores(box, land)
         predictor = self._predictor(self._trajectories[trajectory].direction)
-        sums_KYX = predictor.predict(
-            cores, prior, inputs, year=year, prior_year=prior_year, box=box
-        )
+        sums_KYX = predictor.predict(cores, maps, inputs, year=year, prior_year=prior_year, box=box)
 
         in_padded = box.slices(origin=self.tiling.padded(box))
-        pending = self._start_map(
-            tile, trajectory, step, sums_KYX[:, *in_padded], prior[in_padded], land
-        )
+        prior = maps[0][in_padded]
+        pending = self._start_map(tile, trajectory, step, sums_KYX[:, *in_padded], prior, land)
         self._pending[tile, trajectory] = year, pending
         if year == years[-1]:
             self._inputs.end(tile, trajectory)
+            self._remembered_maps.drop((tile, trajectory))
         outbound = self.geometry.outbound(tile)
         return len(cores), [sums_KYX[:, *exchange.padded].copy() for exchange in outbound]
 
@@ -250,23 +252,50 @@ class TileYears:
             pending.probabilities[:, rows, cols] = percentages(sums_KHW, land)
         return shortfall
 
-    def _prior(self, tile: Tile, trajectory: int, year: int, edges: Sequence[Edges | None]) -> U8:
-        """Return the class indices of the prior year over a tile and its margin.
+    def _remembered(
+        self, tile: Tile, trajectory: int, step: int, edges: Sequence[Edges | None]
+    ) -> list[U8]:
+        """Return the last maps over a tile and its margin, the prior of a step first.
 
-        From the cube in an observed year; from this worker's last map of the tile and its
-        neighbours' edges where all of them are here; else from the product.
+        The prior is put together from this worker's last map of the tile and its neighbours' edges
+        where all of them are here. The maps before it are those that were remembered in the step
+        before, where that step was predicted here. Whatever is not here is read.
         """
-        box = self.tiling.tile_box(tile)
-        padded = self.tiling.padded(box)
-        first_observed, last_observed = self.spec.product.span.observed
-        if first_observed <= year <= last_observed:
-            return self.spec.cube.state(year, padded)
+        prior_year = self._trajectories[trajectory].years[step]
+        wanted = self.spec.remembered_years(trajectory, step)
+        older = self._remembered_maps.get((tile, trajectory)) or {}
 
-        map_year, classes = self._maps.get((tile, trajectory)) or (None, None)
-        if classes is None or map_year != year or any(e is None for e in edges):
+        maps = {}
+        for year in wanted:
+            if year in older:
+                maps[year] = older[year]
+            elif year == prior_year:
+                maps[year] = self._prior(tile, trajectory, step, edges)
+            else:
+                maps[year] = self._read(tile, trajectory, year)
+
+        if self.spec.history > 1:
+            n_bytes = sum(one_map.nbytes for one_map in maps.values())
+            self._remembered_maps.put((tile, trajectory), maps, n_bytes=n_bytes)
+        return list(maps.values())
+
+    def _read(self, tile: Tile, trajectory: int, year: int) -> U8:
+        """Read the map of a year over a tile and its margin: observed, or of the product."""
+        padded = self.tiling.padded(self.tiling.tile_box(tile))
+        if year in self._trajectories[trajectory].years[1:]:
             first_member = self._trajectories[trajectory].member_indices[0]
             return self.spec.product.read(year, padded, first_member)
+        return self.spec.cube.state(year, padded)
 
+    def _prior(self, tile: Tile, trajectory: int, step: int, edges: Sequence[Edges | None]) -> U8:
+        """Return the prior of a step over a tile and its margin."""
+        year = self._trajectories[trajectory].years[step]
+        map_year, classes = self._maps.get((tile, trajectory)) or (None, None)
+        if step == 0 or classes is None or map_year != year or any(e is None for e in edges):
+            return self._read(tile, trajectory, year)
+
+        box = self.tiling.tile_box(tile)
+        padded = self.tiling.padded(box)
         prior = np.full(padded.shape, OUTSIDE, np.uint8)
         prior[box.slices(origin=padded)] = classes
         # A neighbour's edges come in the order of its own inbound strips. The piece that this tile
@@ -285,10 +314,10 @@ class TileYears:
         if direction not in self._predictors:
             cube = self.spec.cube
             model, card = load_model(self.spec.models[direction])
-            check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
+            check_fits(card, self.spec.features, legend=cube.legend.name, direction=direction)
             self._predictors[direction] = Predictor(
                 frozen(model),
-                cube.features,
+                self.spec.features,
                 self.tiling,
                 self._weights_HW,
                 self.spec.batch,

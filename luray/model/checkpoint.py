@@ -21,7 +21,7 @@ from luray.model.unet import UNet
 from luray.model.unet_config import UNetConfig
 from luray.storage.objects import read_object, write_atomically
 
-FORMAT = 3
+FORMAT = 4
 """Version of the card; its keys are the fields of `ModelCard`, so renaming one makes a new one."""
 
 
@@ -151,6 +151,7 @@ def check_fits(card: ModelCard, features: Features, *, legend: str, direction: D
     properties = (
         ("direction", direction, card.direction),
         ("legend", legend, card.legend),
+        ("history", features.history, card.unet.history),
         ("input channels", features.names, card.channels),
     )
     for name, of_run, of_model in properties:

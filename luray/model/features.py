@@ -9,7 +9,7 @@ in `luray.model.model_input`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from types import ModuleType
@@ -23,7 +23,7 @@ from luray.core.types import F32, I16, I64
 from luray.core.variable import Variable
 
 UNKNOWN = 254
-"""Prior class of a land cell whose class is hidden from the model."""
+"""Class of a land cell in a map that is hidden from the model there."""
 
 CHANGE_SCALE = 0.05
 """Change of a scaled forcing in one year that the model sees as 1/2; see `changes`."""
@@ -99,6 +99,18 @@ class ChannelGroups(NamedTuple):
     """One-hot class of the prior map, K channels; all 0 where the class is `UNKNOWN`."""
     land: slice
     """1 on land, one channel."""
+    shares: slice
+    """Share of each class in the last maps, K channels; see `luray.model.memory`. This group and
+    the next four are empty where the model sees one map alone.
+    """
+    last_other: slice
+    """One-hot class of the newest map that differs from the prior, K channels."""
+    age: slice
+    """For how many maps the class of the prior goes back, one channel."""
+    past_changes: slice
+    """Changes from map to map, one channel."""
+    known: slice
+    """How many of the last maps are known, one channel."""
     levels: slice
     """Forcing of the year, L channels."""
     changes: slice
@@ -139,6 +151,12 @@ class Features:
     n_classes: int
     forcing: tuple[Variable, ...]
     static: tuple[Variable, ...]
+    history: int = 1
+    """N, maps that a cell is remembered in; see `luray.model.memory`."""
+
+    def remembering(self, history: int) -> "Features":
+        """Return the layout for a model that remembers so many maps."""
+        return replace(self, history=history)
 
     @cached_property
     def slices(self) -> ChannelGroups:
@@ -146,8 +164,14 @@ class Features:
         n_levels = sum(v.channels for v in self.forcing)
         n_continuous = sum(v.channels for v in self.forcing if not v.categories)
         n_static = sum(v.channels for v in self.static)
-        widths = (self.n_classes, 1, n_levels, n_continuous, n_continuous, n_static)
+        memory = (self.n_classes, self.n_classes, 1, 1, 1) if self.history > 1 else (0, 0, 0, 0, 0)
+        widths = (self.n_classes, 1, *memory, n_levels, n_continuous, n_continuous, n_static)
         return ChannelGroups(*_consecutive(0, widths))
+
+    @property
+    def memory(self) -> slice:
+        """Where everything that is remembered lies in the input: M channels."""
+        return slice(self.slices.shares.start, self.slices.known.stop)
 
     @cached_property
     def forcing_slices(self) -> tuple[ForcingSlices, ...]:
@@ -179,9 +203,21 @@ class Features:
         """Name of every input channel, in order."""
         levels = _level_names(self.forcing)
         continuous = [levels[i] for i in self.continuous_levels]
+        classes = range(self.n_classes)
+        maps = f"of {self.history} maps"
+        memory = {
+            "shares": [f"share {maps}={k}" for k in classes],
+            "last_other": [f"last other {maps}={k}" for k in classes],
+            "age": [f"age {maps}"],
+            "past_changes": [f"changes {maps}"],
+            "known": [f"known {maps}"],
+        }
+        if self.history == 1:
+            memory = {group: [] for group in memory}
         names = {
-            "prior": [f"prior={k}" for k in range(self.n_classes)],
+            "prior": [f"prior={k}" for k in classes],
             "land": ["land"],
+            **memory,
             "levels": levels,
             "changes": [f"change of {name}" for name in continuous],
             "relative_changes": [f"relative change of {name}" for name in continuous],

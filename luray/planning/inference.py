@@ -75,7 +75,7 @@ class InferencePlan:
         return inference_memory(
             self.workload,
             self.cube,
-            width=self.model.width,
+            model=self.model,
             batch=self.batch,
             on_cpu=self.on_cpu,
             cached_tiles=self.cached_tiles,

@@ -2,13 +2,21 @@
 
 from luray.cube.chunks import STRIP_BYTES
 from luray.cube.cube import Cube
+from luray.engine.spec import remembered_bytes
 from luray.engine.tile_year import MAPS_BYTES
+from luray.model.unet_config import UNetConfig
 from luray.planning.build import WORKER_BYTES
 from luray.planning.workload import Workload
 
 
 def inference_memory(
-    workload: Workload, cube: Cube, *, width: int, batch: int, on_cpu: bool, cached_tiles: int
+    workload: Workload,
+    cube: Cube,
+    *,
+    model: UNetConfig,
+    batch: int,
+    on_cpu: bool,
+    cached_tiles: int,
 ) -> dict[str, float]:
     """Return the bytes of a worker by what they are for.
 
@@ -18,8 +26,8 @@ def inference_memory(
         Windows and tiles.
     cube : Cube
         The inputs; only metadata count.
-    width : int
-        Outputs of the model's first layer.
+    model : UNetConfig
+        Size of the model, and how many maps it remembers.
     batch : int
         Windows of a forward pass.
     on_cpu : bool
@@ -28,6 +36,8 @@ def inference_memory(
         Tiles whose static inputs a worker caches.
     """
     tiling = workload.tiling
+    width = model.width
+    cached_tiles = min(cached_tiles, workload.tiles)
     window_cells = tiling.window**2
     padded_cells = (tiling.tile + 2 * tiling.margin) ** 2
     batch = max(2, batch)
@@ -38,8 +48,11 @@ def inference_memory(
         "process": WORKER_BYTES,
         "a batch": 4.0 * window_cells * floats,
         "sums": 2 * 4.0 * len(cube.legend) * padded_cells,
-        "inputs kept": min(cached_tiles, workload.tiles) * _cached_bytes(workload, width),
+        "inputs kept": cached_tiles * _cached_bytes(workload, width),
         "inputs read": _static_bytes(cube, padded_cells) + STRIP_BYTES,
+        "maps remembered": remembered_bytes(
+            workload.product, tiles=cached_tiles, history=model.history
+        ),
         "maps and chunks kept": MAPS_BYTES + Cube.CACHE_BYTES,
     }
 

@@ -157,6 +157,7 @@ def inference_of(
         point,
         demand,
         strength,
+        run.model.history,
     )
 
 
@@ -166,7 +167,8 @@ def _card(run: RunConfig, cube: Cube, direction: Direction) -> ModelCard:
     card = read_card(folder)
     if card is None:
         raise FileNotFoundError(f"{folder}: no trained {direction} model; run `luray train`")
-    check_fits(card, cube.features, legend=cube.legend.name, direction=direction)
+    features = cube.features.remembering(run.model.history)
+    check_fits(card, features, legend=cube.legend.name, direction=direction)
     return card
 
 

@@ -164,9 +164,9 @@ def measured_rate(run: RunConfig, cube: Cube, *, seconds: float) -> Rate:
     with tempfile.TemporaryDirectory() as folder:
         legend = cube.legend
         codes = tuple(int(code) for code in legend.codes)
-        names = cube.features.names
-        card = ModelCard("forward", legend.name, codes, names, run.model, {}, "plan", {})
-        save_model(random_model(cube.features, run.model), card, folder)
+        features = cube.features.remembering(run.model.history)
+        card = ModelCard("forward", legend.name, codes, features.names, run.model, {}, "plan", {})
+        save_model(random_model(features, run.model), card, folder)
         cost = forward_cost(
             folder,
             batch=max(2, run.inference.batch),

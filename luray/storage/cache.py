@@ -62,3 +62,10 @@ class ByteLRUCache(Generic[T]):
             while self._n_bytes > self._most_bytes:
                 _, oldest = self._entries.popitem(last=False)
                 self._n_bytes -= oldest.n_bytes
+
+    def drop(self, key: Hashable) -> None:
+        """Forget the value of a key, if there is one."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+            if entry is not None:
+                self._n_bytes -= entry.n_bytes

@@ -1,9 +1,9 @@
 """The values of one window in one run of bytes: read on one machine and used on another.
 
 The layout follows from the cube, the box and the years, so the bytes need no header: maps of each
-year (uint8), then for every source its native cells under the window, in its own dtype, once for
-years that share them. Nothing is resampled, scaled or spread over categories before it has
-travelled.
+year and older year (uint8), then for every source its native cells under the window, in its own
+dtype, once for years that share them. Nothing is resampled, scaled or spread over categories before
+it has travelled.
 """
 
 from collections.abc import Iterator
@@ -96,7 +96,8 @@ def unpack(cube: Cube, window: SampleWindow, data: bytes) -> NativeValues:
 
 def _layout(cube: Cube, window: SampleWindow) -> Iterator[_MapEntry | _LayerEntry]:
     """Arrays of a window in the order of their bytes."""
-    for year in window.years:
+    older_years = [year for year in window.older_years if year is not None]
+    for year in (*window.years, *older_years):
         yield _MapEntry(year, window.box.shape)
 
     pieces = Region(cube, window.box).pieces

@@ -1,7 +1,8 @@
 """Recursive rollout: the model predicts year after year on its own predictions.
 
-Shapes: B samples of a batch, T = rollout years + 1 consecutive maps in the direction of travel, L
-level channels of the forcing, S static channels, K classes, H W window.
+Shapes: B samples of a batch, T = rollout years + 1 consecutive maps in the direction of travel, N
+maps from the newest that a cell is remembered in, L level channels of the forcing, S static
+channels, K classes, H W window.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +23,10 @@ class Sample(NamedTuple):
 
     maps_BTHW: Tensor
     """Class indices (uint8); the first map is the prior of the first predicted year."""
+    older_maps_BNHW: Tensor
+    """Maps before the first, newest first (uint8); `OUTSIDE` where there is none. One fewer than
+    `Features.history`, as the prior is remembered, too.
+    """
     forcing_BTLHW: Tensor
     static_BSHW: Tensor
     area_BHW: Tensor
@@ -94,11 +99,13 @@ def rollout(
         n_classes=features.n_classes,
         generator=generator,
     )
+    # What is remembered are the maps that the model was shown, noise and its own errors included.
+    shown_BNHW = torch.cat([prior_BHW[:, None], sample.older_maps_BNHW], dim=1)
     for year in range(1, n_maps):
         context_BCHW = context_channels(
             forcing_BTLHW[:, year], forcing_BTLHW[:, year - 1], sample.static_BSHW, features
         )
-        logits_BKHW = model(assemble(prior_BHW, context_BCHW, n_classes=features.n_classes))
+        logits_BKHW = model(assemble(shown_BNHW, context_BCHW, n_classes=features.n_classes))
 
         true_BHW = maps_BTHW[:, year]
         yield Step(logits_BKHW, scored_maps_BTHW[:, year], maps_BTHW[:, year - 1])
@@ -109,3 +116,4 @@ def rollout(
         predicted_BHW = logits_BKHW.detach().argmax(dim=1).to(torch.uint8)
         next_BHW = torch.where(shown_truth, true_BHW, predicted_BHW)
         prior_BHW = torch.where(true_BHW == OUTSIDE, OUTSIDE, next_BHW)
+        shown_BNHW = torch.cat([prior_BHW[:, None], shown_BNHW[:, :-1]], dim=1)

@@ -17,6 +17,7 @@ import numpy as np
 
 from luray.core.tiling import Box, Core, Tiling
 from luray.core.types import F64, I16, I64, Bool, Direction
+from luray.core.years import years_before
 from luray.training.change_counts import ChangeCounts
 from luray.training.held_out_blocks import hold_out
 from luray.training.sample_window import SampleWindow
@@ -56,6 +57,12 @@ class SamplePlan:
     left_out : frozenset of int
         Years whose map is of another kind, so that change into and out of it is none: no sample
         meets one of them.
+    history : int
+        Maps that a cell is remembered in, the prior among them.
+    remembered_years : tuple of int, optional
+        First and last map that may be remembered; by default those that a sample may see.
+    not_remembered : frozenset of int
+        Years whose map is of another kind: memory ends before them.
 
     Raises
     ------
@@ -75,6 +82,9 @@ class SamplePlan:
     seed: int = 0
     use: SampleUse = "training"
     left_out: frozenset[int] = frozenset()
+    history: int = 1
+    remembered_years: tuple[int, int] | None = None
+    not_remembered: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         years = f"training years {self.first_year}-{self.last_year}"
@@ -129,7 +139,7 @@ class SamplePlan:
         years = tuple(range(first, first + self.rollout_years + 1))
         if self.direction == "backward":
             years = years[::-1]
-        return SampleWindow(box, years, symmetry)
+        return SampleWindow(box, years, symmetry, self._older_years(years[0]))
 
     def counted(self, box: Box) -> Bool:
         """Return which cells of a box count in the loss, bool (height, width).
@@ -159,6 +169,19 @@ class SamplePlan:
             share=self.sampling.validation_share,
             seed=self.seed,
         )
+
+    def _older_years(self, prior_year: int) -> tuple[int | None, ...]:
+        """Years of the maps before the prior's that a sample remembers, None where no map is."""
+        first, last = self.remembered_years or (self.first_year, self.last_year)
+        years = years_before(
+            prior_year,
+            range(first, last + 1),
+            direction=self.direction,
+            most=self.history - 1,
+            left_out=self.not_remembered,
+        )
+        missing = self.history - 1 - len(years)
+        return (*years, *[None] * missing)
 
     def _draw_rollout(self, random: np.random.Generator) -> tuple[int, int, int]:
         """First year, counted from the plan's first, and row and column of the plot of a sample."""

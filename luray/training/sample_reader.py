@@ -1,7 +1,7 @@
 """Reading the arrays of training samples from a predictor cube.
 
-Shapes: B samples of a batch, T years, L level channels of the forcing, S static channels, H W
-window.
+Shapes: B samples of a batch, T years, N older maps, L level channels of the forcing, S static
+channels, H W window.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
-from luray.core.types import Bool
+from luray.core.types import U8, Bool
 from luray.cube.cube import Cube, NativeValues
 from luray.cube.region import Region
 from luray.training.rollout import Sample
@@ -58,7 +59,7 @@ def read_samples(
     cube : Cube
         Where the arrays are read.
     sample_windows : sequence of SampleWindow
-        Boxes of one shape, and as many years each.
+        Boxes of one shape, and as many years and older years each.
     counted : callable
         Which cells of a box count in the loss; by default all.
     native_values : sequence of NativeValues, optional
@@ -79,11 +80,17 @@ def _read_sample(
     cube: Cube, window: SampleWindow, counted_HW: Bool, native_values: NativeValues
 ) -> tuple[NDArray[Any], ...]:
     """Fields of one `Sample`, without its first axis."""
-    box, years, symmetry = window
-    if native_values:
-        maps = [native_values["state", year] for year in years]
-    else:
-        maps = [cube.state(year, box) for year in years]
+    box, years, symmetry, older_years = window
+
+    def map_of(year: int | None) -> U8:
+        if year is None:
+            return np.full(box.shape, OUTSIDE, np.uint8)
+        return native_values["state", year] if native_values else cube.state(year, box)
+
+    maps_THW = np.stack([map_of(year) for year in years])
+    older_maps_NHW = np.empty((len(older_years), *box.shape), np.uint8)
+    for n, year in enumerate(older_years):
+        older_maps_NHW[n] = map_of(year)
 
     region = Region(cube, box, native_values)
     forcing = [region.forcing(year, box) for year in years]
@@ -93,7 +100,8 @@ def _read_sample(
     area_H = (cube.grid.cell_area[rows] / cube.grid.cell_area.max()).astype(np.float32)
 
     fields = (
-        np.stack(maps),
+        maps_THW,
+        older_maps_NHW,
         np.stack(forcing),
         region.static(box),
         np.broadcast_to(area_H[:, None], box.shape),

@@ -14,3 +14,6 @@ class SampleWindow(NamedTuple):
     """First the year of the prior, then those that are predicted."""
     symmetry: int = 0
     """Which of the eight symmetries of a square the window is seen in (`sample_reader.turned`)."""
+    older_years: tuple[int | None, ...] = ()
+    """Years of the maps that are remembered beside the prior, newest first; None where no map is.
+    """

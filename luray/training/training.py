@@ -66,6 +66,9 @@ class Training:
     unet: UNetConfig
     folder: str
 
+    def __post_init__(self) -> None:
+        assert self.data.history == self.unet.history, "samples and model remember as many maps"
+
     @property
     def recipe(self) -> Recipe:
         """How the model is trained."""
@@ -162,7 +165,7 @@ class Training:
         device: torch.device | None = None,
     ) -> Trainer:
         torch.manual_seed(self.recipe.seed)  # of the initial weights, the same on all workers
-        features = self.data.cube.features
+        features = self.data.features
         model = UNet(features.n_channels, features.n_classes, self.unet).to(
             device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ from functools import cached_property
 from luray.core.tiling import Tiling
 from luray.core.types import Direction
 from luray.cube.cube import Cube
+from luray.model.features import Features
 from luray.training.change_counts import ChangeCounts
 from luray.training.change_counts_store import read_or_count_changes
 from luray.training.class_balance import require_classes
@@ -28,6 +29,13 @@ class TrainingData:
     tiling: Tiling
     recipe: Recipe
     direction: Direction
+    history: int = 1
+    """Maps that a cell is remembered in, see `luray.model.memory`."""
+
+    @property
+    def features(self) -> Features:
+        """Layout of the model input."""
+        return self.cube.features.remembering(self.history)
 
     @property
     def left_out(self) -> frozenset[int]:
@@ -84,6 +92,9 @@ class TrainingData:
             seed=recipe.seed,
             use=use,
             left_out=self.left_out,
+            history=self.history,
+            remembered_years=recipe.years,
+            not_remembered=frozenset(self.cube.other_kind),
         )
 
     def _require_observed_years(self) -> None:

@@ -34,6 +34,11 @@ class WindowGroups(Protocol):
         """Years of a window, the same for all."""
         ...
 
+    @property
+    def n_older(self) -> int:
+        """Maps that a window remembers beside that of its first year, the same for all."""
+        ...
+
     def sample_windows(self, group: int) -> Iterator[SampleWindow]:
         """Yield the windows of a group, the same at every call."""
         ...
@@ -51,6 +56,7 @@ class LatticeWindows:
     years: tuple[int, ...]
     """In the direction of travel."""
     length: int
+    n_older: int = 0
 
     @property
     def groups(self) -> range:
@@ -111,6 +117,11 @@ class WorkerShare:
     def length(self) -> int:
         """Maps of a sample: the prior of a rollout and its targets."""
         return self.plan.rollout_years + 1
+
+    @property
+    def n_older(self) -> int:
+        """Maps that are remembered beside the prior."""
+        return self.plan.history - 1
 
     @property
     def micro_batches(self) -> range:

@@ -1,10 +1,12 @@
 """Windows as rows of a table, and their arrays: what travels between processes, without Ray.
 
 A row is a window by name: columns `group`, `row` and `col` (int64, first cell of the window, which
-may lie past the grid), `years` (int64, (length,)) and `symmetry` (int64). Rows that were read ahead
-also have `packed` (bytes, see `luray.training.packing`).
+may lie past the grid), `years` (int64, (length,)) and `symmetry` (int64). Rows of windows that
+remember older maps also have `older_years` (int64, newest first, `NO_MAP` where there is none), and
+rows that were read ahead `packed` (bytes, see `luray.training.packing`).
 
-Shapes: B rows of a batch, L level channels of the forcing, S static channels, H W window.
+Shapes: B rows of a batch, N older maps, L level channels of the forcing, S static channels, H W
+window.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +25,9 @@ from luray.training.sample_reader import everywhere, read_samples
 from luray.training.sample_window import SampleWindow
 from luray.training.window_groups import WindowGroups
 
+NO_MAP = -1
+"""Stands in `older_years` for a map that does not exist."""
+
 Rows = Mapping[str, NDArray[Any]]
 """Columns of a table by name."""
 
@@ -37,27 +42,43 @@ def rows_of_groups(windows: WindowGroups, groups: Iterable[int]) -> dict[str, ND
             sample_windows.append(window)
 
     years = np.array([window.years for window in sample_windows], np.int64)
-    return {
+    rows = {
         "group": np.array(group_column, np.int64),
         "row": np.array([window.box.row for window in sample_windows], np.int64),
         "col": np.array([window.box.col for window in sample_windows], np.int64),
         "years": years.reshape(-1, windows.length),  # also where there is no window
         "symmetry": np.array([window.symmetry for window in sample_windows], np.int64),
     }
+    # A column without numbers is no column of an Arrow table.
+    if windows.n_older:
+        older_years = [
+            [NO_MAP if year is None else year for year in window.older_years]
+            for window in sample_windows
+        ]
+        rows["older_years"] = np.array(older_years, np.int64).reshape(-1, windows.n_older)
+    return rows
 
 
 def windows_of_rows(rows: Rows, *, size: int) -> list[SampleWindow]:
     """Return the windows that rows name, each of `size` x `size` cells."""
+    n_rows = len(rows["row"])
+    older_years: list[list[int]] = [[]] * n_rows
+    if "older_years" in rows:
+        older_years = np.stack(list(rows["older_years"])).tolist()
     columns = (
         rows["row"].tolist(),
         rows["col"].tolist(),
         np.stack(list(rows["years"])).tolist(),
         rows["symmetry"].tolist(),
+        older_years,
     )
-    return [
-        SampleWindow(Box(row, col, size, size), tuple(years), symmetry)
-        for row, col, years, symmetry in zip(*columns, strict=True)
-    ]
+
+    sample_windows = []
+    for row, col, years, symmetry, older in zip(*columns, strict=True):
+        known_or_none = tuple(None if year == NO_MAP else year for year in older)
+        box = Box(row, col, size, size)
+        sample_windows.append(SampleWindow(box, tuple(years), symmetry, known_or_none))
+    return sample_windows
 
 
 def pack_rows(cube: Cube, rows: Rows, *, size: int) -> dict[str, Any]:
@@ -94,14 +115,16 @@ class WindowReader:
         Returns
         -------
         dict
-            The columns but `packed`; `maps` (uint8, (B, years, H, W), 255 outside land), `forcing`
-            (float32, (B, years, L, H, W)) and `static` (float32, (B, S, H, W)) as the model sees
-            them, `area` (float32, (B, H, W)) and `counted` (bool, (B, H, W)).
+            The columns but `packed`; `maps` (uint8, (B, years, H, W), 255 outside land),
+            `older_maps` (uint8, (B, N, H, W)) where there are any, `forcing` (float32,
+            (B, years, L, H, W)) and `static` (float32, (B, S, H, W)) as the model sees them,
+            `area` (float32, (B, H, W)) and `counted` (bool, (B, H, W)).
         """
         columns = {name: column for name, column in rows.items() if name != "packed"}
         for field, tensor in self.sample(rows)._asdict().items():
             name = field.rpartition("_")[0]  # without the shape
-            columns[name] = tensor.numpy()
+            if tensor.numel():
+                columns[name] = tensor.numpy()
         return columns
 
     def sample(self, rows: Rows) -> Sample:

@@ -146,7 +146,7 @@ def training_of(cube: Cube) -> Training:
     """The training of `catalogs/brazil` on a cube."""
     recipe = Recipe(years=(2000, 2009), steps=240, learning_rate=0.004)
     tiling = cube.tiling(window=128, stride=100, tile=300)
-    data = TrainingData(cube, tiling, recipe, "forward")
+    data = TrainingData(cube, tiling, recipe, "forward", UNetConfig().history)
     return Training(data, UNetConfig(width=16, depth=3), f"{cube.url}.model")
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
 from luray.cube.region import Region
@@ -129,12 +130,15 @@ def test_channels_follow_feature_order(made):
 @pytest.mark.parametrize("direction", [1, -1])
 def test_sample_stacks_its_windows(made, direction):
     draws = [
-        SampleWindow(Box(-2, -3, 8, 8), YEARS[::direction]),
-        SampleWindow(Box(9, 35, 8, 8), YEARS[::direction]),
+        SampleWindow(Box(-2, -3, 8, 8), YEARS[::direction], 0, (YEARS[0], None)),
+        SampleWindow(Box(9, 35, 8, 8), YEARS[::direction], 0, (None, None)),
     ]
     sample = read_samples(made.cube, draws)
-    for b, (box, years, _) in enumerate(draws):
+    for b, (box, years, _, older_years) in enumerate(draws):
         region = Region(made.cube, box)
+        for n, year in enumerate(older_years):
+            expected = OUTSIDE if year is None else made.cube.state(year, box)
+            assert (sample.older_maps_BNHW[b, n].numpy() == expected).all()
         for t, year in enumerate(years):
             assert np.array_equal(sample.maps_BTHW[b, t].numpy(), made.cube.state(year, box))
             assert np.array_equal(sample.forcing_BTLHW[b, t].numpy(), region.forcing(year, box))

@@ -29,6 +29,7 @@ SETTINGS = (
     "tiling.tile=50",
     "model.width=4",
     "model.depth=2",
+    "model.history=4",
     "training.years=[2000, 2003]",
     "training.steps=6",
     "training.batch=4",
@@ -118,13 +119,14 @@ def give_models(run: RunConfig, *, seed: int = 0) -> None:
     """Write random models, whose maps change from year to year, for both directions."""
     cube = Cube.open(run.cube)
     for i, direction in enumerate(("forward", "backward")):
-        model = random_model(seed=seed + i, width=4, depth=2, features=cube.features)
+        features = cube.features.remembering(run.model.history)
+        model = random_model(seed=seed + i, width=4, depth=2, features=features)
         codes = tuple(int(c) for c in cube.legend.codes)
         card = ModelCard(
             direction,
             cube.legend.name,
             codes,
-            cube.features.names,
+            features.names,
             run.model,
             {},
             f"{seed + i}",

@@ -47,7 +47,7 @@ def serial(run):
         model, card = load_model(run.model_folder(direction))
         predictor = Predictor(
             frozen(model),
-            cube.features,
+            cube.features.remembering(run.model.history),
             tiling,
             window_weights(tiling, taper=run.blending.taper),
             5,
@@ -60,10 +60,18 @@ def serial(run):
             years,
             SlowWindowInputs.of(region, predictor.stem),
             predictor,
+            older=older_maps(run, cube, years[0], direction),
             decide_classes=classes_decider(run),
         ):
             maps[year] = cube.legend.decode(classes), confidence
     return maps
+
+
+def older_maps(run, cube, year, direction):
+    """The observed maps that a chain which starts from a year remembers, newest first."""
+    step = -1 if direction == "forward" else 1
+    years = [year + step * (n + 1) for n in range(run.model.history - 1)]
+    return [cube.state(y, run.tiles.everything) for y in years if y in cube.years]
 
 
 def classes_decider(run):

@@ -44,6 +44,7 @@ from luray.training.packing import pack, unpack
 from luray.training.sample_reader import read_samples
 from luray.training.sample_window import SampleWindow
 from tests.distributed.conftest import give_models, settings_of, small_run
+from tests.distributed.test_infer import older_maps
 from tests.worlds import SlowWindowInputs
 
 NAMES = ("ssp245", "ssp126", "ssp585")
@@ -263,7 +264,7 @@ def write_serially(run):
         model, card = load_model(run.model_folder(trajectory.direction))
         predictor = Predictor(
             frozen(model),
-            cube.features,
+            cube.features.remembering(run.model.history),
             tiling,
             window_weights(tiling, taper=spec.taper),
             4,
@@ -272,7 +273,13 @@ def write_serially(run):
         start = cube.state(trajectory.years[0], everything)
         inputs = SlowWindowInputs.of(Region(cube, tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
-            start, land, trajectory.years, inputs, predictor, decide_classes=decide_classes
+            start,
+            land,
+            trajectory.years,
+            inputs,
+            predictor,
+            older=older_maps(run, cube, trajectory.years[0], trajectory.direction),
+            decide_classes=decide_classes,
         ):
             kept = (
                 percentages(last["sums"], land) if year in product.dims.probability_years else None

@@ -47,11 +47,17 @@ def windows(draw):
 
 
 @settings(max_examples=20)
-@given(boxes=windows(), width=st.integers(1, 5), data=st.data())
-def test_first_layer_is_that_of_training_inputs(made, boxes, width, data):
+@given(
+    boxes=windows(),
+    width=st.integers(1, 5),
+    history=st.sampled_from([1, 2, 5]),
+    data=st.data(),
+)
+def test_first_layer_is_that_of_training_inputs(made, boxes, width, history, data):
     cube = made.cube
-    model = frozen(random_model(features=cube.features, width=width))
-    stem = Stem.of(model)
+    features = cube.features.remembering(history)
+    model = frozen(random_model(features=features, width=width))
+    stem = Stem.of(model, history=history)
     tile_inputs = TileInputs.of(cube, boxes, stem)
     out = np.full((*boxes[0].shape, width), np.nan, np.float32)
     for year, prior_year in data.draw(
@@ -60,11 +66,13 @@ def test_first_layer_is_that_of_training_inputs(made, boxes, width, data):
         )
     ):
         for box in data.draw(st.permutations(boxes)):
-            prior = data.draw(arrays.arrays(np.uint8, box.shape, elements=PRIOR))
-            tile_inputs.write_first_layer(out, prior, box, year=year, prior_year=prior_year)
-            shown = reference.model_input(
-                prior, Region(cube, box), box, year, prior_year, cube.features
-            )
+            maps = [data.draw(arrays.arrays(np.uint8, box.shape, elements=PRIOR))]
+            for _ in range(data.draw(st.integers(0, history - 1))):
+                other = data.draw(arrays.arrays(np.uint8, box.shape, elements=PRIOR))
+                restless = data.draw(arrays.arrays(np.bool_, box.shape))
+                maps.append(np.where(restless, other, maps[-1]))
+            tile_inputs.write_first_layer(out, maps, box, year=year, prior_year=prior_year)
+            shown = reference.model_input(maps, Region(cube, box), box, year, prior_year, features)
             with torch.inference_mode():
                 expected = model.down[0][:3](shown)[0].permute(1, 2, 0).numpy()
             assert (
@@ -73,7 +81,7 @@ def test_first_layer_is_that_of_training_inputs(made, boxes, width, data):
             ).all()
             twin = np.empty_like(out)
             SlowWindowInputs.of(Region(cube, box), stem).write_first_layer(
-                twin, prior, box, year=year, prior_year=prior_year
+                twin, maps, box, year=year, prior_year=prior_year
             )
             assert np.array_equal(out, twin), "every bit, whichever windows are read with it"
 

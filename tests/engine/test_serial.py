@@ -21,7 +21,7 @@ from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet, frozen
 from luray.model.unet_config import UNetConfig
 from tests import reference
-from tests.worlds import FEATURES, K, SlowWindowInputs, random_model, world
+from tests.worlds import FEATURES, REMEMBERING, K, SlowWindowInputs, random_model, world
 
 YEARS = (2000, 2001, 2002, 2003)
 
@@ -30,13 +30,20 @@ def predictor_of(
     model, shape, *, tile=16, periodic=False, batch=3, window=12, stride=8, taper="linear"
 ):
     tiling = Tiling(*shape, window, stride, tile, periodic)
-    return Predictor(frozen(model), FEATURES, tiling, window_weights(tiling, taper=taper), batch)
+    remembers = model.first.in_channels == REMEMBERING.n_channels
+    features = REMEMBERING if remembers else FEATURES
+    return Predictor(frozen(model), features, tiling, window_weights(tiling, taper=taper), batch)
 
 
 def serial(w, predictor, years=YEARS):
     return list(
         serial_rollout(
-            w.initial, w.land, years, SlowWindowInputs(w.fields, predictor.stem), predictor
+            w.initial,
+            w.land,
+            years,
+            SlowWindowInputs(w.fields, predictor.stem),
+            predictor,
+            older=w.older,
         )
     )
 
@@ -46,7 +53,7 @@ def tiled(w, predictor, years=YEARS):
     order.
     """
     tiling = predictor.tiling
-    classes = w.initial
+    maps = [w.initial, *w.older]
     inputs = SlowWindowInputs(w.fields, predictor.stem)
     tiles = [
         t
@@ -59,10 +66,12 @@ def tiled(w, predictor, years=YEARS):
         for tile in reversed(tiles):
             box = tiling.tile_box(tile)
             land = w.land[box.slices(origin=tiling.everything)]
-            prior = padded_map(classes, tiling.padded(box), periodic=tiling.periodic)
             padded = predictor.predict(
                 tiling.active_cores(box, land),
-                prior,
+                [
+                    padded_map(one_map, tiling.padded(box), periodic=tiling.periodic)
+                    for one_map in maps[: predictor.features.history]
+                ],
                 inputs,
                 year=year,
                 prior_year=prior_year,
@@ -81,6 +90,7 @@ def tiled(w, predictor, years=YEARS):
         for tile in tiles:
             at = tiling.tile_box(tile).slices(origin=tiling.everything)
             classes[at], confidence[at] = decide(sums[tile], w.land[at])
+        maps = [classes, *maps]
         yield year, classes, confidence
 
 
@@ -125,7 +135,7 @@ def test_sums_ignore_threads_and_batch_size(window, stride, width):
         try:
             sums[threads, batch] = predictor.predict(
                 predictor.tiling.active_cores(box, w.land),
-                padded_map(w.initial, padded, periodic=False),
+                [padded_map(w.initial, padded, periodic=False)],
                 SlowWindowInputs(w.fields, predictor.stem),
                 year=2001,
                 prior_year=2000,
@@ -144,20 +154,28 @@ def test_sums_ignore_threads_and_batch_size(window, stride, width):
     batch=st.integers(1, 4),
     passes=st.integers(1, 3),
     bonus=st.sampled_from([0.5, 25.0]),
+    features=st.sampled_from([FEATURES, REMEMBERING]),
+    n_maps=st.integers(1, 3),
     calibration=st.sampled_from([NO_CALIBRATION, Calibration(1.3, -0.7)]),
 )
-def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, calibration):
+def test_sums_are_those_of_the_slow_twin(
+    seed, share, batch, passes, bonus, features, n_maps, calibration
+):
     shape = (24, 40)
     box = Box(0, 0, *shape)
     w = world(shape, periodic=False, seed=seed, share=share)
     predictor = replace(
-        predictor_of(random_model(seed=seed, bonus=bonus), shape, tile=40, batch=batch),
+        predictor_of(
+            random_model(seed=seed, bonus=bonus, features=features), shape, tile=40, batch=batch
+        ),
         calibration=calibration,
         passes=passes,
     )
-    prior = padded_map(w.initial, predictor.tiling.padded(box), periodic=False)
+    padded = predictor.tiling.padded(box)
+    maps = [padded_map(one_map, padded, periodic=False) for one_map in (w.initial, *w.older)]
+    maps = maps[: min(n_maps, features.history)]
     cores = predictor.tiling.active_cores(box, w.land)
-    call = (cores, prior, SlowWindowInputs(w.fields, predictor.stem))
+    call = (cores, maps, SlowWindowInputs(w.fields, predictor.stem))
     years = {"year": 2002, "prior_year": 2001}
     sums = predictor.predict(*call, **years, box=box)
     assert sums.any()
@@ -172,19 +190,26 @@ def test_sums_are_those_of_the_slow_twin(seed, share, batch, passes, bonus, cali
     seed=st.integers(0, 99),
     tile=st.sampled_from([8, 16]),
     taper=st.sampled_from(["linear", "uniform"]),
+    features=st.sampled_from([FEATURES, REMEMBERING]),
 )
-def test_tiles_equal_the_serial_rollout(n_lat, n_lon, share, seed, tile, taper):
+def test_tiles_equal_the_serial_rollout(n_lat, n_lon, share, seed, tile, taper, features):
     w = world((n_lat, n_lon), periodic=False, seed=seed, share=share)
-    predictor = predictor_of(random_model(seed=seed), (n_lat, n_lon), tile=tile, taper=taper)
+    model = random_model(seed=seed, features=features)
+    predictor = predictor_of(model, (n_lat, n_lon), tile=tile, taper=taper)
     assert_same(tiled(w, predictor), serial(w, predictor))
 
 
 @settings(max_examples=10)
-@given(n_tiles=st.integers(1, 3), n_lat=st.integers(1, 30), seed=st.integers(0, 99))
-def test_globe_tiles_equal_the_serial_rollout(n_tiles, n_lat, seed):
+@given(
+    n_tiles=st.integers(1, 3),
+    n_lat=st.integers(1, 30),
+    seed=st.integers(0, 99),
+    features=st.sampled_from([FEATURES, REMEMBERING]),
+)
+def test_globe_tiles_equal_the_serial_rollout(n_tiles, n_lat, seed, features):
     shape = n_lat, 16 * n_tiles
     w = world(shape, periodic=True, seed=seed)
-    predictor = predictor_of(random_model(seed=seed), shape, periodic=True)
+    predictor = predictor_of(random_model(seed=seed, features=features), shape, periodic=True)
     assert_same(tiled(w, predictor), serial(w, predictor))
 
 
@@ -197,6 +222,7 @@ def test_there_is_no_seam_at_the_dateline(strides, seed):
     predictor = predictor_of(random_model(seed=seed), shape, periodic=True)
     turned = world(shape, periodic=True, seed=seed)
     turned.initial = np.roll(w.initial, columns, 1)
+    turned.older = [np.roll(older_map, columns, 1) for older_map in w.older]
     turned.land = np.roll(w.land, columns, 1)
     turned.fields = w.fields.rolled(columns)
     expected = [
@@ -256,9 +282,9 @@ def test_ocean_is_never_read_nor_predicted():
     windows = []
 
     class Watched(SlowWindowInputs):
-        def write_first_layer(self, out_HWO, prior_HW, box, **years):
+        def write_first_layer(self, out_HWO, maps_HW, box, **years):
             windows.append(box)
-            super().write_first_layer(out_HWO, prior_HW, box, **years)
+            super().write_first_layer(out_HWO, maps_HW, box, **years)
 
     watched = Watched(w.fields, predictor.stem)
     [(_, classes, _)] = serial_rollout(w.initial, w.land, (2000, 2001), watched, predictor)

@@ -19,7 +19,7 @@ CARD = ModelCard(
     "HILDA+",
     (11, 22, 33, 44),
     FEATURES.names,
-    UNetConfig(width=4, depth=2),
+    UNetConfig(width=4, depth=2, history=1),
     {"loss": 0.25},
     "f" * 64,
     {"legend": "HILDA+", "training": {"steps": 3}},
@@ -120,7 +120,7 @@ def test_weights_of_another_architecture_are_refused(folder):
 
 def test_a_card_of_another_format_is_refused(folder):
     rewrite_card(folder, format=99)
-    with pytest.raises(ValueError, match=r"card\.json: not a model card of format 3"):
+    with pytest.raises(ValueError, match=r"card\.json: not a model card of format 4"):
         read_card(str(folder))
 
 

@@ -19,11 +19,13 @@ from tests.worlds import FEATURES, K, random_model
 def inputs_of(n, size, *, seed=0, features=FEATURES):
     """Model inputs of `n` windows with random classes and forcing, a fifth of the cells sea."""
     random = torch.Generator().manual_seed(seed)
-    prior = torch.randint(features.n_classes, (n, size, size), generator=random, dtype=torch.uint8)
-    prior[torch.rand(prior.shape, generator=random) < 0.2] = OUTSIDE
-    n_context = features.n_channels - features.n_classes - 1
+    shape = n, features.history, size, size
+    maps = torch.randint(features.n_classes, shape, generator=random, dtype=torch.uint8)
+    sea = torch.rand(n, 1, size, size, generator=random) < 0.2
+    maps = torch.where(sea, OUTSIDE, maps)
+    n_context = features.n_channels - features.slices.levels.start
     context = torch.randn(n, n_context, size, size, generator=random)
-    return assemble(prior, context, n_classes=features.n_classes)
+    return assemble(maps, context, n_classes=features.n_classes)
 
 
 @given(width=st.integers(1, 6), depth=st.integers(0, 3), seed=st.integers(0, 99))
@@ -42,7 +44,7 @@ def test_an_untrained_model_says_that_nothing_changes():
     prior[prior == 8] = UNKNOWN
     context = torch.randn(1, features.n_channels - 8, 8, 8)
     model = UNet(features.n_channels, 7, UNetConfig()).eval()
-    p = model(assemble(prior, context, n_classes=7)).softmax(dim=1)
+    p = model(assemble(prior[:, None], context, n_classes=7)).softmax(dim=1)
 
     bonus = math.log1p(math.exp(5))
     p_stay = math.exp(bonus) / (math.exp(bonus) + 6)

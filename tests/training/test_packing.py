@@ -23,11 +23,12 @@ def cube(tmp_path_factory, request):
     col=st.integers(-40, 60),
     size=st.integers(1, 9),
     years=st.sampled_from([(2001,), (2001, 2002), (2003, 2002, 2001)]),
+    older_years=st.sampled_from([(), (2003,), (2002, None)]),
 )
-def test_packed_windows_are_read_as_from_the_store(cube, row, col, size, years):
+def test_packed_windows_are_read_as_from_the_store(cube, row, col, size, years, older_years):
     windows = [
-        SampleWindow(Box(row, col, size, size), years),
-        SampleWindow(Box(row + 1, col, size, size), years),
+        SampleWindow(Box(row, col, size, size), years, 0, older_years),
+        SampleWindow(Box(row + 1, col, size, size), years, 0, older_years),
     ]
     unpacked = [unpack(cube, window, pack(cube, window)) for window in windows]
     from_store = read_samples(cube, windows)

@@ -6,25 +6,34 @@ from torch import Generator
 
 from luray.core.legend import OUTSIDE
 from luray.model.features import CHANGE_SCALE, UNKNOWN
+from luray.model.model_input import memory_channels
 from luray.training.prior_feeding import PriorFeeding
 from luray.training.rollout import Sample, rollout
-from tests.worlds import FEATURES, K
+from tests.worlds import FEATURES, REMEMBERING, K
 
 B, T, N = 2, 4, 8
+OLDER = REMEMBERING.history - 1
 
 
 @pytest.fixture
 def sample():
     random = Generator().manual_seed(0)
     maps = torch.randint(K, (B, T, N, N), generator=random, dtype=torch.uint8)
+    older = torch.randint(K, (B, OLDER, N, N), generator=random, dtype=torch.uint8)
     ocean = torch.rand(B, 1, N, N, generator=random) < 0.2
     return Sample(
         torch.where(ocean, OUTSIDE, maps),
+        torch.where(ocean, OUTSIDE, older),
         torch.rand(B, T, 3, N, N, generator=random),
         torch.rand(B, 1, N, N, generator=random),
         torch.ones(B, N, N),
         torch.rand(B, N, N, generator=random) < 0.7,
     )
+
+
+def without_memory(sample):
+    """The same sample for a model that sees the prior alone."""
+    return sample._replace(older_maps_BNHW=sample.older_maps_BNHW[:, :0])
 
 
 class NextClass:
@@ -47,7 +56,7 @@ def shown_prior(inputs):
 
 def test_a_rollout_feeds_its_own_predictions(sample):
     model = NextClass()
-    steps = list(rollout(model, sample, FEATURES))
+    steps = list(rollout(model, without_memory(sample), FEATURES))
     assert len(steps) == T - 1
     first = sample.maps_BTHW[:, 0].long()
     counted = sample.counted_BHW
@@ -72,7 +81,11 @@ def test_a_rollout_feeds_its_own_predictions(sample):
 def test_only_the_first_prior_is_corrupted(sample):
     model = NextClass()
     feeding = PriorFeeding(noise=0.5)
-    list(rollout(model, sample, FEATURES, feeding, generator=Generator().manual_seed(3)))
+    list(
+        rollout(
+            model, without_memory(sample), FEATURES, feeding, generator=Generator().manual_seed(3)
+        )
+    )
     n_hidden = [int((shown_prior(inputs) == UNKNOWN).sum()) for inputs in model.inputs]
     outside = sample.maps_BTHW[:, 0] == OUTSIDE
     n_land = int((~outside).sum())
@@ -86,7 +99,11 @@ def test_teacher_forcing_shows_whole_true_maps(sample, share):
     many = Sample(*(field.repeat(50, *[1] * (field.dim() - 1)) for field in sample))
     model = NextClass()
     feeding = PriorFeeding(teacher_forcing=share)
-    list(rollout(model, many, FEATURES, feeding, generator=Generator().manual_seed(1)))
+    list(
+        rollout(
+            model, without_memory(many), FEATURES, feeding, generator=Generator().manual_seed(1)
+        )
+    )
     priors = [shown_prior(inputs) for inputs in model.inputs]
     for year, prior in enumerate(priors[1:], start=1):
         outside = many.maps_BTHW[:, year] == OUTSIDE
@@ -100,8 +117,8 @@ def test_teacher_forcing_shows_whole_true_maps(sample, share):
 
 
 def test_a_shorter_rollout_begins_like_a_longer_one(sample):
-    steps = list(rollout(NextClass(), sample, FEATURES))
-    short = list(rollout(NextClass(), sample.first_years(2), FEATURES))
+    steps = list(rollout(NextClass(), without_memory(sample), FEATURES))
+    short = list(rollout(NextClass(), without_memory(sample.first_years(2)), FEATURES))
     assert len(short) == 2
     for one, other in zip(short, steps, strict=False):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -109,9 +126,25 @@ def test_a_shorter_rollout_begins_like_a_longer_one(sample):
 
 def test_no_gradient_flows_through_the_prior(sample):
     weight = torch.ones(1, requires_grad=True)
-    steps = list(rollout(lambda x: torch.roll(x[:, :K], 1, 1) * weight, sample, FEATURES))
+    steps = list(
+        rollout(lambda x: torch.roll(x[:, :K], 1, 1) * weight, without_memory(sample), FEATURES)
+    )
     (gradient,) = torch.autograd.grad(steps[-1].logits_BKHW.sum(), weight, retain_graph=True)
     n_land = int((sample.maps_BTHW[:, 0] != OUTSIDE).sum())
     assert float(gradient) == n_land, (
         "each land cell shows one class, so the last year's logits sum to the weight a cell"
     )
+
+
+def test_a_rollout_remembers_the_maps_it_was_shown(sample):
+    model = NextClass()
+    feeding = PriorFeeding(noise=0.3)
+    random = Generator().manual_seed(3)
+    list(rollout(model, sample, REMEMBERING, feeding, generator=random))
+    groups = REMEMBERING.slices
+    newest_first = list(sample.older_maps_BNHW.unbind(1))
+    for inputs in model.inputs:
+        newest_first.insert(0, shown_prior(inputs).to(torch.uint8))
+        maps = torch.stack(newest_first[: REMEMBERING.history], dim=1)
+        memory = inputs[:, groups.shares.start : groups.known.stop]
+        assert torch.equal(memory, memory_channels(maps, n_classes=K))

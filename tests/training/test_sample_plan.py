@@ -66,7 +66,7 @@ def test_backward_sees_the_same_window_in_reverse(k):
 
 @given(k=st.integers(0, 2**40))
 def test_a_sample_has_land_and_years_of_training(k):
-    box, years, _ = TRAINING[k]
+    box, years, *_ = TRAINING[k]
     assert set(years) <= set(range(1960, 1970))
     assert len(years) == 4
     assert box.shape == (48, 48)
@@ -124,6 +124,28 @@ def test_zones_are_balanced_by_the_power_of_their_land(balance, expected):
     rare_land = (COUNTS.land_RC[11:] > 0).sum()
     other_land = (COUNTS.land_RC[:11] > 0).sum()
     assert rare / (1 - rare) == pytest.approx((rare_land / other_land) ** expected, rel=0.15)
+
+
+@given(
+    k=st.integers(0, 2**40),
+    direction=st.sampled_from(["forward", "backward"]),
+    history=st.integers(1, 12),
+)
+def test_a_sample_remembers_the_maps_that_it_comes_from(k, direction, history):
+    plan = plan_of(
+        direction=direction,
+        history=history,
+        remembered_years=(1955, 1972),
+        not_remembered=frozenset({1957, 1971}),
+    )
+    sample = plan[k]
+    step = -1 if direction == "forward" else 1
+    assert len(sample.older_years) == history - 1
+    wanted = [sample.years[0] + step * (n + 1) for n in range(history - 1)]
+    there = [1958 <= year <= 1970 for year in wanted]
+    assert sample.older_years == tuple(
+        year if is_there else None for year, is_there in zip(wanted, there, strict=True)
+    )
 
 
 @given(k=st.integers(0, 2**40))

@@ -39,8 +39,8 @@ def training_of(cube, folder, *, direction="forward", **options):
     }
     recipe = Recipe(**defaults | options)
     tiling = cube.tiling(window=8, stride=4, tile=8)
-    data = TrainingData(cube, tiling, recipe, direction)
-    return Training(data, UNetConfig(width=4, depth=2), str(folder))
+    data = TrainingData(cube, tiling, recipe, direction, history=3)
+    return Training(data, UNetConfig(width=4, depth=2, history=3), str(folder))
 
 
 def test_an_identity_keeps_its_keys(cube, tmp_path):

@@ -30,6 +30,16 @@ def test_workers_share_every_sample_of_a_step(world):
         assert in_order == [PLAN[k] for k in range(step * 12, step * 12 + 12)]
 
 
+def test_rows_name_the_maps_that_are_remembered():
+    plan = SamplePlan(TILING, COUNTS, 1960, 1969, 3, "forward", history=5)
+    share = WorkerShare(plan, 12, 2, steps=2)
+    rows = rows_of_groups(share, share.groups)
+    assert rows["older_years"].shape == (24, 4)
+    windows = windows_of_rows(rows, size=TILING.window)
+    assert windows == [plan[k] for k in range(24)]
+    assert {None in window.older_years for window in windows} == {True, False}
+
+
 def test_a_resumed_share_begins_after_the_steps_that_are_done():
     assert list(WorkerShare(PLAN, 12, 2, steps=5, done=3).groups) == [3, 4]
 

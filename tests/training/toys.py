@@ -10,7 +10,7 @@ from luray.training.noise_config import NoiseConfig
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample
 from luray.training.trainer import Trainer
-from tests.worlds import FEATURES, K
+from tests.worlds import REMEMBERING, K
 
 SIZE = 16
 
@@ -23,8 +23,10 @@ def sample_of(k, *, n=2, years=3):
     maps = [torch.randint(K, (n, SIZE, SIZE), generator=random, dtype=torch.uint8)]
     maps += [torch.where(forcing[:, year, 0] > 0.8, 1, maps[0]) for year in range(1, years)]
     ocean = (torch.rand(n, SIZE, SIZE, generator=random) < 0.1)[:, None]
+    older = [torch.where(maps[0] == 2, 3, maps[0]), maps[0], maps[0]]
     return Sample(
         torch.where(ocean, OUTSIDE, torch.stack(maps, 1).byte()),
+        torch.where(ocean, OUTSIDE, torch.stack(older, 1).byte()),
         forcing,
         torch.randn(n, 1, SIZE, SIZE, generator=random),
         torch.rand(n, SIZE, SIZE, generator=random) + 0.5,
@@ -49,8 +51,8 @@ def recipe_of(**options):
 
 def trainer_of(recipe, **options):
     torch.manual_seed(7)
-    model = UNet(FEATURES.n_channels, K, UNetConfig(width=4, depth=1))
-    return Trainer(model, FEATURES, recipe, **options)
+    model = UNet(REMEMBERING.n_channels, K, UNetConfig(width=4, depth=1))
+    return Trainer(model, REMEMBERING, recipe, **options)
 
 
 def micro_batches_of(step, recipe, *, rank=0, world=1):
