@@ -227,10 +227,20 @@ def resample(values, native, fine, row, col, method):
 # the model's input and output
 
 
-def context(now, prior, static, features):
-    """Everything but the prior map, (C - K - 1, H, W): levels, changes of a year, static."""
-    changed = changes(now[features.continuous_levels], prior[features.continuous_levels], np)
-    return np.concatenate([now, *changed, static])
+def share_changes(codes, now, before, features):
+    """Change and relative change of the coarse share of each cell's class, (2, H, W)."""
+    found = np.zeros((2, *codes.shape), np.float32)
+    for k, code in enumerate(features.codes):
+        levels = [c for c, classes in enumerate(share_classes(features)) if code in classes]
+        if levels:
+            shares = [sum(levels_of[c] for c in levels) for levels_of in (now, before)]
+            found = np.where(codes == k, np.stack(changes(*shares, np)), found)
+    return found
+
+
+def share_classes(features):
+    """Codes of the classes that each level channel is a share of."""
+    return [v.classes for v in features.forcing for _ in range(v.channels)]
 
 
 def remembered(codes, n_classes, history):
@@ -259,14 +269,13 @@ def model_input(maps, fields, box, year, prior_year, features):
 
     `maps` are the last ones, the prior first.
     """
-    channels = context(
-        fields.forcing(year, box), fields.forcing(prior_year, box), fields.static(box), features
-    )
     missing = [np.full_like(maps[0], OUTSIDE)] * (features.history - len(maps))
     return assemble(
         torch.from_numpy(np.stack([*maps, *missing])[None]),
-        torch.from_numpy(channels[None]),
-        n_classes=features.n_classes,
+        torch.from_numpy(fields.forcing(year, box)[None]),
+        torch.from_numpy(fields.forcing(prior_year, box)[None]),
+        torch.from_numpy(fields.static(box)[None]),
+        features,
     )
 
 
@@ -295,29 +304,49 @@ def taps(field):
     return [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
 
 
-def beyond_quiet(weights, n_classes, maps, history):
+def last_other(codes, n_classes):
+    """Class of the newest map that differs from the class now, `OUTSIDE` for none."""
+    known = [code for code in codes if code < n_classes]
+    return next((code for code in known if code != known[0]), OUTSIDE)
+
+
+def beyond_quiet(weights, maps, now, before, features):
     """What each cell gives by each tap (H, W, 9, O) beyond a cell that had one class in all maps."""
-    memory = weights[:, n_classes + 1 : 3 * n_classes + 4]
+    n_classes = features.n_classes
+    memory = weights[:, features.memory]
     stories, story_of = np.unique(np.reshape(maps, (len(maps), -1)), axis=1, return_inverse=True)
-    given = np.zeros((stories.shape[1], 9, weights.shape[-1]), np.float32)
+    numbers = np.zeros((stories.shape[1], 2 * n_classes + 3), np.float32)
+    other = np.full(stories.shape[1], OUTSIDE)
     for story, codes in enumerate(stories.T.tolist()):
         if codes[0] == OUTSIDE or len(set(codes)) == 1:
             continue
-        numbers = remembered(codes, n_classes, history)
+        numbers[story] = remembered(codes, n_classes, features.history)
+        other[story] = last_other(codes, n_classes)
         if codes[0] < n_classes:
-            numbers = numbers - remembered(codes[:1] * len(maps), n_classes, history)
-        for m, number in enumerate(numbers):
-            given[story] += number * memory[:, m]
-    return given[story_of.ravel()].reshape(*maps[0].shape, *given.shape[1:])
+            numbers[story] -= remembered(codes[:1] * len(maps), n_classes, features.history)
+    story_of = story_of.reshape(maps[0].shape)
+    fields = [*np.moveaxis(numbers[story_of], -1, 0)]
+    if share_codes(features):
+        fields += [*share_changes(other[story_of], now, before, features)]
+    given = np.zeros((*maps[0].shape, 9, weights.shape[-1]), np.float32)
+    for m, field in enumerate(fields):
+        given += field[..., None, None] * memory[:, m]
+    return given
 
 
-def first_layer(weights, bias, n_classes, maps, now, before, static, groups, fixed, history=1):
+def share_codes(features):
+    """Codes of the classes that some forcing is a share of."""
+    return {code for classes in share_classes(features) for code in classes} & {*features.codes}
+
+
+def first_layer(weights, bias, features, maps, now, before, static, groups, fixed):
     """First convolution and ReLU of a window (H, W, O), channel after channel in single precision.
 
     `weights` are (9, C, O); `maps` the last ones, the prior first; `now` and `before` the level
     channels of both years, `groups` the variables of each source, `fixed` the static ones.
     """
     prior = maps[0]
+    n_classes, history = features.n_classes, features.history
 
     def one_hot(vectors):
         """Sum of what each tap gives, (H, W, O), row by row of the kernel."""
@@ -359,9 +388,7 @@ def first_layer(weights, bias, n_classes, maps, now, before, static, groups, fix
     out = np.rint(out / step) * step
     land = weights[:, n_classes]
     classes = weights[:, :n_classes] + land[:, None]
-    level = n_classes + 1
     if history > 1:
-        level += 2 * n_classes + 3
         quiet = remembered([0] * len(maps), n_classes, history)
         share, age, n_known = quiet[0], quiet[-3], quiet[-1]
         classes = classes + weights[:, n_classes + 1 : 2 * n_classes + 1] * share
@@ -379,9 +406,17 @@ def first_layer(weights, bias, n_classes, maps, now, before, static, groups, fix
         ]
     )
     if history > 1:
-        given = beyond_quiet(weights, n_classes, maps, history)
+        given = beyond_quiet(weights, maps, now, before, features)
         for t in range(9):
             out = out + taps(given[:, :, t])[t]
+    level = n_classes + 1 + (2 * n_classes + 3 + 2 * bool(share_codes(features))) * (history > 1)
+    if share_codes(features):
+        for field in share_changes(prior, now, before, features):
+            total = 0
+            for t, x in enumerate(taps(field)):
+                total = total + x[..., None] * weights[t, level]
+            out = out + total
+            level += 1
     first_level, change = level, level + len(now)
     continuous = sum(not v.categories for group in groups for v in group)
     for variables in groups:

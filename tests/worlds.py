@@ -15,11 +15,11 @@ from tests import reference
 
 K = 4
 FORCING = (
-    Variable("crop", "forcing", "1", "crop"),
+    Variable("crop", "forcing", "1", "crop", classes=(22,)),
     Variable("zone", "forcing", "1", "zone", categories=(1, 2)),
 )
 STATIC = (Variable("height", "static", "m", "height"),)
-FEATURES = Features(K, FORCING, STATIC)
+FEATURES = Features(K, FORCING, STATIC, codes=(11, 22, 33, 44))
 REMEMBERING = FEATURES.remembering(4)
 """The same inputs, and what cells remember of the last four maps."""
 
@@ -84,14 +84,13 @@ class SlowWindowInputs:
         out_HWO[:] = reference.first_layer(
             self.stem.weights_TCO,
             self.stem.bias_O,
-            self.stem.n_classes,
+            self.stem.features,
             maps_HW,
             now,
             before,
             self.given.static(box),
             self.groups,
             self.fixed,
-            self.stem.history,
         )
 
 

@@ -16,7 +16,7 @@ class Variable:
     Raises
     ------
     ValueError
-        For categories that are to be interpolated.
+        For categories, or shares of classes, that are to be interpolated.
 
     Examples
     --------
@@ -49,6 +49,12 @@ class Variable:
             raise ValueError(
                 f"variable {self.name}: categories cannot be interpolated; set resampling = "
                 "'nearest'"
+            )
+
+        if self.classes and self.resampling != "nearest":
+            raise ValueError(
+                f"variable {self.name}: shares of classes belong to a whole coarse cell; set "
+                "resampling = 'nearest'"
             )
 
     @property

@@ -200,10 +200,24 @@ class Cube:
 
     @cached_property
     def features(self) -> Features:
-        """Layout of the model input that this cube gives."""
+        """Layout of the model input that this cube gives.
+
+        Raises ValueError where several sources say how much of each class a coarse cell has.
+        """
+        with_shares = [
+            layer.path
+            for layer in self.forcing
+            if any(variable.classes for variable in layer.variables)
+        ]
+        if len(with_shares) > 1:
+            raise ValueError(
+                f"{self.url} has several sources of coarse class shares, expected one at most: "
+                f"{', '.join(with_shares)}; remove all but one from [[sources]]"
+            )
         forcing = [variable for layer in self.forcing for variable in layer.variables]
         static = [variable for layer in self.static for variable in layer.variables]
-        return Features(len(self.legend), tuple(forcing), tuple(static))
+        codes = tuple(int(code) for code in self.legend.codes)
+        return Features(len(self.legend), tuple(forcing), tuple(static), codes=codes)
 
     @cached_property
     def chunks(self) -> Chunks:

@@ -20,8 +20,14 @@ from luray.core.types import F32, I16, U8
 from luray.core.variable import Variable
 from luray.cube.cube import Cube, Layer
 from luray.cube.region import Region, ResampledVariables, categorical, resampling_groups
-from luray.engine.stem import Contribution, StaticContribution, Stem
-from luray.model.features import ForcingSlices, changes, scaled
+from luray.engine.stem import (
+    Contribution,
+    ShareChanges,
+    StaticContribution,
+    Stem,
+    no_share_changes,
+)
+from luray.model.features import Features, ForcingSlices, changes, scaled
 
 TWO = 2
 """Windows whose static contribution is computed at once, see `Stem.static_field`."""
@@ -32,6 +38,7 @@ class YearContributions(NamedTuple):
 
     year: int
     prior_year: int
+    shares: ShareChanges
     contributions: list[Contribution]
 
 
@@ -104,29 +111,39 @@ class TileInputs:
         """Write the first layer of the model on one window, see `predictor.WindowInputs`."""
         forcing = self._forcing
         if forcing is None or (forcing.year, forcing.prior_year) != (year, prior_year):
-            contributions = self._forcing_contributions(year, prior_year)
-            forcing = YearContributions(year, prior_year, contributions)
+            forcing = self._forcing_of(year, prior_year)
             self._forcing = forcing
         rows, cols = box.slices(origin=self.region.box)
         self.stem.write(
-            out_HWO, maps_HW, self.static[box], forcing.contributions, rows.start, cols.start
+            out_HWO,
+            maps_HW,
+            self.static[box],
+            forcing.shares,
+            forcing.contributions,
+            rows.start,
+            cols.start,
         )
 
     def for_scenario(self, cube: Cube) -> "TileInputs":
         """Return the same windows in a scenario's view of the cube; they share what is static."""
         return replace(self, region=replace(self.region, cube=cube), _forcing=None)
 
-    def _forcing_contributions(self, year: int, prior_year: int) -> list[Contribution]:
+    def _forcing_of(self, year: int, prior_year: int) -> YearContributions:
         cube = self.region.cube
-        slices = iter(cube.features.remembering(self.stem.history).forcing_slices)
+        features = self.stem.features
+        slices = iter(features.forcing_slices)
         contributions: list[Contribution] = []
+        shares = no_share_changes(*self.region.box.shape)
         for layer in cube.forcing:
             now_groups = self.region.resampled(layer, year)
             prior_groups = self.region.resampled(layer, prior_year)
             for now, prior in zip(now_groups, prior_groups, strict=True):
                 of_group = list(islice(slices, len(now.variables)))
                 contributions += _contributions(self.stem, now, prior, of_group)
-        return contributions
+                if any(variable.classes for variable in now.variables):
+                    first_level = of_group[0].levels.start - features.slices.levels.start
+                    shares = _share_changes(features, now, prior, first_level)
+        return YearContributions(year, prior_year, shares, contributions)
 
 
 def _take_array(spare: list[I16], shape: tuple[int, ...]) -> I16:
@@ -166,6 +183,27 @@ def _contributions(
         yield stem.bilinear(now.values_VYX, prior.values_VYX, now.rows, now.cols, channels_V3)
 
 
+def _share_changes(
+    features: Features, now: ResampledVariables, prior: ResampledVariables, first_level: int
+) -> ShareChanges:
+    """Return how the coarse shares of all groups of classes change.
+
+    `first_level` is the level channel of the first variable: those of a group are parts of a sum.
+    """
+
+    def shares(values_VYX: F32) -> F32:
+        sums = []
+        for levels in features.share_groups:
+            total_YX = np.zeros(values_VYX.shape[1:], np.float32)
+            for level in levels:
+                total_YX += values_VYX[level - first_level]
+            sums.append(total_YX)
+        return np.stack(sums)
+
+    change_GYX, relative_GYX = changes(shares(now.values_VYX), shares(prior.values_VYX), np)
+    return ShareChanges(change_GYX, relative_GYX, now.rows.low, now.cols.low)
+
+
 class StaticBlock(NamedTuple):
     """Consecutive continuous static variables of a layer that are resampled alike."""
 
@@ -195,7 +233,7 @@ class StaticInputs:
     @classmethod
     def of(cls, region: Region, stem: Stem) -> Self:
         """Read the static inputs of a region."""
-        features = region.cube.features.remembering(stem.history)
+        features = stem.features
         slices = iter(features.static_slices)
         n_continuous = sum(not categorical(v) for v in features.static)
         continuous_HWN = np.empty((*region.box.shape, n_continuous), np.float32)

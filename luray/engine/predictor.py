@@ -129,7 +129,7 @@ class Predictor:
     @cached_property
     def stem(self) -> Stem:
         """The first layer of the model."""
-        return Stem.of(self.model, history=self.features.history)
+        return Stem.of(self.model, self.features)
 
     @cached_property
     def trunk(self) -> Trunk:

@@ -13,6 +13,8 @@ channel and output:
 - *Memory* (see `luray.model.memory`). Most cells have had one class in all the maps that they
   remember, so that what they remember follows from the prior and joins its table. Only of the
   others, the *restless* cells, the difference to that is worked out and added.
+- *Shares of the own class*: how the coarse share of the class that a cell has changes. It depends
+  on prior and forcing at once, so no table holds it: two channels are convolved as they are.
 - *Coarse channels* (LUH2 at 0.25 degrees). Hundreds of cells share a native cell. Its contribution
   by each tap is computed once, and one line serves all rows that see the same native rows
   (`NearestContribution`).
@@ -46,15 +48,16 @@ from luray.core.types import F32, I16, U8, Index
 from luray.engine.stem_kernels import (
     add_categorical,
     add_cells,
-    add_interpolated,
+    add_fields,
     add_nearest,
     interpolated_levels_and_changes,
+    own_share_changes,
     rectify,
     remember,
     to_steps,
     write_static_and_prior,
 )
-from luray.model.features import CHANGE_SCALE, LEVEL_EPSILON, UNKNOWN, ChannelGroups, Features
+from luray.model.features import CHANGE_SCALE, LEVEL_EPSILON, UNKNOWN, Features
 from luray.model.memory import WEIGHTS, change_scale, known_scale, seen_ages, share_scale
 from luray.model.unet import UNet
 
@@ -94,14 +97,17 @@ class Stem:
 
     weights_TCO: F32
     bias_O: F32
-    n_classes: int
-    history: int = 1
-    """Maps that the model remembers, see `luray.model.memory`."""
+    features: Features
 
-    @cached_property
-    def _groups(self) -> ChannelGroups:
-        """Where the channels of the maps lie; what lies behind them does not matter here."""
-        return Features(self.n_classes, (), (), self.history).slices
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return self.features.n_classes
+
+    @property
+    def history(self) -> int:
+        """Maps that the model remembers, see `luray.model.memory`."""
+        return self.features.history
 
     @cached_property
     def _prior_tables(self) -> tuple[F32, ...]:
@@ -111,7 +117,7 @@ class Stem:
         """
         # The land channel is 1 wherever the prior has a class or is unknown. So it needs no table
         # of its own: each class brings it along, and "unknown" is a class with land alone.
-        groups = self._groups
+        groups = self.features.slices
         class_TKO = self.weights_TCO[:, groups.prior]
         land_T1O = self.weights_TCO[:, groups.land]
         class_TKO = class_TKO + land_T1O
@@ -133,12 +139,17 @@ class Stem:
     @cached_property
     def _memory_MTO(self) -> F32:
         """Weights of the channels of the memory."""
-        memory = slice(self._groups.shares.start, self._groups.known.stop)
-        return np.ascontiguousarray(self.weights_TCO[:, memory].transpose(1, 0, 2))
+        return np.ascontiguousarray(self.weights_TCO[:, self.features.memory].transpose(1, 0, 2))
+
+    @cached_property
+    def _own_share_2TO(self) -> F32:
+        """Weights of the channels of the own class's share."""
+        own_share = self.features.slices.own_share
+        return np.ascontiguousarray(self.weights_TCO[:, own_share].transpose(1, 0, 2))
 
     @classmethod
-    def of(cls, model: UNet, *, history: int = 1) -> "Stem":
-        """Take the stem of a frozen model that remembers so many maps."""
+    def of(cls, model: UNet, features: Features) -> "Stem":
+        """Take the stem of a frozen model with these inputs."""
         conv = model.first
         assert conv.bias is not None
         weights_33CO = conv.weight.detach().permute(2, 3, 1, 0)
@@ -146,8 +157,7 @@ class Stem:
         return cls(
             np.ascontiguousarray(weights_TCO.numpy()),
             conv.bias.detach().numpy().copy(),
-            model.n_classes,
-            history,
+            features,
         )
 
     def write(
@@ -155,6 +165,7 @@ class Stem:
         out_HWO: F32,
         maps_HW: Sequence[U8],
         static: StaticContribution,
+        shares: "ShareChanges",
         contributions: Sequence[Contribution],
         top: int,
         left: int,
@@ -170,22 +181,29 @@ class Stem:
             there are, and `history` at most.
         static : StaticContribution
             Of this window, bias included.
+        shares : ShareChanges
+            How coarse shares of classes change.
         contributions : sequence of Contribution
             Of all other channels, in an order that is always the same: floats do not add up to the
             same in another one.
         top, left : int
-            Where the window's first cell lies in the box of the contributions.
+            Where the window's first cell lies in the box of shares and contributions.
         """
         assert 1 <= len(maps_HW) <= self.history
         table_DSO = self._prior_tables[len(maps_HW) - 1]
         write_static_and_prior(out_HWO, maps_HW[0], *static, table_DSO, self.n_classes, UNKNOWN)
+        height, width = maps_HW[0].shape
+        shares = shares.under(slice(top, top + height), slice(left, left + width))
         if self.history > 1:
-            self._add_memory(out_HWO, maps_HW)
+            self._add_memory(out_HWO, maps_HW, shares)
+        if self.features.share_groups:
+            channels_2QP = own_share_changes(maps_HW[0], *shares, self.features.group_of_class)
+            add_fields(out_HWO, channels_2QP, self._own_share_2TO)
         for contribution in contributions:
             contribution.add(out_HWO, top, left)
         rectify(out_HWO.reshape(-1))
 
-    def _add_memory(self, out_HWO: F32, maps_HW: Sequence[U8]) -> None:
+    def _add_memory(self, out_HWO: F32, maps_HW: Sequence[U8], shares: "ShareChanges") -> None:
         """Add what restless cells remember beyond what the table of the prior says of them."""
         prior_HW = maps_HW[0]
         is_restless = np.zeros(prior_HW.shape, np.bool_)
@@ -206,6 +224,13 @@ class Stem:
             known_scale(self.history),
             *quiet,
             self.n_classes,
+            shares.change_GYX,
+            shares.relative_GYX,
+            shares.row_H,
+            shares.col_W,
+            self.features.group_of_class,
+            row_R,
+            col_R,
             beyond_quiet_RM,
         )
         add_cells(out_HWO, row_R, col_R, beyond_quiet_RM, self._memory_MTO)
@@ -271,6 +296,28 @@ class Stem:
         return CategoricalContribution(channel_YX, rows, cols, n_categories, table_DSO)
 
 
+class ShareChanges(NamedTuple):
+    """How the coarse share of each group of classes changes from the prior year to the year."""
+
+    change_GYX: F32
+    relative_GYX: F32
+    row_H: Index
+    """Native row of each row of the box."""
+    col_W: Index
+
+    def under(self, rows: slice, cols: slice) -> "ShareChanges":
+        """Return the changes under a window of the box."""
+        return self._replace(row_H=self.row_H[rows], col_W=self.col_W[cols])
+
+
+def no_share_changes(height: int, width: int) -> ShareChanges:
+    """Return the changes of no group at all, where no forcing is a share of classes."""
+    nothing_GYX = np.zeros((0, 1, 1), np.float32)
+    return ShareChanges(
+        nothing_GYX, nothing_GYX, np.zeros(height, np.int64), np.zeros(width, np.int64)
+    )
+
+
 class QuietMemory(NamedTuple):
     """What the model sees of a cell that had one class in all the maps that there are."""
 
@@ -327,7 +374,7 @@ class BilinearContribution(NamedTuple):
             channels_3QP = interpolated_levels_and_changes(
                 now_YX, prior_YX, rows, cols, np.float32(CHANGE_SCALE), np.float32(LEVEL_EPSILON)
             )
-            add_interpolated(out_HWO, channels_3QP, weights_3TO)
+            add_fields(out_HWO, channels_3QP, weights_3TO)
 
 
 class CategoricalContribution(NamedTuple):

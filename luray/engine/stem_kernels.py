@@ -94,14 +94,22 @@ def remember(
     quiet_age: np.float32,
     quiet_known: np.float32,
     n_classes: int,
+    change_GYX: F32,
+    relative_GYX: F32,
+    row_H: Index,
+    col_W: Index,
+    group_K: I64,
+    row_R: Index,
+    col_R: Index,
     out_RM: F32,
 ) -> None:
     """Write what cells remember, see `luray.model.memory`, minus what quiet cells would.
 
     The channels are those of `Features.slices`: K shares, K for the last other class, age, past
-    changes, known.
+    changes, known, and where there are shares of classes two for that of the last other class.
     """
     n_maps, n_cells = codes_NR.shape
+    has_shares = len(change_GYX) > 0
     share_K = np.empty(n_classes, np.int64)
     for r in range(n_cells):
         share_K[:] = 0
@@ -137,11 +145,44 @@ def remember(
         out_M[2 * n_classes + 1] = np.float32(past_changes) * change_scale
         out_M[2 * n_classes + 2] = np.float32(n_known) * known_scale
 
+        if has_shares:
+            change = np.float32(0)
+            relative = np.float32(0)
+            if last_other >= 0 and group_K[last_other] >= 0:
+                row = row_H[row_R[r]]
+                col = col_W[col_R[r]]
+                change = change_GYX[group_K[last_other], row, col]
+                relative = relative_GYX[group_K[last_other], row, col]
+            out_M[2 * n_classes + 3] = change
+            out_M[2 * n_classes + 4] = relative
+
         prior = codes_NR[0, r]
         if prior < n_classes:
             out_M[prior] -= quiet_share
             out_M[2 * n_classes] -= quiet_age
             out_M[2 * n_classes + 2] -= quiet_known
+
+
+@compiled
+def own_share_changes(
+    prior_HW: U8,
+    change_GYX: F32,
+    relative_GYX: F32,
+    row_H: Index,
+    col_W: Index,
+    group_K: I64,
+) -> F32:
+    """Return both changes of the share of each cell's class, with zeros around, (2, Q, P)."""
+    height, width = prior_HW.shape
+    channels_2QP = np.zeros((2, height + 2, width + 2), np.float32)
+    for i in range(height):
+        row = row_H[i]
+        for j in range(width):
+            code = prior_HW[i, j]
+            if code < len(group_K) and group_K[code] >= 0:
+                channels_2QP[0, i + 1, j + 1] = change_GYX[group_K[code], row, col_W[j]]
+                channels_2QP[1, i + 1, j + 1] = relative_GYX[group_K[code], row, col_W[j]]
+    return channels_2QP
 
 
 @compiled
@@ -348,22 +389,22 @@ def interpolated_levels_and_changes(
 
 
 @compiled
-def add_interpolated(out_HWO: F32, channels_3QP: F32, weights_3TO: F32) -> None:
-    """Add the 3 x 3 convolution of three channels.
+def add_fields(out_HWO: F32, channels_VQP: F32, weights_VTO: F32) -> None:
+    """Add the 3 x 3 convolution of some channels.
 
     The nine taps are written out, so that each output is read and written once a channel and the
     loop over outputs vectorises.
     """
     height, width, n_out = out_HWO.shape
     for i in range(height):
-        for v in range(3):
-            w = weights_3TO[v]
+        for v in range(len(channels_VQP)):
+            w = weights_VTO[v]
             w0, w1, w2 = w[0], w[1], w[2]
             w3, w4, w5 = w[3], w[4], w[5]
             w6, w7, w8 = w[6], w[7], w[8]
-            above_P = channels_3QP[v, i]
-            middle_P = channels_3QP[v, i + 1]
-            below_P = channels_3QP[v, i + 2]
+            above_P = channels_VQP[v, i]
+            middle_P = channels_VQP[v, i + 1]
+            below_P = channels_VQP[v, i + 2]
             for j in range(width):
                 out_O = out_HWO[i, j]
                 x0, x1, x2 = above_P[j], above_P[j + 1], above_P[j + 2]

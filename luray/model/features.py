@@ -111,6 +111,12 @@ class ChannelGroups(NamedTuple):
     """Changes from map to map, one channel."""
     known: slice
     """How many of the last maps are known, one channel."""
+    last_share: slice
+    """Change and relative change of the coarse share of the last other class, two channels."""
+    own_share: slice
+    """Change and relative change of the coarse share of the prior's class, two channels; see
+    `Features.share_groups`. This group and the one before are empty where no forcing is a share.
+    """
     levels: slice
     """Forcing of the year, L channels."""
     changes: slice
@@ -153,6 +159,8 @@ class Features:
     static: tuple[Variable, ...]
     history: int = 1
     """N, maps that a cell is remembered in; see `luray.model.memory`."""
+    codes: tuple[int, ...] = ()
+    """Published code of each class, by which forcing that is a share of it is known."""
 
     def remembering(self, history: int) -> "Features":
         """Return the layout for a model that remembers so many maps."""
@@ -164,14 +172,48 @@ class Features:
         n_levels = sum(v.channels for v in self.forcing)
         n_continuous = sum(v.channels for v in self.forcing if not v.categories)
         n_static = sum(v.channels for v in self.static)
-        memory = (self.n_classes, self.n_classes, 1, 1, 1) if self.history > 1 else (0, 0, 0, 0, 0)
-        widths = (self.n_classes, 1, *memory, n_levels, n_continuous, n_continuous, n_static)
+        n_share = 2 if self.share_groups else 0
+        memory = (0, 0, 0, 0, 0, 0)
+        if self.history > 1:
+            memory = (self.n_classes, self.n_classes, 1, 1, 1, n_share)
+        of_maps = (self.n_classes, 1, *memory, n_share)
+        widths = (*of_maps, n_levels, n_continuous, n_continuous, n_static)
         return ChannelGroups(*_consecutive(0, widths))
 
     @property
     def memory(self) -> slice:
         """Where everything that is remembered lies in the input: M channels."""
-        return slice(self.slices.shares.start, self.slices.known.stop)
+        return slice(self.slices.shares.start, self.slices.last_share.stop)
+
+    @cached_property
+    def share_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Level channels that make up the coarse share of a group of classes, for each group.
+
+        How much of its class a coarse cell loses says most about whether a cell changes, and how
+        much it gains about what it becomes. A convolution adds its inputs, and cannot look up the
+        change of the class that a cell happens to have. So a cell is shown that change by itself.
+        """
+        channels: dict[tuple[int, ...], list[int]] = {}
+        for variable, level in zip(self.forcing, self._levels, strict=True):
+            if set(variable.classes) & set(self.codes):
+                channels.setdefault(variable.classes, []).append(level.start)
+        return tuple(map(tuple, channels.values()))
+
+    @cached_property
+    def group_of_class(self) -> I64:
+        """Which of `share_groups` each class belongs to, -1 for none, shape (K,)."""
+        groups = dict.fromkeys(v.classes for v in self.forcing if set(v.classes) & set(self.codes))
+        group_K = np.full(self.n_classes, -1, np.int64)
+        for group, codes in enumerate(groups):
+            for code in codes:
+                if code in self.codes:
+                    group_K[self.codes.index(code)] = group
+        return group_K
+
+    @cached_property
+    def _levels(self) -> list[slice]:
+        """Where each forcing variable lies among the level channels."""
+        return _consecutive(0, [v.channels for v in self.forcing])
 
     @cached_property
     def forcing_slices(self) -> tuple[ForcingSlices, ...]:
@@ -205,12 +247,18 @@ class Features:
         continuous = [levels[i] for i in self.continuous_levels]
         classes = range(self.n_classes)
         maps = f"of {self.history} maps"
+
+        def share_names(whose: str) -> list[str]:
+            kinds = ("change", "relative change") if self.share_groups else ()
+            return [f"{kind} of the share of the {whose}" for kind in kinds]
+
         memory = {
             "shares": [f"share {maps}={k}" for k in classes],
             "last_other": [f"last other {maps}={k}" for k in classes],
             "age": [f"age {maps}"],
             "past_changes": [f"changes {maps}"],
             "known": [f"known {maps}"],
+            "last_share": share_names("last other class"),
         }
         if self.history == 1:
             memory = {group: [] for group in memory}
@@ -218,6 +266,7 @@ class Features:
             "prior": [f"prior={k}" for k in classes],
             "land": ["land"],
             **memory,
+            "own_share": share_names("own class"),
             "levels": levels,
             "changes": [f"change of {name}" for name in continuous],
             "relative_changes": [f"relative change of {name}" for name in continuous],

@@ -4,8 +4,11 @@ Inference never does: it works out the first layer from the parts of the input, 
 `luray.engine.stem`.
 
 Shapes: B batch, N maps from the newest, C input channels, K classes, M channels of the memory, L
-level channels of the forcing, D of them continuous, S static channels, H W window.
+level channels of the forcing, D of them continuous, S static channels, G groups of classes, H W
+window.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,13 +18,20 @@ from luray.model.features import UNKNOWN, Features, changes
 from luray.model.memory import WEIGHTS, change_scale, known_scale, seen_ages, share_scale
 
 
-def context_channels(
-    now_BLHW: Tensor, before_BLHW: Tensor, static_BSHW: Tensor, features: Features
+def assemble(
+    maps_BNHW: Tensor,
+    now_BLHW: Tensor,
+    before_BLHW: Tensor,
+    static_BSHW: Tensor,
+    features: Features,
 ) -> Tensor:
-    """Return every input channel behind those of the maps, (B, C - levels.start, H, W).
+    """Return the model input, (B, C, H, W), channels last.
 
     Parameters
     ----------
+    maps_BNHW : Tensor, uint8
+        Class indices of the last N maps, the prior first; `UNKNOWN` and `OUTSIDE` are allowed, and
+        stand for a map that is not known. N is `features.history`.
     now_BLHW, before_BLHW : Tensor
         Level channels of the year and of the prior year.
     static_BSHW : Tensor
@@ -29,26 +39,8 @@ def context_channels(
     features : Features
         The layout of the input.
     """
-    continuous = torch.as_tensor(features.continuous_levels, device=now_BLHW.device)
-    now_BDHW = now_BLHW.index_select(1, continuous)
-    before_BDHW = before_BLHW.index_select(1, continuous)
-    change_BDHW, relative_BDHW = changes(now_BDHW, before_BDHW, torch)
-    return torch.cat([now_BLHW, change_BDHW, relative_BDHW, static_BSHW], dim=1)
-
-
-def assemble(maps_BNHW: Tensor, context_BCHW: Tensor, *, n_classes: int) -> Tensor:
-    """Return the model input, (B, C, H, W), channels last.
-
-    Parameters
-    ----------
-    maps_BNHW : Tensor, uint8
-        Class indices of the last N maps, the prior first; `UNKNOWN` and `OUTSIDE` are allowed, and
-        stand for a map that is not known. N is `Features.history`.
-    context_BCHW : Tensor
-        All channels but those of the maps, see `context_channels`.
-    n_classes : int
-        K.
-    """
+    n_classes = features.n_classes
+    device = now_BLHW.device
     # One row of the table a code of the prior: its one-hot class, and whether it is land.
     table = torch.zeros(256, n_classes + 1)
     table[:n_classes, :n_classes] = torch.eye(n_classes)
@@ -56,17 +48,68 @@ def assemble(maps_BNHW: Tensor, context_BCHW: Tensor, *, n_classes: int) -> Tens
     table[UNKNOWN, n_classes] = 1.0  # land whose class is hidden
     table[OUTSIDE] = 0.0
     prior_BHW = maps_BNHW[:, 0]
-    prior_BCHW = table.to(context_BCHW.device)[prior_BHW.long()].permute(0, 3, 1, 2)
+    groups = [table.to(device)[prior_BHW.long()].permute(0, 3, 1, 2)]
 
-    groups = [prior_BCHW]
-    if maps_BNHW.shape[1] > 1:
-        groups.append(memory_channels(maps_BNHW, n_classes=n_classes))
-    groups.append(context_BCHW)
+    share_changes = _ShareChanges.of(now_BLHW, before_BLHW, features)
+    if features.history > 1:
+        memory = memory_channels(maps_BNHW, n_classes=n_classes)
+        groups.append(memory.channels_BMHW)
+        groups += share_changes.of_class(memory.last_other_BHW)
+    groups += share_changes.of_class(prior_BHW)
+
+    continuous = torch.as_tensor(features.continuous_levels, device=device)
+    now_BDHW = now_BLHW.index_select(1, continuous)
+    before_BDHW = before_BLHW.index_select(1, continuous)
+    groups += [now_BLHW, *changes(now_BDHW, before_BDHW, torch), static_BSHW]
     return torch.cat(groups, dim=1).contiguous(memory_format=torch.channels_last)
 
 
-def memory_channels(maps_BNHW: Tensor, *, n_classes: int) -> Tensor:
-    """Return what every cell remembers, as the model sees it; see `luray.model.memory`.
+class _ShareChanges(NamedTuple):
+    """Change and relative change of the coarse share of each group of classes, (B, G, H, W)."""
+
+    change_BGHW: Tensor
+    relative_BGHW: Tensor
+    group_of_code: Tensor
+    """Group of each code of a map, one behind the last for codes of none."""
+
+    @classmethod
+    def of(cls, now_BLHW: Tensor, before_BLHW: Tensor, features: Features) -> "_ShareChanges":
+        def shares(levels_BLHW: Tensor) -> Tensor:
+            sums = [levels_BLHW[:, list(levels)].sum(dim=1) for levels in features.share_groups]
+            nothing = torch.zeros_like(levels_BLHW[:, 0])
+            return torch.stack([*sums, nothing], dim=1)
+
+        if not features.share_groups:
+            nothing = torch.empty(0)
+            return cls(nothing, nothing, nothing)
+        n_groups = len(features.share_groups)
+        group_of_code = torch.full((256,), n_groups)
+        group_K = torch.from_numpy(features.group_of_class)
+        group_of_code[: features.n_classes] = torch.where(group_K < 0, n_groups, group_K)
+        return cls(
+            *changes(shares(now_BLHW), shares(before_BLHW), torch),
+            group_of_code.to(now_BLHW.device),
+        )
+
+    def of_class(self, codes_BHW: Tensor) -> list[Tensor]:
+        """Return both changes of the class of each cell, (B, 1, H, W); empty without shares."""
+        if not self.change_BGHW.numel():
+            return []
+        group_B1HW = self.group_of_code[codes_BHW.long()][:, None]
+        return [self.change_BGHW.gather(1, group_B1HW), self.relative_BGHW.gather(1, group_B1HW)]
+
+
+class Memory(NamedTuple):
+    """What cells remember, see `luray.model.memory`."""
+
+    channels_BMHW: Tensor
+    """As the model sees it, in the order of `Features.slices` from `shares` to `known`."""
+    last_other_BHW: Tensor
+    """Last other class (uint8), `OUTSIDE` for none."""
+
+
+def memory_channels(maps_BNHW: Tensor, *, n_classes: int) -> Memory:
+    """Return what every cell remembers; nothing where the newest map is `OUTSIDE`.
 
     Parameters
     ----------
@@ -75,18 +118,14 @@ def memory_channels(maps_BNHW: Tensor, *, n_classes: int) -> Tensor:
     n_classes : int
         K.
 
-    Returns
-    -------
-    Tensor, float32, shape (B, M, H, W)
-        In the order of `Features.slices`; 0 where the newest map is `OUTSIDE`.
-
     Examples
     --------
     A cell that was 1, then 0 for two maps; there is no map before that:
 
     >>> maps_BNHW = torch.tensor([0, 0, 1, 255], dtype=torch.uint8).reshape(1, 4, 1, 1)
-    >>> memory_BMHW = memory_channels(maps_BNHW, n_classes=2)
-    >>> shares, last_other, (age, changes, known) = memory_BMHW.flatten().split([2, 2, 3])
+    >>> memory = memory_channels(maps_BNHW, n_classes=2)
+    >>> channels = memory.channels_BMHW.flatten()
+    >>> shares, last_other, (age, changes, known) = channels.split([2, 2, 3])
     >>> [round(share, 2) for share in shares.tolist()], last_other.tolist()
     ([0.55, 0.24], [0.0, 1.0])
     >>> float(age), round(float(changes), 2), float(known)
@@ -139,4 +178,6 @@ def memory_channels(maps_BNHW: Tensor, *, n_classes: int) -> Tensor:
         dim=1,
     )
     is_land_BHW = maps_BNHW[:, 0] != OUTSIDE
-    return memory_BMHW * is_land_BHW[:, None]
+    return Memory(
+        memory_BMHW * is_land_BHW[:, None], torch.where(is_land_BHW, last_other_BHW, OUTSIDE)
+    )

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from luray.core.legend import OUTSIDE
 from luray.model.features import Features
-from luray.model.model_input import assemble, context_channels
+from luray.model.model_input import assemble
 from luray.training.noise import corrupt
 from luray.training.prior_feeding import CLEAN, PriorFeeding
 
@@ -102,10 +102,14 @@ def rollout(
     # What is remembered are the maps that the model was shown, noise and its own errors included.
     shown_BNHW = torch.cat([prior_BHW[:, None], sample.older_maps_BNHW], dim=1)
     for year in range(1, n_maps):
-        context_BCHW = context_channels(
-            forcing_BTLHW[:, year], forcing_BTLHW[:, year - 1], sample.static_BSHW, features
+        inputs_BCHW = assemble(
+            shown_BNHW,
+            forcing_BTLHW[:, year],
+            forcing_BTLHW[:, year - 1],
+            sample.static_BSHW,
+            features,
         )
-        logits_BKHW = model(assemble(shown_BNHW, context_BCHW, n_classes=features.n_classes))
+        logits_BKHW = model(inputs_BCHW)
 
         true_BHW = maps_BTHW[:, year]
         yield Step(logits_BKHW, scored_maps_BTHW[:, year], maps_BTHW[:, year - 1])

@@ -100,7 +100,7 @@ def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """
     box = TILING.tile_box(next(TILING.tiles()))
     padded, seen = TILING.padded(box), []
-    stem = Stem.of(frozen(random_model(cube.features, UNetConfig())))
+    stem = Stem.of(frozen(random_model(cube.features, UNetConfig())), cube.features)
     windows = {core: TILING.window_box(core) for core in TILING.cores(box)}
     tile_inputs, region = TileInputs.of(cube, list(windows.values()), stem), Region(cube, padded)
     first_HWO = np.empty((TILING.window, TILING.window, len(stem.bias_O)), np.float32)
@@ -109,7 +109,7 @@ def walk(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
         for core, window in windows.items():
             prior = np.ascontiguousarray(codes[window.slices(origin=padded)])
             tile_inputs.write_first_layer(
-                first_HWO, prior, window, year=year, prior_year=max(year - 1, YEARS[0])
+                first_HWO, [prior], window, year=year, prior_year=max(year - 1, YEARS[0])
             )
             if check and core.row == core.col:
                 seen += prior, region.forcing(year, window), region.static(window)

@@ -37,6 +37,9 @@ REGION = Grid(52, 4, 0.5, 13, 17)
 COARSE = (
     Variable("urban", "forcing", "1", "urban", resampling="bilinear", scale=0.5),
     Variable("people", "forcing", "km-2", "people", transform="log1p", scale=10.0),
+    Variable("crops", "forcing", "1", "crops", classes=(22, 55, 210)),
+    Variable("wood", "forcing", "1", "wood", classes=(44, 110)),
+    Variable("young_wood", "forcing", "1", "young wood", classes=(44, 110)),
 )
 ZONES = (
     Variable("zone", "forcing", "1", "zone", dtype="uint8", categories=(1, 2, 3)),
@@ -121,7 +124,7 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA):
     codes = random.choice(known_codes, (len(YEARS), *grid.shape))
     land = (codes != legend.ocean).all(axis=0)
     values = {
-        "luh2": random.random((len(YEARS), 2, *native["luh2"].shape)).astype(np.float32),
+        "luh2": random.random((len(YEARS), len(COARSE), *native["luh2"].shape)).astype(np.float32),
         "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
         "gebco": random.integers(-50, 4000, (len(relief), *native["gebco"].shape)).astype(np.int16),
     }

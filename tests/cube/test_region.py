@@ -107,23 +107,34 @@ def test_window_bits_do_not_depend_on_region(made, region, data):
 
 def test_channels_follow_feature_order(made):
     assert made.cube.features.names[8:] == (
+        "change of the share of the own class",
+        "relative change of the share of the own class",
         "zone=1",
         "zone=2",
         "zone=3",
         "months",
         "urban",
         "people",
+        "crops",
+        "wood",
+        "young_wood",
         "change of months",
         "change of urban",
         "change of people",
+        "change of crops",
+        "change of wood",
+        "change of young_wood",
         "relative change of months",
         "relative change of urban",
         "relative change of people",
+        "relative change of crops",
+        "relative change of wood",
+        "relative change of young_wood",
         "elevation",
         "slope",
     )
     region = Region(made.cube, Box(0, 0, 4, 4))
-    assert region.forcing(2001, Box(0, 0, 4, 4)).shape[0] == 6
+    assert region.forcing(2001, Box(0, 0, 4, 4)).shape[0] == 9
     assert set(np.unique(region.forcing(2001, Box(0, 0, 4, 4))[:3])) <= {0.0, 1.0}
 
 

@@ -57,7 +57,7 @@ def test_first_layer_is_that_of_training_inputs(made, boxes, width, history, dat
     cube = made.cube
     features = cube.features.remembering(history)
     model = frozen(random_model(features=features, width=width))
-    stem = Stem.of(model, history=history)
+    stem = Stem.of(model, features)
     tile_inputs = TileInputs.of(cube, boxes, stem)
     out = np.full((*boxes[0].shape, width), np.nan, np.float32)
     for year, prior_year in data.draw(
@@ -89,7 +89,9 @@ def test_first_layer_is_that_of_training_inputs(made, boxes, width, history, dat
 def test_scenarios_share_the_static_part(made):
     box = Box(3, 4, 8, 8)
     tile_inputs = TileInputs.of(
-        made.cube, [box], Stem.of(frozen(random_model(features=made.cube.features)))
+        made.cube,
+        [box],
+        Stem.of(frozen(random_model(features=made.cube.features)), made.cube.features),
     )
     view = tile_inputs.for_scenario(made.cube.of_scenario(""))
     assert view.static is tile_inputs.static

@@ -6,7 +6,6 @@ from hypothesis.extra import numpy as arrays
 
 from luray.core.variable import Variable
 from luray.model.features import CHANGE_SCALE, Features, changes, scaled
-from tests import reference
 
 FLOATS = st.floats(-5, 1e6, width=32) | st.just(float("nan"))
 LEVEL = Variable("people", "forcing", "km-2", "people", scale=4.0)
@@ -56,16 +55,24 @@ def test_names_count_every_channel_in_order():
     assert Features(2, (), ()).names == ("prior=0", "prior=1", "land")
 
 
-def test_context_is_levels_then_yearly_changes_then_static():
-    features = Features(2, (ZONE, LEVEL), (Variable("height", "static", "m", "height"),))
-    now, prior = np.arange(12, dtype=np.float32).reshape(3, 2, 2), np.ones((3, 2, 2), np.float32)
-    static = np.full((1, 2, 2), 7, np.float32)
-    found = reference.context(now, prior, static, features)
-    assert found.dtype == np.float32
-    assert np.array_equal(found[:3], now)
-    assert np.allclose(found[3], (now[2] - 1) / (np.abs(now[2] - 1) + CHANGE_SCALE))
-    assert np.allclose(found[4], (now[2] - 1) / np.maximum(now[2], 1))
-    assert np.array_equal(found[5:], static)
+def test_shares_of_classes_are_grouped_by_their_codes():
+    shares = (
+        Variable("crops", "forcing", "1", "crops", classes=(22,)),
+        ZONE,
+        Variable("wood", "forcing", "1", "wood", classes=(44, 55)),
+        Variable("people", "forcing", "1", "people"),
+        Variable("young_wood", "forcing", "1", "young wood", classes=(44, 55)),
+        Variable("ice", "forcing", "1", "ice", classes=(99,)),
+    )
+    features = Features(4, shares, (), codes=(11, 22, 44, 55))
+    assert features.share_groups == ((0,), (3, 5)), "of classes that the legend has"
+    assert features.group_of_class.tolist() == [-1, 0, 1, 1]
+    n_own = features.slices.own_share.stop - features.slices.own_share.start
+    assert n_own == 2
+    assert features.memory.stop == features.memory.start, "one map is no memory"
+    remembering = features.remembering(3)
+    assert remembering.n_channels == features.n_channels + 2 * 4 + 3 + 2
+    assert len(remembering.names) == len(set(remembering.names)) == remembering.n_channels
 
 
 LEVELS = arrays.arrays(np.float32, (2, 3), elements=st.sampled_from([0, 0.25, 0.5, 1]))

@@ -23,9 +23,11 @@ def inputs_of(n, size, *, seed=0, features=FEATURES):
     maps = torch.randint(features.n_classes, shape, generator=random, dtype=torch.uint8)
     sea = torch.rand(n, 1, size, size, generator=random) < 0.2
     maps = torch.where(sea, OUTSIDE, maps)
-    n_context = features.n_channels - features.slices.levels.start
-    context = torch.randn(n, n_context, size, size, generator=random)
-    return assemble(maps, context, n_classes=features.n_classes)
+    n_levels = features.slices.levels.stop - features.slices.levels.start
+    n_static = features.slices.static.stop - features.slices.static.start
+    now, before = torch.rand(2, n, n_levels, size, size, generator=random)
+    static = torch.randn(n, n_static, size, size, generator=random)
+    return assemble(maps, now, before, static, features)
 
 
 @given(width=st.integers(1, 6), depth=st.integers(0, 3), seed=st.integers(0, 99))
@@ -42,9 +44,10 @@ def test_an_untrained_model_says_that_nothing_changes():
     prior = prior[:, :8, :8].contiguous()
     prior[prior == 7] = OUTSIDE
     prior[prior == 8] = UNKNOWN
-    context = torch.randn(1, features.n_channels - 8, 8, 8)
+    levels = torch.rand(2, 1, 3, 8, 8)
     model = UNet(features.n_channels, 7, UNetConfig()).eval()
-    p = model(assemble(prior[:, None], context, n_classes=7)).softmax(dim=1)
+    inputs = assemble(prior[:, None], *levels, torch.randn(1, 1, 8, 8), features)
+    p = model(inputs).softmax(dim=1)
 
     bonus = math.log1p(math.exp(5))
     p_stay = math.exp(bonus) / (math.exp(bonus) + 6)

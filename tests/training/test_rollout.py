@@ -70,12 +70,12 @@ def test_a_rollout_feeds_its_own_predictions(sample):
 
         now = sample.forcing_BTLHW[:, year]
         before = sample.forcing_BTLHW[:, year - 1]
-        assert torch.equal(inputs[:, K + 1 : K + 4], now)
+        assert torch.equal(inputs[:, K + 3 : K + 6], now)
         change = (now - before)[:, 0]
-        assert torch.allclose(inputs[:, K + 4], change / (change.abs() + CHANGE_SCALE))
+        assert torch.allclose(inputs[:, K + 6], change / (change.abs() + CHANGE_SCALE))
         relative = change / torch.maximum(now, before)[:, 0]
-        assert torch.allclose(inputs[:, K + 5], relative, atol=1e-4)
-        assert torch.equal(inputs[:, K + 6 :], sample.static_BSHW)
+        assert torch.allclose(inputs[:, K + 7], relative, atol=1e-4)
+        assert torch.equal(inputs[:, K + 8 :], sample.static_BSHW)
 
 
 def test_only_the_first_prior_is_corrupted(sample):
@@ -147,4 +147,4 @@ def test_a_rollout_remembers_the_maps_it_was_shown(sample):
         newest_first.insert(0, shown_prior(inputs).to(torch.uint8))
         maps = torch.stack(newest_first[: REMEMBERING.history], dim=1)
         memory = inputs[:, groups.shares.start : groups.known.stop]
-        assert torch.equal(memory, memory_channels(maps, n_classes=K))
+        assert torch.equal(memory, memory_channels(maps, n_classes=K).channels_BMHW)
