@@ -59,6 +59,20 @@ class InferenceSpec:
         return years + observed
 
     @property
+    def caveats(self) -> tuple[str, ...]:
+        """What readers of the maps must know of what the model remembered at the start."""
+        sentences = {}
+        for i, trajectory in enumerate(self.product.trajectories):
+            n_maps = len(self.remembered_years(i, 0))
+            if n_maps < self.history:
+                start = trajectory.years[0]
+                sentences[trajectory.direction, start] = (
+                    f"memory: {trajectory.direction} from {start} begins with {n_maps} of the "
+                    f"{self.history} maps that the model remembers; no more are observed"
+                )
+        return tuple(sentences.values())
+
+    @property
     def remembered_bytes(self) -> int:
         """Bytes of remembered maps that a worker keeps."""
         return remembered_bytes(self.product, tiles=CACHED_TILES, history=self.history)

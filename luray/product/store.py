@@ -110,7 +110,13 @@ class Product:
     # The store from its creation to its end
 
     def create(
-        self, cube: Cube, *, title: str, models: Mapping[Direction, str], tiles: int
+        self,
+        cube: Cube,
+        *,
+        title: str,
+        models: Mapping[Direction, str],
+        tiles: int,
+        caveats: Sequence[str] = (),
     ) -> None:
         """Create the empty store, or find it as an earlier run of this fingerprint left it.
 
@@ -124,6 +130,8 @@ class Product:
             Folder of the model of each direction.
         tiles : int
             How many tiles each year has.
+        caveats : sequence of str
+            What readers must know beside the caveats of the cube.
 
         Raises
         ------
@@ -151,7 +159,7 @@ class Product:
         }
         attributes = {
             "title": title,
-            "caveats": list(cube.caveats),
+            "caveats": [*cube.caveats, *caveats],
             "luray": about,
             "grid": asdict(cube.grid),
         }

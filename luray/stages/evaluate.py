@@ -47,6 +47,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
 
     outcomes: list[Outcome] = []
     identities: dict[str, str] = {}
+    memory_caveats: dict[str, None] = {}  # in order, each once
     for test in run.evaluation.tests:
         spec = _rollout_of(run, test)
         years = _years_of(run, test, spec.cube)
@@ -67,14 +68,21 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             )
         )
         identities[test.name] = _identity_of_scores(spec, years)
+        memory_caveats.update(dict.fromkeys(spec.caveats))
 
     first, last = run.training.years
     model = (
-        f"U-Net of width {run.model.width} and depth {run.model.depth}, trained on "
+        f"U-Net of width {run.model.width} and depth {run.model.depth} that remembers "
+        f"{run.model.history} maps, trained on "
         f"{first}-{last}, {run.training.steps} steps"
     )
     cube = spec.cube
-    caveats = (*cube.caveats, *_scored_map(run), *_left_out(outcomes, cube))
+    caveats = (
+        *cube.caveats,
+        *memory_caveats,
+        *_scored_map(run),
+        *_left_out(outcomes, cube),
+    )
     report = EvaluationReport(tuple(outcomes), cube.legend, model, caveats, identities, cube.rules)
     report.write(run.path("report"))
     return report

@@ -174,7 +174,13 @@ def _card(run: RunConfig, cube: Cube, direction: Direction) -> ModelCard:
 
 def create_empty_product(spec: InferenceSpec, title: str) -> None:
     """Create the store of a product, or find it as an earlier run left it."""
-    spec.product.create(spec.cube, title=title, models=spec.models, tiles=len(spec.geometry.tiles))
+    spec.product.create(
+        spec.cube,
+        title=title,
+        models=spec.models,
+        tiles=len(spec.geometry.tiles),
+        caveats=spec.caveats,
+    )
 
 
 def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Progress) -> Shortfall:

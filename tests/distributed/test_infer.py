@@ -220,6 +220,26 @@ def test_a_second_inference_computes_nothing(finished, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+def test_a_start_with_few_maps_works_and_says_so(place, tmp_path):
+    run = place.run(
+        tmp_path / "out", "inference.years=[1996, 1999]", "inference.observed=[1996, 1996]"
+    )
+    give_models(run)
+    run_infer(run)
+    assert_equals_serial(run, serial(run))
+    caveats = zarr.open_group(run.product, mode="r").attrs["caveats"]
+    assert (
+        "memory: forward from 1996 begins with 1 of the 4 maps that the model remembers; no more "
+        "are observed"
+    ) in caveats
+
+
+def test_a_model_of_another_history_is_refused(place, tmp_path):
+    give_models(place.run(tmp_path / "out"))
+    with pytest.raises(ValueError, match="was trained for history 4, the run needs 5; train"):
+        run_infer(place.run(tmp_path / "out", "model.history=5"))
+
+
 def test_a_product_of_another_model_is_refused(place, finished, tmp_path):
     finished(tmp_path / "out")
     other = place.run(tmp_path / "out", "blending.taper=uniform")
