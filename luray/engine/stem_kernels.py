@@ -193,28 +193,36 @@ def add_cells(out_HWO: F32, row_R: Index, col_R: Index, values_RM: F32, weights_
     its taps, as cells come row by row.
     """
     height, width, n_out = out_HWO.shape
+    n_channels = values_RM.shape[1]
+    weights = weights_MTO.reshape(n_channels, -1)
     given_TO = np.empty((9, n_out), np.float32)
     given = given_TO.reshape(-1)
+    # Most channels of a cell are 0. The others are added in their order, four in one pass; to fill
+    # the last pass up, the first channel is added 0 times.
+    channels = np.zeros(n_channels + 4, np.int64)
+    values = np.zeros(n_channels + 4, np.float32)
     for r in range(len(row_R)):
+        n = 0
+        for m in range(n_channels):
+            if values_RM[r, m] != 0:
+                channels[n] = m
+                values[n] = values_RM[r, m]
+                n += 1
+        values[n : n + 3] = 0
+
         given[:] = 0
-        for m in range(values_RM.shape[1]):
-            value = values_RM[r, m]
-            if value != 0:
-                weights = weights_MTO[m].reshape(-1)
-                for c in range(len(given)):
-                    given[c] += value * weights[c]
+        for first in range(0, n, 4):
+            v0, v1, v2, v3 = values[first], values[first + 1], values[first + 2], values[first + 3]
+            w0, w1 = weights[channels[first]], weights[channels[first + 1]]
+            w2, w3 = weights[channels[first + 2]], weights[channels[first + 3]]
+            for c in range(len(given)):
+                given[c] = given[c] + v0 * w0[c] + v1 * w1[c] + v2 * w2[c] + v3 * w3[c]
 
         row = row_R[r]
         col = col_R[r]
-        for d in range(3):
-            i = row + 1 - d
-            if i < 0 or i >= height:
-                continue
-            for e in range(3):
-                j = col + 1 - e
-                if j < 0 or j >= width:
-                    continue
-                out_O = out_HWO[i, j]
+        for d in range(max(0, row + 2 - height), min(3, row + 2)):
+            for e in range(max(0, col + 2 - width), min(3, col + 2)):
+                out_O = out_HWO[row + 1 - d, col + 1 - e]
                 given_O = given_TO[3 * d + e]
                 for o in range(n_out):
                     out_O[o] += given_O[o]

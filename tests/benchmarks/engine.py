@@ -152,6 +152,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
         "linear",
         batch=2,
         threads=1,
+        history=UNetConfig().history,
     )
     tiles = len(spec.geometry.tiles)
     everything = tiling.everything
