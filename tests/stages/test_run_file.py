@@ -26,6 +26,19 @@ def fault(*overrides):
     [
         ("training.stepz=3", r"training.stepz: unknown key; did you mean 'steps'\?"),
         ("training.read=ahead", r"training\.read: was renamed; write training\.windows_read_by"),
+        (
+            "training.leave_out=base maps",
+            r"training\.leave_out: was renamed; write base_maps of the hilda source, which holds for "
+            'training and evaluation alike: "base maps" is now base_maps = "leave out", its default',
+        ),
+        (
+            "evaluation.leave_out=nothing",
+            r'evaluation\.leave_out: was renamed; .*"nothing" is base_maps = "keep"',
+        ),
+        (
+            "sources.0.base_maps=drop",
+            r"base_maps: input should be 'leave out' or 'keep', got 'drop'",
+        ),
         ("nonsense.x=3", "nonsense: unknown key"),
         ("sources.1.colour=red", "colour: unknown key"),
         ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
