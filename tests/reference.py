@@ -518,20 +518,90 @@ def decide(sums, land):
     return classes, confidence
 
 
+# forcing
+
+
+def distorted_shares(maps, block, distort, groups, year, row, col, *, periodic):
+    """Shares of every class in one block: `maps` has the class indices of the run grid by year."""
+    [number] = random_numbers(["distort", "change", distort.seed], 1, 0, row, col)
+    if number >= distort.changing_blocks:
+        year = distort.fixed_year
+    return _record_of(maps, block, distort, groups, year, row, col, periodic)
+
+
+def _record_of(maps, block, distort, groups, year, row, col, periodic):
+    """Shares that are smoothed and late, then scrambled, then biased."""
+    centre = max((y for y in maps if y <= year - distort.lag), default=min(maps))
+    own, around = [], []
+    for y, dr, dc in product(
+        range(-(distort.smooth_years // 2), distort.smooth_years // 2 + 1),
+        *[range(-(distort.smooth_space // 2), distort.smooth_space // 2 + 1)] * 2,
+    ):
+        if centre + y in maps:
+            cells = _land_cells(maps[centre + y], block, row + dr, col + dc, periodic)
+            around += cells
+            own += cells if (dr, dc) == (0, 0) else []
+    if not own:
+        return [0.0] * len(groups)
+    shares = [around.count(k) / len(around) for k in range(len(groups))]
+
+    if distort.scramble:
+        [number] = random_numbers(["distort", "scramble", distort.seed], 1, 0, row, col)
+        exchanged = distort.scramble * number
+        pasture, grass, sparse = (shares[k] for k in (2, 4, 5))
+        unmanaged = grass + sparse
+        shares[2] = (1 - exchanged) * pasture + exchanged * unmanaged
+        left = (1 - exchanged) * unmanaged + exchanged * pasture
+        shares[4], shares[5] = (
+            (left * grass / unmanaged, left * sparse / unmanaged) if unmanaged else (left, 0.0)
+        )
+    if distort.bias:
+        distinct = list(dict.fromkeys(g for g in groups if g))
+        numbers = random_numbers(["distort", "bias", distort.seed], len(distinct), 0, row, col)
+        factor = {
+            g: 1 - distort.bias + 2 * distort.bias * u
+            for g, u in zip(distinct, numbers, strict=True)
+        }
+        free = [k for k, g in enumerate(groups) if g]
+        wrong = {k: shares[k] * factor[groups[k]] for k in free}
+        total, wanted = sum(wrong.values()), sum(shares[k] for k in free)
+        for k in free:
+            shares[k] = wrong[k] * wanted / total if total else 0.0
+    return shares
+
+
+def _land_cells(classes, block, row, col, periodic):
+    """Class indices of the land cells of one block, of which parts may lie beyond the grid."""
+    n_lat, n_lon = classes.shape
+    cells = []
+    for r in range(row * block, (row + 1) * block):
+        for c in range(col * block, (col + 1) * block):
+            c = c % n_lon if periodic else c
+            if 0 <= r < n_lat and 0 <= c < n_lon and classes[r, c] != OUTSIDE:
+                cells.append(int(classes[r, c]))
+    return cells
+
+
 # demand
 
 
 def draw(sums, seed, scenario, member, year, row, col):
     """Class and scores of one cell by the exponential race, from numpy's Philox and math's log."""
-    key = hashlib.sha256(json.dumps([seed, scenario, member]).encode()).digest()
-    blocks = -(-len(sums) // 8)
+    numbers = random_numbers([seed, scenario, member], len(sums), year, row, col)
+    scores = [float(s) / -math.log(u) for s, u in zip(sums, numbers, strict=True)]
+    return scores.index(max(scores)), scores
+
+
+def random_numbers(stream, n, year, row, col):
+    """Numbers between 0 and 1 of one cell, from numpy's Philox."""
+    key = hashlib.sha256(json.dumps(stream).encode()).digest()
+    blocks = -(-n // 8)
     words = sum(int.from_bytes(key[i : i + 8], "little") << 8 * i for i in (0, 8))
     raw = np.random.Philox(
         key=words, counter=col * blocks + (row << 64) + (year << 128)
     ).random_raw(blocks * 4)
-    numbers = [half for word in raw.tolist() for half in (word & 0xFFFFFFFF, word >> 32)]
-    scores = [float(s) / -math.log((n + 0.5) / 2**32) for s, n in zip(sums, numbers, strict=False)]
-    return scores.index(max(scores)), scores
+    halves = [half for word in raw.tolist() for half in (word & 0xFFFFFFFF, word >> 32)]
+    return [(half + 0.5) / 2**32 for half in halves[:n]]
 
 
 def demanded_counts(prior, settled, land, change):

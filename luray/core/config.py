@@ -10,12 +10,6 @@ DeviceChoice = Literal["auto", "cpu", "gpu"]
 On GPUs if the cluster has any (auto), on none (cpu), or on GPUs that an autoscaler may bring (gpu).
 """
 
-LeaveOut = Literal["nothing", "base maps"]
-"""Transitions that training leaves out.
-
-None, or those into and out of maps that their source declares to be of another kind.
-"""
-
 
 class Config(BaseModel):
     """Base of every component's configuration: frozen, strict, no unknown keys."""

@@ -46,7 +46,8 @@ def evaluation_years(years: Sequence[int], *, base_maps: Collection[int]) -> Eva
     if start in base_maps:
         raise ValueError(
             f"the rollout starts from {start}, a base map, with which every year is compared; "
-            'start in another year, or set evaluation.leave_out = "nothing"'
+            'start in another year, or set base_maps = "keep" in [[sources]] of the maps and run '
+            "`luray build`"
         )
 
     left_out = []
@@ -57,7 +58,8 @@ def evaluation_years(years: Sequence[int], *, base_maps: Collection[int]) -> Eva
     if not scored:
         raise ValueError(
             f"no year is left to score: {', '.join(map(str, left_out))} come to or from a base "
-            'map; stop in another year, or set evaluation.leave_out = "nothing"'
+            'map; stop in another year, or set base_maps = "keep" in [[sources]] of the maps and '
+            "run `luray build`"
         )
 
     maps = tuple(year for year in years if year not in base_maps)

@@ -1,7 +1,7 @@
 """Coarse class fractions aggregated from the fine maps: a stand-in for LUH2 where none is at hand.
 
 They agree with the target perfectly, as no scenario would: results that rest on them are an upper
-bound, and say so.
+bound, and say so. `luray.sources.distortion` makes them worse on purpose, which is said, too.
 
 Shapes: K classes, H W blocks, b fine cells of a block's side.
 """
@@ -17,13 +17,31 @@ from pydantic import Field
 from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend import HILDA, OUTSIDE, Legend
-from luray.core.tiling import Box
-from luray.core.types import F32, U8
+from luray.core.tiling import Box, pieces_on_grid
+from luray.core.types import F64, I64, U8
 from luray.core.variable import Variable
-from luray.sources.base import MAX_MISSING, MIN_COVERAGE, About, Described, Request, Source
+from luray.sources.base import (
+    MAX_MISSING,
+    MIN_COVERAGE,
+    About,
+    Described,
+    Request,
+    Source,
+    held_years,
+)
+from luray.sources.distortion import (
+    DistortConfig,
+    biased,
+    fixed_where_drawn,
+    pooled_shares,
+    scrambled,
+)
 from luray.sources.luh2 import STATES
 
-CAVEAT = "forcing: class fractions aggregated from the target maps, an upper bound"
+AGGREGATED = "forcing: class fractions aggregated from the target maps"
+
+CAVEAT = f"{AGGREGATED}, an upper bound"
+"""What every report says where they are not distorted."""
 
 ABOUT = About(
     title="Coarse class fractions aggregated from the state source",
@@ -73,7 +91,7 @@ def fraction_variables(legend: Legend) -> tuple[Variable, ...]:
 
 
 class AggregatedConfig(Config):
-    """Side of a block in fine cells: 25 makes 0.25 degrees of 0.01.
+    """Size of a block, and how its fractions are distorted.
 
     A `SourceConfig` without files: what it reads are the maps of the state source.
     """
@@ -93,6 +111,15 @@ class AggregatedConfig(Config):
 
     kind: Literal["aggregated"]
     block: int = Field(ge=2)
+    """Side of a block in fine cells: 25 makes 0.25 degrees of 0.01."""
+    distort: DistortConfig = DistortConfig()
+    """`[sources.distort]`: what keeps the fractions from agreeing with the maps."""
+
+    @property
+    def caveat(self) -> str:
+        """What every report on these fractions must repeat."""
+        words = self.distort.words
+        return f"{AGGREGATED}, distorted: {', '.join(words)}" if words else CAVEAT
 
     @property
     def declared(self) -> tuple[Variable, ...]:
@@ -110,8 +137,8 @@ class AggregatedConfig(Config):
         return Grid(run_grid.north, run_grid.west, step, n_rows, n_columns)
 
     def place_of(self, year: int, scenario: str) -> Hashable:
-        """Return the year: each map has fractions of its own."""
-        return year
+        """Return the year: each map has fractions of its own, unless all have those of one."""
+        return year if self.distort.changing_blocks else self.distort.fixed_year
 
     def open(self, request: Request) -> Source:
         """Return the source; see `open_aggregated`.
@@ -136,14 +163,44 @@ class Aggregated(Described):
     state: Source
     run_grid: Grid
     block: int
+    distort: DistortConfig
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Return the fractions of one year, shape (K, H, W), float32; see `Source.read`."""
-        fine_box = Box(*(self.block * cells for cells in box))
-        classes = self._classes(year, fine_box)
-        return block_fractions(classes, self.block, n_classes=len(self.state.legend))
+        assert year is not None
+        fractions_KHW = self._fractions(year, box)
+        if self.distort.changing_blocks < 1:
+            assert self.distort.fixed_year is not None
+            fixed_KHW = self._fractions(self.distort.fixed_year, box)
+            fractions_KHW = fixed_where_drawn(fractions_KHW, fixed_KHW, self.distort, box)
+        return fractions_KHW.astype(np.float32)
 
-    def _classes(self, year: int | None, box: Box) -> U8:
+    def _fractions(self, year: int, box: Box) -> F64:
+        """Fractions of one year, every block changing."""
+        around = box.expand(self.distort.margin)
+        counts_KHW = np.zeros((len(self.variables), *around.shape), np.int64)
+        for read_year in self.distort.years_read(year, self.years):
+            self._add_counts(counts_KHW, read_year, around)
+
+        fractions_KHW = pooled_shares(counts_KHW, side=self.distort.smooth_space)
+        if self.distort.scramble:
+            fractions_KHW = scrambled(fractions_KHW, self.distort, box)
+        if self.distort.bias:
+            groups = [variable.classes for variable in self.variables]
+            fractions_KHW = biased(fractions_KHW, self.distort, box, groups=groups)
+        return fractions_KHW
+
+    def _add_counts(self, counts_KHW: I64, year: int, box: Box) -> None:
+        """Add the land cells of each class in blocks, of which some may lie beyond the grid."""
+        for piece in pieces_on_grid(box, self.grid.shape, periodic=self.grid.periodic):
+            rows, columns = piece.in_box.slices(origin=box)
+            fine_box = Box(*(self.block * cells for cells in piece.on_grid))
+            classes = self._classes(year, fine_box)
+            counts_KHW[:, rows, columns] += block_counts(
+                classes, self.block, n_classes=len(counts_KHW)
+            )
+
+    def _classes(self, year: int, box: Box) -> U8:
         """Class indices of a box of the run grid, shape (H * b, W * b).
 
         `OUTSIDE` beyond the run grid, and beyond the raster of the state.
@@ -161,8 +218,8 @@ class Aggregated(Described):
         return classes
 
 
-def block_fractions(classes: U8, block: int, *, n_classes: int) -> F32:
-    """Return the share of each class in the land cells of square blocks.
+def block_counts(classes: U8, block: int, *, n_classes: int) -> I64:
+    """Count the land cells of each class in square blocks.
 
     Parameters
     ----------
@@ -175,26 +232,20 @@ def block_fractions(classes: U8, block: int, *, n_classes: int) -> F32:
 
     Returns
     -------
-    array of float32, shape (K, H, W)
-        0 in blocks without land.
+    array of int64, shape (K, H, W)
 
     Examples
     --------
     >>> classes = np.array([[0, 1], [1, 1], [255, 255], [255, 0]], np.uint8)
-    >>> block_fractions(classes, 2, n_classes=2)[:, :, 0].tolist()
-    [[0.25, 1.0], [0.75, 0.0]]
+    >>> block_counts(classes, 2, n_classes=2)[:, :, 0].tolist()
+    [[1, 1], [3, 0]]
     """
     height = classes.shape[0] // block
     width = classes.shape[1] // block
     blocks_HbWb = classes.reshape(height, block, width, block)
     within_block = (1, 3)  # the axes of b
-    n_land_HW = (blocks_HbWb != OUTSIDE).sum(axis=within_block)
     counts = [(blocks_HbWb == k).sum(axis=within_block) for k in range(n_classes)]
-    counts_KHW = np.stack(counts)
-
-    # A block without land has no cell of any class: 0 / 1 is 0.
-    fractions_KHW: F32 = (counts_KHW / np.maximum(n_land_HW, 1)).astype(np.float32)
-    return fractions_KHW
+    return np.stack(counts)
 
 
 def open_aggregated(config: AggregatedConfig, *, state: Source, grid: Grid) -> Source:
@@ -203,7 +254,7 @@ def open_aggregated(config: AggregatedConfig, *, state: Source, grid: Grid) -> S
     Parameters
     ----------
     config : AggregatedConfig
-        The size of a block.
+        The size of a block, and the distortion.
     state : Source
         The open maps, whose legend names the classes.
     grid : Grid
@@ -212,26 +263,61 @@ def open_aggregated(config: AggregatedConfig, *, state: Source, grid: Grid) -> S
     Raises
     ------
     ValueError
-        Where the maps and the run grid do not share a lattice, or the blocks reach past the globe.
+        Where the maps and the run grid do not share a lattice, the blocks reach past the globe, or
+        the distortion does not go with the maps.
     """
     grid.offset_of(state.grid)  # refuses another lattice
-    rules = (
+    distort = config.distort
+    native = config.native_grid(grid)
+    _check_distortion(distort, state, native)
+
+    rules = [
         f"fractions of the land cells in blocks of {config.block} x {config.block} cells from the "
         "north-west corner of the run grid, smaller at its edges",
         "ocean, no data and cells beyond the state's raster do not count; "
         "blocks without land are 0",
         f"aggregated from {state.name}",
-    )
+    ]
+    if distort.words:
+        rules.append(f"distorted, in this order: {', '.join(distort.words)}")
+
+    # Years that are made of the same maps have the same fractions, which are stored once.
+    if distort.changing_blocks:
+        maps_of_year = {year: distort.years_read(year, state.years) for year in state.years}
+    else:
+        maps_of_year = dict.fromkeys(state.years, ())
     return Aggregated(
         name=config.label,
         about=ABOUT,
-        grid=config.native_grid(grid),
+        grid=native,
         variables=fraction_variables(state.legend),
         years=state.years,
-        rules=rules,
-        caveat=CAVEAT,
+        rules=tuple(rules),
+        caveat=config.caveat,
         files=state.files,
+        held=held_years(maps_of_year),
         state=state,
         run_grid=grid,
         block=config.block,
+        distort=distort,
     )
+
+
+def _check_distortion(distort: DistortConfig, state: Source, native: Grid) -> None:
+    """Raise ValueError where a distortion does not go with the maps or the grid of the blocks."""
+    if distort.scramble and state.legend != HILDA:
+        raise ValueError(
+            "source aggregated: distort.scramble exchanges pasture (33) and unmanaged land (55, "
+            f"66) of HILDA+, and the maps have the legend {state.legend.name}, of which no such "
+            "pair is known; set distort.scramble = 0"
+        )
+    if distort.fixed_year is not None and distort.fixed_year not in state.years:
+        raise ValueError(
+            f"source aggregated: distort.fixed_year is {distort.fixed_year}, expected a year with "
+            f"a map, {state.years[0]}-{state.years[-1]}; name one of the training"
+        )
+    if native.periodic and distort.smooth_space > native.n_lon:
+        raise ValueError(
+            f"source aggregated: distort.smooth_space is {distort.smooth_space} blocks, wider than "
+            f"the {native.n_lon} columns around the globe; set a smaller odd number"
+        )

@@ -263,7 +263,8 @@ class Source(Protocol):
     def other_kind(self) -> Mapping[int, str]:
         """Years whose map is of another kind than the others', and what kind, in words.
 
-        Change into and out of such a map is no change of the land.
+        Change into and out of such a map is no change of the land: training and scores leave it
+        out, and the memory of a cell ends before it.
         """
 
     @property

@@ -66,6 +66,9 @@ BASE_MAP_WORDS = (
     "a base map of another kind: part of the change into and out of it is no change of the land"
 )
 
+KEPT = "it is kept as if it were of the same kind (base_maps)"
+"""What the rules say of a base map that the run file keeps."""
+
 ABOUT = About(
     title="HILDA+ global land use change 1960-2020 and its extension to 1899",
     doi="10.1594/PANGAEA.974335",
@@ -92,6 +95,10 @@ class HildaConfig(FilesConfig):
     about: ClassVar[About] = ABOUT
 
     kind: Literal["hilda"]
+    base_maps: Literal["leave out", "keep"] = "leave out"
+    """leave out: change into and out of a base map (version 1 has one, 2015) is neither learned nor
+    scored, and the memory of a cell ends before it; keep: it counts as any other map.
+    """
 
     @property
     def declared(self) -> tuple[Variable, ...]:
@@ -170,6 +177,9 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
     files = list({file.url: file for file, _ in maps.values()}.values())
     grid = shared_grid(files)
     base_maps = _base_maps(maps, version)
+    base_map_rules = [f"{year} is {words}" for year, words in base_maps.items()]
+    if config.base_maps == "keep":
+        base_map_rules = [f"{rule}; {KEPT}" for rule in base_map_rules]
     return Hilda(
         name=config.label,
         about=ABOUT,
@@ -178,10 +188,10 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         years=tuple(maps),
         maps=maps,
         legend=LEGEND,
-        rules=(*_rules(files, grid), *(f"{year} is {words}" for year, words in base_maps.items())),
+        rules=(*_rules(files, grid), *base_map_rules),
         files=tuple(url for file in files for url in file.urls),
         encodings=(_encoding(files),),
-        other_kind=base_maps,
+        other_kind=base_maps if config.base_maps == "leave out" else {},
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from luray.catalog.reader import CatalogConfig
-from luray.core.config import Config, DeviceChoice, LeaveOut, Workers
+from luray.core.config import Config, DeviceChoice, Workers
 from luray.core.grid import Grid
 from luray.core.tiling import Tiling, TilingConfig
 from luray.core.types import Direction
@@ -142,11 +142,6 @@ class EvaluationConfig(Config):
     """Rollouts over years that training has not seen."""
 
     tests: tuple[RolloutTest, ...] = ()
-    leave_out: LeaveOut = "nothing"
-    """With `base maps`, transitions into or out of a map of another kind are not scored.
-
-    The source declares which maps these are; HILDA+ version 1 has one, 2015.
-    """
 
 
 class RunConfig(Config):

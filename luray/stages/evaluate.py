@@ -133,9 +133,8 @@ def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> EvaluationYears:
             f"{cube.years[0]}-{cube.years[-1]}, expected {test.start} and the years after it"
         )
 
-    base_maps = cube.other_kind if run.evaluation.leave_out == "base maps" else {}
     try:
-        return evaluation_years(years, base_maps=base_maps)
+        return evaluation_years(years, base_maps=cube.other_kind)
     except ValueError as error:
         raise ValueError(f"evaluation test {test.name!r}: {error}") from error
 

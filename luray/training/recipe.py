@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from luray.core.config import Config, DeviceChoice, LeaveOut, Workers
+from luray.core.config import Config, DeviceChoice, Workers
 from luray.training.noise_config import NoiseConfig
 from luray.training.prior_feeding import PriorFeeding
 from luray.training.ramps import Ramp, constant
@@ -20,10 +20,6 @@ class Recipe(Config):
     """How a model is trained; the years are the maps it may see, both ends included."""
 
     years: tuple[int, int]
-    leave_out: LeaveOut = "nothing"
-    """base maps: no sample meets a map that its source declares of another kind (HILDA+ version 1
-    has 2015).
-    """
     sampling: SamplingConfig = SamplingConfig()
     steps: int = 2000
     """Updates of the weights."""

@@ -56,13 +56,11 @@ class SamplePlan:
         What the samples are for.
     left_out : frozenset of int
         Years whose map is of another kind, so that change into and out of it is none: no sample
-        meets one of them.
+        meets one of them, and memory ends before them.
     history : int
         Maps that a cell is remembered in, the prior among them.
     remembered_years : tuple of int, optional
         First and last map that may be remembered; by default those that a sample may see.
-    not_remembered : frozenset of int
-        Years whose map is of another kind: memory ends before them.
 
     Raises
     ------
@@ -84,7 +82,6 @@ class SamplePlan:
     left_out: frozenset[int] = frozenset()
     history: int = 1
     remembered_years: tuple[int, int] | None = None
-    not_remembered: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         years = f"training years {self.first_year}-{self.last_year}"
@@ -102,7 +99,7 @@ class SamplePlan:
             raise ValueError(
                 f"{years} hold no rollout of {self.rollout_years} years that does not meet a base "
                 f"map ({base_maps}); widen training.years, lower training.rollout_years, or set "
-                'training.leave_out = "nothing"'
+                'base_maps = "keep" in [[sources]] of the maps and run `luray build`'
             )
         if not self._plots_RC.any():
             raise ValueError(
@@ -178,7 +175,7 @@ class SamplePlan:
             range(first, last + 1),
             direction=self.direction,
             most=self.history - 1,
-            left_out=self.not_remembered,
+            left_out=self.left_out,
         )
         missing = self.history - 1 - len(years)
         return (*years, *[None] * missing)

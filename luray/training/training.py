@@ -33,11 +33,8 @@ OUTSIDE_IDENTITY = {
     "epochs",
     "windows_read_by",
     "readers",
-    "leave_out",
 }
 """Keys of the recipe that the weights do not depend on: who computes and reads, and when it saves.
-
-`leave_out` is among them as the years that it leaves out are part of the identity by themselves.
 """
 
 AfterStep = Callable[[Trainer, StepMetrics], None]

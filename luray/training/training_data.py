@@ -39,9 +39,7 @@ class TrainingData:
 
     @property
     def left_out(self) -> frozenset[int]:
-        """Years of the training whose maps no sample meets."""
-        if self.recipe.leave_out == "nothing":
-            return frozenset()
+        """Years of the training whose maps no sample meets: those of another kind."""
         first, last = self.recipe.years
         return frozenset(year for year in self.cube.other_kind if first <= year <= last)
 
@@ -94,7 +92,6 @@ class TrainingData:
             left_out=self.left_out,
             history=self.history,
             remembered_years=recipe.years,
-            not_remembered=frozenset(self.cube.other_kind),
         )
 
     def _require_observed_years(self) -> None:

@@ -8,13 +8,16 @@ import zarr
 from scipy.io import netcdf_file
 
 from luray.core.grid import Grid
+from luray.core.legend import HILDA
 from luray.core.tiling import Box, Tiling
 from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
 from luray.cube.finish import finish
 from luray.cube.plan import plan_build
 from luray.cube.region import Region
+from luray.sources.aggregated import CAVEAT, AggregatedConfig, open_aggregated
 from luray.sources.base import STATE, About, Described
+from luray.sources.distortion import DistortConfig
 from luray.sources.gebco import GebcoConfig, open_gebco
 from luray.sources.hilda import HildaConfig, open_hilda
 from tests.cube.cubes import COVER
@@ -125,6 +128,45 @@ def test_cube_knows_maps_of_another_kind(tmp_path):
     assert (
         "other_kind" not in zarr.open_group(tmp_path / "b.zarr", mode="r")["state"].attrs["luray"]
     )
+
+
+def random_maps(folder, grid, years):
+    """HILDA+ version 2 of some years, with another class in most cells each year."""
+    for year in years:
+        codes = np.random.default_rng(year).choice(HILDA.codes, grid.shape)
+        place = {"north": grid.north, "west": grid.west, "step": grid.step}
+        write_tif(folder / f"hilda_plus_states_{year}_GLOB-v2_wgs84.tif", codes, **place)
+    return open_hilda(
+        HildaConfig(kind="hilda", path=str(folder)), run_years=range(years[0], years[-1] + 1)
+    )
+
+
+def test_a_distortion_is_said_in_its_cube(tmp_path):
+    grid = Grid(36, 23, 0.01, 16, 24)
+    state = random_maps(tmp_path / "maps", grid, range(2000, 2005))
+
+    def cube_with(name, **settings):
+        config = AggregatedConfig(kind="aggregated", block=4, distort=DistortConfig(**settings))
+        forcing = open_aggregated(config, state=state, grid=grid)
+        return forcing, build_here(tmp_path / name, grid, [state, forcing])
+
+    plain, cube = cube_with("plain.zarr")
+    assert cube.caveats == (CAVEAT,)
+    late, late_cube = cube_with("late.zarr", lag=2, smooth_space=3)
+    assert late_cube.caveats == (
+        "forcing: class fractions aggregated from the target maps, distorted: smoothed over 3 x 3 "
+        "blocks, 2 years late",
+    )
+    assert late_cube.rules["aggregated"][-1].startswith("distorted, in this order: smoothed")
+    assert late_cube.fingerprint != cube.fingerprint
+
+    for forcing, built, n_stored in ((plain, cube, 5), (late, late_cube, 3)):
+        [layer] = built.forcing
+        assert len(set(layer.steps.values())) == n_stored, "late years share the first map"
+        rows_and_columns = [slice(0, 4)], [slice(0, 6)]
+        for year in state.years:
+            stored = built.native(layer, layer.lead(year), rows_and_columns)
+            np.testing.assert_array_equal(stored, forcing.read(year, Box(0, 0, 4, 6)))
 
 
 def maps_with_a_hole(folder, grid, *, blank=False, **options):

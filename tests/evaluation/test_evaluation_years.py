@@ -23,7 +23,11 @@ def test_a_rollout_to_a_base_map_is_scored_up_to_it():
 
 
 def test_a_rollout_from_a_base_map_is_refused():
-    with pytest.raises(ValueError, match=r"starts from 2015, a base map.*start in another year"):
+    with pytest.raises(
+        ValueError,
+        match=r'starts from 2015, a base map.*start in another year, or set base_maps = "keep" in '
+        r"\[\[sources\]\] of the maps and run `luray build`",
+    ):
         evaluation_years(range(2015, 2020), base_maps={2015})
 
 

@@ -17,7 +17,7 @@ from luray.sources import open_source
 from luray.sources.aggregated import (
     CAVEAT,
     AggregatedConfig,
-    block_fractions,
+    block_counts,
     fraction_variables,
     open_aggregated,
 )
@@ -119,10 +119,15 @@ def test_the_raster_may_cross_the_run_grid(state, block, north, west, height, wi
     np.testing.assert_allclose(source.read(2000, Box(0, 0, n_lat, n_lon)), expected, atol=1e-6)
 
 
-def test_blocks_without_land_are_zero():
-    got = block_fractions(np.full((4, 4), OUTSIDE, np.uint8), 2, n_classes=7)
-    assert got.shape == (7, 2, 2)
-    assert (got == 0).all()
+def test_blocks_without_land_are_zero(state):
+    counts = block_counts(np.full((4, 4), OUTSIDE, np.uint8), 2, n_classes=7)
+    assert counts.shape == (7, 2, 2)
+    assert (counts == 0).all()
+
+    north = Grid(36.05, 23, 0.01, 10, 5)  # the maps begin five rows further south
+    source = open_aggregated(AggregatedConfig(kind="aggregated", block=5), state=state, grid=north)
+    fractions = source.read(2000, Box(0, 0, 2, 1))
+    assert fractions.sum(axis=0).ravel().tolist() == [0, pytest.approx(1)]
 
 
 def test_another_lattice_or_no_state_is_refused(state):

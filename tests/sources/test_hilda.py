@@ -32,8 +32,8 @@ def write_series(path, years, name=V1, dtype=np.uint8, **options):
         write_tif(path / name.format(year), CODES[picks(year)].astype(dtype), **place)
 
 
-def open_(path, years=range(1850, 2101)):
-    return open_hilda(HildaConfig(kind="hilda", path=str(path)), run_years=years)
+def open_(path, years=range(1850, 2101), **options):
+    return open_hilda(HildaConfig(kind="hilda", path=str(path), **options), run_years=years)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,19 @@ def test_version_or_name_declare_the_base_map(tmp_path, name, base):
     early = open_(tmp_path, range(2000, 2015))
     assert early.other_kind == {}
     assert not any("base map" in rule for rule in early.rules)
+
+
+def test_a_base_map_is_left_out_unless_the_run_file_keeps_it(tmp_path):
+    write_series(tmp_path, [2014, 2015, 2016])
+    assert list(open_(tmp_path).other_kind) == [2015]
+    assert list(open_(tmp_path, base_maps="leave out").other_kind) == [2015]
+
+    kept = open_(tmp_path, base_maps="keep")
+    assert kept.other_kind == {}
+    assert [rule for rule in kept.rules if rule.startswith("2015")] == [
+        "2015 is a base map of another kind: part of the change into and out of it is no change of "
+        "the land; it is kept as if it were of the same kind (base_maps)"
+    ], "the cube and the report still say what it is"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,19 @@ def fault(*overrides):
     [
         ("training.stepz=3", r"training.stepz: unknown key; did you mean 'steps'\?"),
         ("training.read=ahead", r"training\.read: was renamed; write training\.windows_read_by"),
+        (
+            "training.leave_out=base maps",
+            r"training\.leave_out: was renamed; write base_maps of the hilda source, which holds for "
+            'training and evaluation alike: "base maps" is now base_maps = "leave out", its default',
+        ),
+        (
+            "evaluation.leave_out=nothing",
+            r'evaluation\.leave_out: was renamed; .*"nothing" is base_maps = "keep"',
+        ),
+        (
+            "sources.0.base_maps=drop",
+            r"base_maps: input should be 'leave out' or 'keep', got 'drop'",
+        ),
         ("nonsense.x=3", "nonsense: unknown key"),
         ("sources.1.colour=red", "colour: unknown key"),
         ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
@@ -90,6 +103,25 @@ def test_overrides_reach_tables_lists_and_bare_words():
     )
     assert (run.training.steps, run.scenario, run.blending.taper) == (7, "ssp585", "uniform")
     assert run.sources[0].path == "/elsewhere"
+
+
+def test_a_run_file_distorts_its_forcing(monkeypatch, tmp_path):
+    monkeypatch.setenv("LURAY_DATA", str(tmp_path))
+    file = CATALOGS / "crete/run.toml"
+    assert load_run(file).sources[1].distort.words == ()
+
+    text = file.read_text(encoding="utf-8")
+    worse = text.replace("block = 25\n", "block = 25\n[sources.distort]\nlag = 5\nbias = 1\n")
+    (tmp_path / "worse.toml").write_text(worse, encoding="utf-8")
+    distort = load_run(tmp_path / "worse.toml", ["sources.1.distort.seed=3"]).sources[1].distort
+    assert (distort.lag, distort.bias, distort.seed) == (5, 1, 3)
+
+    with pytest.raises(ConfigError) as caught:
+        load_run(file, ["sources.1.distort.smooth_yaers=3", "sources.1.distort.lag=-1"])
+    assert "distort.smooth_yaers: unknown key; did you mean 'smooth_years'?" in str(caught.value)
+    assert "distort.lag: input should be greater than or equal to 0" in str(caught.value)
+    with pytest.raises(ConfigError, match="distort: smooth_years is 2, expected an odd number"):
+        load_run(file, ["sources.1.distort.smooth_years=2"])
 
 
 def test_one_scenario_is_no_dimension_and_a_list_is_one():

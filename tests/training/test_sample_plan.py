@@ -136,7 +136,7 @@ def test_a_sample_remembers_the_maps_that_it_comes_from(k, direction, history):
         direction=direction,
         history=history,
         remembered_years=(1955, 1972),
-        not_remembered=frozenset({1957, 1971}),
+        left_out=frozenset({1957, 1971}),
     )
     sample = plan[k]
     step = -1 if direction == "forward" else 1

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,22 +21,13 @@ from tests.distributed.conftest import give_models
 WATER = HILDA.index(77)
 
 
-@pytest.fixture
-def run_with(place, tmp_path):
-    """A function that makes a run whose cube declares the map of a year to be a base map."""
+def declare(run, base):
+    """Give a run a cube of its own that declares the map of a year as `build` does a base map."""
+    cube = Path(run.cube)
+    shared = cube.resolve()
+    cube.unlink()
+    shutil.copytree(shared, cube)
 
-    def make(base, *settings):
-        cube = tmp_path / "out/cube.zarr"
-        if not cube.exists():
-            shutil.copytree(place.cube, cube)
-            declare(cube, base)
-        return place.run(tmp_path / "out", *settings)
-
-    return make
-
-
-def declare(cube, base):
-    """Write into a finished cube what `cube.build` does for a source that has a base map."""
     root = json.loads((cube / "zarr.json").read_text())
     state = json.loads((cube / "state/zarr.json").read_text())
     for attributes in (
@@ -45,24 +37,29 @@ def declare(cube, base):
         attributes["luray"]["other_kind"] = [[base, "a base map of another kind"]]
     (cube / "zarr.json").write_text(json.dumps(root))
     (cube / "state/zarr.json").write_text(json.dumps(state))
+    return run
 
 
-def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path):
-    plain, *_ = trainings(place.run(tmp_path / "plain"))
+@pytest.fixture
+def run_with(place, tmp_path):
+    """A function that makes a run whose cube declares the map of a year to be a base map."""
+
+    def make(base, *settings):
+        folder = tmp_path / f"of {base}"
+        run = place.run(folder, *settings)
+        return declare(run, base) if Path(run.cube).is_symlink() else run
+
+    return make
+
+
+def test_training_meets_no_base_map(place, run_with, tmp_path):
     short = "training.rollout_years=1"
-    met, *_ = trainings(run_with(2002, short))
-    clear, *_ = trainings(run_with(2002, short, "training.leave_out=base maps"))
-    elsewhere, *_ = trainings(
-        run_with(
-            2002,
-            "training.years=[2003, 2006]",
-            "training.leave_out=base maps",
-            "evaluation.tests=[]",
-        )
-    )
+    met, *_ = trainings(place.run(tmp_path / "plain", short))
+    clear, *_ = trainings(run_with(2002, short))
+    elsewhere, *_ = trainings(run_with(2002, "training.years=[2003, 2006]", "evaluation.tests=[]"))
 
-    assert plain.data.cube.other_kind == {}
-    assert {"leave_out", "left_out"}.isdisjoint({*plain.identity, *plain.identity["training"]})
+    assert met.data.cube.other_kind == {}
+    assert "left_out" not in met.identity
     assert met.data.left_out == frozenset()
     assert clear.data.left_out == {2002}
     assert elsewhere.data.left_out == frozenset()
@@ -77,26 +74,27 @@ def test_training_meets_the_base_map_only_where_it_may(place, run_with, tmp_path
     too_long, *_ = trainings(
         run_with(
             2002,
-            "training.leave_out=base maps",
             "training.rollout_years=2",
             "training.sampling.validation_years=0.0",
         )
     )
     with pytest.raises(
-        ValueError, match=r"hold no rollout of 2 years that does not meet a base map \(2002\)"
+        ValueError,
+        match=r"hold no rollout of 2 years that does not meet a base map \(2002\).*"
+        r'or set base_maps = "keep" in \[\[sources\]\] of the maps',
     ):
         too_long.data.plan()
 
 
-def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
-    test = 'evaluation.tests=[{name="forecast", start=2004, stop=2008}]'
-    run = run_with(2006, test)
+def test_years_that_come_to_or_from_the_base_map_are_not_scored(place, tmp_path):
+    run = place.run(tmp_path / "out", 'evaluation.tests=[{name="forecast", start=2004, stop=2008}]')
     give_models(run)
     whole = run_evaluate(run)
-    clear = run_with(2006, test, "evaluation.leave_out=base maps")
-    assert (is_evaluated(run), is_evaluated(clear)) == (True, False)
-    report = run_evaluate(clear)
-    assert (is_evaluated(run), is_evaluated(clear)) == (False, True)
+    assert is_evaluated(run)
+    declare(run, 2006)
+    assert not is_evaluated(run)
+    report = run_evaluate(run)
+    assert is_evaluated(run)
 
     assert whole.skills["forecast", "raw"].years == (2005, 2006, 2007, 2008)
     assert not any("left out" in caveat for caveat in whole.caveats)
@@ -130,7 +128,7 @@ def test_years_that_come_to_or_from_the_base_map_are_not_scored(run_with):
 
 
 def test_a_test_that_starts_from_the_base_map_is_refused_by_name(run_with):
-    run = run_with(2004, "evaluation.leave_out=base maps")
+    run = run_with(2004)
     give_models(run)
     with pytest.raises(
         ValueError, match="evaluation test 'forecast': the rollout starts from 2004, a base map"
@@ -139,7 +137,7 @@ def test_a_test_that_starts_from_the_base_map_is_refused_by_name(run_with):
 
 
 def test_a_test_that_ends_in_the_base_map_is_scored_up_to_it(run_with):
-    run = run_with(2006, "evaluation.leave_out=base maps")
+    run = run_with(2006)
     give_models(run)
     report = run_evaluate(run)
     assert report.skills["forecast", "raw"].years == (2005,)
