@@ -20,6 +20,13 @@ OperatingPoint = Literal["cautious", "unbiased"]
 Cautious: as much as does not cost accuracy. Unbiased: as much as is observed.
 """
 
+KEPT_GAIN = 0.9
+"""Share of the best gain in accuracy that the cautious point keeps; the rest is spent on change.
+
+Around the best point accuracy hardly depends on how much change is predicted, so a tenth of the
+gain buys half as much change again (`luray/SKILL.md`).
+"""
+
 FEWEST_CHANGED_CELLS = 100
 """Changed cells below which a calibration is noise, and is refused."""
 
@@ -69,8 +76,8 @@ def calibrate(cells: Cells, operating: Cells | None = None) -> dict[OperatingPoi
     how far down this list change is predicted:
 
     - unbiased: until as much area changes as was observed to change;
-    - cautious: as far as half of the best gain in accuracy over persistence is still there. Where
-      predicting change never gains accuracy, no change is predicted.
+    - cautious: as far as `KEPT_GAIN` of the best gain in accuracy over persistence is still there.
+      Where predicting change never gains accuracy, no change is predicted.
 
     Parameters
     ----------
@@ -113,9 +120,10 @@ def calibrate(cells: Cells, operating: Cells | None = None) -> dict[OperatingPoi
     last_unbiased = min(last_unbiased, threshold_N.size - 1)
 
     if summed_gain_N.max() > 0:
-        # The last such cell, not the first: of all places in the list that keep half of the gain,
-        # this one predicts the most change.
-        last_cautious = np.flatnonzero(summed_gain_N >= summed_gain_N.max() / 2)[-1]
+        # The last such cell, not the first: of all places in the list that keep so much of the
+        # gain, this one predicts the most change.
+        kept_gain = KEPT_GAIN * summed_gain_N.max()
+        last_cautious = np.flatnonzero(summed_gain_N >= kept_gain)[-1]
         cautious_bias = threshold_N[last_cautious]
     else:
         cautious_bias = max(0.0, threshold_N[0] + 1)  # above every cell: none changes

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from luray.model.calibration import (
+    KEPT_GAIN,
     Calibration,
     Cells,
     calibrate,
@@ -69,7 +70,7 @@ def test_unbiased_predicts_the_observed_amount_and_cautious_less():
     assert points["unbiased"].temperature == points["cautious"].temperature
 
 
-def test_cautious_spends_half_of_the_gain():
+def test_cautious_keeps_nine_tenths_of_the_gain():
     cells, _ = drawn_cells(temperature=1.5, bias=-1)
     cautious = calibrate(cells)["cautious"]
 
@@ -80,11 +81,9 @@ def test_cautious_spends_half_of_the_gain():
         return accuracy - (1 - observed_change(cells))
 
     best = max(gain(bias) for bias in np.arange(-4, 4, 0.05))
-    assert gain(cautious.bias) == pytest.approx(best / 2, rel=0.05), (
-        "half of what can be won is kept, the rest is spent"
-    )
-    assert all(gain(cautious.bias - more) < best / 2 for more in (0.05, 0.3, 1)), (
-        "on the most change that it buys"
+    assert gain(cautious.bias) == pytest.approx(KEPT_GAIN * best, rel=0.02)
+    assert all(gain(cautious.bias - more) < KEPT_GAIN * best for more in (0.05, 0.3, 1)), (
+        "the rest is spent on the most change that it buys"
     )
 
 
