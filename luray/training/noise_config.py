@@ -1,4 +1,8 @@
-"""How the prior map is corrupted in training, as a run file gives it."""
+"""How the prior map is corrupted in training, as a run file gives it.
+
+None by default: a model that remembers sees the class that noise hides in the map before, and
+learned less with noise than without (`luray/SKILL.md`).
+"""
 
 from typing import Literal
 
@@ -12,5 +16,5 @@ NoiseKind = Literal["mask", "replace"]
 class NoiseConfig(Config):
     """Share of land cells whose prior is corrupted, and how."""
 
-    share: Ramp = constant(0.1)
+    share: Ramp = constant(0)
     kind: NoiseKind = "mask"

@@ -29,9 +29,9 @@ class Recipe(Config):
     """Samples of an update."""
     micro_batch: int = 4
     """Samples that pass through the model at a time: the unit of batch norm and of noise."""
-    rollout_years: Ramp = constant(2)
-    """Years that the model predicts in a row; `{ first = 2, last = 4 }` begins with two and ends
-    with four.
+    rollout_years: Ramp = constant(1)
+    """Years that the model predicts in a row, from the second on from its own maps;
+    `{ first = 1, last = 4 }` begins with one and ends with four.
     """
     teacher_forcing: Ramp = constant(0)
     """Share of samples that are shown the true map in the later years of a rollout, not the model's
