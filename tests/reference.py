@@ -10,6 +10,7 @@ from itertools import groupby, pairwise, product
 
 import numpy as np
 import torch
+from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from luray.model.features import changes
@@ -134,6 +135,79 @@ def brier(initial, truth, predicted, confidence, area, water=None):
     total = sum(a for _, _, a, *_ in cells)
     error = sum(a * (confidence[row, col] / 100 - (t == p)) ** 2 for row, col, a, _, t, p in cells)
     return error / total if total else math.nan
+
+
+def cell_blocks(initial, truth, predicted, area, side, corner, water=None):
+    """Judged cells (area, initial, true, predicted) of each block of the map."""
+    blocks = defaultdict(list)
+    for row, col, *cell in judged_cells(initial, truth, predicted, area, water):
+        blocks[(corner[0] + row) // side, (corner[1] + col) // side].append(cell)
+    return dict(sorted(blocks.items()))
+
+
+def gain_and_merit(cells):
+    """Accuracy minus that of persistence, and Figure of Merit, of (area, initial, true, predicted)."""
+    land = sum(a for a, *_ in cells)
+    right = sum(a for a, _, t, p in cells if p == t)
+    unchanged = sum(a for a, i, t, _ in cells if t == i)
+    hits = sum(a for a, i, t, p in cells if t != i and p == t)
+    either = sum(a for a, i, t, p in cells if t != i or p != i)
+    return (
+        right / land - unchanged / land
+    ) if land else math.nan, hits / either if either else math.nan
+
+
+def bootstrap(blocks_of_years, n_mean, resamples, seed):
+    """Intervals (estimate, low, high) of gain and merit for each year, then for the mean.
+
+    Each resample is a list of cells, whole blocks of them.
+    """
+    places = sorted(set().union(*blocks_of_years))
+    words = np.random.Philox(key=seed).random_raw(resamples * len(places))
+    drawn = [places[(int(word) >> 32) * len(places) >> 32] for word in words]
+    samples = [places, *(drawn[n : n + len(places)] for n in range(0, len(drawn), len(places)))]
+
+    scores = []  # by sample, by year and mean, (gain, merit)
+    for sample in samples:
+        years = []
+        for blocks in blocks_of_years:
+            cells = [cell for place in sample for cell in blocks.get(place, [])]
+            years.append(gain_and_merit(cells))
+        means = []
+        for number in (0, 1):
+            known = [year[number] for year in years[:n_mean] if not math.isnan(year[number])]
+            means.append(sum(known) / len(known) if known else math.nan)
+        scores.append([*years, means])
+
+    n = len(places)
+    tail = stats.norm.cdf(stats.t.ppf(0.025, n - 1) * math.sqrt(n / (n - 1)))
+    whole, *resampled = np.array(scores)
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return np.stack([whole, low, high], axis=-1)
+
+
+def unlike_pairs(initial, truth, predicted, area, water=None):
+    """Area of pairs of judged neighbours, and of those unlike in each of the three maps."""
+    judged = {
+        (row, col): cell for row, col, *cell in judged_cells(initial, truth, predicted, area, water)
+    }
+    sums = np.zeros(4)
+    for (row, col), (a, *first) in judged.items():
+        for place in ((row, col + 1), (row + 1, col)):
+            if place in judged:
+                _, *second = judged[place]
+                sums += [a, *(a * (x != y) for x, y in zip(first, second, strict=True))]
+    return sums
+
+
+def flicker(series, within=3):
+    """Changes of one cell by the place of the new class in the series: whether they are undone."""
+    changes = {}
+    for n in range(1, len(series) - within + 1):
+        before, after = series[n - 1], series[n]
+        if before != after and OUTSIDE not in (before, after):
+            changes[n] = before in series[n + 1 : n + within]
+    return changes
 
 
 def deflicker(series, within=2):

@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from luray.core.legend import Legend
+from luray.evaluation.flicker import WITHIN, DecadeFlicker
 from luray.evaluation.metrics import ClassChange, Scores
 from luray.evaluation.report import PUBLISHED, EvaluationReport, Period
-from luray.evaluation.skill import MOST_MEAN_YEARS, ROWS, Outcome, RowName, Skill
+from luray.evaluation.significance import LEVEL, Comparison
+from luray.evaluation.skill import MOST_MEAN_YEARS, ROWS, Outcome, RowName, Skill, Truth
 
 REFERENCE_COLUMNS = {
     "accuracy": "all\nacc.",
@@ -43,8 +45,23 @@ CHANGE_COLUMNS = {
 }
 """Scores of the table of change, with their headings."""
 
-PERCENT_SCORES = ("predicted_change", "observed_change")
+PERCENT_SCORES = (
+    "predicted_change",
+    "observed_change",
+    "predicted_change_per_year",
+    "observed_change_per_year",
+)
 """Scores that are shown in percent."""
+
+DIGITS = {"change_ratio": 2, "predicted_patch_width": 2, "observed_patch_width": 2}
+"""Digits of scores that are not shown with four."""
+
+TRUTHS: Mapping[Truth, str] = {"raw": "", "deflickered": ", against de-flickered truth"}
+"""What headings say of the maps that a rollout is compared with."""
+
+
+FLICKER = f"changes undone within {WITHIN} years (A, B, A)"
+"""What the tables of flicker show."""
 
 
 def render_report(report: EvaluationReport) -> Group:
@@ -52,6 +69,9 @@ def render_report(report: EvaluationReport) -> Group:
     parts: list[RenderableType] = [Text(f"Evaluation of {report.model}", style="bold")]
     for outcome in report.outcomes:
         parts.extend(_outcome_parts(report, outcome))
+    if report.flicker_of_product:
+        parts.append(_heading(f"the product, {FLICKER}"))
+        parts.append(_flicker_table(report.flicker_of_product))
     if report.inputs:
         parts.append(_heading("what was done to the inputs"))
     for name, rules in report.inputs.items():
@@ -66,7 +86,7 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
     title = f"{outcome.name}: {outcome.direction} from {outcome.start_year}"
     skills = report.skills_of(outcome)
     for truth, skill in skills.items():
-        note = ", against de-flickered truth" if truth == "deflickered" else ""
+        note = TRUTHS[truth]
         # The published model was scored against the maps as they are: no row beside other truth.
         published = truth == "raw"
 
@@ -85,6 +105,25 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
     skill = skills["raw"]
     yield _heading(f"{title}, skill by lead year")
     yield _lead_table(skill, outcome)
+
+    if skill.against_persistence is not None:
+        n_blocks = skill.against_persistence.n_blocks
+        side = skill.against_persistence.side
+        yield _heading(
+            f"{title}, accuracy minus persistence\n"
+            f"{LEVEL:.0%} intervals from {n_blocks} blocks of {side} x {side} cells"
+        )
+        yield _gain_table(skills, report.gain_from_noise(outcome))
+
+    yield _heading(
+        f"{title}, significance and texture by lead year\n(patch: mean patch width in cells)"
+    )
+    yield _texture_table(skill, outcome)
+
+    flicker = report.flicker_of(outcome)
+    if flicker:
+        yield _heading(f"{title}, {FLICKER}")
+        yield _flicker_table(flicker)
 
     last_year = skill.mean_years[-1]
     yield _heading(f"{title}, change by class in km2")
@@ -145,6 +184,82 @@ def _lead_table(skill: Skill, outcome: Outcome) -> Table:
     return table
 
 
+def _gain_table(
+    skills: Mapping[Truth, Skill], gain_from_noise: Mapping[Period, float] | None
+) -> Table:
+    """First year and mean against each truth: gain in accuracy, Figure of Merit and intervals."""
+    table = _table("gain\nacc.", "low", "high", "", "FoM", "low", "high", label="truth")
+    first_year = skills["raw"].years[0]
+    for truth, skill in skills.items():
+        compared = skill.against_persistence
+        if compared is None:
+            continue
+        name = "raw" if truth == "raw" else "de-flickered"
+        _add_gain(table, f"{name}, {first_year}", compared.by_year[0])
+        _add_gain(table, f"{name}, mean", compared.mean)
+    if gain_from_noise is not None:
+        table.add_row(f"from noise, {first_year}", _signed(gain_from_noise["first_year"]))
+        table.add_row("from noise, mean", _signed(gain_from_noise["mean"]))
+    return table
+
+
+def _add_gain(table: Table, label: str, comparison: Comparison) -> None:
+    gain = comparison.accuracy_gain
+    table.add_row(
+        label,
+        *(_signed(value) for value in gain),
+        gain.verdict,
+        *(_number(value, 4) for value in comparison.figure_of_merit),
+    )
+
+
+def _texture_table(skill: Skill, outcome: Outcome) -> Table:
+    """Interval of the gain in accuracy, change from year to year and width of patches."""
+    table = _table(
+        "lead",
+        "gain\nlow",
+        "gain\nhigh",
+        "",
+        "pred.\nch./yr",
+        "obs.\nch./yr",
+        "patch\npred.",
+        "patch\nobs.",
+        label="year",
+    )
+    compared = skill.against_persistence
+    for number, year in enumerate(skill.years):
+        lead = outcome.lead(year)
+        if _is_shown(lead) or year == skill.years[-1]:
+            interval = ["-", "-", ""]
+            if compared is not None:
+                gain = compared.by_year[number].accuracy_gain
+                interval = [_signed(gain.low), _signed(gain.high), gain.verdict]
+            scores = skill.by_year["model"][number]
+            table.add_row(
+                str(year),
+                str(lead),
+                *interval,
+                _score(scores, "predicted_change_per_year"),
+                _score(scores, "observed_change_per_year"),
+                _score(scores, "predicted_patch_width"),
+                _score(scores, "observed_patch_width"),
+            )
+    return table
+
+
+def _flicker_table(decades: Sequence[DecadeFlicker]) -> Table:
+    """Flicker of the predicted maps of each decade beside that of observed ones."""
+    table = _table("predicted", "observed", "observed in", label="changes in")
+    for decade in decades:
+        table.add_row(
+            _span(decade.years),
+            _percent(decade.predicted, digits=1),
+            _percent(decade.observed, digits=1),
+            _span(decade.observed_years) if decade.observed_years else "-",
+        )
+    return table
+
+
 def _is_shown(lead: int) -> bool:
     """True for every lead year at first, then every fifth, and every tenth past the mean."""
     if lead <= 5:
@@ -193,12 +308,25 @@ def _years(years: Sequence[int], left_out: Sequence[int]) -> str:
     return f"{len(years)} years ({years[0]}-{years[-1]}{without})"
 
 
+def _span(years: tuple[int, int]) -> str:
+    first, last = years
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def _score(scores: Scores, name: str) -> str:
     """A score by its name, with the digits that it deserves."""
     value = getattr(scores, name)
     if name in PERCENT_SCORES:
-        return "-" if np.isnan(value) else f"{value:.2%}"
-    return _number(value, 2 if name == "change_ratio" else 4)
+        return _percent(value, digits=2)
+    return _number(value, DIGITS.get(name, 4))
+
+
+def _percent(value: float, *, digits: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}%}"
+
+
+def _signed(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:+.4f}"
 
 
 def _number(value: float, digits: int) -> str:

@@ -1,6 +1,6 @@
 """Scoring rollouts with Ray: a task for each tile, merged in any order."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import ray
@@ -9,14 +9,27 @@ from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Tile
 from luray.distributed.cluster import collect
 from luray.engine.spec import InferenceSpec
-from luray.product.scoring import TruthTallies, merge_tiles, tally_tile
+from luray.product.scoring import (
+    MapsFlicker,
+    RolloutTallies,
+    flicker_of_tile,
+    merge_flicker_of_tiles,
+    merge_tiles,
+    tally_tile,
+)
 
 
 @ray.remote(max_retries=3)
 def _tally(
-    spec: InferenceSpec, tile: Tile, years: tuple[int, ...], scored: Collection[int]
-) -> TruthTallies:
-    return tally_tile(spec.cube, spec.product, tile, years=years, scored=scored)
+    spec: InferenceSpec,
+    tile: Tile,
+    years: tuple[int, ...],
+    scored: Collection[int],
+    travelled: Sequence[int],
+) -> RolloutTallies:
+    return tally_tile(
+        spec.cube, spec.product, tile, years=years, scored=scored, travelled=travelled
+    )
 
 
 def evaluate(
@@ -24,8 +37,9 @@ def evaluate(
     years: tuple[int, ...],
     *,
     scored: Collection[int],
+    travelled: Sequence[int],
     progress: Progress = no_progress,
-) -> TruthTallies:
+) -> RolloutTallies:
     """Tally a finished rollout over all its tiles.
 
     Parameters
@@ -36,6 +50,8 @@ def evaluate(
         Years with a true map, in the direction of travel; the rollout starts from the first.
     scored : collection of int
         Those of them that are tallied.
+    travelled : sequence of int
+        Every year of the rollout, in the direction of travel.
     progress : callable, optional
         Called with the tiles done and in all.
 
@@ -45,5 +61,49 @@ def evaluate(
         What the tally of a tile raised.
     """
     shared = ray.put(spec)
-    tasks: list[Any] = [_tally.remote(shared, tile, years, scored) for tile in spec.geometry.tiles]
+    tasks: list[Any] = [
+        _tally.remote(shared, tile, years, scored, travelled) for tile in spec.geometry.tiles
+    ]
     return merge_tiles(collect(tasks, progress=progress))
+
+
+@ray.remote(max_retries=3)
+def _flicker(
+    spec: InferenceSpec,
+    tile: Tile,
+    observed: tuple[int, ...],
+    chains: Sequence[tuple[int, ...]],
+) -> MapsFlicker:
+    return flicker_of_tile(spec.cube, spec.product, tile, observed=observed, chains=chains)
+
+
+def flicker_of_maps(
+    spec: InferenceSpec,
+    *,
+    observed: tuple[int, ...],
+    chains: Sequence[tuple[int, ...]],
+    progress: Progress = no_progress,
+) -> MapsFlicker:
+    """Return the flicker of observed maps, and of a finished product, over all tiles.
+
+    Parameters
+    ----------
+    spec : InferenceSpec
+        Of the product.
+    observed : tuple of int
+        Years of the observed maps, ascending.
+    chains : sequence of tuple of int
+        Years of the product's predicted maps, chain by chain; none where it is not finished.
+    progress : callable, optional
+        Called with the tiles done and in all.
+
+    Raises
+    ------
+    Exception
+        What a tile raised.
+    """
+    shared = ray.put(spec)
+    tasks: list[Any] = [
+        _flicker.remote(shared, tile, observed, chains) for tile in spec.geometry.tiles
+    ]
+    return merge_flicker_of_tiles(collect(tasks, progress=progress))

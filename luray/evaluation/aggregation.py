@@ -10,7 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from luray.evaluation.flicker import Flicker, FlickerByYear
+from luray.evaluation.significance import BlockSums
 from luray.evaluation.statistics import Statistics
+
+ARRAYS = tuple(f.name for f in fields(Statistics) if f.name != "by_block")
+"""Fields of the statistics that are arrays of one shape for all tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +50,8 @@ class Tally:
         entries = {}
         for year in sorted(self.years):
             statistics = self.years[year]
-            entries[str(year)] = {
-                f.name: getattr(statistics, f.name).tolist() for f in fields(Statistics)
-            }
+            entry = {name: getattr(statistics, name).tolist() for name in ARRAYS}
+            entries[str(year)] = entry | {"by_block": statistics.by_block.to_dict()}
         return json.dumps(entries)
 
     @classmethod
@@ -82,13 +86,23 @@ def merge(tallies: Iterable[Tally]) -> Tally:
     return Tally(years)
 
 
+def merge_flicker(parts: Iterable[FlickerByYear]) -> dict[int, Flicker]:
+    """Return the sum of the flicker of tiles, year by year."""
+    years: dict[int, Flicker] = {}
+    for part in parts:
+        for year, flicker in part.items():
+            years[year] = years.get(year, Flicker()) + flicker
+    return years
+
+
 def _statistics(entry: Mapping[str, Any]) -> Statistics:
     """Statistics of one year of the JSON text; its table says how many classes there are."""
-    statistics = Statistics(*(np.asarray(entry[f.name], np.float64) for f in fields(Statistics)))
+    arrays = {name: np.asarray(entry[name], np.float64) for name in ARRAYS}
+    statistics = Statistics(**arrays, by_block=BlockSums.from_dict(entry["by_block"]))
     expected = Statistics.zeros(statistics.n_classes)
-    for f in fields(Statistics):
-        shape = getattr(statistics, f.name).shape
-        expected_shape = getattr(expected, f.name).shape
+    for name in ARRAYS:
+        shape = getattr(statistics, name).shape
+        expected_shape = getattr(expected, name).shape
         if shape != expected_shape:
-            raise ValueError(f"{f.name} has shape {shape}, expected {expected_shape}")
+            raise ValueError(f"{name} has shape {shape}, expected {expected_shape}")
     return statistics

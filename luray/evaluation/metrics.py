@@ -61,6 +61,15 @@ class Scores:
 
     Mean square error, and mean gap over 10 bins.
     """
+    predicted_change_per_year: float
+    observed_change_per_year: float
+    """Share of the land whose class differs from that of the year before, in the direction of
+    travel.
+    """
+    predicted_patch_width: float
+    observed_patch_width: float
+    """Mean way along a row or a column to another class, in cells; see `luray.evaluation.texture`.
+    """
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,8 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
 
     net_error, net_observed = statistics.net_change.sum(axis=0)
     brier, calibration_error = _calibration(statistics.reliability)
+    paced, observed_pace, predicted_pace = statistics.pace
+    pairs, _, observed_unlike, predicted_unlike = statistics.pairs
     return Scores(
         accuracy=overall.accuracy,
         macro_f1=overall.macro_f1,
@@ -140,6 +151,10 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
         net_change_error=_ratio(net_error, net_observed),
         brier=brier,
         calibration_error=calibration_error,
+        predicted_change_per_year=_ratio(predicted_pace, paced),
+        observed_change_per_year=_ratio(observed_pace, paced),
+        predicted_patch_width=_ratio(pairs, predicted_unlike),
+        observed_patch_width=_ratio(pairs, observed_unlike),
     )
 
 
@@ -169,7 +184,8 @@ def persistence(statistics: Statistics) -> Statistics:
     """Return the statistics of the null model on the same cells.
 
     The null model predicts the initial map in every year, without a confidence. All that the truth
-    changed is a miss of it, and its error of the net change is the observed net change.
+    changed is a miss of it, and its error of the net change is the observed net change. Its maps
+    have the texture of the initial one, and nothing changes from year to year.
     """
     table_JTP = np.zeros_like(statistics.table)
     k = np.arange(statistics.n_classes)
@@ -180,7 +196,18 @@ def persistence(statistics: Statistics) -> Statistics:
 
     observed_net_change = statistics.net_change[:, 1:]
     net_change = np.repeat(observed_net_change, 2, axis=1)
-    return Statistics(table_JTP, blocks, net_change, np.zeros_like(statistics.reliability))
+
+    land, observed_pace, _ = statistics.pace
+    pairs, initial_unlike, observed_unlike, _ = statistics.pairs
+    return Statistics(
+        table_JTP,
+        blocks,
+        net_change,
+        reliability=np.zeros_like(statistics.reliability),
+        pace=np.array([land, observed_pace, 0]),
+        pairs=np.array([pairs, initial_unlike, observed_unlike, initial_unlike]),
+        by_block=statistics.by_block.of_persistence(),
+    )
 
 
 def land_only(table_JTP: F64, *, water: int | None) -> F64:

@@ -8,16 +8,23 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from luray.core.legend import Legend
-from luray.evaluation.metrics import ClassChange, Scores, change_by_class
-from luray.evaluation.skill import ROWS, Outcome, Skill, Truth, skill_of
+from luray.evaluation.flicker import WITHIN, DecadeFlicker, FlickerByYear, by_decade
+from luray.evaluation.metrics import ClassChange, change_by_class
+from luray.evaluation.report_entries import (
+    CSV_COLUMNS,
+    csv_line_of_decade,
+    csv_lines_of_skill,
+    decade_entry,
+    skill_entry,
+)
+from luray.evaluation.significance import FEWEST_BLOCKS, LEVEL, RESAMPLES
+from luray.evaluation.skill import Outcome, Skill, Truth, skill_of
 from luray.storage.objects import write_atomically
 
 Period = Literal["first_year", "mean"]
@@ -72,6 +79,24 @@ DEFINITIONS = {
     ),
     "brier, calibration_error": "of the confidence as the probability that the class is right",
     "deflickered": "scores against truth in which A -> B -> A within two years is removed",
+    "gain_from_noise": (
+        "accuracy minus that of persistence against the maps as published, less the same against "
+        "de-flickered ones: the part of the gain that is knowledge of the maps' noise"
+    ),
+    "against_persistence": (
+        f"{LEVEL:.0%} intervals from {RESAMPLES} resamples of blocks of the map, the same for "
+        "model and persistence; accuracy_gain: accuracy minus that of persistence; a Figure of "
+        f"Merit cannot be below that of persistence, which is 0; null with fewer than "
+        f"{FEWEST_BLOCKS} blocks, and where a score does not exist in some resample"
+    ),
+    "change_per_year": (
+        "share of the land that differs from the map of the year before, in the direction of travel"
+    ),
+    "patch_width": "mean way in cells along a row or a column to another class",
+    "flicker": (
+        f"share of the changes from a year to the next that are undone, A -> B -> A, within "
+        f"{WITHIN} years, by area; observed maps of the same years, or else of observed_years"
+    ),
 }
 """What the names in the files mean, for readers of the files."""
 
@@ -89,6 +114,12 @@ class EvaluationReport:
     """Fingerprint of the rollout that each test scored."""
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Corrections that were made to the data of each source, in words."""
+    observed_flicker: FlickerByYear = field(default_factory=dict)
+    """Of all observed maps."""
+    product_flicker: FlickerByYear = field(default_factory=dict)
+    """Of the predicted maps of the product."""
+    product: str = ""
+    """Fingerprint of that product, empty where it was not finished."""
 
     def __post_init__(self) -> None:
         names = [outcome.name for outcome in self.outcomes]
@@ -117,6 +148,31 @@ class EvaluationReport:
         skills = self.skills.items()
         return {truth: skill for (name, truth), skill in skills if name == outcome.name}
 
+    def gain_from_noise(self, outcome: Outcome) -> dict[Period, float] | None:
+        """Return how much of the gain over persistence is knowledge of the maps' noise.
+
+        It is the gain in accuracy against the maps as published minus that against de-flickered
+        ones; None for a test that has no scores against these.
+        """
+        skills = self.skills_of(outcome)
+        if "deflickered" not in skills:
+            return None
+        raw = skills["raw"]
+        deflickered = skills["deflickered"]
+        return {
+            "first_year": raw.first_gain - deflickered.first_gain,
+            "mean": raw.mean_gain - deflickered.mean_gain,
+        }
+
+    def flicker_of(self, outcome: Outcome) -> tuple[DecadeFlicker, ...]:
+        """Return the flicker of the predicted maps of one test beside that of the observed ones."""
+        return by_decade(outcome.flicker, self.observed_flicker)
+
+    @property
+    def flicker_of_product(self) -> tuple[DecadeFlicker, ...]:
+        """The flicker of the product's predicted maps beside that of the observed ones."""
+        return by_decade(self.product_flicker, self.observed_flicker)
+
     def class_change(self, outcome: Outcome, year: int) -> ClassChange:
         """Return gains and losses by class from the initial map to one year, m2."""
         return change_by_class(outcome.tally.years[year].table)
@@ -131,12 +187,16 @@ class EvaluationReport:
             "inputs": {name: list(rules) for name, rules in self.inputs.items()},
             "definitions": DEFINITIONS,
             "published_on_other_data": PUBLISHED,
+            "product": {
+                "fingerprint": self.product,
+                "flicker": [decade_entry(decade) for decade in self.flicker_of_product],
+            },
             "tests": [self._test_entry(outcome) for outcome in self.outcomes],
         }
 
     def _test_entry(self, outcome: Outcome) -> dict[str, Any]:
         skills = self.skills_of(outcome)
-        entries = {truth: _skill_entry(skill, outcome) for truth, skill in skills.items()}
+        entries = {truth: skill_entry(skill, outcome) for truth, skill in skills.items()}
         years = sorted(outcome.tally.years, key=outcome.lead)
         left_out = {"left_out": list(outcome.left_out)} if outcome.left_out else {}
         return {
@@ -147,6 +207,8 @@ class EvaluationReport:
             **entries["raw"],
             "change_by_class": [self._class_entry(outcome, year) for year in years],
             "deflickered": entries.get("deflickered"),
+            "gain_from_noise": self.gain_from_noise(outcome),
+            "flicker": [decade_entry(decade) for decade in self.flicker_of(outcome)],
         }
 
     def _class_entry(self, outcome: Outcome, year: int) -> dict[str, Any]:
@@ -157,11 +219,9 @@ class EvaluationReport:
         return entry
 
     def to_csv(self) -> str:
-        """Return one line for each test, truth, row and year, and for each first year and mean."""
+        """Return one line for each test, truth, row and year, and for each mean and decade."""
         text = io.StringIO()
-        metrics = [f.name for f in fields(Scores)]
-        head = ["test", "truth", "row", "period", "year", "lead", *metrics, "caveats"]
-        writer = csv.DictWriter(text, head, lineterminator="\n")
+        writer = csv.DictWriter(text, [*CSV_COLUMNS, "caveats"], restval="", lineterminator="\n")
         writer.writeheader()
         caveats = "; ".join(self.caveats)
         for line in self._csv_lines():
@@ -169,25 +229,14 @@ class EvaluationReport:
         return text.getvalue()
 
     def _csv_lines(self) -> Iterator[dict[str, Any]]:
-        outcomes = {outcome.name: outcome for outcome in self.outcomes}
-        for (name, truth), skill in self.skills.items():
-            for row in ROWS:
-                common = {"test": name, "truth": truth, "row": row}
-                yield {
-                    **common,
-                    "period": f"mean of {len(skill.mean_years)} years",
-                    "year": "",
-                    "lead": "",
-                    **_entry(skill.mean(row), missing=""),
-                }
-                for number, year in enumerate(skill.years):
-                    yield {
-                        **common,
-                        "period": "year" if number else "first year",
-                        "year": year,
-                        "lead": outcomes[name].lead(year),
-                        **_entry(skill.by_year[row][number], missing=""),
-                    }
+        for outcome in self.outcomes:
+            for truth, skill in self.skills_of(outcome).items():
+                for line in csv_lines_of_skill(skill, outcome):
+                    yield {"test": outcome.name, "truth": truth, **line}
+            for decade in self.flicker_of(outcome):
+                yield {"test": outcome.name, "row": "model", **csv_line_of_decade(decade)}
+        for decade in self.flicker_of_product:
+            yield {"row": "product", **csv_line_of_decade(decade)}
 
     def write(self, folder: str | Path) -> tuple[str, str]:
         """Write metrics.json and metrics.csv, each whole or not at all; return their places."""
@@ -198,28 +247,3 @@ class EvaluationReport:
         write_atomically(json_place, json_text.encode())
         write_atomically(csv_place, self.to_csv().encode())
         return json_place, csv_place
-
-
-def _skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
-    rows = {}
-    for row in ROWS:
-        rows[row] = {"first_year": _entry(skill.first(row)), "mean": _entry(skill.mean(row))}
-
-    by_lead_year = []
-    for number, year in enumerate(skill.years):
-        entry: dict[str, Any] = {"year": year, "lead": outcome.lead(year)}
-        for row in ROWS:
-            entry[row] = _entry(skill.by_year[row][number])
-        by_lead_year.append(entry)
-
-    return {
-        "first_year": skill.years[0],
-        "mean_years": list(skill.mean_years),
-        "rows": rows,
-        "by_lead_year": by_lead_year,
-    }
-
-
-def _entry(scores: Scores, *, missing: str | None = None) -> dict[str, Any]:
-    """Scores by name, with `missing` in place of nan, which JSON does not have."""
-    return {name: missing if np.isnan(value) else value for name, value in asdict(scores).items()}

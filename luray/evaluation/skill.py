@@ -1,12 +1,14 @@
-"""Skill of a rollout: its tally against the truth, and the scores of model and null model."""
+"""Skill of a rollout: scores of model and null model, and whether the difference is significant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from luray.core.types import Direction
 from luray.evaluation.aggregation import Tally
+from luray.evaluation.flicker import FlickerByYear
 from luray.evaluation.metrics import Scores, mean_scores, persistence, score
+from luray.evaluation.significance import Significance, significance
 
 MOST_MEAN_YEARS = 15
 """Lead years that the mean covers; all of them where there are fewer."""
@@ -31,6 +33,8 @@ class Outcome:
     """The same predictions tallied against deflickered maps, see `deflicker`."""
     left_out: tuple[int, ...] = ()
     """Years that are not scored, see `evaluation_years`."""
+    flicker: FlickerByYear = field(default_factory=dict)
+    """Of the predicted maps."""
 
     def __post_init__(self) -> None:
         for tally in (self.tally, self.deflickered):
@@ -70,6 +74,8 @@ class Skill:
 
     years: tuple[int, ...]
     by_year: Mapping[RowName, tuple[Scores, ...]]
+    against_persistence: Significance | None = None
+    """Intervals of the difference; None for a tally without sums by block."""
 
     @property
     def mean_years(self) -> tuple[int, ...]:
@@ -84,14 +90,26 @@ class Skill:
         """Return the mean of the yearly scores over `mean_years`."""
         return mean_scores(self.by_year[row][:MOST_MEAN_YEARS])
 
+    @property
+    def first_gain(self) -> float:
+        """Accuracy minus that of persistence in the first year."""
+        return self.first("model").accuracy - self.first("persistence").accuracy
+
+    @property
+    def mean_gain(self) -> float:
+        """The same in the mean."""
+        return self.mean("model").accuracy - self.mean("persistence").accuracy
+
 
 def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
     """Return the skill that a tally of a test shows; `water` is left out where it is the truth."""
     years = tuple(sorted(tally.years, key=outcome.lead))
-    model = []
-    null = []
-    for year in years:
-        statistics = tally.years[year]
-        model.append(score(statistics, water=water))
-        null.append(score(persistence(statistics), water=water))
-    return Skill(years, {"model": tuple(model), "persistence": tuple(null)})
+    statistics = [tally.years[year] for year in years]
+    model = tuple(score(of_year, water=water) for of_year in statistics)
+    null = tuple(score(persistence(of_year), water=water) for of_year in statistics)
+
+    against_persistence = None
+    by_block = [of_year.by_block for of_year in statistics]
+    if all(sums.side for sums in by_block):
+        against_persistence = significance(by_block, n_mean=MOST_MEAN_YEARS)
+    return Skill(years, {"model": model, "persistence": null}, against_persistence)

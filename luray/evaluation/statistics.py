@@ -11,13 +11,15 @@ is below 1e-6 of a cell, except next to the poles.
 Shapes: K classes, N blocks with a change. In (K, K, K) the axes are initial, true, predicted.
 """
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from luray.core.legend import OUTSIDE
 from luray.core.types import F64, U8, Bool
+from luray.evaluation.significance import BlockSums, block_sums
+from luray.evaluation.texture import PACE_SUMS, PAIR_SUMS, change_since, unlike_pairs
 
 RESOLUTIONS = (5, 25)
 """Edges of the blocks, in cells, in which agreement of change is scored besides single cells.
@@ -31,7 +33,11 @@ PERCENTS = 101
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Sums over the cells of one year, all in m2; `+` merges two sets of cells."""
+    """Sums over the cells of one year, all in m2; `+` merges two sets of cells.
+
+    The last three are of a map among others, in time or in space. They are nothing where that is
+    not known: a score of them is then nan.
+    """
 
     table: F64
     """Area by initial, true and predicted class, shape (K, K, K)."""
@@ -50,6 +56,12 @@ class Statistics:
 
     Columns: area, and area where the predicted class is the true one.
     """
+    pace: F64 = field(default_factory=lambda: np.zeros(PACE_SUMS))
+    """What changed since the year before, shape (3,); see `texture.change_since`."""
+    pairs: F64 = field(default_factory=lambda: np.zeros(PAIR_SUMS))
+    """Neighbouring cells of unlike classes, shape (4,); see `texture.unlike_pairs`."""
+    by_block: BlockSums = field(default_factory=BlockSums)
+    """Agreement of change by block of the map; see `luray.evaluation.significance`."""
 
     @classmethod
     def zeros(cls, n_classes: int) -> Self:
@@ -75,6 +87,72 @@ class Statistics:
         return Statistics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
+class TwoYears(NamedTuple):
+    """Maps of a year and of the one before it in the direction of travel, uint8 class indices."""
+
+    before: U8
+    now: U8
+
+
+def statistics_of_year(
+    initial: U8,
+    truth: TwoYears,
+    predicted: TwoYears,
+    *,
+    cell_area: F64,
+    n_classes: int,
+    water: int | None,
+    confidence: U8,
+    corner: tuple[int, int],
+    side: int,
+) -> Statistics:
+    """Return the statistics of one tile and year among the other tiles and years.
+
+    Parameters
+    ----------
+    initial, truth, predicted : arrays of uint8, shape (lat + 1, lon + 1)
+        Class indices, `OUTSIDE` where there is no land: of the tile as in `tile_statistics`, and of
+        the row south of it and the column east of it.
+    cell_area : array, shape (lat,)
+        Area of a cell of each row of the tile in m2.
+    n_classes : int
+        Number of classes K of the legend.
+    water : int, optional
+        Class index of water, which is not scored where it is the true class.
+    confidence : array of uint8, shape (lat, lon)
+        Confidence of the prediction in percent.
+    corner : tuple of int
+        Row and column of the tile's first cell in the grid.
+    side : int
+        Cells along a side of the blocks of `significance`.
+    """
+    maps = (initial, truth.now, predicted.now)
+    tile = (slice(None, -1), slice(None, -1))
+    tile_maps = [classes[tile] for classes in maps]
+    scored = scored_cells(*maps, water=water)
+    scored_before = scored & _known(truth.before, predicted.before)
+
+    return replace(
+        tile_statistics(
+            *tile_maps,
+            cell_area=cell_area,
+            n_classes=n_classes,
+            water=water,
+            confidence=confidence,
+        ),
+        pace=change_since(
+            (truth.before[tile], predicted.before[tile]),
+            (truth.now[tile], predicted.now[tile]),
+            scored=scored_before[tile],
+            cell_area=cell_area,
+        ),
+        pairs=unlike_pairs(*maps, scored=scored, cell_area=cell_area),
+        by_block=block_sums(
+            *tile_maps, scored=scored[tile], cell_area=cell_area, corner=corner, side=side
+        ),
+    )
+
+
 def tile_statistics(
     initial: U8,
     truth: U8,
@@ -85,7 +163,7 @@ def tile_statistics(
     water: int | None,
     confidence: U8 | None = None,
 ) -> Statistics:
-    """Return the statistics of one tile and year.
+    """Return the statistics of one tile and year, without those among others.
 
     Parameters
     ----------
@@ -121,10 +199,7 @@ def tile_statistics(
     """
     table = cross_tabulate(initial, truth, predicted, cell_area=cell_area, n_classes=n_classes)
 
-    scored = _known(initial, truth, predicted)
-    if water is not None:
-        scored &= truth != water
-
+    scored = scored_cells(initial, truth, predicted, water=water)
     maps = (initial, truth, predicted)
     scored_maps = [np.where(scored, classes, OUTSIDE).astype(np.uint8) for classes in maps]
 
@@ -141,6 +216,14 @@ def tile_statistics(
 
     # The net change that is kept is that of the last, largest blocks.
     return Statistics(table, np.stack(parts), net_change, reliability)
+
+
+def scored_cells(initial: U8, truth: U8, predicted: U8, *, water: int | None) -> Bool:
+    """Return which cells are scored: known in all maps, and not water in truth; same shape."""
+    scored = _known(initial, truth, predicted)
+    if water is not None:
+        scored &= truth != water
+    return scored
 
 
 def cross_tabulate(initial: U8, truth: U8, predicted: U8, *, cell_area: F64, n_classes: int) -> F64:

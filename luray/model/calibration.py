@@ -107,17 +107,8 @@ def calibrate(cells: Cells, operating: Cells | None = None) -> dict[OperatingPoi
             )
 
     temperature = _fit_temperature(cells)
-    threshold_N, gain_N = _change_candidates(operating, temperature)
-
-    # The list of cells, those that change most readily first; a stable sort keeps ties in order.
-    order = np.argsort(-threshold_N, kind="stable")
-    threshold_N = threshold_N[order]
-    summed_gain_N = gain_N[order].cumsum()
-    summed_area_N = operating.weight_N[order].cumsum()
-
-    observed_area = operating.weight_N[operating.prior_N != operating.truth_N].sum()
-    last_unbiased = int(np.searchsorted(summed_area_N, observed_area))
-    last_unbiased = min(last_unbiased, threshold_N.size - 1)
+    threshold_N, summed_gain_N, _ = _by_readiness(operating, temperature)
+    [unbiased_bias] = biases_of_change(operating, temperature, np.ones(1))
 
     if summed_gain_N.max() > 0:
         # The last such cell, not the first: of all places in the list that keep so much of the
@@ -130,8 +121,27 @@ def calibrate(cells: Cells, operating: Cells | None = None) -> dict[OperatingPoi
 
     return {
         "cautious": Calibration(temperature, float(cautious_bias)),
-        "unbiased": Calibration(temperature, float(threshold_N[last_unbiased])),
+        "unbiased": Calibration(temperature, float(unbiased_bias)),
     }
+
+
+def biases_of_change(cells: Cells, temperature: float, amounts: F64) -> F64:
+    """Return the bias at which each of some amounts of change is predicted.
+
+    Parameters
+    ----------
+    cells : Cells
+        Held-out cells.
+    temperature : float
+        That the logits are divided by.
+    amounts : array
+        Predicted over observed change, from 0 on; as much as there is where they ask for more.
+    """
+    threshold_N, _, summed_area_N = _by_readiness(cells, temperature)
+    observed_area = cells.weight_N[cells.prior_N != cells.truth_N].sum()
+    last = np.searchsorted(summed_area_N, amounts * observed_area)
+    biases: F64 = threshold_N[np.minimum(last, threshold_N.size - 1)]
+    return biases
 
 
 def _fit_temperature(cells: Cells) -> float:
@@ -159,6 +169,16 @@ def thinned(cells: Cells, *, most: int) -> Cells:
         cells.truth_N[::step],
         cells.weight_N[::step] * step,
     )
+
+
+def _by_readiness(cells: Cells, temperature: float) -> tuple[F64, F64, F64]:
+    """Return the bias below which each cell changes, those that change most readily first.
+
+    Beside it stand the area that it and the cells before it set right by changing, and their area.
+    """
+    threshold_N, gain_N = _change_candidates(cells, temperature)
+    order = np.argsort(-threshold_N, kind="stable")  # ties stay in order
+    return threshold_N[order], gain_N[order].cumsum(), cells.weight_N[order].cumsum()
 
 
 def _change_candidates(cells: Cells, temperature: float) -> tuple[F64, F64]:

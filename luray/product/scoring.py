@@ -1,29 +1,40 @@
 """Scoring a tile of a product against the maps of the cube."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from luray.core.tiling import Tile
-from luray.core.types import U8
 from luray.cube.cube import Cube
-from luray.evaluation.aggregation import Tally, merge
+from luray.evaluation.aggregation import Tally, merge, merge_flicker
 from luray.evaluation.deflicker import deflicker
-from luray.evaluation.statistics import tile_statistics
+from luray.evaluation.flicker import Flicker, FlickerByYear, FlickerSeries
+from luray.evaluation.significance import block_side
+from luray.evaluation.statistics import Statistics, TwoYears, statistics_of_year
 from luray.product.store import Product
 
 
-class TruthTallies(NamedTuple):
-    """Tallies of the same predictions against the maps as published, and without their flicker."""
+class RolloutTallies(NamedTuple):
+    """What a rollout is scored by."""
 
     as_published: Tally
+    """Of the predictions against the maps as published."""
     deflickered: Tally
+    """Of the same predictions against the maps without their flicker."""
+    flicker: FlickerByYear
+    """Of the predicted maps."""
 
 
 def tally_tile(
-    cube: Cube, product: Product, tile: Tile, *, years: tuple[int, ...], scored: Collection[int]
-) -> TruthTallies:
+    cube: Cube,
+    product: Product,
+    tile: Tile,
+    *,
+    years: tuple[int, ...],
+    scored: Collection[int],
+    travelled: Sequence[int],
+) -> RolloutTallies:
     """Tally a tile of a finished rollout.
 
     Parameters
@@ -37,37 +48,115 @@ def tally_tile(
     years : tuple of int
         Years with a true map, in the direction of travel; the rollout starts from the first.
     scored : collection of int
-        Those of them that are tallied. The others are read because flicker is removed from the
-        whole series.
+        Those of them that are tallied; the year before each is among `years`, too. The others are
+        read because flicker is removed from the whole series.
+    travelled : sequence of int
+        Every year of the rollout, in the direction of travel.
     """
     box = product.tiling.tile_box(tile)
-    maps = np.stack([cube.state(year, box) for year in years])
+    # Pairs of neighbouring cells reach into the tiles to the south and to the east.
+    with_border = box._replace(height=box.height + 1, width=box.width + 1)
     cell_area = cube.grid.cell_area[box.row : box.row + box.height]
     legend = cube.legend
     water = None if legend.water is None else legend.index(legend.water)
+    side = block_side(cube.grid.shape, coarse=_coarsest_side(cube))
 
-    def tally(truth: U8) -> Tally:
-        statistics = {}
-        for year, true_map in zip(years, truth, strict=True):
-            if year in scored:
-                statistics[year] = tile_statistics(
+    maps = np.stack([cube.state(year, with_border) for year in years])
+    truths = (maps, deflicker(maps))
+    tallied: tuple[dict[int, Statistics], ...] = ({}, {})
+    flicker = FlickerSeries(cell_area)
+
+    predicted_before = maps[0]
+    for year in travelled:
+        predicted = product.read(year, with_border)
+        flicker.add(year, predicted[:-1, :-1])
+        if year in scored:
+            number = years.index(year)
+            confidence = product.confidence(year, tile)
+            for truth, statistics in zip(truths, tallied, strict=True):
+                statistics[year] = statistics_of_year(
                     maps[0],
-                    true_map,
-                    product.read(year, box),
+                    TwoYears(truth[number - 1], truth[number]),
+                    TwoYears(predicted_before, predicted),
                     cell_area=cell_area,
                     n_classes=len(legend),
                     water=water,
-                    confidence=product.confidence(year, tile),
+                    confidence=confidence,
+                    corner=(box.row, box.col),
+                    side=side,
                 )
-        return Tally(statistics)
+        predicted_before = predicted
 
-    return TruthTallies(tally(maps), tally(deflicker(maps)))
+    as_published, deflickered = map(Tally, tallied)
+    return RolloutTallies(as_published, deflickered, flicker.by_year)
 
 
-def merge_tiles(tiles: Iterable[TruthTallies]) -> TruthTallies:
+def merge_tiles(tiles: Iterable[RolloutTallies]) -> RolloutTallies:
     """Return the tallies of all tiles together; their order does not matter."""
     tallies = list(tiles)
-    return TruthTallies(
+    return RolloutTallies(
         as_published=merge(tile.as_published for tile in tallies),
         deflickered=merge(tile.deflickered for tile in tallies),
+        flicker=merge_flicker(tile.flicker for tile in tallies),
     )
+
+
+class MapsFlicker(NamedTuple):
+    """Flicker of the observed maps, and of the predicted maps of a product."""
+
+    observed: FlickerByYear
+    predicted: FlickerByYear
+
+
+def flicker_of_tile(
+    cube: Cube,
+    product: Product,
+    tile: Tile,
+    *,
+    observed: Iterable[int],
+    chains: Iterable[Sequence[int]],
+) -> MapsFlicker:
+    """Return the flicker of one tile of observed maps, and of a finished product.
+
+    Parameters
+    ----------
+    cube : Cube
+        Has the observed maps.
+    product : Product
+        Has the predicted maps; of several scenarios and members the first counts.
+    tile : Tile
+        A tile with land.
+    observed : iterable of int
+        Years of the observed maps, ascending.
+    chains : iterable of sequence of int
+        Years of the predicted maps, see `Span.chains`.
+    """
+    box = product.tiling.tile_box(tile)
+    cell_area = cube.grid.cell_area[box.row : box.row + box.height]
+
+    of_observed = FlickerSeries(cell_area)
+    for year in observed:
+        of_observed.add(year, cube.state(year, box))
+
+    of_predicted: dict[int, Flicker] = {}
+    for chain in chains:
+        series = FlickerSeries(cell_area)
+        for year in chain:
+            series.add(year, product.read(year, box))
+        of_predicted |= series.by_year
+    return MapsFlicker(of_observed.by_year, of_predicted)
+
+
+def merge_flicker_of_tiles(tiles: Iterable[MapsFlicker]) -> MapsFlicker:
+    """Return the flicker of all tiles together; their order does not matter."""
+    parts = list(tiles)
+    return MapsFlicker(
+        observed=merge_flicker(tile.observed for tile in parts),
+        predicted=merge_flicker(tile.predicted for tile in parts),
+    )
+
+
+def _coarsest_side(cube: Cube) -> int:
+    """Cells along a side of the coarsest forcing's cell, at least 1."""
+    sides = [round(layer.grid.step / cube.grid.step) for layer in cube.forcing]
+    return max([1, *sides])

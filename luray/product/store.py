@@ -189,13 +189,23 @@ class Product:
 
     def owner(self) -> str:
         """Return the fingerprint of the run that the store belongs to, empty when there is none."""
+        return str(self._about().get("fingerprint", ""))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the store is that of this run, and whole."""
+        about = self._about()
+        return about.get("fingerprint") == self.fingerprint and about["finished"] is True
+
+    def _about(self) -> Mapping[str, Any]:
+        """What the store says of itself at this moment; nothing where there is none."""
         try:
             with accessing(self.url):
                 root = zarr.open_group(self.url, mode="r", zarr_format=3, use_consolidated=False)
             about: Any = root.attrs["luray"]
         except (FileNotFoundError, KeyError):
-            return ""
-        return str(about["fingerprint"])
+            return {}
+        return dict(about)
 
     @property
     def is_of_another_run(self) -> bool:

@@ -7,7 +7,7 @@ from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
 from luray.engine.spec import InferenceSpec
 from luray.evaluation.evaluation_years import EvaluationYears, evaluation_years
-from luray.evaluation.report import EvaluationReport
+from luray.evaluation.report import DEFINITIONS, EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.product.dimensions import ProductDims
 from luray.stages.config import RolloutTest, RunConfig
@@ -20,14 +20,16 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     """Score every test of a run and write the report.
 
     Tests that the product does not hold are rolled out first. Of several scenarios the first is
-    scored, of several members the first: a map like any other of the product.
+    scored, of several members the first: a map like any other of the product. The flicker of a
+    finished product is reported beside its tests.
 
     Parameters
     ----------
     run : RunConfig
         A run with tests, whose models are trained.
     progress : callable, optional
-        Called with the tile-years, then with the tiles, done and in all, for each test.
+        Called with the tile-years, then with the tiles, done and in all, for each test; then with
+        the tiles whose observed maps, and those of the product, are looked at for flicker.
 
     Returns
     -------
@@ -44,6 +46,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             "the run file has no [[evaluation.tests]]; add one with name, start and stop"
         )
     from luray.distributed.evaluate import evaluate as evaluate_with_ray  # Ray: seconds to import
+    from luray.distributed.evaluate import flicker_of_maps
 
     outcomes: list[Outcome] = []
     identities: dict[str, str] = {}
@@ -59,16 +62,35 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             create_empty_product(spec, f"{run.title or run.name}: test {test.name}")
             compute(run, spec, lease, progress=progress)
 
-        as_published, deflickered = evaluate_with_ray(
-            spec, years.maps, scored=years.scored, progress=progress
+        tallies = evaluate_with_ray(
+            spec,
+            years.maps,
+            scored=years.scored,
+            travelled=test.span.chains[test.direction],
+            progress=progress,
         )
         outcomes.append(
             Outcome(
-                test.name, test.direction, test.start, as_published, deflickered, years.left_out
+                test.name,
+                test.direction,
+                test.start,
+                tallies.as_published,
+                tallies.deflickered,
+                years.left_out,
+                tallies.flicker,
             )
         )
         identities[test.name] = _identity_of_scores(spec, years)
         memory_caveats.update(dict.fromkeys(spec.caveats))
+
+    cube = spec.cube
+    finished = _finished_product(run)
+    flicker = flicker_of_maps(
+        finished or spec,
+        observed=tuple(year for year in cube.years if year not in cube.other_kind),
+        chains=tuple(finished.product.span.chains.values()) if finished else (),
+        progress=progress,
+    )
 
     first, last = run.training.years
     model = (
@@ -76,31 +98,55 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
         f"{run.model.history} maps, trained on "
         f"{first}-{last}, {run.training.steps} steps"
     )
-    cube = spec.cube
-    caveats = (
-        *cube.caveats,
-        *memory_caveats,
-        *_scored_map(run),
-        *_left_out(outcomes, cube),
+    report = EvaluationReport(
+        tuple(outcomes),
+        cube.legend,
+        model,
+        caveats=(
+            *cube.caveats,
+            *memory_caveats,
+            *_scored_map(run),
+            *_left_out(outcomes, cube),
+        ),
+        scored=identities,
+        inputs=cube.rules,
+        observed_flicker=flicker.observed,
+        product_flicker=flicker.predicted,
+        product=finished.product.fingerprint if finished else "",
     )
-    report = EvaluationReport(tuple(outcomes), cube.legend, model, caveats, identities, cube.rules)
     report.write(run.path("report"))
     return report
 
 
 def is_evaluated(run: RunConfig) -> bool:
-    """Tell whether the report scores every test as the present models roll it out."""
-    report = read_object(run.path("report", "metrics.json")) or b"{}"
+    """Tell whether the report scores every test as the present models roll it out.
+
+    A report of an earlier version, which has other scores, does not.
+    """
+    text = read_object(run.path("report", "metrics.json")) or b"{}"
     try:
-        scored = json.loads(report).get("scored")
+        report = json.loads(text)
     except ValueError:  # a damaged report is written anew
+        return False
+    if report.get("definitions") != DEFINITIONS:
         return False
 
     identities = {}
     for test in run.evaluation.tests:
         spec = _rollout_of(run, test)
         identities[test.name] = _identity_of_scores(spec, _years_of(run, test, spec.cube))
-    return bool(scored == identities)
+    finished = _finished_product(run)
+    product = finished.product.fingerprint if finished else ""
+    return bool(report["scored"] == identities and report["product"]["fingerprint"] == product)
+
+
+def _finished_product(run: RunConfig) -> InferenceSpec | None:
+    """Describe the inference of the product, None where it is not finished."""
+    try:
+        spec = inference_of(run, run.inference.span, run.product)
+    except FileNotFoundError:  # a direction that no test travels may have no model yet
+        return None
+    return spec if spec.product.is_finished else None
 
 
 def _rollout_of(run: RunConfig, test: RolloutTest) -> InferenceSpec:

@@ -14,13 +14,14 @@ from luray.model.calibration import (
     Calibration,
     Cells,
     OperatingPoint,
+    biases_of_change,
     calibrated_logits,
     logits_of_class,
     scores,
 )
 
-BIASES = np.arange(-3, 2.01, 0.25)
-"""Biases of the prior's class at which the trade of accuracy for change is shown."""
+AMOUNTS = np.arange(31) / 20
+"""Predicted over observed change at which the trade of accuracy for change is shown."""
 EDGES = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1)
 """Bins of P(change), finer where most cells lie."""
 
@@ -38,13 +39,16 @@ def validation_report(cells: Cells, points: Mapping[OperatingPoint, Calibration]
     Returns
     -------
     dict
-        `cells`, their number. `curve`, the `scores` at each of `BIASES`, at the temperature of the
-        cautious point. `points`, for each operating point its calibration and scores, its
-        `reliability` and its change by class (`classes`).
+        `cells`, their number. `curve`, the `scores` at each of `AMOUNTS` and at the operating
+        points, from little change to much, at the temperature of the cautious point. `points`, for
+        each operating point its calibration and scores, its `reliability` and its change by class
+        (`classes`).
     """
     temperature = points["cautious"].temperature
+    biases_of_points = [calibration.bias for calibration in points.values()]
+    biases = np.union1d(biases_of_change(cells, temperature, AMOUNTS), biases_of_points)
     curve = []
-    for bias in BIASES:
+    for bias in biases[::-1]:
         calibration = Calibration(temperature, float(bias))
         curve.append({"bias": float(bias)} | scores(cells, calibration))
 

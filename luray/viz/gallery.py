@@ -13,6 +13,7 @@ import xarray as xr
 from luray.core.progress import NamedProgress
 from luray.storage.objects import read_object, write_atomically
 from luray.viz.animation import animate
+from luray.viz.flicker_plot import flicker_by_decade, flicker_panels
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
 from luray.viz.plots import area_by_class, confidence_over_time
 from luray.viz.skill_plots import skill_by_lead_year, validation_of_model
@@ -96,7 +97,14 @@ def _pictures_of_skill(
     """File name and drawing of each picture of an evaluation or a validation that is there."""
     evaluation = _read_json(metrics)
     if evaluation is not None:
+        if "product" not in evaluation:
+            raise ValueError(
+                f"{metrics}: a report of an earlier version, expected one with flicker; run "
+                "luray evaluate again"
+            )
         yield "skill.png", partial(skill_by_lead_year, evaluation)
+        if flicker_panels(evaluation):
+            yield "flicker.png", partial(flicker_by_decade, evaluation)
     for name, place in validations.items():
         validation = _read_json(place)
         if validation is not None:

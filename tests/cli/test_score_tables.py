@@ -13,7 +13,7 @@ from luray.evaluation.aggregation import Tally
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.evaluation.statistics import tile_statistics
-from tests.evaluation.cases import HILDA_WATER, random_tally
+from tests.evaluation.cases import HILDA_WATER, random_tally, steady_flicker
 
 CAVEATS = ("forcing: aggregated target, an upper bound", "population left out")
 
@@ -33,10 +33,22 @@ def cells(text, name):
 def report():
     years = range(2001, 2021)
     forecast = Outcome(
-        "forecast", "forward", 2000, random_tally(years), random_tally(years, seed=1)
+        "forecast",
+        "forward",
+        2000,
+        random_tally(years),
+        random_tally(years, seed=1),
+        flicker=steady_flicker(range(2001, 2019), 0.1),
     )
     hindcast = Outcome("hindcast", "backward", 1960, random_tally([1959, 1958, 1957]))
-    return EvaluationReport((forecast, hindcast), HILDA, "U-Net of width 16", CAVEATS)
+    return EvaluationReport(
+        (forecast, hindcast),
+        HILDA,
+        "U-Net of width 16",
+        CAVEATS,
+        observed_flicker=steady_flicker(range(1995, 2008), 0.25),
+        product_flicker=steady_flicker(range(2015, 2031), 0.5),
+    )
 
 
 def test_the_screen_fits_80_columns(report):
@@ -84,6 +96,51 @@ def test_rows_hold_model_null_model_and_published_scores(report):
         "-",
         "-",
     ]
+
+
+def test_intervals_are_shown_for_both_truths(report):
+    text = rendered(report, width=80)
+    assert "forecast: forward from 2000, accuracy minus persistence" in text
+    assert "95% intervals from 36 blocks of 5 x 5 cells" in text
+    for truth, name in (("raw", "raw"), ("deflickered", "de-flickered")):
+        mean = report.skills["forecast", truth].against_persistence.mean
+        gain = mean.accuracy_gain
+        assert cells(text, f"{name}, mean") == [
+            *(f"{value:+.4f}" for value in gain),
+            *gain.verdict.split(),
+            *(f"{value:.4f}" for value in mean.figure_of_merit),
+        ]
+        assert cells(text, f"{name}, 2001")
+    noise = report.gain_from_noise(report.outcomes[0])
+    assert cells(text, "from noise, 2001") == [f"{noise['first_year']:+.4f}"]
+    assert cells(text, "from noise, mean") == [f"{noise['mean']:+.4f}"]
+
+
+def test_each_lead_year_has_interval_pace_and_width(report):
+    text = rendered(report, width=80).split("significance and texture by lead year")[1]
+    row = cells(text, "2004")
+    skill = report.skills["forecast", "raw"]
+    gain = skill.against_persistence.by_year[3].accuracy_gain
+    scores = skill.by_year["model"][3]
+    assert row == [
+        "4",
+        f"{gain.low:+.4f}",
+        f"{gain.high:+.4f}",
+        *gain.verdict.split(),
+        f"{scores.predicted_change_per_year:.2%}",
+        f"{scores.observed_change_per_year:.2%}",
+        f"{scores.predicted_patch_width:.2f}",
+        f"{scores.observed_patch_width:.2f}",
+    ]
+
+
+def test_flicker_is_shown_by_decade(report):
+    text = rendered(report, width=80)
+    of_test, of_product = text.split("changes undone within 3 years")[1:]
+    assert cells(of_test, "2001-2007") == ["10.0%", "25.0%", "2001-2007"]
+    assert cells(of_test, "2010-2018") == ["10.0%", "25.0%", "1995-2007"]
+    assert cells(of_product, "2020-2029") == ["50.0%", "25.0%", "1995-2007"]
+    assert cells(of_product, "2030") == ["50.0%", "25.0%", "1995-2007"]
 
 
 def test_a_score_of_no_change_is_a_dash():

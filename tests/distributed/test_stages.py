@@ -22,6 +22,7 @@ from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
 from luray.cube.land import NOTED
 from luray.cube.plan import remaining
+from luray.evaluation.flicker import FlickerSeries
 from luray.evaluation.metrics import score
 from luray.evaluation.statistics import tile_statistics
 from luray.planning.build import costs, objects, worker_memory
@@ -30,6 +31,7 @@ from luray.stages.build import build as run_build
 from luray.stages.build import plan_cube
 from luray.stages.evaluate import evaluate as run_evaluate
 from luray.stages.evaluate import is_evaluated
+from luray.stages.plot import plot as run_plot
 from tests.distributed.conftest import give_models, settings_of, small_run
 
 
@@ -205,6 +207,55 @@ def test_evaluation_equals_a_direct_computation(place, finished, tmp_path):
     )
     written = json.loads((tmp_path / "out/report/metrics.json").read_text())
     assert written["tests"]
+    assert written["product"] == {"fingerprint": "", "flicker": []}, "it is of the earlier model"
+
+
+def test_flicker_is_that_of_the_maps(finished, tmp_path):
+    run = finished(tmp_path / "out")
+    report = run_evaluate(run)
+    cube, everything = Cube.open(run.cube), run.tiles.everything
+    observed = FlickerSeries(cube.grid.cell_area)
+    for year in cube.years:
+        observed.add(year, cube.state(year, everything))
+    assert report.observed_flicker == observed.by_year
+
+    product = xr.open_zarr(run.product)
+    predicted = {}
+    for chain in (range(2004, 2009), range(1996, 2001)):
+        series = FlickerSeries(cube.grid.cell_area)
+        for year in chain:
+            series.add(year, HILDA.encode(product.land_use.sel(year=year).values))
+        predicted |= series.by_year
+    assert report.product_flicker == predicted
+    assert sorted(predicted) == [1997, 1998, 2005, 2006]
+    assert any(flicker.undone for flicker in predicted.values())
+
+
+def test_a_report_of_an_earlier_version_is_written_anew(finished, tmp_path):
+    run = finished(tmp_path / "out")
+    run_evaluate(run)
+    file = tmp_path / "out/report/metrics.json"
+    report = json.loads(file.read_text())
+    assert is_evaluated(run)
+    report["definitions"].pop("flicker")
+    file.write_text(json.dumps(report))
+    assert not is_evaluated(run)
+    del report["product"]
+    file.write_text(json.dumps(report))
+    with pytest.raises(ValueError, match=r"a report of an earlier version.*luray evaluate again"):
+        run_plot(run)
+
+
+def test_a_product_that_is_finished_later_is_evaluated_then(place, finished, tmp_path):
+    aside = 'evaluation.tests=[{name="aside", start=2003, stop=2005}]'
+    finished(tmp_path / "out")
+    run = place.run(tmp_path / "out", aside)
+    shutil.move(tmp_path / "out/product.zarr", tmp_path / "elsewhere")
+    assert run_evaluate(run).product_flicker == {}
+    assert is_evaluated(run)
+    shutil.move(tmp_path / "elsewhere", tmp_path / "out/product.zarr")
+    assert not is_evaluated(run)
+    assert run_evaluate(run).product_flicker
 
 
 def test_a_damaged_map_stops_the_evaluation_with_an_error_that_a_user_can_read(finished, tmp_path):

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from luray.core.legend import OUTSIDE
 from luray.evaluation.aggregation import Tally
-from luray.evaluation.statistics import tile_statistics
+from luray.evaluation.flicker import Flicker
+from luray.evaluation.statistics import TwoYears, statistics_of_year
 
 K = 4
 WATER = 3
@@ -42,24 +43,37 @@ def maps(draw, *, max_size=12):
     return (*with_outside, confidence, rng.uniform(100, 1e6, n_lat))
 
 
+def bordered(classes):
+    """A map with a row and a column of sea beyond it."""
+    return np.pad(classes, ((0, 1), (0, 1)), constant_values=OUTSIDE)
+
+
 def random_tally(years, *, seed=0):
     """A tally of random maps of HILDA+ classes, of which half of the change is predicted."""
     rng = np.random.default_rng(seed)
     initial = rng.integers(0, 7, (30, 30)).astype(np.uint8)
-    truth = initial
+    truth = predicted = initial
     statistics = {}
     for year in years:
+        before = truth, predicted
         changes = rng.random(truth.shape) < 0.05
         truth = np.where(changes, rng.integers(0, 7, truth.shape), truth).astype(np.uint8)
         foreseen = rng.random(truth.shape) < 0.5
         predicted = np.where(foreseen, truth, initial).astype(np.uint8)
-        statistics[year] = tile_statistics(
-            initial,
-            truth,
-            predicted,
+        statistics[year] = statistics_of_year(
+            bordered(initial),
+            TwoYears(bordered(before[0]), bordered(truth)),
+            TwoYears(bordered(before[1]), bordered(predicted)),
             cell_area=np.full(30, 1e6),
             n_classes=7,
             water=HILDA_WATER,
             confidence=np.full(truth.shape, 80, np.uint8),
+            corner=(0, 0),
+            side=5,
         )
     return Tally(statistics)
+
+
+def steady_flicker(years, share):
+    """Flicker of years in each of which the same share of the changes is undone."""
+    return {year: Flicker(1000.0, 1000.0 * share) for year in years}

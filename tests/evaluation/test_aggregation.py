@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.statistics import Statistics, tile_statistics
-from tests.evaluation.cases import WATER, K, maps
+from tests.evaluation.cases import WATER, K, maps, random_tally
 
 
 @st.composite
@@ -30,6 +30,17 @@ def test_merging_is_associative_and_commutative(a, b, c):
     assert (a + b) + c == a + (b + c) == merge([c, a, b])
     assert a + Tally() == a
     assert set((a + b).years) == set(a.years) | set(b.years)
+
+
+def test_json_gives_back_blocks_and_texture():
+    tally = random_tally([2001, 2002])
+    again = Tally.from_json(tally.to_json())
+    assert again == tally
+    assert again.years[2002].by_block.sums_N5.sum() > 0
+    entry = json.loads(tally.to_json())
+    entry["2001"]["pairs"].pop()
+    with pytest.raises(ValueError, match="pairs has shape"):
+        Tally.from_json(json.dumps(entry))
 
 
 @given(tallies())

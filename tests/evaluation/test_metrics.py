@@ -17,15 +17,32 @@ from luray.evaluation.metrics import (
     persistence,
     score,
 )
-from luray.evaluation.statistics import tile_statistics
+from luray.evaluation.statistics import TwoYears, statistics_of_year, tile_statistics
 from tests import reference
-from tests.evaluation.cases import WATER, K, maps
+from tests.evaluation.cases import WATER, K, bordered, maps
 
 
 def statistics(case, *, water=WATER):
     initial, truth, predicted, confidence, area = case
     return tile_statistics(
         initial, truth, predicted, cell_area=area, n_classes=K, water=water, confidence=confidence
+    )
+
+
+def statistics_among_years(initial, truth, predicted):
+    """Statistics of the year after the initial map, of cells of 1 m2."""
+    initial, truth, predicted = map(bordered, (initial, truth, predicted))
+    height, width = (n - 1 for n in initial.shape)
+    return statistics_of_year(
+        initial,
+        TwoYears(initial, truth),
+        TwoYears(initial, predicted),
+        cell_area=np.ones(height),
+        n_classes=K,
+        water=None,
+        confidence=np.zeros((height, width), np.uint8),
+        corner=(0, 0),
+        side=2,
     )
 
 
@@ -75,6 +92,23 @@ def test_persistence_scores_the_initial_map(case):
     assert asdict(score(derived, water=WATER)) == close(asdict(score(direct, water=WATER)))
 
 
+def test_persistence_has_the_texture_of_the_initial_map_and_no_pace():
+    """Two columns of one class and two of another; in truth every second cell becomes the other."""
+    initial = np.tile(np.array([0, 0, 1, 1], np.uint8), (4, 1))
+    truth = initial.copy()
+    truth[::2] = 1 - truth[::2]
+    predicted = np.zeros_like(initial)
+    model = score(statistics_among_years(initial, truth, predicted), water=None)
+    null = score(persistence(statistics_among_years(initial, truth, predicted)), water=None)
+    same = score(statistics_among_years(initial, truth, initial), water=None)
+    assert asdict(null) == close(asdict(same) | {"brier": math.nan, "calibration_error": math.nan})
+    assert (model.predicted_change_per_year, model.observed_change_per_year) == (0.5, 0.5)
+    assert (null.predicted_change_per_year, null.observed_change_per_year) == (0, 0.5)
+    assert null.predicted_patch_width == 24 / 4, "24 pairs, of which 4 across the middle are unlike"
+    assert model.observed_patch_width == null.observed_patch_width == 24 / 16
+    assert math.isnan(model.predicted_patch_width), "one class has no border"
+
+
 @given(maps())
 def test_a_perfect_prediction_scores_one(case):
     initial, truth, _, _, area = case
@@ -98,6 +132,8 @@ def test_a_perfect_prediction_scores_one(case):
     for name, value in asdict(scores).items():
         if name in ones:
             assert value == 1, name
+        elif name.endswith(("per_year", "patch_width")):
+            assert math.isnan(value), "of a map alone"
         elif name not in ("predicted_change", "observed_change"):
             assert value == close(0) or (name == "net_change_error" and math.isnan(value)), name
 

@@ -2,16 +2,19 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from luray.core.legend import HILDA
+from luray.evaluation.aggregation import Tally
 from luray.evaluation.metrics import persistence, score
 from luray.evaluation.report import EvaluationReport
+from luray.evaluation.significance import BlockSums
 from luray.evaluation.skill import Outcome
-from tests.evaluation.cases import HILDA_WATER, random_tally
+from tests.evaluation.cases import HILDA_WATER, random_tally, steady_flicker
 
 CAVEATS = ("forcing: aggregated target, an upper bound", "population left out")
 INPUTS = {"luh2": ("years 1850-1860 (11) hold 1861", "turned")}
@@ -25,10 +28,18 @@ def report():
         2000,
         random_tally(range(2001, 2021)),
         random_tally(range(2001, 2021), seed=1),
+        flicker=steady_flicker(range(2001, 2019), 0.1),
     )
     hindcast = Outcome("hindcast", "backward", 1960, random_tally([1959, 1958, 1957]))
     return EvaluationReport(
-        (forecast, hindcast), HILDA, "U-Net of width 16", CAVEATS, inputs=INPUTS
+        (forecast, hindcast),
+        HILDA,
+        "U-Net of width 16",
+        CAVEATS,
+        inputs=INPUTS,
+        observed_flicker=steady_flicker(range(1995, 2008), 0.25),
+        product_flicker=steady_flicker(range(2015, 2099), 0.2),
+        product="f" * 64,
     )
 
 
@@ -73,6 +84,75 @@ def test_json_has_scores_against_deflickered_maps(written):
     assert hindcast["deflickered"] is None
 
 
+def test_json_says_how_much_of_the_gain_is_noise(written):
+    forecast, hindcast = written["tests"]
+
+    def gain(entry, period):
+        rows = entry["rows"]
+        return rows["model"][period]["accuracy"] - rows["persistence"][period]["accuracy"]
+
+    for period in ("first_year", "mean"):
+        found = forecast["gain_from_noise"][period]
+        expected = gain(forecast, period) - gain(forecast["deflickered"], period)
+        assert found == pytest.approx(expected)
+        assert found != 0
+    assert hindcast["gain_from_noise"] is None
+
+
+def test_json_compares_with_persistence_by_year_and_mean(report, written):
+    forecast = written["tests"][0]
+    for truth, entry in (("raw", forecast), ("deflickered", forecast["deflickered"])):
+        compared = report.skills["forecast", truth].against_persistence
+        found = entry["against_persistence"]
+        assert (found["blocks"], found["block_cells"]) == (36, 5)
+        gain = compared.mean.accuracy_gain
+        assert found["mean"]["accuracy_gain"] == {**gain._asdict(), "verdict": gain.verdict}
+        assert found["first_year"] == entry["by_lead_year"][0]["against_persistence"]
+        merit = compared.by_year[7].figure_of_merit
+        assert entry["by_lead_year"][7]["against_persistence"]["figure_of_merit"] == {
+            **merit._asdict(),
+            "verdict": merit.verdict,
+        }
+    rows = forecast["rows"]
+    difference = rows["model"]["mean"]["accuracy"] - rows["persistence"]["mean"]["accuracy"]
+    mean = forecast["against_persistence"]["mean"]["accuracy_gain"]
+    assert mean["estimate"] == pytest.approx(difference), "of the 15 years of the mean"
+    assert mean["low"] < difference < mean["high"]
+    assert mean["verdict"] == "better", "half of the change is foreseen, and nothing else predicted"
+
+
+def test_a_tally_without_blocks_is_not_compared(tmp_path):
+    tally = random_tally([2001])
+    alone = Tally({2001: replace(tally.years[2001], by_block=BlockSums())})
+    report = EvaluationReport((Outcome("a", "forward", 2000, alone),), HILDA, "m")
+    path, _ = report.write(tmp_path)
+    [test] = json.loads(Path(path).read_text())["tests"]
+    assert test["against_persistence"] is None
+    assert "against_persistence" not in test["by_lead_year"][0]
+
+
+def test_json_has_flicker_of_tests_and_product(written):
+    forecast, hindcast = written["tests"]
+    assert forecast["flicker"] == [
+        {
+            "years": [2001, 2007],
+            "predicted": pytest.approx(0.1),
+            "observed": pytest.approx(0.25),
+            "observed_years": [2001, 2007],
+        },
+        {
+            "years": [2010, 2018],
+            "predicted": pytest.approx(0.1),
+            "observed": pytest.approx(0.25),
+            "observed_years": [1995, 2007],
+        },
+    ]
+    assert hindcast["flicker"] == []
+    assert written["product"]["fingerprint"] == "f" * 64
+    decades = written["product"]["flicker"]
+    assert [decade["years"][0] for decade in decades] == [2015, *range(2020, 2100, 10)]
+
+
 def test_json_has_gains_and_losses_by_class(written):
     last = written["tests"][0]["change_by_class"][-1]
     gains = last["observed_gain_m2"]
@@ -84,7 +164,9 @@ def test_csv_has_a_line_a_score(report, tmp_path):
     _, path = report.write(tmp_path)
     with Path(path).open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == 2 * (20 + 1) * 2 + (3 + 1) * 2
+    scores = [line for line in lines if line["accuracy"]]
+    assert len(scores) == 2 * (20 + 1) * 2 + (3 + 1) * 2
+    assert len(lines) == len(scores) + 2 + 9, "and a line for each decade of flicker"
     assert {line["caveats"] for line in lines} == {"; ".join(CAVEATS)}
     keys = ("test", "truth", "row", "period")
     first_of_hindcast = ("hindcast", "raw", "model", "first year")
@@ -93,10 +175,37 @@ def test_csv_has_a_line_a_score(report, tmp_path):
     assert (line["year"], line["lead"]) == ("1959", "1")
     assert float(line["change_mean_iou"]) == expected.change_mean_iou
     assert {x["brier"] for x in lines if x["row"] == "persistence"} == {""}
-    assert {x["period"] for x in lines if x["year"] == ""} == {
+    assert {x["period"] for x in scores if x["year"] == ""} == {
         "mean of 15 years",
         "mean of 3 years",
     }
+
+
+def test_csv_has_intervals_beside_the_model_and_flicker_by_decade(report, tmp_path):
+    _, path = report.write(tmp_path)
+    with Path(path).open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    compared = report.skills["forecast", "raw"].against_persistence
+    found = [x for x in lines if (x["test"], x["truth"], x["row"]) == ("forecast", "raw", "model")]
+    for line, comparison in zip(found, [compared.mean, *compared.by_year], strict=True):
+        gain = comparison.accuracy_gain
+        assert float(line["accuracy_gain"]) == gain.estimate
+        assert float(line["accuracy_gain_low"]) == gain.low
+        assert float(line["accuracy_gain_high"]) == gain.high
+        assert line["accuracy_gain_verdict"] == gain.verdict
+        assert float(line["figure_of_merit_low"]) == comparison.figure_of_merit.low
+        assert float(line["figure_of_merit_high"]) == comparison.figure_of_merit.high
+    assert {x["accuracy_gain_low"] for x in lines if x["row"] == "persistence"} == {""}
+
+    decades = [x for x in lines if x["flicker"]]
+    named = [(x["test"], x["row"], x["period"]) for x in decades]
+    assert named[:3] == [
+        ("forecast", "model", "2001-2007"),
+        ("forecast", "model", "2010-2018"),
+        ("", "product", "2015-2019"),
+    ]
+    assert float(decades[2]["flicker"]) == pytest.approx(0.2)
+    assert float(decades[2]["observed_flicker"]) == pytest.approx(0.25)
 
 
 def test_a_second_report_replaces_the_first(report, tmp_path):

@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from luray.core.legend import OUTSIDE
 from luray.evaluation.metrics import change_parts, figure_of_merit
-from luray.evaluation.statistics import block_change, cross_tabulate, tile_statistics
+from luray.evaluation.statistics import (
+    TwoYears,
+    block_change,
+    cross_tabulate,
+    statistics_of_year,
+    tile_statistics,
+)
 from tests import reference
-from tests.evaluation.cases import WATER, K, maps
+from tests.evaluation.cases import WATER, K, bordered, maps
 
 
 @given(maps())
@@ -93,6 +100,49 @@ def test_tiles_merge_to_the_whole_map_bit_for_bit(seed, tile, n_lat, n_lon):
     merged = sum(parts[1:], parts[0])
     for name in ("table", "blocks", "net_change", "reliability"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name), err_msg=name)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 12))
+def test_what_lies_among_tiles_and_years_merges_for_tiles_of_any_size(seed, tile, side):
+    """A tile sees one row and one column of its neighbours, so each pair of cells counts once."""
+    rng = np.random.default_rng(seed)
+    n_lat, n_lon = rng.integers(2, 30, 2)
+    classes = np.array([*range(K), OUTSIDE], np.uint8)
+    initial, *others = rng.choice(classes, (5, n_lat, n_lon))
+    confidence = rng.integers(0, 101, (n_lat, n_lon)).astype(np.uint8)
+    area = rng.uniform(1e5, 1e6, n_lat)
+
+    def part(row, col, height, width):
+        rows, cols = slice(row, row + height), slice(col, col + width)
+        with_border = slice(row, row + height + 1), slice(col, col + width + 1)
+        first, *four = [bordered(m)[with_border] for m in (initial, *others)]
+        return statistics_of_year(
+            first,
+            TwoYears(*four[:2]),
+            TwoYears(*four[2:]),
+            cell_area=area[rows],
+            n_classes=K,
+            water=WATER,
+            confidence=confidence[rows, cols],
+            corner=(row, col),
+            side=side,
+        )
+
+    whole = part(0, 0, n_lat, n_lon)
+    parts = []
+    for row in range(0, n_lat, tile):
+        height = min(tile, n_lat - row)
+        columns = range(0, n_lon, tile)
+        parts.extend(part(row, col, height, min(tile, n_lon - col)) for col in columns)
+    rng.shuffle(parts)
+    merged = sum(parts[1:], parts[0])
+    for name in ("table", "pace", "pairs"):
+        np.testing.assert_array_equal(getattr(merged, name), getattr(whole, name), err_msg=name)
+    assert merged.by_block.to_dict() == whole.by_block.to_dict()
+
+    three = initial, others[1], others[3]
+    np.testing.assert_array_equal(whole.pairs, reference.unlike_pairs(*three, area, WATER))
 
 
 def test_a_change_moved_inside_its_block_is_a_hit_there_and_nowhere_else():

@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 
 from luray.core.legend import OUTSIDE
+from luray.core.tiling import Tile
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.deflicker import deflicker
-from luray.evaluation.statistics import tile_statistics
+from luray.evaluation.flicker import FlickerSeries
+from luray.evaluation.statistics import TwoYears, statistics_of_year
 from luray.product.dimensions import ONE_MAP
-from luray.product.scoring import merge_tiles, tally_tile
+from luray.product.scoring import (
+    flicker_of_tile,
+    merge_flicker_of_tiles,
+    merge_tiles,
+    tally_tile,
+)
 from luray.product.store import Product
 from luray.product.trajectories import Span
 from tests.cube.cubes import make_cube
+from tests.evaluation.cases import bordered
 
 YEARS = (2001, 2002, 2003)
 
@@ -23,57 +31,130 @@ def cube(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def product(cube, tmp_path_factory):
-    """A rollout of random maps from 2001."""
+    return write_product(cube, tmp_path_factory.mktemp("product"), tile=8)
+
+
+def write_product(cube, folder, *, tile):
+    """A rollout of random maps from 2000, the same whatever the tiles."""
     product = Product(
-        str(tmp_path_factory.mktemp("product") / "product.zarr"),
-        Span(2001, 2003, (2001, 2001)),
-        cube.tiling(window=8, stride=4, tile=8),
+        str(folder / "product.zarr"),
+        Span(2000, 2003, (2000, 2000)),
+        cube.tiling(window=8, stride=4, tile=tile),
         "f" * 64,
         "ssp245",
         ONE_MAP,
         legend=cube.legend,
     )
-    product.create(cube, title="t", models={}, tiles=6)
+    product.create(cube, title="t", models={}, tiles=len(list(product.tiling.tiles())))
+    everything = product.tiling.everything
+    land = cube.land(everything)
     random = np.random.default_rng(0)
-    for tile in product.tiling.tiles():
-        box = product.tiling.tile_box(tile)
-        land = cube.land(box)
-        for year in YEARS:
-            classes = np.where(land, random.integers(0, 7, box.shape), OUTSIDE).astype(np.uint8)
-            confidence = np.where(land, random.integers(15, 101, box.shape), 0).astype(np.uint8)
-            product.write(year, tile, classes, confidence, product.member_indices)
+    for year in (2000, *YEARS):
+        classes = np.where(land, random.integers(0, 7, land.shape), OUTSIDE).astype(np.uint8)
+        confidence = np.where(land, random.integers(15, 101, land.shape), 0).astype(np.uint8)
+        for each in product.tiling.tiles():
+            cells = product.tiling.tile_box(each).slices(origin=everything)
+            product.write(year, each, classes[cells], confidence[cells], product.member_indices)
     return product
 
 
-def test_tiles_merge_to_the_tally_of_the_whole_map(cube, product):
-    tiles = list(product.tiling.tiles())
-    merged = merge_tiles(
-        tally_tile(cube, product, tile, years=YEARS, scored=(2003,)) for tile in tiles
-    )
+def tally(cube, product, **of_years):
+    """The tallies of all tiles, merged."""
+    given = {"years": YEARS, "scored": (2003,), "travelled": YEARS, **of_years}
+    return merge_tiles(tally_tile(cube, product, tile, **given) for tile in product.tiling.tiles())
 
-    everything = product.tiling.everything
-    maps = np.stack([cube.state(year, everything) for year in YEARS])
-    for truth, tally in ((maps, merged.as_published), (deflicker(maps), merged.deflickered)):
-        whole = tile_statistics(
-            maps[0],
-            truth[-1],
-            product.read(2003, everything),
+
+def test_tiles_merge_to_the_tally_of_the_whole_map(cube, product):
+    merged = tally(cube, product)
+    maps, predicted = whole_maps(cube, product)
+    for truth, tallied in ((maps, merged.as_published), (deflicker(maps), merged.deflickered)):
+        initial, *true_years = map(bordered, (maps[0], *truth[1:]))
+        whole = statistics_of_year(
+            initial,
+            TwoYears(*true_years),
+            TwoYears(*map(bordered, predicted[1:])),
             cell_area=cube.grid.cell_area,
             n_classes=len(cube.legend),
             water=cube.legend.index(cube.legend.water),
+            confidence=np.zeros(maps[0].shape, np.uint8),
+            corner=(0, 0),
+            side=tallied.years[2003].by_block.side,
         )
-        assert list(tally.years) == [2003], "only the scored year"
-        np.testing.assert_array_equal(tally.years[2003].table, whole.table)
+        assert list(tallied.years) == [2003], "only the scored year"
+        found = tallied.years[2003]
+        for name in ("table", "pace", "pairs"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), err_msg=name)
+        assert found.by_block.to_dict() == whole.by_block.to_dict()
+
+
+def whole_maps(cube, product):
+    """True and predicted maps of all years."""
+    everything = product.tiling.everything
+    true_maps = np.stack([cube.state(year, everything) for year in YEARS])
+    return true_maps, np.stack([product.read(year, everything) for year in YEARS])
+
+
+def test_blocks_are_whole_cells_of_the_coarsest_forcing(cube, product):
+    side = tally(cube, product).as_published.years[2003].by_block.side
+    coarsest = max(layer.grid.step for layer in cube.forcing)
+    assert side % round(coarsest / cube.grid.step) == 0
 
 
 def test_confidence_is_tallied_where_the_truth_is_land(cube, product):
-    tiles = list(product.tiling.tiles())
-    merged = merge_tiles(
-        tally_tile(cube, product, tile, years=YEARS, scored=(2003,)) for tile in tiles
-    )
-    tally = merged.as_published
-    assert tally != Tally()
-    statistics = tally.years[2003]
+    tallied = tally(cube, product).as_published
+    assert tallied != Tally()
+    statistics = tallied.years[2003]
     water = cube.legend.index(cube.legend.water)
     land_area = np.delete(statistics.table, water, axis=1).sum()
     assert statistics.reliability[:, 0].sum() == land_area
+
+
+def test_every_year_of_a_rollout_counts_for_flicker(cube, product):
+    """Years that have no true map, too; flicker needs four years in a row."""
+    assert tally(cube, product).flicker == {}
+    everything = product.tiling.everything
+    years = range(2000, 2004)
+    series = FlickerSeries(cube.grid.cell_area)
+    for year in years:
+        series.add(year, product.read(year, everything))
+    found = tally(cube, product, travelled=years)
+    assert found.flicker == series.by_year
+    assert list(found.flicker) == [2001]
+    assert 0 < found.flicker[2001].share < 1
+
+
+def test_the_tally_of_a_globe_does_not_depend_on_its_tiles(tmp_path):
+    cube = make_cube(str(tmp_path / "cube.zarr"), "globe").cube
+    rollout = range(2000, 2004)
+    small, large = [
+        tally(cube, write_product(cube, tmp_path / str(tile), tile=tile), travelled=rollout)
+        for tile in (8, 20)
+    ]
+    assert small.flicker == large.flicker != {}
+    for of_small, of_large in zip(small[:2], large[:2], strict=True):
+        few, many = of_small.years[2003], of_large.years[2003]
+        for name in ("table", "pace", "pairs"):
+            np.testing.assert_array_equal(getattr(few, name), getattr(many, name), err_msg=name)
+        assert few.by_block.to_dict() == many.by_block.to_dict()
+
+    # The first and the last column are neighbours.
+    water = cube.legend.index(cube.legend.water)
+    truth = cube.state(2003, cube.tiling(window=8, stride=4, tile=8).everything)
+    land = (truth != OUTSIDE) & (truth != water)
+    beside = land & np.roll(land, -1, axis=1)
+    below = land[:-1] & land[1:]
+    area = np.rint(cube.grid.cell_area)
+    expected = area @ beside.sum(axis=1) + area[:-1] @ below.sum(axis=1)
+    assert small.as_published.years[2003].pairs[0] == expected
+
+
+def test_flicker_of_tiles_is_that_of_the_rollout(cube, product):
+    tiles = [
+        flicker_of_tile(cube, product, tile, observed=cube.years, chains=[range(2000, 2004)])
+        for tile in product.tiling.tiles()
+    ]
+    found = merge_flicker_of_tiles(tiles)
+    assert found.observed == {}, "three years are too few"
+    assert found.predicted == tally(cube, product, travelled=range(2000, 2004)).flicker
+    alone = flicker_of_tile(cube, product, Tile(0, 0), observed=cube.years, chains=[])
+    assert alone.predicted == {}, "no product"

@@ -1,6 +1,7 @@
 """A product holds what was written to it, for its own readers and for xarray."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,18 @@ def test_interrupted_creation_is_repeated(cube, tmp_path):
         "lat",
         "lon",
     }
+
+
+def test_a_product_is_finished_for_its_own_run_alone(cube, tmp_path):
+    product = created(cube, tmp_path / "product.zarr", span=WALK, tiles=6)
+    other = replace(product, fingerprint="e" * 64)
+    elsewhere = replace(product, url=str(tmp_path / "elsewhere.zarr"))
+    fill(product)
+    assert not product.is_finished
+    product.finish()
+    assert [each.is_finished for each in (product, other, elsewhere)] == [True, False, False]
+    product.mark(finished=False)
+    assert not product.is_finished
 
 
 @pytest.mark.parametrize("dims", DIMS)

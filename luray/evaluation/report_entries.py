@@ -1,0 +1,142 @@
+"""Skill and flicker as the files of a report hold them: entries of metrics.json, lines of the CSV.
+
+A number that does not exist (nan) is null in JSON and empty in CSV.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from luray.evaluation.flicker import DecadeFlicker
+from luray.evaluation.metrics import Scores
+from luray.evaluation.significance import Comparison, Interval, Significance
+from luray.evaluation.skill import ROWS, Outcome, Skill
+
+CSV_COLUMNS = (
+    "test",
+    "truth",
+    "row",
+    "period",
+    "year",
+    "lead",
+    *(f.name for f in fields(Scores)),
+    "accuracy_gain",
+    "accuracy_gain_low",
+    "accuracy_gain_high",
+    "accuracy_gain_verdict",
+    "figure_of_merit_low",
+    "figure_of_merit_high",
+    "flicker",
+    "observed_flicker",
+)
+"""Columns of metrics.csv but the caveats; a line is empty where it has nothing."""
+
+
+def skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
+    """Return the skill of one test against one truth for JSON."""
+    compared = skill.against_persistence
+    rows = {}
+    for row in ROWS:
+        rows[row] = {
+            "first_year": _or_null(asdict(skill.first(row))),
+            "mean": _or_null(asdict(skill.mean(row))),
+        }
+
+    by_lead_year = []
+    for number, year in enumerate(skill.years):
+        entry: dict[str, Any] = {"year": year, "lead": outcome.lead(year)}
+        for row in ROWS:
+            entry[row] = _or_null(asdict(skill.by_year[row][number]))
+        if compared is not None:
+            entry["against_persistence"] = _comparison_entry(compared.by_year[number])
+        by_lead_year.append(entry)
+
+    return {
+        "first_year": skill.years[0],
+        "mean_years": list(skill.mean_years),
+        "rows": rows,
+        "against_persistence": None if compared is None else _significance_entry(compared),
+        "by_lead_year": by_lead_year,
+    }
+
+
+def _significance_entry(significance: Significance) -> dict[str, Any]:
+    return {
+        "blocks": significance.n_blocks,
+        "block_cells": significance.side,
+        "first_year": _comparison_entry(significance.by_year[0]),
+        "mean": _comparison_entry(significance.mean),
+    }
+
+
+def _comparison_entry(comparison: Comparison) -> dict[str, Any]:
+    return {name: _interval_entry(interval) for name, interval in comparison._asdict().items()}
+
+
+def _interval_entry(interval: Interval) -> dict[str, Any]:
+    return _or_null(interval._asdict()) | {"verdict": interval.verdict}
+
+
+def decade_entry(decade: DecadeFlicker) -> dict[str, Any]:
+    """Return the flicker of one decade for JSON."""
+    return {
+        "years": list(decade.years),
+        **_or_null({"predicted": decade.predicted, "observed": decade.observed}),
+        "observed_years": decade.observed_years and list(decade.observed_years),
+    }
+
+
+def csv_lines_of_skill(skill: Skill, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Yield the mean and each year of every row of scores."""
+    mean_period = {"period": f"mean of {len(skill.mean_years)} years"}
+    for row in ROWS:
+        compared = skill.against_persistence if row == "model" else None
+        mean_comparison = compared.mean if compared else None
+        scores = _or_empty(asdict(skill.mean(row)))
+        yield {"row": row, **mean_period, **scores, **_intervals(mean_comparison)}
+
+        for number, year in enumerate(skill.years):
+            comparison = compared.by_year[number] if compared else None
+            yield {
+                "row": row,
+                "period": "year" if number else "first year",
+                "year": year,
+                "lead": outcome.lead(year),
+                **_or_empty(asdict(skill.by_year[row][number])),
+                **_intervals(comparison),
+            }
+
+
+def csv_line_of_decade(decade: DecadeFlicker) -> dict[str, Any]:
+    """Return the flicker of one decade for CSV."""
+    first, last = decade.years
+    shares = {"flicker": decade.predicted, "observed_flicker": decade.observed}
+    return {"period": f"{first}-{last}", **_or_empty(shares)}
+
+
+def _intervals(comparison: Comparison | None) -> dict[str, Any]:
+    """The intervals of a line, nothing without a comparison."""
+    if comparison is None:
+        return {}
+    gain = comparison.accuracy_gain
+    figure_of_merit = comparison.figure_of_merit
+    numbers = {
+        "accuracy_gain": gain.estimate,
+        "accuracy_gain_low": gain.low,
+        "accuracy_gain_high": gain.high,
+        "figure_of_merit_low": figure_of_merit.low,
+        "figure_of_merit_high": figure_of_merit.high,
+    }
+    return {**_or_empty(numbers), "accuracy_gain_verdict": gain.verdict}
+
+
+def _or_null(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """The numbers with None in place of nan, which JSON does not have."""
+    return {name: None if np.isnan(value) else value for name, value in numbers.items()}
+
+
+def _or_empty(numbers: Mapping[str, float]) -> dict[str, float | str]:
+    """The numbers with nothing in place of nan."""
+    return {name: "" if np.isnan(value) else value for name, value in numbers.items()}

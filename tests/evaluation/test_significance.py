@@ -1,0 +1,199 @@
+"""Intervals equal a bootstrap cell by cell, and say better or worse where that can be told."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from luray.evaluation.metrics import persistence, score
+from luray.evaluation.significance import (
+    BLOCKS_ALONG,
+    FALSE_ALARMS,
+    FEWEST_BLOCKS,
+    HITS,
+    LAND,
+    SUMS,
+    BlockSums,
+    Interval,
+    block_side,
+    block_sums,
+    significance,
+)
+from luray.evaluation.statistics import scored_cells
+from tests import reference
+from tests.evaluation.cases import WATER, K, maps, random_tally
+
+
+def sums_of(initial, truth, predicted, area, *, side, corner=(0, 0), water=WATER):
+    scored = scored_cells(initial, truth, predicted, water=water)
+    return block_sums(
+        initial, truth, predicted, scored=scored, cell_area=area, corner=corner, side=side
+    )
+
+
+def random_year(rng, shape=(12, 12), *, gain=0.5, change=0.2):
+    """Initial, true and predicted map of which a share of the changes is foreseen."""
+    initial = rng.integers(0, K, shape).astype(np.uint8)
+    truth = np.where(rng.random(shape) < change, rng.integers(0, K, shape), initial)
+    foreseen = np.where(rng.random(shape) < gain, truth, rng.integers(0, K, shape))
+    predicted = np.where(rng.random(shape) < change, foreseen, initial)
+    return initial, truth.astype(np.uint8), predicted.astype(np.uint8)
+
+
+@given(maps(), st.integers(1, 5), st.tuples(st.integers(0, 9), st.integers(0, 9)))
+def test_sums_of_blocks_equal_cell_by_cell_sums(case, side, corner):
+    initial, truth, predicted, _, area = case
+    found = sums_of(initial, truth, predicted, area, side=side, corner=corner)
+    expected = reference.cell_blocks(initial, truth, predicted, area, side, corner, WATER)
+    assert found.places_N2.tolist() == [list(place) for place in expected]
+    for sums, cells in zip(found.sums_N5, expected.values(), strict=True):
+        assert sums[LAND] == sum(a for a, *_ in cells)
+        assert (sums[HITS] - sums[FALSE_ALARMS]) / sums[LAND] == pytest.approx(
+            reference.gain_and_merit(cells)[0]
+        )
+        assert sums[HITS:].sum() == sum(a for a, i, t, p in cells if t != i or p != i)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(1, 11), st.integers(1, 9))
+def test_tiles_of_any_size_and_order_merge_to_the_whole_map(seed, tile, side):
+    rng = np.random.default_rng(seed)
+    three = random_year(rng, (23, 17))
+    area = rng.uniform(1e5, 1e6, 23)
+    parts = []
+    for row in range(0, 23, tile):
+        for col in range(0, 17, tile):
+            cut = [m[row : row + tile, col : col + tile] for m in three]
+            part = sums_of(*cut, area[row : row + tile], side=side, corner=(row, col))
+            parts.append(part)
+    rng.shuffle(parts)
+    half = len(parts) // 2
+    merged = sum(parts[:half], BlockSums()) + sum(parts[half:], BlockSums())
+    assert merged.to_dict() == sums_of(*three, area, side=side).to_dict()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 3), st.sampled_from([0.0, 0.02, 0.2]))
+def test_intervals_equal_a_bootstrap_cell_by_cell(seed, n_mean, change):
+    rng = np.random.default_rng(seed)
+    area = rng.uniform(100, 1000, 12)
+    years = [random_year(rng, change=change) for _ in range(2)]
+    found = significance(
+        [sums_of(*year, area, side=3) for year in years], n_mean=n_mean, resamples=40, seed=seed
+    )
+    blocks = [reference.cell_blocks(*year, area, 3, (0, 0), WATER) for year in years]
+    expected = reference.bootstrap(blocks, n_mean, 40, seed)
+    comparisons = [*found.by_year, found.mean]
+    for comparison, (gain, merit) in zip(comparisons, expected, strict=True):
+        np.testing.assert_allclose(comparison.accuracy_gain, gain, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(comparison.figure_of_merit, merit, rtol=1e-9, atol=1e-12)
+
+
+def test_estimates_are_the_scores():
+    tally = random_tally(range(2001, 2005))
+    found = significance([tally.years[year].by_block for year in tally.years], n_mean=3)
+    for comparison, statistics in zip(found.by_year, tally.years.values(), strict=True):
+        model = score(statistics, water=6)
+        null = score(persistence(statistics), water=6)
+        assert comparison.accuracy_gain.estimate == pytest.approx(model.accuracy - null.accuracy)
+        assert comparison.figure_of_merit.estimate == pytest.approx(model.figure_of_merit)
+    gains = [comparison.accuracy_gain.estimate for comparison in found.by_year]
+    assert found.mean.accuracy_gain.estimate == pytest.approx(np.mean(gains[:3]))
+    assert (found.side, found.n_blocks) == (5, 36)
+
+
+def blocks_with_gain(gain_N, *, side=5):
+    """Sums of blocks of 100 m2, of which so many m2 are gained, or lost where it is negative."""
+    sums_N5 = np.zeros((len(gain_N), SUMS))
+    sums_N5[:, LAND] = 100
+    sums_N5[:, HITS] = np.maximum(gain_N, 0)
+    sums_N5[:, FALSE_ALARMS] = np.maximum(-gain_N, 0)
+    places_N2 = np.stack([np.arange(len(gain_N)), np.zeros(len(gain_N), int)], axis=1)
+    return BlockSums(side, places_N2, sums_N5)
+
+
+def test_the_word_is_that_of_the_interval():
+    rng = np.random.default_rng(0)
+    noise_N = rng.normal(0, 1, 50)
+    for shift, verdict in ((2.0, "better"), (-2.0, "worse"), (0.0, "cannot be told")):
+        [year] = significance([blocks_with_gain(noise_N + shift)], n_mean=1).by_year
+        assert year.accuracy_gain.verdict == verdict
+        assert year.accuracy_gain.low < year.accuracy_gain.estimate < year.accuracy_gain.high
+    assert Interval(0.1, np.nan, np.nan).verdict == "cannot be told"
+
+
+def test_few_blocks_tell_nothing():
+    few = significance([blocks_with_gain(np.full(FEWEST_BLOCKS - 1, 5.0))], n_mean=1)
+    assert few.mean.accuracy_gain.estimate == pytest.approx(0.05)
+    assert np.isnan([few.mean.accuracy_gain.low, few.mean.figure_of_merit.high]).all()
+    assert few.mean.accuracy_gain.verdict == "cannot be told"
+    enough = significance([blocks_with_gain(np.full(FEWEST_BLOCKS, 5.0))], n_mean=1)
+    assert enough.mean.accuracy_gain.verdict == "better"
+
+
+def test_a_score_that_some_resamples_lack_has_no_interval():
+    only_one = np.zeros(20)
+    only_one[3] = 5.0
+    found = significance([blocks_with_gain(only_one)], n_mean=1).mean
+    assert found.figure_of_merit.estimate == 1
+    assert np.isnan(found.figure_of_merit.low), "a third of the resamples has no change"
+    assert found.accuracy_gain.low == 0
+    assert found.accuracy_gain.verdict == "cannot be told", "one place is no evidence"
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(200):
+        # A few places have most of the change, and gains there are of either sign.
+        gain_N = rng.normal(0.3, 1, 25) * rng.lognormal(0, 0.7, 25)
+        mean = significance([blocks_with_gain(gain_N)], n_mean=1).mean
+        inside += mean.accuracy_gain.low <= 0.003 * np.exp(0.7**2 / 2) <= mean.accuracy_gain.high
+    assert 0.90 <= inside / 200 <= 0.98
+
+
+def test_what_all_places_share_falls_out_of_the_difference():
+    """Model and persistence are wrong in the same half of the map: the difference is certain."""
+    rng = np.random.default_rng(0)
+    misses_N = np.where(np.arange(40) < 20, 60.0, 0.0)
+    year = blocks_with_gain(1 + 0.1 * rng.normal(0, 1, 40))
+    year.sums_N5[:, 3] = misses_N
+    gain = significance([year], n_mean=1).mean.accuracy_gain
+    assert gain.high - gain.low < 0.001, "accuracies alone vary by 0.09 between resamples"
+
+
+def test_resamples_depend_on_the_seed_alone():
+    rng = np.random.default_rng(0)
+    year = blocks_with_gain(rng.normal(0, 1, 30))
+    assert significance([year], n_mean=1) == significance([year], n_mean=1)
+    other = significance([year], n_mean=1, seed=1).mean.accuracy_gain
+    first = significance([year], n_mean=1).mean.accuracy_gain
+    assert other.estimate == first.estimate
+    assert other.low != first.low
+    assert other.low == pytest.approx(first.low, abs=0.2 * (first.high - first.low))
+
+
+@given(st.integers(1, 20000), st.integers(1, 40000), st.integers(1, 60))
+def test_a_block_is_whole_coarse_cells(n_lat, n_lon, coarse):
+    side = block_side((n_lat, n_lon), coarse=coarse)
+    assert side % coarse == 0
+    assert side == coarse or min(n_lat, n_lon) // side >= BLOCKS_ALONG
+    assert min(n_lat, n_lon) // (side + coarse) < BLOCKS_ALONG, "no larger block would do"
+
+
+def test_blocks_of_another_size_are_refused():
+    a = blocks_with_gain(np.zeros(3))
+    with pytest.raises(ValueError, match="blocks of 5 and of 6 cells cannot be merged"):
+        a + blocks_with_gain(np.zeros(3), side=6)
+    assert (BlockSums() + a).to_dict() == (a + BlockSums()).to_dict() == a.to_dict()
+
+
+def test_json_gives_back_the_sums_of_blocks():
+    sums = random_tally([2001]).years[2001].by_block
+    again = BlockSums.from_dict(json.loads(json.dumps(sums.to_dict())))
+    assert again.to_dict() == sums.to_dict()
+    cut = {**sums.to_dict(), "places": [[0, 0]]}
+    with pytest.raises(ValueError, match="1 places of blocks, expected 36"):
+        BlockSums.from_dict(cut)
