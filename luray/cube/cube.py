@@ -204,20 +204,21 @@ class Cube:
 
         Raises ValueError where several sources say how much of each class a coarse cell has.
         """
-        with_shares = [
-            layer.path
-            for layer in self.forcing
-            if any(variable.classes for variable in layer.variables)
-        ]
-        if len(with_shares) > 1:
+        if len(self.share_layers) > 1:
+            paths = ", ".join(layer.path for layer in self.share_layers)
             raise ValueError(
                 f"{self.url} has several sources of coarse class shares, expected one at most: "
-                f"{', '.join(with_shares)}; remove all but one from [[sources]]"
+                f"{paths}; remove all but one from [[sources]]"
             )
         forcing = [variable for layer in self.forcing for variable in layer.variables]
         static = [variable for layer in self.static for variable in layer.variables]
         codes = tuple(int(code) for code in self.legend.codes)
         return Features(len(self.legend), tuple(forcing), tuple(static), codes=codes)
+
+    @property
+    def share_layers(self) -> list[Layer]:
+        """Forcing that says how much of each class a coarse cell has."""
+        return [layer for layer in self.forcing if any(v.classes for v in layer.variables)]
 
     @cached_property
     def chunks(self) -> Chunks:

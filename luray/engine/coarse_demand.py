@@ -44,7 +44,7 @@ class CoarseDemand:
             Unless exactly one layer has shares of classes, and its cells are whole blocks of the
             run grid and of its tiles.
         """
-        layers = [layer for layer in cube.forcing if any(v.classes for v in layer.variables)]
+        layers = cube.share_layers
         if len(layers) != 1:
             raise ValueError(
                 f"{cube.url} has {len(layers)} sources of coarse class shares, expected one (luh2 "

@@ -7,7 +7,7 @@ Shapes: V N variables or channels; Y X a native grid; H W window or region; O ou
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple, Self
 
@@ -133,17 +133,16 @@ class TileInputs:
         features = self.stem.features
         slices = iter(features.forcing_slices)
         contributions: list[Contribution] = []
-        shares = no_share_changes(*self.region.box.shape)
+        shares = ShareLevels(features)
         for layer in cube.forcing:
             now_groups = self.region.resampled(layer, year)
             prior_groups = self.region.resampled(layer, prior_year)
             for now, prior in zip(now_groups, prior_groups, strict=True):
                 of_group = list(islice(slices, len(now.variables)))
                 contributions += _contributions(self.stem, now, prior, of_group)
-                if any(variable.classes for variable in now.variables):
-                    first_level = of_group[0].levels.start - features.slices.levels.start
-                    shares = _share_changes(features, now, prior, first_level)
-        return YearContributions(year, prior_year, shares, contributions)
+                shares.add(now, prior, of_group)
+        share_changes = shares.changes(self.region.box)
+        return YearContributions(year, prior_year, share_changes, contributions)
 
 
 def _take_array(spare: list[I16], shape: tuple[int, ...]) -> I16:
@@ -183,25 +182,52 @@ def _contributions(
         yield stem.bilinear(now.values_VYX, prior.values_VYX, now.rows, now.cols, channels_V3)
 
 
-def _share_changes(
-    features: Features, now: ResampledVariables, prior: ResampledVariables, first_level: int
-) -> ShareChanges:
-    """Return how the coarse shares of all groups of classes change.
+@dataclass
+class ShareLevels:
+    """Native levels that are coarse shares of classes, as they come from layer to layer.
 
-    `first_level` is the level channel of the first variable: those of a group are parts of a sum.
+    All shares are of one layer and gathered from the nearest cell, so that one pair of index maps
+    serves them all, wherever in their layer they stand.
     """
 
-    def shares(values_VYX: F32) -> F32:
-        sums = []
-        for levels in features.share_groups:
-            total_YX = np.zeros(values_VYX.shape[1:], np.float32)
-            for level in levels:
-                total_YX += values_VYX[level - first_level]
-            sums.append(total_YX)
-        return np.stack(sums)
+    features: Features
+    _now: dict[int, F32] = field(default_factory=dict)
+    """Values of the year by their level channel, (Y, X)."""
+    _prior: dict[int, F32] = field(default_factory=dict)
+    _rows: AxisMap | None = None
+    _cols: AxisMap | None = None
 
-    change_GYX, relative_GYX = changes(shares(now.values_VYX), shares(prior.values_VYX), np)
-    return ShareChanges(change_GYX, relative_GYX, now.rows.low, now.cols.low)
+    def add(
+        self, now: ResampledVariables, prior: ResampledVariables, slices: Sequence[ForcingSlices]
+    ) -> None:
+        """Take the shares among some variables, `slices` one a variable."""
+        first_level = self.features.slices.levels.start
+        of_shares = {level for group in self.features.share_groups for level in group}
+        for now_YX, prior_YX, of_variable in zip(
+            now.values_VYX, prior.values_VYX, slices, strict=True
+        ):
+            level = of_variable.levels.start - first_level
+            if level in of_shares:
+                self._now[level] = now_YX
+                self._prior[level] = prior_YX
+                self._rows, self._cols = now.rows, now.cols
+
+    def changes(self, box: Box) -> ShareChanges:
+        """Return how the shares of all groups of classes change under a box."""
+        if self._rows is None or self._cols is None:
+            return no_share_changes(*box.shape)
+        change_GYX, relative_GYX = changes(self._sums(self._now), self._sums(self._prior), np)
+        return ShareChanges(change_GYX, relative_GYX, self._rows.low, self._cols.low)
+
+    def _sums(self, level_YX: dict[int, F32]) -> F32:
+        """Share of each group, the sum of its levels, (G, Y, X)."""
+        shares = []
+        for first, *others in self.features.share_groups:
+            share_YX = level_YX[first].copy()
+            for level in others:
+                share_YX += level_YX[level]
+            shares.append(share_YX)
+        return np.stack(shares)
 
 
 class StaticBlock(NamedTuple):

@@ -34,7 +34,7 @@ as in training.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -98,6 +98,8 @@ class Stem:
     weights_TCO: F32
     bias_O: F32
     features: Features
+    _prior_tables: dict[int, F32] = field(default_factory=dict)
+    """See `_prior_table`, by the number of maps."""
 
     @property
     def n_classes(self) -> int:
@@ -109,32 +111,31 @@ class Stem:
         """Maps that the model remembers, see `luray.model.memory`."""
         return self.features.history
 
-    @cached_property
-    def _prior_tables(self) -> tuple[F32, ...]:
+    def _prior_table(self, n_maps: int) -> F32:
         """What the prior contributes by itself and by what quiet cells remember, (D, S, O).
 
-        Entry n - 1 is for n maps that are there to be remembered.
+        `n_maps` are there to be remembered: nearly always all, so tables are made when needed.
         """
+        if n_maps in self._prior_tables:
+            return self._prior_tables[n_maps]
+
         # The land channel is 1 wherever the prior has a class or is unknown. So it needs no table
         # of its own: each class brings it along, and "unknown" is a class with land alone.
         groups = self.features.slices
         class_TKO = self.weights_TCO[:, groups.prior]
         land_T1O = self.weights_TCO[:, groups.land]
         class_TKO = class_TKO + land_T1O
-        if self.history == 1:
-            return (rows_of_three(np.concatenate([class_TKO, land_T1O], axis=1)),)
-
-        tables = []
-        for n_maps in range(1, self.history + 1):
+        if self.history > 1:
             quiet = quiet_memory(n_maps, self.history)
-            quiet_TKO = (
+            class_TKO = (
                 class_TKO
                 + self.weights_TCO[:, groups.shares] * quiet.share
                 + self.weights_TCO[:, groups.age] * quiet.age
                 + self.weights_TCO[:, groups.known] * quiet.known
             )
-            tables.append(rows_of_three(np.concatenate([quiet_TKO, land_T1O], axis=1)))
-        return tuple(tables)
+        table_DSO = rows_of_three(np.concatenate([class_TKO, land_T1O], axis=1))
+        self._prior_tables[n_maps] = table_DSO
+        return table_DSO
 
     @cached_property
     def _memory_MTO(self) -> F32:
@@ -190,7 +191,7 @@ class Stem:
             Where the window's first cell lies in the box of shares and contributions.
         """
         assert 1 <= len(maps_HW) <= self.history
-        table_DSO = self._prior_tables[len(maps_HW) - 1]
+        table_DSO = self._prior_table(len(maps_HW))
         write_static_and_prior(out_HWO, maps_HW[0], *static, table_DSO, self.n_classes, UNKNOWN)
         height, width = maps_HW[0].shape
         shares = shares.under(slice(top, top + height), slice(left, left + width))

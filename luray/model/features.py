@@ -193,27 +193,27 @@ class Features:
         much it gains about what it becomes. A convolution adds its inputs, and cannot look up the
         change of the class that a cell happens to have. So a cell is shown that change by itself.
         """
-        channels: dict[tuple[int, ...], list[int]] = {}
-        for variable, level in zip(self.forcing, self._levels, strict=True):
-            if set(variable.classes) & set(self.codes):
-                channels.setdefault(variable.classes, []).append(level.start)
-        return tuple(map(tuple, channels.values()))
+        return tuple(map(tuple, self._levels_of_codes.values()))
 
     @cached_property
     def group_of_class(self) -> I64:
         """Which of `share_groups` each class belongs to, -1 for none, shape (K,)."""
-        groups = dict.fromkeys(v.classes for v in self.forcing if set(v.classes) & set(self.codes))
         group_K = np.full(self.n_classes, -1, np.int64)
-        for group, codes in enumerate(groups):
+        for group, codes in enumerate(self._levels_of_codes):
             for code in codes:
                 if code in self.codes:
                     group_K[self.codes.index(code)] = group
         return group_K
 
     @cached_property
-    def _levels(self) -> list[slice]:
-        """Where each forcing variable lies among the level channels."""
-        return _consecutive(0, [v.channels for v in self.forcing])
+    def _levels_of_codes(self) -> dict[tuple[int, ...], list[int]]:
+        """Level channels by the codes that they are a share of, if the legend has one of these."""
+        levels = _consecutive(0, [v.channels for v in self.forcing])
+        of_codes: dict[tuple[int, ...], list[int]] = {}
+        for variable, level in zip(self.forcing, levels, strict=True):
+            if set(variable.classes) & set(self.codes):
+                of_codes.setdefault(variable.classes, []).append(level.start)
+        return of_codes
 
     @cached_property
     def forcing_slices(self) -> tuple[ForcingSlices, ...]:

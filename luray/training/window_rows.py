@@ -123,7 +123,7 @@ class WindowReader:
         columns = {name: column for name, column in rows.items() if name != "packed"}
         for field, tensor in self.sample(rows)._asdict().items():
             name = field.rpartition("_")[0]  # without the shape
-            if tensor.numel():
+            if name != "older_maps" or "older_years" in rows:
                 columns[name] = tensor.numpy()
         return columns
 

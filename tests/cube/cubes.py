@@ -35,9 +35,9 @@ GLOBE = Grid(90, -180, 9, 20, 40)
 REGION = Grid(52, 4, 0.5, 13, 17)
 
 COARSE = (
+    Variable("crops", "forcing", "1", "crops", classes=(22, 55, 210)),
     Variable("urban", "forcing", "1", "urban", resampling="bilinear", scale=0.5),
     Variable("people", "forcing", "km-2", "people", transform="log1p", scale=10.0),
-    Variable("crops", "forcing", "1", "crops", classes=(22, 55, 210)),
     Variable("wood", "forcing", "1", "wood", classes=(44, 110)),
     Variable("young_wood", "forcing", "1", "young wood", classes=(44, 110)),
 )

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from luray.core.legend import OUTSIDE
+from luray.core.legend import OUTSIDE, LandClass, Legend
 from luray.core.tiling import Box
 from luray.cube.region import Region
 from luray.engine.inputs import TileInputs
@@ -95,3 +95,21 @@ def test_scenarios_share_the_static_part(made):
     )
     view = tile_inputs.for_scenario(made.cube.of_scenario(""))
     assert view.static is tile_inputs.static
+
+
+def test_shares_of_classes_that_no_legend_has_are_plain_forcing(tmp_path):
+    rock = Legend("rock", (LandClass(1, "rock", "#888888"), LandClass(2, "sand", "#eeeeaa")))
+    cube = make_cube(str(tmp_path / "cube.zarr"), "region", legend=rock).cube
+    assert cube.share_layers
+    assert not cube.features.share_groups
+
+    box = Box(3, 4, 8, 8)
+    model = frozen(random_model(features=cube.features))
+    tile_inputs = TileInputs.of(cube, [box], Stem.of(model, cube.features))
+    out = np.empty((*box.shape, 4), np.float32)
+    prior = cube.state(2001, box)
+    tile_inputs.write_first_layer(out, [prior], box, year=2002, prior_year=2001)
+    shown = reference.model_input([prior], Region(cube, box), box, 2002, 2001, cube.features)
+    with torch.inference_mode():
+        expected = model.down[0][:3](shown)[0].permute(1, 2, 0).numpy()
+    assert np.allclose(out, expected, atol=1e-3)
