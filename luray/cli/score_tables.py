@@ -165,22 +165,20 @@ def _lead_table(skill: Skill, outcome: Outcome) -> Table:
         "pred/\nobs.",
         label="year",
     )
-    for number, year in enumerate(skill.years):
-        lead = outcome.lead(year)
-        if _is_shown(lead) or year == skill.years[-1]:
-            model = skill.by_year["model"][number]
-            null = skill.by_year["persistence"][number]
-            table.add_row(
-                str(year),
-                str(lead),
-                _score(model, "accuracy"),
-                _score(null, "accuracy"),
-                _score(model, "change_accuracy"),
-                _score(model, "figure_of_merit"),
-                _score(model, "predicted_change"),
-                _score(model, "observed_change"),
-                _score(model, "change_ratio"),
-            )
+    for number, year, lead in _shown_years(skill, outcome):
+        model = skill.by_year["model"][number]
+        null = skill.by_year["persistence"][number]
+        table.add_row(
+            str(year),
+            str(lead),
+            _score(model, "accuracy"),
+            _score(null, "accuracy"),
+            _score(model, "change_accuracy"),
+            _score(model, "figure_of_merit"),
+            _score(model, "predicted_change"),
+            _score(model, "observed_change"),
+            _score(model, "change_ratio"),
+        )
     return table
 
 
@@ -213,6 +211,14 @@ def _add_gain(table: Table, label: str, comparison: Comparison) -> None:
     )
 
 
+def _shown_years(skill: Skill, outcome: Outcome) -> Iterator[tuple[int, int, int]]:
+    """Yield number, year and lead of the years that a table has a row for, the last always."""
+    for number, year in enumerate(skill.years):
+        lead = outcome.lead(year)
+        if _is_shown(lead) or year == skill.years[-1]:
+            yield number, year, lead
+
+
 def _texture_table(skill: Skill, outcome: Outcome) -> Table:
     """Interval of the gain in accuracy, change from year to year and width of patches."""
     table = _table(
@@ -227,23 +233,21 @@ def _texture_table(skill: Skill, outcome: Outcome) -> Table:
         label="year",
     )
     compared = skill.against_persistence
-    for number, year in enumerate(skill.years):
-        lead = outcome.lead(year)
-        if _is_shown(lead) or year == skill.years[-1]:
-            interval = ["-", "-", ""]
-            if compared is not None:
-                gain = compared.by_year[number].accuracy_gain
-                interval = [_signed(gain.low), _signed(gain.high), gain.verdict]
-            scores = skill.by_year["model"][number]
-            table.add_row(
-                str(year),
-                str(lead),
-                *interval,
-                _score(scores, "predicted_change_per_year"),
-                _score(scores, "observed_change_per_year"),
-                _score(scores, "predicted_patch_width"),
-                _score(scores, "observed_patch_width"),
-            )
+    for number, year, lead in _shown_years(skill, outcome):
+        interval = ["-", "-", ""]
+        if compared is not None:
+            gain = compared.by_year[number].accuracy_gain
+            interval = [_signed(gain.low), _signed(gain.high), gain.verdict]
+        scores = skill.by_year["model"][number]
+        table.add_row(
+            str(year),
+            str(lead),
+            *interval,
+            _score(scores, "predicted_change_per_year"),
+            _score(scores, "observed_change_per_year"),
+            _score(scores, "predicted_patch_width"),
+            _score(scores, "observed_patch_width"),
+        )
     return table
 
 
