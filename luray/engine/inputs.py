@@ -22,11 +22,11 @@ from luray.cube.cube import Cube, Layer
 from luray.cube.region import Region, ResampledVariables, categorical, resampling_groups
 from luray.engine.stem import (
     Contribution,
-    ShareChanges,
     StaticContribution,
     Stem,
     no_share_changes,
 )
+from luray.engine.stem_kernels import ShareChanges
 from luray.model.features import Features, ForcingSlices, changes, scaled
 
 TWO = 2

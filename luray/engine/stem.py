@@ -46,14 +46,16 @@ from luray.core.legend import OUTSIDE
 from luray.core.regrid import AxisMap
 from luray.core.types import F32, I16, U8, Index
 from luray.engine.stem_kernels import (
+    MemoryTables,
+    QuietMemory,
+    ShareChanges,
     add_categorical,
-    add_cells,
     add_fields,
+    add_memory,
     add_nearest,
     interpolated_levels_and_changes,
     own_share_changes,
     rectify,
-    remember,
     to_steps,
     write_static_and_prior,
 )
@@ -166,7 +168,7 @@ class Stem:
         out_HWO: F32,
         maps_HW: Sequence[U8],
         static: StaticContribution,
-        shares: "ShareChanges",
+        shares: ShareChanges,
         contributions: Sequence[Contribution],
         top: int,
         left: int,
@@ -196,7 +198,17 @@ class Stem:
         height, width = maps_HW[0].shape
         shares = shares.under(slice(top, top + height), slice(left, left + width))
         if self.history > 1:
-            self._add_memory(out_HWO, maps_HW, shares)
+            add_memory(
+                out_HWO,
+                np.stack(maps_HW),
+                self._memory_tables,
+                quiet_memory(len(maps_HW), self.history),
+                shares,
+                self.features.group_of_class,
+                self._memory_MTO,
+                self.n_classes,
+                OUTSIDE,
+            )
         if self.features.share_groups:
             channels_2QP = own_share_changes(maps_HW[0], *shares, self.features.group_of_class)
             add_fields(out_HWO, channels_2QP, self._own_share_2TO)
@@ -204,37 +216,15 @@ class Stem:
             contribution.add(out_HWO, top, left)
         rectify(out_HWO.reshape(-1))
 
-    def _add_memory(self, out_HWO: F32, maps_HW: Sequence[U8], shares: "ShareChanges") -> None:
-        """Add what restless cells remember beyond what the table of the prior says of them."""
-        prior_HW = maps_HW[0]
-        is_restless = np.zeros(prior_HW.shape, np.bool_)
-        for older_HW in maps_HW[1:]:
-            is_restless |= older_HW != prior_HW
-        is_restless &= prior_HW != OUTSIDE
-
-        row_R, col_R = np.nonzero(is_restless)
-        codes_NR = np.stack([map_HW[row_R, col_R] for map_HW in maps_HW])
-        quiet = quiet_memory(len(maps_HW), self.history)
-        beyond_quiet_RM = np.empty((len(row_R), len(self._memory_MTO)), np.float32)
-        remember(
-            codes_NR,
+    @cached_property
+    def _memory_tables(self) -> MemoryTables:
+        return MemoryTables(
             WEIGHTS,
             seen_ages(self.history),
             share_scale(self.history),
             change_scale(),
             known_scale(self.history),
-            *quiet,
-            self.n_classes,
-            shares.change_GYX,
-            shares.relative_GYX,
-            shares.row_H,
-            shares.col_W,
-            self.features.group_of_class,
-            row_R,
-            col_R,
-            beyond_quiet_RM,
         )
-        add_cells(out_HWO, row_R, col_R, beyond_quiet_RM, self._memory_MTO)
 
     def static_field(self, inputs_BHWN: F32, channels: Index) -> F32:
         """Return what some channels contribute, the bias included.
@@ -297,35 +287,12 @@ class Stem:
         return CategoricalContribution(channel_YX, rows, cols, n_categories, table_DSO)
 
 
-class ShareChanges(NamedTuple):
-    """How the coarse share of each group of classes changes from the prior year to the year."""
-
-    change_GYX: F32
-    relative_GYX: F32
-    row_H: Index
-    """Native row of each row of the box."""
-    col_W: Index
-
-    def under(self, rows: slice, cols: slice) -> "ShareChanges":
-        """Return the changes under a window of the box."""
-        return self._replace(row_H=self.row_H[rows], col_W=self.col_W[cols])
-
-
 def no_share_changes(height: int, width: int) -> ShareChanges:
     """Return the changes of no group at all, where no forcing is a share of classes."""
     nothing_GYX = np.zeros((0, 1, 1), np.float32)
     return ShareChanges(
         nothing_GYX, nothing_GYX, np.zeros(height, np.int64), np.zeros(width, np.int64)
     )
-
-
-class QuietMemory(NamedTuple):
-    """What the model sees of a cell that had one class in all the maps that there are."""
-
-    share: np.float32
-    """Of its class, all other classes having none."""
-    age: np.float32
-    known: np.float32
 
 
 def quiet_memory(n_maps: int, history: int) -> QuietMemory:

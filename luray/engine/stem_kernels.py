@@ -5,11 +5,11 @@ They are one file because compiled code may use only what stands in its own file
 other in memory, so that it vectorises.
 
 Shapes: O outputs of the layer, T its 9 taps, row by row; V N channels, M those of the memory; Y X
-the native grid; H W window, Q P with a cell around it; R restless cells, N their maps from the
-newest; D rows of taps, S triples of codes; U native columns under the window.
+the native grid; H W window, Q P with a cell around it; N maps from the newest; G groups of classes;
+C taps and outputs together; D rows of taps, S triples of codes; U native columns under the window.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,39 @@ from numpy.typing import NDArray
 from luray.core.compiled import compiled
 from luray.core.regrid import AxisMap
 from luray.core.types import F32, I16, I32, I64, U8, Index
+
+
+class MemoryTables(NamedTuple):
+    """How whole numbers of the memory become numbers of the model, see `luray.model.memory`."""
+
+    weights_N: I64
+    age_N: F32
+    share_scale: np.float32
+    change_scale: np.float32
+    known_scale: np.float32
+
+
+class QuietMemory(NamedTuple):
+    """What the model sees of a cell that had one class in all the maps that there are."""
+
+    share: np.float32
+    """Of its class, all other classes having none."""
+    age: np.float32
+    known: np.float32
+
+
+class ShareChanges(NamedTuple):
+    """How the coarse share of each group of classes changes from the prior year to the year."""
+
+    change_GYX: F32
+    relative_GYX: F32
+    row_H: Index
+    """Native row of each row of the box."""
+    col_W: Index
+
+    def under(self, rows: slice, cols: slice) -> "ShareChanges":
+        """Return the changes under a window of the box."""
+        return self._replace(row_H=self.row_H[rows], col_W=self.col_W[cols])
 
 
 @compiled
@@ -83,87 +116,6 @@ def write_static_and_prior(
 
 
 @compiled
-def remember(
-    codes_NR: U8,
-    weights_N: I64,
-    age_table_N: F32,
-    share_scale: np.float32,
-    change_scale: np.float32,
-    known_scale: np.float32,
-    quiet_share: np.float32,
-    quiet_age: np.float32,
-    quiet_known: np.float32,
-    n_classes: int,
-    change_GYX: F32,
-    relative_GYX: F32,
-    row_H: Index,
-    col_W: Index,
-    group_K: I64,
-    row_R: Index,
-    col_R: Index,
-    out_RM: F32,
-) -> None:
-    """Write what cells remember, see `luray.model.memory`, minus what quiet cells would.
-
-    The channels are those of `Features.slices`: K shares, K for the last other class, age, past
-    changes, known, and where there are shares of classes two for that of the last other class.
-    """
-    n_maps, n_cells = codes_NR.shape
-    has_shares = len(change_GYX) > 0
-    share_K = np.empty(n_classes, np.int64)
-    for r in range(n_cells):
-        share_K[:] = 0
-        past_changes = 0
-        n_known = 0
-        age = -1
-        class_now = -1
-        last_other = -1
-        newer = -1
-        newer_weight = 0
-        for n in range(n_maps):
-            code = codes_NR[n, r]
-            if code >= n_classes:
-                continue  # not known
-            n_known += 1
-            share_K[code] += weights_N[n]
-            if newer >= 0 and code != newer:
-                past_changes += newer_weight
-            newer = code
-            newer_weight = weights_N[n]
-            if class_now < 0:
-                class_now = code
-            if last_other < 0 and code != class_now:
-                last_other = code
-            if last_other < 0:
-                age += 1
-
-        out_M = out_RM[r]
-        for k in range(n_classes):
-            out_M[k] = np.float32(share_K[k]) * share_scale
-            out_M[n_classes + k] = np.float32(1) if k == last_other else np.float32(0)
-        out_M[2 * n_classes] = age_table_N[max(age, 0)]
-        out_M[2 * n_classes + 1] = np.float32(past_changes) * change_scale
-        out_M[2 * n_classes + 2] = np.float32(n_known) * known_scale
-
-        if has_shares:
-            change = np.float32(0)
-            relative = np.float32(0)
-            if last_other >= 0 and group_K[last_other] >= 0:
-                row = row_H[row_R[r]]
-                col = col_W[col_R[r]]
-                change = change_GYX[group_K[last_other], row, col]
-                relative = relative_GYX[group_K[last_other], row, col]
-            out_M[2 * n_classes + 3] = change
-            out_M[2 * n_classes + 4] = relative
-
-        prior = codes_NR[0, r]
-        if prior < n_classes:
-            out_M[prior] -= quiet_share
-            out_M[2 * n_classes] -= quiet_age
-            out_M[2 * n_classes + 2] -= quiet_known
-
-
-@compiled
 def own_share_changes(
     prior_HW: U8,
     change_GYX: F32,
@@ -186,46 +138,138 @@ def own_share_changes(
 
 
 @compiled
-def add_cells(out_HWO: F32, row_R: Index, col_R: Index, values_RM: F32, weights_MTO: F32) -> None:
-    """Add the 3 x 3 convolution of channels that are 0 but in some cells, given row by row.
+def add_memory(
+    out_HWO: F32,
+    maps_NHW: U8,
+    tables: MemoryTables,
+    quiet: QuietMemory,
+    shares: ShareChanges,
+    group_K: I64,
+    weights_MTO: F32,
+    n_classes: int,
+    outside: int,
+) -> None:
+    """Add what restless cells remember, beyond what the table of the prior says of them.
 
-    Each cell adds to the nine outputs that see it. So an output adds what it sees in the order of
-    its taps, as cells come row by row.
+    A 3 x 3 convolution of channels that are 0 but in some cells. Each restless cell adds to the
+    nine outputs that see it, row by row, so an output adds what it sees in the order of its taps.
     """
-    height, width, n_out = out_HWO.shape
-    n_channels = values_RM.shape[1]
+    n_maps, height, width = maps_NHW.shape
+    n_channels = len(weights_MTO)
+    n_out = out_HWO.shape[2]
     weights = weights_MTO.reshape(n_channels, -1)
-    given_TO = np.empty((9, n_out), np.float32)
-    given = given_TO.reshape(-1)
-    # Most channels of a cell are 0. The others are added in their order, four in one pass; to fill
-    # the last pass up, the first channel is added 0 times.
+    is_restless_W = np.empty(width, np.bool_)
+    share_K = np.empty(n_classes, np.int64)
+    memory_M = np.empty(n_channels, np.float32)
     channels = np.zeros(n_channels + 4, np.int64)
     values = np.zeros(n_channels + 4, np.float32)
-    for r in range(len(row_R)):
-        n = 0
-        for m in range(n_channels):
-            if values_RM[r, m] != 0:
-                channels[n] = m
-                values[n] = values_RM[r, m]
-                n += 1
-        values[n : n + 3] = 0
+    given_TO = np.empty((9, n_out), np.float32)
+    for i in range(height):
+        prior_W = maps_NHW[0, i]
+        is_restless_W[:] = False
+        for n in range(1, n_maps):
+            older_W = maps_NHW[n, i]
+            for j in range(width):
+                is_restless_W[j] |= older_W[j] != prior_W[j]
 
-        given[:] = 0
-        for first in range(0, n, 4):
-            v0, v1, v2, v3 = values[first], values[first + 1], values[first + 2], values[first + 3]
-            w0, w1 = weights[channels[first]], weights[channels[first + 1]]
-            w2, w3 = weights[channels[first + 2]], weights[channels[first + 3]]
-            for c in range(len(given)):
-                given[c] = given[c] + v0 * w0[c] + v1 * w1[c] + v2 * w2[c] + v3 * w3[c]
+        for j in range(width):
+            if not is_restless_W[j] or prior_W[j] == outside:
+                continue
+            last_other = _remember(maps_NHW[:, i, j], tables, quiet, n_classes, share_K, memory_M)
+            if len(shares.change_GYX):
+                group = group_K[last_other] if last_other >= 0 else -1
+                row = shares.row_H[i]
+                col = shares.col_W[j]
+                change = shares.change_GYX[group, row, col] if group >= 0 else np.float32(0)
+                relative = shares.relative_GYX[group, row, col] if group >= 0 else np.float32(0)
+                memory_M[2 * n_classes + 3] = change
+                memory_M[2 * n_classes + 4] = relative
 
-        row = row_R[r]
-        col = col_R[r]
-        for d in range(max(0, row + 2 - height), min(3, row + 2)):
-            for e in range(max(0, col + 2 - width), min(3, col + 2)):
-                out_O = out_HWO[row + 1 - d, col + 1 - e]
-                given_O = given_TO[3 * d + e]
-                for o in range(n_out):
-                    out_O[o] += given_O[o]
+            _multiply(memory_M, weights, given_TO.reshape(-1), channels, values)
+            for d in range(max(0, i + 2 - height), min(3, i + 2)):
+                for e in range(max(0, j + 2 - width), min(3, j + 2)):
+                    out_O = out_HWO[i + 1 - d, j + 1 - e]
+                    given_O = given_TO[3 * d + e]
+                    for o in range(n_out):
+                        out_O[o] += given_O[o]
+
+
+@compiled
+def _remember(
+    code_N: U8,
+    tables: MemoryTables,
+    quiet: QuietMemory,
+    n_classes: int,
+    share_K: I64,
+    memory_M: F32,
+) -> int:
+    """Write what a cell remembers, see `luray.model.memory`, minus what a quiet one would.
+
+    The channels are those of `Features.slices`: K shares, K for the last other class, age, past
+    changes and known. Returns the last other class, -1 for none; `share_K` is for use in between.
+    """
+    share_K[:] = 0
+    past_changes = 0
+    n_known = 0
+    age = -1
+    class_now = -1
+    last_other = -1
+    newer = -1
+    newer_weight = 0
+    for n in range(len(code_N)):
+        code = int(code_N[n])
+        if code >= n_classes:
+            continue  # not known
+        n_known += 1
+        share_K[code] += tables.weights_N[n]
+        if newer >= 0 and code != newer:
+            past_changes += newer_weight
+        newer = code
+        newer_weight = tables.weights_N[n]
+        if class_now < 0:
+            class_now = code
+        if last_other < 0 and code != class_now:
+            last_other = code
+        if last_other < 0:
+            age += 1
+
+    for k in range(n_classes):
+        memory_M[k] = np.float32(share_K[k]) * tables.share_scale
+        memory_M[n_classes + k] = np.float32(1) if k == last_other else np.float32(0)
+    memory_M[2 * n_classes] = tables.age_N[max(age, 0)]
+    memory_M[2 * n_classes + 1] = np.float32(past_changes) * tables.change_scale
+    memory_M[2 * n_classes + 2] = np.float32(n_known) * tables.known_scale
+
+    prior = code_N[0]
+    if prior < n_classes:
+        memory_M[prior] -= quiet.share
+        memory_M[2 * n_classes] -= quiet.age
+        memory_M[2 * n_classes + 2] -= quiet.known
+    return last_other
+
+
+@compiled
+def _multiply(value_M: F32, weights_MC: F32, given_C: F32, channels: Index, values: F32) -> None:
+    """Write the products of weights with the channels of one cell, most of which are 0.
+
+    The others are added in their order, four in one pass; a last pass that is not full adds some
+    channel 0 times. `channels` and `values` are for use in between, of M + 4 elements.
+    """
+    n = 0
+    for m in range(len(value_M)):
+        if value_M[m] != 0:
+            channels[n] = m
+            values[n] = value_M[m]
+            n += 1
+    values[n : n + 3] = 0
+
+    given_C[:] = 0
+    for first in range(0, n, 4):
+        v0, v1, v2, v3 = values[first], values[first + 1], values[first + 2], values[first + 3]
+        w0, w1 = weights_MC[channels[first]], weights_MC[channels[first + 1]]
+        w2, w3 = weights_MC[channels[first + 2]], weights_MC[channels[first + 3]]
+        for c in range(len(given_C)):
+            given_C[c] = given_C[c] + v0 * w0[c] + v1 * w1[c] + v2 * w2[c] + v3 * w3[c]
 
 
 @compiled
