@@ -456,6 +456,8 @@ def _stages(run: "RunConfig", *, restart: bool) -> None:
     if needs_evaluation(run):
         _evaluate(run)
     _plot(run)
+    if run.evaluation.tests:
+        _report(run)
     _publish(run)
 
 
@@ -517,6 +519,24 @@ def _plot(run: "RunConfig") -> None:
     with progress("plot") as progressed:
         pictures = run_plot(run, progress=progressed)
     say(f"pictures: {run.path('pictures')} ({', '.join(sorted(pictures))})")
+
+
+@app.command()
+def report(file: RunFile, set_: Set = None) -> None:
+    """Write one HTML page that says what the run is worth: verdict, scores, maps and charts.
+
+    It needs no network and no other file, so it can be sent, put on a web
+    server or printed. The run is evaluated before: `luray evaluate RUN.toml`.
+    """
+    _report(luray.load_run(file, set_ or ()))
+
+
+def _report(run: "RunConfig") -> None:
+    from luray.stages.report import report as run_report
+
+    with progress("report") as progressed:
+        place = run_report(run, progress=progressed)
+    say(f"report: {place}")
 
 
 @app.command()

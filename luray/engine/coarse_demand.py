@@ -66,7 +66,7 @@ class CoarseDemand:
         return cls(cube, layer, round(ratio), (round(first_row), round(first_col)))
 
     @cached_property
-    def _groups_of_codes(self) -> tuple[tuple[int, ...], ...]:
+    def groups_of_codes(self) -> tuple[tuple[int, ...], ...]:
         """Published class codes of each group; several variables may be parts of one group."""
         return tuple(dict.fromkeys(v.classes for v in self.layer.variables if v.classes))
 
@@ -74,7 +74,7 @@ class CoarseDemand:
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Class indices of each group, in the order of the layer's variables."""
         index = self.cube.legend.index
-        return tuple(tuple(map(index, codes)) for codes in self._groups_of_codes)
+        return tuple(tuple(map(index, codes)) for codes in self.groups_of_codes)
 
     def change(self, year: int, prior_year: int, box: Box, land: Bool) -> F32:
         """Return the change of each group's share of a tile's land since the prior year.
@@ -93,20 +93,34 @@ class CoarseDemand:
         array, float32, shape (G, Y, X)
             Share of a block's land cells; NaN where the scenario has no value or the block no land.
         """
-        change: F32 = self._shares(year, box) - self._shares(prior_year, box)
+        change: F32 = self.shares(year, box) - self.shares(prior_year, box)
         land_cells = _land_cells(land, self.block)
         # A share of the whole coarse cell is a larger share of the land in it.
-        whole_cells = self.block**2 if self._is_share_of_cell else land_cells
+        whole_cells = self.block**2 if self.is_share_of_cell else land_cells
         with np.errstate(divide="ignore", invalid="ignore"):
             of_land: F32 = (change * (whole_cells / land_cells)).astype(np.float32)
         return np.where(land_cells > 0, of_land, np.float32(np.nan))
 
     @property
-    def _is_share_of_cell(self) -> bool:
+    def is_share_of_cell(self) -> bool:
+        """Whether shares are of the whole coarse cell, not of the land in it."""
         return next(v.share_of for v in self.layer.variables if v.classes) == "cell"
 
-    def _shares(self, year: int, box: Box) -> F32:
-        """Share of each group in a year, float32 (G, Y, X)."""
+    def shares(self, year: int, box: Box) -> F32:
+        """Return the share of each group in the coarse cells of a box.
+
+        Parameters
+        ----------
+        year : int
+            Of the scenario.
+        box : Box
+            Of fine cells; it begins with a whole coarse one.
+
+        Returns
+        -------
+        array, float32, shape (G, Y, X)
+            See `is_share_of_cell`; NaN where the scenario has no value.
+        """
         top = box.row // self.block + self.first[0]
         left = box.col // self.block + self.first[1]
         n_rows = -(-box.height // self.block)
@@ -115,7 +129,7 @@ class CoarseDemand:
         values_VYX = self.cube.native(self.layer, self.layer.lead(year), pieces)
 
         shares = []
-        for codes in self._groups_of_codes:
+        for codes in self.groups_of_codes:
             is_part = [v.classes == codes for v in self.layer.variables]
             shares.append(values_VYX[is_part].sum(axis=0))
         return np.stack(shares)

@@ -18,6 +18,7 @@ from luray.evaluation.flicker import WITHIN, DecadeFlicker, FlickerByYear, by_de
 from luray.evaluation.metrics import ClassChange, change_by_class
 from luray.evaluation.report_entries import (
     CSV_COLUMNS,
+    block_entry,
     csv_line_of_decade,
     csv_lines_of_skill,
     decade_entry,
@@ -93,6 +94,10 @@ DEFINITIONS = {
         "share of the land that differs from the map of the year before, in the direction of travel"
     ),
     "patch_width": "mean way in cells along a row or a column to another class",
+    "by_block": (
+        "Figure of Merit by block of the map, over the years of the mean; null where nothing "
+        "changes and nothing is predicted to"
+    ),
     "flicker": (
         f"share of the changes from a year to the next that are undone, A -> B -> A, within "
         f"{WITHIN} years, by area; observed maps of the same years, or else of observed_years"
@@ -198,6 +203,7 @@ class EvaluationReport:
         skills = self.skills_of(outcome)
         entries = {truth: skill_entry(skill, outcome) for truth, skill in skills.items()}
         years = sorted(outcome.tally.years, key=outcome.lead)
+        scored = skills["raw"].mean_years
         left_out = {"left_out": list(outcome.left_out)} if outcome.left_out else {}
         return {
             "name": outcome.name,
@@ -209,6 +215,7 @@ class EvaluationReport:
             "deflickered": entries.get("deflickered"),
             "gain_from_noise": self.gain_from_noise(outcome),
             "flicker": [decade_entry(decade) for decade in self.flicker_of(outcome)],
+            "by_block": block_entry([outcome.tally.years[year].by_block for year in scored]),
         }
 
     def _class_entry(self, outcome: Outcome, year: int) -> dict[str, Any]:

@@ -3,15 +3,26 @@
 A number that does not exist (nan) is null in JSON and empty in CSV.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from luray.evaluation.flicker import DecadeFlicker
 from luray.evaluation.metrics import Scores
-from luray.evaluation.significance import Comparison, Interval, Significance
+from luray.evaluation.significance import (
+    FALSE_ALARMS,
+    HITS,
+    MISSES,
+    WRONG_GAIN,
+    BlockSums,
+    Comparison,
+    Interval,
+    Significance,
+)
 from luray.evaluation.skill import ROWS, Outcome, Skill
 
 CSV_COLUMNS = (
@@ -77,6 +88,22 @@ def _comparison_entry(comparison: Comparison) -> dict[str, Any]:
 
 def _interval_entry(interval: Interval) -> dict[str, Any]:
     return _or_null(interval._asdict()) | {"verdict": interval.verdict}
+
+
+def block_entry(years: Sequence[BlockSums]) -> dict[str, Any] | None:
+    """Return the Figure of Merit by block over some years for JSON, None without blocks."""
+    if not all(year.side for year in years):
+        return None
+    sums = reduce(add, years)
+    changes_N4 = sums.sums_N5[:, [HITS, WRONG_GAIN, MISSES, FALSE_ALARMS]]
+    merits = []
+    for hits, all_change in zip(changes_N4[:, 0], changes_N4.sum(axis=1), strict=True):
+        merits.append(float(hits / all_change) if all_change else None)
+    return {
+        "side": sums.side,
+        "places": sums.places_N2.tolist(),
+        "figure_of_merit": merits,
+    }
 
 
 def decade_entry(decade: DecadeFlicker) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     identities: dict[str, str] = {}
     memory_caveats: dict[str, None] = {}  # in order, each once
     for test in run.evaluation.tests:
-        spec = _rollout_of(run, test)
+        spec = rollout_of(run, test)
         years = _years_of(run, test, spec.cube)
         product = spec.product
 
@@ -84,7 +84,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
         memory_caveats.update(dict.fromkeys(spec.caveats))
 
     cube = spec.cube
-    finished = _finished_product(run)
+    finished = finished_product(run)
     flicker = flicker_of_maps(
         finished or spec,
         observed=tuple(year for year in cube.years if year not in cube.other_kind),
@@ -133,14 +133,14 @@ def is_evaluated(run: RunConfig) -> bool:
 
     identities = {}
     for test in run.evaluation.tests:
-        spec = _rollout_of(run, test)
+        spec = rollout_of(run, test)
         identities[test.name] = _identity_of_scores(spec, _years_of(run, test, spec.cube))
-    finished = _finished_product(run)
+    finished = finished_product(run)
     product = finished.product.fingerprint if finished else ""
     return bool(report["scored"] == identities and report["product"]["fingerprint"] == product)
 
 
-def _finished_product(run: RunConfig) -> InferenceSpec | None:
+def finished_product(run: RunConfig) -> InferenceSpec | None:
     """Describe the inference of the product, None where it is not finished."""
     try:
         spec = inference_of(run, run.inference.span, run.product)
@@ -149,7 +149,7 @@ def _finished_product(run: RunConfig) -> InferenceSpec | None:
     return spec if spec.product.is_finished else None
 
 
-def _rollout_of(run: RunConfig, test: RolloutTest) -> InferenceSpec:
+def rollout_of(run: RunConfig, test: RolloutTest) -> InferenceSpec:
     """Describe the rollout of a test: the product itself where that begins and ends as it does."""
     product_span = run.inference.span
     product_point = run.inference.operating_point

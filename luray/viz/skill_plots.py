@@ -79,7 +79,7 @@ def skill_by_lead_year(metrics: Mapping[str, Any], path: str | Path) -> None:
             "the metrics hold no test, expected at least one; run luray evaluate with "
             "evaluation.tests"
         )
-    panels_of_tests = [_panels(test["by_lead_year"]) for test in tests]
+    panels_of_tests = [panels_by_lead_year(test["by_lead_year"]) for test in tests]
     n_rows = len(panels_of_tests[0])
     row_height = PANEL_HEIGHT + PANEL_GAP
     figure = new_figure(0.4 + PANEL_WIDTH * len(tests), 0.95 + row_height * n_rows)
@@ -89,7 +89,7 @@ def skill_by_lead_year(metrics: Mapping[str, Any], path: str | Path) -> None:
         for row, panel in enumerate(panels):
             bottom = 0.75 + (n_rows - 1 - row) * row_height
             axes = axes_at(figure, left, bottom, PANEL_WIDTH - 0.85, PANEL_HEIGHT)
-            _draw_panel(axes, panel, leads)
+            draw_panel(axes, panel, leads)
         journey = f"{test['direction']} from {test['start_year']}"
         axes.set_xlabel(f"lead year, {journey}", fontsize=8, color=MUTED)
         text_at(figure, left, figure.get_figheight() - 0.36, test["name"], size=12, weight="bold")
@@ -97,7 +97,8 @@ def skill_by_lead_year(metrics: Mapping[str, Any], path: str | Path) -> None:
     save(figure, path)
 
 
-def _draw_panel(axes: Axes, panel: Panel, leads: Sequence[int]) -> None:
+def draw_panel(axes: Axes, panel: Panel, leads: Sequence[int]) -> None:
+    """Draw the lines of a panel over the lead years."""
     for line in panel.lines:
         axes.plot(
             leads,
@@ -122,8 +123,8 @@ def _draw_panel(axes: Axes, panel: Panel, leads: Sequence[int]) -> None:
         axes.margins(y=0.15)
 
 
-def _panels(entries: Sequence[Mapping[str, Any]]) -> list[Panel]:
-    """The panels of one test, from its entries by lead year."""
+def panels_by_lead_year(entries: Sequence[Mapping[str, Any]]) -> list[Panel]:
+    """Return the panels of one test, from its entries by lead year in the metrics."""
 
     def values(
         name: str, *, row: Literal["model", "persistence"] = "model", scale: float = 1

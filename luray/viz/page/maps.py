@@ -1,0 +1,148 @@
+"""The maps of a report, as pictures that stand in the page itself.
+
+Shapes: H W cells of a picture, each of which stands for a block of cells of the grid.
+"""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+
+from luray.core.grid import Grid
+from luray.core.legend import OUTSIDE, Legend
+from luray.core.tiling import Box
+from luray.core.types import F64, I64, U8
+from luray.viz.palette import rgb
+
+PIXELS = 900
+"""Most pixels of a map along its longer side."""
+
+BAND_BYTES = 64_000_000
+"""Bytes of cells that are read at once."""
+
+WATER = "#dceaf5"
+UNCHANGED = "#e3e6e8"
+
+AGREEMENT = {
+    "hit": "#2d6a4f",
+    "wrong gain": "#e9c46a",
+    "miss": "#3a7ca5",
+    "false alarm": "#c0392b",
+}
+"""Kinds of agreement of observed and predicted change, and their colours."""
+
+ReadBox = Callable[[Box], U8]
+"""Returns class indices of a box, `OUTSIDE` where there is no land."""
+
+
+class MapPicture(NamedTuple):
+    """A picture and how it is shown."""
+
+    url: str
+    """A data URL."""
+    ratio: float
+    """Width over height on the page, where a degree of longitude is shorter than one of latitude.
+    """
+
+
+class TestMaps(NamedTuple):
+    """Thinned maps of one test, (H, W) each: class indices, `OUTSIDE` where there is no land."""
+
+    year: int
+    initial_HW: U8
+    truth_HW: U8
+    predicted_HW: U8
+
+
+def thinned(read: ReadBox, grid: Grid) -> U8:
+    """Return every n-th cell of a map in each direction, at most `PIXELS` along the longer one.
+
+    Parameters
+    ----------
+    read : callable
+        Reads a box of the map; it is called with bands of rows, so memory is bounded.
+    grid : Grid
+        Of the map.
+    """
+    factor = -(-max(grid.shape) // PIXELS)
+    rows_at_once = factor * max(1, BAND_BYTES // (factor * grid.n_lon))
+    middle = factor // 2
+    bands = []
+    for top in range(0, grid.n_lat, rows_at_once):
+        height = min(rows_at_once, grid.n_lat - top)
+        band = read(Box(top, 0, height, grid.n_lon))
+        bands.append(band[min(middle, height - 1) :: factor, min(middle, grid.n_lon - 1) :: factor])
+    return np.concatenate(bands)
+
+
+def land_use(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
+    """Return the picture of a map in the colours of its legend."""
+    colours = np.tile(np.array(rgb(WATER), np.uint8), (256, 1))
+    for k, land_class in enumerate(legend.classes):
+        colours[k] = rgb(land_class.colour)
+    return _picture(colours[classes_HW], grid)
+
+
+def agreement(maps: TestMaps, grid: Grid) -> MapPicture:
+    """Return the picture of hits, wrong gain, misses and false alarms of one test."""
+    observed = maps.truth_HW != maps.initial_HW
+    predicted = maps.predicted_HW != maps.initial_HW
+    right = maps.truth_HW == maps.predicted_HW
+    kinds = {
+        "hit": observed & right,
+        "wrong gain": observed & predicted & ~right,
+        "miss": observed & ~predicted,
+        "false alarm": predicted & ~observed,
+    }
+    image = np.empty((*observed.shape, 3), np.uint8)
+    image[:] = rgb(UNCHANGED)
+    for kind, where in kinds.items():
+        image[where] = rgb(AGREEMENT[kind])
+    image[(maps.initial_HW == OUTSIDE) | (maps.truth_HW == OUTSIDE)] = rgb(WATER)
+    return _picture(image, grid)
+
+
+def blocks(side: int, places_N2: I64, values_N: F64, grid: Grid, *, most: float) -> MapPicture:
+    """Return the picture of a value by block of the map, from 0 to `most`; nan is grey.
+
+    Parameters
+    ----------
+    side : int
+        Cells along a side of a block.
+    places_N2 : array, shape (N, 2)
+        Row and column of each block.
+    values_N : array, shape (N,)
+        Its value.
+    grid : Grid
+        Of the map.
+    most : float
+        Value of the last colour.
+    """
+    shape = (-(-grid.n_lat // side), -(-grid.n_lon // side))
+    image = np.empty((*shape, 3), np.uint8)
+    image[:] = rgb(WATER)
+    known = ~np.isnan(values_N)
+    colours_N = colormaps["viridis"](np.clip(values_N / most, 0, 1), bytes=True)[:, :3]
+    colours_N[~known] = rgb(UNCHANGED)
+    image[places_N2[:, 0], places_N2[:, 1]] = colours_N
+
+    # Blocks at the far edges are cut there, as the grid is.
+    whole = np.repeat(np.repeat(image, side, axis=0), side, axis=1)
+    factor = -(-max(grid.shape) // PIXELS)
+    return _picture(whole[: grid.n_lat : factor, : grid.n_lon : factor], grid)
+
+
+def _picture(image_HW3: U8, grid: Grid) -> MapPicture:
+    """Return an image as a small PNG in a data URL."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image_HW3).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+    picture.save(buffer, format="PNG", optimize=True)
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    middle = np.radians((grid.north + grid.south) / 2)
+    spans_much = grid.north - grid.south > 60  # no one scale holds for all of such a map
+    shrink = 1.0 if spans_much else float(np.cos(middle))
+    return MapPicture(f"data:image/png;base64,{encoded}", grid.n_lon * shrink / grid.n_lat)

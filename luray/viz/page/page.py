@@ -1,0 +1,230 @@
+"""The page itself: what a template is filled with, in the order in which a reader wants it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from luray.core.grid import Grid
+from luray.core.legend import Legend
+from luray.core.types import F64
+from luray.viz.page import charts, maps, words
+from luray.viz.page.maps import MapPicture, TestMaps
+
+SCORES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "mean_iou": "mean IoU",
+}
+"""The four scores of the reference table, by their names in the metrics."""
+
+MOST_BLOCK_MERIT = 0.5
+"""Figure of Merit of a block that has the last colour of the map."""
+
+
+@dataclass(frozen=True)
+class AreaSeries:
+    """Areas of the classes of a product over its years, beside those of the coarse forcing."""
+
+    years: tuple[int, ...]
+    area_of_scenario_YK: Mapping[str, F64]
+    """km2 by year and class, of each scenario; "" where there is none."""
+    observed: tuple[int, int] | None
+    demand_years: tuple[int, ...] = ()
+    demands: Mapping[tuple[int, ...], F64] = field(default_factory=dict)
+    """By how much the area of a group of classes, by its codes, differs from the last observed year
+    in the coarse forcing of the first scenario, km2 in `demand_years`.
+    """
+
+
+@dataclass(frozen=True)
+class Flows:
+    """What became of the land between some years of a product."""
+
+    years: tuple[int, ...]
+    area_KK: tuple[F64, ...]
+    """km2 from class (rows) to class (columns), between each year and the next."""
+
+
+@dataclass(frozen=True)
+class PageData:
+    """Everything that a report shows."""
+
+    title: str
+    metrics: Mapping[str, Any]
+    """What metrics.json holds."""
+    legend: Legend
+    grid: Grid
+    points: Mapping[str, str]
+    """Operating point of each test, by its name."""
+    areas: AreaSeries | None
+    """None where the product is not finished."""
+    flows: Flows | None
+    maps: Mapping[str, TestMaps]
+    """Of each test, by its name."""
+    validations: Mapping[str, Mapping[str, Any]]
+    """What each model's validation.json holds, by direction."""
+    made: str
+    """By what the report was made, and when."""
+
+
+def render(data: PageData) -> str:
+    """Return the report as one HTML document.
+
+    Parameters
+    ----------
+    data : PageData
+        What it shows.
+
+    Returns
+    -------
+    str
+        The document. It loads nothing: styles, charts and maps are within.
+    """
+    environment = Environment(
+        loader=PackageLoader("luray.viz.page", "."),
+        autoescape=select_autoescape(["jinja"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    metrics = data.metrics
+    return environment.get_template("report.html.jinja").render(
+        title=data.title,
+        model=metrics["model"],
+        caveats=metrics["caveats"],
+        inputs=metrics["inputs"],
+        made=data.made,
+        tests=[_test(data, test, number) for number, test in enumerate(metrics["tests"])],
+        areas=_area_charts(data),
+        flows=_flow_chart(data),
+        reliability=[
+            charts.reliability_chart(validation, f"{direction} model", name=f"reliability-{n}")
+            for n, (direction, validation) in enumerate(data.validations.items())
+        ],
+        legend=[(c.name.replace("_", " "), c.colour) for c in data.legend.classes],
+        agreement=maps.AGREEMENT,
+        unchanged=maps.UNCHANGED,
+        most_block_merit=MOST_BLOCK_MERIT,
+        definitions=metrics["definitions"],
+    )
+
+
+def _test(data: PageData, test: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """What the template shows of one test."""
+    return {
+        "heading": words.heading(test),
+        "point": data.points.get(test["name"], ""),
+        "findings": words.findings(test),
+        "lead_years": words.lead_years(test),
+        "noise": words.noise(test),
+        "left_out": test.get("left_out", []),
+        "table": _reference_table(test, data.metrics["published_on_other_data"]),
+        "charts": charts.skill_charts(test, f"skill-{number}"),
+        "maps": _maps(data, test["name"]),
+        "blocks": _block_map(data, test),
+    }
+
+
+def _reference_table(test: Mapping[str, Any], published: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the reference table: each period of model, persistence and the published model."""
+    rows = []
+    periods = {"first_year": f"first year ({test['first_year']})"}
+    if len(test["mean_years"]) > 1:
+        periods["mean"] = f"mean of {len(test['mean_years'])} years"
+    for period, label in periods.items():
+        scores_of_row = {
+            "model": test["rows"]["model"][period],
+            "persistence": test["rows"]["persistence"][period],
+            "published, on other data": published[period],
+        }
+        for name, scores in scores_of_row.items():
+            overall = [_score(scores[key]) for key in SCORES]
+            of_change = [_score(scores[f"change_{key}"]) for key in SCORES]
+            rows.append({"period": label, "name": name, "scores": [*overall, *of_change]})
+            label = ""  # it stands at the first of the three
+    return rows
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _maps(data: PageData, name: str) -> list[tuple[str, MapPicture]]:
+    """Captions and pictures of one test, none where its maps are not there."""
+    if name not in data.maps:
+        return []
+    shown = data.maps[name]
+    return [
+        (f"observed, {shown.year}", maps.land_use(shown.truth_HW, data.legend, data.grid)),
+        (f"predicted, {shown.year}", maps.land_use(shown.predicted_HW, data.legend, data.grid)),
+        ("change, where it is right and wrong", maps.agreement(shown, data.grid)),
+    ]
+
+
+def _block_map(data: PageData, test: Mapping[str, Any]) -> MapPicture | None:
+    """Map of the Figure of Merit by block, None where there are no blocks."""
+    by_block = test.get("by_block")
+    if not by_block or not by_block["places"]:
+        return None
+    merits_N = np.array([np.nan if x is None else x for x in by_block["figure_of_merit"]])
+    places_N2 = np.array(by_block["places"], np.int64)
+    return maps.blocks(by_block["side"], places_N2, merits_N, data.grid, most=MOST_BLOCK_MERIT)
+
+
+def _area_charts(data: PageData) -> list[str]:
+    """A chart for each class, or for the classes that the coarse forcing has as one."""
+    areas = data.areas
+    if areas is None:
+        return []
+    codes = [land_class.code for land_class in data.legend.classes]
+    groups: list[tuple[int, ...]] = list(areas.demands)
+    grouped = {code for group in groups for code in group}
+    groups += [(code,) for code in codes if code not in grouped]
+    groups.sort(key=lambda group: codes.index(group[0]))
+
+    drawn = []
+    for n, group in enumerate(groups):
+        members = [codes.index(code) for code in group]
+        lines = {
+            scenario: area_YK[:, members].sum(axis=1)
+            for scenario, area_YK in areas.area_of_scenario_YK.items()
+        }
+        if not any(line.any() for line in lines.values()):
+            continue
+        names = [data.legend.classes[k].name.replace("_", " ") for k in members]
+        demand = _demanded_area(areas, group, lines)
+        drawn.append(
+            charts.area_chart(
+                " and ".join(names),
+                areas.years,
+                lines,
+                data.legend.classes[members[0]].colour,
+                demand=demand,
+                observed=areas.observed,
+                name=f"area-{n}",
+            )
+        )
+    return drawn
+
+
+def _demanded_area(
+    areas: AreaSeries, group: tuple[int, ...], lines: Mapping[str, F64]
+) -> tuple[tuple[int, ...], F64] | None:
+    """Years and area of a group had it changed as the forcing does, None where that is unknown."""
+    if group not in areas.demands or areas.observed is None:
+        return None
+    first_line = next(iter(lines.values()))
+    observed_area = first_line[areas.years.index(areas.observed[1])]
+    return areas.demand_years, observed_area + areas.demands[group]
+
+
+def _flow_chart(data: PageData) -> str:
+    """The Sankey diagram, "" where there is no product."""
+    if data.flows is None:
+        return ""
+    labels: Sequence[str] = [c.name.replace("_", " ") for c in data.legend.classes]
+    colours = [land_class.colour for land_class in data.legend.classes]
+    return charts.flow_chart(data.flows.years, data.flows.area_KK, labels, colours, name="flows")

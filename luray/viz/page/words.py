@@ -1,0 +1,159 @@
+"""What an evaluation found, in sentences.
+
+Everything is taken from `EvaluationReport.to_dict()`, which is what metrics.json holds.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from luray.evaluation.significance import Verdict
+
+Metrics = Mapping[str, Any]
+"""What metrics.json holds, or a part of it."""
+
+OPENINGS: dict[Verdict, str] = {
+    "better": "Better than persistence",
+    "worse": "Worse than persistence",
+    "cannot be told": "Cannot be told from persistence",
+}
+
+MARKS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "cannot be told": "○"}
+"""Signs beside the verdicts, so that none is told by its colour alone."""
+
+
+NOT_COMPARED: Metrics = {"verdict": "cannot be told", "low": None}
+"""What stands in for a comparison that the metrics do not hold."""
+
+
+class Finding(NamedTuple):
+    """What was found in a period of one test."""
+
+    period: str
+    verdict: Verdict
+    opening: str
+    sentence: str
+
+    @property
+    def mark(self) -> str:
+        """Sign of the verdict."""
+        return MARKS[self.verdict]
+
+
+class LeadYear(NamedTuple):
+    """What was found in one lead year."""
+
+    year: int
+    lead: int
+    verdict: Verdict
+    gain: str
+    interval: str
+    figure_of_merit: str
+    change: str
+
+    @property
+    def mark(self) -> str:
+        """Sign of the verdict."""
+        return MARKS[self.verdict]
+
+
+def heading(test: Metrics) -> str:
+    """Return the heading of a test, such as "forecast: 2001 to 2014 from the map of 2000"."""
+    years = [entry["year"] for entry in test["by_lead_year"]]
+    return f"{test['name']}: {years[0]} to {years[-1]} from the map of {test['start_year']}"
+
+
+def findings(test: Metrics) -> list[Finding]:
+    """Return what was found in the first year, and in the mean of the years where there are more.
+
+    Parameters
+    ----------
+    test : mapping
+        One of the tests of the metrics.
+    """
+    years = test["mean_years"]
+    found = [_finding(test, "first_year", str(test["first_year"]))]
+    if len(years) > 1:
+        found.append(_finding(test, "mean", f"mean of {years[0]} to {years[-1]}"))
+    return found
+
+
+def _finding(test: Metrics, key: str, period: str) -> Finding:
+    model = test["rows"]["model"][key]
+    null = test["rows"]["persistence"][key]
+    compared = test["against_persistence"]
+    gain = compared[key]["accuracy_gain"] if compared else NOT_COMPARED
+    verdict: Verdict = gain["verdict"]
+
+    right = (
+        f"{_percent(model['accuracy'])} of the land is right, {_percent(null['accuracy'])} where "
+        "nothing changes"
+    )
+    if gain["low"] is None:
+        certainty = "there are too few places to tell how certain the difference is"
+    else:
+        certainty = (
+            f"the difference is {_points(gain['estimate'])} percentage points "
+            f"({_points(gain['low'])} to {_points(gain['high'])} with 95 % confidence)"
+        )
+    sentence = f"{right}; {certainty}. {_amount(model)}"
+    return Finding(period, verdict, OPENINGS[verdict], sentence)
+
+
+def _amount(scores: Metrics) -> str:
+    """Say how much change is predicted, and how much of it is where it was observed."""
+    if not scores["observed_change"]:
+        return "No change was observed, so there is none to be found."
+    ratio = scores["change_ratio"]
+    merit = scores["figure_of_merit"]
+    amount = f"It predicts {ratio:.2f} times the change that was observed"
+    if merit is None:
+        return f"{amount}."
+    return f"{amount}; of all change, predicted or observed, {_percent(merit)} is in both."
+
+
+def lead_years(test: Metrics) -> list[LeadYear]:
+    """Return the verdict, the gain with its interval, and the change of each lead year."""
+    rows = []
+    for entry in test["by_lead_year"]:
+        model = entry["model"]
+        compared = entry.get("against_persistence")
+        gain = compared["accuracy_gain"] if compared else NOT_COMPARED
+        known = gain["low"] is not None
+        estimate = model["accuracy"] - entry["persistence"]["accuracy"]
+        rows.append(
+            LeadYear(
+                entry["year"],
+                entry["lead"],
+                gain["verdict"],
+                _points(estimate),
+                f"{_points(gain['low'])} to {_points(gain['high'])}" if known else "–",
+                _number(model["figure_of_merit"], 3),
+                _number(model["change_ratio"], 2),
+            )
+        )
+    return rows
+
+
+def noise(test: Metrics) -> str:
+    """Say how much of the gain is knowledge of the maps' noise, "" where that is not known."""
+    gain = test["gain_from_noise"]
+    if gain is None:
+        return ""
+    return (
+        "Against maps without their flicker (A, B, A within two years) the gain is smaller by "
+        f"{_points(gain['first_year'])} percentage points in the first year and "
+        f"{_points(gain['mean'])} in the mean: that part is knowledge of the maps' noise."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}".replace("%", " %")
+
+
+def _points(share: float) -> str:
+    """A difference of shares in percentage points, with a real minus sign."""
+    return f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
