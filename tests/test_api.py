@@ -34,4 +34,4 @@ def test_an_unknown_stage_is_refused_before_anything_runs() -> None:
     config = luray.load_run(demo_run())
     with pytest.raises(ValueError, match=r"stages has \['walk'\], expected any of build, train"):
         luray.run(config, ["build", "walk"])  # type: ignore[list-item]
-    assert STAGES == ("build", "train", "infer", "evaluate", "plot", "publish")
+    assert STAGES == ("build", "train", "infer", "evaluate", "plot", "report", "publish")

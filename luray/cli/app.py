@@ -40,8 +40,8 @@ app = typer.Typer(
         "Annual land use at 1 km, 1850-2100: learned from fine maps, driven by coarse scenarios."
         "\n\n"
         "A run file says what to compute from which inputs; catalogs/*/run.toml are examples. The "
-        "stages of a run are, in this order: build, train, infer, evaluate, plot, publish. Each "
-        "does what is still missing, so that it can be interrupted at any time and repeated. "
+        "stages of a run are, in this order: build, train, infer, evaluate, plot, report, publish. "
+        "Each does what is still missing, so that it can be interrupted at any time and repeated. "
         "`luray run RUN.toml` does them all; `luray demo` needs no inputs."
     ),
 )
@@ -63,7 +63,7 @@ Set = Annotated[
     ),
 ]
 
-STAGES = ("build", "train", "infer", "evaluate", "plot", "publish", "run")
+STAGES = ("build", "train", "infer", "evaluate", "plot", "report", "publish", "run")
 """What can be submitted as a job: the stages, and all of them."""
 
 
@@ -437,7 +437,7 @@ def _evaluate(run: "RunConfig") -> None:
 
 @app.command(name="run")
 def run_(file: RunFile, set_: Set = None) -> None:
-    """Run every stage that is not done yet: build, train, infer, evaluate, plot, publish."""
+    """Run every stage that is not done yet, from build to publish."""
     from luray.stages.session import session
 
     run = luray.load_run(file, set_ or ())
@@ -469,7 +469,7 @@ def submit(
         str,
         typer.Option(
             metavar="STAGE",
-            help="build, train, infer, evaluate, plot, publish, or run, which is all of them.",
+            help="build, train, infer, evaluate, plot, report, publish, or run, which is all.",
         ),
     ] = "run",
     address: Annotated[

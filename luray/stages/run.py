@@ -11,12 +11,13 @@ from luray.stages.evaluate import evaluate, is_evaluated
 from luray.stages.infer import infer, is_of_another_run
 from luray.stages.plot import plot
 from luray.stages.publish import publish
+from luray.stages.report import report
 from luray.stages.run_file import load_run
 from luray.stages.session import session
 from luray.stages.train import train
 from luray.training.training_logger import ProgressEvent
 
-Stage = Literal["build", "train", "infer", "evaluate", "plot", "publish"]
+Stage = Literal["build", "train", "infer", "evaluate", "plot", "report", "publish"]
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """The stages in their order."""
@@ -53,7 +54,7 @@ def run(
     config : RunConfig or path
         A run, or the place of its run file.
     stages : iterable of str, optional
-        Any of build, train, infer, evaluate, plot and publish; all of them by default.
+        Any of build, train, infer, evaluate, plot, report and publish; all of them by default.
     restart : bool, optional
         Discard models, and the product, that an earlier version of this run has left at the same
         place. Without it they raise an error that names what differs.
@@ -121,5 +122,9 @@ def _run_stage(run: RunConfig, stage: Stage, *, restart: bool, progress: StagePr
     if stage == "plot":
         plot(run, progress=lambda done, total, _: progress(stage, done, total))
         return run.path("pictures")
+
+    if stage == "report":
+        # A run without tests has nothing to report.
+        return report(run) if run.evaluation.tests else run.path("report")
 
     return publish(run)

@@ -273,7 +273,9 @@ def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     options = [part for s in settings_of(place.world, tmp_path / "out") for part in ("--set", s)]
     runner = CliRunner()
     said = {}
-    for verb in ("build", "train", "infer", "evaluate", "plot", "publish", "verify", "run"):
+    refused = runner.invoke(app, ["report", str(file), *options])
+    assert isinstance(refused.exception, FileNotFoundError), "there is no cube yet"
+    for verb in ("build", "train", "infer", "evaluate", "plot", "report", "publish", "verify", "run"):
         result = runner.invoke(app, [verb, str(file), *options], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         said[verb] = result.output
@@ -286,6 +288,10 @@ def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     with xr.open_zarr(item.assets["data"].get_absolute_href()) as product:
         assert product.year.size == 13
     assert (tmp_path / "out/pictures/overview.png").stat().st_size > 10_000
+    page = (tmp_path / "out/report/report.html").read_text()
+    assert "forecast: 2005 to 2006 from the map of 2004" in page
+    assert "as the coarse forcing changes" in page, "the demand of luh2 stands beside the areas"
+    assert str(tmp_path) not in page
     shard = next(
         p for p in (tmp_path / "out/product.zarr/confidence/c/12").rglob("*") if p.is_file()
     )

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -35,7 +36,7 @@ COLOURS_OF_PAGE = {
 }
 """Colours of the figures, and the page's own that take their places."""
 
-WIDTH = 4.6
+WIDTH = 3.9
 """Inches of a chart; on the page it is as wide as its column."""
 
 
@@ -62,7 +63,9 @@ def svg(figure: Figure, name: str) -> str:
     for colour, of_page in COLOURS_OF_PAGE.items():
         element = element.replace(colour, of_page)
     # Elements of several charts must not share an id.
-    return element.replace('id="', f'id="{name}-').replace('href="#', f'href="#{name}-')
+    for reference in ('id="', 'href="#', "url(#"):
+        element = element.replace(reference, f"{reference}{name}-")
+    return element
 
 
 def skill_charts(test: Mapping[str, Any], name: str) -> list[str]:
@@ -109,7 +112,7 @@ def area_chart(
         See `svg`.
     """
     figure = new_figure(WIDTH, 2.5)
-    axes = axes_at(figure, 0.75, 0.4, WIDTH - 0.9, 1.65)
+    axes = axes_at(figure, 0.75, 0.4, WIDTH - 0.9, 1.55)
     styles = ("-", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)))
     for number, (label, area) in enumerate(area_of_lines.items()):
         axes.plot(
@@ -122,11 +125,11 @@ def area_chart(
         )
     if demand is not None:
         axes.plot(
-            demand[0], demand[1] / 1000, ":", color=INK, linewidth=1.2, label="coarse forcing"
+            demand[0], demand[1] / 1000, ":", color=INK, linewidth=1.2, label="as the coarse forcing changes"
         )
     axes.set_xlim(years[0], max(years[-1], years[0] + 1))
     axes.set_ylim(bottom=0)
-    axes.set_title(title, loc="left", fontsize=9, color=INK, pad=14)
+    axes.set_title(fill(title, 36), loc="left", fontsize=9, color=INK, pad=14)
     axes.set_ylabel("1000 km²", fontsize=8, color=MUTED)
     open_spines(axes)
     mark_observed(axes, observed)

@@ -1,0 +1,187 @@
+"""The HTML report says what the metrics say, and needs nothing but itself."""
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from luray.core.grid import Grid
+from luray.core.legend import HILDA, OUTSIDE
+from luray.evaluation.report import EvaluationReport
+from luray.evaluation.skill import Outcome
+from luray.viz.page import maps, words
+from luray.viz.page.page import AreaSeries, Flows, PageData, render
+from luray.viz.palette import rgb
+from tests.evaluation.cases import random_tally
+
+GRID = Grid(north=40, west=20, step=0.5, n_lat=30, n_lon=40)
+YEARS = range(2001, 2005)
+
+
+def metrics() -> dict:
+    outcome = Outcome("forecast", "forward", 2000, random_tally(YEARS))
+    report = EvaluationReport(
+        (outcome,),
+        HILDA,
+        "a model of a test",
+        caveats=("caveat <one>",),
+        inputs={"hilda": ("codes 40-45 read as 44 forest",)},
+    )
+    return json.loads(json.dumps(report.to_dict()))
+
+
+def compared(low: float | None, high: float | None, verdict: str) -> dict:
+    """Metrics whose gain in accuracy has this interval in every period."""
+    changed = metrics()
+    [test] = changed["tests"]
+    gain = {"estimate": 0.01, "low": low, "high": high, "verdict": verdict}
+    for period in ("first_year", "mean"):
+        test["against_persistence"][period]["accuracy_gain"] = gain
+    for entry in test["by_lead_year"]:
+        entry["against_persistence"]["accuracy_gain"] = gain
+    return changed
+
+
+def page_data(given: dict) -> PageData:
+    rng = np.random.default_rng(0)
+    shown = [rng.integers(0, 7, GRID.shape).astype(np.uint8) for _ in range(3)]
+    years = tuple(range(1990, 2011))
+    area = rng.random((len(years), 7)) + 1
+    return PageData(
+        title="A run & more",
+        metrics=given,
+        legend=HILDA,
+        grid=GRID,
+        points={"forecast": "cautious"},
+        areas=AreaSeries(years, {"ssp126": area, "ssp585": 2 * area}, (1995, 2000)),
+        flows=Flows((1990, 2000, 2010), (rng.random((7, 7)), rng.random((7, 7)))),
+        maps={"forecast": maps.TestMaps(2004, *shown)},
+        validations={},
+        made="Made by a test.",
+    )
+
+
+class Links(HTMLParser):
+    """What a document would load, its ids, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href") and value:
+                self.loaded.append(value)
+            if name == "id" and value:
+                self.ids.append(value)
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_a_page_loads_nothing_and_has_each_id_once() -> None:
+    page = render(page_data(metrics()))
+    found = Links()
+    found.feed(page)
+    assert all(link.startswith(("data:", "#")) for link in found.loaded), found.loaded[:3]
+    assert "@import" not in page
+    assert "<script" not in page
+    assert len(set(found.ids)) == len(found.ids)
+    used = {link[1:] for link in found.loaded if link.startswith("#")}
+    used |= set(re.findall(r"url\(#([^)]+)\)", page))
+    assert used <= set(found.ids), "a chart refers to its own parts"
+    assert len(page) < 5_000_000
+
+
+def test_a_page_says_what_the_metrics_say() -> None:
+    given = metrics()
+    [test] = given["tests"]
+    found = Links()
+    found.feed(render(page_data(given)))
+    text = " ".join(" ".join(found.text).split())
+    for period in ("first_year", "mean"):
+        for row in ("model", "persistence"):
+            assert f"{test['rows'][row][period]['change_mean_iou']:.4f}" in text
+    for entry in test["by_lead_year"]:
+        assert f"{entry['model']['figure_of_merit']:.3f}" in text
+    assert "caveat <one>" in text, "text of the run is escaped"
+    assert "A run & more" in text
+    assert "codes 40-45 read as 44 forest" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "opening", "sentence"),
+    [
+        (0.004, 0.016, "better", "Better than persistence", r"\+1.00 percentage points \(\+0.40 to \+1.60"),
+        (-0.02, -0.004, "worse", "Worse than persistence", "\N{MINUS SIGN}2.00 to \N{MINUS SIGN}0.40"),
+        (-0.01, 0.02, "cannot be told", "Cannot be told from persistence", "95 % confidence"),
+        (None, None, "cannot be told", "Cannot be told from persistence", "too few places"),
+    ],
+)  # fmt: skip
+def test_verdicts_are_those_of_the_intervals(
+    low: float | None, high: float | None, verdict: str, opening: str, sentence: str
+) -> None:
+    [test] = compared(low, high, verdict)["tests"]
+    found = words.findings(test)
+    assert [finding.verdict for finding in found] == [verdict, verdict]
+    assert {finding.opening for finding in found} == {opening}
+    assert re.search(sentence, found[1].sentence), found[1].sentence
+    assert {row.verdict for row in words.lead_years(test)} == {verdict}
+
+
+def test_a_test_without_change_is_not_given_a_figure_of_merit() -> None:
+    [test] = metrics()["tests"]
+    for row in ("model", "persistence"):
+        test["rows"][row]["mean"] |= {"observed_change": 0.0, "figure_of_merit": None}
+    assert "No change was observed" in words.findings(test)[1].sentence
+
+
+def test_agreement_has_the_colour_of_each_kind() -> None:
+    initial = np.array([[0, 0, 0, 0, 0, OUTSIDE]], np.uint8)
+    truth = np.array([[1, 1, 1, 0, 0, OUTSIDE]], np.uint8)
+    predicted = np.array([[1, 2, 0, 1, 0, OUTSIDE]], np.uint8)
+    grid = Grid(north=1, west=0, step=1, n_lat=1, n_lon=6)
+    image = image_of(maps.agreement(maps.TestMaps(2001, initial, truth, predicted), grid))
+    kinds = [*maps.AGREEMENT.values(), maps.UNCHANGED, maps.WATER]
+    assert image[0].tolist() == [list(rgb(colour)) for colour in kinds]
+
+
+def test_blocks_lie_where_they_are() -> None:
+    grid = Grid(north=5, west=0, step=1, n_lat=5, n_lon=6)
+    places = np.array([[0, 0], [2, 1]])
+    picture = maps.blocks(2, places, np.array([0.5, np.nan]), grid, most=0.5)
+    image = image_of(picture)
+    assert image.shape[:2] == grid.shape
+    water = (image == rgb(maps.WATER)).all(axis=-1)
+    expected = np.ones(grid.shape, bool)
+    expected[:2, :2] = False
+    expected[4:, 2:4] = False
+    assert np.array_equal(water, expected)
+    assert image[4, 2].tolist() == list(rgb(maps.UNCHANGED)), "no Figure of Merit is grey"
+
+
+def test_a_large_map_is_thinned_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = Grid(north=10, west=0, step=0.1, n_lat=37, n_lon=50)
+    codes = np.arange(37 * 50).reshape(37, 50).astype(np.uint8)
+    monkeypatch.setattr(maps, "PIXELS", 12)
+    monkeypatch.setattr(maps, "BAND_BYTES", 500)
+    tallest = []
+
+    def read(box):
+        tallest.append(box.height)
+        return codes[box.row : box.row + box.height, box.col : box.col + box.width]
+
+    assert np.array_equal(maps.thinned(read, grid), codes[2::5, 2::5])
+    assert max(tallest) <= 10
+
+
+def image_of(picture: maps.MapPicture) -> np.ndarray:
+    encoded = picture.url.removeprefix("data:image/png;base64,")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
