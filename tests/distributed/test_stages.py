@@ -275,7 +275,8 @@ def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     said = {}
     refused = runner.invoke(app, ["report", str(file), *options])
     assert isinstance(refused.exception, FileNotFoundError), "there is no cube yet"
-    for verb in ("build", "train", "infer", "evaluate", "plot", "report", "publish", "verify", "run"):
+    verbs = "build train infer evaluate plot report publish verify run"
+    for verb in verbs.split():
         result = runner.invoke(app, [verb, str(file), *options], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         said[verb] = result.output

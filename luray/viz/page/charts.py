@@ -125,7 +125,12 @@ def area_chart(
         )
     if demand is not None:
         axes.plot(
-            demand[0], demand[1] / 1000, ":", color=INK, linewidth=1.2, label="as the coarse forcing changes"
+            demand[0],
+            demand[1] / 1000,
+            ":",
+            color=INK,
+            linewidth=1.2,
+            label="as the coarse forcing changes",
         )
     axes.set_xlim(years[0], max(years[-1], years[0] + 1))
     axes.set_ylim(bottom=0)
