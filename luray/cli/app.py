@@ -432,7 +432,7 @@ def _evaluate(run: "RunConfig") -> None:
     with progress("evaluate") as progressed:
         report = run_evaluate(run, progress=progressed)
     console.out.print(render_report(report))
-    say(f"report: {run.path('report', 'metrics.json')}, {run.path('report', 'metrics.csv')}")
+    say(f"scores: {run.path('report')} (metrics.json, metrics.csv, metrics.parquet)")
 
 
 @app.command(name="run")

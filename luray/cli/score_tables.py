@@ -16,7 +16,7 @@ from luray.evaluation.flicker import WITHIN, DecadeFlicker
 from luray.evaluation.metrics import ClassChange, Scores
 from luray.evaluation.report import PUBLISHED, EvaluationReport, Period
 from luray.evaluation.significance import LEVEL, Comparison
-from luray.evaluation.skill import MOST_MEAN_YEARS, ROWS, Outcome, RowName, Skill, Truth
+from luray.evaluation.skill import MOST_MEAN_YEARS, Outcome, RowName, Skill, Truth
 
 REFERENCE_COLUMNS = {
     "accuracy": "all\nacc.",
@@ -90,13 +90,13 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
         # The published model was scored against the maps as they are: no row beside other truth.
         published = truth == "raw"
 
-        first = {row: skill.first(row) for row in ROWS}
+        first = {row: skill.first(row) for row in skill.rows}
         yield _heading(f"{title}, first year ({skill.years[0]}){note}")
         yield _reference_table(first, published="first_year" if published else None)
         yield Text()
         yield _change_table(first)
 
-        mean = {row: skill.mean(row) for row in ROWS}
+        mean = {row: skill.mean(row) for row in skill.rows}
         yield _heading(f"{title}, mean of {_years(skill.mean_years, outcome.left_out)}{note}")
         yield _reference_table(mean, published="mean" if published else None)
         yield Text()
@@ -135,7 +135,7 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
 
 
 def _reference_table(scores: Mapping[RowName, Scores], *, published: Period | None) -> Table:
-    """Rows model and persistence, and the published model's of a period."""
+    """Rows of the model, the null models, and the published model of a period."""
     table = _table(*REFERENCE_COLUMNS.values())
     for row, row_scores in scores.items():
         table.add_row(row, *(_score(row_scores, name) for name in REFERENCE_COLUMNS))

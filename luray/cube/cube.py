@@ -333,7 +333,7 @@ class Cube:
         if name not in categorical:
             raise ValueError(
                 f"{self.url} has no categorical variable {name!r}, expected one of "
-                f"{sorted(categorical)}; correct training.sampling.zone"
+                f"{sorted(categorical)}; correct training.sampling.zone or evaluation.zones"
             )
 
         layer, position = categorical[name]

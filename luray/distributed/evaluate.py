@@ -26,9 +26,18 @@ def _tally(
     years: tuple[int, ...],
     scored: Collection[int],
     travelled: Sequence[int],
+    year_before: int | None,
+    zones: str,
 ) -> RolloutTallies:
     return tally_tile(
-        spec.cube, spec.product, tile, years=years, scored=scored, travelled=travelled
+        spec.cube,
+        spec.product,
+        tile,
+        years=years,
+        scored=scored,
+        travelled=travelled,
+        year_before=year_before,
+        zones=zones,
     )
 
 
@@ -38,6 +47,8 @@ def evaluate(
     *,
     scored: Collection[int],
     travelled: Sequence[int],
+    year_before: int | None,
+    zones: str = "",
     progress: Progress = no_progress,
 ) -> RolloutTallies:
     """Tally a finished rollout over all its tiles.
@@ -52,6 +63,10 @@ def evaluate(
         Those of them that are tallied.
     travelled : sequence of int
         Every year of the rollout, in the direction of travel.
+    year_before : int, optional
+        Year before the start in the direction of travel, None where it has no map.
+    zones : str, optional
+        Categorical variable of the cube by whose categories scores are given.
     progress : callable, optional
         Called with the tiles done and in all.
 
@@ -62,7 +77,8 @@ def evaluate(
     """
     shared = ray.put(spec)
     tasks: list[Any] = [
-        _tally.remote(shared, tile, years, scored, travelled) for tile in spec.geometry.tiles
+        _tally.remote(shared, tile, years, scored, travelled, year_before, zones)
+        for tile in spec.geometry.tiles
     ]
     return merge_tiles(collect(tasks, progress=progress))
 

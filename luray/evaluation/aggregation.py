@@ -98,8 +98,10 @@ def merge_flicker(parts: Iterable[FlickerByYear]) -> dict[int, Flicker]:
 def _statistics(entry: Mapping[str, Any]) -> Statistics:
     """Statistics of one year of the JSON text; its table says how many classes there are."""
     arrays = {name: np.asarray(entry[name], np.float64) for name in ARRAYS}
+    if not arrays["by_zone"].size:  # JSON keeps no shape of nothing
+        arrays["by_zone"] = np.zeros((0, 0, 0, 0))
     statistics = Statistics(**arrays, by_block=BlockSums.from_dict(entry["by_block"]))
-    expected = Statistics.zeros(statistics.n_classes)
+    expected = Statistics.zeros(statistics.n_classes, len(statistics.by_zone))
     for name in ARRAYS:
         shape = getattr(statistics, name).shape
         expected_shape = getattr(expected, name).shape

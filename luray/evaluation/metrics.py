@@ -11,7 +11,7 @@ classes of the legend.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -158,6 +158,12 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
     )
 
 
+def scores_of_zones(statistics: Statistics, *, water: int | None) -> list[Scores]:
+    """Return the scores of each zone; those that need more than its table are nan."""
+    nothing = Statistics.zeros(statistics.n_classes)
+    return [score(replace(nothing, table=table), water=water) for table in statistics.by_zone]
+
+
 def mean_scores(scores: Sequence[Scores]) -> Scores:
     """Return the mean of yearly scores; a year in which a score is nan does not count for it.
 
@@ -187,10 +193,6 @@ def persistence(statistics: Statistics) -> Statistics:
     changed is a miss of it, and its error of the net change is the observed net change. Its maps
     have the texture of the initial one, and nothing changes from year to year.
     """
-    table_JTP = np.zeros_like(statistics.table)
-    k = np.arange(statistics.n_classes)
-    table_JTP[k, :, k] = statistics.table.sum(axis=2)
-
     blocks = np.zeros_like(statistics.blocks)
     blocks[:, 2] = statistics.blocks[:, :3].sum(axis=1)
 
@@ -200,14 +202,75 @@ def persistence(statistics: Statistics) -> Statistics:
     land, observed_pace, _ = statistics.pace
     pairs, initial_unlike, observed_unlike, _ = statistics.pairs
     return Statistics(
-        table_JTP,
+        _table_of_persistence(statistics.table),
         blocks,
         net_change,
         reliability=np.zeros_like(statistics.reliability),
         pace=np.array([land, observed_pace, 0]),
         pairs=np.array([pairs, initial_unlike, observed_unlike, initial_unlike]),
         by_block=statistics.by_block.of_persistence(),
+        by_zone=np.array([_table_of_persistence(table) for table in statistics.by_zone]),
     )
+
+
+def _table_of_persistence(table_JTP: F64) -> F64:
+    """The table of a prediction that is the initial map."""
+    null_JTP = np.zeros_like(table_JTP)
+    k = np.arange(len(table_JTP))
+    null_JTP[k, :, k] = table_JTP.sum(axis=2)
+    return null_JTP
+
+
+def random_allocation(statistics: Statistics) -> Statistics:
+    """Return what is expected of a null model that knows how much changes, and not where.
+
+    Of the land of each class it changes as much to each other class as is observed, in cells that
+    are drawn at random: of the area A_j that began as class j, O_jk became class k, so a cell that
+    became k is expected to be predicted as l with probability O_jl / A_j.
+
+    The observed change is given to it, so it shows what placing change is worth. Only the table of
+    areas is known in expectation; scores of blocks, of texture and of confidence are nan.
+    """
+    observed_JT = statistics.table.sum(axis=2)
+    return _expected(statistics, observed_JT, _shares_of_rows(observed_JT))
+
+
+def last_change(statistics: Statistics, changed_KK: F64, *, lead: int) -> Statistics:
+    """Return what is expected of a null model that repeats the last observed change every year.
+
+    Land of each class goes to each other class at the rates of the last observed year, in cells
+    that are drawn at random: a Markov chain. See `random_allocation` for what is known of it.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Of one year.
+    changed_KK : array, shape (K, K)
+        Area that went from class (rows) to class (columns) in the last observed year, m2; the
+        diagonal is what stayed.
+    lead : int
+        Years from the start.
+    """
+    rates_KK = _shares_of_rows(changed_KK)
+    predicted_JP = np.linalg.matrix_power(rates_KK, lead)
+    return _expected(statistics, statistics.table.sum(axis=2), predicted_JP)
+
+
+def _expected(statistics: Statistics, observed_JT: F64, predicted_JP: F64) -> Statistics:
+    """Statistics of a prediction that depends on a cell's initial class alone.
+
+    `predicted_JP` is the probability of each class, by initial class.
+    """
+    nothing = Statistics.zeros(statistics.n_classes)
+    return replace(nothing, table=observed_JT[:, :, None] * predicted_JP[:, None, :])
+
+
+def _shares_of_rows(area_KK: F64) -> F64:
+    """Each row divided by its sum; a class without land stays as it is."""
+    total_K1 = area_KK.sum(axis=1, keepdims=True)
+    stays_KK = np.eye(len(area_KK))
+    shares_KK: F64 = np.divide(area_KK, total_K1, out=stays_KK, where=total_K1 > 0)
+    return shares_KK
 
 
 def land_only(table_JTP: F64, *, water: int | None) -> F64:

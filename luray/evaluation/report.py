@@ -1,4 +1,4 @@
-"""The report of an evaluation: its numbers, and the files metrics.json and metrics.csv.
+"""The report of an evaluation: its numbers, and the files metrics.json, .csv and .parquet.
 
 Every form of the report repeats the caveats. A score that does not exist (nan) is null in JSON and
 empty in CSV. The form on screen is `luray.cli.score_tables`.
@@ -13,8 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+from pyarrow import parquet
+
 from luray.core.legend import Legend
 from luray.evaluation.flicker import WITHIN, DecadeFlicker, FlickerByYear, by_decade
+from luray.evaluation.long_format import long_table
 from luray.evaluation.metrics import ClassChange, change_by_class
 from luray.evaluation.report_entries import (
     CSV_COLUMNS,
@@ -63,6 +67,14 @@ DEFINITIONS = {
         "the initial map"
     ),
     "persistence": "the null model: the initial map in every year",
+    "last change": (
+        "a null model: every year, land changes class at the rates of the last year before the "
+        "start, in cells drawn at random; expected scores, null where they cannot be known"
+    ),
+    "random place": (
+        "a null model that is told what changes and not where: the observed change of each class "
+        "to each other one, in cells drawn at random; expected scores"
+    ),
     "classes": (
         "water, and classes absent from truth and prediction, are left out of macro F1 and mean IoU"
     ),
@@ -245,12 +257,22 @@ class EvaluationReport:
         for decade in self.flicker_of_product:
             yield {"row": "product", **csv_line_of_decade(decade)}
 
-    def write(self, folder: str | Path) -> tuple[str, str]:
-        """Write metrics.json and metrics.csv, each whole or not at all; return their places."""
+    def to_parquet(self) -> bytes:
+        """Return every number as a row of a long table, see `luray.evaluation.long_format`."""
+        sink = pa.BufferOutputStream()
+        parquet.write_table(long_table(self.skills, self.outcomes, self.legend), sink)
+        return bytes(sink.getvalue())
+
+    def write(self, folder: str | Path) -> tuple[str, str, str]:
+        """Write the report; returns the places of its files, each written whole or not at all.
+
+        metrics.json is for readers of one report, metrics.csv for spreadsheets, metrics.parquet for
+        the next program. The first stands for all, so it is written last.
+        """
         base = str(folder).rstrip("/")
-        json_place = f"{base}/metrics.json"
-        csv_place = f"{base}/metrics.csv"
+        places = (f"{base}/metrics.json", f"{base}/metrics.csv", f"{base}/metrics.parquet")
         json_text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-        write_atomically(json_place, json_text.encode())
-        write_atomically(csv_place, self.to_csv().encode())
-        return json_place, csv_place
+        write_atomically(places[2], self.to_parquet())
+        write_atomically(places[1], self.to_csv().encode())
+        write_atomically(places[0], json_text.encode())
+        return places

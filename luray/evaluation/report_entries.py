@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from luray.evaluation.flicker import DecadeFlicker
-from luray.evaluation.metrics import Scores
+from luray.evaluation.metrics import Scores, mean_scores
 from luray.evaluation.significance import (
     FALSE_ALARMS,
     HITS,
@@ -23,7 +23,7 @@ from luray.evaluation.significance import (
     Interval,
     Significance,
 )
-from luray.evaluation.skill import ROWS, Outcome, Skill
+from luray.evaluation.skill import Outcome, Skill
 
 CSV_COLUMNS = (
     "test",
@@ -49,7 +49,7 @@ def skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
     """Return the skill of one test against one truth for JSON."""
     compared = skill.against_persistence
     rows = {}
-    for row in ROWS:
+    for row in skill.rows:
         rows[row] = {
             "first_year": _or_null(asdict(skill.first(row))),
             "mean": _or_null(asdict(skill.mean(row))),
@@ -58,7 +58,7 @@ def skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
     by_lead_year = []
     for number, year in enumerate(skill.years):
         entry: dict[str, Any] = {"year": year, "lead": outcome.lead(year)}
-        for row in ROWS:
+        for row in skill.rows:
             entry[row] = _or_null(asdict(skill.by_year[row][number]))
         if compared is not None:
             entry["against_persistence"] = _comparison_entry(compared.by_year[number])
@@ -70,6 +70,13 @@ def skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
         "rows": rows,
         "against_persistence": None if compared is None else _significance_entry(compared),
         "by_lead_year": by_lead_year,
+        "by_zone": {
+            zone: {
+                row: _or_null(asdict(mean_scores(scores[: len(skill.mean_years)])))
+                for row, scores in rows_of_zone.items()
+            }
+            for zone, rows_of_zone in skill.by_zone.items()
+        },
     }
 
 
@@ -118,7 +125,7 @@ def decade_entry(decade: DecadeFlicker) -> dict[str, Any]:
 def csv_lines_of_skill(skill: Skill, outcome: Outcome) -> Iterator[dict[str, Any]]:
     """Yield the mean and each year of every row of scores."""
     mean_period = {"period": f"mean of {len(skill.mean_years)} years"}
-    for row in ROWS:
+    for row in skill.rows:
         compared = skill.against_persistence if row == "model" else None
         mean_comparison = compared.mean if compared else None
         scores = _or_empty(asdict(skill.mean(row)))

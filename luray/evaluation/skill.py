@@ -2,20 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-from luray.core.types import Direction
+from luray.core.types import F64, Direction
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.flicker import FlickerByYear
-from luray.evaluation.metrics import Scores, mean_scores, persistence, score
+from luray.evaluation.metrics import (
+    Scores,
+    last_change,
+    mean_scores,
+    persistence,
+    random_allocation,
+    score,
+    scores_of_zones,
+)
 from luray.evaluation.significance import Significance, significance
+from luray.evaluation.statistics import Statistics
 
 MOST_MEAN_YEARS = 15
 """Lead years that the mean covers; all of them where there are fewer."""
 
-RowName = Literal["model", "persistence"]
-ROWS: tuple[RowName, ...] = ("model", "persistence")
-"""Rows of every table of scores: the model, and the null model beside it."""
+RowName = Literal["model", "persistence", "last change", "random place"]
+ROWS: tuple[RowName, ...] = get_args(RowName)
+"""Rows of every table of scores: the model, and the null models beside it.
+
+persistence: nothing changes. last change: every year changes as the last observed one did, at
+random. random place: as much changes as is observed, at random; it knows what no forecast can know.
+"""
 
 Truth = Literal["raw", "deflickered"]
 """What a rollout is compared with: the maps as published, or with their flicker removed."""
@@ -35,6 +48,12 @@ class Outcome:
     """Years that are not scored, see `evaluation_years`."""
     flicker: FlickerByYear = field(default_factory=dict)
     """Of the predicted maps."""
+    last_change: F64 | None = None
+    """Area in m2 that went from class (rows) to class (columns) in the last year before the start,
+    (K, K); None where there is no map of the year before it.
+    """
+    zones: tuple[str, ...] = ()
+    """Names of the Z zones of the tallies."""
 
     def __post_init__(self) -> None:
         for tally in (self.tally, self.deflickered):
@@ -76,6 +95,13 @@ class Skill:
     by_year: Mapping[RowName, tuple[Scores, ...]]
     against_persistence: Significance | None = None
     """Intervals of the difference; None for a tally without sums by block."""
+    by_zone: Mapping[str, Mapping[RowName, tuple[Scores, ...]]] = field(default_factory=dict)
+    """Scores of model and persistence in each zone, by year; those of its table alone."""
+
+    @property
+    def rows(self) -> tuple[RowName, ...]:
+        """The model and the null models that there are, in the order of `ROWS`."""
+        return tuple(self.by_year)
 
     @property
     def mean_years(self) -> tuple[int, ...]:
@@ -105,11 +131,30 @@ def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
     """Return the skill that a tally of a test shows; `water` is left out where it is the truth."""
     years = tuple(sorted(tally.years, key=outcome.lead))
     statistics = [tally.years[year] for year in years]
-    model = tuple(score(of_year, water=water) for of_year in statistics)
-    null = tuple(score(persistence(of_year), water=water) for of_year in statistics)
+    statistics_of_row: dict[RowName, list[Statistics]] = {
+        "model": statistics,
+        "persistence": [persistence(of_year) for of_year in statistics],
+    }
+    if outcome.last_change is not None:
+        statistics_of_row["last change"] = [
+            last_change(of_year, outcome.last_change, lead=outcome.lead(year))
+            for year, of_year in zip(years, statistics, strict=True)
+        ]
+    statistics_of_row["random place"] = [random_allocation(of_year) for of_year in statistics]
+    by_year = {
+        row: tuple(score(of_year, water=water) for of_year in of_row)
+        for row, of_row in statistics_of_row.items()
+    }
 
     against_persistence = None
     by_block = [of_year.by_block for of_year in statistics]
     if all(sums.side for sums in by_block):
         against_persistence = significance(by_block, n_mean=MOST_MEAN_YEARS)
-    return Skill(years, {"model": model, "persistence": null}, against_persistence)
+    by_zone: dict[str, dict[RowName, tuple[Scores, ...]]] = {}
+    for number, zone in enumerate(outcome.zones):
+        by_zone[zone] = {}
+        for row in ("model", "persistence"):
+            of_row = statistics_of_row[row]
+            scores_of_years = [scores_of_zones(of_year, water=water) for of_year in of_row]
+            by_zone[zone][row] = tuple(scores[number] for scores in scores_of_years)
+    return Skill(years, by_year, against_persistence, by_zone)

@@ -12,9 +12,10 @@ Shapes: K classes, N blocks with a change. In (K, K, K) the axes are initial, tr
 """
 
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
 from luray.core.types import F64, U8, Bool
@@ -62,15 +63,19 @@ class Statistics:
     """Neighbouring cells of unlike classes, shape (4,); see `texture.unlike_pairs`."""
     by_block: BlockSums = field(default_factory=BlockSums)
     """Agreement of change by block of the map; see `luray.evaluation.significance`."""
+    by_zone: F64 = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
+    """The table of each of Z zones, shape (Z, K, K, K); no zone where none are asked for."""
 
     @classmethod
-    def zeros(cls, n_classes: int) -> Self:
+    def zeros(cls, n_classes: int, n_zones: int = 0) -> Self:
         """Return the statistics of no cells at all."""
+        shape_of_zones = (n_zones, n_classes, n_classes, n_classes) if n_zones else (0, 0, 0, 0)
         return cls(
             table=np.zeros((n_classes, n_classes, n_classes)),
             blocks=np.zeros((len(RESOLUTIONS), 4)),
             net_change=np.zeros((n_classes, 2)),
             reliability=np.zeros((PERCENTS, 2)),
+            by_zone=np.zeros(shape_of_zones),
         )
 
     @property
@@ -84,7 +89,21 @@ class Statistics:
                 f"statistics of {self.n_classes} and of {other.n_classes} classes cannot be "
                 "merged; evaluate every tile with the same legend"
             )
+        if len(self.by_zone) != len(other.by_zone):
+            raise ValueError(
+                f"statistics of {len(self.by_zone)} and of {len(other.by_zone)} zones cannot be "
+                "merged; evaluate every tile with the same evaluation.zones"
+            )
         return Statistics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+class Zones(NamedTuple):
+    """Zones of a tile, such as those of the climate."""
+
+    code_HW: NDArray[Any]
+    """Code of the zone of each cell; a cell of any other code is in no zone."""
+    codes: tuple[int, ...]
+    """Codes of the Z zones."""
 
 
 class TwoYears(NamedTuple):
@@ -105,6 +124,7 @@ def statistics_of_year(
     confidence: U8,
     corner: tuple[int, int],
     side: int,
+    zones: Zones | None = None,
 ) -> Statistics:
     """Return the statistics of one tile and year among the other tiles and years.
 
@@ -125,6 +145,8 @@ def statistics_of_year(
         Row and column of the tile's first cell in the grid.
     side : int
         Cells along a side of the blocks of `significance`.
+    zones : Zones, optional
+        Zones of the tile, for a table of each.
     """
     maps = (initial, truth.now, predicted.now)
     tile = (slice(None, -1), slice(None, -1))
@@ -150,6 +172,7 @@ def statistics_of_year(
         by_block=block_sums(
             *tile_maps, scored=scored[tile], cell_area=cell_area, corner=corner, side=side
         ),
+        by_zone=tables_of_zones(*tile_maps, zones=zones, cell_area=cell_area, n_classes=n_classes),
     )
 
 
@@ -265,6 +288,23 @@ def cross_tabulate(initial: U8, truth: U8, predicted: U8, *, cell_area: F64, n_c
     counts = np.bincount(bin_of_cell[known], minlength=n_rows * n_bins).reshape(n_rows, n_bins)
     table: F64 = np.rint(cell_area) @ counts.astype(np.float64)
     return table.reshape(n_classes, n_classes, n_classes)
+
+
+def tables_of_zones(
+    initial: U8, truth: U8, predicted: U8, *, zones: Zones | None, cell_area: F64, n_classes: int
+) -> F64:
+    """Return the table of `cross_tabulate` for each zone, shape (Z, K, K, K)."""
+    if zones is None:
+        return Statistics.zeros(n_classes).by_zone
+    tables = []
+    for code in zones.codes:
+        in_zone = zones.code_HW == code
+        maps = [
+            np.where(in_zone, classes, OUTSIDE).astype(np.uint8)
+            for classes in (initial, truth, predicted)
+        ]
+        tables.append(cross_tabulate(*maps, cell_area=cell_area, n_classes=n_classes))
+    return np.stack(tables)
 
 
 def block_change(

@@ -6,12 +6,19 @@ from typing import NamedTuple
 import numpy as np
 
 from luray.core.tiling import Tile
+from luray.core.types import F64
 from luray.cube.cube import Cube
 from luray.evaluation.aggregation import Tally, merge, merge_flicker
 from luray.evaluation.deflicker import deflicker
 from luray.evaluation.flicker import Flicker, FlickerByYear, FlickerSeries
 from luray.evaluation.significance import block_side
-from luray.evaluation.statistics import Statistics, TwoYears, statistics_of_year
+from luray.evaluation.statistics import (
+    Statistics,
+    TwoYears,
+    Zones,
+    cross_tabulate,
+    statistics_of_year,
+)
 from luray.product.store import Product
 
 
@@ -24,6 +31,10 @@ class RolloutTallies(NamedTuple):
     """Of the same predictions against the maps without their flicker."""
     flicker: FlickerByYear
     """Of the predicted maps."""
+    last_change: F64 | None
+    """Area in m2 by class (K, K), from the year before the start to the start, see
+    `metrics.last_change`; None where there is no map of that year.
+    """
 
 
 def tally_tile(
@@ -34,6 +45,8 @@ def tally_tile(
     years: tuple[int, ...],
     scored: Collection[int],
     travelled: Sequence[int],
+    year_before: int | None,
+    zones: str = "",
 ) -> RolloutTallies:
     """Tally a tile of a finished rollout.
 
@@ -52,6 +65,10 @@ def tally_tile(
         read because flicker is removed from the whole series.
     travelled : sequence of int
         Every year of the rollout, in the direction of travel.
+    year_before : int, optional
+        Year before the start in the direction of travel, None where it has no map.
+    zones : str, optional
+        Categorical variable of the cube by whose categories, in the first year, scores are given.
     """
     box = product.tiling.tile_box(tile)
     # Pairs of neighbouring cells reach into the tiles to the south and to the east.
@@ -60,6 +77,11 @@ def tally_tile(
     legend = cube.legend
     water = None if legend.water is None else legend.index(legend.water)
     side = block_side(cube.grid.shape, coarse=_coarsest_side(cube))
+
+    zones_of_tile = None
+    if zones:
+        variable, code_HW = cube.categories(zones, years[0], box)
+        zones_of_tile = Zones(code_HW, variable.categories)
 
     maps = np.stack([cube.state(year, with_border) for year in years])
     truths = (maps, deflicker(maps))
@@ -84,11 +106,19 @@ def tally_tile(
                     confidence=confidence,
                     corner=(box.row, box.col),
                     side=side,
+                    zones=zones_of_tile,
                 )
         predicted_before = predicted
 
+    changed_KK = None
+    if year_before is not None:
+        before = cube.state(year_before, box)
+        start = maps[0, :-1, :-1]
+        table_KKK = cross_tabulate(before, start, start, cell_area=cell_area, n_classes=len(legend))
+        changed_KK = table_KKK.sum(axis=2)
+
     as_published, deflickered = map(Tally, tallied)
-    return RolloutTallies(as_published, deflickered, flicker.by_year)
+    return RolloutTallies(as_published, deflickered, flicker.by_year, changed_KK)
 
 
 def merge_tiles(tiles: Iterable[RolloutTallies]) -> RolloutTallies:
@@ -98,7 +128,17 @@ def merge_tiles(tiles: Iterable[RolloutTallies]) -> RolloutTallies:
         as_published=merge(tile.as_published for tile in tallies),
         deflickered=merge(tile.deflickered for tile in tallies),
         flicker=merge_flicker(tile.flicker for tile in tallies),
+        last_change=_sum([tile.last_change for tile in tallies]),
     )
+
+
+def _sum(tables: Sequence[F64 | None]) -> F64 | None:
+    """Return the sum of tables, None where any is missing."""
+    known = [table for table in tables if table is not None]
+    if len(known) < len(tables):
+        return None
+    total: F64 = np.sum(known, axis=0)
+    return total
 
 
 class MapsFlicker(NamedTuple):

@@ -142,6 +142,9 @@ class EvaluationConfig(Config):
     """Rollouts over years that training has not seen."""
 
     tests: tuple[RolloutTest, ...] = ()
+    zones: str = ""
+    """A categorical variable of a source, such as climate: scores are given by its categories, too.
+    """
 
 
 class RunConfig(Config):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from luray.core.progress import Progress, no_progress
+from luray.core.tiling import Box
 from luray.cube.cube import Cube
 from luray.engine.spec import InferenceSpec
 from luray.evaluation.evaluation_years import EvaluationYears, evaluation_years
@@ -67,6 +68,8 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             years.maps,
             scored=years.scored,
             travelled=test.span.chains[test.direction],
+            year_before=_year_before(test, spec.cube),
+            zones=run.evaluation.zones,
             progress=progress,
         )
         outcomes.append(
@@ -78,9 +81,11 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
                 tallies.deflickered,
                 years.left_out,
                 tallies.flicker,
+                tallies.last_change,
+                _zone_names(run, spec.cube),
             )
         )
-        identities[test.name] = _identity_of_scores(spec, years)
+        identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
         memory_caveats.update(dict.fromkeys(spec.caveats))
 
     cube = spec.cube
@@ -134,7 +139,9 @@ def is_evaluated(run: RunConfig) -> bool:
     identities = {}
     for test in run.evaluation.tests:
         spec = rollout_of(run, test)
-        identities[test.name] = _identity_of_scores(spec, _years_of(run, test, spec.cube))
+        identities[test.name] = _identity_of_scores(
+            spec, _years_of(run, test, spec.cube), run.evaluation.zones
+        )
     finished = finished_product(run)
     product = finished.product.fingerprint if finished else ""
     return bool(report["scored"] == identities and report["product"]["fingerprint"] == product)
@@ -185,11 +192,29 @@ def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> EvaluationYears:
         raise ValueError(f"evaluation test {test.name!r}: {error}") from error
 
 
-def _identity_of_scores(spec: InferenceSpec, years: EvaluationYears) -> str:
-    """Return what tells the scores of a test from others: the rollout and the years left out."""
-    if not years.left_out:
-        return spec.product.fingerprint
-    return f"{spec.product.fingerprint} without {', '.join(map(str, years.left_out))}"
+def _zone_names(run: RunConfig, cube: Cube) -> tuple[str, ...]:
+    """Names of the zones by which a run is scored, such as "climate 3"."""
+    name = run.evaluation.zones
+    if not name:
+        return ()
+    variable, _ = cube.categories(name, cube.years[0], Box(0, 0, 1, 1))
+    return tuple(f"{name} {code}" for code in variable.categories)
+
+
+def _year_before(test: RolloutTest, cube: Cube) -> int | None:
+    """Return the year before the start of a test in its direction, None where it has no map."""
+    before = cube.years_before(test.start, direction=test.direction, most=1)
+    return before[0] if before else None
+
+
+def _identity_of_scores(spec: InferenceSpec, years: EvaluationYears, zones: str) -> str:
+    """Return what tells the scores of a test from others: rollout, zones, years left out."""
+    identity = spec.product.fingerprint
+    if zones:
+        identity += f" by {zones}"
+    if years.left_out:
+        identity += f" without {', '.join(map(str, years.left_out))}"
+    return identity
 
 
 def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:

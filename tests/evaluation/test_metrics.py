@@ -8,13 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from luray.core.legend import OUTSIDE
 from luray.evaluation.metrics import (
     Scores,
     change_by_class,
     change_parts,
     land_only,
+    last_change,
     mean_scores,
     persistence,
+    random_allocation,
     score,
 )
 from luray.evaluation.statistics import TwoYears, statistics_of_year, tile_statistics
@@ -193,6 +196,56 @@ def test_water_is_not_scored_but_land_taken_for_it_is_wrong():
     assert scores.accuracy == close(2 / 3)
     assert scores.macro_f1 == close((2 / 3 + 1) / 2), "water is no class of the mean"
     assert land_only(np.ones((K, K, K)), water=WATER).sum() == K * (K - 1) * K
+
+
+@given(maps(), st.integers(1, 3))
+def test_null_models_are_what_is_expected_of_random_places(case, lead):
+    """Against probabilities that are given to each cell by its initial class."""
+    initial, truth, _, _, cell_area = case
+    of_maps = statistics(case, water=None)
+    known = (initial != OUTSIDE) & (truth != OUTSIDE) & (case[2] != OUTSIDE)
+    area = np.broadcast_to(np.rint(cell_area)[:, None], initial.shape)
+
+    observed_KK = np.zeros((K, K))
+    np.add.at(observed_KK, (initial[known], truth[known]), area[known])
+    rates_KK = np.eye(K)
+    for j in range(K):
+        if observed_KK[j].sum():
+            rates_KK[j] = observed_KK[j] / observed_KK[j].sum()
+    after_years_KK = np.eye(K)
+    for _ in range(lead):
+        after_years_KK = after_years_KK @ rates_KK
+
+    for found, probability_KK in (
+        (random_allocation(of_maps), rates_KK),
+        (last_change(of_maps, observed_KK, lead=lead), after_years_KK),
+    ):
+        expected_KKK = np.zeros((K, K, K))
+        for j, t, m2 in zip(initial[known], truth[known], area[known], strict=True):
+            expected_KKK[j, t] += m2 * probability_KK[j]
+        np.testing.assert_allclose(found.table, expected_KKK, rtol=1e-12, atol=1e-3)
+        assert math.isnan(score(found, water=None).figure_of_merit_5), "places are not known"
+
+
+def test_random_places_change_as_much_as_is_observed():
+    rng = np.random.default_rng(0)
+    initial = rng.integers(0, 3, (40, 40)).astype(np.uint8)
+    truth = np.where(rng.random(initial.shape) < 0.2, (initial + 1) % 3, initial).astype(np.uint8)
+    of_maps = statistics((initial, truth, truth, None, np.ones(40)), water=None)
+    scores = score(random_allocation(of_maps), water=None)
+    assert scores.change_ratio == close(1)
+    assert scores.quantity_disagreement == close(0)
+
+    drawn = []
+    for _ in range(200):
+        predicted = initial.copy()
+        for j in range(3):
+            cells = rng.permutation(np.flatnonzero(initial == j))
+            n_changed = int((truth.flat[cells] != j).sum())
+            predicted.flat[cells[:n_changed]] = (j + 1) % 3
+        maps_of_draw = (initial, truth, predicted, None, np.ones(40))
+        drawn.append(score(statistics(maps_of_draw, water=None), water=None).accuracy)
+    assert scores.accuracy == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 200**0.5)
 
 
 def test_the_mean_leaves_out_years_without_a_score():

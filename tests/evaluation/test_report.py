@@ -46,7 +46,7 @@ def report():
 @pytest.fixture
 def written(report, tmp_path):
     """The report as its JSON file has it."""
-    path, _ = report.write(tmp_path)
+    path, _, _ = report.write(tmp_path)
     return json.loads(Path(path).read_text())
 
 
@@ -125,7 +125,7 @@ def test_a_tally_without_blocks_is_not_compared(tmp_path):
     tally = random_tally([2001])
     alone = Tally({2001: replace(tally.years[2001], by_block=BlockSums())})
     report = EvaluationReport((Outcome("a", "forward", 2000, alone),), HILDA, "m")
-    path, _ = report.write(tmp_path)
+    path, _, _ = report.write(tmp_path)
     [test] = json.loads(Path(path).read_text())["tests"]
     assert test["against_persistence"] is None
     assert "against_persistence" not in test["by_lead_year"][0]
@@ -161,11 +161,12 @@ def test_json_has_gains_and_losses_by_class(written):
 
 
 def test_csv_has_a_line_a_score(report, tmp_path):
-    _, path = report.write(tmp_path)
+    _, path, _ = report.write(tmp_path)
     with Path(path).open(newline="") as file:
         lines = list(csv.DictReader(file))
     scores = [line for line in lines if line["accuracy"]]
-    assert len(scores) == 2 * (20 + 1) * 2 + (3 + 1) * 2
+    n_rows = 3  # model, persistence, random place: no map before the start is known
+    assert len(scores) == 2 * (20 + 1) * n_rows + (3 + 1) * n_rows
     assert len(lines) == len(scores) + 2 + 9, "and a line for each decade of flicker"
     assert {line["caveats"] for line in lines} == {"; ".join(CAVEATS)}
     keys = ("test", "truth", "row", "period")
@@ -182,7 +183,7 @@ def test_csv_has_a_line_a_score(report, tmp_path):
 
 
 def test_csv_has_intervals_beside_the_model_and_flicker_by_decade(report, tmp_path):
-    _, path = report.write(tmp_path)
+    _, path, _ = report.write(tmp_path)
     with Path(path).open(newline="") as file:
         lines = list(csv.DictReader(file))
     compared = report.skills["forecast", "raw"].against_persistence
@@ -213,7 +214,7 @@ def test_a_second_report_replaces_the_first(report, tmp_path):
         Path(name).write_text("rubbish of an earlier run")
     paths = report.write(tmp_path / "report")
     files = sorted(p.name for p in (tmp_path / "report").iterdir())
-    assert files == ["metrics.csv", "metrics.json"], "no temporary file is left"
+    assert files == ["metrics.csv", "metrics.json", "metrics.parquet"], "no temporary file is left"
     assert json.loads(Path(paths[0]).read_text()) == json.loads(json.dumps(report.to_dict()))
 
 
@@ -228,7 +229,7 @@ def test_years_left_out_are_named_and_not_averaged(tmp_path):
     outcome = Outcome("forecast", "forward", 2000, random_tally(scored), left_out=(2015, 2016))
     report = EvaluationReport((outcome,), HILDA, "m")
     assert report.skills["forecast", "raw"].mean_years == (*range(2001, 2015), 2017)
-    path, _ = report.write(tmp_path)
+    path, _, _ = report.write(tmp_path)
     (test,) = json.loads(Path(path).read_text())["tests"]
     assert test["left_out"] == [2015, 2016]
     assert {2015, 2016}.isdisjoint(

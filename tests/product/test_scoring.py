@@ -8,7 +8,7 @@ from luray.core.tiling import Tile
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.deflicker import deflicker
 from luray.evaluation.flicker import FlickerSeries
-from luray.evaluation.statistics import TwoYears, statistics_of_year
+from luray.evaluation.statistics import TwoYears, cross_tabulate, statistics_of_year
 from luray.product.dimensions import ONE_MAP
 from luray.product.scoring import (
     flicker_of_tile,
@@ -60,7 +60,13 @@ def write_product(cube, folder, *, tile):
 
 def tally(cube, product, **of_years):
     """The tallies of all tiles, merged."""
-    given = {"years": YEARS, "scored": (2003,), "travelled": YEARS, **of_years}
+    given = {
+        "years": YEARS,
+        "scored": (2003,),
+        "travelled": YEARS,
+        "year_before": None,
+        **of_years,
+    }
     return merge_tiles(tally_tile(cube, product, tile, **given) for tile in product.tiling.tiles())
 
 
@@ -92,6 +98,38 @@ def whole_maps(cube, product):
     everything = product.tiling.everything
     true_maps = np.stack([cube.state(year, everything) for year in YEARS])
     return true_maps, np.stack([product.read(year, everything) for year in YEARS])
+
+
+def test_the_last_change_before_the_start_is_that_of_the_maps(cube, product):
+    everything = product.tiling.everything
+    before, start = (cube.state(year, everything) for year in (2002, 2001))
+    expected = np.zeros((len(cube.legend), len(cube.legend)))
+    for (row, _), i, j in zip(np.ndindex(start.shape), before.flat, start.flat, strict=True):
+        if OUTSIDE not in (i, j):
+            expected[i, j] += np.rint(cube.grid.cell_area[row])
+    assert np.array_equal(tally(cube, product, year_before=2002).last_change, expected)
+    assert tally(cube, product).last_change is None
+
+
+def test_zones_are_tallied_apart(cube, product):
+    zones = next(v.name for layer in cube.forcing for v in layer.variables if v.categories)
+    found = tally(cube, product, zones=zones).as_published.years[2003]
+    everything = product.tiling.everything
+    variable, code_HW = cube.categories(zones, 2001, everything)
+    maps, predicted = whole_maps(cube, product)
+    for n, code in enumerate(variable.categories):
+        initial, truth, shown = (
+            np.where(code_HW == code, classes, OUTSIDE).astype(np.uint8)
+            for classes in (maps[0], maps[2], predicted[2])
+        )
+        expected = cross_tabulate(
+            initial, truth, shown, cell_area=cube.grid.cell_area, n_classes=len(cube.legend)
+        )
+        assert np.array_equal(found.by_zone[n], expected)
+    assert found.by_zone.sum() > 0
+    assert Tally.from_json(Tally({2003: found}).to_json()) == Tally({2003: found})
+    with pytest.raises(ValueError, match="no categorical variable 'climates'"):
+        tally(cube, product, zones="climates")
 
 
 def test_blocks_are_whole_cells_of_the_coarsest_forcing(cube, product):

@@ -122,6 +122,7 @@ def _test(data: PageData, test: Mapping[str, Any], number: int) -> dict[str, Any
         "noise": words.noise(test),
         "left_out": test.get("left_out", []),
         "table": _reference_table(test, data.metrics["published_on_other_data"]),
+        "zones": _zone_table(test),
         "charts": charts.skill_charts(test, f"skill-{number}"),
         "maps": _maps(data, test["name"]),
         "blocks": _block_map(data, test),
@@ -135,16 +136,32 @@ def _reference_table(test: Mapping[str, Any], published: Mapping[str, Any]) -> l
     if len(test["mean_years"]) > 1:
         periods["mean"] = f"mean of {len(test['mean_years'])} years"
     for period, label in periods.items():
-        scores_of_row = {
-            "model": test["rows"]["model"][period],
-            "persistence": test["rows"]["persistence"][period],
-            "published, on other data": published[period],
-        }
+        scores_of_row = {name: row[period] for name, row in test["rows"].items()}
+        scores_of_row["published, on other data"] = published[period]
         for name, scores in scores_of_row.items():
             overall = [_score(scores[key]) for key in SCORES]
             of_change = [_score(scores[f"change_{key}"]) for key in SCORES]
             rows.append({"period": label, "name": name, "scores": [*overall, *of_change]})
-            label = ""  # it stands at the first of the three
+            label = ""  # it stands at the first of them
+    return rows
+
+
+def _zone_table(test: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the table by zone, means over the years; zones without land are left out."""
+    rows = []
+    for zone, scores_of_row in test["by_zone"].items():
+        model = scores_of_row["model"]
+        if model["accuracy"] is not None:
+            rows.append(
+                [
+                    zone,
+                    _score(model["accuracy"]),
+                    _score(scores_of_row["persistence"]["accuracy"]),
+                    _score(model["figure_of_merit"]),
+                    _score(model["change_ratio"]),
+                    _score(model["observed_change"]),
+                ]
+            )
     return rows
 
 
