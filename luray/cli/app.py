@@ -412,17 +412,81 @@ def status(
 
 
 @app.command()
-def evaluate(file: RunFile, set_: Set = None) -> None:
+def evaluate(
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN.toml]", show_default=False, help="The run file."),
+    ] = None,
+    set_: Set = None,
+    product: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            show_default=False,
+            help="Judge these maps instead: a product, or a run file for its product. Maps of "
+            "another group are built into a predictor cube first, with `luray build`.",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            show_default=False,
+            help="Against these maps: a predictor cube, a run file for its cube, or a product.",
+        ),
+    ] = None,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            metavar="YEAR", show_default=False, help="Year of the reference to count change from."
+        ),
+    ] = None,
+    years: Annotated[
+        str,
+        typer.Option(
+            metavar="A-B", help="Years to be scored; all later ones that both have by default."
+        ),
+    ] = "",
+    output: Annotated[str, typer.Option(metavar="PLACE", help="Folder of the scores.")] = "",
+) -> None:
     """Score the model on years that training has not seen, beside persistence.
 
     Persistence, the null model, predicts that nothing changes. The tests
     are those of the run file; what they need is predicted first.
+
+    With --product and --reference any maps are judged against any others
+    by the same scores, on the grid that they have in common:
+
+      luray evaluate --product theirs.zarr --reference run.toml --start 2000
     """
+    if product or reference or start:
+        if file or not (product and reference and start):
+            raise typer.BadParameter(
+                "give a run file, or all of --product, --reference and --start"
+            )
+        _compare(product, reference, start=start, years=years, output=output)
+        return
+    if file is None:
+        raise typer.BadParameter("give a run file, or --product, --reference and --start")
+
     from luray.stages.session import session
 
     run = luray.load_run(file, set_ or ())
     with session(run):
         _evaluate(run)
+
+
+def _compare(product: str, reference: str, *, start: int, years: str, output: str) -> None:
+    from luray.cli.score_tables import render_report
+    from luray.stages.compare import compare
+
+    folder = output or "build/comparison"
+    with progress("evaluate") as progressed:
+        report = compare(
+            product, reference, start=start, years=years, folder=folder, progress=progressed
+        )
+    console.out.print(render_report(report))
+    say(f"scores: {folder} (metrics.json, metrics.csv, metrics.parquet)")
 
 
 def _evaluate(run: "RunConfig") -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import ray
 
 from luray.core.progress import Progress, no_progress
-from luray.core.tiling import Tile
+from luray.core.tiling import Box, Tile
 from luray.distributed.cluster import collect
 from luray.engine.spec import InferenceSpec
+from luray.evaluation.aggregation import Tally
+from luray.product.comparison import Comparison, merge_bands
 from luray.product.scoring import (
     MapsFlicker,
     RolloutTallies,
@@ -81,6 +83,31 @@ def evaluate(
         for tile in spec.geometry.tiles
     ]
     return merge_tiles(collect(tasks, progress=progress))
+
+
+@ray.remote(max_retries=3)
+def _compare(comparison: Comparison, band: Box) -> tuple[Tally, Tally]:
+    return comparison.tally(band)
+
+
+def compare(comparison: Comparison, *, progress: Progress = no_progress) -> tuple[Tally, Tally]:
+    """Tally a comparison over all its bands, against raw and against de-flickered maps.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What is compared.
+    progress : callable, optional
+        Called with the bands done and in all.
+
+    Raises
+    ------
+    Exception
+        What the tally of a band raised.
+    """
+    shared = ray.put(comparison)
+    tasks: list[Any] = [_compare.remote(shared, band) for band in comparison.bands]
+    return merge_bands(collect(tasks, progress=progress))
 
 
 @ray.remote(max_retries=3)

@@ -121,7 +121,7 @@ def statistics_of_year(
     cell_area: F64,
     n_classes: int,
     water: int | None,
-    confidence: U8,
+    confidence: U8 | None,
     corner: tuple[int, int],
     side: int,
     zones: Zones | None = None,
@@ -139,8 +139,8 @@ def statistics_of_year(
         Number of classes K of the legend.
     water : int, optional
         Class index of water, which is not scored where it is the true class.
-    confidence : array of uint8, shape (lat, lon)
-        Confidence of the prediction in percent.
+    confidence : array of uint8, shape (lat, lon), or None
+        Confidence of the prediction in percent, None where it is not known.
     corner : tuple of int
         Row and column of the tile's first cell in the grid.
     side : int

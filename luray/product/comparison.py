@@ -1,0 +1,153 @@
+"""Any product scored against any maps, band by band of the grid that they have in common."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from luray.core.grid import Grid
+from luray.core.legend import OUTSIDE
+from luray.core.tiling import Box
+from luray.core.types import U8, Direction
+from luray.evaluation.aggregation import Tally, merge
+from luray.evaluation.deflicker import deflicker
+from luray.evaluation.significance import block_side
+from luray.evaluation.statistics import RESOLUTIONS, Statistics, TwoYears, statistics_of_year
+from luray.product.map_series import MapSeries, Nesting, common_grid
+
+ROWS_AT_ONCE = 500
+"""About the rows of a band; it is whole blocks of every resolution."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A product and a reference on their common grid.
+
+    Maps of the product are scored in the years after `start` that both have. The initial map, from
+    which change is counted, is the reference's.
+    """
+
+    product: MapSeries
+    reference: MapSeries
+    grid: Grid
+    of_product: Nesting
+    of_reference: Nesting
+    start: int
+    years: tuple[int, ...]
+    """Scored years in the direction of travel."""
+
+    @classmethod
+    def of(
+        cls, product: MapSeries, reference: MapSeries, *, start: int, years: Sequence[int] = ()
+    ) -> "Comparison":
+        """Prepare a comparison.
+
+        Parameters
+        ----------
+        product, reference : MapSeries
+            Of the same classes, on grids that nest.
+        start : int
+            Year of the reference's map from which change is counted.
+        years : sequence of int, optional
+            Years to be scored, all before or all after the start; by default all years after it
+            that both have.
+
+        Raises
+        ------
+        ValueError
+            For other classes, grids that do not nest, or years that one of them does not have.
+        """
+        theirs = [(c.code, c.name) for c in product.legend.classes]
+        ours = [(c.code, c.name) for c in reference.legend.classes]
+        if theirs != ours:
+            raise ValueError(
+                f"{product.url} has classes {theirs}, {reference.url} has {ours}; expected the "
+                "same: build one of them with a crosswalk to the other's"
+            )
+        if start not in reference.years:
+            raise ValueError(
+                f"{reference.url} has no map of {start}, only {reference.years[0]}-"
+                f"{reference.years[-1]}; start from a year that it has"
+            )
+        scored = tuple(years) or tuple(y for y in product.years if y > start)
+        scored = scored if years else tuple(y for y in scored if y in reference.years)
+        for series in (product, reference):
+            missing = [year for year in scored if year not in series.years]
+            if missing:
+                raise ValueError(
+                    f"{series.url} has no maps of {missing}, only {series.years[0]}-"
+                    f"{series.years[-1]}; leave these years out"
+                )
+        if not scored or len({year > start for year in scored}) > 1 or start in scored:
+            raise ValueError(
+                f"years {list(scored)} cannot be scored from {start}, expected years that both "
+                "have, all before or all after it"
+            )
+        grid, of_product, of_reference = common_grid(product.grid, reference.grid)
+        scored = tuple(sorted(scored, key=lambda year: abs(year - start)))
+        return cls(product, reference, grid, of_product, of_reference, start, scored)
+
+    @property
+    def direction(self) -> Direction:
+        """Direction of travel."""
+        return "forward" if self.years[0] > self.start else "backward"
+
+    @property
+    def bands(self) -> list[Box]:
+        """Boxes of rows of the common grid, which are tallied apart."""
+        height = max(RESOLUTIONS)
+        height *= max(1, ROWS_AT_ONCE // height)
+        n_lat, n_lon = self.grid.shape
+        return [Box(row, 0, min(height, n_lat - row), n_lon) for row in range(0, n_lat, height)]
+
+    def tally(self, band: Box) -> tuple[Tally, Tally]:
+        """Tally a band against the maps as they are, and against de-flickered ones.
+
+        Every year of the reference between the start and the last scored year takes part in that.
+        """
+        last = self.years[-1]
+        low, high = sorted((self.start, last))
+        between = [year for year in self.reference.years if low <= year <= high]
+        travelled = between if self.direction == "forward" else between[::-1]
+        maps = np.stack(
+            [self._with_border(self.of_reference, self.reference, year, band) for year in travelled]
+        )
+        truths = (maps, deflicker(maps))
+        legend = self.reference.legend
+        tallied: tuple[dict[int, Statistics], ...] = ({}, {})
+        unknown = np.full_like(maps[0], OUTSIDE)
+        previous = {self.start: (maps[0], 0)}
+        for year in self.years:
+            number = travelled.index(year)
+            predicted = self._with_border(self.of_product, self.product, year, band)
+            # Change from year to year is known where the year before is there.
+            year_before = year - 1 if self.direction == "forward" else year + 1
+            predicted_before, number_before = previous.get(year_before, (unknown, number))
+            for truth, statistics in zip(truths, tallied, strict=True):
+                statistics[year] = statistics_of_year(
+                    maps[0],
+                    TwoYears(truth[number_before], truth[number]),
+                    TwoYears(predicted_before, predicted),
+                    cell_area=self.grid.cell_area[band.row : band.row + band.height],
+                    n_classes=len(legend),
+                    water=None if legend.water is None else legend.index(legend.water),
+                    confidence=None,
+                    corner=(band.row, band.col),
+                    side=block_side(self.grid.shape, coarse=max(RESOLUTIONS)),
+                )
+            previous = {year: (predicted, number)}
+        return Tally(tallied[0]), Tally(tallied[1])
+
+    def _with_border(self, nesting: Nesting, series: MapSeries, year: int, band: Box) -> U8:
+        """A map in a band, with the row south of it and a column of nothing east of it."""
+        height = min(band.height + 1, self.grid.n_lat - band.row)
+        classes = np.full((band.height + 1, band.width + 1), OUTSIDE, np.uint8)
+        box = Box(band.row, band.col, height, band.width)
+        classes[:height, : band.width] = nesting.read(series, year, box)
+        return classes
+
+
+def merge_bands(bands: Iterable[tuple[Tally, Tally]]) -> tuple[Tally, Tally]:
+    """Return the tallies of all bands together; their order does not matter."""
+    tallies = list(bands)
+    return merge(band[0] for band in tallies), merge(band[1] for band in tallies)

@@ -1,0 +1,135 @@
+"""Any maps judged against any others: grids that nest, bands that merge, and what is refused."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from luray.core.grid import Grid
+from luray.core.legend import HILDA, OUTSIDE
+from luray.core.tiling import Box
+from luray.evaluation.metrics import score
+from luray.product import comparison as module
+from luray.product.comparison import Comparison, merge_bands
+from luray.product.map_series import MapSeries, common_grid, majority
+from tests.viz.pictures import write_product
+
+FINE = Grid(north=50, west=10, step=0.5, n_lat=60, n_lon=50)
+YEARS = range(2000, 2004)
+
+
+def codes_of(random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    codes = random.choice(HILDA.codes, (len(YEARS), *shape))
+    codes[:, random.random(shape) < 0.2] = HILDA.ocean
+    return codes
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A product on the fine grid, one on a coarser grid that reaches further north, their codes."""
+    folder = tmp_path_factory.mktemp("comparison")
+    random = np.random.default_rng(0)
+    coarse = Grid(north=54, west=10, step=1, n_lat=30, n_lon=24)
+    found = {}
+    for name, grid in (("fine", FINE), ("coarse", coarse)):
+        codes = codes_of(random, grid.shape)
+        write_product(
+            folder / f"{name}.zarr", codes, grid=grid, years=YEARS, origins=[0] * len(YEARS)
+        )
+        root = zarr.open_group(str(folder / f"{name}.zarr"), mode="r+")
+        root.attrs.update({"grid": asdict(grid), "luray": {"finished": True}})
+        found[name] = (str(folder / f"{name}.zarr"), codes)
+    return found
+
+
+def classes(codes: np.ndarray) -> np.ndarray:
+    return HILDA.encode(codes)
+
+
+def test_maps_of_another_grid_are_read_on_the_common_one(stores) -> None:
+    fine, coarse = (MapSeries.open(stores[name][0]) for name in ("fine", "coarse"))
+    grid, of_fine, of_coarse = common_grid(fine.grid, coarse.grid)
+    assert (grid.north, grid.west, grid.step, grid.shape) == (50, 10, 1, (26, 24))
+
+    box = Box(3, 2, 7, 9)
+    whole = classes(stores["coarse"][1][1])
+    assert np.array_equal(of_coarse.read(coarse, 2001, box), whole[4 + 3 : 14, 2:11])
+
+    found = of_fine.read(fine, 2001, box)
+    fine_map = classes(stores["fine"][1][1])
+    for y, x in np.ndindex(found.shape):
+        cells = fine_map[2 * (y + 3) : 2 * (y + 3) + 2, 2 * (x + 2) : 2 * (x + 2) + 2].ravel()
+        land = cells[cells != OUTSIDE]
+        expected = OUTSIDE if 2 * land.size < 4 else np.bincount(land, minlength=7).argmax()
+        assert found[y, x] == expected
+
+
+@given(st.integers(2, 4), st.integers(0, 1000))
+def test_the_majority_is_the_most_frequent_class(factor, seed) -> None:
+    random = np.random.default_rng(seed)
+    maps = random.integers(0, 3, (3 * factor, 2 * factor)).astype(np.uint8)
+    maps[random.random(maps.shape) < 0.5] = OUTSIDE
+    for (y, x), k in np.ndenumerate(majority(maps, factor, 3, OUTSIDE)):
+        cells = maps[y * factor : (y + 1) * factor, x * factor : (x + 1) * factor].ravel()
+        counts = np.bincount(cells[cells != OUTSIDE], minlength=3)
+        is_land = 2 * counts.sum() >= factor**2
+        assert k == (counts.argmax() if is_land else OUTSIDE)
+
+
+def test_bands_merge_to_the_tally_of_the_whole_map(stores, monkeypatch) -> None:
+    fine = MapSeries.open(stores["fine"][0])
+    compared = Comparison.of(fine, fine, start=2000)
+    whole = merge_bands(map(compared.tally, compared.bands))
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 25)
+    assert len(compared.bands) == 3
+    parts = [compared.tally(band) for band in reversed(compared.bands)]
+    assert merge_bands(parts) == whole
+    for year in (2001, 2002, 2003):
+        scores = score(whole[0].years[year], water=6)
+        assert (scores.accuracy, scores.figure_of_merit) == (1, 1), "maps against themselves"
+        assert scores.predicted_change_per_year == scores.observed_change_per_year > 0
+
+
+def test_a_year_that_is_not_scored_leaves_the_pace_unknown(stores) -> None:
+    fine = MapSeries.open(stores["fine"][0])
+    compared = Comparison.of(fine, fine, start=2000, years=(2001, 2003))
+    raw, _ = merge_bands(map(compared.tally, compared.bands))
+    assert np.isnan(score(raw.years[2003], water=6).predicted_change_per_year)
+    assert score(raw.years[2001], water=6).predicted_change_per_year > 0
+
+
+def test_backward_is_backward(stores) -> None:
+    fine = MapSeries.open(stores["fine"][0])
+    compared = Comparison.of(fine, fine, start=2003, years=(2000, 2001, 2002))
+    assert (compared.direction, compared.years) == ("backward", (2002, 2001, 2000))
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (Grid(50, 10, 0.75, 20, 20), "do not nest"),
+        (Grid(50.25, 10, 0.5, 20, 20), "do not nest"),
+        (Grid(50, 80, 0.5, 20, 20), "no cell in common"),
+    ],
+)
+def test_grids_that_cannot_be_compared_are_refused(grid, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        common_grid(FINE, grid)
+
+
+def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> None:
+    fine = MapSeries.open(stores["fine"][0])
+    other = replace(fine, legend=replace(HILDA, classes=HILDA.classes[:3]))
+    with pytest.raises(ValueError, match=r"has classes .*expected the same"):
+        Comparison.of(other, fine, start=2000)
+    with pytest.raises(ValueError, match="no map of 1990, only 2000-2003"):
+        Comparison.of(fine, fine, start=1990)
+    with pytest.raises(ValueError, match=r"no maps of \[2010\]"):
+        Comparison.of(fine, fine, start=2000, years=(2001, 2010))
+    with pytest.raises(ValueError, match="all before or all after"):
+        Comparison.of(fine, fine, start=2001, years=(2000, 2002))
+    with pytest.raises(ValueError, match="there is no Zarr store"):
+        MapSeries.open(str(tmp_path / "nothing.zarr"))
