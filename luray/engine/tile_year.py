@@ -97,10 +97,14 @@ class TileYears:
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
         """Copy observed years of a tile into the product, for every scenario and member."""
         product = self.spec.product
+        cube = self.spec.cube
+        box = self.tiling.tile_box(tile)
         for year in years:
-            classes = self.spec.cube.state(year, self.tiling.tile_box(tile))
+            classes = cube.state(year, box)
             confidence = (classes != OUTSIDE) * np.uint8(100)
-            product.write(year, tile, classes, confidence, product.member_indices)
+            pair = product.layout.transition_of(year)
+            prior = None if pair is None else cube.state(pair[0], box)
+            product.write(year, tile, classes, confidence, product.member_indices, prior=prior)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int]) -> None:
         """Sum up the members of a tile-year, see `Product.summarise`."""
@@ -187,6 +191,7 @@ class TileYears:
             pending.classes,
             pending.confidence,
             self._trajectories[trajectory].member_indices,
+            prior=pending.prior,
             probabilities=pending.probabilities,
         )
         self._maps.put((tile, trajectory), (year, pending.classes), n_bytes=pending.classes.nbytes)

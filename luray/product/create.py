@@ -5,14 +5,23 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.array import CompressorsLike
 
 from luray.core.grid import Grid
 from luray.core.legend import Legend
+from luray.product.coarse_cells import CoarseCells
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.storage.arrays import coordinate, coordinates, tile_array
 
 ORIGINS = ("observed", "hindcast", "forecast")
 """Where the map of a year can come from; array `origin` holds indices into it."""
+
+FRACTION_COMPRESSORS: CompressorsLike = (
+    BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"),
+    Crc32cCodec(),
+)
+"""How fractions and transitions are compressed."""
 
 
 def create_product(
@@ -25,6 +34,7 @@ def create_product(
     attributes: Mapping[str, Any],
     legend: Legend,
     dims: ProductDims = ONE_MAP,
+    coarse: CoarseCells | None = None,
 ) -> None:
     """Create the arrays of a product; a shard is one tile in one year.
 
@@ -44,6 +54,8 @@ def create_product(
         Of the maps, which hold its codes.
     dims : ProductDims
         Further dimensions, with the arrays across them.
+    coarse : CoarseCells, optional
+        Those that have fractions and transitions.
     """
     root = zarr.open_group(url, mode="w", zarr_format=3)
     map_lead = {**dims.lead, "year": len(years)}
@@ -86,8 +98,10 @@ def create_product(
     if dims.scenarios:
         names = np.array(dims.scenarios, np.dtypes.StringDType())
         coordinate(root, "scenario", names, {"long_name": "scenario"})
-    if dims.members or dims.probability_years:
-        _create_classes(root, legend)
+    if dims.members or dims.probability_years or coarse:
+        _create_classes(root, "class", legend)
+    if coarse:
+        _create_fractions(root, map_lead, coarse, tile=tile, legend=legend)
     root.attrs.update({"Conventions": "CF-1.11", **attributes})
 
 
@@ -151,11 +165,11 @@ def _create_probability(
     )
 
 
-def _create_classes(root: zarr.Group, legend: Legend) -> None:
-    """Create the coordinate of the class dimension: the published codes."""
+def _create_classes(root: zarr.Group, dimension: str, legend: Legend) -> None:
+    """Create the coordinate of a class dimension: the published codes."""
     coordinate(
         root,
-        "class",
+        dimension,
         legend.codes,
         {
             "long_name": "land use class",
@@ -163,3 +177,54 @@ def _create_classes(root: zarr.Group, legend: Legend) -> None:
             "flag_meanings": " ".join(land_class.name for land_class in legend.classes),
         },
     )
+
+
+def _create_fractions(
+    root: zarr.Group, lead: Mapping[str, int], coarse: CoarseCells, *, tile: int, legend: Legend
+) -> None:
+    """Create the fractions and transitions of coarse cells, and their coordinates."""
+    tile_array(
+        root,
+        "fraction",
+        lead={**lead, "class": len(legend)},
+        grid=coarse.grid,
+        tile=tile // coarse.block,
+        attributes={
+            "long_name": "share of the coarse cell's area that the class covers",
+            "standard_name": "area_fraction",
+            "units": "1",
+            "comment": "What the classes leave of a cell is ocean, or has no data. NaN in tiles "
+            "without land, which are not computed; 0 where a computed tile has no land.",
+        },
+        fill_value=np.nan,
+        dtype="float32",
+        compressors=FRACTION_COMPRESSORS,
+        cell_dimensions=("coarse_lat", "coarse_lon"),
+    )
+    tile_array(
+        root,
+        "transition",
+        lead={**lead, "class_from": len(legend), "class_to": len(legend)},
+        grid=coarse.grid,
+        tile=tile // coarse.block,
+        attributes={
+            "long_name": "share of the coarse cell's area that goes from one class to another, "
+            "between the map of the year before and that of the year",
+            "units": "1",
+            "comment": "Gross transitions; what stays in its class is not counted, so the "
+            "diagonal is 0. NaN in the first year and in tiles without land, which are not "
+            "computed.",
+        },
+        fill_value=np.nan,
+        dtype="float32",
+        compressors=FRACTION_COMPRESSORS,
+        cell_dimensions=("coarse_lat", "coarse_lon"),
+    )
+    _create_classes(root, "class_from", legend)
+    _create_classes(root, "class_to", legend)
+    # Without `axis` and `standard_name`: readers that look for the axes of a whole dataset find
+    # those of the maps alone.
+    lat_attributes = {"units": "degrees_north", "long_name": "latitude of coarse cells"}
+    coordinate(root, "coarse_lat", coarse.grid.lat, lat_attributes)
+    lon_attributes = {"units": "degrees_east", "long_name": "longitude of coarse cells"}
+    coordinate(root, "coarse_lon", coarse.grid.lon, lon_attributes)

@@ -101,6 +101,7 @@ def plan_of(
         first_scenario,
         product_dims(run),
         legend=inputs.cube.legend,
+        coarse=run.coarse_cells,
     )
     price = table.devices[device]
     return InferencePlan(

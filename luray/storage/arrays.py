@@ -23,6 +23,9 @@ Level 5 would take six times as long for a tenth less. The checksum is inside: t
 covers only its index.
 """
 
+CLASS_DIMENSIONS = ("class", "class_from", "class_to")
+"""Dimensions whose indices share a shard."""
+
 MAX_CHUNK_CELLS = 256
 """Rows, and columns, of the largest chunk inside a shard."""
 
@@ -56,9 +59,12 @@ def tile_array(
     grid: Grid,
     tile: int,
     attributes: Mapping[str, Any],
-    fill_value: int = 0,
+    fill_value: float = 0,
+    dtype: str = "uint8",
+    compressors: CompressorsLike = COMPRESSORS,
+    cell_dimensions: tuple[str, str] = ("lat", "lon"),
 ) -> None:
-    """Create a uint8 array of which a shard is a tile.
+    """Create an array of which a shard is a tile.
 
     Parameters
     ----------
@@ -68,7 +74,7 @@ def tile_array(
         Of the array.
     lead : mapping
         Names and lengths of the dimensions before (lat, lon). Every index has shards of its own,
-        but for the dimension `class`: all classes of a tile are in one shard, each in chunks of its
+        but for `CLASS_DIMENSIONS`: all classes of a tile are in one shard, each in chunks of its
         own.
     grid : Grid
         Of the last two dimensions.
@@ -76,21 +82,27 @@ def tile_array(
         Rows, and columns, of a tile.
     attributes : mapping
         Of the array.
-    fill_value : int, optional
+    fill_value : float, optional
         What cells hold that were never written.
+    dtype : str, optional
+        Of the values.
+    compressors : optional
+        Of the chunks.
+    cell_dimensions : tuple of str, optional
+        Names of the last two dimensions.
     """
     chunk = chunk_of(tile)
-    lead_shard = [n if dimension == "class" else 1 for dimension, n in lead.items()]
+    lead_shard = [n if dimension in CLASS_DIMENSIONS else 1 for dimension, n in lead.items()]
     lead_chunk = [1] * len(lead)
     group.create_array(
         name,
         shape=(*lead.values(), *grid.shape),
-        dtype="uint8",
+        dtype=dtype,
         fill_value=fill_value,
         shards=whole_shards((*lead_shard, tile, tile)),
         chunks=(*lead_chunk, chunk, chunk),
-        compressors=COMPRESSORS,
-        dimension_names=(*lead, "lat", "lon"),
+        compressors=compressors,
+        dimension_names=(*lead, *cell_dimensions),
         attributes=dict(attributes),
     )
 
