@@ -169,14 +169,17 @@ class Legend:
         return cls(**{**attributes, "classes": classes, "aliases": aliases})
 
     def cf_attributes(self) -> dict[str, Any]:
-        """Return CF's `flag_values`, `flag_meanings` and `flag_colors`, the ocean first."""
+        """Return CF's `flag_values`, `flag_meanings` and `flag_colors`.
+
+        The ocean comes first, no data last.
+        """
         codes = [int(code) for code in self.codes]
         names = [land_class.name for land_class in self.classes]
         colours = [land_class.colour for land_class in self.classes]
         return {
-            "flag_values": [self.ocean, *codes],
-            "flag_meanings": " ".join(["ocean", *names]),
-            "flag_colors": " ".join(["#dceaf5", *colours]),
+            "flag_values": [self.ocean, *codes, self.nodata],
+            "flag_meanings": " ".join(["ocean", *names, "no_data"]),
+            "flag_colors": " ".join(["#dceaf5", *colours, "#eeeeee"]),
         }
 
 

@@ -23,12 +23,12 @@ Of fractions and transitions a byte before compression; of a map and its confide
 cell of an overview.
 """
 
-N_COORDINATES = 4
-"""Coordinates that each product has: year, origin, lat, lon."""
-N_COARSE_COORDINATES = 4
-"""Those of coarse cells: two classes, latitude and longitude."""
-N_LEVEL_COORDINATES = 3
-"""Those of each level of overviews."""
+N_COORDINATES = 9
+"""Arrays in one chunk at each level: year, time, latitude and longitude with their bounds, areas of
+cells, coordinate system.
+"""
+N_COARSE_COORDINATES = 8
+"""Those of coarse cells: two classes, latitude and longitude with bounds, areas, system."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ class OutputSize:
         n_arrays = 2 + 2 * has_members + has_probabilities + 2 * has_fractions
         n_coordinates = (
             N_COORDINATES
+            + 1  # where the map of a year comes from
             + has_members
             + has_probabilities
             + bool(dims.scenarios)
@@ -159,7 +160,7 @@ class OutputSize:
             + N_COARSE_COORDINATES * has_fractions
         )
         of_the_maps = 1 + n_arrays + 2 * n_coordinates
-        of_an_overview = 1 + 2 + 2 * (N_LEVEL_COORDINATES + has_members + bool(dims.scenarios))
+        of_an_overview = 1 + 2 + 2 * (N_COORDINATES + has_members + bool(dims.scenarios))
         return of_the_maps + product.overviews.levels * of_an_overview
 
     @property

@@ -16,8 +16,8 @@ from luray.core.types import U8
 
 COARSEST_CELLS = 1000
 """About the cells along the longer side of the coarsest level: a picture of the whole."""
-LEAST_CELLS_OF_TILE = 200
-"""Fewest cells along a side of a tile in a level that is written tile by tile."""
+TILES_A_SIDE = 5
+"""Most tiles along that side of a level which is written tile by tile, were it the coarsest."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,21 @@ class Overviews:
     of_tiles: int = 0
 
     @classmethod
-    def over(cls, tiling: Tiling) -> Self:
-        """Return the levels over the grid of a tiling."""
-        levels = max(0, round(np.log2(max(tiling.shape) / COARSEST_CELLS)))
+    def over(cls, tiling: Tiling, *, coarsest: int = COARSEST_CELLS) -> Self:
+        """Return the levels over the grid of a tiling.
+
+        Parameters
+        ----------
+        tiling : Tiling
+            Its tiles are those of the product.
+        coarsest : int, optional
+            About the cells along the longer side of the coarsest level.
+        """
+        levels = max(0, round(np.log2(max(tiling.shape) / coarsest)))
         of_tiles = 0
         side = tiling.tile
-        while of_tiles < levels and side % 2 == 0 and side // 2 >= LEAST_CELLS_OF_TILE:
+        # Tiles of fewer cells would make many small objects.
+        while of_tiles < levels and side % 2 == 0 and side // 2 >= coarsest // TILES_A_SIDE:
             side //= 2
             of_tiles += 1
         return cls(levels, of_tiles)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from luray.product.store import Product
-from luray.product.trajectories import Unit
+from luray.product.trajectories import OverviewYear, Unit
 from luray.storage.objects import remove
 from luray.storage.receipts import digest
 
@@ -35,10 +35,17 @@ def damaged(product: Product, units: Sequence[Unit]) -> list[Unit]:
 def withdraw(product: Product, units: Sequence[Unit]) -> None:
     """Remove receipts and shards, so that the next inference computes them again.
 
+    The coarser overviews of their years go with them, as they follow from the maps.
+
     The order is the opposite of writing: first the product is marked as unfinished, so that nobody
     starts to read it, then the receipts go, and the shards last. The shards have to go, too: Zarr
     reads the index of an old shard before it writes a new one, and stops at a damaged one.
     """
+    units = list(units)
+    if product.overviews.coarser_levels:
+        maps = [unit for unit in units if not unit.across]
+        units += {OverviewYear(unit.year, unit.member_index) for unit in maps}.difference(units)
+
     product.mark(finished=False)
     product.ledger.withdraw(product.layout.key(unit) for unit in units)
     for unit in units:

@@ -21,7 +21,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from luray.core.legend import OUTSIDE, Legend
+from luray.core.legend import NO_DATA, OUTSIDE, Legend
 from luray.core.tiling import Box, Tile, Tiling, pieces_on_grid
 from luray.core.types import F32, U8, Direction
 from luray.cube.cube import Cube
@@ -29,11 +29,12 @@ from luray.model.checkpoint import read_card
 from luray.product.coarse_cells import CoarseCells
 from luray.product.create import create_product
 from luray.product.dimensions import FIRST, ONE_MAP, MemberIndex, ProductDims
-from luray.product.layout import LAYOUT, ProductLayout, receipts_of_year
-from luray.product.overviews import NO_OVERVIEWS, Overviews
+from luray.product.layout import LAYOUT, ProductLayout, overview, receipts_of_year
+from luray.product.overviews import NO_OVERVIEWS, Overviews, halve
 from luray.product.summary import member_summary
 from luray.product.trajectories import (
     Done,
+    OverviewYear,
     Span,
     TileYear,
     Trajectory,
@@ -44,6 +45,9 @@ from luray.storage.arrays import consolidate
 from luray.storage.objects import accessing, remove
 from luray.storage.places import public
 from luray.storage.receipts import Ledger, digest
+
+ROWS_AT_ONCE = 1024
+"""Rows of a level that are halved at once, an even number."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,16 @@ class Product:
         if year <= self.span.observed[1]:
             return (tuple(scenarios),)
         return tuple((scenario,) for scenario in scenarios)
+
+    def map_groups(self, year: int) -> tuple[tuple[MemberIndex, ...], ...]:
+        """Return the sequences of maps in groups that have the same map of a year."""
+        indices = self.member_indices
+        if year in self.span.copied:
+            return (indices,)
+        if year < self.span.observed[0]:
+            members = range(max(1, self.members))
+            return tuple(tuple(i for i in indices if i.member == member) for member in members)
+        return tuple((index,) for index in indices)
 
     def units(self, tiles: Iterable[Tile], years: Iterable[int] | None = None) -> Iterator[Unit]:
         """Yield everything that has a receipt when these tiles are finished in some years."""
@@ -194,6 +208,7 @@ class Product:
                 legend=self.legend,
                 dims=self.dims,
                 coarse=self.coarse,
+                overviews=self.overviews,
             )
 
     @property
@@ -259,8 +274,11 @@ class Product:
             assert written == expected, (
                 f"{self.url} has {written} of {expected} receipts and is not finished"
             )
-            # Consolidation copies the attributes, so the mark has to be there before.
+            # Consolidation copies the attributes, so the mark has to be there before. Each level
+            # is consolidated for itself, too: readers may open it alone.
             self.mark(finished=True)
+            for level in range(1, self.overviews.levels + 1):
+                consolidate(self.url, path=str(level))
             consolidate(self.url)
 
     def mark(self, *, finished: bool) -> None:
@@ -313,7 +331,7 @@ class Product:
         tile : Tile
             Which has shape (H, W).
         classes : array of uint8, shape (H, W)
-            Class indices, `OUTSIDE` off land.
+            Class indices; `OUTSIDE` or `NO_DATA` off land.
         confidence : array of uint8, shape (H, W)
             Percent.
         member_indices : sequence of MemberIndex
@@ -336,6 +354,7 @@ class Product:
             fields["probability"] = probabilities
         if self.coarse is not None:
             fields |= self._coarse_fields(self.coarse, year, box, classes, prior)
+        fields |= self._overviews_of(classes, confidence, self.overviews.tile_levels)
         for member_index in member_indices:
             self._write(TileYear(year, tile, member_index), fields)
 
@@ -351,6 +370,51 @@ class Product:
             before, after = (prior, classes) if pair[1] == year else (classes, prior)
             fields["transition"] = coarse.transitions(before, after, box=box, n_classes=n_classes)
         return fields
+
+    def _overviews_of(
+        self, classes: U8, confidence: U8, levels: Sequence[int]
+    ) -> dict[str, U8 | F32]:
+        """Return overviews of some levels, from map and confidence of the level below."""
+        fields: dict[str, U8 | F32] = {}
+        for level in levels:
+            classes, confidence = halve(classes, confidence, len(self.legend))
+            fields[overview(level, "land_use")] = self.legend.decode(classes)
+            fields[overview(level, "confidence")] = confidence
+        return fields
+
+    def write_coarser_overviews(self, year: int, member_indices: Sequence[MemberIndex]) -> None:
+        """Write the coarser overviews of a year to sequences of maps that have the same map.
+
+        Called when all tiles of the year are written. They follow from the last level that is
+        written with the tiles, or from the maps where none is.
+        """
+        levels = self.overviews.coarser_levels
+        below = levels.start - 1
+        unit = OverviewYear(year, member_indices[0])
+        names = ["land_use", "confidence"]
+        if below:
+            names = [overview(below, name) for name in names]
+        n_rows = self.tiling.everything.coarsened(2**below).height
+
+        # Strip by strip, as the maps of the globe may be too large to be held.
+        strips = []
+        for first in range(0, n_rows, ROWS_AT_ONCE):
+            index = (*self.layout.lead(unit, names[0]), slice(first, first + ROWS_AT_ONCE))
+            with accessing(self.url):
+                codes, confidence = (np.asarray(self._array(name)[index]) for name in names)
+            classes = self.legend.encode(codes, where=f"{self.url} {year}")
+            classes[codes == self.legend.nodata] = NO_DATA
+            strips.append(halve(classes, confidence, len(self.legend)))
+        classes = np.concatenate([strip_classes for strip_classes, _ in strips])
+        confidence = np.concatenate([strip_confidence for _, strip_confidence in strips])
+
+        fields: dict[str, U8 | F32] = {
+            overview(levels.start, "land_use"): self.legend.decode(classes),
+            overview(levels.start, "confidence"): confidence,
+            **self._overviews_of(classes, confidence, levels[1:]),
+        }
+        for member_index in member_indices:
+            self._write(OverviewYear(year, member_index), fields)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int] = (0,)) -> None:
         """Write what the members have in common to each scenario of one of the `scenario_groups`.

@@ -21,6 +21,7 @@ from luray.engine.demand import DemandConfig
 from luray.model.calibration import OperatingPoint
 from luray.model.unet_config import UNetConfig
 from luray.product.coarse_cells import DEFAULT_STEP, CoarseCells
+from luray.product.overviews import COARSEST_CELLS, Overviews
 from luray.product.trajectories import Span
 from luray.sources import SourceConfig
 from luray.sources.years import format_years
@@ -129,6 +130,21 @@ class ProductConfig(Config):
     By default that of LUH2, where coarse cells nest in the grid and in its tiles; else the product
     has neither, and says so.
     """
+    overview_cells: int = COARSEST_CELLS
+    """About the cells along the longer side of the coarsest overview. A product whose maps have
+    fewer has no overviews.
+    """
+
+    def model_post_init(self, _: Any) -> None:  # noqa: D102
+        if self.coarse_step is not None and self.coarse_step <= 0:
+            raise ValueError(
+                f"product.coarse_step is {self.coarse_step}, expected degrees, more than 0"
+            )
+        if self.overview_cells < 1:
+            raise ValueError(
+                f"product.overview_cells is {self.overview_cells}, expected 1 or more; a large "
+                "number for no overviews"
+            )
 
 
 class RolloutTest(Config):
@@ -232,8 +248,6 @@ class RunConfig(Config):
         step = self.product_config.coarse_step
         if step is None:
             return
-        if step <= 0:
-            raise ValueError(f"product.coarse_step is {step}, expected degrees, more than 0")
         try:
             self._coarse_cells(step)
         except ValueError as error:
@@ -315,6 +329,11 @@ class RunConfig(Config):
             return self._coarse_cells(DEFAULT_STEP)
         except ValueError:
             return None
+
+    @property
+    def overviews(self) -> Overviews:
+        """Return the levels of the product's overviews."""
+        return Overviews.over(self.tiles, coarsest=self.product_config.overview_cells)
 
     @property
     def product_caveats(self) -> tuple[str, ...]:

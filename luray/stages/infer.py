@@ -133,14 +133,20 @@ def inference_of(
     seed = run.inference.seed
 
     coarse = run.coarse_cells if companions == "all" else None
-    overviews = NO_OVERVIEWS
+    overviews = run.overviews if companions == "all" else NO_OVERVIEWS
 
     # Whatever decides a byte of the product, its layout included.
     models = {
         direction: (card.weights_sha256, card.points[point]) for direction, card in cards.items()
     }
     further = () if dims == ONE_MAP else ((*dims, seed if dims.members else None),)
-    layout = (LAYOUT, coarse.grid.step if coarse else None, overviews.levels, overviews.of_tiles)
+    layout = (
+        LAYOUT,
+        coarse.grid.step if coarse else None,
+        overviews.levels,
+        overviews.of_tiles,
+        cube.tells_no_data,
+    )
     fingerprint = fingerprint_of(
         cube.fingerprint,
         models,

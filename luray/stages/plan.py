@@ -102,6 +102,7 @@ def plan_of(
         product_dims(run),
         legend=inputs.cube.legend,
         coarse=run.coarse_cells,
+        overviews=run.overviews,
     )
     price = table.devices[device]
     return InferencePlan(

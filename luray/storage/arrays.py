@@ -56,7 +56,7 @@ def tile_array(
     name: str,
     *,
     lead: Mapping[str, int],
-    grid: Grid,
+    shape: tuple[int, int],
     tile: int,
     attributes: Mapping[str, Any],
     fill_value: float = 0,
@@ -76,8 +76,8 @@ def tile_array(
         Names and lengths of the dimensions before (lat, lon). Every index has shards of its own,
         but for `CLASS_DIMENSIONS`: all classes of a tile are in one shard, each in chunks of its
         own.
-    grid : Grid
-        Of the last two dimensions.
+    shape : tuple of int
+        Lengths of the last two dimensions, those of the cells.
     tile : int
         Rows, and columns, of a tile.
     attributes : mapping
@@ -96,7 +96,7 @@ def tile_array(
     lead_chunk = [1] * len(lead)
     group.create_array(
         name,
-        shape=(*lead.values(), *grid.shape),
+        shape=(*lead.values(), *shape),
         dtype=dtype,
         fill_value=fill_value,
         shards=whole_shards((*lead_shard, tile, tile)),
@@ -135,10 +135,13 @@ def coordinate(
     array[:] = values
 
 
-def consolidate(url: str) -> None:
-    """Write the consolidated metadata of a finished store: the mark by which readers know it."""
+def consolidate(url: str, *, path: str | None = None) -> None:
+    """Write the consolidated metadata of a finished store: the mark by which readers know it.
+
+    With a `path`, that of the group there.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Consolidated metadata is currently not part", ZarrUserWarning
         )
-        zarr.consolidate_metadata(url, zarr_format=3)
+        zarr.consolidate_metadata(url, path=path, zarr_format=3)
