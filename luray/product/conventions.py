@@ -225,7 +225,7 @@ def pyramid_attributes(grid: Grid, overviews: Overviews) -> dict[str, Any]:
                     **_placed(Lattice.of(grid, level=level)),
                 }
             )
-        conventions["multiscales"] = {"multiscales": {"layout": layout}}
+        conventions["multiscales"] = {"layout": layout}
     return dict(zarr_cm.create_many(conventions))
 
 

@@ -462,7 +462,7 @@ def test_a_product_of_an_earlier_layout_is_refused(finished, tmp_path):
     about = {key: value for key, value in root.attrs["luray"].items() if key != "layout"}
     root.attrs["luray"] = {**about, "fingerprint": "e" * 64}
     for command in (run_infer, damaged):
-        with pytest.raises(ValueError, match="layout 1, written by another version .* --restart"):
+        with pytest.raises(ValueError, match=r"layout 1, written by another version .* --restart"):
             command(run)
 
 

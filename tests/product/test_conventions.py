@@ -85,7 +85,7 @@ def test_geozarr_leads_to_every_level(product):
     attributes = json.loads(Path(product.url, "zarr.json").read_text())["attributes"]
     declared = {convention["name"] for convention in attributes["zarr_conventions"]}
     assert declared == {"proj", "spatial", "multiscales"}
-    zarr_cm.validate_many(attributes)
+    zarr_cm.validate_many(attributes, declared)
     for asset in attributes["multiscales"]["layout"]:
         with xr.open_zarr(product.url, group=asset["asset"].replace(".", "") or None) as ds:
             assert list(ds.land_use.shape[-2:]) == asset["spatial:shape"]
