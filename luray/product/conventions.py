@@ -66,22 +66,23 @@ class Lattice(NamedTuple):
     @property
     def lat_edges(self) -> F64:
         """Latitudes between the rows, from north to south, at most those of the poles."""
-        return np.clip(self.north - np.arange(self.n_lat + 1) * self.step, -90, 90)
+        edges = self.north - np.arange(self.n_lat + 1, dtype=np.float64) * self.step
+        return np.clip(edges, -90, 90)
 
     @property
     def lon_edges(self) -> F64:
         """Longitudes between the columns."""
-        return self.west + np.arange(self.n_lon + 1) * self.step
+        return self.west + np.arange(self.n_lon + 1, dtype=np.float64) * self.step
 
     @property
     def lat(self) -> F64:
         """Latitude of each row, evenly spaced."""
-        return self.north - (np.arange(self.n_lat) + 0.5) * self.step
+        return self.north - (np.arange(self.n_lat, dtype=np.float64) + 0.5) * self.step
 
     @property
     def lon(self) -> F64:
         """Longitude of each column."""
-        return self.west + (np.arange(self.n_lon) + 0.5) * self.step
+        return self.west + (np.arange(self.n_lon, dtype=np.float64) + 0.5) * self.step
 
     @property
     def transform(self) -> tuple[float, ...]:

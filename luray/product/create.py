@@ -280,6 +280,7 @@ def _create_fractions(
         dtype="float32",
         compressors=FRACTION_COMPRESSORS,
         cell_dimensions=COARSE_DIMENSIONS,
+        classes_of_a_chunk="all",  # of few coarse cells, which compress better together
     )
     tile_array(
         root,
@@ -302,6 +303,7 @@ def _create_fractions(
         dtype="float32",
         compressors=FRACTION_COMPRESSORS,
         cell_dimensions=COARSE_DIMENSIONS,
+        classes_of_a_chunk="all",  # of few coarse cells, which compress better together
     )
     _create_classes(root, "class_from", legend)
     _create_classes(root, "class_to", legend)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -63,6 +63,7 @@ def tile_array(
     dtype: str = "uint8",
     compressors: CompressorsLike = COMPRESSORS,
     cell_dimensions: tuple[str, str] = ("lat", "lon"),
+    classes_of_a_chunk: Literal["one", "all"] = "one",
 ) -> None:
     """Create an array of which a shard is a tile.
 
@@ -74,8 +75,7 @@ def tile_array(
         Of the array.
     lead : mapping
         Names and lengths of the dimensions before (lat, lon). Every index has shards of its own,
-        but for `CLASS_DIMENSIONS`: all classes of a tile are in one shard, each in chunks of its
-        own.
+        but for `CLASS_DIMENSIONS`: all classes of a tile are in one shard.
     shape : tuple of int
         Lengths of the last two dimensions, those of the cells.
     tile : int
@@ -90,10 +90,12 @@ def tile_array(
         Of the chunks.
     cell_dimensions : tuple of str, optional
         Names of the last two dimensions.
+    classes_of_a_chunk : {"one", "all"}, optional
+        Whether each class has chunks of its own, or all of them share one.
     """
     chunk = chunk_of(tile)
     lead_shard = [n if dimension in CLASS_DIMENSIONS else 1 for dimension, n in lead.items()]
-    lead_chunk = [1] * len(lead)
+    lead_chunk = lead_shard if classes_of_a_chunk == "all" else [1] * len(lead)
     group.create_array(
         name,
         shape=(*lead.values(), *shape),
