@@ -128,10 +128,17 @@ class CoarserOverviews:
         """Tiles that the overviews of a year wait for."""
         if not product.overviews.coarser_levels:
             return
+        groups: dict[tuple[MemberIndex, ...], list[int]] = {}
         for year in product.span.years:
             for member_indices in product.map_groups(year):
-                if year not in done.overviews(member_indices):
-                    written = done.of(member_indices)
+                groups.setdefault(member_indices, []).append(year)
+
+        # Each group looks once at all that is done, which may be many tile-years.
+        for member_indices, years in groups.items():
+            made = done.overviews(member_indices)
+            written = done.of(member_indices)
+            for year in years:
+                if year not in made:
                     missing = sum((year, tile) not in written for tile in tiles)
                     self._tiles_missing[MakeOverviews(year, member_indices)] = missing
 
