@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from fractions import Fraction
 from functools import cache
 from itertools import groupby, pairwise, product
@@ -745,6 +745,49 @@ def mixed_loss(steps, area, change_weight, class_weights=None):
     return (1 - change_weight) * (land / land_area if land_area else 0.0) + change_weight * (
         changed / changed_area if changed_area else 0.0
     )
+
+
+# product
+
+
+def fractions(classes, n_classes, area, coarse_area, block):
+    """Share of each coarse cell's area that each class covers, by areas of rows of cells."""
+    n_rows, n_cols = (-(-n // block) for n in classes.shape)
+    shares = np.zeros((n_classes, n_rows, n_cols))
+    for (row, col), k in np.ndenumerate(classes):
+        if k < n_classes:
+            shares[k, row // block, col // block] += area[row] / coarse_area[row // block]
+    return shares
+
+
+def transitions(before, after, n_classes, area, coarse_area, block):
+    """Share of each coarse cell's area that goes from one class to another."""
+    shares = np.zeros((n_classes, *fractions(after, n_classes, area, coarse_area, block).shape))
+    for (row, col), j in np.ndenumerate(after):
+        i = before[row, col]
+        if i != j and max(i, j) < n_classes:
+            y, x = row // block, col // block
+            shares[i, j, y, x] += area[row] / coarse_area[y]
+    return shares
+
+
+def overview(classes, confidence, n_classes):
+    """Half of the resolution: the mode of 2 x 2 cells, the first met where several are."""
+    n_rows, n_cols = (-(-n // 2) for n in classes.shape)
+    halves = np.zeros((n_rows, n_cols), np.uint8)
+    means = np.zeros((n_rows, n_cols), np.uint8)
+    for y, x in np.ndindex(n_rows, n_cols):
+        values = classes[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].ravel().tolist()
+        percent = confidence[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].ravel().tolist()
+        land = [k for k in values if k < n_classes]
+        voters = land
+        if len(land) < len(values) / 2:
+            voters = [k for k in values if k >= n_classes]
+        halves[y, x] = Counter(voters).most_common(1)[0][0]  # the first met comes first
+        if voters is land:
+            total = sum(p for p, k in zip(percent, values, strict=True) if k < n_classes)
+            means[y, x] = math.floor(Fraction(total, len(land)) + Fraction(1, 2))
+    return halves, means
 
 
 # viz

@@ -14,7 +14,7 @@ from luray.storage.places import is_local, place_of, public
 from luray.storage.trust import require_within
 
 
-def open_product(place: str | pystac.Item, *, chunks: Any = None) -> xr.Dataset:
+def open_product(place: str | pystac.Item, *, level: int = 0, chunks: Any = None) -> xr.Dataset:
     """Open a finished product as an xarray Dataset whose arrays are read when they are used.
 
     Parameters
@@ -23,6 +23,9 @@ def open_product(place: str | pystac.Item, *, chunks: Any = None) -> xr.Dataset:
         The product's Zarr store, or a STAC item, collection or catalog (a `.json`) that leads to
         it: a local path, or a URL that begins with s3://, gs:// or https://. A STAC item that was
         found otherwise, such as by pystac-client, is taken as it is.
+    level : int, optional
+        0 for the maps. Level 1 has half of their resolution, level 2 a quarter, and so on: a large
+        product is drawn faster from its overviews.
     chunks : optional
         As in `xarray.open_zarr`: None reads lazily without dask; `{}` makes dask arrays with the
         chunks of the store.
@@ -32,12 +35,15 @@ def open_product(place: str | pystac.Item, *, chunks: Any = None) -> xr.Dataset:
     xarray.Dataset
         `land_use` (published class codes, with their names in the attributes), `confidence` in
         percent and `origin` (observed, hindcast or forecast) over year, lat and lon, and over
-        scenario and member where the product has them.
+        scenario and member where the product has them. `fraction` and `transition` are the shares
+        of coarse cells that classes cover, and that go from class to class since the year before.
+        A level of the overviews has `land_use` and `confidence` alone.
 
     Raises
     ------
     ValueError
-        If there is no product, if it is not finished, or if a catalog leads to none or to several.
+        If there is no product, if it is not finished, if it has no such level, or if a catalog
+        leads to none or to several.
     RefusedError
         If a remote catalog leads to another host or bucket, or to a local file, and `storage.allow`
         of the run in use does not have that place.
@@ -47,6 +53,7 @@ def open_product(place: str | pystac.Item, *, chunks: Any = None) -> xr.Dataset:
     >>> import luray
     >>> product = luray.open_product("build/demo/product.zarr")  # doctest: +SKIP
     >>> product.land_use.sel(year=2050).plot()  # doctest: +SKIP
+    >>> quarter = luray.open_product("s3://maps/globe/product.zarr", level=2)  # doctest: +SKIP
     """
     if isinstance(place, pystac.Item):
         url = _data_of(place, named=place.get_self_href() or f"the STAC item {place.id}")
@@ -54,8 +61,14 @@ def open_product(place: str | pystac.Item, *, chunks: Any = None) -> xr.Dataset:
         place = place_of(place)
         url = _data_of_catalog(place) if place.endswith(".json") else place.rstrip("/")
 
-    read_finished(url)  # half a product looks like a whole one to xarray
-    product: xr.Dataset = xr.open_zarr(url, consolidated=True, chunks=chunks)
+    finished = read_finished(url)  # half a product looks like a whole one to xarray
+    levels = finished.attributes["luray"].get("overviews", {}).get("levels", 0)
+    if not 0 <= level <= levels:
+        raise ValueError(
+            f"{public(url)}: there is no level {level}, expected one from 0, the maps, to {levels}"
+        )
+    group = str(level) if level else None
+    product: xr.Dataset = xr.open_zarr(url, group=group, consolidated=True, chunks=chunks)
     return product
 
 

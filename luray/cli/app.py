@@ -28,7 +28,7 @@ from luray.storage.places import PlaceError, place_of, without_secrets
 
 if TYPE_CHECKING:
     from luray.model.checkpoint import ModelCard
-    from luray.product.trajectories import TileYear
+    from luray.product.trajectories import Unit
     from luray.stages.config import RunConfig
 
 app = typer.Typer(
@@ -637,16 +637,21 @@ def verify(
         say(f"{run.product}: every tile-year matches its receipt")
         return
     for unit in units:
-        console.err.print(f"damaged: {_tile_year(run, unit)}")
+        console.err.print(f"damaged: {_named(run, unit)}")
     if repair:
         withdraw(run, units)
         console.err.print("withdrawn: `luray infer` computes these tile-years again")
     raise typer.Exit(1)
 
 
-def _tile_year(run: "RunConfig", unit: "TileYear") -> str:
+def _named(run: "RunConfig", unit: "Unit") -> str:
     """A tile-year in words, with its scenario and member where a run has several."""
-    parts = [f"year {unit.year}", f"tile {unit.tile.row}.{unit.tile.col}"]
+    from luray.product.trajectories import TileYear
+
+    place = "coarser overviews"
+    if isinstance(unit, TileYear):
+        place = f"tile {unit.tile.row}.{unit.tile.col}"
+    parts = [f"year {unit.year}", place]
     if run.scenarios:
         parts.append(f"scenario {run.scenarios[unit.member_index.scenario]}")
     if run.inference.members:

@@ -104,12 +104,10 @@ class Grid:
     def cell_area(self) -> F64:
         """Area of a cell in each row in m2, shape (n_lat,).
 
-        Exact on the sphere: R^2 * dlon * (sin(north edge) - sin(south edge)). Times n_lon it sums
-        to the Earth's surface on a global grid.
+        Times n_lon it sums to the Earth's surface on a global grid.
         """
-        edges = np.radians(np.clip(self.north - np.arange(self.n_lat + 1) * self.step, -90, 90))
-        area: F64 = EARTH_RADIUS_M**2 * np.radians(self.step) * -np.diff(np.sin(edges))
-        return area
+        edges = np.clip(self.north - np.arange(self.n_lat + 1) * self.step, -90, 90)
+        return row_areas(edges, self.step)
 
     def offset_of(self, other: "Grid") -> tuple[int, int]:
         """Locate another grid on the lattice of this one.
@@ -152,3 +150,20 @@ class Grid:
                 f"{self.west:.5f}; correct the georeference or the [grid] of the run file"
             )
         return round(row), round(col)
+
+
+def row_areas(edges: F64, step: float) -> F64:
+    """Return the area of a cell in each row in m2.
+
+    Exact on the sphere: R^2 * dlon * (sin(north edge) - sin(south edge)).
+
+    Parameters
+    ----------
+    edges : array, shape (rows + 1,)
+        Latitudes between the rows in degrees, from north to south.
+    step : float
+        Width of a cell in degrees.
+    """
+    sines = np.sin(np.radians(edges))
+    area: F64 = EARTH_RADIUS_M**2 * np.radians(step) * -np.diff(sines)
+    return area

@@ -17,6 +17,11 @@ from luray.core.types import U8
 
 OUTSIDE = 255
 """Class index of a cell that is no land: ocean, no data, or beyond the grid."""
+NO_DATA = 254
+"""Index of a cell beyond what the maps cover, where a product tells it from ocean.
+
+`Legend.decode` gives the no-data code for it. `Legend.encode` takes that for `OUTSIDE`.
+"""
 UNKNOWN_CODE = 253
 """Entry of the lookup table for a number that is no code of the legend."""
 
@@ -140,8 +145,12 @@ class Legend:
         return as_bytes
 
     def decode(self, indices: U8) -> U8:
-        """Turn class indices into published codes, same shape; `OUTSIDE` becomes the ocean code."""
+        """Turn class indices into published codes, same shape.
+
+        `OUTSIDE` becomes the ocean code, `NO_DATA` the no-data code.
+        """
         lookup = np.full(256, self.ocean, np.uint8)
+        lookup[NO_DATA] = self.nodata
         lookup[: len(self)] = self.codes
         codes: U8 = lookup[indices]
         return codes
@@ -160,14 +169,17 @@ class Legend:
         return cls(**{**attributes, "classes": classes, "aliases": aliases})
 
     def cf_attributes(self) -> dict[str, Any]:
-        """Return CF's `flag_values`, `flag_meanings` and `flag_colors`, the ocean first."""
+        """Return CF's `flag_values`, `flag_meanings` and `flag_colors`.
+
+        The ocean comes first, no data last.
+        """
         codes = [int(code) for code in self.codes]
         names = [land_class.name for land_class in self.classes]
         colours = [land_class.colour for land_class in self.classes]
         return {
-            "flag_values": [self.ocean, *codes],
-            "flag_meanings": " ".join(["ocean", *names]),
-            "flag_colors": " ".join(["#dceaf5", *colours]),
+            "flag_values": [self.ocean, *codes, self.nodata],
+            "flag_meanings": " ".join(["ocean", *names, "no_data"]),
+            "flag_colors": " ".join(["#dceaf5", *colours, "#eeeeee"]),
         }
 
 

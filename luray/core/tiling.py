@@ -49,6 +49,21 @@ class Box(NamedTuple):
             self.row - margin, self.col - margin, self.height + 2 * margin, self.width + 2 * margin
         )
 
+    def coarsened(self, block: int) -> "Box":
+        """Return the coarse cells that the box has, where each is `block` x `block` cells.
+
+        The box begins with a whole one. Its last row and column may be a part of one.
+
+        Examples
+        --------
+        >>> Box(row=8, col=4, height=5, width=4).coarsened(4)
+        Box(row=2, col=1, height=2, width=1)
+        """
+        height = -(-self.height // block)
+        width = -(-self.width // block)
+        assert self.row % block == self.col % block == 0, f"{self} begins inside a coarse cell"
+        return Box(self.row // block, self.col // block, height, width)
+
     def intersection(self, other: "Box") -> "Box | None":
         """Return the cells that both boxes have, None where they have none in common."""
         row = max(self.row, other.row)

@@ -6,7 +6,7 @@ before the land mask, then descriptions and consolidated metadata (`luray.cube.f
 opens only after the last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE, Legend
 from luray.core.tiling import Box
-from luray.core.types import U8
+from luray.core.types import U8, Bool
 from luray.cube.plan import BuildPlan, Piece, group_of, stored_years
-from luray.cube.schema import create_native, create_state
+from luray.cube.schema import LAND, OCEAN, WITHOUT_DATA, create_native, create_state
 from luray.sources.base import Source
 from luray.sources.coverage import cut, read_map, read_part
 from luray.sources.presence import Presence, compare_years, present
@@ -139,19 +139,26 @@ def read_piece(plan: BuildPlan, piece: Piece) -> NDArray[Any]:
 
 
 def _land(url: str, years: Sequence[int], box: Box, legend: Legend) -> tuple[U8, Presence]:
-    """Return cells with a class in every year, and how many have one in which year.
+    """Return the land mask of a box, and how many cells have a class in which year.
 
     Memory holds two maps of a tile.
     """
-    with accessing(url):
+    ocean_HW = np.zeros(box.shape, np.bool_)
+    """Cells that are ocean in some year."""
+
+    def classed() -> Iterator[tuple[int, Bool]]:
         maps: Any = opened(url)["state/land_use"]
         cells = box.slices(origin=ORIGIN)
-        classed = (
-            (year, legend.encode(maps[(step, *cells)]) != OUTSIDE)
-            for step, year in enumerate(years)
-        )
-        land, presence = compare_years(classed)
-    return land.astype(np.uint8), presence
+        for step, year in enumerate(years):
+            codes_HW = maps[(step, *cells)]
+            np.logical_or(ocean_HW, codes_HW == legend.ocean, out=ocean_HW)
+            yield year, legend.encode(codes_HW) != OUTSIDE
+
+    with accessing(url):
+        land_HW, presence = compare_years(classed())
+    mask_HW = np.where(ocean_HW, np.uint8(OCEAN), np.uint8(WITHOUT_DATA))
+    mask_HW[land_HW] = LAND
+    return mask_HW, presence
 
 
 def opened(url: str) -> zarr.Group:

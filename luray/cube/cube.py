@@ -21,6 +21,7 @@ from luray.core.types import U8, Bool, Direction
 from luray.core.variable import Variable
 from luray.core.years import years_before
 from luray.cube.chunks import Chunks
+from luray.cube.schema import LAND, OCEAN, WITHOUT_DATA
 from luray.model.features import Features
 from luray.storage.objects import accessing
 
@@ -101,6 +102,8 @@ class Cube:
     """
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What was done to the data of each source, in words."""
+    tells_no_data: bool = False
+    """Whether cells without data are told from ocean; cubes of earlier versions do not."""
 
     @classmethod
     def open(cls, url: str) -> "Cube":
@@ -125,6 +128,7 @@ class Cube:
                 f"{url}: no finished predictor cube; run `luray build` first"
             ) from None
 
+        land_attributes: Any = root["state/land"].attrs
         paths = dict(sorted(about["groups"].items()))
         groups: dict[str, Any] = {name: root[path].attrs for name, path in paths.items()}
         layers: dict[str, list[Layer]] = {"state": [], "forcing": [], "static": []}
@@ -161,6 +165,7 @@ class Cube:
             scenarios=views,
             other_kind=other_kind,
             rules={name: tuple(attributes["rules"]) for name, attributes in groups.items()},
+            tells_no_data=WITHOUT_DATA in land_attributes["flag_values"],
         )
 
     def of_scenario(self, name: str) -> "Cube":
@@ -240,8 +245,13 @@ class Cube:
 
     def land(self, box: Box) -> Bool:
         """Return the land mask of a box, bool (height, width); False beyond the grid."""
-        land: Bool = self._read_box("land", (), box, beyond=0) == 1
+        land: Bool = self._read_box("land", (), box, beyond=OCEAN) == LAND
         return land
+
+    def no_data(self, box: Box) -> Bool:
+        """Return which cells of a box are off land because the maps have no data there."""
+        no_data: Bool = self._read_box("land", (), box, beyond=OCEAN) == WITHOUT_DATA
+        return no_data
 
     def state(self, year: int, box: Box) -> U8:
         """Return the observed map of a year in a box.

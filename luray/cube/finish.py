@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import zarr
 
 from luray.core.tiling import Tile
@@ -21,7 +20,6 @@ from luray.sources.presence import Presence, presence_rule
 from luray.storage.arrays import consolidate
 from luray.storage.objects import accessing
 from luray.storage.places import public
-from luray.storage.receipts import digest
 
 RECEIPTS_AT_ONCE = 16
 """Receipts read beside each other: each waits for the store, not for the processor."""
@@ -63,12 +61,9 @@ def gap_rules(plan: BuildPlan, source: Source) -> tuple[str, ...]:
 
 def _with_land(plan: BuildPlan) -> list[Tile]:
     """Return the tiles that have land, from the receipts of the mask: no shard is read again."""
-    pieces = plan.land()
-    shapes = {piece.box.shape for piece in pieces}
-    without_land = {shape: digest(np.zeros(shape, np.uint8)) for shape in shapes}
     tiles = []
-    for piece in pieces:
-        if plan.ledger.sha256(piece.key) != without_land[piece.box.shape]:
+    for piece in plan.land():
+        if plan.ledger.facts(piece.key)["always"]:
             row = piece.box.row // plan.tiling.tile
             col = piece.box.col // plan.tiling.tile
             tiles.append(Tile(row, col))

@@ -14,6 +14,13 @@ from luray.core.types import Role
 from luray.core.variable import Variable
 from luray.storage.arrays import COMPRESSORS, coordinates, tile_array, whole_shards
 
+OCEAN = 0
+"""What the land mask holds where some observed year has ocean."""
+LAND = 1
+"""Where every observed year has a class."""
+WITHOUT_DATA = 2
+"""Elsewhere: some year has neither, as beyond what the maps cover."""
+
 CHUNK = (64, 1024)
 """Fewest and most native cells along a side of a chunk."""
 SHARD_BYTES = 2**26
@@ -78,7 +85,7 @@ def create_state(
         group,
         "land_use",
         lead={"year": len(years)},
-        grid=grid,
+        shape=grid.shape,
         tile=tile,
         attributes={"long_name": "observed land use", "units": "1", **legend.cf_attributes()},
         fill_value=legend.ocean,
@@ -87,13 +94,13 @@ def create_state(
         group,
         "land",
         lead={},
-        grid=grid,
+        shape=grid.shape,
         tile=tile,
         attributes={
-            "long_name": "cells with a class in every observed year",
+            "long_name": "cells with a class in every observed year, and why others are none",
             "units": "1",
-            "flag_values": [0, 1],
-            "flag_meanings": "outside land",
+            "flag_values": [OCEAN, LAND, WITHOUT_DATA],
+            "flag_meanings": "ocean land no_data",
         },
     )
     coordinates(group, grid, years)

@@ -5,7 +5,7 @@ carries messages between parts that know nothing of Ray:
 
 - `engine.scheduler` decides what is done where and when,
 - `engine.exchange` knows which strips and edges are where,
-- `engine.side_work` knows which members can be summed up,
+- `engine.side_work` knows which members can be summed up, and which overviews made,
 - `engine.tile_year` computes, inside the actors of `distributed.worker`.
 
 A worker that dies is replaced, its unreduced sums are computed again, and everything finished is
@@ -33,7 +33,14 @@ from luray.engine.demand import Shortfall
 from luray.engine.exchange import ExchangedObjects
 from luray.engine.jobs import Job, SideTask, SumsKey
 from luray.engine.scheduler import Scheduler
-from luray.engine.side_work import CopyYears, MemberSummaries, SummariseMembers, years_to_copy
+from luray.engine.side_work import (
+    CoarserOverviews,
+    CopyYears,
+    MakeOverviews,
+    MemberSummaries,
+    SummariseMembers,
+    years_to_copy,
+)
 from luray.engine.spec import InferenceSpec
 from luray.engine.tile_year import SumsLostError
 from luray.engine.wavefront import Wavefront
@@ -139,9 +146,11 @@ class Driver:
         self._exchanged = [ExchangedObjects(spec.geometry, front) for front in self._wavefronts]
         copies = list(years_to_copy(spec.product, spec.geometry.tiles, done))
         self._summaries = MemberSummaries(spec.product, spec.geometry.tiles, done)
+        self._overviews = CoarserOverviews(spec.product, spec.geometry.tiles, done)
+        side_work = [*copies, *self._summaries.possible(), *self._overviews.possible()]
         self.scheduler = Scheduler(
             self._wavefronts,
-            map(SideTask, [*copies, *self._summaries.possible()]),
+            map(SideTask, side_work),
             workers=workers,
             input_groups=[trajectory.direction for trajectory in self._trajectories],
         )
@@ -210,12 +219,15 @@ class Driver:
         )
 
     def _count_missing(self, copies: Sequence[CopyYears]) -> int:
-        """Count the receipts still to be written: one for each map of each member, and summary."""
+        """Count the receipts still to be written.
+
+        There is one for each map of each member, each summary, and the coarser overviews of a map.
+        """
         n_years = sum(len(copy.years) for copy in copies)
         n_missing = n_years * len(self.spec.product.member_indices)
         for wavefront, trajectory in zip(self._wavefronts, self._trajectories, strict=True):
             n_missing += wavefront.remaining * len(trajectory.member_indices)
-        return n_missing + self._summaries.n_receipts
+        return n_missing + self._summaries.n_receipts + self._overviews.n_receipts
 
     # Sending
 
@@ -247,8 +259,10 @@ class Driver:
         payload = side_task.payload
         if isinstance(payload, CopyYears):
             return self._actors.copy(worker, payload)
-        assert isinstance(payload, SummariseMembers)
-        return self._actors.summarise(worker, payload)
+        if isinstance(payload, SummariseMembers):
+            return self._actors.summarise(worker, payload)
+        assert isinstance(payload, MakeOverviews)
+        return self._actors.write_overviews(worker, payload)
 
     def _send_task(self, worker: int, job: Job) -> tuple[Any, Any]:
         """Send a prediction or a reduction; return its marker, and its strips or edges."""
@@ -298,6 +312,8 @@ class Driver:
                 self._map_written(year, payload.tile, self.spec.product.member_indices)
         elif isinstance(payload, SummariseMembers):
             self._n_missing -= len(payload.scenarios)
+        elif isinstance(payload, MakeOverviews):
+            self._n_missing -= len(payload.member_indices)
 
     def _finish_prediction(self, job: Job, n_windows: int, strips: list[Any]) -> None:
         self._metrics.count("windows", n_windows)
@@ -313,10 +329,12 @@ class Driver:
         self._map_written(trajectory.years[step + 1], tile, trajectory.member_indices)
 
     def _map_written(self, year: int, tile: Tile, member_indices: Sequence[MemberIndex]) -> None:
-        """Count a map, and sum up the members that it was the last of."""
+        """Count a map, and do what it was the last of: summary of members, coarser overviews."""
         self._n_missing -= len(member_indices)
         for summary in self._summaries.map_written(year, tile, member_indices):
             self.scheduler.add(SideTask(summary))
+        for overviews in self._overviews.map_written(year, member_indices):
+            self.scheduler.add(SideTask(overviews))
 
     def _recover(self, call: Call, error: Exception, now: float) -> None:
         """Let others do what a dead worker had."""

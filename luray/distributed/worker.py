@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import ray
 
 from luray.core.tiling import Tile
-from luray.engine.side_work import CopyYears, SummariseMembers
+from luray.engine.side_work import CopyYears, MakeOverviews, SummariseMembers
 from luray.engine.spec import InferenceSpec
 from luray.engine.tile_year import TileYears
 
@@ -34,6 +34,11 @@ class Worker:
     def summarise(self, *args: Any) -> None:
         """Call `TileYears.summarise`."""
         self._tile_years.summarise(*args)
+
+    @ray.method(concurrency_group="main")
+    def write_overviews(self, *args: Any) -> None:
+        """Call `TileYears.write_overviews`."""
+        self._tile_years.write_overviews(*args)
 
     @ray.method(concurrency_group="main")
     def predict(self, *args: Any) -> Any:
@@ -108,6 +113,10 @@ class WorkerActors:
     def summarise(self, worker: int, summary: SummariseMembers) -> Any:
         """Call `TileYears.summarise`; return the marker."""
         return self._actors[worker].summarise.remote(*summary)
+
+    def write_overviews(self, worker: int, overviews: MakeOverviews) -> Any:
+        """Call `TileYears.write_overviews`; return the marker."""
+        return self._actors[worker].write_overviews.remote(*overviews)
 
     def predict(
         self,

@@ -1,4 +1,4 @@
-"""Work beside the tile-years: copying observed maps, and summing up the members of an ensemble."""
+"""Work beside the tile-years: copying observed maps, summing up members, coarser overviews."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -25,6 +25,13 @@ class SummariseMembers(NamedTuple):
     year: int
     tile: Tile
     scenarios: tuple[int, ...]
+
+
+class MakeOverviews(NamedTuple):
+    """Coarser overviews of a year to be made, in sequences of maps that have the same map."""
+
+    year: int
+    member_indices: tuple[MemberIndex, ...]
 
 
 def years_to_copy(product: Product, tiles: Iterable[Tile], done: Done) -> Iterator[CopyYears]:
@@ -101,3 +108,53 @@ class MemberSummaries:
             if year in product.span.copied:
                 missing = min(missing, 1)  # an observed map is written for all members at once
             self._maps_missing[SummariseMembers(year, tile, scenarios)] = missing
+
+
+class CoarserOverviews:
+    """Which coarser overviews can be made: those of a year whose tiles are all written.
+
+    Parameters
+    ----------
+    product : Product
+        Its overviews; where all are written with the tiles there is nothing to make.
+    tiles : sequence of Tile
+        Tiles with land.
+    done : Done
+        What an earlier run wrote.
+    """
+
+    def __init__(self, product: Product, tiles: Sequence[Tile], done: Done) -> None:
+        self._tiles_missing: dict[MakeOverviews, int] = {}
+        """Tiles that the overviews of a year wait for."""
+        if not product.overviews.coarser_levels:
+            return
+        groups: dict[tuple[MemberIndex, ...], list[int]] = {}
+        for year in product.span.years:
+            for member_indices in product.map_groups(year):
+                groups.setdefault(member_indices, []).append(year)
+
+        # Each group looks once at all that is done, which may be many tile-years.
+        for member_indices, years in groups.items():
+            made = done.overviews(member_indices)
+            written = done.of(member_indices)
+            for year in years:
+                if year not in made:
+                    missing = sum((year, tile) not in written for tile in tiles)
+                    self._tiles_missing[MakeOverviews(year, member_indices)] = missing
+
+    @property
+    def n_receipts(self) -> int:
+        """Receipts that all of them together will have: one a sequence of maps."""
+        return sum(len(overviews.member_indices) for overviews in self._tiles_missing)
+
+    def possible(self) -> list[MakeOverviews]:
+        """Return what waits for no tile."""
+        return [overviews for overviews, missing in self._tiles_missing.items() if not missing]
+
+    def map_written(self, year: int, member_indices: Sequence[MemberIndex]) -> list[MakeOverviews]:
+        """Record that a tile is written for some members; return what can be made by it."""
+        overviews = MakeOverviews(year, tuple(member_indices))
+        if not self._tiles_missing.get(overviews):
+            return []
+        self._tiles_missing[overviews] -= 1
+        return [] if self._tiles_missing[overviews] else [overviews]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from luray.core.types import Direction
 from luray.cube.cube import Cube
@@ -60,8 +61,23 @@ class InferenceSpec:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What readers of the maps must know of what the model remembered at the start."""
-        sentences = {}
+        """What readers of the maps must know of how they were made.
+
+        That is what the model remembered at the start, and what the cube cannot tell.
+        """
+        sentences: dict[Any, str] = {}
+        if not self.cube.tells_no_data:
+            sentences["no data"] = (
+                "no data: the cube was built by an earlier version, which did not tell cells "
+                "without data from ocean; both are ocean here"
+            )
+        if self.product.coarse is not None:
+            for year, kind in self.cube.other_kind.items():
+                if year in self.product.span.copied:
+                    sentences[year] = (
+                        f"transition: {year} is {kind}; transitions into and out of it are not "
+                        "change of land use alone"
+                    )
         for i, trajectory in enumerate(self.product.trajectories):
             n_maps = len(self.remembered_years(i, 0))
             if n_maps < self.history:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from luray.core.legend import OUTSIDE
+from luray.core.legend import NO_DATA, OUTSIDE
 from luray.core.tiling import Box, Tile
 from luray.core.types import I32, U8, Bool, Direction
 from luray.engine.blending import Rectangle, add_strip, frame, percentages, window_weights
@@ -28,6 +28,7 @@ from luray.engine.predictor import Predictor
 from luray.engine.spec import InferenceSpec
 from luray.model.checkpoint import check_fits, load_model
 from luray.model.unet import frozen
+from luray.product.dimensions import MemberIndex
 from luray.storage.cache import ByteLRUCache
 
 MAPS_BYTES = 2**28
@@ -97,10 +98,25 @@ class TileYears:
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
         """Copy observed years of a tile into the product, for every scenario and member."""
         product = self.spec.product
+        cube = self.spec.cube
+        box = self.tiling.tile_box(tile)
         for year in years:
-            classes = self.spec.cube.state(year, self.tiling.tile_box(tile))
+            classes = cube.state(year, box)
             confidence = (classes != OUTSIDE) * np.uint8(100)
-            product.write(year, tile, classes, confidence, product.member_indices)
+            pair = product.layout.transition_of(year)
+            prior = None if pair is None else cube.state(pair[0], box)
+            product.write(
+                year,
+                tile,
+                self._with_no_data(tile, classes),
+                confidence,
+                product.member_indices,
+                prior=prior,
+            )
+
+    def write_overviews(self, year: int, member_indices: Sequence[MemberIndex]) -> None:
+        """Write the coarser overviews of a year, see `Product.write_coarser_overviews`."""
+        self.spec.product.write_coarser_overviews(year, member_indices)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int]) -> None:
         """Sum up the members of a tile-year, see `Product.summarise`."""
@@ -184,13 +200,21 @@ class TileYears:
         self.spec.product.write(
             year,
             tile,
-            pending.classes,
+            self._with_no_data(tile, pending.classes),
             pending.confidence,
             self._trajectories[trajectory].member_indices,
+            prior=pending.prior,
             probabilities=pending.probabilities,
         )
         self._maps.put((tile, trajectory), (year, pending.classes), n_bytes=pending.classes.nbytes)
         return tuple(pending.classes[arrival.own] for arrival in inbound), shortfall
+
+    def _with_no_data(self, tile: Tile, classes: U8) -> U8:
+        """Return the map of a tile with `NO_DATA` where the observed maps have none."""
+        if not self.spec.cube.tells_no_data:
+            return classes
+        no_data = self.spec.cube.no_data(self.tiling.tile_box(tile))
+        return np.where(no_data, np.uint8(NO_DATA), classes)
 
     def _start_map(
         self, tile: Tile, trajectory: int, step: int, sums_KHW: I32, prior: U8, land: Bool

@@ -66,8 +66,15 @@ class RunTime:
 
     @property
     def _waiting_for_a_map(self) -> Range:
-        """Map, confidence and receipt go to the store one after the other."""
-        return Range(*self.storage.seconds_a_request) * (2 * REQUESTS_A_SHARD + 1)
+        """The shards of a map and its receipt go to the store one after the other."""
+        return Range(*self.storage.seconds_a_request) * self._requests_of_a_map
+
+    @property
+    def _requests_of_a_map(self) -> int:
+        """Requests for map, confidence, fractions, transitions, overviews and the receipt."""
+        product = self.workload.product
+        n_shards = 2 + 2 * (product.coarse is not None) + 2 * len(product.overviews.tile_levels)
+        return n_shards * REQUESTS_A_SHARD + 1
 
     @property
     def critical_path(self) -> Range:
@@ -101,7 +108,7 @@ class RunTime:
 
         copies = Range(1, 1) * (cells * (TILE_SECONDS + WRITE_SECONDS * n_members))
         copies += Range(*self.storage.seconds_a_request) * (
-            workload.tiles * n_members * (2 * REQUESTS_A_SHARD + 1)
+            workload.tiles * n_members * self._requests_of_a_map
         )
         static_of_a_tile = workload.static.n_bytes / workload.tiles / READ_RATE
         return {

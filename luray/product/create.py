@@ -5,14 +5,44 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.array import CompressorsLike
 
 from luray.core.grid import Grid
 from luray.core.legend import Legend
+from luray.product.coarse_cells import CoarseCells
+from luray.product.conventions import (
+    COARSE_COORDINATES,
+    CONVENTIONS,
+    Lattice,
+    geozarr_attributes,
+    pyramid_attributes,
+    write_coarse_coordinates,
+    write_coordinates,
+)
 from luray.product.dimensions import ONE_MAP, ProductDims
-from luray.storage.arrays import coordinate, coordinates, tile_array
+from luray.product.overviews import NO_OVERVIEWS, Overviews
+from luray.storage.arrays import MAX_CHUNK_CELLS, coordinate, tile_array
 
 ORIGINS = ("observed", "hindcast", "forecast")
 """Where the map of a year can come from; array `origin` holds indices into it."""
+
+OF_CELLS = {"grid_mapping": "crs", "cell_measures": "area: cell_area"}
+"""Where CF finds what arrays of cells have in common."""
+
+OF_COARSE_CELLS = {"grid_mapping": "coarse_crs", "cell_measures": "area: coarse_cell_area"}
+"""The same of arrays of coarse cells."""
+
+OF_YEARS = {"coordinates": "time"}
+"""The same of arrays with the dimension `year`."""
+
+COARSE_DIMENSIONS = ("coarse_lat", "coarse_lon")
+
+FRACTION_COMPRESSORS: CompressorsLike = (
+    BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"),
+    Crc32cCodec(),
+)
+"""How fractions and transitions are compressed."""
 
 
 def create_product(
@@ -25,6 +55,8 @@ def create_product(
     attributes: Mapping[str, Any],
     legend: Legend,
     dims: ProductDims = ONE_MAP,
+    coarse: CoarseCells | None = None,
+    overviews: Overviews = NO_OVERVIEWS,
 ) -> None:
     """Create the arrays of a product; a shard is one tile in one year.
 
@@ -44,28 +76,21 @@ def create_product(
         Of the maps, which hold its codes.
     dims : ProductDims
         Further dimensions, with the arrays across them.
+    coarse : CoarseCells, optional
+        Those that have fractions and transitions.
+    overviews : Overviews
+        Levels of the maps' overviews.
     """
     root = zarr.open_group(url, mode="w", zarr_format=3)
     map_lead = {**dims.lead, "year": len(years)}
-    tile_array(
+    _create_maps(
         root,
-        "land_use",
-        lead=map_lead,
-        grid=grid,
+        map_lead,
+        shape=grid.shape,
         tile=tile,
-        attributes={"long_name": "land use", "units": "1", **legend.cf_attributes()},
-        fill_value=legend.ocean,
-    )
-    tile_array(
-        root,
-        "confidence",
-        lead=map_lead,
-        grid=grid,
-        tile=tile,
-        attributes={
-            "long_name": "averaged probability of the class; 100 in observed years, 0 outside land",
-            "units": "percent",
-        },
+        legend=legend,
+        comment="Tiles without land are not stored: they read as ocean, also where the maps have "
+        "no data.",
     )
     array = root.create_array(
         "origin", data=np.array(origins, np.uint8), dimension_names=("year",), chunks=(len(years),)
@@ -77,18 +102,85 @@ def create_product(
             "flag_meanings": " ".join(ORIGINS),
         }
     )
-    coordinates(root, grid, years)
-
+    _create_sequences(root, dims)
     if dims.members:
         _create_across_members(root, dims, n_years=len(years), grid=grid, tile=tile, legend=legend)
     if dims.probability_years:
         _create_probability(root, dims, grid=grid, tile=tile, legend=legend)
+    if dims.members or dims.probability_years or coarse:
+        _create_classes(root, "class", legend)
+    if coarse:
+        _create_fractions(root, map_lead, coarse, tile=tile, legend=legend)
+    _create_overviews(
+        root,
+        overviews,
+        map_lead,
+        grid=grid,
+        years=years,
+        tile=tile,
+        legend=legend,
+        dims=dims,
+    )
+    more_coordinates = COARSE_COORDINATES if coarse else ()
+    write_coordinates(root, Lattice.of(grid), years, more=more_coordinates)
+    geozarr = pyramid_attributes(grid, overviews)
+    root.attrs.update({"Conventions": CONVENTIONS, **geozarr, **attributes})
+
+
+def _create_maps(
+    group: zarr.Group,
+    lead: Mapping[str, int],
+    *,
+    shape: tuple[int, int],
+    tile: int,
+    legend: Legend,
+    comment: str,
+) -> None:
+    """Create the maps, or a level of their overviews, and their confidence."""
+    tile_array(
+        group,
+        "land_use",
+        lead=lead,
+        shape=shape,
+        tile=tile,
+        attributes={
+            "long_name": "land use",
+            "units": "1",
+            "comment": comment,
+            **legend.cf_attributes(),
+            **OF_CELLS,
+            **OF_YEARS,
+        },
+        fill_value=legend.ocean,
+    )
+    tile_array(
+        group,
+        "confidence",
+        lead=lead,
+        shape=shape,
+        tile=tile,
+        attributes={
+            "long_name": "averaged probability of the class; 100 in observed years, 0 outside land",
+            "units": "percent",
+            "comment": comment,
+            **OF_CELLS,
+            **OF_YEARS,
+        },
+    )
+
+
+def _create_sequences(group: zarr.Group, dims: ProductDims) -> None:
+    """Create the coordinates of scenarios and members."""
     if dims.scenarios:
         names = np.array(dims.scenarios, np.dtypes.StringDType())
-        coordinate(root, "scenario", names, {"long_name": "scenario"})
-    if dims.members or dims.probability_years:
-        _create_classes(root, legend)
-    root.attrs.update({"Conventions": "CF-1.11", **attributes})
+        coordinate(group, "scenario", names, {"long_name": "scenario"})
+    if dims.members:
+        coordinate(
+            group,
+            "member",
+            np.arange(dims.members, dtype=np.int32),
+            {"long_name": "member of the ensemble", "units": "1", "standard_name": "realization"},
+        )
 
 
 def _create_across_members(
@@ -100,30 +192,28 @@ def _create_across_members(
         root,
         "class_probability",
         lead={**lead, "year": n_years, "class": len(legend)},
-        grid=grid,
+        shape=grid.shape,
         tile=tile,
         attributes={
             "long_name": "share of the members that have the class; 0 outside land",
             "units": "percent",
+            **OF_CELLS,
+            **OF_YEARS,
         },
     )
     tile_array(
         root,
         "entropy",
         lead={**lead, "year": n_years},
-        grid=grid,
+        shape=grid.shape,
         tile=tile,
         attributes={
             "long_name": "entropy of the members' classes; 0 where all have one, 100 where every "
             "class is as frequent",
             "units": "percent",
+            **OF_CELLS,
+            **OF_YEARS,
         },
-    )
-    coordinate(
-        root,
-        "member",
-        np.arange(dims.members, dtype=np.int32),
-        {"long_name": "member of the ensemble", "units": "1", "standard_name": "realization"},
     )
 
 
@@ -136,11 +226,12 @@ def _create_probability(
         root,
         "probability",
         lead={**dims.lead, "probability_year": len(years), "class": len(legend)},
-        grid=grid,
+        shape=grid.shape,
         tile=tile,
         attributes={
             "long_name": "averaged probability of the class; 0 outside land",
             "units": "percent",
+            **OF_CELLS,
         },
     )
     coordinate(
@@ -151,11 +242,11 @@ def _create_probability(
     )
 
 
-def _create_classes(root: zarr.Group, legend: Legend) -> None:
-    """Create the coordinate of the class dimension: the published codes."""
+def _create_classes(root: zarr.Group, dimension: str, legend: Legend) -> None:
+    """Create the coordinate of a class dimension: the published codes."""
     coordinate(
         root,
-        "class",
+        dimension,
         legend.codes,
         {
             "long_name": "land use class",
@@ -163,3 +254,95 @@ def _create_classes(root: zarr.Group, legend: Legend) -> None:
             "flag_meanings": " ".join(land_class.name for land_class in legend.classes),
         },
     )
+
+
+def _create_fractions(
+    root: zarr.Group, lead: Mapping[str, int], coarse: CoarseCells, *, tile: int, legend: Legend
+) -> None:
+    """Create the fractions and transitions of coarse cells, and their coordinates."""
+    tile_array(
+        root,
+        "fraction",
+        lead={**lead, "class": len(legend)},
+        shape=coarse.grid.shape,
+        tile=tile // coarse.block,
+        attributes={
+            "long_name": "share of the coarse cell's area that the class covers",
+            "standard_name": "area_fraction",
+            "units": "1",
+            **OF_COARSE_CELLS,
+            **OF_YEARS,
+            **geozarr_attributes(Lattice.of(coarse.grid), dimensions=COARSE_DIMENSIONS),
+            "comment": "What the classes leave of a cell is ocean, or has no data. NaN in tiles "
+            "without land, which are not computed; 0 where a computed tile has no land.",
+        },
+        fill_value=np.nan,
+        dtype="float32",
+        compressors=FRACTION_COMPRESSORS,
+        cell_dimensions=COARSE_DIMENSIONS,
+        classes_of_a_chunk="all",  # of few coarse cells, which compress better together
+    )
+    tile_array(
+        root,
+        "transition",
+        lead={**lead, "class_from": len(legend), "class_to": len(legend)},
+        shape=coarse.grid.shape,
+        tile=tile // coarse.block,
+        attributes={
+            "long_name": "share of the coarse cell's area that goes from one class to another, "
+            "between the map of the year before and that of the year",
+            "units": "1",
+            **OF_COARSE_CELLS,
+            **OF_YEARS,
+            **geozarr_attributes(Lattice.of(coarse.grid), dimensions=COARSE_DIMENSIONS),
+            "comment": "Gross transitions; what stays in its class is not counted, so the "
+            "diagonal is 0. NaN in the first year and in tiles without land, which are not "
+            "computed.",
+        },
+        fill_value=np.nan,
+        dtype="float32",
+        compressors=FRACTION_COMPRESSORS,
+        cell_dimensions=COARSE_DIMENSIONS,
+        classes_of_a_chunk="all",  # of few coarse cells, which compress better together
+    )
+    _create_classes(root, "class_from", legend)
+    _create_classes(root, "class_to", legend)
+    write_coarse_coordinates(root, coarse.grid)
+
+
+def _create_overviews(
+    root: zarr.Group,
+    overviews: Overviews,
+    map_lead: Mapping[str, int],
+    *,
+    grid: Grid,
+    years: Sequence[int],
+    tile: int,
+    legend: Legend,
+    dims: ProductDims,
+) -> None:
+    """Create a group for each level of the overviews, with coordinates of its own."""
+    for level in range(1, overviews.levels + 1):
+        group = root.create_group(str(level))
+        lattice = Lattice.of(grid, level=level)
+        written_with_tiles = level in overviews.tile_levels
+        # A coarser level is one object a year.
+        side = tile // 2**level if written_with_tiles else _whole_side(lattice.shape)
+        _create_maps(
+            group,
+            map_lead,
+            shape=lattice.shape,
+            tile=side,
+            legend=legend,
+            comment=f"Level {level} of the overviews: the most frequent class, or the mean "
+            "confidence, of the land in 2 x 2 cells of the level before. A cell is land where at "
+            "least half of its cells are.",
+        )
+        _create_sequences(group, dims)
+        write_coordinates(group, lattice, years)
+        group.attrs.update({"Conventions": CONVENTIONS, **geozarr_attributes(lattice)})
+
+
+def _whole_side(shape: tuple[int, int]) -> int:
+    """Return the side of a square shard that holds a whole level, in whole chunks."""
+    return -(-max(shape) // MAX_CHUNK_CELLS) * MAX_CHUNK_CELLS

@@ -9,11 +9,46 @@ from itertools import product
 
 from luray.core.tiling import Tile, Tiling
 from luray.product.dimensions import MemberIndex, ProductDims
-from luray.product.trajectories import Span, TileYear
+from luray.product.overviews import NO_OVERVIEWS, Overviews
+from luray.product.trajectories import OverviewYear, Span, TileYear, Unit
 from luray.storage.receipts import key_of, tile_year_of
 
-WITH_CLASSES = ("class_probability", "probability")
-"""Arrays with a class dimension before the cells; all classes of a tile are in one shard."""
+LAYOUT = 2
+"""Version of the layout. It enters the fingerprint: products of another one are not continued."""
+
+CLASS_AXES = {"class_probability": 1, "probability": 1, "fraction": 1, "transition": 2}
+"""Class dimensions before the cells of the arrays that have any; all classes of a tile are in one
+shard.
+"""
+
+COARSE = ("fraction", "transition")
+"""Arrays on the grid of coarse cells."""
+
+OVERVIEWS_KEY = "overviews"
+"""Last part of the receipt of an `OverviewYear`, where that of a tile-year names its tile."""
+
+
+def overview(level: int, array: str) -> str:
+    """Return the path of the overview of an array, such as 2/land_use."""
+    return f"{level}/{array}"
+
+
+def level_of(array: str) -> int:
+    """Return the level of an array by its path; that of the maps is 0.
+
+    Examples
+    --------
+    >>> level_of("2/land_use"), level_of("land_use")
+    (2, 0)
+    """
+    level, slash, _ = array.partition("/")
+    return int(level) if slash else 0
+
+
+def receipts_of_year(tiles: int, dims: ProductDims, overviews: Overviews) -> int:
+    """Return how many receipts a finished year of so many tiles has."""
+    n_overviews = len(dims.member_indices) if overviews.coarser_levels else 0
+    return tiles * dims.receipts + n_overviews
 
 
 @dataclass(frozen=True)
@@ -23,16 +58,18 @@ class ProductLayout:
     span: Span
     tiling: Tiling
     dims: ProductDims
+    block: int = 0
+    """Cells along a side of a coarse cell, 0 in a product without fractions and transitions."""
+    overviews: Overviews = NO_OVERVIEWS
 
-    def units(
-        self, tiles: Iterable[Tile], years: Iterable[int] | None = None
-    ) -> Iterator[TileYear]:
+    def units(self, tiles: Iterable[Tile], years: Iterable[int] | None = None) -> Iterator[Unit]:
         """Yield everything that has a receipt when these tiles are finished.
 
         `years` are all years of the product by default.
         """
         if years is None:
             years = self.span.years
+        years = tuple(years)
         places = list(product(years, tiles))
         for (year, tile), member_index in product(places, self.dims.member_indices):
             yield TileYear(year, tile, member_index)
@@ -40,8 +77,11 @@ class ProductLayout:
             firsts = [index for index in self.dims.member_indices if index.member == 0]
             for (year, tile), member_index in product(places, firsts):
                 yield TileYear(year, tile, member_index, across=True)
+        if self.overviews.coarser_levels:
+            for year, member_index in product(years, self.dims.member_indices):
+                yield OverviewYear(year, member_index)
 
-    def key(self, unit: TileYear) -> str:
+    def key(self, unit: Unit) -> str:
         """Return the name of the receipt of a unit.
 
         It is 2001/3.4 in a product of one map, ssp126/m2/2001/3.4 with scenarios and members.
@@ -51,29 +91,52 @@ class ProductLayout:
             names.append(self.dims.scenarios[unit.member_index.scenario])
         if self.dims.members:
             names.append("across" if unit.across else f"m{unit.member_index.member}")
+        if isinstance(unit, OverviewYear):
+            return "/".join([*names, str(unit.year), OVERVIEWS_KEY])
         return key_of(unit.year, unit.tile, *names)
 
-    def unit_of(self, key: str) -> TileYear:
+    def unit_of(self, key: str) -> Unit:
         """Return what the receipt of a name is for; the inverse of `key`."""
-        year, tile = tile_year_of(key)
-        names = key.split("/")[:-2]
+        *names, year, name = key.split("/")
         scenario = 0
         if self.dims.scenarios:
             scenario = self.dims.scenarios.index(names.pop(0))
-        if names == ["across"]:
-            return TileYear(year, tile, MemberIndex(scenario), across=True)
-        member = int(names[0].removeprefix("m")) if names else 0
-        return TileYear(year, tile, MemberIndex(scenario, member))
+        member = 0
+        if self.dims.members and names != ["across"]:
+            member = int(names[0].removeprefix("m"))
+        member_index = MemberIndex(scenario, member)
 
-    def arrays(self, unit: TileYear) -> tuple[str, ...]:
+        if name == OVERVIEWS_KEY:
+            return OverviewYear(int(year), member_index)
+        return TileYear(*tile_year_of(key), member_index, across=names == ["across"])
+
+    def transition_of(self, year: int) -> tuple[int, int] | None:
+        """Return the years between which the map of a year and its prior tell a transition.
+
+        None where there is none, see `Span.transition_of`, and in a product without transitions.
+        """
+        return self.span.transition_of(year) if self.block else None
+
+    def arrays(self, unit: Unit) -> tuple[str, ...]:
         """Return the arrays that hold a unit, in the order in which they are written and hashed."""
+        maps = ("land_use", "confidence")
+        if isinstance(unit, OverviewYear):
+            levels = self.overviews.coarser_levels
+            return tuple(overview(level, name) for level in levels for name in maps)
         if unit.across:
             return "class_probability", "entropy"
-        if unit.year in self.dims.probability_years:
-            return "land_use", "confidence", "probability"
-        return "land_use", "confidence"
 
-    def lead(self, unit: TileYear, array: str) -> tuple[int, ...]:
+        names = list(maps)
+        if unit.year in self.dims.probability_years:
+            names.append("probability")
+        if self.block:
+            names.append("fraction")
+        if self.transition_of(unit.year):
+            names.append("transition")
+        names += [overview(level, name) for level in self.overviews.tile_levels for name in maps]
+        return tuple(names)
+
+    def lead(self, unit: Unit, array: str) -> tuple[int, ...]:
         """Return the index of a unit along the dimensions before classes and cells."""
         index = []
         if self.dims.scenarios:
@@ -83,16 +146,30 @@ class ProductLayout:
         if array == "probability":
             index.append(self.dims.probability_years.index(unit.year))
         else:
-            index.append(unit.year - self.span.first)
+            index.append(self._year_of(unit, array) - self.span.first)
         return tuple(index)
 
-    def cells(self, tile: Tile, array: str) -> tuple[slice, ...]:
-        """Return the index of a tile along the last dimensions: its cells, and all classes."""
-        cells = self.tiling.tile_box(tile).slices(origin=self.tiling.everything)
-        return (slice(None), *cells) if array in WITH_CLASSES else cells
+    def _year_of(self, unit: Unit, array: str) -> int:
+        """Return the year at which an array holds a unit: a transition lies at its later year."""
+        if array != "transition":
+            return unit.year
+        pair = self.transition_of(unit.year)
+        assert pair is not None, f"{unit} has no transition"
+        return pair[1]
 
-    def shard(self, unit: TileYear, array: str) -> str:
+    def cells(self, unit: Unit, array: str) -> tuple[slice, ...]:
+        """Return the index of a unit along the last dimensions: all classes, and its cells."""
+        box = self.tiling.everything
+        if isinstance(unit, TileYear):
+            box = self.tiling.tile_box(unit.tile)
+        factor = self.block if array in COARSE else 2 ** level_of(array)
+        box = box.coarsened(factor)
+        classes = (slice(None),) * CLASS_AXES.get(array, 0)
+        return (*classes, *box.slices(origin=self.tiling.everything))
+
+    def shard(self, unit: Unit, array: str) -> str:
         """Return the name of the object that holds a unit, below the store."""
-        classes = (0,) if array in WITH_CLASSES else ()
-        position = (*self.lead(unit, array), *classes, *unit.tile)
+        classes = (0,) * CLASS_AXES.get(array, 0)
+        tile = unit.tile if isinstance(unit, TileYear) else (0, 0)
+        position = (*self.lead(unit, array), *classes, *tile)
         return f"{array}/c/{'/'.join(map(str, position))}"

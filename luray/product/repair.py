@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from luray.product.store import Product
-from luray.product.trajectories import TileYear
+from luray.product.trajectories import OverviewYear, Unit
 from luray.storage.objects import remove
 from luray.storage.receipts import digest
 
 
-def stored_digest(product: Product, unit: TileYear) -> str:
+def stored_digest(product: Product, unit: Unit) -> str:
     """Return the sha256 of what is stored, as its receipt should have it.
 
     Returns "unreadable (...)" where a shard is damaged. Raises OSError when the store is out of
@@ -22,7 +22,7 @@ def stored_digest(product: Product, unit: TileYear) -> str:
         return f"unreadable ({type(error).__name__})"
 
 
-def damaged(product: Product, units: Sequence[TileYear]) -> list[TileYear]:
+def damaged(product: Product, units: Sequence[Unit]) -> list[Unit]:
     """Return the units whose stored bytes do not match their receipt, or that have no receipt."""
     unsound = []
     for unit in units:
@@ -32,13 +32,20 @@ def damaged(product: Product, units: Sequence[TileYear]) -> list[TileYear]:
     return unsound
 
 
-def withdraw(product: Product, units: Sequence[TileYear]) -> None:
+def withdraw(product: Product, units: Sequence[Unit]) -> None:
     """Remove receipts and shards, so that the next inference computes them again.
+
+    The coarser overviews of their years go with them, as they follow from the maps.
 
     The order is the opposite of writing: first the product is marked as unfinished, so that nobody
     starts to read it, then the receipts go, and the shards last. The shards have to go, too: Zarr
     reads the index of an old shard before it writes a new one, and stops at a damaged one.
     """
+    units = list(units)
+    if product.overviews.coarser_levels:
+        maps = [unit for unit in units if not unit.across]
+        units += {OverviewYear(unit.year, unit.member_index) for unit in maps}.difference(units)
+
     product.mark(finished=False)
     product.ledger.withdraw(product.layout.key(unit) for unit in units)
     for unit in units:

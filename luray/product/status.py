@@ -11,9 +11,11 @@ from typing import Any
 import zarr
 
 from luray.product.dimensions import ONE_MAP, ProductDims
+from luray.product.layout import receipts_of_year
+from luray.product.overviews import NO_OVERVIEWS, Overviews
 from luray.storage.lease import Lease
 from luray.storage.objects import accessing
-from luray.storage.receipts import Ledger, tile_year_of
+from luray.storage.receipts import Ledger, year_of
 
 RECENT = 600.0
 """Seconds over which the rate is taken."""
@@ -36,6 +38,7 @@ class Status:
     """The job that holds the product, empty when none does."""
     dims: ProductDims = ONE_MAP
     """Its scenarios and members."""
+    overviews: Overviews = NO_OVERVIEWS
 
     @property
     def complete(self) -> list[int]:
@@ -44,8 +47,10 @@ class Status:
 
     @property
     def each(self) -> int:
-        """Tile-years of a finished year: of every scenario and member, and those across members."""
-        return self.tiles * self.dims.receipts
+        """Receipts of a finished year: tile-years of every scenario and member, those across
+        members, and the coarser overviews of each map.
+        """
+        return receipts_of_year(self.tiles, self.dims, self.overviews)
 
     @property
     def total(self) -> int:
@@ -97,9 +102,10 @@ def status_of(url: str) -> Status:
         str(root.attrs.get("title", url)),
         years,
         tiles,
-        done=Counter(tile_year_of(key)[0] for key in written),
+        done=Counter(year_of(key) for key in written),
         times=tuple(sorted(written.values())),
         finished=bool(about["finished"]),
         holder=lease["holder"] if lease else "",
         dims=dims,
+        overviews=Overviews(**about.get("overviews", {})),
     )

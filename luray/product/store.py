@@ -19,20 +19,35 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
-from luray.core.legend import OUTSIDE, Legend
+from luray.core.legend import NO_DATA, OUTSIDE, Legend
 from luray.core.tiling import Box, Tile, Tiling, pieces_on_grid
-from luray.core.types import U8, Direction
+from luray.core.types import F32, U8, Direction
 from luray.cube.cube import Cube
 from luray.model.checkpoint import read_card
+from luray.product.coarse_cells import CoarseCells
 from luray.product.create import create_product
 from luray.product.dimensions import FIRST, ONE_MAP, MemberIndex, ProductDims
-from luray.product.layout import ProductLayout
+from luray.product.layout import LAYOUT, ProductLayout, overview, receipts_of_year
+from luray.product.overviews import NO_OVERVIEWS, Overviews, halve
 from luray.product.summary import member_summary
-from luray.product.trajectories import Done, Span, TileYear, Trajectory, trajectories_of
+from luray.product.trajectories import (
+    Done,
+    OverviewYear,
+    Span,
+    TileYear,
+    Trajectory,
+    Unit,
+    trajectories_of,
+)
 from luray.storage.arrays import consolidate
 from luray.storage.objects import accessing, remove
+from luray.storage.places import public
 from luray.storage.receipts import Ledger, digest
+
+ROWS_AT_ONCE = 1024
+"""Rows of a level that are halved at once, an even number."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +69,16 @@ class Product:
     """Of its members' draws."""
     legend: Legend = field(kw_only=True)
     """That of the cube."""
+    coarse: CoarseCells | None = field(default=None, kw_only=True)
+    """Those of which it has fractions and transitions, None where it has neither."""
+    overviews: Overviews = field(default=NO_OVERVIEWS, kw_only=True)
+    """Levels of its overviews."""
 
     @cached_property
     def layout(self) -> ProductLayout:
         """Where a tile-year lies in the store, and the name of its receipt."""
-        return ProductLayout(self.span, self.tiling, self.dims)
+        block = self.coarse.block if self.coarse else 0
+        return ProductLayout(self.span, self.tiling, self.dims, block, self.overviews)
 
     @property
     def ledger(self) -> Ledger:
@@ -97,9 +117,17 @@ class Product:
             return (tuple(scenarios),)
         return tuple((scenario,) for scenario in scenarios)
 
-    def units(
-        self, tiles: Iterable[Tile], years: Iterable[int] | None = None
-    ) -> Iterator[TileYear]:
+    def map_groups(self, year: int) -> tuple[tuple[MemberIndex, ...], ...]:
+        """Return the sequences of maps in groups that have the same map of a year."""
+        indices = self.member_indices
+        if year in self.span.copied:
+            return (indices,)
+        if year < self.span.observed[0]:
+            members = range(max(1, self.members))
+            return tuple(tuple(i for i in indices if i.member == member) for member in members)
+        return tuple((index,) for index in indices)
+
+    def units(self, tiles: Iterable[Tile], years: Iterable[int] | None = None) -> Iterator[Unit]:
         """Yield everything that has a receipt when these tiles are finished in some years."""
         return self.layout.units(tiles, years)
 
@@ -142,10 +170,11 @@ class Product:
         if owner == self.fingerprint:
             return
         if owner:
+            self.require_layout()
             raise ValueError(
                 f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} "
-                "(another cube, model, tiling or span, or other scenarios or members); choose "
-                "another output, or start over with --restart"
+                "(another cube, model, tiling or span, or other scenarios, members or coarse "
+                "cells); choose another output, or start over with --restart"
             )
 
         about = {
@@ -156,6 +185,9 @@ class Product:
             "cube": cube.fingerprint,
             "tile": self.tiling.tile,
             "tiles": tiles,
+            "layout": LAYOUT,
+            "coarse_step": self.coarse.grid.step if self.coarse else None,
+            "overviews": asdict(self.overviews),
         }
         attributes = {
             "title": title,
@@ -175,6 +207,8 @@ class Product:
                 attributes=attributes,
                 legend=self.legend,
                 dims=self.dims,
+                coarse=self.coarse,
+                overviews=self.overviews,
             )
 
     @property
@@ -190,6 +224,16 @@ class Product:
     def owner(self) -> str:
         """Return the fingerprint of the run that the store belongs to, empty when there is none."""
         return str(self._about().get("fingerprint", ""))
+
+    def require_layout(self) -> None:
+        """Raise ValueError for a store that is laid out as another version of luray does it."""
+        about = self._about()
+        found = about.get("layout", 1)
+        if about and found != LAYOUT:
+            raise ValueError(
+                f"{public(self.url)} has layout {found}, written by another version of luray, "
+                f"expected layout {LAYOUT}; choose another output, or start over with --restart"
+            )
 
     @property
     def is_finished(self) -> bool:
@@ -223,29 +267,44 @@ class Product:
     def finish(self) -> None:
         """Mark the product as finished and consolidate its metadata: readers may use it now."""
         with accessing(self.url):
-            about: Any = self._arrays.attrs["luray"]
+            about: Any = self._root.attrs["luray"]
             written = len(self.ledger.done())
-            expected = about["tiles"] * len(self.span.years) * self.dims.receipts
+            of_year = receipts_of_year(about["tiles"], self.dims, self.overviews)
+            expected = len(self.span.years) * of_year
             assert written == expected, (
                 f"{self.url} has {written} of {expected} receipts and is not finished"
             )
-            # Consolidation copies the attributes, so the mark has to be there before.
+            # Consolidation copies the attributes, so the mark has to be there before. Each level
+            # is consolidated for itself, too: readers may open it alone.
             self.mark(finished=True)
+            for level in range(1, self.overviews.levels + 1):
+                consolidate(self.url, path=str(level))
             consolidate(self.url)
 
     def mark(self, *, finished: bool) -> None:
         """Note whether the product is finished; that drops consolidated metadata."""
         with accessing(self.url):
-            root = self._arrays
+            root = self._root
             root.attrs["luray"] = {**root.attrs["luray"], "finished": finished}  # type: ignore[dict-item]
 
     @cached_property
-    def _arrays(self) -> zarr.Group:
+    def _root(self) -> zarr.Group:
         return zarr.open_group(self.url, mode="r+", zarr_format=3, use_consolidated=False)
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        """Arrays by their path; opening one reads its metadata from the store."""
+        return {}
+
+    def _array(self, path: str) -> Any:
+        if path not in self._arrays:
+            self._arrays[path] = self._root[path]
+        return self._arrays[path]
 
     def __getstate__(self) -> dict[str, Any]:
         # Open arrays stay behind: each process has its own.
-        return {name: value for name, value in self.__dict__.items() if name != "_arrays"}
+        opened = ("_root", "_arrays")
+        return {name: value for name, value in self.__dict__.items() if name not in opened}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -260,6 +319,7 @@ class Product:
         confidence: U8,
         member_indices: Sequence[MemberIndex] = (FIRST,),
         *,
+        prior: U8 | None = None,
         probabilities: U8 | None = None,
     ) -> None:
         """Write one tile-year to each of some sequences of maps, with its receipt.
@@ -271,11 +331,14 @@ class Product:
         tile : Tile
             Which has shape (H, W).
         classes : array of uint8, shape (H, W)
-            Class indices, `OUTSIDE` off land.
+            Class indices; `OUTSIDE` or `NO_DATA` off land.
         confidence : array of uint8, shape (H, W)
             Percent.
         member_indices : sequence of MemberIndex
             Where the map is written.
+        prior : array of uint8, shape (H, W), optional
+            The map that it is compared with, see `Span.transition_of`; needed where a product with
+            transitions has one of the year.
         probabilities : array of uint8, shape (K, H, W), optional
             Percent; given in `dims.probability_years` and only there.
         """
@@ -283,11 +346,75 @@ class Product:
         assert classes.shape == confidence.shape == box.shape, (
             f"{classes.shape} is not the tile {tile} {box}"
         )
-        fields = {"land_use": self.legend.decode(classes), "confidence": confidence}
+        fields: dict[str, U8 | F32] = {
+            "land_use": self.legend.decode(classes),
+            "confidence": confidence,
+        }
         if probabilities is not None:
             fields["probability"] = probabilities
+        if self.coarse is not None:
+            fields |= self._coarse_fields(self.coarse, year, box, classes, prior)
+        fields |= self._overviews_of(classes, confidence, self.overviews.tile_levels)
         for member_index in member_indices:
             self._write(TileYear(year, tile, member_index), fields)
+
+    def _coarse_fields(
+        self, coarse: CoarseCells, year: int, box: Box, classes: U8, prior: U8 | None
+    ) -> dict[str, F32]:
+        """Return fractions and, where the year has one, the transition of a map."""
+        n_classes = len(self.legend)
+        fields = {"fraction": coarse.fractions(classes, box=box, n_classes=n_classes)}
+        pair = self.layout.transition_of(year)
+        if pair is not None:
+            assert prior is not None, f"the transition of {pair} needs a prior"
+            before, after = (prior, classes) if pair[1] == year else (classes, prior)
+            fields["transition"] = coarse.transitions(before, after, box=box, n_classes=n_classes)
+        return fields
+
+    def _overviews_of(
+        self, classes: U8, confidence: U8, levels: Sequence[int]
+    ) -> dict[str, U8 | F32]:
+        """Return overviews of some levels, from map and confidence of the level below."""
+        fields: dict[str, U8 | F32] = {}
+        for level in levels:
+            classes, confidence = halve(classes, confidence, len(self.legend))
+            fields[overview(level, "land_use")] = self.legend.decode(classes)
+            fields[overview(level, "confidence")] = confidence
+        return fields
+
+    def write_coarser_overviews(self, year: int, member_indices: Sequence[MemberIndex]) -> None:
+        """Write the coarser overviews of a year to sequences of maps that have the same map.
+
+        Called when all tiles of the year are written. They follow from the last level that is
+        written with the tiles, or from the maps where none is.
+        """
+        levels = self.overviews.coarser_levels
+        below = levels.start - 1
+        unit = OverviewYear(year, member_indices[0])
+        names = ["land_use", "confidence"]
+        if below:
+            names = [overview(below, name) for name in names]
+        n_rows = self.tiling.everything.coarsened(2**below).height
+
+        # Strip by strip, as the maps of the globe may be too large to be held.
+        strips = []
+        for first in range(0, n_rows, ROWS_AT_ONCE):
+            index = (*self.layout.lead(unit, names[0]), slice(first, first + ROWS_AT_ONCE))
+            with accessing(self.url):
+                codes, confidence = (np.asarray(self._array(name)[index]) for name in names)
+            classes = self.legend.encode(codes, where=f"{self.url} {year}")
+            classes[codes == self.legend.nodata] = NO_DATA
+            strips.append(halve(classes, confidence, len(self.legend)))
+        classes = np.concatenate([strip_classes for strip_classes, _ in strips])
+        confidence = np.concatenate([strip_confidence for _, strip_confidence in strips])
+
+        fields: dict[str, U8 | F32] = {
+            overview(levels.start, "land_use"): self.legend.decode(classes),
+            overview(levels.start, "confidence"): confidence,
+            **self._overviews_of(classes, confidence, levels[1:]),
+        }
+        for member_index in member_indices:
+            self._write(OverviewYear(year, member_index), fields)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int] = (0,)) -> None:
         """Write what the members have in common to each scenario of one of the `scenario_groups`.
@@ -308,7 +435,7 @@ class Product:
         for scenario in scenarios:
             self._write(TileYear(year, tile, MemberIndex(scenario), across=True), fields)
 
-    def _write(self, unit: TileYear, fields: Mapping[str, U8]) -> None:
+    def _write(self, unit: Unit, fields: Mapping[str, U8 | F32]) -> None:
         """Write the shards of a unit, each whole, then its receipt."""
         arrays = self.layout.arrays(unit)
         assert tuple(fields) == arrays, f"{unit} has {arrays}, got {tuple(fields)}"
@@ -316,9 +443,8 @@ class Product:
             for name, values in fields.items():
                 lead = self.layout.lead(unit, name)
                 one_each = tuple(slice(i, i + 1) for i in lead)
-                index = (*one_each, *self.layout.cells(unit.tile, name))
-                array: Any = self._arrays[name]
-                array[index] = values.reshape((1,) * len(lead) + values.shape)
+                index = (*one_each, *self.layout.cells(unit, name))
+                self._array(name)[index] = values.reshape((1,) * len(lead) + values.shape)
         self.ledger.record(self.layout.key(unit), digest(*fields.values()))
 
     def read(self, year: int, box: Box, member_index: MemberIndex = FIRST) -> U8:
@@ -347,7 +473,7 @@ class Product:
         where = f"{self.url} {year}"
         classes = np.full(box.shape, OUTSIDE, np.uint8)
         with accessing(self.url):
-            array: Any = self._arrays["land_use"]
+            array = self._array("land_use")
             for piece in pieces_on_grid(box, self.tiling.shape, periodic=self.tiling.periodic):
                 cells = piece.on_grid.slices(origin=self.tiling.everything)
                 codes = array[(*lead, *cells)]
@@ -356,14 +482,14 @@ class Product:
 
     def confidence(self, year: int, tile: Tile, member_index: MemberIndex = FIRST) -> U8:
         """Return the confidence of a tile-year in percent, (H, W)."""
-        return self.stored(TileYear(year, tile, member_index), "confidence")
+        confidence: U8 = self.stored(TileYear(year, tile, member_index), "confidence")
+        return confidence
 
-    def stored(self, unit: TileYear, array: str) -> U8:
-        """Return what an array holds of a unit, (H, W) or (K, H, W)."""
-        index = (*self.layout.lead(unit, array), *self.layout.cells(unit.tile, array))
+    def stored(self, unit: Unit, array: str) -> NDArray[Any]:
+        """Return what an array holds of a unit: its cells, below the classes where it has any."""
+        index = (*self.layout.lead(unit, array), *self.layout.cells(unit, array))
         with accessing(self.url):
-            values: Any = self._arrays[array]
-            return np.asarray(values[index])
+            return np.asarray(self._array(array)[index])
 
 
 def _model_of(folder: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from luray.core.random import RandomStream
 from luray.core.tiling import Tile
@@ -64,6 +64,25 @@ class Span:
             f"{self.observed[0]}-{self.observed[1]} are observed; name a predicted year"
         )
 
+    def transition_of(self, year: int) -> tuple[int, int] | None:
+        """Return the two years between which the map of a year and its prior tell a transition.
+
+        The earlier year comes first, whatever the direction of travel. Each two consecutive years
+        belong to one map: the one further away from the observed years, or the later of two
+        observed ones. So the first observed year has none.
+
+        Examples
+        --------
+        >>> span = Span(1998, 2003, observed=(2000, 2001))
+        >>> [span.transition_of(year) for year in (1999, 2000, 2001, 2002)]
+        [(1999, 2000), None, (2000, 2001), (2001, 2002)]
+        """
+        if year < self.copied[0]:
+            return year, year + 1
+        if year == self.copied[0]:
+            return None
+        return year - 1, year
+
     @property
     def origins(self) -> list[int]:
         """Index into `create.ORIGINS` of each year: observed, hindcast or forecast."""
@@ -83,6 +102,19 @@ class TileYear(NamedTuple):
     member_index: MemberIndex = FIRST
     across: bool = False
     """Whether it is the summary of all members of the scenario, not one map."""
+
+
+class OverviewYear(NamedTuple):
+    """The coarser overviews of one map of the whole grid, which have a receipt of their own."""
+
+    year: int
+    member_index: MemberIndex = FIRST
+    across: Literal[False] = False
+    """There are none of the summary of members."""
+
+
+Unit = TileYear | OverviewYear
+"""What a receipt is for."""
 
 
 class Trajectory(NamedTuple):
@@ -143,11 +175,15 @@ def trajectories_of(
 class Done(NamedTuple):
     """What has a receipt, from one listing."""
 
-    units: frozenset[TileYear]
+    units: frozenset[Unit]
+
+    @property
+    def _tile_years(self) -> list[TileYear]:
+        return [unit for unit in self.units if isinstance(unit, TileYear)]
 
     def of(self, member_indices: Iterable[MemberIndex]) -> set[tuple[int, Tile]]:
         """Return years and tiles whose maps are written to all of some sequences."""
-        maps = [unit for unit in self.units if not unit.across]
+        maps = [unit for unit in self._tile_years if not unit.across]
         written = [
             {(unit.year, unit.tile) for unit in maps if unit.member_index == index}
             for index in member_indices
@@ -156,9 +192,17 @@ class Done(NamedTuple):
 
     def across(self, scenarios: Iterable[int]) -> set[tuple[int, Tile]]:
         """Return years and tiles whose members are summed up in all of some scenarios."""
-        summaries = [unit for unit in self.units if unit.across]
+        summaries = [unit for unit in self._tile_years if unit.across]
         written = [
             {(unit.year, unit.tile) for unit in summaries if unit.member_index.scenario == scenario}
             for scenario in scenarios
+        ]
+        return set.intersection(*written)
+
+    def overviews(self, member_indices: Iterable[MemberIndex]) -> set[int]:
+        """Return years whose coarser overviews are written to all of some sequences."""
+        units = [unit for unit in self.units if isinstance(unit, OverviewYear)]
+        written = [
+            {unit.year for unit in units if unit.member_index == index} for index in member_indices
         ]
         return set.intersection(*written)

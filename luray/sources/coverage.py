@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.grid import ALIGNMENT, Grid
-from luray.core.legend import OUTSIDE
+from luray.core.legend import NO_DATA, OUTSIDE
 from luray.core.tiling import Box
 from luray.core.types import U8, Bool
 from luray.core.variable import Variable
@@ -165,7 +165,7 @@ def read_map(source: Source, year: int, run: Grid, box: Box) -> U8:
     Returns
     -------
     array of uint8, shape (height, width)
-        Codes of the source's legend, sub-codes merged; ocean where the maps do not reach.
+        Codes of the source's legend, sub-codes merged; no data where the maps do not reach.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def read_map(source: Source, year: int, run: Grid, box: Box) -> U8:
     """
     legend = source.legend
     row, col = run.offset_of(source.grid)
-    codes_HW = np.full(box.shape, legend.ocean, np.uint8)
+    codes_HW = np.full(box.shape, legend.nodata, np.uint8)
     common = box.intersection(Box(row, col, *source.grid.shape))
     if common is None:
         return codes_HW
@@ -184,6 +184,8 @@ def read_map(source: Source, year: int, run: Grid, box: Box) -> U8:
     in_maps = common._replace(row=common.row - row, col=common.col - col)
     published_HW = source.read(year, in_maps)[0]
     classes_HW = legend.encode(published_HW, where=f"{source.name} {year}")
+    # Both ocean and no data are outside land, but readers of a product are told which.
+    classes_HW[published_HW == legend.nodata] = NO_DATA
     codes_HW[common.slices(origin=box)] = legend.decode(classes_HW)
     return codes_HW
 

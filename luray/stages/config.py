@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import Field
+
 from luray.catalog.reader import CatalogConfig
 from luray.core.config import Config, DeviceChoice, Workers
 from luray.core.grid import Grid
@@ -18,6 +20,8 @@ from luray.engine.blending import BlendingConfig
 from luray.engine.demand import DemandConfig
 from luray.model.calibration import OperatingPoint
 from luray.model.unet_config import UNetConfig
+from luray.product.coarse_cells import DEFAULT_STEP, CoarseCells
+from luray.product.overviews import COARSEST_CELLS, Overviews
 from luray.product.trajectories import Span
 from luray.sources import SourceConfig
 from luray.sources.years import format_years
@@ -117,6 +121,32 @@ class InferenceConfig(Config):
         return Span(*self.years, self.observed)
 
 
+class ProductConfig(Config):
+    """What the product has beside the maps."""
+
+    coarse_step: float | None = None
+    """Size in degrees of the coarse cells that have fractions and transitions.
+
+    By default that of LUH2, where coarse cells nest in the grid and in its tiles; else the product
+    has neither, and says so.
+    """
+    overview_cells: int = COARSEST_CELLS
+    """About the cells along the longer side of the coarsest overview. A product whose maps have
+    fewer has no overviews.
+    """
+
+    def model_post_init(self, _: Any) -> None:  # noqa: D102
+        if self.coarse_step is not None and self.coarse_step <= 0:
+            raise ValueError(
+                f"product.coarse_step is {self.coarse_step}, expected degrees, more than 0"
+            )
+        if self.overview_cells < 1:
+            raise ValueError(
+                f"product.overview_cells is {self.overview_cells}, expected 1 or more; a large "
+                "number for no overviews"
+            )
+
+
 class RolloutTest(Config):
     """One test: a rollout from the map of `start` to `stop`, backward where `stop` is earlier."""
 
@@ -175,6 +205,7 @@ class RunConfig(Config):
     model: UNetConfig = UNetConfig()
     training: Recipe
     inference: InferenceConfig
+    product_config: ProductConfig = Field(ProductConfig(), alias="product")
     evaluation: EvaluationConfig = EvaluationConfig()
 
     def model_post_init(self, _: Any) -> None:  # noqa: D102
@@ -195,6 +226,7 @@ class RunConfig(Config):
                     "[catalog]; add one with its url, or give the source a path"
                 )
         self._check_windows()
+        self._check_coarse_step()
         for test in self.evaluation.tests:
             self._check_test(test)
 
@@ -213,6 +245,20 @@ class RunConfig(Config):
                 f"inference.window {window} must be a multiple of 2^depth = {unit}; set another, "
                 "or a smaller model.depth"
             )
+
+    def _check_coarse_step(self) -> None:
+        """Raise ValueError for coarse cells that were asked for and do not nest."""
+        step = self.product_config.coarse_step
+        if step is None:
+            return
+        try:
+            self._coarse_cells(step)
+        except ValueError as error:
+            raise ValueError(f"product.coarse_step: {error}") from None
+
+    def _coarse_cells(self, step: float) -> CoarseCells:
+        """Return coarse cells of a size; raise ValueError where they do not nest."""
+        return CoarseCells.of(self.grid.grid, step, tile=self.tiling.tile)
 
     def _check_test(self, test: RolloutTest) -> None:
         """Raise ValueError for a test that scores years which training sees."""
@@ -275,6 +321,33 @@ class RunConfig(Config):
         if tile_fits and model_fits and window <= tiles.n_lon:
             return replace(tiles, window=window, stride=stride)
         return tiles
+
+    @property
+    def coarse_cells(self) -> CoarseCells | None:
+        """Return the coarse cells of the product, None where those of the default do not nest."""
+        step = self.product_config.coarse_step
+        if step is not None:
+            return self._coarse_cells(step)
+        try:
+            return self._coarse_cells(DEFAULT_STEP)
+        except ValueError:
+            return None
+
+    @property
+    def overviews(self) -> Overviews:
+        """Return the levels of the product's overviews."""
+        return Overviews.over(self.tiles, coarsest=self.product_config.overview_cells)
+
+    @property
+    def product_caveats(self) -> tuple[str, ...]:
+        """Return what readers of the product must know of what it lacks."""
+        if self.product_config.coarse_step is not None:
+            return ()
+        try:
+            self._coarse_cells(DEFAULT_STEP)
+        except ValueError as error:
+            return (f"no fractions and transitions: {error}; or set product.coarse_step",)
+        return ()
 
     @property
     def years(self) -> range:

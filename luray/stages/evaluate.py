@@ -169,7 +169,7 @@ def rollout_of(run: RunConfig, test: RolloutTest) -> InferenceSpec:
 
     dims = ProductDims(members=min(1, product_dims(run).members))
     url = run.path("evaluation", f"{test.name}.zarr")
-    return inference_of(run, test.span, url, point=point, dims=dims)
+    return inference_of(run, test.span, url, point=point, dims=dims, companions="none")
 
 
 def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> EvaluationYears:

@@ -1,5 +1,8 @@
 """The stage `infer`: the product, or what is missing of it."""
 
+import logging
+from typing import Literal
+
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Direction
 from luray.cube.cube import Cube
@@ -10,6 +13,8 @@ from luray.engine.spec import InferenceSpec
 from luray.model.calibration import OperatingPoint
 from luray.model.checkpoint import ModelCard, check_fits, read_card
 from luray.product.dimensions import ONE_MAP, ProductDims
+from luray.product.layout import LAYOUT
+from luray.product.overviews import NO_OVERVIEWS
 from luray.product.repair import withdraw
 from luray.product.store import Product
 from luray.product.trajectories import Span
@@ -18,6 +23,8 @@ from luray.stages.config import RunConfig
 from luray.storage.lease import Lease, leased
 from luray.storage.objects import remove
 from luray.storage.receipts import fingerprint_of
+
+log = logging.getLogger(__name__)
 
 
 def infer(
@@ -60,7 +67,9 @@ def infer(
         if restart:
             unpublish(run)
             spec.product.remove()
-        create_empty_product(spec, run.title or run.name)
+        for caveat in run.product_caveats:
+            log.warning("%s", caveat)
+        create_empty_product(spec, run.title or run.name, caveats=run.product_caveats)
         if years:
             unpublish(run)
             withdrawn = spec.product.units(spec.geometry.tiles, years)
@@ -85,6 +94,7 @@ def inference_of(
     *,
     point: OperatingPoint | None = None,
     dims: ProductDims | None = None,
+    companions: Literal["all", "none"] = "all",
 ) -> InferenceSpec:
     """Describe the inference of a span of years into the product at `url`.
 
@@ -100,6 +110,8 @@ def inference_of(
         The operating point, that of the run unless given.
     dims : ProductDims, optional
         Scenarios, members and years whose probabilities are kept, those of the run unless given.
+    companions : {"all", "none"}, optional
+        Whether the product has what follows from its maps: fractions, transitions and overviews.
 
     Raises
     ------
@@ -120,12 +132,21 @@ def inference_of(
     strength = run.demand.strength
     seed = run.inference.seed
 
-    # Whatever decides a byte of the product. A product of one map has the fingerprint that it had
-    # before there were dimensions, so products of earlier versions can be continued.
+    coarse = run.coarse_cells if companions == "all" else None
+    overviews = run.overviews if companions == "all" else NO_OVERVIEWS
+
+    # Whatever decides a byte of the product, its layout included.
     models = {
         direction: (card.weights_sha256, card.points[point]) for direction, card in cards.items()
     }
     further = () if dims == ONE_MAP else ((*dims, seed if dims.members else None),)
+    layout = (
+        LAYOUT,
+        coarse.grid.step if coarse else None,
+        overviews.levels,
+        overviews.of_tiles,
+        cube.tells_no_data,
+    )
     fingerprint = fingerprint_of(
         cube.fingerprint,
         models,
@@ -139,10 +160,20 @@ def inference_of(
         first_scenario,
         strength,
         *further,
+        layout,
     )
 
     product = Product(
-        url, span, tiling, fingerprint, first_scenario, dims, seed, legend=cube.legend
+        url,
+        span,
+        tiling,
+        fingerprint,
+        first_scenario,
+        dims,
+        seed,
+        legend=cube.legend,
+        coarse=coarse,
+        overviews=overviews,
     )
     folders: dict[Direction, str] = {direction: run.model_folder(direction) for direction in cards}
     demand = CoarseDemand.of(cube, tile=tiling.tile) if strength else None
@@ -172,14 +203,17 @@ def _card(run: RunConfig, cube: Cube, direction: Direction) -> ModelCard:
     return card
 
 
-def create_empty_product(spec: InferenceSpec, title: str) -> None:
-    """Create the store of a product, or find it as an earlier run left it."""
+def create_empty_product(spec: InferenceSpec, title: str, *, caveats: tuple[str, ...] = ()) -> None:
+    """Create the store of a product, or find it as an earlier run left it.
+
+    `caveats` are what readers must know beside the caveats of the inference.
+    """
     spec.product.create(
         spec.cube,
         title=title,
         models=spec.models,
         tiles=len(spec.geometry.tiles),
-        caveats=spec.caveats,
+        caveats=(*spec.caveats, *caveats),
     )
 
 

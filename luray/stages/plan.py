@@ -101,6 +101,8 @@ def plan_of(
         first_scenario,
         product_dims(run),
         legend=inputs.cube.legend,
+        coarse=run.coarse_cells,
+        overviews=run.overviews,
     )
     price = table.devices[device]
     return InferencePlan(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from luray.core.progress import Progress, no_progress
 from luray.product import repair
-from luray.product.trajectories import TileYear
+from luray.product.trajectories import Unit
 from luray.stages.config import RunConfig
 from luray.stages.infer import inference_of, unpublish
 
@@ -12,7 +12,7 @@ VERIFIED_AT_ONCE = 64
 """Tile-years that are checked between two calls of the progress callback."""
 
 
-def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[TileYear]:
+def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[Unit]:
     """Find the tile-years of the product that do not match their receipt, or have none.
 
     Parameters
@@ -21,11 +21,17 @@ def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[TileYea
         A run whose product is there, finished or not.
     progress : callable, optional
         Called with the tile-years checked and in all.
+
+    Raises
+    ------
+    ValueError
+        If the product has the layout of another version.
     """
     spec = inference_of(run, run.inference.span, run.product)
+    spec.product.require_layout()
     units = list(spec.product.units(spec.geometry.tiles))
 
-    broken: list[TileYear] = []
+    broken: list[Unit] = []
     for first in range(0, len(units), VERIFIED_AT_ONCE):
         progress(first, len(units))
         broken += repair.damaged(spec.product, units[first : first + VERIFIED_AT_ONCE])
@@ -33,7 +39,7 @@ def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[TileYea
     return broken
 
 
-def withdraw(run: RunConfig, units: Sequence[TileYear]) -> None:
+def withdraw(run: RunConfig, units: Sequence[Unit]) -> None:
     """Withdraw tile-years, so that the next inference computes them again."""
     unpublish(run)
     spec = inference_of(run, run.inference.span, run.product)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -22,6 +22,9 @@ COMPRESSORS: CompressorsLike = (
 Level 5 would take six times as long for a tenth less. The checksum is inside: the shard's own
 covers only its index.
 """
+
+CLASS_DIMENSIONS = ("class", "class_from", "class_to")
+"""Dimensions whose indices share a shard."""
 
 MAX_CHUNK_CELLS = 256
 """Rows, and columns, of the largest chunk inside a shard."""
@@ -53,12 +56,16 @@ def tile_array(
     name: str,
     *,
     lead: Mapping[str, int],
-    grid: Grid,
+    shape: tuple[int, int],
     tile: int,
     attributes: Mapping[str, Any],
-    fill_value: int = 0,
+    fill_value: float = 0,
+    dtype: str = "uint8",
+    compressors: CompressorsLike = COMPRESSORS,
+    cell_dimensions: tuple[str, str] = ("lat", "lon"),
+    classes_of_a_chunk: Literal["one", "all"] = "one",
 ) -> None:
-    """Create a uint8 array of which a shard is a tile.
+    """Create an array of which a shard is a tile.
 
     Parameters
     ----------
@@ -68,29 +75,36 @@ def tile_array(
         Of the array.
     lead : mapping
         Names and lengths of the dimensions before (lat, lon). Every index has shards of its own,
-        but for the dimension `class`: all classes of a tile are in one shard, each in chunks of its
-        own.
-    grid : Grid
-        Of the last two dimensions.
+        but for `CLASS_DIMENSIONS`: all classes of a tile are in one shard.
+    shape : tuple of int
+        Lengths of the last two dimensions, those of the cells.
     tile : int
         Rows, and columns, of a tile.
     attributes : mapping
         Of the array.
-    fill_value : int, optional
+    fill_value : float, optional
         What cells hold that were never written.
+    dtype : str, optional
+        Of the values.
+    compressors : optional
+        Of the chunks.
+    cell_dimensions : tuple of str, optional
+        Names of the last two dimensions.
+    classes_of_a_chunk : {"one", "all"}, optional
+        Whether each class has chunks of its own, or all of them share one.
     """
     chunk = chunk_of(tile)
-    lead_shard = [n if dimension == "class" else 1 for dimension, n in lead.items()]
-    lead_chunk = [1] * len(lead)
+    lead_shard = [n if dimension in CLASS_DIMENSIONS else 1 for dimension, n in lead.items()]
+    lead_chunk = lead_shard if classes_of_a_chunk == "all" else [1] * len(lead)
     group.create_array(
         name,
-        shape=(*lead.values(), *grid.shape),
-        dtype="uint8",
+        shape=(*lead.values(), *shape),
+        dtype=dtype,
         fill_value=fill_value,
         shards=whole_shards((*lead_shard, tile, tile)),
         chunks=(*lead_chunk, chunk, chunk),
-        compressors=COMPRESSORS,
-        dimension_names=(*lead, "lat", "lon"),
+        compressors=compressors,
+        dimension_names=(*lead, *cell_dimensions),
         attributes=dict(attributes),
     )
 
@@ -123,10 +137,13 @@ def coordinate(
     array[:] = values
 
 
-def consolidate(url: str) -> None:
-    """Write the consolidated metadata of a finished store: the mark by which readers know it."""
+def consolidate(url: str, *, path: str | None = None) -> None:
+    """Write the consolidated metadata of a finished store: the mark by which readers know it.
+
+    With a `path`, that of the group there.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Consolidated metadata is currently not part", ZarrUserWarning
         )
-        zarr.consolidate_metadata(url, zarr_format=3)
+        zarr.consolidate_metadata(url, path=path, zarr_format=3)

@@ -63,6 +63,17 @@ def tile_year_of(key: str) -> tuple[int, Tile]:
     return int(year), Tile(int(row), int(col))
 
 
+def year_of(key: str) -> int:
+    """Return the year of the key of a tile-year, or of anything else that has one before its name.
+
+    Examples
+    --------
+    >>> year_of("ssp126/m2/2001/overviews")
+    2001
+    """
+    return int(key.split("/")[-2])
+
+
 def _time(info: Mapping[str, Any]) -> float:
     """Return when an object was written, in seconds since 1970.
 

@@ -9,7 +9,9 @@ import xarray as xr
 from luray.core.types import U8
 
 OCEAN = "ocean"
-"""Name of the flag that is no class of land."""
+"""Name of the flag of the sea."""
+NOT_LAND = (OCEAN, "no_data")
+"""Names of the flags that are no class of land."""
 
 UNKNOWN = "#8d99a6"
 """Colour of a code that the product's flags do not name."""
@@ -53,8 +55,8 @@ class Palette:
 
     @cached_property
     def land(self) -> tuple[int, ...]:
-        """Positions of the K classes of land: every flag but the ocean."""
-        return tuple(k for k, name in enumerate(self.names) if name != OCEAN)
+        """Positions of the K classes of land."""
+        return tuple(k for k, name in enumerate(self.names) if name not in NOT_LAND)
 
     @cached_property
     def land_codes(self) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def test_index_of_an_unknown_code_says_which_are_known(code):
 def test_cf_attributes_name_and_colour_every_value():
     flags = HILDA.cf_attributes()
     meanings, colours = flags["flag_meanings"].split(), flags["flag_colors"].split()
-    assert flags["flag_values"] == [0, 11, 22, 33, 44, 55, 66, 77]
+    assert flags["flag_values"] == [0, 11, 22, 33, 44, 55, 66, 77, 99]
     assert len(meanings) == len(set(meanings)) == len(colours) == len(flags["flag_values"])
     assert meanings[0] == "ocean"
     assert meanings[4] == "forest"

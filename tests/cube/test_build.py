@@ -89,16 +89,22 @@ def test_cube_is_built_with_the_legend_of_its_maps(tmp_path):
     cube = build_here(tmp_path / "a.zarr", grid, [source])
     assert cube.legend == COVER
 
-    # The sub-code is merged; missing cells and those beyond the maps are ocean.
-    expected = np.full((2, *grid.shape), COVER.ocean, np.uint8)
+    # The sub-code is merged; cells beyond the maps have no data.
+    expected = np.full((2, *grid.shape), COVER.nodata, np.uint8)
     expected[..., :12] = source.codes
     expected[expected == 111] = 110
-    expected[expected == COVER.nodata] = COVER.ocean
     group = zarr.open_group(tmp_path / "a.zarr", mode="r")["state"]
     np.testing.assert_array_equal(group["land_use"][:], expected)
-    np.testing.assert_array_equal(group["land"][:] == 1, (expected != COVER.ocean).all(axis=0))
-    assert group["land_use"].attrs["flag_values"] == [17, 110, 210, 5]
-    assert group["land_use"].attrs["flag_meanings"] == "ocean trees crops bare"
+    is_ocean = (expected == COVER.ocean).any(axis=0)
+    is_land = np.isin(expected, COVER.codes).all(axis=0)
+    assert (is_ocean.any(), is_land.any(), (~is_ocean & ~is_land).any()) == (True, True, True)
+    np.testing.assert_array_equal(group["land"][:] == 0, is_ocean)
+    np.testing.assert_array_equal(group["land"][:] == 1, is_land)
+    everything = Box(0, 0, *grid.shape)
+    np.testing.assert_array_equal(cube.no_data(everything), ~is_ocean & ~is_land)
+    np.testing.assert_array_equal(cube.land(everything), is_land)
+    assert group["land_use"].attrs["flag_values"] == [17, 110, 210, 5, 0]
+    assert group["land_use"].attrs["flag_meanings"] == "ocean trees crops bare no_data"
 
 
 def test_another_legend_makes_another_cube(tmp_path):

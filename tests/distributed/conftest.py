@@ -42,6 +42,7 @@ SETTINGS = (
     "inference.operating_point=cautious",
     "demand.strength=0.0",
     "inference.workers=1",
+    "product.overview_cells=40",  # two levels, the second of the whole grid where tiles are of 50
     'evaluation.tests=[{name="forecast", start=2004, stop=2006}]',
 )
 

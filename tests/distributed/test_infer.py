@@ -20,8 +20,9 @@ from luray.engine.predictor import Predictor
 from luray.engine.serial import most_probable, serial_rollout
 from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
+from luray.product.overviews import halve
 from luray.product.status import status_of
-from luray.product.trajectories import TileYear
+from luray.product.trajectories import OverviewYear, TileYear
 from luray.stages.infer import infer as run_infer
 from luray.stages.infer import inference_of
 from luray.stages.verify import damaged, withdraw
@@ -101,6 +102,40 @@ def assert_equals_serial(run, expected):
     for year, (codes, confidence) in expected.items():
         assert np.array_equal(product.land_use.sel(year=year).values, codes), year
         assert np.array_equal(product.confidence.sel(year=year).values, confidence), year
+    assert_follows_from_its_maps(product, run)
+
+
+def assert_follows_from_its_maps(product, run):
+    """Fractions, transitions and overviews are those of the maps of a product of one sequence."""
+    legend = Cube.open(run.cube).legend
+    classes = legend.encode(product.land_use.values)
+    shares = np.stack([fractions_of(classes == k, run) for k in range(len(legend))], axis=1)
+    np.testing.assert_allclose(product.fraction.values, shares, atol=1e-6)
+
+    transition = product.transition.values
+    assert np.isnan(transition[0]).all()
+    for i, j in np.ndindex(len(legend), len(legend)):
+        moved = (classes[:-1] == i) & (classes[1:] == j) & (i != j)
+        np.testing.assert_allclose(transition[1:, i, j], fractions_of(moved, run), atol=1e-6)
+    gain = transition[1:].sum(axis=1) - transition[1:].sum(axis=2)
+    np.testing.assert_allclose(np.diff(product.fraction.values, axis=0), gain, atol=1e-6)
+    assert (gain != 0).any()
+
+    confidence = product.confidence.values
+    for level in (1, 2):
+        overview = xr.open_zarr(run.product, group=str(level))
+        halves = [halve(*pair, len(legend)) for pair in zip(classes, confidence, strict=True)]
+        classes, confidence = (np.stack(arrays) for arrays in zip(*halves, strict=True))
+        assert np.array_equal(overview.land_use.values, legend.decode(classes)), level
+        assert np.array_equal(overview.confidence.values, confidence), level
+
+
+def fractions_of(cells, run):
+    """Share of each 25 x 25 cells that is true, by area."""
+    area = cells * run.grid.grid.cell_area[:, None]
+    blocks = area.reshape(len(cells), 4, 25, 6, 25).sum(axis=(2, 4))
+    of_block = run.grid.grid.cell_area.reshape(4, 25).sum(axis=1) * 25
+    return blocks / of_block[:, None]
 
 
 @pytest.fixture(scope="module")
@@ -320,7 +355,7 @@ def test_maps_from_a_year_on_are_redone(finished, tmp_path, expected):
             from_year=year,
             progress=lambda done, total, reports=reports: reports.append((done, total)),
         )
-        assert reports[0][1] - reports[0][0] == again * tiles
+        assert reports[0][1] - reports[0][0] == again * (tiles + 1), "and coarser overviews"
         assert_equals_serial(run, expected)
     with pytest.raises(
         ValueError, match="2002 is not predicted: the product has 1996-2008, of which 2000-2004"
@@ -346,7 +381,7 @@ def test_a_redone_product_is_unfinished_meanwhile(finished, tmp_path, expected):
     assert seen[0].complete == list(range(1996, 2007))
     assert not seen[0].finished
     assert f"process {os.getpid()} on" in seen[0].holder
-    assert seen[0].total == sum(seen[0].done.values()) + 2 * seen[0].tiles
+    assert seen[0].total == sum(seen[0].done.values()) + 2 * (seen[0].tiles + 1)
     with pytest.raises((ValueError, KeyError, FileNotFoundError)):
         xr.open_zarr(run.product, consolidated=True)
     assert status_of(run.product).holder == ""
@@ -374,13 +409,17 @@ def test_a_second_job_on_a_product_is_refused(place, tmp_path, expected, monkeyp
     assert_equals_serial(run, expected)
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "delete", "receipt"])
-def test_only_damaged_tile_years_are_redone(finished, tmp_path, expected, harm):
+@pytest.mark.parametrize(
+    ("harm", "array"),
+    [("flip", "transition"), ("cut", "1/confidence"), ("delete", "land_use"), ("receipt", "")],
+)
+def test_only_damaged_tile_years_are_redone(finished, tmp_path, expected, harm, array):
     run = finished(tmp_path / "out")
     assert damaged(run) == []
     spec = inference_of(run, run.inference.span, run.product)
     year, tile = 2006, spec.geometry.tiles[0]
-    shard = tmp_path / f"out/product.zarr/land_use/c/{year - 1996}/{tile.row}/{tile.col}"
+    unit = TileYear(year, tile)
+    shard = tmp_path / "out/product.zarr" / spec.product.layout.shard(unit, array or "land_use")
     data = bytearray(shard.read_bytes())
     if harm == "flip":
         data[len(data) // 3] ^= 0xFF
@@ -393,13 +432,38 @@ def test_only_damaged_tile_years_are_redone(finished, tmp_path, expected, harm):
         (
             next((tmp_path / "out").glob("product.zarr.ledger/*")) / f"{key_of(year, tile)}.json"
         ).write_text("{")
-    assert damaged(run) == [TileYear(year, tile)]
-    withdraw(run, [TileYear(year, tile)])
+    assert damaged(run) == [unit]
+    withdraw(run, [unit])
+    reports = []
+    run_infer(run, progress=lambda done, total: reports.append((done, total)))
+    assert reports[0][1] - reports[0][0] == 2, "the tile-year, and coarser overviews of its year"
+    assert damaged(run) == []
+    assert_equals_serial(run, expected)
+
+
+def test_a_damaged_coarse_overview_is_redone_alone(finished, tmp_path, expected):
+    run = finished(tmp_path / "out")
+    unit = OverviewYear(1999)
+    shard = tmp_path / "out/product.zarr/2/land_use/c/3/0/0"
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert damaged(run) == [unit]
+    withdraw(run, [unit])
     reports = []
     run_infer(run, progress=lambda done, total: reports.append((done, total)))
     assert reports[0][1] - reports[0][0] == 1
     assert damaged(run) == []
     assert_equals_serial(run, expected)
+
+
+def test_a_product_of_an_earlier_layout_is_refused(finished, tmp_path):
+    """It has another fingerprint, as its layout is part of it, and says no layout."""
+    run = finished(tmp_path / "out")
+    root = zarr.open_group(run.product, mode="r+", use_consolidated=False)
+    about = {key: value for key, value in root.attrs["luray"].items() if key != "layout"}
+    root.attrs["luray"] = {**about, "fingerprint": "e" * 64}
+    for command in (run_infer, damaged):
+        with pytest.raises(ValueError, match=r"layout 1, written by another version .* --restart"):
+            command(run)
 
 
 def test_a_damaged_model_is_named(place, tmp_path, expected):

@@ -51,7 +51,7 @@ def test_xarray_opens_codes(product):
             "observed",
             "forecast",
         ]
-        assert ds.land_use.flag_values == [0, *(int(c) for c in HILDA.codes)]
+        assert ds.land_use.flag_values == [0, *(int(c) for c in HILDA.codes), 99]
         assert len(ds.land_use.flag_meanings.split()) == len(ds.land_use.flag_values)
         assert ds.origin.flag_meanings == "observed hindcast forecast"
         assert (ds.attrs["title"], ds.attrs["caveats"]) == ("Land use", ["made up"])

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from luray.core.tiling import Tile, Tiling
 from luray.product.dimensions import ONE_MAP, MemberIndex, ProductDims
 from luray.product.layout import ProductLayout
-from luray.product.trajectories import TileYear
+from luray.product.trajectories import OverviewYear, TileYear
+from luray.storage.receipts import year_of
 from tests.product.products import ALL, DIMS, NAMES, WALK
 
 TILING = Tiling(8, 8, 8, 4, 8, periodic=False)
@@ -27,6 +28,9 @@ def test_receipt_names_its_unit(year, row, col, dims, data):
         member_index = member_index._replace(member=0)
     unit = TileYear(year, Tile(row, col), member_index, across)
     assert layout.unit_of(layout.key(unit)) == unit
+    overviews = OverviewYear(year, member_index)
+    assert layout.unit_of(layout.key(overviews)) == overviews
+    assert year_of(layout.key(overviews)) == year_of(layout.key(unit)) == year
 
 
 def test_keys_name_scenario_and_member():

@@ -5,7 +5,7 @@ import pytest
 from luray.core.tiling import Tile
 from luray.product.dimensions import ONE_MAP, MemberIndex
 from luray.product.repair import damaged, withdraw
-from luray.product.trajectories import TileYear
+from luray.product.trajectories import OverviewYear, TileYear
 from tests.product.products import ALL, WALK, created, fill
 
 
@@ -24,6 +24,9 @@ def test_damage_is_named_and_withdrawn_alone(cube, tmp_path, dims):
                 "class_probability/c/1/0/0/0/0",
             ),
             (TileYear(2003, Tile(0, 0), MemberIndex(1), across=True), "entropy/c/1/3/0/0"),
+            (TileYear(2000, Tile(0, 0), MemberIndex(1)), "transition/c/1/0/1/0/0/0/0"),
+            (TileYear(2003, Tile(0, 1), MemberIndex(1)), "2/land_use/c/1/0/3/0/1"),
+            (OverviewYear(2002, MemberIndex(0, 1)), "3/confidence/c/0/1/2/0/0"),
         ]
     places = [
         tmp_path / "product.zarr" / place.format("1/2/" if dims is ALL else "")
@@ -35,10 +38,16 @@ def test_damage_is_named_and_withdrawn_alone(cube, tmp_path, dims):
     assert set(unsound) == {unit for unit, _ in harmed}
     withdraw(product, unsound)
     assert not any(place.exists() for place in places)
-    assert product.done().units == frozenset(units) - set(unsound)
-    with pytest.raises(
-        AssertionError, match=f"{len(units) - len(unsound)} of {len(units)} receipts"
-    ):
+    coarser = {
+        OverviewYear(unit.year, unit.member_index) for unit in unsound if not unit.across
+    }  # they follow from the maps
+    gone = {*unsound, *coarser}
+    assert product.done().units == frozenset(units) - gone
+    assert not any(
+        (tmp_path / "product.zarr" / product.layout.shard(unit, "3/land_use")).exists()
+        for unit in coarser
+    )
+    with pytest.raises(AssertionError, match=f"{len(units) - len(gone)} of {len(units)} receipts"):
         product.finish()
     fill(product)
     assert damaged(product, units) == []

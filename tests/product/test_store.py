@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from luray.product.dimensions import MemberIndex
 from luray.product.repair import damaged
 from luray.product.status import status_of
 from luray.product.trajectories import Span, TileYear
+from tests import reference
 from tests.cube.cubes import COVER, make_cube
 from tests.product.products import ALL, DIMS, NAMES, WALK, created, fill
 
@@ -39,10 +41,30 @@ def test_interrupted_creation_is_repeated(cube, tmp_path):
     assert set(zarr.open_group(product.url, mode="r")) == {
         "land_use",
         "confidence",
+        "fraction",
+        "transition",
         "origin",
+        "class",
+        "class_from",
+        "class_to",
         "year",
+        "time",
+        "time_bnds",
         "lat",
+        "lat_bnds",
         "lon",
+        "lon_bnds",
+        "cell_area",
+        "crs",
+        "coarse_lat",
+        "coarse_lat_bnds",
+        "coarse_lon",
+        "coarse_lon_bnds",
+        "coarse_cell_area",
+        "coarse_crs",
+        "1",
+        "2",
+        "3",
     }
 
 
@@ -135,10 +157,18 @@ def check_summaries(product, maps, *, n_classes):
         assert (ds.entropy.sel(year=2003) > 0).any()
 
 
-def test_summaries_are_those_of_the_members(cube, tmp_path):
-    product = created(cube, tmp_path / "product.zarr", span=WALK, dims=ALL, tiles=6)
+@pytest.fixture(scope="module")
+def finished(cube, tmp_path_factory):
+    """A finished product with everything, to read, and its maps."""
+    url = tmp_path_factory.mktemp("finished") / "product.zarr"
+    product = created(cube, url, span=WALK, dims=ALL, tiles=6)
     maps = fill(product)
     product.finish()
+    return product, maps
+
+
+def test_summaries_are_those_of_the_members(finished):
+    product, maps = finished
     check_summaries(product, maps, n_classes=7)
 
 
@@ -157,8 +187,8 @@ def test_product_has_the_legend_of_its_cube(tmp_path):
 
     with xr.open_zarr(product.url) as ds:
         assert set(np.unique(ds.land_use)) == {17, 110, 210, 5}
-        assert ds.land_use.flag_values == [17, 110, 210, 5]
-        assert ds.land_use.flag_meanings == "ocean trees crops bare"
+        assert ds.land_use.flag_values == [17, 110, 210, 5, 0]
+        assert ds.land_use.flag_meanings == "ocean trees crops bare no_data"
         assert ds["class"].values.tolist() == [110, 210, 5]
         assert ds["class"].flag_meanings == "trees crops bare"
         assert ds.class_probability.sizes["class"] == ds.probability.sizes["class"] == 3
@@ -198,3 +228,52 @@ def test_any_box_is_read_as_padded(written, data, top, height):
     box = Box(top, left, height, right - left)
     expected = padded_map(whole, box, periodic=product.tiling.periodic)
     assert np.array_equal(product.read(2001, box), expected)
+
+
+def test_fractions_and_transitions_are_those_of_the_maps(cube, finished):
+    product, maps = finished
+    everything = product.tiling.everything
+    areas = cube.grid.cell_area, product.coarse.grid.cell_area
+    with xr.open_zarr(product.url) as ds:
+        assert ds.fraction.dims[-4:] == ("year", "class", "coarse_lat", "coarse_lon")
+        assert ds.transition.dims[-4:-2] == ("class_from", "class_to")
+        assert ds.fraction.dtype == ds.transition.dtype == np.float32
+        for index in (MemberIndex(0, 0), MemberIndex(1, 2)):
+            one = ds.isel(scenario=index.scenario, member=index.member)
+            classes = {}
+            for year in WALK.years:
+                classes[year] = np.full(cube.grid.shape, OUTSIDE, np.uint8)
+                for tile in product.tiling.tiles():
+                    cells = product.tiling.tile_box(tile).slices(origin=everything)
+                    classes[year][cells] = maps[TileYear(year, tile, index)].classes
+            for year in WALK.years:
+                expected = reference.fractions(classes[year], 7, *areas, 2)
+                np.testing.assert_allclose(one.fraction.sel(year=year), expected, atol=1e-6)
+            assert one.transition.sel(year=2000).isnull().all(), "nothing is before the first year"
+            for before, year in pairwise(WALK.years):
+                moved = reference.transitions(classes[before], classes[year], 7, *areas, 2)
+                stored = one.transition.sel(year=year).values
+                np.testing.assert_allclose(stored, moved, atol=1e-6)
+                gain = stored.sum(axis=0) - stored.sum(axis=1)
+                change = one.fraction.sel(year=year).values - one.fraction.sel(year=before).values
+                np.testing.assert_allclose(change, gain, atol=1e-6)
+            assert moved.any()
+
+
+def test_overviews_are_those_of_the_maps(finished):
+    product, _ = finished
+    with xr.open_zarr(product.url) as ds:
+        classes = HILDA.encode(ds.land_use.values)
+        confidence = ds.confidence.values
+    for level in (1, 2, 3):
+        overviews = [
+            reference.overview(classes[index], confidence[index], 7)
+            for index in np.ndindex(classes.shape[:3])
+        ]
+        lead = classes.shape[:3]
+        classes = np.stack([half for half, _ in overviews]).reshape(*lead, *overviews[0][0].shape)
+        confidence = np.stack([mean for _, mean in overviews]).reshape(classes.shape)
+        with xr.open_zarr(product.url, group=str(level)) as ds:
+            assert ds.land_use.dims == ("scenario", "member", "year", "lat", "lon")
+            assert np.array_equal(ds.land_use, HILDA.decode(classes))
+            assert np.array_equal(ds.confidence, confidence)

@@ -149,7 +149,7 @@ def test_maps_are_read_in_their_own_legend():
         legend=legend,
     )
     codes = read_map(maps, 2000, RUN, Box(18, 1, 2, 7))
-    assert codes.tolist() == [[2, 2, 9, 9, 9, 9, 9]] * 2
+    assert codes.tolist() == [[2, 2, 8, 9, 8, 8, 8]] * 2
     of_two_columns = source(Grid(50, 10, 0.5, 20, 2))
     _, coverage = coverages([maps, of_two_columns], RUN)
     assert coverage.land == 2 / 3

@@ -76,6 +76,13 @@ def fault(*overrides):
             "evaluation.tests.0.start=1990",
             "test 'forecast' scores 1990-2015 but training sees 1960-2000",
         ),
+        ("product.coarse_step=0", "coarse_step is 0.0, expected degrees, more than 0"),
+        ("product.coarse_step=0.255", "25.500 cells of the run grid, expected a whole number"),
+        (
+            "product.coarse_step=0.3",
+            r"tiles of 200 cells hold 6.67 coarse cells of 0.3 degrees, .* to a multiple of 30",
+        ),
+        ("product.overview_cells=0", "overview_cells is 0, expected 1 or more"),
         ("name=../up", "it names files"),
         ("tiling", "expected a.b=value"),
     ],
@@ -259,3 +266,24 @@ def test_run_files_cubes_and_builds_need_no_torch():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "step"),
+    [
+        ((), 0.25),
+        (("product.coarse_step=0.5",), 0.5),
+        (("tiling.tile=120", "tiling.stride=120", "tiling.window=160"), None),
+        (("grid.step=0.1", "grid.shape=[40, 60]", "tiling.tile=200"), None),
+        (("grid.north=48.1",), None),
+    ],
+)
+def test_coarse_cells_are_those_that_nest(overrides, step):
+    """A product without them says why."""
+    run = load_run(RUN, overrides)
+    if step is None:
+        assert run.coarse_cells is None
+        [caveat] = run.product_caveats
+        assert re.match("no fractions and transitions: .*; or set product.coarse_step", caveat)
+    else:
+        assert (run.coarse_cells.grid.step, run.product_caveats) == (step, ())

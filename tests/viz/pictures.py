@@ -14,9 +14,10 @@ GRID = Grid(50, 10, 0.5, 12, 16)
 YEARS = (1998, 1999, 2000, 2001, 2002)
 ORIGINS = (1, 0, 0, 0, 2)
 CODES = (0, *(int(c) for c in HILDA.codes))
+FLAGS = HILDA.cf_attributes()
 COLOURS = {
     code: tuple(bytes.fromhex(colour[1:]))
-    for code, colour in zip(CODES, HILDA.cf_attributes()["flag_colors"].split(), strict=True)
+    for code, colour in zip(FLAGS["flag_values"], FLAGS["flag_colors"].split(), strict=True)
 }
 
 

@@ -1,0 +1,248 @@
+"""What readers of a product find beside its values: coordinates, bounds, areas and projection.
+
+They are in the words of CF 1.12 (https://cfconventions.org), and of the GeoZarr conventions `proj`,
+`spatial` and `multiscales` (https://geozarr.org/conventions). With them xarray, rioxarray, GDAL and
+web maps open a product without a parameter.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyproj
+import zarr
+import zarr_cm
+from numpy.typing import NDArray
+
+from luray.core.grid import Grid, row_areas
+from luray.core.types import F64
+from luray.product.overviews import Overviews
+from luray.storage.arrays import coordinate
+
+CONVENTIONS = "CF-1.12"
+
+EPOCH = 1850
+"""Year from which `time` counts days, in a calendar whose years all have 365."""
+
+EPSG = 4326
+"""WGS 84, longitude and latitude in degrees."""
+
+COORDINATES = (
+    "time",
+    "time_bnds",
+    "lat_bnds",
+    "lon_bnds",
+    "cell_area",
+    "crs",
+)
+"""Variables that readers take for coordinates beside those of dimensions."""
+
+COARSE_COORDINATES = ("coarse_lat_bnds", "coarse_lon_bnds", "coarse_cell_area", "coarse_crs")
+"""The same of coarse cells."""
+
+
+class Lattice(NamedTuple):
+    """A grid as readers see it. Unlike that of a `Grid`, its last row may reach past the pole."""
+
+    north: float
+    west: float
+    step: float
+    n_lat: int
+    n_lon: int
+
+    @classmethod
+    def of(cls, grid: Grid, *, level: int = 0) -> Self:
+        """Return a grid, or the cells of a level of its overviews."""
+        factor = 2**level
+        n_lat = -(-grid.n_lat // factor)
+        n_lon = -(-grid.n_lon // factor)
+        return cls(grid.north, grid.west, grid.step * factor, n_lat, n_lon)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_lat, n_lon)."""
+        return self.n_lat, self.n_lon
+
+    @property
+    def lat_edges(self) -> F64:
+        """Latitudes between the rows, from north to south, at most those of the poles."""
+        edges = self.north - np.arange(self.n_lat + 1, dtype=np.float64) * self.step
+        return np.clip(edges, -90, 90)
+
+    @property
+    def lon_edges(self) -> F64:
+        """Longitudes between the columns."""
+        return self.west + np.arange(self.n_lon + 1, dtype=np.float64) * self.step
+
+    @property
+    def lat(self) -> F64:
+        """Latitude of each row, evenly spaced."""
+        return self.north - (np.arange(self.n_lat, dtype=np.float64) + 0.5) * self.step
+
+    @property
+    def lon(self) -> F64:
+        """Longitude of each column."""
+        return self.west + (np.arange(self.n_lon, dtype=np.float64) + 0.5) * self.step
+
+    @property
+    def transform(self) -> tuple[float, ...]:
+        """The affine transform from column and row to longitude and latitude, row by row."""
+        return (self.step, 0.0, self.west, 0.0, -self.step, self.north)
+
+    @property
+    def bbox(self) -> tuple[float, ...]:
+        """West, south, east, north."""
+        south = self.north - self.n_lat * self.step
+        east = self.west + self.n_lon * self.step
+        return tuple(round(edge, 9) for edge in (self.west, south, east, self.north))
+
+
+def write_coordinates(
+    group: zarr.Group, lattice: Lattice, years: Sequence[int], *, more: Sequence[str] = ()
+) -> None:
+    """Write years and cells, and name what else is a coordinate.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        The maps, or a level of their overviews.
+    lattice : Lattice
+        Its cells.
+    years : sequence of int
+        Calendar years.
+    more : sequence of str
+        Further variables that are coordinates.
+    """
+    calendar_years = np.array(years, np.int32)
+    coordinate(group, "year", calendar_years, {"long_name": "calendar year", "units": "1"})
+    time_attributes = {
+        "standard_name": "time",
+        "long_name": "first day of the year",
+        "units": f"days since {EPOCH}-01-01",
+        "calendar": "noleap",
+        "bounds": "time_bnds",
+    }
+    _variable(group, "time", 365 * (calendar_years - EPOCH), ("year",), time_attributes)
+    time_bounds = 365 * (calendar_years[:, None] + np.arange(2, dtype=np.int32) - EPOCH)
+    _variable(group, "time_bnds", time_bounds, ("year", "bnds"), {})
+
+    lat_attributes = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
+    _write_axis(group, "lat", lattice.lat, lattice.lat_edges, lat_attributes)
+    lon_attributes = {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
+    _write_axis(group, "lon", lattice.lon, lattice.lon_edges, lon_attributes)
+    _write_area(group, "cell_area", "lat", lattice)
+    _write_crs(group, "crs", lattice)
+    # xarray takes what the attribute of a group names for coordinates of all its arrays.
+    group.attrs["coordinates"] = " ".join([*COORDINATES, *more])
+
+
+def write_coarse_coordinates(group: zarr.Group, grid: Grid) -> None:
+    """Write the coordinates of coarse cells."""
+    lattice = Lattice.of(grid)
+    # Without `axis` and `standard_name`: readers that look for the axes of a whole dataset, such
+    # as rioxarray, find those of the maps alone. CF knows both by their units.
+    lat_attributes = {"long_name": "latitude of coarse cells", "units": "degrees_north"}
+    _write_axis(group, "coarse_lat", lattice.lat, lattice.lat_edges, lat_attributes)
+    lon_attributes = {"long_name": "longitude of coarse cells", "units": "degrees_east"}
+    _write_axis(group, "coarse_lon", lattice.lon, lattice.lon_edges, lon_attributes)
+    _write_area(group, "coarse_cell_area", "coarse_lat", lattice)
+    _write_crs(group, "coarse_crs", lattice)
+
+
+def _write_axis(
+    group: zarr.Group, name: str, centres: F64, edges: F64, attributes: Mapping[str, str]
+) -> None:
+    """Write the coordinate of a dimension, with its bounds."""
+    bounds = f"{name}_bnds"
+    coordinate(group, name, centres, {**attributes, "bounds": bounds})
+    _variable(group, bounds, np.stack([edges[:-1], edges[1:]], axis=1), (name, "bnds"), {})
+
+
+def _write_area(group: zarr.Group, name: str, dimension: str, lattice: Lattice) -> None:
+    """Write the area of a cell of each row."""
+    attributes = {
+        "standard_name": "cell_area",
+        "long_name": "area of a cell of the row, on the sphere with the Earth's surface area",
+        "units": "m2",
+    }
+    areas = row_areas(lattice.lat_edges, lattice.step)
+    _variable(group, name, areas, (dimension,), attributes)
+
+
+def _write_crs(group: zarr.Group, name: str, lattice: Lattice) -> None:
+    """Write the coordinate system, with the transform where rioxarray and GDAL look for it."""
+    crs = pyproj.CRS.from_epsg(EPSG)
+    step, _, west, _, step_down, north = lattice.transform
+    attributes = {
+        **crs.to_cf(),
+        "spatial_ref": crs.to_wkt(),
+        "GeoTransform": f"{west!r} {step!r} 0.0 {north!r} 0.0 {step_down!r}",
+    }
+    _variable(group, name, np.array(0, np.int32), (), attributes)
+
+
+def _variable(
+    group: zarr.Group,
+    name: str,
+    values: NDArray[Any],
+    dimensions: tuple[str, ...],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write a variable in one chunk."""
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=values.shape,
+        dimension_names=dimensions,
+        attributes=dict(attributes),
+    )
+    array[...] = values
+
+
+def geozarr_attributes(
+    lattice: Lattice, *, dimensions: tuple[str, str] = ("lat", "lon")
+) -> dict[str, Any]:
+    """Return what GeoZarr says of a group or an array: coordinate system, extent, transform."""
+    return dict(zarr_cm.create_many(_conventions(lattice, dimensions)))
+
+
+def pyramid_attributes(grid: Grid, overviews: Overviews) -> dict[str, Any]:
+    """Return what GeoZarr says of the root group: that of the maps, and of their overviews."""
+    lattice = Lattice.of(grid)
+    conventions = _conventions(lattice, ("lat", "lon"))
+    if overviews.levels:
+        layout: list[dict[str, Any]] = [{"asset": ".", **_placed(lattice)}]
+        for level in range(1, overviews.levels + 1):
+            # The first cells of both levels begin at the same corner, so their centres are half a
+            # cell of the finer level apart.
+            transform = {"scale": [2.0, 2.0], "translation": [0.5, 0.5]}
+            layout.append(
+                {
+                    "asset": str(level),
+                    "derived_from": str(level - 1) if level > 1 else ".",
+                    "transform": transform,
+                    "resampling_method": "mode",
+                    **_placed(Lattice.of(grid, level=level)),
+                }
+            )
+        conventions["multiscales"] = {"layout": layout}
+    return dict(zarr_cm.create_many(conventions))
+
+
+def _conventions(lattice: Lattice, dimensions: tuple[str, str]) -> dict[Any, dict[str, Any]]:
+    spatial = {
+        "spatial:dimensions": list(dimensions),
+        "spatial:bbox": list(lattice.bbox),
+        "spatial:registration": "pixel",
+        **_placed(lattice),
+    }
+    return {"proj": {"proj:code": f"EPSG:{EPSG}"}, "spatial": spatial}
+
+
+def _placed(lattice: Lattice) -> dict[str, Any]:
+    """Return shape and transform of a grid."""
+    return {
+        "spatial:shape": list(lattice.shape),
+        "spatial:transform": list(lattice.transform),
+    }
