@@ -122,4 +122,4 @@ def _run_stage(run: RunConfig, stage: Stage, *, restart: bool, progress: StagePr
         plot(run, progress=lambda done, total, _: progress(stage, done, total))
         return run.path("pictures")
 
-    return publish(run)
+    return publish(run, progress=tell)
