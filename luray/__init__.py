@@ -5,6 +5,7 @@ The public API; everything is imported when it is first used:
 - `load_run` reads a run file,
 - `run` runs its stages,
 - `open_product` opens a finished product as an xarray Dataset,
+- `open_model` opens a trained model,
 - `open_cube` opens a predictor cube.
 
 >>> import luray
@@ -13,12 +14,13 @@ The public API; everything is imported when it is first used:
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from luray.core.code_version import VERSION as __version__
 from luray.core.processes import use_passive_waiting
 
 if TYPE_CHECKING:
+    from luray.catalog.open_model import open_model
     from luray.catalog.open_product import open_product
     from luray.cube.open_cube import open_cube
     from luray.stages.run import run
@@ -27,16 +29,12 @@ if TYPE_CHECKING:
 # Before anything can import torch, which reads this once.
 use_passive_waiting()
 
-try:
-    __version__ = version("luray")
-except PackageNotFoundError:  # the package is a copy in a job's working directory
-    __version__ = "unknown"
-
-__all__ = ["__version__", "load_run", "open_cube", "open_product", "run"]
+__all__ = ["__version__", "load_run", "open_cube", "open_model", "open_product", "run"]
 
 _HOMES = {
     "load_run": "luray.stages.run_file",
     "open_cube": "luray.cube.open_cube",
+    "open_model": "luray.catalog.open_model",
     "open_product": "luray.catalog.open_product",
     "run": "luray.stages.run",
 }

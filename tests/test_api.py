@@ -14,8 +14,15 @@ HEAVY = ("torch", "ray", "xarray", "zarr", "rasterio", "matplotlib")
 
 
 def test_the_public_names_are_there_with_examples() -> None:
-    assert dir(luray) == ["__version__", "load_run", "open_cube", "open_product", "run"]
-    for name in ("load_run", "open_cube", "open_product", "run"):
+    assert dir(luray) == [
+        "__version__",
+        "load_run",
+        "open_cube",
+        "open_model",
+        "open_product",
+        "run",
+    ]
+    for name in ("load_run", "open_cube", "open_model", "open_product", "run"):
         function = getattr(luray, name)
         for section in ("Parameters", "Returns", "Raises", "Examples"):
             assert f"{section}\n    ---" in function.__doc__, f"{name} has no {section}"

@@ -1,10 +1,10 @@
 """What a finished product says of itself, in the words of STAC."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pystac
@@ -20,11 +20,17 @@ from luray.storage.places import public
 VARIABLES = ("land_use", "confidence", "origin")
 """The arrays that make a store a product of luray."""
 
-FURTHER = ("class_probability", "entropy", "probability")
-"""Arrays that a product has where its run asks for members or probabilities."""
+FURTHER = ("class_probability", "entropy", "probability", "fraction", "transition", "cell_area")
+"""Arrays that a product has where its run asks for members, probabilities or coarse cells."""
 
-AXES = ("scenario", "member", "class", "probability_year")
-"""Dimensions that a product may have beside year, lat and lon."""
+AXES = ("scenario", "member", "class", "class_from", "class_to", "probability_year")
+"""Dimensions that a product may have beside year, and those of space."""
+
+COARSE = ("coarse_lat", "coarse_lon")
+"""Dimensions of space that a product has where it has fractions of coarse cells."""
+
+VERSION_DIGITS = 12
+"""Digits of its fingerprint that are the version of a product."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,26 @@ class FinishedProduct:
     """Zarr metadata of each array, by its name."""
     grid: Grid
     years: tuple[int, ...]
+    origins: tuple[str, ...]
+    """Of each year: observed, hindcast or forecast."""
     axes: Mapping[str, tuple[Any, ...]]
-    """Values along each of `AXES` that it has."""
+    """Values along each of `AXES` and `COARSE` that it has."""
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Names along dimension `scenario`, empty where it has none."""
+        return self.axes.get("scenario", ())
+
+    @property
+    def version(self) -> str:
+        """The beginning of its fingerprint: equal versions have equal bytes."""
+        return str(self.attributes["luray"].get("fingerprint", ""))[:VERSION_DIGITS]
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What it was made of and by, see `provenance_of`; empty in products of old."""
+        provenance: Mapping[str, Any] = self.attributes.get("provenance", {})
+        return provenance
 
     @property
     def interval(self) -> list[datetime]:
@@ -90,12 +114,13 @@ class FinishedProduct:
         step = round(self.grid.step, 9)
         first, last = (pystac.utils.datetime_to_str(moment) for moment in self.interval)
         described: dict[str, dict[str, Any]] = {}
-        for name, values in self.axes.items():
-            described[name] = {
-                "type": name,
-                "values": list(values),
-                "description": self.arrays[name]["attributes"]["long_name"],
-            }
+        for name in AXES:
+            if name in self.axes:
+                described[name] = {
+                    "type": name,
+                    "values": list(self.axes[name]),
+                    "description": self.arrays[name]["attributes"]["long_name"],
+                }
         described["year"] = {
             "type": "temporal",
             "extent": [first, last],
@@ -116,6 +141,11 @@ class FinishedProduct:
             "step": step,
             "reference_system": 4326,
         }
+        for name in COARSE:
+            if name in self.axes:
+                described[name] = _coarse(
+                    self.axes[name], axis="y" if name == "coarse_lat" else "x"
+                )
         return {name: Dimension.from_dict(fields) for name, fields in described.items()}
 
     @property
@@ -138,6 +168,20 @@ class FinishedProduct:
                 }
             )
         return described
+
+
+def _coarse(centres: Sequence[float], *, axis: Literal["x", "y"]) -> dict[str, Any]:
+    """Describe a dimension of coarse cells by their centres."""
+    fields: dict[str, Any] = {
+        "type": "spatial",
+        "axis": axis,
+        "extent": sorted([centres[0], centres[-1]]),
+        "reference_system": 4326,
+        "description": "centres of coarse cells",
+    }
+    if len(centres) > 1:
+        fields["step"] = round((centres[-1] - centres[0]) / (len(centres) - 1), 9)
+    return fields
 
 
 def _rectangle(west: float, south: float, east: float, north: float) -> list[list[list[float]]]:
@@ -183,13 +227,19 @@ def read_finished(url: str) -> FinishedProduct:
 
     store: Any = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=True)
     lat, lon, years = (np.asarray(store[axis][:]) for axis in ("lat", "lon", "year"))
-    axes = {axis: tuple(np.asarray(store[axis][:]).tolist()) for axis in AXES if axis in arrays}
+    words = arrays["origin"]["attributes"]["flag_meanings"].split()
+    axes = {
+        axis: tuple(np.asarray(store[axis][:]).tolist())
+        for axis in (*AXES, *COARSE)
+        if axis in arrays
+    }
     return FinishedProduct(
         url,
         attributes,
         arrays,
         _grid(lat, lon, where=shown),
         tuple(int(year) for year in years),
+        tuple(words[origin] for origin in store["origin"][:]),
         axes,
     )
 

@@ -2,16 +2,14 @@
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import pystac
 import xarray as xr
 
 from luray.catalog.finished import read_finished
-from luray.catalog.publish import ZARR
-from luray.catalog.stac import StoreIO
-from luray.storage.places import is_local, place_of, public
-from luray.storage.trust import require_within
+from luray.catalog.items import ZARR
+from luray.catalog.stac import StoreIO, asset_place, name_of
+from luray.storage.places import place_of, public
 
 
 def open_product(place: str | pystac.Item, *, level: int = 0, chunks: Any = None) -> xr.Dataset:
@@ -37,7 +35,8 @@ def open_product(place: str | pystac.Item, *, level: int = 0, chunks: Any = None
         percent and `origin` (observed, hindcast or forecast) over year, lat and lon, and over
         scenario and member where the product has them. `fraction` and `transition` are the shares
         of coarse cells that classes cover, and that go from class to class since the year before.
-        A level of the overviews has `land_use` and `confidence` alone.
+        A level of the overviews has `land_use` and `confidence` alone. The STAC item of a scenario
+        gives the maps of that scenario.
 
     Raises
     ------
@@ -55,13 +54,27 @@ def open_product(place: str | pystac.Item, *, level: int = 0, chunks: Any = None
     >>> product.land_use.sel(year=2050).plot()  # doctest: +SKIP
     >>> quarter = luray.open_product("s3://maps/globe/product.zarr", level=2)  # doctest: +SKIP
     """
-    if isinstance(place, pystac.Item):
-        url = _data_of(place, named=place.get_self_href() or f"the STAC item {place.id}")
-    else:
+    item = place if isinstance(place, pystac.Item) else None
+    if isinstance(place, str):
         place = place_of(place)
-        url = _data_of_catalog(place) if place.endswith(".json") else place.rstrip("/")
+        if not place.endswith(".json"):
+            return _opened(place.rstrip("/"), level, chunks)
+        document = _document(place)
+        if not isinstance(document, pystac.Item):
+            return _opened(_store_of_catalog(document, place), level, chunks)
+        item = document
 
-    finished = read_finished(url)  # half a product looks like a whole one to xarray
+    assert item is not None
+    product = _opened(_store_of(item), level, chunks)
+    scenario = item.properties.get("luray:scenario")
+    if "scenario" in product.dims and scenario is not None:
+        return product.sel(scenario=scenario)
+    return product
+
+
+def _opened(url: str, level: int, chunks: Any) -> xr.Dataset:
+    """Open a store; ValueError for half a product, which looks like a whole one to xarray."""
+    finished = read_finished(url)
     levels = finished.attributes["luray"].get("overviews", {}).get("levels", 0)
     if not 0 <= level <= levels:
         raise ValueError(
@@ -72,33 +85,35 @@ def open_product(place: str | pystac.Item, *, level: int = 0, chunks: Any = None
     return product
 
 
-def _data_of_catalog(place: str) -> str:
-    """Return the store that a STAC item, or the one item below a collection or catalog, leads to.
-
-    Raises
-    ------
-    ValueError
-        If the document is no STAC, or has no item or several with a product.
-    """
+def _document(place: str) -> pystac.STACObject:
+    """Read a STAC document. Raises ValueError if it is none."""
     try:
-        document = pystac.read_file(place, stac_io=StoreIO())
+        return pystac.read_file(place, stac_io=StoreIO())
     except FileNotFoundError as error:
         raise ValueError(f"{public(place)}: there is no such STAC document; correct it") from error
     except (json.JSONDecodeError, pystac.STACError, KeyError, TypeError) as error:
         raise ValueError(f"{public(place)}: cannot be read as STAC ({error})") from error
 
-    if isinstance(document, pystac.Item):
-        return _data_of(document, named=public(place))
 
+def _store_of_catalog(document: pystac.STACObject, place: str) -> str:
+    """Return the one store that the items below a catalog or collection lead to.
+
+    Raises
+    ------
+    ValueError
+        If they lead to none or to several. The items of scenarios lead to the same.
+    """
     assert isinstance(document, pystac.Catalog)  # a collection is a catalog
     items = [item for item in document.get_items(recursive=True) if _has_product(item)]
-    if len(items) != 1:
+    stores = {_store_of(item) for item in items}
+    if len(stores) != 1:
         names = ", ".join(item.id for item in items) or "none"
         raise ValueError(
-            f"{public(place)}: expected one item with a product, found {names}; give the "
-            "item's own place"
+            f"{public(place)}: expected items of one product, found {names}; give the item's own "
+            "place"
         )
-    return _data_of(items[0], named=public(place))
+    [store] = stores
+    return store
 
 
 def _has_product(item: pystac.Item) -> bool:
@@ -111,7 +126,7 @@ def _is_product(asset: pystac.Asset) -> bool:
     return asset.media_type == ZARR and "data" in (asset.roles or ())
 
 
-def _data_of(item: pystac.Item, *, named: str) -> str:
+def _store_of(item: pystac.Item) -> str:
     """Return the store of an item.
 
     Raises
@@ -121,15 +136,10 @@ def _data_of(item: pystac.Item, *, named: str) -> str:
     RefusedError
         If it lies where the item's catalog may not lead.
     """
-    hrefs = [asset.get_absolute_href() for asset in item.assets.values() if _is_product(asset)]
-    if len(hrefs) != 1 or hrefs[0] is None:
+    stores = [asset for asset in item.assets.values() if _is_product(asset)]
+    if len(stores) != 1:
         raise ValueError(
-            f"{named}: expected one asset of role data and type {ZARR}, found {len(hrefs)}; give "
-            "the place of the product itself"
+            f"{name_of(item)}: expected one asset of role data and type {ZARR}, found "
+            f"{len(stores)}; give the place of the product itself"
         )
-
-    catalog = item.get_self_href() or ""
-    if is_local(catalog):
-        return hrefs[0]  # a catalog on the reader's own disk may lead anywhere
-    parts = urlsplit(catalog)
-    return require_within(hrefs[0], [f"{parts.scheme}://{parts.netloc}/"], led_by=named)
+    return asset_place(item, stores[0])

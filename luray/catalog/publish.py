@@ -1,28 +1,31 @@
-"""The STAC catalog of a finished product: one collection, one item, relative links.
+"""The STAC catalog of a finished product: its collection, and that of its models, relative links.
 
-It is static and self-contained, and written last of all: the item, then the collection, then
+It is static and self-contained, and written last of all: the items, then the collections, then
 `catalog.json`, each as a whole object. Readers who start at `catalog.json` see a finished catalog
 or none.
 """
 
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import fsspec
 import pystac
-from pystac.extensions.classification import ClassificationExtension
-from pystac.extensions.datacube import DatacubeExtension
-from pystac.extensions.scientific import Publication, ScientificExtension, doi_to_url
-from pystac.extensions.xarray_assets import AssetXarrayAssetsExtension, XarrayAssetsExtension
+import rustac
+import tomli_w
 
+from luray.catalog.collection import ITEMS, DataSet, model_collection, product_collection
 from luray.catalog.finished import FinishedProduct, read_finished
+from luray.catalog.items import MapFile, map_item, scenario_items
+from luray.catalog.model_item import TrainedModel, model_item
 from luray.catalog.stac import StoreIO, anchor, is_id, relative_href
 from luray.storage.objects import read_object, write_atomically
 from luray.storage.places import is_local, public
 
-ZARR = "application/vnd.zarr"
-"""Media type of a Zarr store; with a `version` parameter, xpystac does not know it."""
+RUN_FILE = "run.toml"
+"""Name of the run file beside the collection."""
 
 MEDIA = {
     ".png": "image/png",
@@ -41,24 +44,18 @@ MEDIA = {
 }
 """Media types of pictures and reports by the end of their name."""
 
-KEYWORDS = [
-    "land use",
-    "land-use change",
-    "land cover",
-    "annual",
-    "reconstruction",
-    "projection",
-    "luray",
-]
-
 DOI = r"10\.\d{4,9}/\S+"
-SPDX = r"[A-Za-z][\w.+]*(?:-[\w.+]+)*-\d[\w.+]*"
-"""Form of a licence identifier of SPDX with a version, such as CC-BY-4.0."""
 
-DataSet = Mapping[str, str]
-"""A data set that a product is made of: `title`, and where they are known `doi`, `licence` and
-`caveat`.
-"""
+TAKEN = ("data", "metadata", "report", "run", "items", "land_use")
+"""Keys of assets that no picture can have."""
+
+
+class _Branch(NamedTuple):
+    """A collection and its items, and the folder in the catalog that holds them."""
+
+    folder: str
+    collection: pystac.Collection
+    items: list[pystac.Item]
 
 
 def publish(
@@ -71,6 +68,8 @@ def publish(
     sources: Sequence[DataSet],
     pictures: Mapping[str, str],
     report: str | None,
+    maps: Sequence[MapFile] = (),
+    models: Sequence[TrainedModel] = (),
 ) -> str:
     """Write the catalog of a finished product, replacing an earlier one.
 
@@ -84,7 +83,7 @@ def publish(
     stac_dir : str
         Folder of the catalog.
     name : str
-        Id of collection and item.
+        Id of the collection, and of its item, or the beginning of the ids of its items.
     title, description : str
         For readers; `name` and the title stand in where they are empty.
     sources : sequence of DataSet
@@ -93,6 +92,10 @@ def publish(
         Asset keys (`thumbnail`, `overview`, `animation`, ...) and where the files lie.
     report : str, optional
         Where the evaluation lies.
+    maps : sequence of MapFile, optional
+        Files of single maps; each gets an item.
+    models : sequence of TrainedModel, optional
+        The models that the product was made with; they get a collection of their own.
 
     Returns
     -------
@@ -117,36 +120,64 @@ def publish(
     title = title or name
     description = description or title
 
-    item = _item(product, name=name, title=title)
-    _add_data(item, product, folder=folder)
-    if report is not None:
-        item.add_asset("report", _file(report, key="report", role="metadata", folder=folder))
-    for key, path in pictures.items():
-        role = "thumbnail" if key == "thumbnail" else "overview"
-        item.add_asset(key, _file(path, key=key, role=role, folder=folder))
-    collection = _collection(
-        product, item, name=name, title=title, description=description, sources=sources
+    items = scenario_items(product, name=name, title=title, folder=folder)
+    _add_files(items, product, folder=folder, pictures=pictures, report=report)
+    for file in maps:
+        items.append(map_item(product, file, name=name, title=title, folder=folder))
+    collection = product_collection(
+        product, items, name=name, title=title, description=description, sources=sources
     )
+    branches = [_Branch(name, collection, items)]
+
+    if models:
+        folder = f"{root}/{name}-models"
+        items = [
+            model_item(model, product, name=name, title=title, folder=folder) for model in models
+        ]
+        collection = model_collection(product, items, name=name, title=title, sources=sources)
+        branches.append(_Branch(f"{name}-models", collection, items))
+
     catalog = pystac.Catalog(
         f"{name}-catalog", description, title, catalog_type=pystac.CatalogType.SELF_CONTAINED
     )
-    catalog.add_child(collection)
-    collection.add_item(item)
+    _write(catalog, branches, root=root)
+    return f"{public(root)}/catalog.json"
 
-    # In this order each document leads to what is there already.
-    documents: dict[str, pystac.STACObject] = {
-        f"{name}/{name}.json": item,
-        f"{name}/collection.json": collection,
-        "catalog.json": catalog,
-    }
+
+def _write(catalog: pystac.Catalog, branches: Sequence[_Branch], *, root: str) -> None:
+    """Write a catalog: items first, `catalog.json` last.
+
+    In this order each document leads to what is there already.
+    """
+    items: dict[str, pystac.STACObject] = {}
+    collections: dict[str, pystac.STACObject] = {}
+    for folder, collection, its_items in branches:
+        catalog.add_child(collection)
+        collection.add_items(its_items)
+        items |= {f"{folder}/{item.id}.json": item for item in its_items}
+        collections[f"{folder}/collection.json"] = collection
+    documents = {**items, **collections, "catalog.json": catalog}
+
     # All hrefs are known before the first is written, as relative links follow from them.
     for place, document in documents.items():
         document.set_self_href(f"{anchor(root)}/{place}")
-    for place, document in documents.items():
+    for place, item in items.items():
+        item.save_object(include_self_link=False, dest_href=f"{root}/{place}", stac_io=StoreIO())
+    for folder, _, its_items in branches:
+        _write_table(its_items, f"{root}/{folder}/{ITEMS}")
+    for place, document in (*collections.items(), ("catalog.json", catalog)):
         document.save_object(
             include_self_link=False, dest_href=f"{root}/{place}", stac_io=StoreIO()
         )
-    return f"{public(root)}/catalog.json"
+
+
+def _write_table(items: Iterable[pystac.Item], place: str) -> None:
+    """Write items as stac-geoparquet, which lies beside them: their relative hrefs hold there."""
+    documents = [item.to_dict(include_self_link=False) for item in items]
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / ITEMS
+        rustac.write_sync(str(table), documents)
+        write_atomically(place, table.read_bytes())
 
 
 def _check(
@@ -167,7 +198,7 @@ def _check(
                 "as 10.1594/PANGAEA.921846; correct it or leave it empty"
             )
     for key in pictures:
-        if key in ("data", "metadata", "report"):
+        if key in TAKEN:
             raise ValueError(
                 f"picture {key!r} has the name of another asset, expected one of its own such as "
                 "overview; rename it"
@@ -194,6 +225,44 @@ def _suffix(path: str) -> str:
     return PurePosixPath(public(path)).suffix.lower()
 
 
+def _add_files(
+    items: Iterable[pystac.Item],
+    product: FinishedProduct,
+    *,
+    folder: str,
+    pictures: Mapping[str, str],
+    report: str | None,
+) -> None:
+    """Add pictures, report and run file to the items of the scenarios, which share them."""
+    assets: dict[str, pystac.Asset] = {}
+    if report is not None:
+        assets["report"] = _file(report, key="report", role="metadata", folder=folder)
+    for key, path in pictures.items():
+        role = "thumbnail" if key == "thumbnail" else "overview"
+        assets[key] = _file(path, key=key, role=role, folder=folder)
+    if "run" in product.provenance:
+        write_atomically(f"{folder}/{RUN_FILE}", run_file_of(product).encode())
+        assets["run"] = pystac.Asset(
+            RUN_FILE,
+            title="Run file",
+            description="Makes the product again: set LURAY_INPUTS and LURAY_OUTPUT to folders of "
+            "yours, and call `luray run run.toml`.",
+            media_type="application/toml",
+            roles=["metadata"],
+        )
+    for item in items:
+        for key, asset in assets.items():
+            item.add_asset(key, asset.clone())
+
+
+def run_file_of(product: FinishedProduct) -> str:
+    """Return the run file that a product was made with, as TOML.
+
+    Its places are named by variables, see `published_run`.
+    """
+    return tomli_w.dumps(product.provenance["run"])
+
+
 def _file(path: str, *, key: str, role: str, folder: str) -> pystac.Asset:
     """Return the asset of a picture or report; copy a local file beside a remote catalog."""
     if is_local(path) and not is_local(folder):
@@ -203,144 +272,3 @@ def _file(path: str, *, key: str, role: str, folder: str) -> pystac.Asset:
     title = key.replace("_", " ").capitalize()
     href = relative_href(path, folder=folder)
     return pystac.Asset(href, title, media_type=MEDIA[_suffix(path)], roles=[role])
-
-
-def _item(product: FinishedProduct, *, name: str, title: str) -> pystac.Item:
-    """Return the item of a product without assets: when, where, how it was made."""
-    run = product.attributes["luray"]
-    properties = {"title": title, "luray:caveats": list(product.attributes.get("caveats", ()))}
-    for key in ("scenario", "scenarios", "members", "seed", "fingerprint"):
-        if key in run:
-            properties[f"luray:{key}"] = run[key]
-
-    first, last = product.interval
-    item = pystac.Item(
-        name,
-        product.geometry,
-        product.bbox,
-        None,
-        properties,
-        start_datetime=first,
-        end_datetime=last,
-    )
-    DatacubeExtension.ext(item, add_if_missing=True).apply(product.dimensions, product.variables)
-    return item
-
-
-def _add_data(item: pystac.Item, product: FinishedProduct, *, folder: str) -> None:
-    """Add the store itself, ready for xarray, and its metadata."""
-    href = relative_href(product.url.rstrip("/"), folder=folder)
-    arrays = ", ".join(product.names)
-    data = pystac.Asset(
-        href,
-        title="Land use by year",
-        media_type=ZARR,
-        roles=["data"],
-        description=f"Zarr v3 group: {arrays}. The classes are those of land_use.",
-    )
-    item.add_asset("data", data)
-    XarrayAssetsExtension.add_to(item)
-    AssetXarrayAssetsExtension(data).open_kwargs = {"consolidated": True}
-    ClassificationExtension.ext(data, add_if_missing=True).apply(classes=product.classes)
-    metadata = pystac.Asset(
-        f"{href}/zarr.json",
-        title="Metadata of all arrays",
-        media_type=pystac.MediaType.JSON,
-        roles=["metadata"],
-    )
-    item.add_asset("metadata", metadata)
-
-
-def _collection(
-    product: FinishedProduct,
-    item: pystac.Item,
-    *,
-    name: str,
-    title: str,
-    description: str,
-    sources: Sequence[DataSet],
-) -> pystac.Collection:
-    """Return the collection: what it is, what it is derived from, and under which licences."""
-    extent = pystac.Extent(
-        pystac.SpatialExtent([product.bbox]), pystac.TemporalExtent([[*product.interval]])
-    )
-    provider = pystac.Provider(
-        "luray",
-        "made this product from the sources below",
-        [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.PROCESSOR],
-    )
-    collection = pystac.Collection(
-        name,
-        _described(description, product, sources),
-        extent,
-        title,
-        catalog_type=pystac.CatalogType.SELF_CONTAINED,
-        license=_licence(sources),
-        keywords=list(KEYWORDS),
-        providers=[provider],
-    )
-    DatacubeExtension.ext(collection, add_if_missing=True).apply(
-        product.dimensions, product.variables
-    )
-    publications = [
-        Publication(source["doi"], source["title"]) for source in sources if source.get("doi")
-    ]
-    if publications:
-        ScientificExtension.ext(collection, add_if_missing=True).apply(publications=publications)
-    collection.add_links(_links(sources))
-    collection.item_assets = {
-        key: {"title": asset.title, "type": asset.media_type, "roles": asset.roles}
-        for key, asset in item.assets.items()
-    }
-    if "thumbnail" in item.assets:
-        collection.add_asset("thumbnail", item.assets["thumbnail"].clone())
-    return collection
-
-
-def _licence(sources: Sequence[DataSet]) -> str:
-    """Return the licence that all sources share, "other" where they do not."""
-    licences = {source["licence"] for source in sources if source.get("licence")}
-    if len(licences) != 1:
-        return "other"
-    [common] = licences
-    return common if re.fullmatch(SPDX, common) else "other"
-
-
-def _links(sources: Sequence[DataSet]) -> list[pystac.Link]:
-    """Return links to the sources and their licences, each once."""
-    links = []
-    for source in sources:
-        if source.get("doi"):
-            target = doi_to_url(source["doi"])
-            rel = pystac.RelType.DERIVED_FROM
-            links.append(pystac.Link(rel, target, pystac.MediaType.HTML, source["title"]))
-    for licence in sorted({source.get("licence", "") for source in sources}):
-        if re.fullmatch(SPDX, licence):
-            target = f"https://spdx.org/licenses/{licence}.html"
-            rel = pystac.RelType.LICENSE
-            links.append(pystac.Link(rel, target, pystac.MediaType.HTML, licence))
-    return links
-
-
-def _described(description: str, product: FinishedProduct, sources: Sequence[DataSet]) -> str:
-    """Return the description with its sources and caveats, in CommonMark."""
-    paragraphs = [description]
-    if sources:
-        lines = "\n".join(f"- {_cited(source)}" for source in sources)
-        paragraphs.append(f"Sources:\n\n{lines}")
-    stated = [source["caveat"] for source in sources if source.get("caveat")]
-    caveats = dict.fromkeys([*product.attributes.get("caveats", ()), *stated])
-    if caveats:
-        lines = "\n".join(f"- {caveat}" for caveat in caveats)
-        paragraphs.append(f"Caveats:\n\n{lines}")
-    return "\n\n".join(paragraphs)
-
-
-def _cited(source: DataSet) -> str:
-    """Return title, DOI and licence of a source, as far as they are known."""
-    parts = [source["title"]]
-    if source.get("doi"):
-        parts.append(f"doi:{source['doi']}")
-    if source.get("licence"):
-        parts.append(f"licence {source['licence']}")
-    return ", ".join(parts)

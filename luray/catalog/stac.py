@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 import pystac
@@ -9,6 +10,7 @@ from pystac.utils import make_relative_href
 
 from luray.storage.objects import read_object, write_atomically
 from luray.storage.places import is_local, public
+from luray.storage.trust import require_within
 
 ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """Form of the id of a collection, which names its folder, too."""
@@ -54,3 +56,31 @@ def relative_href(target: str, *, folder: str) -> str:
     'gs://other/product.zarr'
     """
     return make_relative_href(anchor(target), anchor(folder), start_is_dir=True)
+
+
+def name_of(item: pystac.Item) -> str:
+    """Return how a message names an item."""
+    return public(item.get_self_href() or f"the STAC item {item.id}")
+
+
+def asset_place(item: pystac.Item, asset: pystac.Asset) -> str:
+    """Return where an asset lies, if the item may lead there.
+
+    Raises
+    ------
+    ValueError
+        For an asset without an absolute place.
+    RefusedError
+        If it lies on another host or bucket than its remote item, and is not allowed.
+    """
+    place = asset.get_absolute_href()
+    if place is None:
+        raise ValueError(
+            f"{name_of(item)}: the asset {asset.title!r} has the relative href {asset.href}, "
+            "expected an absolute one, or an item with a place; give the place of the item"
+        )
+    catalog = item.get_self_href() or ""
+    if is_local(catalog):
+        return place  # a catalog on the reader's own disk may lead anywhere
+    parts = urlsplit(catalog)
+    return require_within(place, [f"{parts.scheme}://{parts.netloc}/"], led_by=name_of(item))

@@ -612,7 +612,9 @@ def publish(file: RunFile, set_: Set = None) -> None:
 def _publish(run: "RunConfig") -> None:
     from luray.stages.publish import publish as run_publish
 
-    say(f"STAC catalog: {run_publish(run)}")
+    with progress("publish") as progressed:
+        place = run_publish(run, progress=progressed)
+    say(f"STAC catalog: {place}")
 
 
 @app.command()

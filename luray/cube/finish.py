@@ -12,6 +12,7 @@ import zarr
 
 from luray.core.tiling import Tile
 from luray.cube.build import opened
+from luray.cube.input_files import shared_names
 from luray.cube.land import note_tiles
 from luray.cube.plan import FORMAT, BuildPlan, group_of
 from luray.sources.base import Source
@@ -19,7 +20,6 @@ from luray.sources.coverage import cut
 from luray.sources.presence import Presence, presence_rule
 from luray.storage.arrays import consolidate
 from luray.storage.objects import accessing
-from luray.storage.places import public
 
 RECEIPTS_AT_ONCE = 16
 """Receipts read beside each other: each waits for the store, not for the processor."""
@@ -98,6 +98,7 @@ def _attributes(plan: BuildPlan, source: Source, gaps: tuple[str, ...]) -> dict[
     """Return the attributes of a source's group."""
     native = source.grid if source is plan.state else cut(source.grid, plan.grid)[0]
     files = plan.files[source.name]
+    names = shared_names(files)
     described: dict[str, Any] = {
         "role": source.role,
         "grid": asdict(native),
@@ -113,6 +114,6 @@ def _attributes(plan: BuildPlan, source: Source, gaps: tuple[str, ...]) -> dict[
         "licence": source.about.licence,
         "caveat": source.caveat,
         "rules": [*source.rules, *gaps],
-        "files": {public(place): file.identity for place, file in files.items()},
+        "files": {names[place]: file.identity for place, file in files.items()},
         "luray": described,
     }

@@ -4,13 +4,14 @@ They enter the fingerprint of a cube, so that a build goes on only with the file
 """
 
 import hashlib
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from luray.sources.base import Source
 from luray.storage.objects import filesystem
-from luray.storage.places import is_local
+from luray.storage.places import is_local, public
 from luray.storage.receipts import fingerprint_of
 from luray.storage.references import is_references, targets
 from luray.storage.zarr_inputs import is_store
@@ -79,3 +80,35 @@ def _together(files: Iterable[InputFile]) -> InputFile:
     objects = list(files)
     identity = fingerprint_of([file.identity for file in objects])
     return InputFile(f"of {len(objects)} objects: {identity}", sum(file.size for file in objects))
+
+
+def shared_names(places: Iterable[str]) -> dict[str, str]:
+    """Return names of files that may be shown to everybody.
+
+    Local files are named as seen from the folder that holds them all, which tells them apart and
+    says nothing of this machine. URLs lose logins, queries and fragments.
+
+    Parameters
+    ----------
+    places : iterable of str
+        Paths and URLs of the files of one source.
+
+    Returns
+    -------
+    dict of str to str
+        The name of each place. Names have names of their own: themselves.
+
+    Examples
+    --------
+    >>> shared_names(["/data/koppen/1991_2020/map.tif", "/data/koppen/2041_2070/map.tif"]).values()
+    dict_values(['1991_2020/map.tif', '2041_2070/map.tif'])
+    >>> shared_names(["https://user:word@host/states.nc?signature=abc"]).values()
+    dict_values(['https://host/states.nc'])
+    """
+    places = list(places)
+    absolute = [place for place in places if is_local(place) and place.startswith("/")]
+    folder = posixpath.commonpath([posixpath.dirname(place) for place in absolute] or ["/"])
+    names = {place: public(place) for place in places}
+    for place in absolute:
+        names[place] = posixpath.relpath(place, folder)
+    return names

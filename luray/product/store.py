@@ -15,6 +15,7 @@ Shapes: K classes; H W cells of a tile.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,7 @@ class Product:
         models: Mapping[Direction, str],
         tiles: int,
         caveats: Sequence[str] = (),
+        provenance: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Create the empty store, or find it as an earlier run of this fingerprint left it.
 
@@ -160,6 +162,8 @@ class Product:
             How many tiles each year has.
         caveats : sequence of str
             What readers must know beside the caveats of the cube.
+        provenance : mapping, optional
+            What the product is made of and by, as JSON.
 
         Raises
         ------
@@ -195,6 +199,8 @@ class Product:
             "luray": about,
             "grid": asdict(cube.grid),
         }
+        if provenance:
+            attributes["provenance"] = dict(provenance)
         # Receipts of a store that is gone would stand for shards that nobody wrote.
         self.ledger.forget()
         with accessing(self.url):

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from pydantic import Field
 
+from luray.catalog.publish_config import PublishConfig
 from luray.catalog.reader import CatalogConfig
 from luray.core.config import Config, DeviceChoice, Workers
 from luray.core.grid import Grid
@@ -207,6 +208,7 @@ class RunConfig(Config):
     inference: InferenceConfig
     product_config: ProductConfig = Field(ProductConfig(), alias="product")
     evaluation: EvaluationConfig = EvaluationConfig()
+    publish: PublishConfig = PublishConfig()
 
     def model_post_init(self, _: Any) -> None:  # noqa: D102
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -398,6 +400,11 @@ class RunConfig(Config):
     def product(self) -> str:
         """Return the place of the product."""
         return self.path("product.zarr")
+
+    @property
+    def cogs(self) -> str:
+        """Return the folder of the cloud-optimised GeoTIFFs."""
+        return self.path("cogs")
 
     def model_folder(self, direction: Direction) -> str:
         """Return the folder of the model of a direction."""

@@ -1,8 +1,11 @@
 """The stage `infer`: the product, or what is missing of it."""
 
 import logging
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
+from luray.catalog.provenance import provenance_of
+from luray.catalog.publish_config import CRATE
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Direction
 from luray.cube.cube import Cube
@@ -22,7 +25,7 @@ from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
 from luray.storage.lease import Lease, leased
 from luray.storage.objects import remove
-from luray.storage.receipts import fingerprint_of
+from luray.storage.receipts import Ledger, fingerprint_of
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,12 @@ def infer(
             spec.product.remove()
         for caveat in run.product_caveats:
             log.warning("%s", caveat)
-        create_empty_product(spec, run.title or run.name, caveats=run.product_caveats)
+        create_empty_product(
+            spec,
+            run.title or run.name,
+            caveats=run.product_caveats,
+            provenance=_provenance(run, spec),
+        )
         if years:
             unpublish(run)
             withdrawn = spec.product.units(spec.geometry.tiles, years)
@@ -203,7 +211,20 @@ def _card(run: RunConfig, cube: Cube, direction: Direction) -> ModelCard:
     return card
 
 
-def create_empty_product(spec: InferenceSpec, title: str, *, caveats: tuple[str, ...] = ()) -> None:
+def _provenance(run: RunConfig, spec: InferenceSpec) -> dict[str, Any]:
+    """Describe what the product of a run is made of and by."""
+    tables = run.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+    cards = [_card(run, spec.cube, direction) for direction in spec.product.span.chains]
+    return provenance_of(spec.cube, tables, cards)
+
+
+def create_empty_product(
+    spec: InferenceSpec,
+    title: str,
+    *,
+    caveats: tuple[str, ...] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
     """Create the store of a product, or find it as an earlier run left it.
 
     `caveats` are what readers must know beside the caveats of the inference.
@@ -214,6 +235,7 @@ def create_empty_product(spec: InferenceSpec, title: str, *, caveats: tuple[str,
         models=spec.models,
         tiles=len(spec.geometry.tiles),
         caveats=(*spec.caveats, *caveats),
+        provenance=provenance or {},
     )
 
 
@@ -232,5 +254,12 @@ def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Prog
 
 
 def unpublish(run: RunConfig) -> None:
-    """Take the catalog from its readers, before the product that it leads to changes."""
+    """Take from its readers what says that the product is finished, before the product changes.
+
+    That is the catalog first, then the RO-Crate, then the files of single maps: copies of what is
+    about to change.
+    """
     remove(run.path("stac", "catalog.json"))
+    remove(run.path(CRATE))
+    Ledger(run.cogs, "").forget()
+    remove(run.cogs)

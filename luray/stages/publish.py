@@ -1,13 +1,33 @@
-"""The stage `publish`: a static STAC catalog of a finished product."""
+"""The stage `publish`: a static STAC catalog of a finished product, and its RO-Crate."""
 
+from collections.abc import Iterable, Mapping, Sequence
+
+from luray.catalog.finished import FinishedProduct, read_finished
+from luray.catalog.model_item import SAFETENSORS, TrainedModel
+from luray.catalog.publish import MEDIA, RUN_FILE
 from luray.catalog.publish import publish as publish_product
+from luray.catalog.research_object import Part, write_crate
+from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
+from luray.model.checkpoint import read_card
+from luray.stages.cogs import write_cogs
 from luray.stages.config import RunConfig
+from luray.storage.lease import leased
 from luray.storage.objects import exists
 
 
-def publish(run: RunConfig) -> str:
-    """Publish the finished product of a run, with the pictures and the report that are there.
+def publish(run: RunConfig, *, progress: Progress = no_progress) -> str:
+    """Publish the finished product of a run, with the pictures, report and models that are there.
+
+    The output folder becomes a research object: `ro-crate-metadata.json` at its top says what each
+    part is and what the product was made of, so that a repository takes the folder as it is.
+
+    Parameters
+    ----------
+    run : RunConfig
+        A run whose product is finished.
+    progress : callable, optional
+        Called with the GeoTIFFs written and in all, where the run asks for them.
 
     Returns
     -------
@@ -18,22 +38,104 @@ def publish(run: RunConfig) -> str:
     ------
     ValueError
         If the product is not finished.
+    HeldError
+        While another job writes the product.
     """
+    # Nobody changes the product while it is described and copied.
+    with leased(run.product):
+        return _publish(run, progress=progress)
+
+
+def _publish(run: RunConfig, *, progress: Progress) -> str:
+    product = read_finished(run.product)
+    cube = Cube.open(run.cube)
+    title = run.title or run.name
+    first, last = run.inference.years
+    description = f"Annual land use {first}-{last}, made by luray"
+    pictures = _pictures(run)
+    report = run.path("report", "metrics.json")
+    models = _models(run, product)
+    maps = write_cogs(product, run.cogs, cube.legend, progress=progress) if run.publish.cogs else []
+    place = publish_product(
+        run.product,
+        stac_dir=run.path("stac"),
+        name=run.name,
+        title=title,
+        description=description,
+        sources=cube.sources,
+        pictures=pictures,
+        report=report if exists(report) else None,
+        maps=maps,
+        models=models,
+    )
+
+    parts = [*_parts(run, pictures), *_model_parts(run, models)]
+    used = [part.path for part in parts if part.media_type in (SAFETENSORS, "application/toml")]
+    write_crate(
+        run.path(),
+        product,
+        product_path=_inside(run, run.product),
+        title=title,
+        description=description,
+        sources=cube.sources,
+        parts=parts,
+        used=used,
+    )
+    return place
+
+
+def _pictures(run: RunConfig) -> dict[str, str]:
+    """Return the pictures of a catalog that are there."""
     last_observed = run.inference.observed[1]
     places = {
         "thumbnail": run.path("pictures", f"map_{last_observed}.png"),
         "overview": run.path("pictures", "overview.png"),
         "animation": run.path("pictures", "animation.mp4"),
     }
-    report = run.path("report", "metrics.json")
-    first, last = run.inference.years
-    return publish_product(
-        run.product,
-        stac_dir=run.path("stac"),
-        name=run.name,
-        title=run.title or run.name,
-        description=f"Annual land use {first}-{last}, made by luray",
-        sources=Cube.open(run.cube).sources,
-        pictures={key: place for key, place in places.items() if exists(place)},
-        report=report if exists(report) else None,
-    )
+    return {key: place for key, place in places.items() if exists(place)}
+
+
+def _models(run: RunConfig, product: FinishedProduct) -> list[TrainedModel]:
+    """Return the models of a run that the product was made with."""
+    made_with: Mapping[str, str] = product.attributes["luray"]["models"]
+    models = []
+    for direction in run.directions:
+        folder = run.model_folder(direction)
+        card = read_card(folder)
+        # The model of a test's direction, or one that was trained since, made nothing of it.
+        if card is not None and card.fingerprint == made_with.get(direction):
+            models.append(TrainedModel(folder, card, run.training.years))
+    return models
+
+
+def _parts(run: RunConfig, pictures: Mapping[str, str]) -> Iterable[Part]:
+    """Yield what an output folder holds beside the product and the models."""
+    yield Part("stac/", "STAC catalog; begin at catalog.json")
+    run_file = run.path("stac", run.name, RUN_FILE)
+    if exists(run_file):
+        yield Part(_inside(run, run_file), "Run file", "application/toml")
+    if exists(run.path("report", "metrics.json")):
+        yield Part("report/metrics.json", "Evaluation on held-out years", MEDIA[".json"])
+    for key, place in pictures.items():
+        yield Part(_inside(run, place), f"Picture: {key}", MEDIA[f".{place.rpartition('.')[2]}"])
+    if run.publish.cogs:
+        yield Part("cogs/", "Cloud-optimised GeoTIFFs, one a map")
+    yield Part("cube.zarr/", "Predictor cube: the inputs, each on its native grid")
+
+
+def _model_parts(run: RunConfig, models: Sequence[TrainedModel]) -> Iterable[Part]:
+    """Yield the files of models."""
+    for folder, card, _ in models:
+        inside = _inside(run, folder)
+        yield Part(
+            f"{inside}/weights.safetensors",
+            f"Weights of the {card.direction} model",
+            SAFETENSORS,
+            card.weights_sha256,
+        )
+        yield Part(f"{inside}/card.json", f"Card of the {card.direction} model", MEDIA[".json"])
+
+
+def _inside(run: RunConfig, place: str) -> str:
+    """Return a place of the output as seen from its folder."""
+    return place.removeprefix(f"{run.path()}/")

@@ -127,4 +127,4 @@ def _run_stage(run: RunConfig, stage: Stage, *, restart: bool, progress: StagePr
         # A run without tests has nothing to report.
         return report(run) if run.evaluation.tests else run.path("report")
 
-    return publish(run)
+    return publish(run, progress=tell)

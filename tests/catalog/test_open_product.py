@@ -82,5 +82,5 @@ def test_says_what_is_wrong(product: str, tmp_path: Path) -> None:
 
     empty = pystac.Catalog("empty", "nothing in it")
     empty.normalize_and_save(str(tmp_path / "empty"), pystac.CatalogType.SELF_CONTAINED)
-    with pytest.raises(ValueError, match="expected one item with a product, found none"):
+    with pytest.raises(ValueError, match="expected items of one product, found none"):
         luray.open_product(str(tmp_path / "empty/catalog.json"))

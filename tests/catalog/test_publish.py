@@ -20,7 +20,6 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.datacube import DatacubeExtension
 from pystac.extensions.scientific import ScientificExtension
-from pystac.validation import validate_dict
 from pystac_client.warnings import PystacClientWarning
 
 from luray.catalog.finished import read_finished
@@ -32,6 +31,7 @@ from luray.product.create import create_product
 from luray.product.dimensions import ProductDims
 from luray.storage.arrays import consolidate
 from luray.storage.places import public
+from tests.catalog.extension_schemas import validate
 from tests.s3 import Bucket
 
 GRID = Grid(36.0, 23.0, 0.01, 40, 60)
@@ -122,10 +122,15 @@ def published(product: str, tmp_path: Path) -> str:
 def test_catalog_is_valid_with_relative_links(published: str, tmp_path: Path) -> None:
     assert published == str(tmp_path / "out/stac/catalog.json")
     stac = tmp_path / "out/stac"
-    assert files_below(stac) == ["catalog.json", "world/collection.json", "world/world.json"]
+    assert files_below(stac) == [
+        "catalog.json",
+        "world/collection.json",
+        "world/items.parquet",
+        "world/world.json",
+    ]
     for path in stac.rglob("*.json"):
         text = path.read_text()
-        validate_dict(json.loads(text), extensions=[])
+        validate(json.loads(text))
         assert str(tmp_path) not in text
         assert '"rel": "self"' not in text
         for link in json.loads(text)["links"]:
@@ -221,19 +226,26 @@ def test_scenarios_and_members_are_dimensions(tmp_path: Path) -> None:
     consolidate(url)
     catalog = run(url, str(tmp_path / "stac"))
     for path in (tmp_path / "stac").rglob("*.json"):
-        validate_dict(json.loads(path.read_text()), extensions=[])
-    _, collection, item = load(catalog)
-    assert (item.properties["luray:scenarios"], item.properties["luray:members"]) == (
-        ["ssp126", "ssp585"],
-        3,
-    )
-    assert "luray:scenario" not in item.properties
-    assert "class_probability, entropy, probability" in item.assets["data"].description
-    for stac in (item, collection):
+        validate(json.loads(path.read_text()))
+    _, collection, _ = load(catalog)
+    first, second = collection.get_items()
+    assert (first.id, second.id) == ("world-ssp126", "world-ssp585")
+    for item, scenario in ((first, "ssp126"), (second, "ssp585")):
+        assert (item.properties["luray:scenarios"], item.properties["luray:members"]) == (
+            ["ssp126", "ssp585"],
+            3,
+        )
+        assert item.properties["luray:scenario"] == scenario
+        data = item.assets["data"]
+        assert Path(data.get_absolute_href()).resolve() == Path(url).resolve()
+        assert "class_probability, entropy, probability" in data.description
+        assert f'.sel(scenario="{scenario}")' in data.description
+    scenarios = ((first, ["ssp126"]), (second, ["ssp585"]), (collection, ["ssp126", "ssp585"]))
+    for stac, described in scenarios:
         cube = DatacubeExtension.ext(stac)
         values = {name: cube.dimensions[name].to_dict().get("values") for name in cube.dimensions}
         assert values == {
-            "scenario": ["ssp126", "ssp585"],
+            "scenario": described,
             "member": [0, 1, 2],
             "year": None,
             "lat": None,
@@ -375,6 +387,7 @@ def test_catalog_is_written_last(journal: type[JournalFileSystem], tmp_path: Pat
     assert [path.removeprefix("journal://site/stac/") for path in journal.written] == [
         "world/thumbnail.png",
         "world/world.json",
+        "world/items.parquet",
         "world/collection.json",
         "catalog.json",
     ]
@@ -404,10 +417,10 @@ def test_no_href_holds_a_secret(journal: type[JournalFileSystem]) -> None:
     product = write_product("memory://user:hunter2@world/product.zarr")
     url = run(product, "journal://user:hunter2@site/stac")
     assert url == "journal://site/stac/catalog.json"
-    texts = [bytes(file.getbuffer()).decode() for file in journal.store.values()]
-    assert len(texts) == 3
-    assert not any("hunter2" in text or "user" in text for text in texts)
-    assert any('"href": "memory://world/product.zarr"' in text for text in texts)
+    published = [bytes(file.getbuffer()) for file in journal.store.values()]
+    assert len(published) == 4
+    assert not any(b"hunter2" in data or b"user" in data for data in published)
+    assert any(b'"href": "memory://world/product.zarr"' in data for data in published)
 
 
 @pytest.mark.parametrize(
@@ -432,7 +445,7 @@ def test_geometry_is_cut_at_the_dateline(tmp_path: Path) -> None:
         [min(x for x, _ in ring), max(x for x, _ in ring)]
         for [ring] in item.geometry["coordinates"]
     ] == [[177.0, 180.0], [-180.0, -177.0]]
-    validate_dict(item.to_dict(), extensions=[])
+    validate(item.to_dict())
 
 
 @pytest.mark.parametrize(
@@ -453,7 +466,7 @@ def test_shared_licence_is_the_products(
     assert collection.license == expected
     assert len(collection.get_links("license")) == links
     assert not ScientificExtension.has_extension(collection)
-    validate_dict(collection.to_dict(), extensions=[])
+    validate(collection.to_dict())
 
 
 def test_unfinished_product_is_refused(tmp_path: Path) -> None:
@@ -545,6 +558,7 @@ def test_catalog_on_s3_copies_pictures(bucket: Bucket, tmp_path: Path) -> None:
         for name in (
             "catalog.json",
             "world/collection.json",
+            "world/items.parquet",
             "world/thumbnail.png",
             "world/world.json",
         )

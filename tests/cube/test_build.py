@@ -118,6 +118,16 @@ def test_another_legend_makes_another_cube(tmp_path):
     assert plans[0].fingerprint != plans[1].fingerprint
 
 
+def test_a_cube_does_not_say_where_its_files_lay(tmp_path):
+    grid = Grid(36, 23, 0.01, 8, 8)
+    build_here(tmp_path / "a.zarr", grid, [maps_of(tmp_path / "a", grid, (2014, 2015))])
+    files = zarr.open_group(tmp_path / "a.zarr", mode="r")["state"].attrs["files"]
+    assert len(files) == 2
+    assert all(identity.startswith("sha256:") for identity in files.values())
+    for path in (tmp_path / "a.zarr").rglob("zarr.json"):
+        assert str(tmp_path) not in path.read_text()
+
+
 def test_cube_knows_maps_of_another_kind(tmp_path):
     grid = Grid(36, 23, 0.01, 8, 8)
     cube = build_here(

@@ -1,0 +1,185 @@
+"""The STAC items of a product: one a scenario, and one a map that there is a file of."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pystac
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.datacube import DatacubeExtension, Dimension
+from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Sampling
+from pystac.extensions.xarray_assets import AssetXarrayAssetsExtension, XarrayAssetsExtension
+
+from luray.catalog.finished import FinishedProduct
+from luray.catalog.origin import add_processing, add_projection, add_version
+from luray.catalog.stac import relative_href
+
+ZARR = "application/vnd.zarr"
+"""Media type of a Zarr store; with a `version` parameter, xpystac does not know it."""
+
+
+class MapFile(NamedTuple):
+    """A cloud-optimised GeoTIFF (COG) of the map of one year."""
+
+    place: str
+    year: int
+    scenario: str = ""
+    """Empty in a product without scenarios."""
+    member: int | None = None
+    """None in a product without members."""
+    nodata: int = 99
+
+
+def scenario_items(
+    product: FinishedProduct, *, name: str, title: str, folder: str
+) -> list[pystac.Item]:
+    """Return an item for each scenario, or one for a product without that dimension.
+
+    All lead to the one store, which holds every scenario.
+
+    Parameters
+    ----------
+    product : FinishedProduct
+        The product.
+    name : str
+        Id of its collection. It is the item's, too, or the beginning of it: `world-ssp126`.
+    title : str
+        For readers.
+    folder : str
+        Where the items will lie: hrefs are relative to it.
+    """
+    if not product.scenarios:
+        return [_scenario_item(product, name=name, title=title, folder=folder, scenario="")]
+    items = []
+    for scenario in product.scenarios:
+        item = _scenario_item(
+            product,
+            name=f"{name}-{scenario}",
+            title=f"{title}, {scenario}",
+            folder=folder,
+            scenario=scenario,
+        )
+        items.append(item)
+    return items
+
+
+def _scenario_item(
+    product: FinishedProduct, *, name: str, title: str, folder: str, scenario: str
+) -> pystac.Item:
+    """Return the item of a scenario: when, where, how it was made, and the store itself."""
+    run = product.attributes["luray"]
+    properties = {"title": title, "luray:caveats": list(product.attributes.get("caveats", ()))}
+    for key in ("scenario", "scenarios", "members", "seed", "fingerprint"):
+        if key in run:
+            properties[f"luray:{key}"] = run[key]
+    if scenario:
+        properties["luray:scenario"] = scenario
+
+    first, last = product.interval
+    item = pystac.Item(
+        name,
+        product.geometry,
+        product.bbox,
+        None,
+        properties,
+        start_datetime=first,
+        end_datetime=last,
+    )
+    DatacubeExtension.ext(item, add_if_missing=True).apply(
+        _dimensions(product, scenario), product.variables
+    )
+    add_projection(item, product.grid)
+    add_version(item, product.version)
+    add_processing(item, product)
+    _add_store(item, product, folder=folder, scenario=scenario)
+    return item
+
+
+def _dimensions(product: FinishedProduct, scenario: str) -> dict[str, Dimension]:
+    """Return the dimensions of the product, `scenario` with the one value of an item."""
+    dimensions = product.dimensions
+    if scenario:
+        fields = dimensions["scenario"].to_dict() | {"values": [scenario]}
+        dimensions["scenario"] = Dimension.from_dict(fields)
+    return dimensions
+
+
+def _add_store(item: pystac.Item, product: FinishedProduct, *, folder: str, scenario: str) -> None:
+    """Add the store itself, ready for xarray, and its metadata."""
+    href = relative_href(product.url.rstrip("/"), folder=folder)
+    arrays = ", ".join(product.names)
+    description = f"Zarr v3 group: {arrays}. The classes are those of land_use."
+    if scenario:
+        description += f' It holds all scenarios: take `.sel(scenario="{scenario}")`.'
+    data = pystac.Asset(
+        href,
+        title="Land use by year",
+        media_type=ZARR,
+        roles=["data"],
+        description=description,
+    )
+    item.add_asset("data", data)
+    XarrayAssetsExtension.add_to(item)
+    AssetXarrayAssetsExtension(data).open_kwargs = {"consolidated": True}
+    ClassificationExtension.ext(data, add_if_missing=True).apply(classes=product.classes)
+    metadata = pystac.Asset(
+        f"{href}/zarr.json",
+        title="Metadata of all arrays",
+        media_type=pystac.MediaType.JSON,
+        roles=["metadata"],
+    )
+    item.add_asset("metadata", metadata)
+
+
+def map_item(
+    product: FinishedProduct, file: MapFile, *, name: str, title: str, folder: str
+) -> pystac.Item:
+    """Return the item of the map of one year, as a file that tools without Zarr open.
+
+    Parameters
+    ----------
+    product : FinishedProduct
+        What the map is part of.
+    file : MapFile
+        The file, and which map it holds.
+    name, title, folder : str
+        As for `scenario_items`; the id is `world-ssp126-m3-2050`.
+    """
+    member = "" if file.member is None else f"m{file.member}"
+    parts = [part for part in (file.scenario, member, str(file.year)) if part]
+    properties: dict[str, Any] = {
+        "title": ", ".join([title, *parts]),
+        "luray:origin": product.origins[product.years.index(file.year)],
+    }
+    if file.scenario:
+        properties["luray:scenario"] = file.scenario
+    if file.member is not None:
+        properties["luray:member"] = file.member
+
+    first = datetime(file.year, 1, 1, tzinfo=UTC)
+    item = pystac.Item(
+        "-".join([name, *parts]),
+        product.geometry,
+        product.bbox,
+        # A search by time that knows no intervals finds the year by its first day.
+        first,
+        properties,
+        start_datetime=first,
+        end_datetime=datetime(file.year, 12, 31, 23, 59, 59, tzinfo=UTC),
+    )
+    add_projection(item, product.grid)
+    add_version(item, product.version)
+    add_processing(item, product)
+    image = pystac.Asset(
+        relative_href(file.place, folder=folder),
+        title=f"Land use in {file.year}",
+        media_type=pystac.MediaType.COG,
+        roles=["data"],
+        description="Class codes with their colours; overviews have the most frequent class.",
+    )
+    item.add_asset("land_use", image)
+    band = RasterBand.create(
+        data_type=DataType.UINT8, nodata=file.nodata, sampling=Sampling.AREA, unit="1"
+    )
+    RasterExtension.ext(image, add_if_missing=True).apply([band])
+    ClassificationExtension.ext(image, add_if_missing=True).apply(classes=product.classes)
+    return item
