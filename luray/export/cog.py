@@ -1,0 +1,180 @@
+"""Cloud-optimised GeoTIFFs of class maps, with their colours, overviews and class names.
+
+Shapes: H W cells; a block has all columns of some consecutive rows.
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.shutil import copy
+from rasterio.windows import Window
+
+from luray.core.grid import Grid
+from luray.core.legend import Legend
+from luray.core.types import U8
+from luray.export.files import publishing
+
+BLOCK_CELLS = 512
+"""Side of an internal tile."""
+
+OCEAN_COLOUR = "#dceaf5"
+
+
+def write_cog(
+    place: str,
+    blocks: Iterable[U8],
+    *,
+    grid: Grid,
+    legend: Legend,
+    tags: Mapping[str, str],
+) -> None:
+    """Write a class map as a cloud-optimised GeoTIFF (COG), read back before it gets its name.
+
+    It has the colours of the legend, no data as `legend.nodata`, and overviews of the most frequent
+    class ("mode") at factors 2, 4, ... where the map is larger than 512 cells. The tags of its band
+    name the classes: `class_22 = cropland`, and in CF's words `flag_values` and `flag_meanings`.
+
+    Parameters
+    ----------
+    place : str
+        The file: a local path, s3:// or gs://. What is there is replaced.
+    blocks : iterable of uint8 arrays, shape (rows, W)
+        The map in published codes, from the north, some rows at a time; `[codes_HW]` for a map that
+        is in memory.
+    grid : Grid
+        Of the map, in degrees (EPSG:4326).
+    legend : Legend
+        Of the codes.
+    tags : mapping of str
+        Title, year, source and what else a reader has to know, without local paths or secrets.
+
+    Raises
+    ------
+    ValueError
+        If the blocks are not the rows of the grid.
+    RuntimeError
+        If the file does not read back as it was written; the final name is left as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from luray.core.legend import HILDA
+    >>> grid = Grid(north=36, west=23, step=0.01, n_lat=2, n_lon=3)
+    >>> codes = np.array([[0, 22, 44], [11, 22, 99]], np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/map.tif"
+    ...     write_cog(path, [codes], grid=grid, legend=HILDA, tags={"year": "2000"})
+    ...     with rasterio.open(path) as file:
+    ...         file.colormap(1)[22]
+    (233, 196, 106, 255)
+    """
+    with publishing(place) as temporary:
+        plain = temporary.with_name(f"{temporary.name}.plain.tif")
+        try:
+            checksums = _write_plain(plain, blocks, grid=grid, legend=legend, tags=tags)
+            # The driver needs the whole map before it can write overviews ahead of the data.
+            copy(
+                plain,
+                temporary,
+                driver="COG",
+                compress="DEFLATE",
+                blocksize=BLOCK_CELLS,
+                overview_resampling="MODE",
+                num_threads="1",
+            )
+        finally:
+            plain.unlink(missing_ok=True)
+        _check(temporary, checksums, grid=grid, shown=place.rsplit("/", 1)[-1])
+
+
+def _write_plain(
+    path: Path, blocks: Iterable[U8], *, grid: Grid, legend: Legend, tags: Mapping[str, str]
+) -> list[tuple[int, int]]:
+    """Write a tiled GeoTIFF; return the number of rows and the checksum of each block."""
+    transform = rasterio.Affine(grid.step, 0, grid.west, 0, -grid.step, grid.north)
+    checksums: list[tuple[int, int]] = []
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="uint8",
+        count=1,
+        height=grid.n_lat,
+        width=grid.n_lon,
+        crs="EPSG:4326",
+        transform=transform,
+        nodata=legend.nodata,
+        tiled=True,
+        blockxsize=BLOCK_CELLS,
+        blockysize=BLOCK_CELLS,
+        compress="DEFLATE",
+        bigtiff="IF_SAFER",
+    ) as out:
+        out.update_tags(**tags)
+        out.update_tags(1, **class_tags(legend))
+        out.set_band_description(1, "land use")
+        out.colorinterp = [ColorInterp.palette]
+        out.write_colormap(1, _colours(legend))
+
+        row = 0
+        for codes in blocks:
+            rows, cols = codes.shape
+            if cols != grid.n_lon or row + rows > grid.n_lat:
+                raise ValueError(
+                    f"rows {row} to {row + rows} of {cols} cells do not belong to a grid of "
+                    f"{grid.n_lat} x {grid.n_lon}; give the rows of the map, from the north"
+                )
+            out.write(codes, 1, window=Window(0, row, cols, rows))
+            checksums.append((rows, zlib.crc32(np.ascontiguousarray(codes))))
+            row += rows
+    if row != grid.n_lat:
+        raise ValueError(f"got {row} rows, expected {grid.n_lat}; give every row of the map")
+    return checksums
+
+
+def class_tags(legend: Legend) -> dict[str, str]:
+    """Return the names of the classes as tags of a band."""
+    codes = [legend.ocean, *(int(code) for code in legend.codes), legend.nodata]
+    names = ["ocean", *(land_class.name for land_class in legend.classes), "no_data"]
+    tags = {f"class_{code}": name for code, name in zip(codes, names, strict=True)}
+    tags["flag_values"] = " ".join(map(str, codes))
+    tags["flag_meanings"] = " ".join(names)
+    return tags
+
+
+def _colours(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
+    """Return red, green, blue and opacity of each code; no data is transparent."""
+    colours = {legend.ocean: _rgba(OCEAN_COLOUR)}
+    for land_class in legend.classes:
+        colours[land_class.code] = _rgba(land_class.colour)
+    colours[legend.nodata] = (0, 0, 0, 0)
+    return colours
+
+
+def _rgba(colour: str) -> tuple[int, int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue, 255
+
+
+def _check(path: Path, checksums: list[tuple[int, int]], *, grid: Grid, shown: str) -> None:
+    """Raise RuntimeError unless the file is a COG that holds what was written."""
+    with rasterio.open(path) as file:
+        layout = file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
+        if layout != "COG":
+            raise RuntimeError(f"{shown}: layout {layout}, expected COG; GDAL is not as expected")
+        if max(grid.shape) > BLOCK_CELLS and not file.overviews(1):
+            raise RuntimeError(f"{shown}: found no overviews; GDAL is not as expected")
+
+        row = 0
+        for rows, checksum in checksums:
+            codes = file.read(1, window=Window(0, row, grid.n_lon, rows))
+            if zlib.crc32(np.ascontiguousarray(codes)) != checksum:
+                raise RuntimeError(
+                    f"{shown}: rows {row} to {row + rows} do not read back as they were written; "
+                    "check the disk, and export again"
+                )
+            row += rows
