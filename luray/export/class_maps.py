@@ -119,7 +119,7 @@ def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[tuple[int, int]
         row = 0
         for codes_HW in map_blocks(job, year):
             rows = codes_HW.shape[0]
-            out.file.variables["land_use"][0, row : row + rows] = codes_HW
+            out.arrays["land_use"][0, row : row + rows] = codes_HW
             checksums.append((rows, zlib.crc32(codes_HW.tobytes())))
             row += rows
     return checksums

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import h5netcdf
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +22,10 @@ COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 class NetcdfWriter:
     """An open file; axes and variables are in it in the order in which they are added."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, arrays: Any) -> None:
         self.file = file
+        # h5netcdf goes through all variables at each access, to find the length of time
+        self.arrays = arrays
 
     def dimension(self, name: str, length: int | None) -> None:
         """Add a dimension; a length of None is unlimited."""
@@ -67,22 +70,22 @@ class NetcdfWriter:
 
     def put(self, name: str, step: int, values: NDArray[Any]) -> None:
         """Write the values of one time step."""
-        self.file.variables[name][step] = values
+        self.arrays[name][step] = values
 
 
 @contextmanager
 def netcdf_file(path: Path, attributes: Mapping[str, Any]) -> Iterator[NetcdfWriter]:
     """Create a file with its global attributes."""
-    with h5netcdf.File(path, "w") as file:
+    with h5py.File(path, "w", track_order=True) as arrays, h5netcdf.File(arrays, "w") as file:
         file.attrs.update(attributes)
-        yield NetcdfWriter(file)
+        yield NetcdfWriter(file, arrays)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Open a file to check what was written; gives its variables by name."""
-    with h5netcdf.File(path, "r") as file:
-        yield file.variables
+    """Open a file to check what was written; gives its arrays by name."""
+    with h5py.File(path, "r") as arrays:
+        yield arrays
 
 
 def add_axes(out: NetcdfWriter, grid: Grid, *, bounds: Sequence[str]) -> None:
