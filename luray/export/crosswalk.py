@@ -60,5 +60,10 @@ def read_crosswalk(form: str, legend: Legend) -> Mapping[str, Any]:
 
 def read_crosswalk_file(form: str) -> Mapping[str, Any]:
     """Return the whole file of a format."""
+    return tomllib.loads(crosswalk_text(form))
+
+
+def crosswalk_text(form: str) -> str:
+    """Return the text of the file of a format."""
     folder = INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
-    return tomllib.loads((folder / f"{form}.toml").read_text(encoding="utf-8"))
+    return (folder / f"{form}.toml").read_text(encoding="utf-8")

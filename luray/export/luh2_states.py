@@ -18,7 +18,8 @@ So for every state: area(t) + what it takes - what it gives = area(t + 1).
 
 LUH2's ice and water (`icwtr`) do not change with time. It is what is no land in the maps, and the
 least water that a coarse cell has in the years of the export; water beyond that counts as
-non-forested natural land.
+non-forested natural land. Water that only moves within the cell, so that more leaves that land than
+it has, is passed on from where it came to where it goes.
 
 Shapes: K classes; G groups; S states; Y X coarse cells.
 """
@@ -128,7 +129,7 @@ class StateMaps:
             if before is None:
                 state_year = StateYear(year, self._spread(share_SYX, area_GYX), None)
             else:
-                transition_GGYX = self._group_transitions(year)
+                transition_GGYX = around_full_groups(self._group_transitions(year), area_before_GYX)
                 left_SYX, gives_SYX = self._left(
                     before.states_SYX, area_before_GYX, transition_GGYX
                 )
@@ -286,6 +287,43 @@ class StateMaps:
         """Number of the group of each state."""
         numbers = {s: g for g, group in enumerate(self.groups) for s in group.states}
         return tuple(numbers[s] for s in range(len(self.states)))
+
+
+def around_full_groups(transition_GGYX: F64, area_GYX: F64) -> F64:
+    """Lead what leaves a group beyond its area around it.
+
+    Parameters
+    ----------
+    transition_GGYX : array, shape (G, G, Y, X)
+        From group to group; the diagonal is 0.
+    area_GYX : array, shape (G, Y, X)
+        Of the groups before.
+
+    Returns
+    -------
+    array, shape (G, G, Y, X)
+        Nothing gives more than it has, and every group gains on balance what it did. The excess
+        goes from the groups that it came from, in proportion, straight to those that it goes to;
+        what would return to its own group stays there.
+    """
+    led_GGYX = transition_GGYX.copy()
+    for group, area_YX in enumerate(area_GYX):
+        into_GYX = led_GGYX[:, group].copy()
+        out_GYX = led_GGYX[group].copy()
+        total_in_YX = into_GYX.sum(axis=0)
+        total_out_YX = out_GYX.sum(axis=0)
+        excess_YX = (total_out_YX - area_YX).clip(0)
+        if not excess_YX.any():
+            continue
+        zeros = np.zeros_like(excess_YX)
+        part_in_YX = np.divide(excess_YX, total_in_YX, out=zeros.copy(), where=total_in_YX > 0)
+        part_out_YX = np.divide(excess_YX, total_out_YX, out=zeros, where=total_out_YX > 0)
+        led_GGYX[:, group] -= into_GYX * part_in_YX
+        led_GGYX[group] -= out_GYX * part_out_YX
+        led_GGYX += into_GYX[:, None] * part_in_YX * (out_GYX / total_out_YX.clip(1e-300))[None]
+        for own in range(len(area_GYX)):
+            led_GGYX[own, own] = 0
+    return led_GGYX.clip(0)
 
 
 def transition_names(states: Sequence[str]) -> dict[str, tuple[int, int]]:

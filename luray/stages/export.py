@@ -1,13 +1,14 @@
 """The stage `export`: a finished product in the layout that a model or a map tool reads."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import luray
 from luray.catalog.finished import FinishedProduct, read_finished
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.cube.cube import Cube
 from luray.export.class_maps import write_cogs, write_netcdf
+from luray.export.crosswalk import crosswalk_text
 from luray.export.ctsm import write_ctsm
 from luray.export.fates import write_fates
 from luray.export.folder import ExportFolder
@@ -18,6 +19,7 @@ from luray.export.product_maps import MapSeries, ProductMaps, legend_of_flags
 from luray.export.selection import parse_bounds, parse_years, region_of
 from luray.stages.config import RunConfig
 from luray.storage.places import place_of, public
+from luray.storage.receipts import fingerprint_of
 
 COARSE_STEP = 0.25
 """Degrees of a coarse cell by default: LUH2's."""
@@ -27,15 +29,17 @@ class Format(NamedTuple):
     """A layout that can be written."""
 
     write: Callable[[ExportJob], None]
-    cells: str
-    """Whether it has coarse cells, or the maps as they are: "coarse" or "fine"."""
+    cells: Literal["coarse", "fine"]
+    """Whether it has coarse cells, or the maps as they are."""
+    crosswalk: str = ""
+    """Name of the crosswalk that its files depend on."""
 
 
 FORMATS: Mapping[str, Format] = {
-    "luh2": Format(write_luh2, "coarse"),
-    "fates": Format(write_fates, "coarse"),
-    "ctsm-raw": Format(write_ctsm, "coarse"),
-    "lpj-guess": Format(write_lpj_guess, "coarse"),
+    "luh2": Format(write_luh2, "coarse", "luh2"),
+    "fates": Format(write_fates, "coarse", "luh2"),
+    "ctsm-raw": Format(write_ctsm, "coarse", "ctsm"),
+    "lpj-guess": Format(write_lpj_guess, "coarse", "lpj-guess"),
     "cog": Format(write_cogs, "fine"),
     "netcdf": Format(write_netcdf, "fine"),
 }
@@ -130,6 +134,7 @@ def _request(
     form: str, maps: MapSeries, coarse: object, years: tuple[int, ...], split: Split
 ) -> dict[str, object]:
     """Everything that the files depend on, without places."""
+    crosswalk = FORMATS[form].crosswalk
     return {
         "format": form,
         "luray": luray.__version__,
@@ -139,6 +144,7 @@ def _request(
         "cells": str(coarse),
         "years": list(years),
         "split": split,
+        "crosswalk": fingerprint_of(crosswalk_text(crosswalk)) if crosswalk else "",
     }
 
 
