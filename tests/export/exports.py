@@ -5,16 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 import zarr
 
+from luray.catalog.finished import read_finished
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.cube.schema import NativeLayout, create_native, create_state
+from luray.export.folder import ExportFolder
+from luray.export.job import ExportJob
+from luray.export.selection import region_of
 from luray.product.dimensions import ONE_MAP
 from luray.product.trajectories import Span
 from luray.sources.koppen import CLIMATE
 from luray.sources.luh2 import STATES
 from luray.stages.config import RunConfig
+from luray.stages.export import product_maps
 from luray.stages.run_file import load_run
 from luray.storage.arrays import consolidate
 from tests.cube.cubes import describe
@@ -164,3 +169,12 @@ def naive_transition(before, after, origins, targets):
     """Share of the coarse cells that goes from some codes to others, (4, 6)."""
     moved = np.isin(before, origins) & np.isin(after, targets)
     return naive_fraction(moved.astype(np.uint8), [1])
+
+
+def job_of(world, place, *, form="luh2", years=SPAN.years, bounds=None, step=0.25, split="auto"):
+    """What a writer is given, without the stage around it."""
+    cube = Cube.open(world.run.cube)
+    maps = product_maps(read_finished(world.run.product), cube).series()
+    region = region_of(FINE, step=step, bounds=bounds)
+    folder = ExportFolder(str(place), {"form": form, "years": list(years), "bounds": bounds})
+    return ExportJob(form, maps, region, tuple(years), folder, cube, split)
