@@ -248,9 +248,10 @@ def test_a_region_is_a_part_of_the_whole(world, states, tmp_path):
     part = next(maps.walk()).states_SYX
     whole = states.sel(lat=job.region.coarse.lat, lon=job.region.coarse.lon)
     for name in ("urban", "pastr"):
-        # the south-eastern cell has no forcing: there the region counts
-        ours = part[maps.states.index(name)].ravel()[:-1]
-        np.testing.assert_allclose(ours, whole[name].values[0].ravel()[:-1], atol=1e-6)
+        # one cell has no forcing: there the region counts
+        ours = np.delete(part[maps.states.index(name)].ravel(), 4)
+        theirs = np.delete(whole[name].values[0].ravel(), 4)
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_coarser_cells_add_up_the_forcing(world, tmp_path):
