@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-import luray
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.cube.cube import Cube
 from luray.export.coarse_maps import CoarseMaps, CoarseWork
@@ -32,6 +31,8 @@ class ExportJob:
     """The predictor cube as the scenario sees it, None where only a product was given."""
     split: Split = "auto"
     progress: NamedProgress = no_named_progress
+    version: str = "unknown"
+    """Of luray."""
 
     def coarse_work(self, transitions: Literal["recorded", "left out"]) -> CoarseWork:
         """Compute and record fractions of the coarse cells, and transitions where asked for."""
@@ -63,11 +64,10 @@ class ExportJob:
         first, last = self.years[0], self.years[-1]
         attributes = {
             "title": f"{product.title}: {title}",
-            "source": f"luray {luray.__version__}, annual maps of land use in cells of "
+            "source": f"luray {self.version}, annual maps of land use in cells of "
             f"{product.grid.step:g} degrees ({', '.join(of_what)})",
-            "history": f"{now} luray {luray.__version__} export --format {self.form}, "
-            f"{first}-{last}",
-            "luray_version": luray.__version__,
+            "history": f"{now} luray {self.version} export --format {self.form}, {first}-{last}",
+            "luray_version": self.version,
             "luray_run_fingerprint": product.fingerprint,
             "luray_scenario": self.maps.scenario,
             "legend": product.legend.name,

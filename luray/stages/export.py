@@ -122,7 +122,17 @@ def export(
         output = source.path("export", form)
     folder = ExportFolder(place_of(output), _request(form, maps, area.coarse, asked_years, split))
     of_scenario = cube.of_scenario(maps.scenario) if cube is not None else None
-    job = ExportJob(form, maps, area, asked_years, folder, of_scenario, split, progress)
+    job = ExportJob(
+        form,
+        maps,
+        area,
+        asked_years,
+        folder,
+        of_scenario,
+        split,
+        progress,
+        version=luray.__version__,
+    )
     if folder.open():
         return Exported(folder.place, ())
     FORMATS[form].write(job)
