@@ -48,7 +48,7 @@ IAMS = {
     "ssp585": "MAGPIE",
 }
 """Scenarios of LUH2 v2f, with the integrated assessment model of each."""
-RUN_FILES = sorted(CATALOGS.rglob("*.toml"))
+RUN_FILES = sorted(path for path in CATALOGS.rglob("*.toml") if path.parent.name != "crosswalks")
 MEDIA_TYPES = {
     ".nc": "application/netcdf",
     ".nc4": "application/netcdf",

@@ -1,0 +1,154 @@
+"""The maps of a finished product, as the writers of this room read them.
+
+Shapes: H W cells of a box.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+
+from luray.core.grid import Grid
+from luray.core.legend import NAMED, LandClass, Legend
+from luray.core.tiling import Box
+from luray.core.types import U8
+from luray.storage.objects import accessing
+
+UNNAMED = "the product's own"
+"""Name of a legend that is none of luray's own."""
+
+NO_CLASS = ("ocean", "no_data")
+"""Meanings of flags that stand for no class."""
+
+
+@dataclass(frozen=True)
+class ProductMaps:
+    """A finished product, its years, and the places of its scenarios and members."""
+
+    url: str
+    grid: Grid
+    years: tuple[int, ...]
+    legend: Legend
+    fingerprint: str
+    title: str
+    scenarios: tuple[str, ...] = ()
+    """Names along dimension `scenario`, empty where the product lacks it."""
+    members: int = 0
+    """Length of dimension `member`, 0 where the product lacks it."""
+    caveats: tuple[str, ...] = ()
+    scenario: str = ""
+    """Name of its only scenario, where it says it."""
+
+    def series(self, *, scenario: str | None = None, member: int | None = None) -> "MapSeries":
+        """Return one of the product's sequences of maps.
+
+        Parameters
+        ----------
+        scenario : str, optional
+            One of `scenarios`; needed where there are several.
+        member : int, optional
+            Needed where there are several.
+
+        Raises
+        ------
+        ValueError
+            For a scenario or member that the product lacks, or that it has to be told.
+        """
+        index: list[int] = []
+        name = self.scenario
+        if self.scenarios:
+            if scenario is None and len(self.scenarios) > 1:
+                raise ValueError(
+                    f"the product has the scenarios {', '.join(self.scenarios)}; name one with "
+                    "--scenario"
+                )
+            name = scenario or self.scenarios[0]
+            if name not in self.scenarios:
+                raise ValueError(
+                    f"the product has no scenario {name!r}, expected one of "
+                    f"{', '.join(self.scenarios)}; correct --scenario"
+                )
+            index.append(self.scenarios.index(name))
+        elif scenario is not None and scenario != self.scenario:
+            raise ValueError(
+                f"the product is of the one scenario {self.scenario!r}, not {scenario!r}; leave "
+                "out --scenario"
+            )
+
+        if self.members:
+            if member is None and self.members > 1:
+                raise ValueError(
+                    f"the product has the members 0 to {self.members - 1}; name one with --member"
+                )
+            member = member or 0
+            if not 0 <= member < self.members:
+                raise ValueError(
+                    f"the product has no member {member}, expected 0 to {self.members - 1}; "
+                    "correct --member"
+                )
+            index.append(member)
+        elif member is not None:
+            raise ValueError("the product has no members; leave out --member")
+        return MapSeries(self, tuple(index), name, member)
+
+
+@dataclass(frozen=True)
+class MapSeries:
+    """The maps of one scenario and member, year by year."""
+
+    product: ProductMaps
+    index: tuple[int, ...]
+    """Position along the dimensions before the year."""
+    scenario: str
+    member: int | None
+
+    def codes(self, year: int, box: Box) -> U8:
+        """Return published codes in a box of the product's grid, shape (H, W).
+
+        The box may reach past the southern and eastern edge, where the legend's no data stands.
+        """
+        product = self.product
+        codes_HW = np.full(box.shape, product.legend.nodata, np.uint8)
+        inside = box.clip(product.grid.shape)
+        if inside is not None:
+            rows, cols = inside.slices(origin=Box(0, 0, 0, 0))
+            position = (*self.index, product.years.index(year), rows, cols)
+            with accessing(product.url):
+                codes_HW[inside.slices(origin=box)] = self._land_use[position]
+        return codes_HW
+
+    def classes(self, year: int, box: Box) -> U8:
+        """Return class indices in a box, `OUTSIDE` off land and beyond the grid, shape (H, W)."""
+        return self.product.legend.encode(self.codes(year, box), where=f"the map of {year}")
+
+    @cached_property
+    def _land_use(self) -> Any:
+        with accessing(self.product.url):
+            root = zarr.open_group(self.product.url, mode="r", zarr_format=3, use_consolidated=True)
+            return root["land_use"]
+
+
+def legend_of_flags(flags: Mapping[str, Any]) -> Legend:
+    """Return the legend that the CF flags of `land_use` describe.
+
+    It is one of luray's own where these classes are its classes, with the same codes and names.
+    """
+    names: Sequence[str] = flags["flag_meanings"].split()
+    colours: Sequence[str] = flags["flag_colors"].split()
+    by_meaning = dict(zip(names, flags["flag_values"], strict=True))
+    classes = tuple(
+        LandClass(int(by_meaning[name]), name, colour)
+        for name, colour in zip(names, colours, strict=True)
+        if name not in NO_CLASS
+    )
+    for legend in NAMED.values():
+        if [(c.code, c.name) for c in legend.classes] == [(c.code, c.name) for c in classes]:
+            return legend
+
+    used = {int(code) for code in flags["flag_values"]}
+    # a code that no class has: some readers need one for what is no data
+    nodata = by_meaning.get("no_data", max(set(range(256)) - used - {254, 255}))
+    return Legend(name=UNNAMED, classes=classes, ocean=int(by_meaning["ocean"]), nodata=int(nodata))

@@ -1,0 +1,193 @@
+"""The stage `export`: a finished product in the layout that a model or a map tool reads."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+import luray
+from luray.catalog.finished import FinishedProduct, read_finished
+from luray.core.progress import NamedProgress, no_named_progress
+from luray.cube.cube import Cube
+from luray.export.class_maps import write_cogs, write_netcdf
+from luray.export.crosswalk import crosswalk_text
+from luray.export.ctsm import write_ctsm
+from luray.export.fates import write_fates
+from luray.export.folder import ExportFolder
+from luray.export.job import ExportJob, Split
+from luray.export.lpj_guess import write_lpj_guess
+from luray.export.luh2_files import write_luh2
+from luray.export.product_maps import MapSeries, ProductMaps, legend_of_flags
+from luray.export.selection import parse_bounds, parse_years, region_of
+from luray.stages.config import RunConfig
+from luray.storage.places import place_of, public
+from luray.storage.receipts import fingerprint_of
+
+COARSE_STEP = 0.25
+"""Degrees of a coarse cell by default: LUH2's."""
+
+
+class Format(NamedTuple):
+    """A layout that can be written."""
+
+    write: Callable[[ExportJob], None]
+    cells: Literal["coarse", "fine"]
+    """Whether it has coarse cells, or the maps as they are."""
+    crosswalk: str = ""
+    """Name of the crosswalk that its files depend on."""
+
+
+FORMATS: Mapping[str, Format] = {
+    "luh2": Format(write_luh2, "coarse", "luh2"),
+    "fates": Format(write_fates, "coarse", "luh2"),
+    "ctsm-raw": Format(write_ctsm, "coarse", "ctsm"),
+    "lpj-guess": Format(write_lpj_guess, "coarse", "lpj-guess"),
+    "cog": Format(write_cogs, "fine"),
+    "netcdf": Format(write_netcdf, "fine"),
+}
+
+
+class Exported(NamedTuple):
+    """What an export has written."""
+
+    place: str
+    files: tuple[str, ...]
+    """Their names, empty where all of them were there already."""
+
+
+def export(
+    source: RunConfig | str,
+    form: str,
+    *,
+    region: str | None = None,
+    years: str | None = None,
+    grid: float | None = None,
+    scenario: str | None = None,
+    member: int | None = None,
+    split: Split = "auto",
+    output: str | None = None,
+    progress: NamedProgress = no_named_progress,
+) -> Exported:
+    """Write a finished product in another layout.
+
+    It can be interrupted at any time and repeated: what is finished is kept.
+
+    Parameters
+    ----------
+    source : RunConfig or str
+        A run, or the place of a product. Only a run has the cube, whose forcing splits classes into
+        LUH2's states and whose climate zones choose plant types.
+    form : str
+        One of `FORMATS`.
+    region : str, optional
+        `west,south,east,north` in degrees, edges of coarse cells; by default the whole product.
+    years : str, optional
+        Such as `1850-2100` or `1900,1950,2000`; by default all of the product.
+    grid : float, optional
+        Size of a coarse cell in degrees, 0.25 by default.
+    scenario, member : optional
+        Which of the product's sequences of maps; needed where it has several.
+    split : {"auto", "forcing", "default"}, optional
+        How classes are split into LUH2's states; see `luray.export.job.Split`.
+    output : str, optional
+        A folder: local, s3:// or gs://. By default `export/<format>` in the output of the run.
+    progress : callable, optional
+        Called with what is done, all there is to do, and the name of the work.
+
+    Raises
+    ------
+    ValueError
+        For a product that is not finished, and for anything asked that does not go together.
+    RuntimeError
+        If a file does not read back as it should; it has not got its name then.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"--format {form!r}: expected one of {', '.join(FORMATS)}; correct it")
+    is_run = isinstance(source, RunConfig)
+    url = source.product if isinstance(source, RunConfig) else place_of(source).rstrip("/")
+    if output is None and not is_run:
+        raise ValueError("of a product, --output has to be named: a folder, s3:// or gs://")
+
+    finished = read_finished(url)
+    cube = Cube.open(source.cube) if isinstance(source, RunConfig) else None
+    maps = product_maps(finished, cube).series(scenario=scenario, member=member)
+    asked_years = parse_years(years, finished.years)
+    bounds = parse_bounds(region) if region is not None else None
+    if FORMATS[form].cells == "fine":
+        if grid is not None:
+            raise ValueError(f"--format {form} has the maps as they are; leave out --grid {grid:g}")
+        grid = finished.grid.step
+    area = region_of(finished.grid, step=grid or COARSE_STEP, bounds=bounds)
+
+    if output is None:
+        assert isinstance(source, RunConfig)
+        output = source.path("export", form)
+    folder = ExportFolder(place_of(output), _request(form, maps, area.coarse, asked_years, split))
+    of_scenario = cube.of_scenario(maps.scenario) if cube is not None else None
+    job = ExportJob(
+        form,
+        maps,
+        area,
+        asked_years,
+        folder,
+        of_scenario,
+        split,
+        progress,
+        version=luray.__version__,
+    )
+    if folder.open():
+        return Exported(folder.place, ())
+    FORMATS[form].write(job)
+    files = folder.finish(job.attributes(f"export as {form}"))
+    return Exported(folder.place, tuple(files))
+
+
+def _request(
+    form: str, maps: MapSeries, coarse: object, years: tuple[int, ...], split: Split
+) -> dict[str, object]:
+    """Everything that the files depend on, without places."""
+    crosswalk = FORMATS[form].crosswalk
+    return {
+        "format": form,
+        "luray": luray.__version__,
+        "product": maps.product.fingerprint,
+        "scenario": maps.scenario,
+        "member": maps.member,
+        "cells": str(coarse),
+        "years": list(years),
+        "split": split,
+        "crosswalk": fingerprint_of(crosswalk_text(crosswalk)) if crosswalk else "",
+    }
+
+
+def product_maps(finished: FinishedProduct, cube: Cube | None) -> ProductMaps:
+    """Return the maps of a finished product.
+
+    Parameters
+    ----------
+    finished : FinishedProduct
+    cube : Cube, optional
+        What it was made from, which names the legend.
+
+    Raises
+    ------
+    ValueError
+        If the product was made from another cube.
+    """
+    about = finished.attributes["luray"]
+    flags = finished.arrays["land_use"]["attributes"]
+    if cube is not None and about["cube"] != cube.fingerprint:
+        raise ValueError(
+            f"{public(finished.url)} was made from cube {about['cube'][:12]}, the run has "
+            f"{cube.fingerprint[:12]}; infer the product again, or give the run file that it is of"
+        )
+    return ProductMaps(
+        finished.url,
+        finished.grid,
+        finished.years,
+        cube.legend if cube is not None else legend_of_flags(flags),
+        fingerprint=about["fingerprint"],
+        title=str(finished.attributes.get("title", "land use")),
+        scenarios=tuple(str(name) for name in finished.axes.get("scenario", ())),
+        members=len(finished.axes.get("member", ())),
+        caveats=tuple(finished.attributes.get("caveats", ())),
+        scenario=str(about.get("scenario", "")),
+    )
