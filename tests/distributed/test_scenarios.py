@@ -444,11 +444,12 @@ def test_many_maps_are_verified_scored_and_published(world, drawn, ray_cluster):
     ):
         result = CliRunner().invoke(app, [verb, *command], catch_exceptions=False)
         assert (result.exit_code, said in result.output) == (0, True), result.output
-    item = next(
-        pystac.Catalog.from_file(run.path("stac", "catalog.json")).get_items(recursive=True)
-    )
-    assert item.properties["cube:dimensions"]["scenario"]["values"] == list(NAMES)
-    assert item.properties["luray:seed"] == 7
+    collections = pystac.Catalog.from_file(run.path("stac", "catalog.json")).get_collections()
+    maps, models = (list(collection.get_items()) for collection in collections)
+    assert [item.properties["luray:scenario"] for item in maps] == list(NAMES)
+    assert {item.properties["luray:seed"] for item in maps} == {7}
+    directions = {item.properties["luray:direction"] for item in models}
+    assert directions == set(run.inference.span.chains)
 
 
 def test_only_what_is_asked_for_changes_a_product(world, cubes, tmp_path):
