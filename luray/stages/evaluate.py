@@ -11,6 +11,7 @@ from luray.evaluation.evaluation_years import EvaluationYears, evaluation_years
 from luray.evaluation.report import DEFINITIONS, EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.product.dimensions import ProductDims
+from luray.stages.build import cube_of_run
 from luray.stages.config import RolloutTest, RunConfig
 from luray.stages.infer import compute, create_empty_product, inference_of, product_dims
 from luray.storage.lease import leased
@@ -40,7 +41,8 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     Raises
     ------
     ValueError
-        If the run has no tests, or a test begins where there is no map.
+        If the run has no tests, a test begins where there is no map, or `evaluation.zones` is no
+        categorical variable of the cube.
     """
     if not run.evaluation.tests:
         raise ValueError(
@@ -49,6 +51,8 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     from luray.distributed.evaluate import evaluate as evaluate_with_ray  # Ray: seconds to import
     from luray.distributed.evaluate import flicker_of_maps
 
+    # A wrong name is an error before anything is rolled out.
+    zone_names = _zone_names(run, cube_of_run(run))
     outcomes: list[Outcome] = []
     identities: dict[str, str] = {}
     memory_caveats: dict[str, None] = {}  # in order, each once
@@ -82,7 +86,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
                 years.left_out,
                 tallies.flicker,
                 tallies.last_change,
-                _zone_names(run, spec.cube),
+                zone_names,
             )
         )
         identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
