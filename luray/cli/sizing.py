@@ -59,7 +59,7 @@ def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
     yield PlanRow("years", _years(plan), f"{workload.windows * workload.steps:,} windows in all")
     yield PlanRow(
         "tile-years",
-        f"{output.receipts:,} written, {workload.predictions:,} predicted",
+        f"{output.tile_years:,} written, {workload.predictions:,} predicted",
         f"{copied:,} copied from observed maps",
     )
     yield PlanRow(

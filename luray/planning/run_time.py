@@ -20,6 +20,12 @@ an observed map.
 """
 WRITE_SECONDS = 15e-9
 """For each cell of a tile: to reduce and write a map."""
+COMPANION_SECONDS = 13e-9
+"""For each cell of a tile: to compute and write its fractions, transitions and overviews.
+
+They took 25e-9 (`tests.benchmarks product`) where a window took twice as long as where the others
+were measured.
+"""
 READ_RATE = 1e9
 """Decoded bytes of static inputs that are read, in whole chunks, and prepared in a second: 0.6 s
 for a tile.
@@ -61,8 +67,15 @@ class RunTime:
 
         From a store that answers at once to a slow one.
         """
-        seconds = Range(1, 1) * (WRITE_SECONDS * cells) + self._waiting_for_a_map
+        seconds = Range(1, 1) * (self._write_seconds * cells) + self._waiting_for_a_map
         return seconds * len(trajectory.member_indices)
+
+    @property
+    def _write_seconds(self) -> float:
+        """For each cell of a tile, to write a map and what follows from it."""
+        product = self.workload.product
+        has_companions = product.coarse is not None or product.overviews.levels > 0
+        return WRITE_SECONDS + COMPANION_SECONDS * has_companions
 
     @property
     def _waiting_for_a_map(self) -> Range:
@@ -104,9 +117,9 @@ class RunTime:
         n_written = 0
         for trajectory in workload.trajectories:
             n_written += (len(trajectory.years) - 1) * len(trajectory.member_indices)
-        maps = cells * (TILE_SECONDS * workload.steps + WRITE_SECONDS * n_written)
+        maps = cells * (TILE_SECONDS * workload.steps + self._write_seconds * n_written)
 
-        copies = Range(1, 1) * (cells * (TILE_SECONDS + WRITE_SECONDS * n_members))
+        copies = Range(1, 1) * (cells * (TILE_SECONDS + self._write_seconds * n_members))
         copies += Range(*self.storage.seconds_a_request) * (
             workload.tiles * n_members * self._requests_of_a_map
         )

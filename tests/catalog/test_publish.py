@@ -299,7 +299,7 @@ def check_opens(asset: pystac.Asset) -> None:
     with xr.open_dataset(
         asset.get_absolute_href(), engine="zarr", **asset.extra_fields["xarray:open_kwargs"]
     ) as data:
-        assert data.sizes == {"year": len(YEARS), "lat": 40, "lon": 60}
+        assert data.sizes == {"year": len(YEARS), "lat": 40, "lon": 60, "bnds": 2}
         np.testing.assert_array_equal(data["land_use"], maps())
         np.testing.assert_array_equal(data["origin"], ORIGINS)
 

@@ -47,7 +47,7 @@ from luray.stages import plan as estimate
 from luray.stages.plan import plan_of, read_prices
 from luray.stages.run_file import load_run
 from tests.cube.cubes import make_cube
-from tests.product.products import DIMS, WALK, created, fill
+from tests.product.products import DIMS, OVERVIEWS, WALK, created, fill
 from tests.simulation import Simulation
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
@@ -155,7 +155,8 @@ def test_loads_are_those_of_a_naive_count(cube):
 @pytest.mark.parametrize("dims", DIMS)
 def test_output_is_that_of_a_finished_product(tmp_path, dims):
     cube = make_cube(str(tmp_path / "cube.zarr"), "region").cube
-    product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
+    url = tmp_path / "product.zarr"
+    product = created(cube, url, span=WALK, dims=dims, tiles=6, overviews=OVERVIEWS)
     fill(product)
     product.finish()
     tiles = list(product.tiling.tiles())

@@ -8,7 +8,7 @@ import numpy as np
 from luray.core.legend import OUTSIDE
 from luray.product.coarse_cells import CoarseCells
 from luray.product.dimensions import ONE_MAP, ProductDims
-from luray.product.overviews import Overviews
+from luray.product.overviews import NO_OVERVIEWS, Overviews
 from luray.product.store import Product
 from luray.product.trajectories import Span, TileYear
 
@@ -29,7 +29,7 @@ class WrittenMap(NamedTuple):
     probabilities: np.ndarray | None
 
 
-def created(cube, url, *, span=YEARS, dims=ONE_MAP, tiles=4):
+def created(cube, url, *, span=YEARS, dims=ONE_MAP, tiles=4, overviews=NO_OVERVIEWS):
     """An empty product of a cube, of its legend, with coarse cells of two by two cells."""
     tiling = cube.tiling(window=8, stride=4, tile=8)
     product = Product(
@@ -42,7 +42,7 @@ def created(cube, url, *, span=YEARS, dims=ONE_MAP, tiles=4):
         5,
         legend=cube.legend,
         coarse=CoarseCells.of(cube.grid, 2 * cube.grid.step, tile=8),
-        overviews=OVERVIEWS,
+        overviews=overviews,
     )
     product.create(cube, title="t", models={}, tiles=tiles)
     return product
@@ -101,7 +101,7 @@ def fill(product):
                 for scenarios in product.scenario_groups(year):
                     product.summarise(year, tile, scenarios)
 
-    for year in product.span.years:
+    for year in product.span.years if product.overviews.coarser_levels else ():
         for member_indices in product.map_groups(year):
             product.write_coarser_overviews(year, member_indices)
     return maps

@@ -20,7 +20,8 @@ from tests.product.products import OVERVIEWS, WALK, created, fill
 
 @pytest.fixture(scope="module")
 def product(cube, tmp_path_factory):
-    product = created(cube, tmp_path_factory.mktemp("p") / "product.zarr", span=WALK, tiles=6)
+    url = tmp_path_factory.mktemp("p") / "product.zarr"
+    product = created(cube, url, span=WALK, tiles=6, overviews=OVERVIEWS)
     fill(product)
     product.finish()
     return product
@@ -95,7 +96,7 @@ def test_geozarr_leads_to_every_level(product):
 
 
 def test_no_data_is_told_from_ocean(cube, tmp_path):
-    product = created(cube, tmp_path / "product.zarr", span=WALK)
+    product = created(cube, tmp_path / "product.zarr", span=WALK, overviews=OVERVIEWS)
     classes = np.full((8, 8), OUTSIDE, np.uint8)
     classes[:4] = 254
     classes[6:] = 3

@@ -6,12 +6,13 @@ from luray.core.tiling import Tile
 from luray.product.dimensions import ONE_MAP, MemberIndex
 from luray.product.repair import damaged, withdraw
 from luray.product.trajectories import OverviewYear, TileYear
-from tests.product.products import ALL, WALK, created, fill
+from tests.product.products import ALL, OVERVIEWS, WALK, created, fill
 
 
 @pytest.mark.parametrize("dims", [ONE_MAP, ALL])
 def test_damage_is_named_and_withdrawn_alone(cube, tmp_path, dims):
-    product = created(cube, tmp_path / "product.zarr", span=WALK, dims=dims, tiles=6)
+    url = tmp_path / "product.zarr"
+    product = created(cube, url, span=WALK, dims=dims, tiles=6, overviews=OVERVIEWS)
     fill(product)
     units = list(product.units(product.tiling.tiles()))
     member_index = product.member_indices[-1]

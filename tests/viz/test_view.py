@@ -47,7 +47,7 @@ def test_attributes_give_palette_grid_years_and_origins(product):
         c.name.replace("_", " ") for c in HILDA.classes
     ]
     assert COLOURS[0] != (255, 255, 255), "the ocean is not white paper"
-    assert tuple(view.palette.rgb[99]) not in COLOURS.values(), (
+    assert tuple(view.palette.rgb[98]) not in COLOURS.values(), (
         "an unknown code does not pass for a class"
     )
 
