@@ -61,6 +61,7 @@ def write_cog(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from luray.core.legend import HILDA
     >>> grid = Grid(north=36, west=23, step=0.01, n_lat=2, n_lon=3)
     >>> codes = np.array([[0, 22, 44], [11, 22, 99]], np.uint8)

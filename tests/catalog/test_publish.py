@@ -159,6 +159,7 @@ def test_collection_describes_the_product(published: str) -> None:
         "land_use": ["year", "lat", "lon"],
         "confidence": ["year", "lat", "lon"],
         "origin": ["year"],
+        "cell_area": ["lat"],
     }
     assert cube.variables["confidence"].unit == "percent"
     assert [p.doi for p in ScientificExtension.ext(collection).publications] == [HILDA_V1["doi"]]
@@ -258,6 +259,7 @@ def test_scenarios_and_members_are_dimensions(tmp_path: Path) -> None:
             "land_use": ["scenario", "member", "year", "lat", "lon"],
             "confidence": ["scenario", "member", "year", "lat", "lon"],
             "origin": ["year"],
+            "cell_area": ["lat"],
             "class_probability": ["scenario", "year", "class", "lat", "lon"],
             "entropy": ["scenario", "year", "lat", "lon"],
             "probability": ["scenario", "member", "probability_year", "class", "lat", "lon"],
