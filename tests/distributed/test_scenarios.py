@@ -13,7 +13,7 @@ import zarr
 from typer.testing import CliRunner
 
 from luray.cli.app import app
-from luray.core.legend import OUTSIDE
+from luray.core.legend import NO_DATA, OUTSIDE
 from luray.core.tiling import Box, Tile
 from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
@@ -28,6 +28,7 @@ from luray.engine.serial import serial_rollout
 from luray.model.checkpoint import load_model, read_card
 from luray.model.unet import frozen
 from luray.product.dimensions import MemberIndex
+from luray.product.layout import LAYOUT
 from luray.product.trajectories import TileYear
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
@@ -212,15 +213,17 @@ def write_serially(run):
     land = spec.cube.land(everything)
     last = {}
 
-    def put(year, classes, confidence, member_indices, kept=None):
+    def put(year, classes, confidence, member_indices, prior=None, kept=None):
+        marked = np.where(spec.cube.no_data(everything), NO_DATA, classes).astype(np.uint8)
         for tile in spec.geometry.tiles:
             at = tiling.tile_box(tile).slices(origin=everything)
             product.write(
                 year,
                 tile,
-                classes[at],
+                marked[at],
                 confidence[at],
                 member_indices,
+                prior=None if prior is None else prior[at],
                 probabilities=None if kept is None else kept[:, *at],
             )
 
@@ -231,6 +234,7 @@ def write_serially(run):
             classes,
             np.where(classes == OUTSIDE, 0, 100).astype(np.uint8),
             product.member_indices,
+            spec.cube.state(max(year - 1, 2008), everything),
         )
     for trajectory in product.trajectories:
         cube = spec.cube.of_scenario(trajectory.scenario)
@@ -270,7 +274,7 @@ def write_serially(run):
             4,
             card.points[spec.operating_point],
         )
-        start = cube.state(trajectory.years[0], everything)
+        start = prior = cube.state(trajectory.years[0], everything)
         inputs = SlowWindowInputs.of(Region(cube, tiling.padded(everything)), predictor.stem)
         for year, classes, confidence in serial_rollout(
             start,
@@ -284,12 +288,17 @@ def write_serially(run):
             kept = (
                 percentages(last["sums"], land) if year in product.dims.probability_years else None
             )
-            put(year, classes, confidence, trajectory.member_indices, kept)
+            put(year, classes, confidence, trajectory.member_indices, prior, kept)
+            prior = classes
     if product.members:
         for year in product.span.years:
             for scenarios in product.scenario_groups(year):
                 for tile in spec.geometry.tiles:
                     product.summarise(year, tile, scenarios)
+    if product.overviews.coarser_levels:
+        for year in product.span.years:
+            for member_indices in product.map_groups(year):
+                product.write_coarser_overviews(year, member_indices)
     product.finish()
     return product
 
@@ -391,8 +400,14 @@ def test_every_trajectory_equals_the_serial_rollout(world, cubes, drawn, tmp_pat
     assert damaged(run) == []
     found, right = xr.open_zarr(run.product), xr.open_zarr(expected)
     assert {"land_use", "confidence", "probability", "class_probability", "entropy"} < set(found)
+    assert {"fraction", "transition"} < set(found)
     for name in right.data_vars:
-        assert np.array_equal(found[name].values, right[name].values), name
+        equal_nan = name == "transition"  # the first year has none
+        assert np.array_equal(found[name].values, right[name].values, equal_nan=equal_nan), name
+    for level in ("1", "2"):
+        halves, right = xr.open_zarr(run.product, group=level), xr.open_zarr(expected, group=level)
+        assert np.array_equal(halves.land_use, right.land_use), level
+        assert np.array_equal(halves.confidence, right.confidence), level
     run_infer(run, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1]
 
@@ -437,7 +452,7 @@ def test_many_maps_are_verified_scored_and_published(world, drawn, ray_cluster):
     )
     place.write_bytes(whole)
     for verb, said in (
-        ("status", "324 of 324 tile-years, 6 of 6 years whole"),
+        ("status", "360 of 360 tile-years, 6 of 6 years whole"),  # 36 are coarser overviews
         ("plot", "overview_ssp585"),
         ("publish", "STAC catalog"),
         ("verify", "every tile-year matches its receipt"),
@@ -470,8 +485,19 @@ def test_only_what_is_asked_for_changes_a_product(world, cubes, tmp_path):
         for card in [read_card(run.model_folder(d))]
     }
     assert plain == fingerprint_of(
-        plan.cube.fingerprint, cards, 64, 50, 50, "linear", 2007, 2012, (2008, 2010), "ssp245", 1.0
-    ), "as it was before there were scenarios and members"
+        plan.cube.fingerprint,
+        cards,
+        64,
+        50,
+        50,
+        "linear",
+        2007,
+        2012,
+        (2008, 2010),
+        "ssp245",
+        1.0,
+        (LAYOUT, 0.25, 2, 1, True),
+    ), "scenarios and members that are not there leave no trace"
     assert plain == fingerprint("seed", "inference.seed=3"), "nothing is drawn"
     asked = [
         ("one", 'scenarios=["ssp245"]'),
@@ -479,5 +505,7 @@ def test_only_what_is_asked_for_changes_a_product(world, cubes, tmp_path):
         ("three", "inference.members=3"),
         ("seeded", "inference.members=3", "inference.seed=1"),
         ("kept", "inference.probabilities=[2012]"),
+        ("coarse", "product.coarse_step=0.5"),
+        ("overviews", "product.overview_cells=1000"),
     ]
-    assert len({plain, *(fingerprint(*settings) for settings in asked)}) == 6
+    assert len({plain, *(fingerprint(*settings) for settings in asked)}) == 8
