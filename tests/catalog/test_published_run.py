@@ -101,7 +101,7 @@ def write_run(folder: Path) -> RunConfig:
 
     written = read_card(run.model_folder("forward"))
     assert written is not None
-    tables = run.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    tables = run.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
     create_product(
         run.product,
         grid=GRID,
@@ -331,7 +331,9 @@ def test_published_run_files_are_whole(name: str, monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(variable, raising=False)
     root = Path(luray.__file__).parents[1]
     run = luray.load_run(root / "catalogs" / name, unset="kept")
-    tables = published_run(run.model_dump(mode="json", exclude_unset=True, exclude_none=True))
+    tables = published_run(
+        run.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+    )
     again = RunConfig.model_validate_json(json.dumps(tables))
     assert again.model_copy(update={"output": run.output}) == run
 

@@ -95,8 +95,12 @@ def replayed(tmp_path: Path, *, variant: str) -> list[str]:
         if word == "RUN":
             commands.append(re.sub(r"--mount=\S+ ", "", rest))
         if word == "COPY":
-            *sources, _ = rest.split()
-            commands += [f"cp -r {ROOT / source} ." for source in sources]
+            *sources, place = rest.split()
+            if place == "./":
+                commands += [f"cp -r {ROOT / source} ." for source in sources]
+            else:
+                [folder] = sources
+                commands.append(f"mkdir -p {place} && cp -r {ROOT / folder}/. {place}")
     here = [
         re.sub(r"(?<![\w.])/(opt/venv|wheels)", rf"{tmp_path}/\1", command) for command in commands
     ]
