@@ -83,7 +83,8 @@ def test_what_is_copied_is_in_the_context() -> None:
         if word == "COPY" and "--from" not in rest
         for source in rest.split()[:-1]
     }
-    assert copied == allowed
+    # What lies in an allowed folder is allowed, too.
+    assert {name.partition("/")[0] for name in copied} == allowed
     assert all((ROOT / name).exists() for name in copied)
 
 
