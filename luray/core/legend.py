@@ -22,8 +22,28 @@ NO_DATA = 254
 
 `Legend.decode` gives the no-data code for it. `Legend.encode` takes that for `OUTSIDE`.
 """
+OCEAN_FLAG = "ocean"
+"""Name of the flag of the sea in CF's attributes."""
+NO_DATA_FLAG = "no_data"
+"""Name of the flag of cells beyond what the maps cover."""
+NOT_LAND = (OCEAN_FLAG, NO_DATA_FLAG)
+"""Names of the flags that are no class of land."""
+OCEAN_COLOUR = "#dceaf5"
+
 UNKNOWN_CODE = 253
 """Entry of the lookup table for a number that is no code of the legend."""
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Return red, green and blue of a colour written #rrggbb.
+
+    Examples
+    --------
+    >>> rgb("#2d6a4f")
+    (45, 106, 79)
+    """
+    red, green, blue = bytes.fromhex(colour.lstrip("#"))
+    return red, green, blue
 
 
 @dataclass(frozen=True)
@@ -178,8 +198,8 @@ class Legend:
         colours = [land_class.colour for land_class in self.classes]
         return {
             "flag_values": [self.ocean, *codes, self.nodata],
-            "flag_meanings": " ".join(["ocean", *names, "no_data"]),
-            "flag_colors": " ".join(["#dceaf5", *colours, "#eeeeee"]),
+            "flag_meanings": " ".join([OCEAN_FLAG, *names, NO_DATA_FLAG]),
+            "flag_colors": " ".join([OCEAN_COLOUR, *colours, "#eeeeee"]),
         }
 
 

@@ -12,6 +12,7 @@ Shapes: K classes, N blocks with a change. In (K, K, K) the axes are initial, tr
 """
 
 from dataclasses import dataclass, field, fields, replace
+from math import prod
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -296,15 +297,18 @@ def tables_of_zones(
     """Return the table of `cross_tabulate` for each zone, shape (Z, K, K, K)."""
     if zones is None:
         return Statistics.zeros(n_classes).by_zone
-    tables = []
-    for code in zones.codes:
-        in_zone = zones.code_HW == code
-        maps = [
-            np.where(in_zone, classes, OUTSIDE).astype(np.uint8)
-            for classes in (initial, truth, predicted)
-        ]
-        tables.append(cross_tabulate(*maps, cell_area=cell_area, n_classes=n_classes))
-    return np.stack(tables)
+    n_zones = len(zones.codes)
+    zone_HW = np.full(initial.shape, n_zones)
+    for zone, code in enumerate(zones.codes):
+        zone_HW[zones.code_HW == code] = zone
+
+    row, col = np.nonzero(_known(initial, truth, predicted) & (zone_HW < n_zones))
+    bin_of_cell = zone_HW[row, col]
+    for classes in (initial, truth, predicted):
+        bin_of_cell = bin_of_cell * n_classes + classes[row, col]
+    shape = (n_zones, n_classes, n_classes, n_classes)
+    sums = np.bincount(bin_of_cell, weights=np.rint(cell_area)[row], minlength=prod(shape))
+    return sums.astype(np.float64).reshape(shape)
 
 
 def block_change(

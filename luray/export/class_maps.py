@@ -3,14 +3,14 @@
 Shapes: H W cells of a block of rows.
 """
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from luray.core.types import U8
-from luray.export.cog import class_tags, write_cog
+from luray.export.cog import write_cog
+from luray.export.files import BlockChecksum, check_rows, checksum_of
 from luray.export.job import ExportJob
 from luray.export.netcdf_files import add_axes, netcdf_file, reading
 
@@ -26,20 +26,15 @@ FIRST_DAY = 1850
 
 def write_cogs(job: ExportJob) -> None:
     """Write a cloud-optimised GeoTIFF for each year; see `luray.export.cog.write_cog`."""
-    done = job.folder.done()
-    for number, year in enumerate(job.years):
-        job.progress(number, len(job.years), "files")
-        name = f"land_use_{year}.tif"
-        if name not in done:
-            with job.folder.writing(name) as [path]:
-                write_cog(
-                    str(path),
-                    map_blocks(job, year),
-                    grid=job.region.fine,
-                    legend=job.maps.product.legend,
-                    tags={**job.attributes(f"land use {year}"), "year": str(year)},
-                )
-    job.progress(len(job.years), len(job.years), "files")
+    for year, name in job.missing_files("land_use_{year}.tif"):
+        with job.folder.writing(name) as [path]:
+            write_cog(
+                str(path),
+                map_blocks(job, year),
+                grid=job.region.fine,
+                legend=job.maps.product.legend,
+                tags={**job.attributes(f"land use {year}"), "year": str(year)},
+            )
 
 
 def write_netcdf(job: ExportJob) -> None:
@@ -50,15 +45,10 @@ def write_netcdf(job: ExportJob) -> None:
     RuntimeError
         If a file does not read back as it was written.
     """
-    done = job.folder.done()
-    for number, year in enumerate(job.years):
-        job.progress(number, len(job.years), "files")
-        name = f"land_use_{year}.nc"
-        if name not in done:
-            with job.folder.writing(name) as [path]:
-                checksums = _write_netcdf(path, job, year)
-                _check_netcdf(path, checksums, name=name)
-    job.progress(len(job.years), len(job.years), "files")
+    for year, name in job.missing_files("land_use_{year}.nc"):
+        with job.folder.writing(name) as [path]:
+            checksums = _write_netcdf(path, job, year)
+            _check_netcdf(path, checksums, name=name)
 
 
 def map_blocks(job: ExportJob, year: int) -> Iterator[U8]:
@@ -71,15 +61,13 @@ def map_blocks(job: ExportJob, year: int) -> Iterator[U8]:
         )
 
 
-def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[tuple[int, int]]:
-    """Write the file of a year; return the number of rows and the checksum of each block."""
+def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[BlockChecksum]:
+    """Write the file of a year; return the checksum of each block."""
     grid = job.region.fine
-    legend = job.maps.product.legend
-    names = class_tags(legend)
-    codes = [legend.ocean, *(int(code) for code in legend.codes), legend.nodata]
+    flags = job.maps.product.legend.cf_attributes()
     days = (year - FIRST_DAY) * 365.0  # a year of the calendar noleap has 365 days
     attributes = {"Conventions": "CF-1.11", **job.attributes(f"land use {year}")}
-    checksums: list[tuple[int, int]] = []
+    checksums: list[BlockChecksum] = []
     with netcdf_file(path, attributes) as out:
         out.dimension("time", 1)
         add_axes(out, grid, bounds=("lat_bnds", "lon_bnds"))
@@ -110,8 +98,8 @@ def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[tuple[int, int]
             attributes={
                 "long_name": "land use",
                 "units": "1",
-                "flag_values": np.array(codes, np.uint8),
-                "flag_meanings": names["flag_meanings"],
+                "flag_values": np.array(flags["flag_values"], np.uint8),
+                "flag_meanings": flags["flag_meanings"],
                 "grid_mapping": "crs",
                 "coordinates": "year",
             },
@@ -120,20 +108,17 @@ def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[tuple[int, int]
         for codes_HW in map_blocks(job, year):
             rows = codes_HW.shape[0]
             out.arrays["land_use"][0, row : row + rows] = codes_HW
-            checksums.append((rows, zlib.crc32(codes_HW.tobytes())))
+            checksums.append(checksum_of(codes_HW))
             row += rows
     return checksums
 
 
-def _check_netcdf(path: Path, checksums: list[tuple[int, int]], *, name: str) -> None:
+def _check_netcdf(path: Path, checksums: list[BlockChecksum], *, name: str) -> None:
     """Raise RuntimeError unless the file holds what was written."""
     with reading(path) as fields:
-        row = 0
-        for rows, checksum in checksums:
-            codes_HW = np.asarray(fields["land_use"][0, row : row + rows])
-            if zlib.crc32(codes_HW.tobytes()) != checksum:
-                raise RuntimeError(
-                    f"{name}: rows {row} to {row + rows} do not read back as they were written; "
-                    "check the disk, and export again"
-                )
-            row += rows
+        land_use = fields["land_use"]
+
+        def read(row: int, rows: int) -> U8:
+            return np.asarray(land_use[0, row : row + rows])
+
+        check_rows(read, checksums, name=name)

@@ -18,9 +18,9 @@ from luray.core.legend import Legend
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Box
 from luray.core.types import F64, I64
-from luray.export.product_maps import MapSeries
 from luray.export.selection import Region
 from luray.product.fractions import WHOLE, class_sums, row_shares, transition_sums
+from luray.product.product_maps import MapSeries
 from luray.storage.arrays import COMPRESSORS
 from luray.storage.objects import accessing, exists, remove
 from luray.storage.receipts import Ledger, digest

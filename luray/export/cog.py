@@ -3,7 +3,6 @@
 Shapes: H W cells; a block has all columns of some consecutive rows.
 """
 
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,14 +12,12 @@ from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from luray.core.grid import Grid
-from luray.core.legend import Legend
+from luray.core.legend import OCEAN_COLOUR, Legend, rgb
 from luray.core.types import U8
-from luray.export.files import publishing
+from luray.export.files import BlockChecksum, check_rows, checksum_of, publishing
 
 BLOCK_CELLS = 512
 """Side of an internal tile."""
-
-OCEAN_COLOUR = "#dceaf5"
 
 
 def write_cog(
@@ -93,10 +90,10 @@ def write_cog(
 
 def _write_plain(
     path: Path, blocks: Iterable[U8], *, grid: Grid, legend: Legend, tags: Mapping[str, str]
-) -> list[tuple[int, int]]:
-    """Write a tiled GeoTIFF; return the number of rows and the checksum of each block."""
+) -> list[BlockChecksum]:
+    """Write a tiled GeoTIFF; return the checksum of each block."""
     transform = rasterio.Affine(grid.step, 0, grid.west, 0, -grid.step, grid.north)
-    checksums: list[tuple[int, int]] = []
+    checksums: list[BlockChecksum] = []
     with rasterio.open(
         path,
         "w",
@@ -115,7 +112,7 @@ def _write_plain(
         bigtiff="IF_SAFER",
     ) as out:
         out.update_tags(**tags)
-        out.update_tags(1, **class_tags(legend))
+        out.update_tags(1, **_class_tags(legend))
         out.set_band_description(1, "land use")
         out.colorinterp = [ColorInterp.palette]
         out.write_colormap(1, _colours(legend))
@@ -129,38 +126,34 @@ def _write_plain(
                     f"{grid.n_lat} x {grid.n_lon}; give the rows of the map, from the north"
                 )
             out.write(codes, 1, window=Window(0, row, cols, rows))
-            checksums.append((rows, zlib.crc32(codes.tobytes())))
+            checksums.append(checksum_of(codes))
             row += rows
     if row != grid.n_lat:
         raise ValueError(f"got {row} rows, expected {grid.n_lat}; give every row of the map")
     return checksums
 
 
-def class_tags(legend: Legend) -> dict[str, str]:
+def _class_tags(legend: Legend) -> dict[str, str]:
     """Return the names of the classes as tags of a band."""
-    codes = [legend.ocean, *(int(code) for code in legend.codes), legend.nodata]
-    names = ["ocean", *(land_class.name for land_class in legend.classes), "no_data"]
-    tags = {f"class_{code}": name for code, name in zip(codes, names, strict=True)}
+    flags = legend.cf_attributes()
+    codes = flags["flag_values"]
+    names = flags["flag_meanings"]
+    tags = {f"class_{code}": name for code, name in zip(codes, names.split(), strict=True)}
     tags["flag_values"] = " ".join(map(str, codes))
-    tags["flag_meanings"] = " ".join(names)
+    tags["flag_meanings"] = names
     return tags
 
 
 def _colours(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
     """Return red, green, blue and opacity of each code; no data is transparent."""
-    colours = {legend.ocean: _rgba(OCEAN_COLOUR)}
+    colours = {legend.ocean: (*rgb(OCEAN_COLOUR), 255)}
     for land_class in legend.classes:
-        colours[land_class.code] = _rgba(land_class.colour)
+        colours[land_class.code] = (*rgb(land_class.colour), 255)
     colours[legend.nodata] = (0, 0, 0, 0)
     return colours
 
 
-def _rgba(colour: str) -> tuple[int, int, int, int]:
-    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return red, green, blue, 255
-
-
-def _check(path: Path, checksums: list[tuple[int, int]], *, grid: Grid, shown: str) -> None:
+def _check(path: Path, checksums: list[BlockChecksum], *, grid: Grid, shown: str) -> None:
     """Raise RuntimeError unless the file is a COG that holds what was written."""
     with rasterio.open(path) as file:
         layout = file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
@@ -169,12 +162,8 @@ def _check(path: Path, checksums: list[tuple[int, int]], *, grid: Grid, shown: s
         if max(grid.shape) > BLOCK_CELLS and not file.overviews(1):
             raise RuntimeError(f"{shown}: found no overviews; GDAL is not as expected")
 
-        row = 0
-        for rows, checksum in checksums:
-            codes = file.read(1, window=Window(0, row, grid.n_lon, rows))
-            if zlib.crc32(codes.tobytes()) != checksum:
-                raise RuntimeError(
-                    f"{shown}: rows {row} to {row + rows} do not read back as they were written; "
-                    "check the disk, and export again"
-                )
-            row += rows
+        def read(row: int, rows: int) -> U8:
+            codes: U8 = file.read(1, window=Window(0, row, grid.n_lon, rows))
+            return codes
+
+        check_rows(read, checksums, name=shown)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luray.core.legend import Legend
-from luray.export.product_maps import UNNAMED
+from luray.product.product_maps import UNNAMED
 
 INSTALLED = Path(__file__).with_name("crosswalks")
 """Where the wheel puts them."""

@@ -55,16 +55,11 @@ def write_ctsm(job: ExportJob) -> None:
     """
     crosswalk = ctsm_crosswalk(job)
     cube = _cube_with_climate(job)
-    done = job.folder.done()
-    for number, year in enumerate(job.years):
-        job.progress(number, len(job.years), "files")
-        name = f"landuse_{year}.nc"
-        if name not in done:
-            area = _areas(job, cube, year, crosswalk)
-            with job.folder.writing(name) as [path]:
-                _write(path, job, year, area)
-                _check(path, name)
-    job.progress(len(job.years), len(job.years), "files")
+    for year, name in job.missing_files("landuse_{year}.nc"):
+        area = _areas(job, cube, year, crosswalk)
+        with job.folder.writing(name) as [path]:
+            _write(path, job, year, area)
+            _check(path, name)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ object store.
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from luray.core.types import U8
 from luray.storage.objects import accessing, filesystem, is_local
 
 
@@ -50,6 +53,42 @@ def publishing(place: str) -> Iterator[Path]:
             temporary.replace(final)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+class BlockChecksum(NamedTuple):
+    """What tells some rows of a map from others."""
+
+    rows: int
+    crc32: int
+
+
+def checksum_of(codes_HW: U8) -> BlockChecksum:
+    """Return the checksum of a block of rows."""
+    return BlockChecksum(codes_HW.shape[0], zlib.crc32(codes_HW.tobytes()))
+
+
+def check_rows(
+    read: Callable[[int, int], U8], checksums: Iterable[BlockChecksum], *, name: str
+) -> None:
+    """Raise RuntimeError unless a map reads back as it was written.
+
+    Parameters
+    ----------
+    read : callable
+        Returns some rows of the file: called with the first one and how many.
+    checksums : iterable of BlockChecksum
+        Those of the blocks that were written, from the north.
+    name : str
+        Of the file.
+    """
+    row = 0
+    for expected in checksums:
+        if checksum_of(read(row, expected.rows)) != expected:
+            raise RuntimeError(
+                f"{name}: rows {row} to {row + expected.rows} do not read back as they were "
+                "written; check the disk, and export again"
+            )
+        row += expected.rows
 
 
 def _flush(file: Path) -> None:

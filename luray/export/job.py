@@ -1,5 +1,6 @@
 """What a writer of a format is given: maps, region, years, and where the files go."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -8,8 +9,8 @@ from luray.core.progress import NamedProgress, no_named_progress
 from luray.cube.cube import Cube
 from luray.export.coarse_maps import CoarseMaps, CoarseWork
 from luray.export.folder import ExportFolder
-from luray.export.product_maps import MapSeries
 from luray.export.selection import Region
+from luray.product.product_maps import MapSeries
 
 Split = Literal["auto", "forcing", "default"]
 """How classes are split into LUH2's states: by the forcing of the run's cube, or by one state that
@@ -45,6 +46,22 @@ class ExportJob:
         )
         work.compute(progress=lambda done, total: self.progress(done, total, "coarse cells"))
         return work
+
+    def missing_files(self, pattern: str) -> Iterator[tuple[int, str]]:
+        """Yield the years whose file is not finished, with its name, and report progress.
+
+        Parameters
+        ----------
+        pattern : str
+            Name of a file with `{year}` in it.
+        """
+        done = self.folder.done()
+        for number, year in enumerate(self.years):
+            self.progress(number, len(self.years), "files")
+            name = pattern.format(year=year)
+            if name not in done:
+                yield year, name
+        self.progress(len(self.years), len(self.years), "files")
 
     def attributes(self, title: str) -> dict[str, str]:
         """Return what every file says of where it comes from, without places.

@@ -11,9 +11,10 @@ from luray.core.tiling import Box
 from luray.core.types import U8, Direction
 from luray.evaluation.aggregation import Tally, merge
 from luray.evaluation.deflicker import deflicker
+from luray.evaluation.evaluation_years import evaluation_years
 from luray.evaluation.significance import block_side
 from luray.evaluation.statistics import RESOLUTIONS, Statistics, TwoYears, statistics_of_year
-from luray.product.map_series import MapSeries, Nesting, common_grid
+from luray.product.compared_maps import ComparedMaps, Nesting, common_grid
 
 ROWS_AT_ONCE = 500
 """About the rows of a band; it is whole blocks of every resolution."""
@@ -27,24 +28,32 @@ class Comparison:
     which change is counted, is the reference's.
     """
 
-    product: MapSeries
-    reference: MapSeries
+    product: ComparedMaps
+    reference: ComparedMaps
     grid: Grid
     of_product: Nesting
     of_reference: Nesting
-    start: int
     years: tuple[int, ...]
     """Scored years in the direction of travel."""
+    maps: tuple[int, ...]
+    """Years whose maps of the reference take part, in the direction of travel, the start first."""
+    left_out: tuple[int, ...] = ()
+    """Years that are not scored, see `evaluation_years`."""
 
     @classmethod
     def of(
-        cls, product: MapSeries, reference: MapSeries, *, start: int, years: Sequence[int] = ()
+        cls,
+        product: ComparedMaps,
+        reference: ComparedMaps,
+        *,
+        start: int,
+        years: Sequence[int] = (),
     ) -> "Comparison":
         """Prepare a comparison.
 
         Parameters
         ----------
-        product, reference : MapSeries
+        product, reference : ComparedMaps
             Of the same classes, on grids that nest.
         start : int
             Year of the reference's map from which change is counted.
@@ -69,8 +78,9 @@ class Comparison:
                 f"{reference.url} has no map of {start}, only {reference.years[0]}-"
                 f"{reference.years[-1]}; start from a year that it has"
             )
-        scored = tuple(years) or tuple(y for y in product.years if y > start)
-        scored = scored if years else tuple(y for y in scored if y in reference.years)
+        scored = tuple(years)
+        if not scored:
+            scored = tuple(y for y in product.years if y > start and y in reference.years)
         for series in (product, reference):
             missing = [year for year in scored if year not in series.years]
             if missing:
@@ -84,8 +94,27 @@ class Comparison:
                 "have, all before or all after it"
             )
         grid, of_product, of_reference = common_grid(product.grid, reference.grid)
-        scored = tuple(sorted(scored, key=lambda year: abs(year - start)))
-        return cls(product, reference, grid, of_product, of_reference, start, scored)
+
+        farthest = max(scored, key=lambda year: abs(year - start))
+        low, high = sorted((start, farthest))
+        between = [year for year in reference.years if low <= year <= high]
+        travelled = between if farthest > start else between[::-1]
+        by_use = evaluation_years(travelled, base_maps=reference.other_kind)
+        return cls(
+            product,
+            reference,
+            grid,
+            of_product,
+            of_reference,
+            years=tuple(year for year in by_use.scored if year in scored),
+            maps=by_use.maps,
+            left_out=tuple(year for year in by_use.left_out if year in scored),
+        )
+
+    @property
+    def start(self) -> int:
+        """Year of the map from which change is counted."""
+        return self.maps[0]
 
     @property
     def direction(self) -> Direction:
@@ -103,14 +132,11 @@ class Comparison:
     def tally(self, band: Box) -> tuple[Tally, Tally]:
         """Tally a band against the maps as they are, and against de-flickered ones.
 
-        Every year of the reference between the start and the last scored year takes part in that.
+        Flicker is removed from the whole series of the reference, years that are not scored among
+        them.
         """
-        last = self.years[-1]
-        low, high = sorted((self.start, last))
-        between = [year for year in self.reference.years if low <= year <= high]
-        travelled = between if self.direction == "forward" else between[::-1]
         maps = np.stack(
-            [self._with_border(self.of_reference, self.reference, year, band) for year in travelled]
+            [self._with_border(self.of_reference, self.reference, year, band) for year in self.maps]
         )
         truths = (maps, deflicker(maps))
         legend = self.reference.legend
@@ -118,7 +144,7 @@ class Comparison:
         unknown = np.full_like(maps[0], OUTSIDE)
         previous = {self.start: (maps[0], 0)}
         for year in self.years:
-            number = travelled.index(year)
+            number = self.maps.index(year)
             predicted = self._with_border(self.of_product, self.product, year, band)
             # Change from year to year is known where the year before is there.
             year_before = year - 1 if self.direction == "forward" else year + 1
@@ -138,7 +164,7 @@ class Comparison:
             previous = {year: (predicted, number)}
         return Tally(tallied[0]), Tally(tallied[1])
 
-    def _with_border(self, nesting: Nesting, series: MapSeries, year: int, band: Box) -> U8:
+    def _with_border(self, nesting: Nesting, series: ComparedMaps, year: int, band: Box) -> U8:
         """A map in a band, with the row south of it and a column of nothing east of it."""
         height = min(band.height + 1, self.grid.n_lat - band.row)
         classes = np.full((band.height + 1, band.width + 1), OUTSIDE, np.uint8)

@@ -12,12 +12,11 @@ import numpy as np
 import pyproj
 import zarr
 import zarr_cm
-from numpy.typing import NDArray
 
 from luray.core.grid import Grid, row_areas
 from luray.core.types import F64
 from luray.product.overviews import Overviews
-from luray.storage.arrays import coordinate
+from luray.storage.arrays import coordinate, variable
 
 CONVENTIONS = "CF-1.12"
 
@@ -122,9 +121,9 @@ def write_coordinates(
         "calendar": "noleap",
         "bounds": "time_bnds",
     }
-    _variable(group, "time", 365 * (calendar_years - EPOCH), ("year",), time_attributes)
+    variable(group, "time", 365 * (calendar_years - EPOCH), ("year",), time_attributes)
     time_bounds = 365 * (calendar_years[:, None] + np.arange(2, dtype=np.int32) - EPOCH)
-    _variable(group, "time_bnds", time_bounds, ("year", "bnds"), {})
+    variable(group, "time_bnds", time_bounds, ("year", "bnds"), {})
 
     lat_attributes = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
     _write_axis(group, "lat", lattice.lat, lattice.lat_edges, lat_attributes)
@@ -155,7 +154,7 @@ def _write_axis(
     """Write the coordinate of a dimension, with its bounds."""
     bounds = f"{name}_bnds"
     coordinate(group, name, centres, {**attributes, "bounds": bounds})
-    _variable(group, bounds, np.stack([edges[:-1], edges[1:]], axis=1), (name, "bnds"), {})
+    variable(group, bounds, np.stack([edges[:-1], edges[1:]], axis=1), (name, "bnds"), {})
 
 
 def _write_area(group: zarr.Group, name: str, dimension: str, lattice: Lattice) -> None:
@@ -166,7 +165,7 @@ def _write_area(group: zarr.Group, name: str, dimension: str, lattice: Lattice) 
         "units": "m2",
     }
     areas = row_areas(lattice.lat_edges, lattice.step)
-    _variable(group, name, areas, (dimension,), attributes)
+    variable(group, name, areas, (dimension,), attributes)
 
 
 def _write_crs(group: zarr.Group, name: str, lattice: Lattice) -> None:
@@ -178,26 +177,7 @@ def _write_crs(group: zarr.Group, name: str, lattice: Lattice) -> None:
         "spatial_ref": crs.to_wkt(),
         "GeoTransform": f"{west!r} {step!r} 0.0 {north!r} 0.0 {step_down!r}",
     }
-    _variable(group, name, np.array(0, np.int32), (), attributes)
-
-
-def _variable(
-    group: zarr.Group,
-    name: str,
-    values: NDArray[Any],
-    dimensions: tuple[str, ...],
-    attributes: Mapping[str, Any],
-) -> None:
-    """Write a variable in one chunk."""
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=values.shape,
-        dimension_names=dimensions,
-        attributes=dict(attributes),
-    )
-    array[...] = values
+    variable(group, name, np.array(0, np.int32), (), attributes)
 
 
 def geozarr_attributes(

@@ -7,16 +7,15 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import zarr
-
 from luray.catalog.finished import FinishedProduct
 from luray.catalog.items import MapFile
 from luray.core.legend import Legend
 from luray.core.progress import Progress, no_progress
+from luray.core.tiling import Box
 from luray.core.types import U8
 from luray.export.cog import write_cog
-from luray.storage.objects import accessing, exists
+from luray.stages.product_maps import product_maps
+from luray.storage.objects import exists
 from luray.storage.receipts import Ledger
 
 
@@ -85,21 +84,13 @@ def _key(file: MapFile) -> str:
 
 def _rows(product: FinishedProduct, file: MapFile, sha256: Any) -> Iterator[U8]:
     """Yield the map from the north, one row of tiles at a time, and add it to a hash."""
-    index: list[int] = []
-    if file.scenario:
-        index.append(product.scenarios.index(file.scenario))
-    if file.member is not None:
-        index.append(product.axes["member"].index(file.member))
-    index.append(product.years.index(file.year))
-
+    maps = product_maps(product, None).series(scenario=file.scenario or None, member=file.member)
     rows = product.attributes["luray"]["tile"]
-    with accessing(product.url):
-        store: Any = zarr.open_group(product.url, mode="r", zarr_format=3)
-        land_use = store["land_use"]
-        for first in range(0, product.grid.n_lat, rows):
-            codes_HW = np.asarray(land_use[(*index, slice(first, first + rows))])
-            sha256.update(np.ascontiguousarray(codes_HW))
-            yield codes_HW
+    n_lat, n_lon = product.grid.shape
+    for first in range(0, n_lat, rows):
+        codes_HW = maps.codes(file.year, Box(first, 0, min(rows, n_lat - first), n_lon))
+        sha256.update(codes_HW)
+        yield codes_HW
 
 
 def _tags(product: FinishedProduct, file: MapFile) -> dict[str, str]:

@@ -3,12 +3,16 @@
 import os
 import re
 
+from luray.catalog.finished import read_finished
 from luray.core.progress import Progress, no_progress
+from luray.cube.cube import Cube
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
+from luray.product.compared_maps import ComparedMaps
 from luray.product.comparison import Comparison
-from luray.product.map_series import MapSeries
+from luray.stages.product_maps import product_maps
 from luray.stages.run_file import load_run
+from luray.storage.objects import exists
 from luray.storage.places import place_of, public
 
 
@@ -49,15 +53,17 @@ def compare(
     from luray.distributed.evaluate import compare as compare_with_ray
 
     comparison = Comparison.of(
-        MapSeries.open(_store(product, "product")),
-        MapSeries.open(_store(reference, "cube")),
+        open_maps(_store(product, "product")),
+        open_maps(_store(reference, "cube")),
         start=start,
         years=_years(years),
     )
     with cluster(cpus=os.cpu_count() or 1):
         raw, deflickered = compare_with_ray(comparison, progress=progress)
 
-    outcome = Outcome("comparison", comparison.direction, start, raw, deflickered)
+    outcome = Outcome(
+        "comparison", comparison.direction, start, raw, deflickered, comparison.left_out
+    )
     report = EvaluationReport(
         (outcome,),
         comparison.reference.legend,
@@ -66,6 +72,24 @@ def compare(
     )
     report.write(place_of(folder))
     return report
+
+
+def open_maps(url: str) -> ComparedMaps:
+    """Open the maps of a finished product, or the observed ones of a predictor cube.
+
+    Raises
+    ------
+    ValueError
+        Where there is neither.
+    """
+    if not exists(f"{url}/zarr.json"):
+        raise ValueError(
+            f"{public(url)}: there is no Zarr store, expected a product or a predictor cube; "
+            "correct the place"
+        )
+    if exists(f"{url}/state/zarr.json"):
+        return ComparedMaps.of_cube(Cube.open(url))
+    return ComparedMaps.of_product(product_maps(read_finished(url), None))
 
 
 def _store(place: str, of_run: str) -> str:
@@ -96,13 +120,18 @@ def _caveats(comparison: Comparison) -> tuple[str, ...]:
         f"scored on the {grid.n_lat} x {grid.n_lon} cells of {grid.step:g} degrees that both have",
         "change is counted from the reference's map of the start",
     ]
-    for name, nesting in (
-        ("product", comparison.of_product),
-        ("reference", comparison.of_reference),
+    for name, maps, nesting in (
+        ("product", comparison.product, comparison.of_product),
+        ("reference", comparison.reference, comparison.of_reference),
     ):
+        if maps.caveat:
+            caveats.append(f"{name}: {maps.caveat}")
         if nesting.factor > 1:
             side = nesting.factor
             caveats.append(
                 f"{name}: the most frequent class of {side} x {side} cells stands for them"
             )
+    if comparison.left_out:
+        years = ", ".join(map(str, comparison.left_out))
+        caveats.append(f"scores: {years} left out, since the reference has a base map there")
     return tuple(caveats)

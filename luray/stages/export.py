@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import luray
-from luray.catalog.finished import FinishedProduct, read_finished
+from luray.catalog.finished import read_finished
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.cube.cube import Cube
 from luray.export.class_maps import write_cogs, write_netcdf
@@ -15,14 +15,13 @@ from luray.export.folder import ExportFolder
 from luray.export.job import ExportJob, Split
 from luray.export.lpj_guess import write_lpj_guess
 from luray.export.luh2_files import write_luh2
-from luray.export.product_maps import MapSeries, ProductMaps, legend_of_flags
 from luray.export.selection import parse_bounds, parse_years, region_of
+from luray.product.coarse_cells import DEFAULT_STEP
+from luray.product.product_maps import MapSeries
 from luray.stages.config import RunConfig
-from luray.storage.places import place_of, public
+from luray.stages.product_maps import product_maps
+from luray.storage.places import place_of
 from luray.storage.receipts import fingerprint_of
-
-COARSE_STEP = 0.25
-"""Degrees of a coarse cell by default: LUH2's."""
 
 
 class Format(NamedTuple):
@@ -115,7 +114,7 @@ def export(
         if grid is not None:
             raise ValueError(f"--format {form} has the maps as they are; leave out --grid {grid:g}")
         grid = finished.grid.step
-    area = region_of(finished.grid, step=grid or COARSE_STEP, bounds=bounds)
+    area = region_of(finished.grid, step=grid or DEFAULT_STEP, bounds=bounds)
 
     if output is None:
         assert isinstance(source, RunConfig)
@@ -156,38 +155,3 @@ def _request(
         "split": split,
         "crosswalk": fingerprint_of(crosswalk_text(crosswalk)) if crosswalk else "",
     }
-
-
-def product_maps(finished: FinishedProduct, cube: Cube | None) -> ProductMaps:
-    """Return the maps of a finished product.
-
-    Parameters
-    ----------
-    finished : FinishedProduct
-    cube : Cube, optional
-        What it was made from, which names the legend.
-
-    Raises
-    ------
-    ValueError
-        If the product was made from another cube.
-    """
-    about = finished.attributes["luray"]
-    flags = finished.arrays["land_use"]["attributes"]
-    if cube is not None and about["cube"] != cube.fingerprint:
-        raise ValueError(
-            f"{public(finished.url)} was made from cube {about['cube'][:12]}, the run has "
-            f"{cube.fingerprint[:12]}; infer the product again, or give the run file that it is of"
-        )
-    return ProductMaps(
-        finished.url,
-        finished.grid,
-        finished.years,
-        cube.legend if cube is not None else legend_of_flags(flags),
-        fingerprint=about["fingerprint"],
-        title=str(finished.attributes.get("title", "land use")),
-        scenarios=tuple(str(name) for name in finished.axes.get("scenario", ())),
-        members=len(finished.axes.get("member", ())),
-        caveats=tuple(finished.attributes.get("caveats", ())),
-        scenario=str(about.get("scenario", "")),
-    )

@@ -1,11 +1,10 @@
 """The stage `report`: what a run is worth, on one page that can be sent."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +16,15 @@ from luray.core.tiling import Box
 from luray.core.types import F64
 from luray.cube.cube import Cube
 from luray.engine.coarse_demand import CoarseDemand
-from luray.product.fractions import as_fraction, class_sums, row_shares
+from luray.product.coarse_cells import CoarseCells
 from luray.product.store import Product
 from luray.stages.config import RolloutTest, RunConfig
 from luray.stages.evaluate import finished_product, is_evaluated, rollout_of
-from luray.storage.objects import read_object, write_atomically
+from luray.storage.objects import read_json, write_atomically
+
+if TYPE_CHECKING:  # matplotlib takes a second to import
+    from luray.viz.page.maps import TestMaps
+    from luray.viz.page.page import AreaSeries, Flows
 
 
 def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> str:
@@ -44,7 +47,6 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
     ValueError
         If the run is not evaluated, or its models have changed since.
     """
-    # matplotlib takes a second to import
     from luray.viz.page.page import PageData, render
 
     if not is_evaluated(run):
@@ -52,13 +54,15 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
             f"{run.path('report', 'metrics.json')} does not score every test of this run as its "
             "models are now; run `luray evaluate` first"
         )
-    metrics = _read_json(run.path("report", "metrics.json"))
+    metrics = read_json(run.path("report", "metrics.json"))
     tests = run.evaluation.tests
     n_parts = len(tests) + 2
     test_maps = {}
+    years_of_test = {entry["name"]: entry["by_lead_year"] for entry in metrics["tests"]}
     for number, test in enumerate(tests):
         progress(number, n_parts, f"maps of {test.name}")
-        test_maps[test.name] = _maps_of_test(run, test)
+        last_scored = years_of_test[test.name][-1]["year"]
+        test_maps[test.name] = _maps_of_test(run, test, year=last_scored)
 
     progress(len(tests), n_parts, "areas over the years")
     spec = finished_product(run)
@@ -71,7 +75,7 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
     point_of_run = run.inference.operating_point
     validations: dict[str, Any] = {}
     for direction in run.directions:
-        validation = _read_json(f"{run.model_folder(direction)}/validation.json")
+        validation = read_json(f"{run.model_folder(direction)}/validation.json")
         if validation is not None:
             validations[direction] = validation
     page = render(
@@ -94,21 +98,12 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
     return place
 
 
-def _read_json(place: str) -> Any:
-    """What a JSON file holds, None where there is none."""
-    text = read_object(place)
-    return None if text is None else json.loads(text)
-
-
-def _maps_of_test(run: RunConfig, test: RolloutTest) -> Any:
-    """Return the maps of the last year of a test that is scored, thinned for the page."""
+def _maps_of_test(run: RunConfig, test: RolloutTest, *, year: int) -> "TestMaps":
+    """Return the maps of a year of a test, thinned for the page."""
     from luray.viz.page.maps import TestMaps, thinned
 
     spec = rollout_of(run, test)
     grid = spec.cube.grid
-    years = [year for year in test.span.chains[test.direction][1:] if year in spec.cube.years]
-    years = [year for year in years if year not in spec.cube.other_kind]
-    year = years[-1]
     return TestMaps(
         year,
         thinned(partial(spec.cube.state, test.start), grid),
@@ -117,7 +112,9 @@ def _maps_of_test(run: RunConfig, test: RolloutTest) -> Any:
     )
 
 
-def _areas_and_flows(run: RunConfig, product: Product, cube: Cube) -> tuple[Any, Any]:
+def _areas_and_flows(
+    run: RunConfig, product: Product, cube: Cube
+) -> "tuple[AreaSeries, Flows | None]":
     """Return the areas of each scenario over the years, and the flows of the first scenario."""
     import xarray as xr
 
@@ -125,42 +122,21 @@ def _areas_and_flows(run: RunConfig, product: Product, cube: Cube) -> tuple[Any,
     from luray.viz.view import View
 
     dataset = xr.open_zarr(run.product)
-    area_of_scenario = {}
-    scenarios = product.scenarios or ("",)
-    for scenario in scenarios:
-        of_scenario = dataset.sel(scenario=scenario) if product.scenarios else dataset
-        view = View.of(of_scenario)
-        years = view.chart_years()
-        area_of_scenario[scenario] = view.areas(years)
-
-    view = View.of(dataset)
-    demand_years, demands = _demands(
-        run, cube, years, product.scenarios[0] if product.scenarios else ""
-    )
+    views = {name: View.of(dataset.sel(scenario=name)) for name in product.scenarios}
+    views = views or {"": View.of(dataset)}
+    first, view = next(iter(views.items()))
+    years = view.chart_years()
+    demand_years, demands = _demands(run, cube.of_scenario(first), years)
+    area_of_scenario = {name: one.areas(years) for name, one in views.items()}
     areas = AreaSeries(years, area_of_scenario, view.observed, demand_years, demands)
 
     flow_years = sorted({years[0], *(view.observed or ()), years[-1]})
-    flows = [_flow(view, before, after) for before, after in pairwise(flow_years)]
+    flows = [view.flow(before, after) for before, after in pairwise(flow_years)]
     return areas, Flows(tuple(flow_years), tuple(flows)) if flows else None
 
 
-def _flow(view: Any, before: int, after: int) -> F64:
-    """Return the area that went from each class to each other one, km2, (K, K)."""
-    codes = view.palette.land_codes
-    n = len(codes)
-    class_of_code = np.full(256, n)
-    class_of_code[list(codes)] = np.arange(n)
-    before_HW, area_H = view.sample(before)
-    after_HW, _ = view.sample(after)
-    bin_HW = class_of_code[before_HW] * (n + 1) + class_of_code[after_HW]
-    weights_HW = np.broadcast_to(area_H[:, None], bin_HW.shape)
-    sums = np.bincount(bin_HW.ravel(), weights=weights_HW.ravel(), minlength=(n + 1) ** 2)
-    flow_KK: F64 = sums.reshape(n + 1, n + 1)[:n, :n].astype(np.float64)
-    return flow_KK
-
-
 def _demands(
-    run: RunConfig, cube: Cube, years: Sequence[int], scenario: str
+    run: RunConfig, cube: Cube, years: Sequence[int]
 ) -> tuple[tuple[int, ...], dict[tuple[int, ...], F64]]:
     """Return how the coarse forcing changes the area of each group of classes, in km2.
 
@@ -168,9 +144,8 @@ def _demands(
     about how much there is can be compared with them. Nothing where the cube has no such forcing,
     or one whose cells do not nest.
     """
-    seen = cube.of_scenario(scenario)
     try:
-        demand = CoarseDemand.of(seen, tile=run.inference_tiles.tile)
+        demand = CoarseDemand.of(cube, tile=run.inference_tiles.tile)
     except ValueError:
         return (), {}
     anchor = run.inference.observed[1]
@@ -192,23 +167,16 @@ def _demands(
 def _area_of_shares(cube: Cube, demand: CoarseDemand) -> F64:
     """Return what a share of 1 stands for in each coarse cell, km2; 0 where there is no land."""
     grid = cube.grid
-    coarse = Grid(
-        grid.north,
-        grid.west,
-        grid.step * demand.block,
-        -(-grid.n_lat // demand.block),
-        -(-grid.n_lon // demand.block),
-    )
-    share_H = row_shares(grid, coarse)
-    land_YX = np.zeros(coarse.shape)
-    for y in range(coarse.n_lat):
-        top = y * demand.block
-        height = min(demand.block, grid.n_lat - top)
-        is_land_HW = cube.land(Box(top, 0, height, grid.n_lon))
-        classes_HW = np.where(is_land_HW, np.uint8(0), np.uint8(OUTSIDE))
-        sums_KYX = class_sums(classes_HW, share_H[top : top + height], demand.block, 1)
-        land_YX[y] = as_fraction(sums_KYX[0, 0])
+    block = demand.block
+    shape = (-(-grid.n_lat // block), -(-grid.n_lon // block))
+    coarse = CoarseCells(grid, Grid(grid.north, grid.west, grid.step * block, *shape))
+    land_YX = np.zeros(shape)
+    for y in range(shape[0]):
+        height = min(block, grid.n_lat - y * block)
+        box = Box(y * block, 0, height, grid.n_lon)
+        classes_HW = np.where(cube.land(box), np.uint8(0), np.uint8(OUTSIDE))
+        land_YX[y] = coarse.fractions(classes_HW, box=box, n_classes=1)[0, 0]
 
     share_of_cell_YX = (land_YX > 0) if demand.is_share_of_cell else land_YX
-    area_YX: F64 = share_of_cell_YX * coarse.cell_area[:, None] / 1e6
+    area_YX: F64 = share_of_cell_YX * coarse.grid.cell_area[:, None] / 1e6
     return area_YX

@@ -126,15 +126,26 @@ def coordinate(
     group: zarr.Group, name: str, values: NDArray[Any], attributes: Mapping[str, Any]
 ) -> None:
     """Write the coordinate of one dimension, in one chunk."""
+    variable(group, name, values, (name,), attributes)
+
+
+def variable(
+    group: zarr.Group,
+    name: str,
+    values: NDArray[Any],
+    dimensions: tuple[str, ...],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write a variable in one chunk."""
     array = group.create_array(
         name,
         shape=values.shape,
         dtype=values.dtype,
         chunks=values.shape,
-        dimension_names=(name,),
+        dimension_names=dimensions,
         attributes=dict(attributes),
     )
-    array[:] = values
+    array[...] = values
 
 
 def consolidate(url: str, *, path: str | None = None) -> None:

@@ -6,6 +6,7 @@ workers find them in the environment.
 """
 
 import errno
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -160,6 +161,15 @@ def read_object(url: str) -> bytes | None:
         except FileNotFoundError:
             return None
     return data
+
+
+def read_json(url: str) -> Any:
+    """Return what a JSON file holds, None when it is not there.
+
+    Raises ValueError for other text.
+    """
+    text = read_object(url)
+    return None if text is None else json.loads(text)
 
 
 def exists(url: str) -> bool:

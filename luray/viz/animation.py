@@ -13,11 +13,12 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
+from luray.core.legend import rgb
 from luray.core.progress import Progress, no_progress
 from luray.core.types import U8
 from luray.viz.figure import INK, MUTED, RULE
 from luray.viz.frame import ORIGIN_COLOURS, WHITE, FrameLayout, pale
-from luray.viz.palette import Palette, rgb
+from luray.viz.palette import Palette
 from luray.viz.view import View
 
 SIZES = {".mp4": 1200, ".gif": 640}

@@ -11,8 +11,8 @@ from functools import cached_property
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
+from luray.core.legend import rgb
 from luray.viz.figure import ACCENT, INK, MUTED, RULE
-from luray.viz.palette import rgb
 from luray.viz.view import View
 
 ORIGIN_COLOURS = {"observed": ACCENT, "hindcast": "#c98b2b", "forecast": "#8a5aa8"}

@@ -1,17 +1,15 @@
 """Every picture of a product, in one folder on any store."""
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import xarray as xr
 
 from luray.core.progress import NamedProgress
-from luray.storage.objects import read_object, write_atomically
+from luray.storage.objects import read_json, write_atomically
 from luray.viz.animation import animate
 from luray.viz.flicker_plot import flicker_by_decade, flicker_panels
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
@@ -95,7 +93,7 @@ def _pictures_of_skill(
     metrics: str, validations: Mapping[str, str]
 ) -> Iterator[tuple[str, Drawing]]:
     """File name and drawing of each picture of an evaluation or a validation that is there."""
-    evaluation = _read_json(metrics)
+    evaluation = read_json(metrics)
     if evaluation is not None:
         if "product" not in evaluation:
             raise ValueError(
@@ -106,12 +104,6 @@ def _pictures_of_skill(
         if flicker_panels(evaluation):
             yield "flicker.png", partial(flicker_by_decade, evaluation)
     for name, place in validations.items():
-        validation = _read_json(place)
+        validation = read_json(place)
         if validation is not None:
             yield f"validation_{name}.png", partial(validation_of_model, validation)
-
-
-def _read_json(place: str) -> Any:
-    """What a JSON file holds, None where there is none."""
-    text = read_object(place)
-    return None if text is None else json.loads(text)

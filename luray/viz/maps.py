@@ -18,9 +18,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from luray.core.grid import EARTH_RADIUS_M
+from luray.core.legend import rgb
 from luray.core.types import F64, U8
 from luray.viz.figure import INK, MUTED, RULE, axes_at, footnote, new_figure, save, text_at
-from luray.viz.palette import rgb
 from luray.viz.plots import draw_areas
 from luray.viz.view import Picture, View, shares
 

@@ -6,12 +6,8 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
+from luray.core.legend import NOT_LAND, OCEAN_FLAG, rgb
 from luray.core.types import U8
-
-OCEAN = "ocean"
-"""Name of the flag of the sea."""
-NOT_LAND = (OCEAN, "no_data")
-"""Names of the flags that are no class of land."""
 
 UNKNOWN = "#8d99a6"
 """Colour of a code that the product's flags do not name."""
@@ -66,7 +62,7 @@ class Palette:
     @property
     def ocean(self) -> str:
         """Colour of the ocean."""
-        return self.colours[self.names.index(OCEAN)] if OCEAN in self.names else UNKNOWN
+        return self.colours[self.names.index(OCEAN_FLAG)] if OCEAN_FLAG in self.names else UNKNOWN
 
     @cached_property
     def rgb(self) -> U8:
@@ -79,15 +75,3 @@ class Palette:
     def label(self, k: int) -> str:
         """Return the name of a flag as a reader expects it, without underscores."""
         return self.names[k].replace("_", " ")
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """Return red, green and blue of a colour written #rrggbb.
-
-    Examples
-    --------
-    >>> rgb("#2d6a4f")
-    (45, 106, 79)
-    """
-    red, green, blue = bytes.fromhex(colour.lstrip("#"))
-    return red, green, blue

@@ -108,13 +108,8 @@ class View:
 
     @property
     def aspect(self) -> float:
-        """Height over width of a cell on paper: 1 / cos of the middle latitude.
-
-        One for a map of more than 60 degrees of latitude, over which no one value holds.
-        """
-        if self.grid.north - self.grid.south > WIDEST_LATITUDES:
-            return 1.0
-        return float(1 / np.cos(np.radians((self.grid.north + self.grid.south) / 2)))
+        """Height over width of a cell on paper."""
+        return cell_aspect(self.grid)
 
     def check_year(self, year: int) -> None:
         """Raise ValueError for a year that the product does not have."""
@@ -221,12 +216,47 @@ class View:
             areas_YK.append(area_by_code[codes])
         return np.array(areas_YK)
 
+    def flow(self, before: int, after: int) -> F64:
+        """Return the area that went from each class of land to each other one, km2.
+
+        Parameters
+        ----------
+        before, after : int
+            Two years of the product.
+
+        Returns
+        -------
+        array, shape (K, K)
+            From class (rows) to class (columns); exact up to `SAMPLE` cells along the longer axis.
+        """
+        codes = self.palette.land_codes
+        n = len(codes)
+        class_of_code = np.full(256, n)
+        class_of_code[list(codes)] = np.arange(n)
+        before_HW, area_H = self.sample(before)
+        after_HW, _ = self.sample(after)
+        bin_HW = class_of_code[before_HW] * (n + 1) + class_of_code[after_HW]
+        weights_HW = np.broadcast_to(area_H[:, None], bin_HW.shape)
+        sums = np.bincount(bin_HW.ravel(), weights=weights_HW.ravel(), minlength=(n + 1) ** 2)
+        flow_KK: F64 = sums.reshape(n + 1, n + 1)[:n, :n].astype(np.float64)
+        return flow_KK
+
     def chart_years(self) -> tuple[int, ...]:
         """Return the years that a chart over time reads; always the ends and the observed ends."""
         n_cells = self.grid.n_lat * self.grid.n_lon * len(self.years)
         every = 1 if n_cells < MOST_CHART_CELLS else -(-len(self.years) // CHART_YEARS)
         ends = (self.years[-1], *(self.observed or ()))
         return tuple(sorted({*self.years[::every], *ends}))
+
+
+def cell_aspect(grid: Grid) -> float:
+    """Return the height over the width of a cell on paper: 1 / cos of the middle latitude.
+
+    One for a grid of more than 60 degrees of latitude, over which no one value holds.
+    """
+    if grid.north - grid.south > WIDEST_LATITUDES:
+        return 1.0
+    return float(1 / np.cos(np.radians((grid.north + grid.south) / 2)))
 
 
 def _grid_of(product: xr.Dataset) -> Grid:

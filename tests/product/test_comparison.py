@@ -13,8 +13,10 @@ from luray.core.legend import HILDA, OUTSIDE
 from luray.core.tiling import Box
 from luray.evaluation.metrics import score
 from luray.product import comparison as module
+from luray.product.compared_maps import common_grid, majority
 from luray.product.comparison import Comparison, merge_bands
-from luray.product.map_series import MapSeries, common_grid, majority
+from luray.stages.compare import open_maps
+from luray.storage.arrays import consolidate
 from tests.viz.pictures import write_product
 
 FINE = Grid(north=50, west=10, step=0.5, n_lat=60, n_lon=50)
@@ -40,7 +42,9 @@ def stores(tmp_path_factory):
             folder / f"{name}.zarr", codes, grid=grid, years=YEARS, origins=[0] * len(YEARS)
         )
         root = zarr.open_group(str(folder / f"{name}.zarr"), mode="r+")
-        root.attrs.update({"grid": asdict(grid), "luray": {"finished": True}})
+        about = {"finished": True, "fingerprint": "f" * 64}
+        root.attrs.update({"grid": asdict(grid), "luray": about})
+        consolidate(str(folder / f"{name}.zarr"))
         found[name] = (str(folder / f"{name}.zarr"), codes)
     return found
 
@@ -50,7 +54,7 @@ def classes(codes: np.ndarray) -> np.ndarray:
 
 
 def test_maps_of_another_grid_are_read_on_the_common_one(stores) -> None:
-    fine, coarse = (MapSeries.open(stores[name][0]) for name in ("fine", "coarse"))
+    fine, coarse = (open_maps(stores[name][0]) for name in ("fine", "coarse"))
     grid, of_fine, of_coarse = common_grid(fine.grid, coarse.grid)
     assert (grid.north, grid.west, grid.step, grid.shape) == (50, 10, 1, (26, 24))
 
@@ -80,7 +84,7 @@ def test_the_majority_is_the_most_frequent_class(factor, seed) -> None:
 
 
 def test_bands_merge_to_the_tally_of_the_whole_map(stores, monkeypatch) -> None:
-    fine = MapSeries.open(stores["fine"][0])
+    fine = open_maps(stores["fine"][0])
     compared = Comparison.of(fine, fine, start=2000)
     whole = merge_bands(map(compared.tally, compared.bands))
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 25)
@@ -94,15 +98,25 @@ def test_bands_merge_to_the_tally_of_the_whole_map(stores, monkeypatch) -> None:
 
 
 def test_a_year_that_is_not_scored_leaves_the_pace_unknown(stores) -> None:
-    fine = MapSeries.open(stores["fine"][0])
+    fine = open_maps(stores["fine"][0])
     compared = Comparison.of(fine, fine, start=2000, years=(2001, 2003))
     raw, _ = merge_bands(map(compared.tally, compared.bands))
     assert np.isnan(score(raw.years[2003], water=6).predicted_change_per_year)
     assert score(raw.years[2001], water=6).predicted_change_per_year > 0
 
 
+def test_base_maps_of_the_reference_are_not_scored(stores) -> None:
+    fine = open_maps(stores["fine"][0])
+    reference = replace(fine, other_kind={2002: "a base map"})
+    compared = Comparison.of(fine, reference, start=2000)
+    assert (compared.years, compared.left_out) == ((2001,), (2002, 2003))
+    assert compared.maps == (2000, 2001, 2003), "flicker is looked for without it"
+    with pytest.raises(ValueError, match="starts from 2002, a base map"):
+        Comparison.of(fine, reference, start=2002)
+
+
 def test_backward_is_backward(stores) -> None:
-    fine = MapSeries.open(stores["fine"][0])
+    fine = open_maps(stores["fine"][0])
     compared = Comparison.of(fine, fine, start=2003, years=(2000, 2001, 2002))
     assert (compared.direction, compared.years) == ("backward", (2002, 2001, 2000))
 
@@ -121,7 +135,7 @@ def test_grids_that_cannot_be_compared_are_refused(grid, message) -> None:
 
 
 def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> None:
-    fine = MapSeries.open(stores["fine"][0])
+    fine = open_maps(stores["fine"][0])
     other = replace(fine, legend=replace(HILDA, classes=HILDA.classes[:3]))
     with pytest.raises(ValueError, match=r"has classes .*expected the same"):
         Comparison.of(other, fine, start=2000)
@@ -132,4 +146,4 @@ def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> Non
     with pytest.raises(ValueError, match="all before or all after"):
         Comparison.of(fine, fine, start=2001, years=(2000, 2002))
     with pytest.raises(ValueError, match="there is no Zarr store"):
-        MapSeries.open(str(tmp_path / "nothing.zarr"))
+        open_maps(str(tmp_path / "nothing.zarr"))

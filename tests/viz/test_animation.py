@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from luray.core.grid import Grid
+from luray.core.legend import rgb
 from luray.viz.animation import animate
 from luray.viz.frame import ORIGIN_COLOURS, FrameLayout
-from luray.viz.palette import rgb
 from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, painted, write_product
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from luray.core.legend import rgb
 from luray.viz.figure import ACCENT
 from luray.viz.flicker_plot import flicker_by_decade
-from luray.viz.palette import rgb
 from tests.viz.pictures import image_of
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from matplotlib import colormaps
 
 from luray.core.grid import Grid
+from luray.core.legend import rgb
 from luray.viz import maps
 from luray.viz.figure import DPI, axes_at, new_figure, save
 from luray.viz.maps import (
@@ -20,7 +21,6 @@ from luray.viz.maps import (
     overview,
     round_length,
 )
-from luray.viz.palette import rgb
 from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, cells_in, image_of, painted, write_product
 

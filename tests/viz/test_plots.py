@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.core.legend import HILDA
+from luray.core.legend import HILDA, rgb
 from luray.viz.figure import ACCENT, axes_at, new_figure, save
-from luray.viz.palette import rgb
 from luray.viz.plots import (
     area_by_class,
     confidence_over_time,

@@ -11,12 +11,11 @@ import pytest
 from PIL import Image
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import HILDA, OUTSIDE, rgb
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.viz.page import maps, words
 from luray.viz.page.page import AreaSeries, Flows, PageData, render
-from luray.viz.palette import rgb
 from tests.evaluation.cases import random_tally
 
 GRID = Grid(north=40, west=20, step=0.5, n_lat=30, n_lon=40)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from luray.core.legend import rgb
 from luray.viz.figure import ACCENT, INK, MUTED
-from luray.viz.palette import rgb
 from luray.viz.skill_plots import skill_by_lead_year, validation_of_model
 from tests.viz.pictures import image_of
 

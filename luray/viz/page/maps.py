@@ -13,10 +13,10 @@ from matplotlib import colormaps
 from PIL import Image
 
 from luray.core.grid import Grid
-from luray.core.legend import OUTSIDE, Legend
+from luray.core.legend import OCEAN_COLOUR, OUTSIDE, Legend, rgb
 from luray.core.tiling import Box
 from luray.core.types import F64, I64, U8
-from luray.viz.palette import rgb
+from luray.viz.view import cell_aspect
 
 PIXELS = 900
 """Most pixels of a map along its longer side."""
@@ -24,7 +24,7 @@ PIXELS = 900
 BAND_BYTES = 64_000_000
 """Bytes of cells that are read at once."""
 
-WATER = "#dceaf5"
+WATER = OCEAN_COLOUR
 UNCHANGED = "#e3e6e8"
 
 AGREEMENT = {
@@ -142,7 +142,5 @@ def _picture(image_HW3: U8, grid: Grid) -> MapPicture:
     picture = Image.fromarray(image_HW3).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
     picture.save(buffer, format="PNG", optimize=True)
     encoded = base64.b64encode(buffer.getvalue()).decode()
-    middle = np.radians((grid.north + grid.south) / 2)
-    spans_much = grid.north - grid.south > 60  # no one scale holds for all of such a map
-    shrink = 1.0 if spans_much else float(np.cos(middle))
-    return MapPicture(f"data:image/png;base64,{encoded}", grid.n_lon * shrink / grid.n_lat)
+    ratio = grid.n_lon / (grid.n_lat * cell_aspect(grid))
+    return MapPicture(f"data:image/png;base64,{encoded}", ratio)

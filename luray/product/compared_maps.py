@@ -5,83 +5,57 @@ Maps on another grid are brought onto a coarser one whose cells are whole blocks
 Shapes: H W cells of a box; Y X cells of a grid that is `factor` times as coarse.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
-import zarr
 
 from luray.core.compiled import compiled
 from luray.core.grid import ALIGNMENT, Grid
-from luray.core.legend import OUTSIDE, LandClass, Legend
+from luray.core.legend import OUTSIDE, Legend
 from luray.core.tiling import Box
 from luray.core.types import U8
 from luray.cube.cube import Cube
-from luray.storage.objects import accessing
-from luray.storage.places import public
-
-NOT_LAND = ("ocean", "no_data")
-"""Flags of a product that are no class of land."""
+from luray.product.product_maps import MapSeries, ProductMaps
 
 
 @dataclass(frozen=True)
-class MapSeries:
-    """Class maps of several years on one grid."""
+class ComparedMaps:
+    """Class maps of several years on one grid: of a predictor cube, or of a product."""
 
     url: str
     grid: Grid
     legend: Legend
     years: tuple[int, ...]
-    is_cube: bool
-    scenario: int = 0
-    member: int = 0
+    maps: Cube | MapSeries
+    other_kind: Mapping[int, str] = field(default_factory=dict)
+    """Years whose map is of another kind than the others', see `Source.other_kind`."""
+    caveat: str = ""
+    """Which of several sequences of maps it is, in words."""
 
     @classmethod
-    def open(cls, url: str, *, scenario: str = "", member: int = 0) -> Self:
-        """Open a finished product, or a predictor cube for the observed maps in it.
+    def of_cube(cls, cube: Cube) -> Self:
+        """Return the observed maps of a predictor cube."""
+        return cls(cube.url, cube.grid, cube.legend, cube.years, cube, cube.other_kind)
 
-        Parameters
-        ----------
-        url : str
-            Place of the store.
-        scenario, member : optional
-            Which maps of a product of several are meant, the first ones by default.
-
-        Raises
-        ------
-        ValueError
-            For a store without maps, a product that is not finished, or a scenario or member that
-            it does not have.
-        """
-        try:
-            with accessing(url):
-                root = zarr.open_group(url, mode="r", zarr_format=3)
-        except FileNotFoundError:
-            raise ValueError(
-                f"{public(url)}: there is no Zarr store, expected a product or a predictor cube; "
-                "correct the place"
-            ) from None
-        if "state" in root:
-            cube = Cube.open(url)
-            return cls(url, cube.grid, cube.legend, cube.years, is_cube=True)
-
-        about: Any = root.attrs.get("luray", {})
-        if "land_use" not in root or about.get("finished") is not True:
-            raise ValueError(
-                f"{public(url)}: no finished product and no predictor cube; finish it with "
-                "`luray infer`, or give another place"
-            )
-        grid: Any = root.attrs["grid"]
-        years: Any = root["year"]
+    @classmethod
+    def of_product(cls, product: ProductMaps) -> Self:
+        """Return the maps of a product; of several scenarios and members the first ones."""
+        scenario = product.scenarios[0] if product.scenarios else None
+        member = 0 if product.members else None
+        chosen = []
+        if len(product.scenarios) > 1:
+            chosen.append(f"scenario {scenario}, of {len(product.scenarios)}")
+        if product.members > 1:
+            chosen.append(f"member {member}, of {product.members}")
         return cls(
-            url,
-            Grid(**grid),
-            _legend_of(dict(root["land_use"].attrs), name=public(url)),
-            tuple(int(year) for year in years[:]),
-            is_cube=False,
-            scenario=_position(root, "scenario", scenario, url),
-            member=_position(root, "member", member, url),
+            product.url,
+            product.grid,
+            product.legend,
+            product.years,
+            product.series(scenario=scenario, member=member),
+            caveat="; ".join(chosen),
         )
 
     def read(self, year: int, box: Box) -> U8:
@@ -95,70 +69,11 @@ class MapSeries:
         Raises
         ------
         ValueError
-            For a year without a map, or a code outside the legend.
+            For a code outside the legend.
         """
-        if self._cube is not None:
-            return self._cube.state(year, box)
-
-        if year not in self.years:
-            raise ValueError(
-                f"{public(self.url)} has no map of {year}, only {self.years[0]}-{self.years[-1]}"
-            )
-        array = self._land_use
-        where = {"scenario": self.scenario, "member": self.member, "year": self.years.index(year)}
-        lead = [where[name] for name in array.metadata.dimension_names[:-2]]
-        with accessing(self.url):
-            codes = array[(*lead, *box.slices(origin=Box(0, 0, 0, 0)))]
-        codes = np.where(codes == self.legend.nodata, np.uint8(self.legend.ocean), codes)
-        return self.legend.encode(codes, where=f"{public(self.url)} {year}")
-
-    @cached_property
-    def _cube(self) -> Cube | None:
-        return Cube.open(self.url) if self.is_cube else None
-
-    @cached_property
-    def _land_use(self) -> Any:
-        with accessing(self.url):
-            return zarr.open_group(self.url, mode="r", zarr_format=3)["land_use"]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Open arrays stay behind: each process has its own.
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-
-def _legend_of(attributes: dict[str, Any], *, name: str) -> Legend:
-    """The legend of a product, from the CF flags of its maps."""
-    classes = []
-    codes = {}
-    names = attributes["flag_meanings"].split()
-    colours = attributes["flag_colors"].split()
-    for code, meaning, colour in zip(attributes["flag_values"], names, colours, strict=True):
-        codes[meaning] = int(code)
-        if meaning not in NOT_LAND:
-            classes.append(LandClass(int(code), meaning, colour))
-    legend = Legend(name, tuple(classes), water=codes.get("water"))
-    return Legend(
-        name,
-        legend.classes,
-        ocean=codes.get("ocean", legend.ocean),
-        nodata=codes.get("no_data", legend.nodata),
-        water=legend.water,
-    )
-
-
-def _position(root: zarr.Group, dimension: str, wanted: Any, url: str) -> int:
-    """Index of a scenario or member; 0 where nothing is asked for."""
-    values = list(np.asarray(root[dimension]).tolist()) if dimension in root else []
-    if not wanted:
-        return 0
-    if wanted not in values:
-        raise ValueError(
-            f"{public(url)} has no {dimension} {wanted!r}, expected one of {values or 'none'}"
-        )
-    return values.index(wanted)
+        if isinstance(self.maps, Cube):
+            return self.maps.state(year, box)
+        return self.maps.classes(year, box)
 
 
 @dataclass(frozen=True)
@@ -171,7 +86,7 @@ class Nesting:
     col: int
     """Its first cell in the common grid."""
 
-    def read(self, series: MapSeries, year: int, box: Box) -> U8:
+    def read(self, series: ComparedMaps, year: int, box: Box) -> U8:
         """Return a map in a box of the common grid; a coarser cell has its most frequent class."""
         fine_box = Box(
             self.row + box.row * self.factor,

@@ -1,4 +1,4 @@
-"""The maps of a finished product, as the writers of this room read them.
+"""The maps of a finished product, as those read them who do not write it.
 
 Shapes: H W cells of a box.
 """
@@ -12,16 +12,13 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import NAMED, LandClass, Legend
+from luray.core.legend import NAMED, NO_DATA_FLAG, NOT_LAND, OCEAN_FLAG, LandClass, Legend
 from luray.core.tiling import Box
 from luray.core.types import U8
 from luray.storage.objects import accessing
 
 UNNAMED = "the product's own"
 """Name of a legend that is none of luray's own."""
-
-NO_CLASS = ("ocean", "no_data")
-"""Meanings of flags that stand for no class."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ def legend_of_flags(flags: Mapping[str, Any]) -> Legend:
     classes = tuple(
         LandClass(int(by_meaning[name]), name, colour)
         for name, colour in zip(names, colours, strict=True)
-        if name not in NO_CLASS
+        if name not in NOT_LAND
     )
     for legend in NAMED.values():
         if [(c.code, c.name) for c in legend.classes] == [(c.code, c.name) for c in classes]:
@@ -150,5 +147,11 @@ def legend_of_flags(flags: Mapping[str, Any]) -> Legend:
 
     used = {int(code) for code in flags["flag_values"]}
     # a code that no class has: some readers need one for what is no data
-    nodata = by_meaning.get("no_data", max(set(range(256)) - used - {254, 255}))
-    return Legend(name=UNNAMED, classes=classes, ocean=int(by_meaning["ocean"]), nodata=int(nodata))
+    nodata = by_meaning.get(NO_DATA_FLAG, max(set(range(256)) - used - {254, 255}))
+    return Legend(
+        name=UNNAMED,
+        classes=classes,
+        ocean=int(by_meaning[OCEAN_FLAG]),
+        nodata=int(nodata),
+        water=by_meaning.get("water"),
+    )
