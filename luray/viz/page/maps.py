@@ -68,7 +68,7 @@ def thinned(read: ReadBox, grid: Grid) -> U8:
     grid : Grid
         Of the map.
     """
-    factor = -(-max(grid.shape) // PIXELS)
+    factor = _thinning(grid)
     rows_at_once = factor * max(1, BAND_BYTES // (factor * grid.n_lon))
     middle = factor // 2
     bands = []
@@ -77,6 +77,11 @@ def thinned(read: ReadBox, grid: Grid) -> U8:
         band = read(Box(top, 0, height, grid.n_lon))
         bands.append(band[min(middle, height - 1) :: factor, min(middle, grid.n_lon - 1) :: factor])
     return np.concatenate(bands)
+
+
+def _thinning(grid: Grid) -> int:
+    """Cells of the grid along a side of a picture cell."""
+    return -(-max(grid.shape) // PIXELS)
 
 
 def land_use(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
@@ -131,9 +136,10 @@ def blocks(side: int, places_N2: I64, values_N: F64, grid: Grid, *, most: float)
     image[places_N2[:, 0], places_N2[:, 1]] = colours_N
 
     # Blocks at the far edges are cut there, as the grid is.
-    whole = np.repeat(np.repeat(image, side, axis=0), side, axis=1)
-    factor = -(-max(grid.shape) // PIXELS)
-    return _picture(whole[: grid.n_lat : factor, : grid.n_lon : factor], grid)
+    factor = _thinning(grid)
+    row_H = np.arange(0, grid.n_lat, factor) // side
+    col_W = np.arange(0, grid.n_lon, factor) // side
+    return _picture(image[row_H[:, None], col_W], grid)
 
 
 def _picture(image_HW3: U8, grid: Grid) -> MapPicture:
