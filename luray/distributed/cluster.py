@@ -8,9 +8,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
+from luray.core.interruption import raise_on_signals
 from luray.core.processes import keep_memory, worker_environment
 from luray.core.progress import Progress
 from luray.distributed.sockets import session_folders
+from luray.distributed.watchdog import descendants, kill_left_over, watched
 from luray.storage.trust import environment
 
 
@@ -53,7 +55,13 @@ def cluster(*, cpus: int) -> Iterator[None]:
                 **folders,
             )
 
+            # Ray takes SIGTERM for itself, and ends with a code that no shell knows.
+            raise_on_signals()
+            before = descendants()
+            stack.callback(kill_left_over, before)
+
         stack.callback(ray.shutdown)
+        stack.enter_context(watched())
         yield
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, get_args
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -102,9 +103,13 @@ def load_model(folder: str) -> tuple[UNet, ModelCard]:
             f"{card.weights_sha256[:12]}..; the file was changed or cut, run `luray train` again"
         )
 
-    model = UNet(len(card.channels), len(card.classes), card.unet)
     try:
-        model.load_state_dict(load(weights))
+        tensors = load(weights)
+        # The card may claim any size: without memory first, then for the tensors that are there.
+        with torch.device("meta"):
+            UNet(len(card.channels), len(card.classes), card.unet).load_state_dict(tensors)
+        model = UNet(len(card.channels), len(card.classes), card.unet)
+        model.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(
             f"{folder}/weights.safetensors is not a model as {folder}/card.json describes it "
@@ -119,25 +124,51 @@ def read_card(folder: str) -> ModelCard | None:
     Raises
     ------
     ValueError
-        If the card has another format than `FORMAT`.
+        If the card is damaged, or has another format than `FORMAT`.
     """
     data = read_object(f"{folder}/card.json")
     if data is None:
         return None
 
-    contents = json.loads(data)
-    if contents.pop("format", None) != FORMAT:
+    try:
+        contents = json.loads(data)
+        if contents.pop("format", None) == FORMAT:
+            return _card_of(contents)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder}/card.json: not a model card of format {FORMAT}; train the model with this "
-            "version"
-        )
-    contents["unet"] = UNetConfig(**contents["unet"])
-    contents["classes"] = tuple(contents["classes"])
-    contents["channels"] = tuple(contents["channels"])
-    contents["points"] = {
-        point: Calibration(*values) for point, values in contents["points"].items()
+            f"{folder}/card.json: damaged or no model card ({type(error).__name__}: {error}); run "
+            "`luray train --restart`, or copy the model again"
+        ) from error
+    raise ValueError(
+        f"{folder}/card.json: not a model card of format {FORMAT}; train the model with this "
+        "version"
+    )
+
+
+def _card_of(contents: dict[str, Any]) -> ModelCard:
+    """Return a card of its JSON; raise any of a few errors where it is none."""
+    points = {
+        point: Calibration(*map(float, values)) for point, values in contents["points"].items()
     }
-    return ModelCard(**contents)
+    if points.keys() != set(get_args(OperatingPoint)):
+        raise ValueError(f"operating points {sorted(points)}")
+    if contents["direction"] not in get_args(Direction):
+        raise ValueError(f"direction {contents['direction']!r}")
+    for key in ("legend", "fingerprint", "weights_sha256"):
+        if not isinstance(contents[key], str):
+            raise TypeError(f"{key} is {contents[key]!r}, expected text")
+    for key in ("training", "identity"):
+        if not isinstance(contents[key], dict):
+            raise TypeError(f"{key} is {contents[key]!r}, expected an object")
+    return ModelCard(
+        **contents
+        | {
+            "unet": UNetConfig(**contents["unet"]),
+            "classes": tuple(map(int, contents["classes"])),
+            "channels": tuple(map(str, contents["channels"])),
+            "points": points,
+        }
+    )
 
 
 def check_fits(card: ModelCard, features: Features, *, legend: str, direction: Direction) -> None:
