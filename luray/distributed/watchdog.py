@@ -52,7 +52,8 @@ def watched() -> Iterator[None]:
 
 def descendants() -> list[psutil.Process]:
     """Return the processes that this one, and those that it has started, have started."""
-    return psutil.Process().children(recursive=True)
+    processes: list[psutil.Process] = psutil.Process().children(recursive=True)
+    return processes
 
 
 def kill_left_over(processes: Sequence[psutil.Process]) -> None:

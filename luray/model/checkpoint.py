@@ -105,9 +105,7 @@ def load_model(folder: str) -> tuple[UNet, ModelCard]:
 
     try:
         tensors = load(weights)
-        # The card may claim any size: without memory first, then for the tensors that are there.
-        with torch.device("meta"):
-            UNet(len(card.channels), len(card.classes), card.unet).load_state_dict(tensors)
+        _require_shapes(tensors, card)
         model = UNet(len(card.channels), len(card.classes), card.unet)
         model.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
@@ -116,6 +114,20 @@ def load_model(folder: str) -> tuple[UNet, ModelCard]:
             f"({error}); run `luray train` again"
         ) from error
     return model.eval(), card
+
+
+def _require_shapes(tensors: Mapping[str, torch.Tensor], card: ModelCard) -> None:
+    """Raise RuntimeError where tensors are not those of a card, which may claim any size.
+
+    The model is made without memory for this.
+    """
+    with torch.device("meta"):
+        described = UNet(len(card.channels), len(card.classes), card.unet).state_dict()
+    for name in sorted({*described, *tensors}):
+        expected = described[name].shape if name in described else "none"
+        found = tensors[name].shape if name in tensors else "none"
+        if expected != found:
+            raise RuntimeError(f"{name}: expected {expected}, found {found}")
 
 
 def read_card(folder: str) -> ModelCard | None:

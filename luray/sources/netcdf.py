@@ -62,6 +62,10 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
         # Only opening may fail in all of these ways: inside the `with` of the caller a ValueError
         # is the caller's.
         with refusal(url, "NetCDF", BROKEN):
+            if engine == "h5netcdf":
+                # h5netcdf leaves a file behind that it could not open, and an error that nobody
+                # can catch is printed when it goes.
+                h5py.File(source, "r").close()
             data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
         with data:
             yield data

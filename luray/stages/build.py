@@ -46,9 +46,8 @@ def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
     ValueError
         Naming the file and what is wrong with it; finished pieces are kept for the next call.
     """
-    from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
-
     with leased(plan.url) as lease:
+        from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
 
         def after_piece(done: int, total: int) -> None:
             lease.require()

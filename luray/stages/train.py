@@ -36,9 +36,9 @@ def train(
         If data or recipe are at fault, or if a model or checkpoint belongs to another training,
         naming what differs; the last checkpoint is kept.
     """
-    from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
-
     with leased(run.path("model")):
+        from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
+
         return train_with_ray(trainings(run), restart=restart, progress=progress)
 
 

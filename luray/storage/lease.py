@@ -38,7 +38,7 @@ PATIENCE = 4 * RENEWED_EVERY
 """Seconds without a renewal after which a holder is dead."""
 
 NEEDED_KEYS = frozenset(("holder", "token", "since"))
-"""What a JSON object must have to be a lease."""
+"""Texts that a JSON object must have to be a lease."""
 
 
 class HeldError(RuntimeError):
@@ -188,9 +188,12 @@ def _parse(data: bytes) -> dict[str, Any] | None:
     """Return the content of a lease; None for anything else."""
     try:
         about = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return about if isinstance(about, dict) and about.keys() >= NEEDED_KEYS else None
+    if not isinstance(about, dict):
+        return None
+    is_lease = all(isinstance(about.get(key), str) for key in NEEDED_KEYS)
+    return about if is_lease else None
 
 
 def _held(store: str, holder: dict[str, Any]) -> str:

@@ -186,7 +186,7 @@ class Ledger:
         """Return a receipt, empty when it is missing or damaged."""
         try:
             receipt = json.loads(read_object(self._place(key)) or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return receipt if isinstance(receipt, dict) and receipt.get("key") == key else {}
 

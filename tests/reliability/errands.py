@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from luray.product.store import Product
 from luray.product.trajectories import Unit
 from luray.stages import infer as infer_stage
@@ -65,3 +67,13 @@ def infer_on_store(
     differing = plain.differing_cells(run.product, expected)
     assert differing == 0, f"{differing} cells differ"
     assert damaged(run) == []
+
+
+def infer_and_measure(world: Path, output: Path, *settings: str) -> None:
+    """Compute a product, and print the resident MiB after each tile-year."""
+    process = psutil.Process()
+
+    def measure(*_: int) -> None:
+        os.write(1, f"{process.memory_info().rss / 2**20:.1f}\n".encode())
+
+    plain.infer(plain.run_of(world, output, *settings), progress=measure)

@@ -1,12 +1,25 @@
 """The parts of `make chaos`, in their order."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from luray.stages import verify
+from luray.stages.publish import publish
 from tests.faults import fault_proxy
 from tests.reliability import plain
 from tests.reliability.chaos import Chaos, Part
 from tests.reliability.conftest import SmallWorld, make, small_world_in
 from tests.reliability.crashes import crash, crossed, kill_at_random
+from tests.reliability.damage import KINDS, flip
+from tests.reliability.fuzz import fuzz, parsers
+from tests.reliability.soak import growth, soak
 from tests.reliability.store_faults import infer_through, kill_store, on_s3
 from tests.s3 import serve
+
+MOST_GROWTH = 20.0
+"""MiB by which the memory of a long run may grow: less than the maps of two years."""
 
 
 def small_world(chaos: Chaos) -> SmallWorld:
@@ -62,8 +75,77 @@ def store_faults(chaos: Chaos) -> None:
         chaos.count(kills_of_stores=found.kills, runs_finished=found.runs)
 
 
+def ray_kills(chaos: Chaos) -> None:
+    """Kill workers and nodes of a real cluster."""
+    small = small_world(chaos)
+    for n in range(chaos.times(2)):
+        output = small.copy(chaos.folder / f"out {n}")
+        command = [sys.executable, "-m", "tests.reliability.ray_kills", small.world, output]
+        numbers = [chaos.times(12), chaos.times(3), chaos.seed + n]
+        done = subprocess.run(
+            [*command, *map(str, numbers)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        killed = json.loads(done.stdout.splitlines()[-1])
+        product = small.run(output).product
+        chaos.count(
+            kills_of_workers=killed["workers"],
+            kills_of_nodes=killed["nodes"],
+            runs_finished=1,
+            cells_that_differ=plain.differing_cells(product, small.product),
+        )
+
+
+def damage(chaos: Chaos) -> None:
+    """Damage an object of every kind, and repair it."""
+    small = small_world(chaos)
+    run = small.run(small.copy(chaos.folder / "out", product=True))
+    publish(run)
+    for kind in KINDS:
+        flip(Path(run.path()) / kind.place)
+        found = [*verify.damaged_publication(run), *verify.damaged_metadata(run)]
+        if verify.damaged_metadata(run):
+            verify.restore(run, verify.damaged_metadata(run))
+        units = verify.damaged(run)
+        verify.withdraw(run, units)
+        assert found or units, f"the damage of {kind.name} was not found"
+        plain.infer(run)
+        publish(run)
+        chaos.count(objects_damaged=1, runs_finished=1)
+    chaos.count(cells_that_differ=plain.differing_cells(run.product, small.product))
+
+
+def fuzzing(chaos: Chaos) -> None:
+    """Read documents that were edited at random: 10,000 for each parser."""
+    failed = []
+    for parser in parsers(chaos.folder / "valid"):
+        folder = chaos.folder / parser.name.split()[0]
+        folder.mkdir()
+        try:
+            found = fuzz(parser, folder, examples=chaos.times(10_000), seed=chaos.seed)
+        except Exception as error:
+            failed.append(f"{parser.name}: {error!r}")
+        else:
+            chaos.count(inputs_fuzzed=found.read, bad_inputs_refused=found.refused)
+    assert not failed, "\n".join(failed)
+
+
+def long_run(chaos: Chaos) -> None:
+    """Measure the memory of a run of ten times the years."""
+    curve, bound = soak(small_world(chaos), chaos.folder)
+    chaos.curves["resident MiB"] = curve[:: max(1, len(curve) // 50)]
+    chaos.curves["growth MiB"] = round(growth(curve), 1)
+    chaos.curves["bound MiB"] = round(bound / 2**20)
+    assert growth(curve) < MOST_GROWTH, f"memory grows by {growth(curve):.1f} MiB"
+    assert max(curve) * 2**20 < bound, f"{max(curve)} MiB are more than the bound"
+
+
 PARTS: dict[str, Part] = {
     "driver kills": driver_kills,
     "crash points": crash_points,
     "store faults": store_faults,
+    "ray kills": ray_kills,
+    "damage": damage,
+    "fuzzing": fuzzing,
+    "long run": long_run,
 }
