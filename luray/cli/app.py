@@ -770,12 +770,13 @@ def verify(
 def _verify(run: "RunConfig", *, repair: bool) -> bool:
     """Name what is damaged, and withdraw it where asked to; return whether anything is."""
     from luray.stages import verify as stage
+    from luray.stages.infer import unpublish
 
     published = stage.damaged_publication(run)
     for name in published:
         console.err.print(f"damaged: publication, {escape(name)}", soft_wrap=True)
     if published and repair:
-        stage.unpublish(run)
+        unpublish(run)
         console.err.print("withdrawn: `luray publish` writes it again")
 
     metadata = stage.damaged_metadata(run)

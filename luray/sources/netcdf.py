@@ -63,9 +63,10 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
         # is the caller's.
         with refusal(url, "NetCDF", BROKEN):
             if engine == "h5netcdf":
-                # h5netcdf leaves a file behind that it could not open, and an error that nobody
-                # can catch is printed when it goes.
-                h5py.File(source, "r").close()
+                # What h5netcdf cannot read at first it leaves half open, and when that goes, an
+                # error is printed that nobody can catch. So the same is read here before.
+                with h5py.File(source, "r") as file:
+                    file.attrs.get("_nc3_strict")
             data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
         with data:
             yield data

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from luray.storage.objects import read_object, remove, write_atomically
 
 LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
+HEAD = "# sha256 of the lines below: "
+"""Begins the list: a comment to `sha256sum`, by which a list that is damaged itself is known."""
 READ_AT_ONCE = 8
 """Objects read beside each other: each waits for the store, not for the processor."""
 
@@ -43,22 +45,23 @@ class Checksums(NamedTuple):
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
             sums = pool.map(self._sum, ordered)
             pairs = [(found, name) for found, name in zip(sums, ordered, strict=True) if found]
-        lines = [f"{found}  {name}\n" for found, name in pairs]
-        write_atomically(self.place, "".join(lines).encode())
+        body = "".join(f"{found}  {name}\n" for found, name in pairs).encode()
+        head = f"{HEAD}{hashlib.sha256(body).hexdigest()}\n".encode()
+        write_atomically(self.place, head + body)
 
     def damaged(self) -> list[str] | None:
         """Return the objects that are gone or have other bytes than in the list.
 
-        None where there is no list; its own name where it is no list of checksums.
+        None where there is no list; its own name where the list is damaged.
         """
         data = read_object(self.place)
         if data is None:
             return None
-        lines = [LINE.fullmatch(line) for line in data.decode("utf-8", "replace").splitlines()]
-        pairs = [line.groups() for line in lines if line]
-        if not pairs or len(pairs) < len(lines):
+        head, _, body = data.partition(b"\n")
+        if head != f"{HEAD}{hashlib.sha256(body).hexdigest()}".encode():
             return [self.place.rpartition("/")[2]]
 
+        pairs = LINE.findall(body.decode())
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
             sums = list(pool.map(self._sum, [name for _, name in pairs]))
         return [

@@ -314,14 +314,15 @@ def parsers(folder: Path) -> list[Parser]:
     }
     lease = {**Lease("p.zarr").about}
     receipt = {"key": "2001/0.0", "sha256": "0" * 64, "facts": {"by_year": {"2001": 3}}}
-    sums = f"{'0' * 64}  zarr.json\n{'1' * 64}  lat/c/0\n".encode()
+    sums = Checksums(str(folder / "v.sha256"), str(folder))
+    sums.write(["v.nc", "m.tif"])
     return [
         Parser("run.toml", demo_run().read_bytes(), _run_file),
         Parser("item.json of STAC", json.dumps(item).encode(), _item, is_json=True),
         Parser("references.json", json.dumps(references).encode(), _references, is_json=True),
         Parser("receipt", json.dumps(receipt).encode(), _receipt, is_json=True),
         Parser("lease", json.dumps(lease).encode(), _lease, is_json=True),
-        Parser("p.sha256", sums, _checksums),
+        Parser("p.sha256", (folder / "v.sha256").read_bytes(), _checksums),
         Parser("map.tif", tif.read_bytes(), _geotiff),
         Parser("values.nc", netcdf.read_bytes(), _netcdf),
         Parser("weights.safetensors", (folder / "weights.safetensors").read_bytes(), _weights),

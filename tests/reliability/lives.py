@@ -49,6 +49,8 @@ def begin(
     forkserver.ensure_running()
     if before is None:
         del os.environ[VARIABLE]
+    if log is not None:
+        log.touch()
     process = CONTEXT.Process(
         target=_live,
         args=(errand, arguments, cpu_seconds, dict(environment or {}), patience(2), log),

@@ -1,6 +1,7 @@
 """The parts of `make chaos`, in their order."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,19 @@ from tests.reliability.conftest import SmallWorld, make, small_world_in
 from tests.reliability.crashes import crash, crossed, kill_at_random
 from tests.reliability.damage import KINDS, flip
 from tests.reliability.fuzz import fuzz, parsers
+from tests.reliability.shared_cpus import share_beside
 from tests.reliability.soak import growth, soak
 from tests.reliability.store_faults import infer_through, kill_store, on_s3
 from tests.s3 import serve
 
 MOST_GROWTH = 20.0
 """MiB by which the memory of a long run may grow: less than the maps of two years."""
+
+
+LEAST_SHARE = 0.6
+"""Of the undisturbed rate, beside another busy process on two cores."""
+QUIET_LOAD = 0.7
+"""Load of a machine on which that can be measured."""
 
 
 def small_world(chaos: Chaos) -> SmallWorld:
@@ -140,6 +148,21 @@ def long_run(chaos: Chaos) -> None:
     assert max(curve) * 2**20 < bound, f"{max(curve)} MiB are more than the bound"
 
 
+def shared_cpus(chaos: Chaos) -> None:
+    """Measure training and inference beside another busy process."""
+    small = small_world(chaos)
+    busy = os.getloadavg()[0]
+    for kind in ("train", "infer"):
+        output = small.copy(chaos.folder / kind)
+        chaos.curves[kind] = share_beside(small, output, kind)
+    if busy > QUIET_LOAD:
+        chaos.curves["not judged"] = f"the machine was busy before: load {busy:.1f}"
+        return
+    for kind in ("train", "infer"):
+        share = chaos.curves[kind]["share"]
+        assert share >= LEAST_SHARE, f"{kind}: {share} of the undisturbed rate"
+
+
 PARTS: dict[str, Part] = {
     "driver kills": driver_kills,
     "crash points": crash_points,
@@ -148,4 +171,5 @@ PARTS: dict[str, Part] = {
     "damage": damage,
     "fuzzing": fuzzing,
     "long run": long_run,
+    "shared CPUs": shared_cpus,
 }

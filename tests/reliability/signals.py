@@ -26,9 +26,7 @@ WORKS = {
 def begin_verb(small: SmallWorld, folder: Path, verb: str) -> Iterator[subprocess.Popen[str]]:
     """Begin a verb in a copy of the small world's output; it is killed at the end of the block."""
     output = small.copy(folder / "out")
-    settings = settings_of(
-        small.world, output, *plain.YEARS, "inference.years=[1999, 2060]", "training.steps=500"
-    )
+    settings = settings_of(small.world, output, *plain.YEARS)
     command = [sys.executable, "-m", "luray.cli", verb, str(demo_run())]
     for setting in settings:
         command += ["--set", setting]
@@ -60,7 +58,7 @@ def started_ray(process: subprocess.Popen[str], verb: str = "infer") -> list[psu
             with suppress(psutil.Error):
                 if each.cmdline()[:1] and each.cmdline()[0].startswith(WORKS[verb]):
                     return True
-        assert process.poll() is None, "the verb has ended"
+        assert process.poll() is None, f"the verb has ended: {process.stderr.read()}"
         return False
 
     until(works, expected=f"{verb} is at work", seconds=240)

@@ -1,5 +1,6 @@
 """A run ten times as long as the small world's: its memory stays flat, and below the bound."""
 
+import shutil
 import statistics
 from pathlib import Path
 
@@ -15,7 +16,12 @@ WARM_UP = 0.2
 
 def soak(small: SmallWorld, folder: Path) -> tuple[list[float], int]:
     """Infer for a long time; return the resident MiB after each tile-year, and the bound of a worker."""
-    output = small.copy(folder / "soak")
+    output = folder / "soak"
+    shutil.copytree(small.output / "model", output / "model")
+    log = folder / "build.log"
+    code = lives.live(errands.build, small.world, output, *LONG, log=log)
+    assert code == 0, log.read_text()
+
     log = folder / "soak.log"
     code = lives.live(errands.infer_and_measure, small.world, output, *LONG, log=log)
     assert code == 0, log.read_text()
