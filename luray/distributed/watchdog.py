@@ -6,7 +6,7 @@ Ray's own driver waits for a minute then, and aborts with a dump of its state.
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -50,15 +50,23 @@ def watched() -> Iterator[None]:
         thread.join()
 
 
-def descendants() -> list[psutil.Process]:
+def descendants() -> set[psutil.Process]:
     """Return the processes that this one, and those that it has started, have started."""
-    processes: list[psutil.Process] = psutil.Process().children(recursive=True)
-    return processes
+    return set(psutil.Process().children(recursive=True))
 
 
-def kill_left_over(processes: Sequence[psutil.Process]) -> None:
+def families(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
+    """Return processes with all that they have started."""
+    found = set(processes)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found |= set(process.children(recursive=True))
+    return found
+
+
+def kill_left_over(processes: Iterable[psutil.Process]) -> None:
     """Wait a moment for processes to end, and kill those that do not."""
-    _, alive = psutil.wait_procs(processes, timeout=SECONDS_TO_END)
+    _, alive = psutil.wait_procs(list(processes), timeout=SECONDS_TO_END)
     for process in alive:
         with suppress(psutil.Error):
             process.kill()

@@ -61,7 +61,7 @@ class Checksums(NamedTuple):
         if head != f"{HEAD}{hashlib.sha256(body).hexdigest()}".encode():
             return [self.place.rpartition("/")[2]]
 
-        pairs = LINE.findall(body.decode())
+        pairs = LINE.findall(body.decode("utf-8", "replace"))
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
             sums = list(pool.map(self._sum, [name for _, name in pairs]))
         return [
