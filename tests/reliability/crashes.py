@@ -10,6 +10,11 @@ from luray.product.status import status_of
 from tests.reliability import errands, lives, plain
 from tests.reliability.conftest import SmallWorld
 
+LONGEST_LIFE = 2.0
+"""Seconds of CPU time after which an inference is killed at the latest: about what a whole one takes.
+
+Half of that goes before the first tile-year is written.
+"""
 LAST_YEAR = 2007
 """The year that lives compute again at crash points."""
 
@@ -73,7 +78,7 @@ def kill_at_random(small: SmallWorld, folder: Path, *, kills: int, seed: int) ->
         log = folder / f"log {n_runs}"
         code = None
         while code != 0:
-            moment = moments.uniform(0.01, 0.5) if n_killed < kills else 0.0
+            moment = moments.uniform(0.05, LONGEST_LIFE) if n_killed < kills else 0.0
             code = lives.live(errands.infer, small.world, output, cpu_seconds=moment, log=log)
             assert code in (0, lives.KILLED_BY_CLOCK), log.read_text()
             n_killed += code != 0
