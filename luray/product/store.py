@@ -310,6 +310,11 @@ class Product:
             about: Any = root.attrs["luray"]
         except (FileNotFoundError, KeyError):
             return {}
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{public(self.url)}/zarr.json is damaged ({error}); if the product was finished, "
+                "`luray verify --repair` writes it again, else start over with --restart"
+            ) from error
         return dict(about)
 
     @property

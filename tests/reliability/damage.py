@@ -33,7 +33,7 @@ SHARDS = (
 )
 """All that is computed again with the tile-year: its shards, and the coarser overview of its year."""
 
-KINDS = (
+OF_EACH_KIND = (
     of_tile("land_use"),
     of_tile("confidence"),
     of_tile("fraction", classes="0/"),
@@ -54,6 +54,9 @@ KINDS = (
     Kind("catalog", "stac/catalog.json", "publication, stac/catalog.json"),
     Kind("crate", "ro-crate-metadata.json", "publication, ro-crate-metadata.json"),
 )
+
+KINDS = {kind.name: kind for kind in OF_EACH_KIND}
+"""The kinds by their name."""
 
 
 def flip(place: Path) -> None:

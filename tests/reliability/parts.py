@@ -109,7 +109,7 @@ def damage(chaos: Chaos) -> None:
     small = small_world(chaos)
     run = small.run(small.copy(chaos.folder / "out", product=True))
     publish(run)
-    for kind in KINDS:
+    for kind in KINDS.values():
         flip(Path(run.path()) / kind.place)
         found = [*verify.damaged_publication(run), *verify.damaged_metadata(run)]
         if verify.damaged_metadata(run):

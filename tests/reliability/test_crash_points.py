@@ -2,16 +2,14 @@
 
 import subprocess
 import sys
-from itertools import cycle
 
 import pytest
 
-from luray.core.crash_points import CRASH_POINTS, FAILURES, CrashPoint, Failure
 from luray.product.status import status_of
 from luray.stages.verify import damaged
 from tests.reliability import plain
 from tests.reliability.conftest import SmallWorld
-from tests.reliability.crashes import crash, crossed, kill_at_random
+from tests.reliability.crashes import crash, kill_at_random
 
 
 def test_production_has_no_crash_points():
@@ -23,17 +21,19 @@ def test_production_has_no_crash_points():
     assert done.stdout.split() == ["True", "None"]
 
 
-EVERY_FAILURE = "between shard and receipt"
-"""The point that is crossed with every failure here; the others meet one each, in turn."""
+CHOSEN = (
+    ("before shard", "kill"),
+    ("between shards", "raise"),
+    ("between shard and receipt", "hang"),
+    ("before overviews", "kill"),
+    ("before consolidation", "raise"),
+    ("before publication", "kill"),
+    ("lease renewal", "raise"),
+)
+"""Some of the pairs: `make chaos` has all of them, and each takes seconds."""
 
 
-def chosen() -> list[tuple[CrashPoint, Failure]]:
-    """Some of the pairs; `make chaos` has all of them."""
-    pairs = list(zip(CRASH_POINTS, cycle(FAILURES), strict=False))
-    return pairs + [pair for pair in crossed() if pair[0] == EVERY_FAILURE and pair not in pairs]
-
-
-@pytest.mark.parametrize(("point", "failure"), chosen())
+@pytest.mark.parametrize(("point", "failure"), CHOSEN)
 def test_a_failure_at_a_crash_point_changes_no_bit(
     small_world: SmallWorld, tmp_path, point, failure
 ):
@@ -46,7 +46,7 @@ def test_a_failure_at_a_crash_point_changes_no_bit(
 
 
 def test_kills_at_random_moments_change_no_bit(small_world: SmallWorld, tmp_path):
-    found = kill_at_random(small_world, tmp_path, kills=6, seed=1)
-    assert found.kills >= 6
+    found = kill_at_random(small_world, tmp_path, kills=3, seed=1)
+    assert found.kills >= 3
     assert found.differing == 0
     assert found.redone <= found.kills, "at most the tile-year in flight"

@@ -35,7 +35,11 @@ def verify(published: RunConfig, small_world: SmallWorld, monkeypatch: pytest.Mo
     return call
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+CHOSEN = ("transition", "coarser overview", "array metadata", "checksums", "catalog")
+"""Some of the kinds: `make chaos` damages all of them."""
+
+
+@pytest.mark.parametrize("kind", [KINDS[name] for name in CHOSEN], ids=CHOSEN)
 def test_damage_of_every_kind_is_named_and_mended_alone(
     published: RunConfig, small_world: SmallWorld, verify, kind: Kind
 ):

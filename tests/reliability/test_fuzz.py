@@ -18,7 +18,7 @@ NAMES = (
     "weights.safetensors",
     "card.json",
 )
-EXAMPLES = 40
+EXAMPLES = 25
 
 
 @pytest.fixture(scope="module")
