@@ -77,6 +77,16 @@ class StatusActor:
         return self._error
 
 
+class _Trainer(ray.train.torch.TorchTrainer):
+    """A trainer that leaves Ctrl-C to the program.
+
+    Ray's own answer ends the process with exit code 0, as if the training were done.
+    """
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Register nothing."""
+
+
 def train(
     trainings: list[Training],
     *,
@@ -117,7 +127,7 @@ def train(
 
     scratch = f"{unfinished[0].folder}/ray"
     status = StatusActor.options(num_cpus=0).remote()  # type: ignore[attr-defined]
-    trainer = ray.train.torch.TorchTrainer(
+    trainer = _Trainer(
         _worker_loop,
         train_loop_config={"trainings": unfinished, "status": status},
         scaling_config=_scaling(unfinished[0].recipe),

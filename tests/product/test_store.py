@@ -65,6 +65,13 @@ def test_interrupted_creation_is_repeated(cube, tmp_path):
     }
 
 
+def test_damaged_metadata_of_an_unfinished_product_are_named(cube, tmp_path):
+    product = created(cube, tmp_path / "p.zarr")
+    (tmp_path / "p.zarr/zarr.json").write_text('{"zarr_format": 3, "attri')
+    with pytest.raises(ValueError, match=r"p\.zarr/zarr\.json is damaged .* --restart"):
+        product.owner()
+
+
 def test_a_product_is_finished_for_its_own_run_alone(cube, tmp_path):
     product = created(cube, tmp_path / "product.zarr", span=WALK, tiles=6)
     other = replace(product, fingerprint="e" * 64)

@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 from luray.stages import verify
 from luray.stages.publish import publish
 from tests.faults import fault_proxy
+from tests.machine import patience
 from tests.reliability import plain
 from tests.reliability.chaos import Chaos, Part
 from tests.reliability.conftest import SmallWorld, make, small_world_in
@@ -16,6 +19,7 @@ from tests.reliability.crashes import crash, crossed, kill_at_random
 from tests.reliability.damage import KINDS, flip
 from tests.reliability.fuzz import fuzz, parsers
 from tests.reliability.shared_cpus import share_beside
+from tests.reliability.signals import WORKS, stop
 from tests.reliability.soak import growth, soak
 from tests.reliability.store_faults import infer_through, kill_store, on_s3
 from tests.s3 import serve
@@ -24,6 +28,7 @@ MOST_GROWTH = 20.0
 """MiB by which the memory of a long run may grow: less than the maps of two years."""
 
 
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 LEAST_SHARE = 0.6
 """Of the undisturbed rate, beside another busy process on two cores."""
 QUIET_LOAD = 0.7
@@ -95,13 +100,26 @@ def ray_kills(chaos: Chaos) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         killed = json.loads(done.stdout.splitlines()[-1])
-        product = small.run(output).product
+        place = small.run(output).product
         chaos.count(
             kills_of_workers=killed["workers"],
             kills_of_nodes=killed["nodes"],
             runs_finished=1,
-            cells_that_differ=plain.differing_cells(product, small.product),
+            cells_that_differ=plain.differing_cells(place, small.product),
         )
+
+
+def signals(chaos: Chaos) -> None:
+    """Stop verbs at their work by Ctrl-C and SIGTERM."""
+    seconds = {}
+    for verb, (number, code) in product(WORKS, EXIT_CODES.items()):
+        folder = chaos.folder / f"{verb} {number.name}"
+        folder.mkdir()
+        found, taken = stop(small_world(chaos), folder, verb, number)
+        assert found == code, f"{verb} ends with {found} after {number.name}"
+        assert taken < patience(15), f"{verb}: processes of Ray were there after {taken:.0f} s"
+        seconds[folder.name] = round(taken, 1)
+    chaos.curves["seconds to end"] = seconds
 
 
 def damage(chaos: Chaos) -> None:
@@ -168,6 +186,7 @@ PARTS: dict[str, Part] = {
     "crash points": crash_points,
     "store faults": store_faults,
     "ray kills": ray_kills,
+    "signals": signals,
     "damage": damage,
     "fuzzing": fuzzing,
     "long run": long_run,

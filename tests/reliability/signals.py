@@ -1,7 +1,10 @@
 """Verbs of the command line in the small world, as processes that are sent signals."""
 
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +13,7 @@ import psutil
 
 from luray.sandbox.write import demo_run
 from tests.distributed.conftest import settings_of
-from tests.machine import until
+from tests.machine import patience, until
 from tests.reliability import plain
 from tests.reliability.conftest import SmallWorld
 
@@ -26,6 +29,9 @@ WORKS = {
 def begin_verb(small: SmallWorld, folder: Path, verb: str) -> Iterator[subprocess.Popen[str]]:
     """Begin a verb in a copy of the small world's output; it is killed at the end of the block."""
     output = small.copy(folder / "out")
+    made = {"build": "cube.zarr", "train": "model"}
+    if verb in made:
+        shutil.rmtree(output / made[verb])
     settings = settings_of(small.world, output, *plain.YEARS)
     command = [sys.executable, "-m", "luray.cli", verb, str(demo_run())]
     for setting in settings:
@@ -63,3 +69,17 @@ def started_ray(process: subprocess.Popen[str], verb: str = "infer") -> list[psu
 
     until(works, expected=f"{verb} is at work", seconds=240)
     return descendants_of(process)
+
+
+def stop(small: SmallWorld, folder: Path, verb: str, number: signal.Signals) -> tuple[int, float]:
+    """Stop a verb at its work; return its exit code and the seconds until all of Ray had ended."""
+    with begin_verb(small, folder, verb) as process:
+        ray = started_ray(process, verb)
+        started = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=patience(60))
+        psutil.wait_procs(ray, timeout=patience(15))
+        seconds = time.monotonic() - started
+    assert "Traceback" not in said, said
+    assert "run" in said.splitlines()[-1], said
+    return process.returncode, seconds

@@ -11,7 +11,7 @@ import pytest
 
 from tests.machine import patience
 from tests.reliability.conftest import SmallWorld
-from tests.reliability.signals import begin_verb, started_ray
+from tests.reliability.signals import begin_verb, started_ray, stop
 
 SLEEPS = """if True:
     import sys, time
@@ -67,3 +67,11 @@ def test_a_node_manager_that_dies_is_told_in_one_line(small_world: SmallWorld, t
     ), said
     _, alive = psutil.wait_procs(ray, timeout=patience(15))
     assert not alive, "processes of Ray are left"
+
+
+def test_a_training_that_is_stopped_does_not_end_as_if_it_were_done(
+    small_world: SmallWorld, tmp_path: Path
+):
+    """Ray Train answers Ctrl-C itself, with exit code 0, unless it is kept from that."""
+    code, _ = stop(small_world, tmp_path, "train", signal.SIGINT)
+    assert code == 130
