@@ -4,7 +4,6 @@ Everything that writes is luray's. Only the order in which tile-years are comput
 so a process that does a whole inference is there in no time, and can be killed hundreds of times.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ from luray.stages import infer as infer_stage
 from luray.stages.build import plan_cube
 from luray.stages.config import RunConfig
 from luray.storage.lease import Lease
-from luray.storage.receipts import digest
 from tests.distributed.conftest import give_models, small_run
 
 YEARS = ("inference.years=[1999, 2007]", "inference.observed=[2001, 2003]", "inference.batch=2")
@@ -127,13 +125,6 @@ def compute_trajectory(spec: InferenceSpec, tile_years: TileYears, trajectory: i
         yield tile, step
 
 
-def array_hashes(url: str) -> dict[str, str]:
-    """The sha256 of every array of a finished product, by its path."""
-    root = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=True)
-    arrays = (array for _, array in root.members(max_depth=None) if isinstance(array, zarr.Array))
-    return {array.path: digest(np.asarray(array[...])) for array in arrays}
-
-
 def differing_cells(url: str, expected: str) -> int:
     """The cells of all arrays in which two finished products differ."""
     ours, theirs = (
@@ -148,9 +139,3 @@ def differing_cells(url: str, expected: str) -> int:
             differs = (found != wanted) & ~(np.isnan(found) & np.isnan(wanted) if floats else False)
             n_differing += int(differs.sum())
     return n_differing
-
-
-def cpu_seconds() -> float:
-    """CPU time of this process and its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
