@@ -27,7 +27,7 @@ from luray.storage.objects import no_room
 from luray.storage.places import PlaceError, place_of, without_secrets
 
 if TYPE_CHECKING:
-    from luray.model.checkpoint import ModelCard
+    from luray.model.card import ModelCard
     from luray.product.trajectories import Unit
     from luray.stages.config import RunConfig
 
@@ -252,7 +252,7 @@ def train(
 
 def _train(run: "RunConfig", *, restart: bool) -> None:
     from luray.cli.training_lines import TrainingLines
-    from luray.model.checkpoint import read_card
+    from luray.model.card import read_card
     from luray.stages.train import train as run_train
 
     with progress("train") as progressed:

@@ -14,7 +14,7 @@ from luray.engine.demand import Shortfall
 from luray.engine.geometry import Geometry
 from luray.engine.spec import InferenceSpec
 from luray.model.calibration import OperatingPoint
-from luray.model.checkpoint import ModelCard, check_fits, read_card
+from luray.model.card import ModelCard, check_fits, read_card
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.layout import LAYOUT
 from luray.product.overviews import NO_OVERVIEWS

@@ -9,7 +9,7 @@ from luray.catalog.publish import publish as publish_product
 from luray.catalog.research_object import Part, write_crate
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
-from luray.model.checkpoint import read_card
+from luray.model.card import read_card
 from luray.stages.cogs import write_cogs
 from luray.stages.config import RunConfig
 from luray.storage.lease import leased
