@@ -5,7 +5,7 @@ export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO ?= 0
 # Tests read the real maps from here where they are; without them those tests skip and say so.
 export LURAY_DATA ?= $(wildcard $(abspath ../shared/realdata))
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test chaos bench lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "luray needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -18,6 +18,10 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Hundreds of failures; prints its figures and writes build/chaos.json. One part: make chaos CHAOS="--part 'driver kills'"
+chaos: .venv/installed
+	$(BIN)/python -m tests.reliability.chaos $(CHAOS)
 
 bench: .venv/installed
 	$(BIN)/python -m tests.benchmarks

@@ -30,7 +30,7 @@ TRAINING = (
 
 One process of pytest-xdist has them all, because two trainings starve each other.
 """
-CLUSTERS = ("distributed/", "infra/test_shutdown.py")
+CLUSTERS = ("distributed/", "infra/test_shutdown.py", "reliability/test_signals.py")
 """Tests that start a Ray cluster, and take the longest."""
 
 Once = Callable[[str, Callable[[Path], None]], Path]

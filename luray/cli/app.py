@@ -23,6 +23,7 @@ import luray
 from luray.cli import console
 from luray.cli.console import say, show
 from luray.cli.progress import progress
+from luray.core.interruption import InterruptedBySignal, raise_on_signals
 from luray.storage.objects import no_room
 from luray.storage.places import PlaceError, place_of, without_secrets
 
@@ -750,25 +751,55 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Withdraw what is damaged, so that the next `luray infer` computes it again.",
+            help="Withdraw what is damaged, so that the next `luray infer` computes it again, and "
+            "the next `luray publish` describes it.",
         ),
     ] = False,
 ) -> None:
-    """Compare every tile-year of the product with its receipt; exit code 1 if any is damaged."""
-    from luray.stages.verify import damaged, withdraw
+    """Compare all that the product holds with its receipts; exit code 1 if anything is damaged.
 
+    That is every tile-year with its fractions, transitions and overviews, the
+    metadata and coordinates, and what `luray publish` has written.
+    """
     run = luray.load_run(file, set_ or ())
+    if _verify(run, repair=repair):
+        raise typer.Exit(1)
+    say(f"{run.product}: every tile-year matches its receipt, and all else its checksum")
+
+
+def _verify(run: "RunConfig", *, repair: bool) -> bool:
+    """Name what is damaged, and withdraw it where asked to; return whether anything is."""
+    from luray.stages import verify as stage
+    from luray.stages.infer import unpublish
+
+    published = stage.damaged_publication(run)
+    for name in published:
+        console.err.print(f"damaged: publication, {escape(name)}", soft_wrap=True)
+    if published and repair:
+        unpublish(run)
+        console.err.print("withdrawn: `luray publish` writes it again")
+
+    metadata = stage.damaged_metadata(run)
+    for name in metadata:
+        console.err.print(f"damaged: metadata, {escape(name)}", soft_wrap=True)
+    if metadata and not repair:
+        console.err.print(
+            "tile-years are not compared, as they are read through the metadata: run "
+            "`luray verify --repair`"
+        )
+        return True
+    if metadata:
+        stage.restore(run, metadata)
+        console.err.print("written again: `luray infer` finishes the product")
+
     with progress("verify") as progressed:
-        units = damaged(run, progress=progressed)
-    if not units:
-        say(f"{run.product}: every tile-year matches its receipt")
-        return
+        units = stage.damaged(run, progress=progressed)
     for unit in units:
         console.err.print(f"damaged: {_named(run, unit)}")
-    if repair:
-        withdraw(run, units)
+    if units and repair:
+        stage.withdraw(run, units)
         console.err.print("withdrawn: `luray infer` computes these tile-years again")
-    raise typer.Exit(1)
+    return bool(units or metadata or published)
 
 
 def _named(run: "RunConfig", unit: "Unit") -> str:
@@ -861,8 +892,10 @@ def bench_globe(
 def main(*verb: str) -> None:
     """Run the command line, of one verb or all.
 
-    An error of the user is one message on standard error and exit code 1, without a traceback.
+    An error of the user is one message on standard error and exit code 1, without a traceback. So
+    are Ctrl-C and SIGTERM, with exit codes 130 and 143.
     """
+    raise_on_signals()
     for stream in (sys.stdout, sys.stderr):
         # A degree sign or a title with an umlaut must not end a command where the terminal has no
         # letter for it.
@@ -875,6 +908,9 @@ def main(*verb: str) -> None:
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         app([*verb, *sys.argv[1:]])
+    except InterruptedBySignal as interrupted:
+        console.err.print(str(interrupted), soft_wrap=True)
+        sys.exit(interrupted.exit_code)
     except (ValueError, OSError, RuntimeError) as error:
         full = no_room(error, place="the output of the run, or the folder for temporary files")
         message = without_secrets(str(full or error))

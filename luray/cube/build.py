@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from luray.core.crash_points import crash_point
 from luray.core.legend import OUTSIDE, Legend
 from luray.core.tiling import Box
 from luray.core.types import U8, Bool
@@ -100,11 +101,13 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
         step = stored_years(source).index(piece.year)
         values = values[None]
         index = (slice(step, step + 1), *index)
-    with accessing(plan.url):
-        array: Any = opened(plan.url)[_array_of(plan, source, piece)]
+    path = _array_of(plan, source, piece)
+    with accessing(f"{plan.url}/{path}"):
+        array: Any = opened(plan.url)[path]
         array[index] = values
 
     # The receipt comes after the shard: interrupted between the two, the piece is written again.
+    crash_point("between shard and receipt")
     plan.ledger.record(piece.key, digest(values), facts=asdict(presence))
 
 

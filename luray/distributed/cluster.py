@@ -1,16 +1,20 @@
 """The Ray cluster that a command uses, and collecting the results of its tasks."""
 
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import psutil
 import ray
 from ray.exceptions import RayTaskError
 
 from luray.core.processes import keep_memory, worker_environment
 from luray.core.progress import Progress
 from luray.distributed.sockets import session_folders
+from luray.distributed.watchdog import descendants, families, kill_left_over, watched
 from luray.storage.trust import environment
 
 
@@ -33,28 +37,48 @@ def cluster(*, cpus: int) -> Iterator[None]:
         yield
         return
 
+    known = descendants()
     with ExitStack() as stack:
         if "RAY_ADDRESS" in os.environ:
-            ray.init(
-                log_to_driver=False,
-                runtime_env={"env_vars": {**worker_environment(), **environment()}},
-            )
+            with _own_sigterm():
+                ray.init(
+                    log_to_driver=False,
+                    runtime_env={"env_vars": {**worker_environment(), **environment()}},
+                )
         else:
             folders = stack.enter_context(session_folders())
             # Workers inherit it: with variables of their own they would be started for every job.
             keep_memory()
-            ray.init(
-                "local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                runtime_env={"env_vars": environment()},
-                **folders,
-            )
+            with _own_sigterm():
+                ray.init(
+                    "local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    configure_logging=False,
+                    runtime_env={"env_vars": environment()},
+                    **folders,
+                )
 
-        stack.callback(ray.shutdown)
+        stack.callback(_shut_down, descendants() - known)
+        stack.enter_context(watched())
         yield
+
+
+def _shut_down(started: Iterable[psutil.Process]) -> None:
+    """Leave the cluster, and end what it has started on this machine."""
+    of_ray = families(started)
+    ray.shutdown()
+    kill_left_over(of_ray)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this program's answer to SIGTERM: Ray's own exits with a code that no shell knows."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def collect(tasks: list[Any], *, progress: Progress) -> list[Any]:

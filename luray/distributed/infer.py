@@ -31,7 +31,7 @@ from luray.distributed.termination import termination
 from luray.distributed.worker import WorkerActors
 from luray.engine.demand import Shortfall
 from luray.engine.exchange import ExchangedObjects
-from luray.engine.jobs import Job, SideTask, SumsKey
+from luray.engine.jobs import Job, SideTask, SumsKey, in_words
 from luray.engine.scheduler import Scheduler
 from luray.engine.side_work import (
     CoarserOverviews,
@@ -343,18 +343,13 @@ class Driver:
         self._failures[call.job] += 1
         self._metrics.count("retries", 1)
         attempts = self._failures[call.job]
-        log.warning(
-            "worker %d: %s failed (%s), attempt %d",
-            call.worker,
-            call.job or "starting",
-            type(error).__name__,
-            attempts,
-        )
+        doing = self._in_words(call.job)
+        log.warning("%s", _loss_in_words(call.worker, doing, error, attempts))
         if attempts == ATTEMPTS:
+            reason = str(error).strip().partition("\n")[0]
             raise RuntimeError(
-                f"{call.job or 'starting a worker'} failed {ATTEMPTS} times because workers died, "
-                f"last: {error}; what is finished is kept, run `luray infer` again; if memory is "
-                "short, lower tiling.tile"
+                f"{doing} failed {ATTEMPTS} times because workers died, last: {reason}; what is "
+                "finished is kept, run `luray infer` again; if memory is short, lower tiling.tile"
             ) from error
 
         lost = self._forget_inputs_of(call.job) if isinstance(call.job, Job) else []
@@ -364,6 +359,17 @@ class Driver:
             self.scheduler.leave(call.worker)
         if call.job:
             self.scheduler.fail(call.worker, call.job, now, lost=lost)
+
+    def _in_words(self, job: Job | SideTask | None) -> str:
+        """Say what a worker was doing as a user knows it."""
+        if job is None:
+            return "starting"
+        if isinstance(job, SideTask):
+            return str(job.payload)
+        trajectory = self._trajectories[job.trajectory]
+        year = trajectory.years[job.task.step + 1]
+        verb = "predicting" if job.operation == "predict" else "writing"
+        return f"{verb} {year} of {in_words(job.task.tile)}"
 
     def _forget_inputs_of(self, job: Job) -> list[SumsKey]:
         """Forget the objects that a failed job needed: any of them may be lost.
@@ -378,3 +384,16 @@ class Driver:
             return []
         neighbourhood = (*self._geometry.around(tile), tile)
         return [(trajectory, near, step) for near in neighbourhood]
+
+
+def _loss_in_words(worker: int, doing: str, error: Exception, attempts: int) -> str:
+    """Say what was lost, and that it is done again, unless that was the last attempt."""
+    if isinstance(error, RayActorError):
+        loss = f"worker {worker} lost while {doing}"
+    else:
+        loss = f"worker {worker} lacked what another one had sent it for {doing}"
+    if attempts == ATTEMPTS:
+        return loss
+    if attempts == 1:
+        return f"{loss}: done again"
+    return f"{loss}: done again, attempt {attempts + 1} of {ATTEMPTS}"

@@ -6,7 +6,6 @@ worker or many, or a number that changes, train on the same batches, and a resum
 where its checkpoint ends.
 """
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from torch import Tensor
 
+from luray.core.limits import usable_cpus
 from luray.core.types import Direction
 from luray.distributed.change_counts import count_changes
 from luray.distributed.data import in_order_and_silent, micro_batches, read_windows
@@ -149,8 +149,7 @@ def _worker_loop(config: dict[str, Any]) -> None:
         return  # a fault that another try does not mend; the driver raises it
 
     context = ray.train.get_context()
-    cpus = os.cpu_count() or 1
-    torch.set_num_threads(max(1, cpus // context.get_local_world_size()))
+    torch.set_num_threads(max(1, usable_cpus() // context.get_local_world_size()))
     try:
         for training in config["trainings"]:
             if not training.finished:

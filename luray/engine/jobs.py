@@ -36,6 +36,17 @@ class SideTask:
         return type(self.payload).__name__
 
 
+def in_words(tile: Tile) -> str:
+    """Return how users know a tile: as its receipts name it.
+
+    Examples
+    --------
+    >>> in_words(Tile(0, 1))
+    'tile 0.1'
+    """
+    return f"tile {tile.row}.{tile.col}"
+
+
 SumsKey = tuple[int, Tile, int]
 """Trajectory, tile and step of a prediction whose sums wait in a worker."""
 

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from luray.core.tiling import Tile
+from luray.engine.jobs import in_words
 from luray.product.dimensions import MemberIndex
 from luray.product.store import Product
 from luray.product.trajectories import Done
+from luray.sources.years import format_years
 
 COPIED_AT_ONCE = 8
 """Observed years of a tile that one side task copies."""
@@ -18,6 +20,9 @@ class CopyYears(NamedTuple):
     tile: Tile
     years: tuple[int, ...]
 
+    def __str__(self) -> str:
+        return f"copying {format_years(self.years)} of {in_words(self.tile)}"
+
 
 class SummariseMembers(NamedTuple):
     """Members of a tile-year to be summed up, in scenarios that have the same maps."""
@@ -26,12 +31,18 @@ class SummariseMembers(NamedTuple):
     tile: Tile
     scenarios: tuple[int, ...]
 
+    def __str__(self) -> str:
+        return f"summing up the members of {self.year}, {in_words(self.tile)}"
+
 
 class MakeOverviews(NamedTuple):
     """Coarser overviews of a year to be made, in sequences of maps that have the same map."""
 
     year: int
     member_indices: tuple[MemberIndex, ...]
+
+    def __str__(self) -> str:
+        return f"making the overviews of {self.year}"
 
 
 def years_to_copy(product: Product, tiles: Iterable[Tile], done: Done) -> Iterator[CopyYears]:

@@ -53,25 +53,51 @@ def read_card(folder: str) -> ModelCard | None:
     Raises
     ------
     ValueError
-        If the card has another format than `FORMAT`.
+        If the card is damaged, or has another format than `FORMAT`.
     """
     data = read_object(f"{folder}/card.json")
     if data is None:
         return None
 
-    contents = json.loads(data)
-    if contents.pop("format", None) != FORMAT:
+    try:
+        contents = json.loads(data)
+        if contents.pop("format", None) == FORMAT:
+            return _card_of(contents)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder}/card.json: not a model card of format {FORMAT}; train the model with this "
-            "version"
-        )
-    contents["unet"] = UNetConfig(**contents["unet"])
-    contents["classes"] = tuple(contents["classes"])
-    contents["channels"] = tuple(contents["channels"])
-    contents["points"] = {
-        point: Calibration(*values) for point, values in contents["points"].items()
+            f"{folder}/card.json: damaged or no model card ({type(error).__name__}: {error}); run "
+            "`luray train --restart`, or copy the model again"
+        ) from error
+    raise ValueError(
+        f"{folder}/card.json: not a model card of format {FORMAT}; train the model with this "
+        "version"
+    )
+
+
+def _card_of(contents: dict[str, Any]) -> ModelCard:
+    """Return a card of its JSON; raise any of a few errors where it is none."""
+    points = {
+        point: Calibration(*map(float, values)) for point, values in contents["points"].items()
     }
-    return ModelCard(**contents)
+    if points.keys() != set(get_args(OperatingPoint)):
+        raise ValueError(f"operating points {sorted(points)}")
+    if contents["direction"] not in get_args(Direction):
+        raise ValueError(f"direction {contents['direction']!r}")
+    for key in ("legend", "fingerprint", "weights_sha256"):
+        if not isinstance(contents[key], str):
+            raise TypeError(f"{key} is {contents[key]!r}, expected text")
+    for key in ("training", "identity"):
+        if not isinstance(contents[key], dict):
+            raise TypeError(f"{key} is {contents[key]!r}, expected an object")
+    return ModelCard(
+        **contents
+        | {
+            "unet": UNetConfig(**contents["unet"]),
+            "classes": tuple(map(int, contents["classes"])),
+            "channels": tuple(map(str, contents["channels"])),
+            "points": points,
+        }
+    )
 
 
 def check_fits(card: ModelCard, features: Features, *, legend: str, direction: Direction) -> None:

@@ -7,8 +7,10 @@ What an interrupted training needs to go on is another file, see `luray.training
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -66,12 +68,28 @@ def load_model(folder: str) -> tuple[UNet, ModelCard]:
             f"{card.weights_sha256[:12]}..; the file was changed or cut, run `luray train` again"
         )
 
-    model = UNet(len(card.channels), len(card.classes), card.unet)
     try:
-        model.load_state_dict(load(weights))
+        tensors = load(weights)
+        _require_shapes(tensors, card)
+        model = UNet(len(card.channels), len(card.classes), card.unet)
+        model.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(
             f"{folder}/weights.safetensors is not a model as {folder}/card.json describes it "
             f"({error}); run `luray train` again"
         ) from error
     return model.eval(), card
+
+
+def _require_shapes(tensors: Mapping[str, torch.Tensor], card: ModelCard) -> None:
+    """Raise RuntimeError where tensors are not those of a card, which may claim any size.
+
+    The model is made without memory for this.
+    """
+    with torch.device("meta"):
+        described = UNet(len(card.channels), len(card.classes), card.unet).state_dict()
+    for name in sorted({*described, *tensors}):
+        expected = described[name].shape if name in described else "none"
+        found = tensors[name].shape if name in tensors else "none"
+        if expected != found:
+            raise RuntimeError(f"{name}: expected {expected}, found {found}")

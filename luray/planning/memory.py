@@ -1,12 +1,17 @@
-"""How much memory a worker of an inference needs."""
+"""How much memory a worker of an inference needs, and whether there is so much."""
 
+from luray.core.limits import MemoryLimit
 from luray.cube.chunks import STRIP_BYTES
 from luray.cube.cube import Cube
-from luray.engine.spec import remembered_bytes
+from luray.engine.spec import InferenceSpec, remembered_bytes
 from luray.engine.tile_year import MAPS_BYTES
+from luray.engine.worker_pool import CACHED_TILES
 from luray.model.unet_config import UNetConfig
 from luray.planning.build import WORKER_BYTES
-from luray.planning.workload import Workload
+from luray.planning.workload import Reading, TileLoad, Workload
+
+DRIVER_BYTES = 700 * 2**20
+"""The driver and Ray's own processes on its machine."""
 
 
 def inference_memory(
@@ -66,3 +71,64 @@ def _cached_bytes(workload: Workload, width: int) -> int:
 def _static_bytes(cube: Cube, cells: int) -> int:
     """Return the static inputs of a tile while they are read, see `StaticInputs`."""
     return sum(2 if v.categories else 4 for v in cube.features.static) * cells
+
+
+def worker_bound(spec: InferenceSpec, model: UNetConfig, *, on_cpu: bool) -> int:
+    """Return the bytes that one worker of an inference needs at most.
+
+    Parameters
+    ----------
+    spec : InferenceSpec
+        The inference. Nothing is read: every tile is taken for one that is full of land.
+    model : UNetConfig
+        Size of the models.
+    on_cpu : bool
+        See `inference_memory`.
+    """
+    tiling = spec.geometry.tiling
+    windows = (-(-tiling.tile // tiling.stride)) ** 2
+    cells = tiling.tile**2
+    loads = tuple(
+        TileLoad(tile, cells, windows, cells, Reading(), Reading()) for tile in spec.geometry.tiles
+    )
+    parts = inference_memory(
+        Workload(spec.product, loads),
+        spec.cube,
+        model=model,
+        batch=spec.batch,
+        on_cpu=on_cpu,
+        cached_tiles=CACHED_TILES,
+    )
+    return round(sum(parts.values()))
+
+
+def require_memory(worker_bytes: int, *, fewest: int, most: int, limit: MemoryLimit) -> None:
+    """Raise ValueError where so many workers could need more memory than there is.
+
+    Parameters
+    ----------
+    worker_bytes : int
+        Of one worker, see `worker_bound`.
+    fewest, most : int
+        Workers of the run.
+    limit : MemoryLimit
+        What this machine may use.
+    """
+    needed = DRIVER_BYTES + most * worker_bytes
+    if needed <= limit.n_bytes:
+        return
+    fitting = (limit.n_bytes - DRIVER_BYTES) // worker_bytes
+    if fitting < 1:
+        advice = "lower tiling.tile, inference.batch or model.width, or take a larger machine"
+    elif fewest < most:
+        advice = f"set inference.workers = {{min = {min(fewest, fitting)}, max = {fitting}}}"
+    else:
+        advice = f"set inference.workers = {fitting}"
+    raise ValueError(
+        f"inference.workers: {most} workers may need {_gib(needed)} ({_gib(worker_bytes)} each, "
+        f"{_gib(DRIVER_BYTES)} beside them), {limit.source} {_gib(limit.n_bytes)}; {advice}"
+    )
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB"

@@ -136,6 +136,14 @@ class ProductLayout:
         names += [overview(level, name) for level in self.overviews.tile_levels for name in maps]
         return tuple(names)
 
+    @property
+    def tile_arrays(self) -> frozenset[str]:
+        """Every array whose shards belong to units, and are covered by their receipts."""
+        names = {"land_use", "confidence", "class_probability", "entropy", "probability", *COARSE}
+        for level in range(1, self.overviews.levels + 1):
+            names |= {overview(level, "land_use"), overview(level, "confidence")}
+        return frozenset(names)
+
     def lead(self, unit: Unit, array: str) -> tuple[int, ...]:
         """Return the index of a unit along the dimensions before classes and cells."""
         index = []

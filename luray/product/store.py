@@ -4,7 +4,7 @@ The order of writes makes every moment safe to be interrupted in:
 
 1. the empty arrays, then the attributes with the fingerprint of the run (`create`);
 2. the shards of a tile-year, then its receipt (`write`, `summarise`);
-3. the mark "finished", then the consolidated metadata (`finish`);
+3. the mark "finished", then the consolidated metadata, then their checksums (`finish`);
 4. the STAC item, last of all (`luray.catalog.publish`).
 
 A resumed run trusts receipts alone, and readers take a store without step 3 for unfinished.
@@ -12,6 +12,7 @@ A resumed run trusts receipts alone, and readers take a store without step 3 for
 Shapes: K classes; H W cells of a tile.
 """
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -22,6 +23,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from luray.core.crash_points import crash_point
 from luray.core.legend import NO_DATA, OUTSIDE, Legend
 from luray.core.tiling import Box, Tile, Tiling, pieces_on_grid
 from luray.core.types import F32, U8, Direction
@@ -43,7 +45,8 @@ from luray.product.trajectories import (
     trajectories_of,
 )
 from luray.storage.arrays import consolidate
-from luray.storage.objects import accessing, remove
+from luray.storage.checksums import Checksums
+from luray.storage.objects import accessing, read_object, remove, write_atomically
 from luray.storage.places import public
 from luray.storage.receipts import Ledger, digest
 
@@ -181,6 +184,57 @@ class Product:
                 "cells); choose another output, or start over with --restart"
             )
 
+        attributes = self._attributes(
+            cube, title=title, models=models, tiles=tiles, caveats=caveats, provenance=provenance
+        )
+        # Receipts of a store that is gone would stand for shards that nobody wrote.
+        self.ledger.forget()
+        self._checksums.remove()
+        with accessing(self.url):
+            self._create_at(self.url, cube, attributes)
+
+    def restore(
+        self,
+        names: Iterable[str],
+        cube: Cube,
+        *,
+        title: str,
+        models: Mapping[Direction, str],
+        tiles: int,
+        caveats: Sequence[str] = (),
+        provenance: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Write damaged metadata and coordinates again, and leave the product unfinished.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Objects below the store, as `damaged_metadata` gives them.
+        cube, title, models, tiles, caveats, provenance
+            As those of `create`.
+        """
+        attributes = self._attributes(
+            cube, title=title, models=models, tiles=tiles, caveats=caveats, provenance=provenance
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            self._create_at(folder, cube, attributes)
+            for name in names:
+                data = read_object(f"{folder}/{name}")
+                if data is not None:  # None for the list of checksums, which `finish` writes
+                    write_atomically(f"{self.url}/{name}", data)
+        self.mark(finished=False)
+
+    def _attributes(
+        self,
+        cube: Cube,
+        *,
+        title: str,
+        models: Mapping[Direction, str],
+        tiles: int,
+        caveats: Sequence[str],
+        provenance: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Return the attributes of the store."""
         about = {
             "fingerprint": self.fingerprint,
             "finished": False,
@@ -201,21 +255,22 @@ class Product:
         }
         if provenance:
             attributes["provenance"] = dict(provenance)
-        # Receipts of a store that is gone would stand for shards that nobody wrote.
-        self.ledger.forget()
-        with accessing(self.url):
-            create_product(
-                self.url,
-                grid=cube.grid,
-                years=self.span.years,
-                origins=self.span.origins,
-                tile=self.tiling.tile,
-                attributes=attributes,
-                legend=self.legend,
-                dims=self.dims,
-                coarse=self.coarse,
-                overviews=self.overviews,
-            )
+        return attributes
+
+    def _create_at(self, url: str, cube: Cube, attributes: Mapping[str, Any]) -> None:
+        """Create the empty store at a place."""
+        create_product(
+            url,
+            grid=cube.grid,
+            years=self.span.years,
+            origins=self.span.origins,
+            tile=self.tiling.tile,
+            attributes=attributes,
+            legend=self.legend,
+            dims=self.dims,
+            coarse=self.coarse,
+            overviews=self.overviews,
+        )
 
     @property
     def _named(self) -> dict[str, Any]:
@@ -255,6 +310,11 @@ class Product:
             about: Any = root.attrs["luray"]
         except (FileNotFoundError, KeyError):
             return {}
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{public(self.url)}/zarr.json is damaged ({error}); if the product was finished, "
+                "`luray verify --repair` writes it again, else start over with --restart"
+            ) from error
         return dict(about)
 
     @property
@@ -268,27 +328,70 @@ class Product:
         In this order an interruption leaves no receipt without its shard.
         """
         self.ledger.forget()
+        self._checksums.remove()
         remove(self.url)
 
     def finish(self) -> None:
-        """Mark the product as finished and consolidate its metadata: readers may use it now."""
+        """Mark the product as finished and consolidate its metadata: readers may use it now.
+
+        Raises
+        ------
+        OSError
+            If receipts are missing.
+        """
         with accessing(self.url):
             about: Any = self._root.attrs["luray"]
-            written = len(self.ledger.done())
             of_year = receipts_of_year(about["tiles"], self.dims, self.overviews)
-            expected = len(self.span.years) * of_year
-            assert written == expected, (
-                f"{self.url} has {written} of {expected} receipts and is not finished"
-            )
+            self._require_receipts(len(self.span.years) * of_year)
             # Consolidation copies the attributes, so the mark has to be there before. Each level
             # is consolidated for itself, too: readers may open it alone.
             self.mark(finished=True)
+            crash_point("before consolidation")
             for level in range(1, self.overviews.levels + 1):
                 consolidate(self.url, path=str(level))
             consolidate(self.url)
+            self._checksums.write(self._metadata_objects())
+
+    @property
+    def _checksums(self) -> Checksums:
+        """Those of metadata and coordinates, which no receipt covers."""
+        return Checksums(f"{self.url.rstrip('/')}.sha256", self.url)
+
+    def _metadata_objects(self) -> list[str]:
+        """Return the names of all objects but the shards of tile-years."""
+        root = zarr.open_group(self.url, mode="r", zarr_format=3, use_consolidated=True)
+        of_tiles = self.layout.tile_arrays
+        names = ["zarr.json"]
+        for path, member in root.members(max_depth=None):
+            names.append(f"{path}/zarr.json")
+            if isinstance(member, zarr.Array) and path not in of_tiles:
+                first: Any = member.metadata
+                chunk = first.encode_chunk_key((0,) * member.ndim)
+                names.append(f"{path}/{chunk}")
+        return names
+
+    def damaged_metadata(self) -> list[str]:
+        """Return the objects of metadata and coordinates that are not as `finish` left them.
+
+        None are known of a product that is not finished: their checksums are written last.
+        """
+        return self._checksums.damaged() or []
+
+    def _require_receipts(self, expected: int) -> None:
+        """Raise OSError unless the product has all its receipts."""
+        n_written = 0
+        for done in self.ledger.looks():
+            n_written = len(done)
+            if n_written == expected:
+                return
+        raise OSError(
+            f"{public(self.url)} has {n_written} of {expected} receipts and is not finished; run "
+            "`luray infer` again, which computes what is missing"
+        )
 
     def mark(self, *, finished: bool) -> None:
         """Note whether the product is finished; that drops consolidated metadata."""
+        self._checksums.remove()
         with accessing(self.url):
             root = self._root
             root.attrs["luray"] = {**root.attrs["luray"], "finished": finished}  # type: ignore[dict-item]
@@ -394,6 +497,7 @@ class Product:
         Called when all tiles of the year are written. They follow from the last level that is
         written with the tiles, or from the maps where none is.
         """
+        crash_point("before overviews")
         levels = self.overviews.coarser_levels
         below = levels.start - 1
         unit = OverviewYear(year, member_indices[0])
@@ -445,13 +549,18 @@ class Product:
         """Write the shards of a unit, each whole, then its receipt."""
         arrays = self.layout.arrays(unit)
         assert tuple(fields) == arrays, f"{unit} has {arrays}, got {tuple(fields)}"
-        with accessing(self.url):
-            for name, values in fields.items():
-                lead = self.layout.lead(unit, name)
-                one_each = tuple(slice(i, i + 1) for i in lead)
-                index = (*one_each, *self.layout.cells(unit, name))
+        crash_point("before shard")
+        for name, values in fields.items():
+            if name != arrays[0]:
+                crash_point("between shards")
+            lead = self.layout.lead(unit, name)
+            one_each = tuple(slice(i, i + 1) for i in lead)
+            index = (*one_each, *self.layout.cells(unit, name))
+            with accessing(self._place_of(unit, name)):
                 self._array(name)[index] = values.reshape((1,) * len(lead) + values.shape)
+        crash_point("between shard and receipt")
         self.ledger.record(self.layout.key(unit), digest(*fields.values()))
+        crash_point("after receipt")
 
     def read(self, year: int, box: Box, member_index: MemberIndex = FIRST) -> U8:
         """Return the map of a year in a box.
@@ -494,8 +603,12 @@ class Product:
     def stored(self, unit: Unit, array: str) -> NDArray[Any]:
         """Return what an array holds of a unit: its cells, below the classes where it has any."""
         index = (*self.layout.lead(unit, array), *self.layout.cells(unit, array))
-        with accessing(self.url):
+        with accessing(self._place_of(unit, array)):
             return np.asarray(self._array(array)[index])
+
+    def _place_of(self, unit: Unit, array: str) -> str:
+        """Return the place of the object that holds a unit, for errors of the store."""
+        return f"{self.url}/{self.layout.shard(unit, array)}"
 
 
 def _model_of(folder: str) -> str:

@@ -62,6 +62,11 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
         # Only opening may fail in all of these ways: inside the `with` of the caller a ValueError
         # is the caller's.
         with refusal(url, "NetCDF", BROKEN):
+            if engine == "h5netcdf":
+                # What h5netcdf cannot read at first it leaves half open, and when that goes, an
+                # error is printed that nobody can catch. So the same is read here before.
+                with h5py.File(source, "r") as file:
+                    file.attrs.get("_nc3_strict")
             data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
         with data:
             yield data

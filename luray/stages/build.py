@@ -5,6 +5,7 @@ from luray.cube.cube import Cube
 from luray.cube.plan import BuildPlan, plan_build
 from luray.stages.config import RunConfig
 from luray.stages.inputs import open_all, scenario_dimension
+from luray.storage.lease import leased
 from luray.storage.objects import exists
 
 
@@ -40,12 +41,19 @@ def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
 
     Raises
     ------
+    HeldError
+        While another job builds the cube.
     ValueError
         Naming the file and what is wrong with it; finished pieces are kept for the next call.
     """
-    from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
+    with leased(plan.url) as lease:
+        from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
 
-    build_with_ray(plan, progress=progress)
+        def after_piece(done: int, total: int) -> None:
+            lease.require()
+            progress(done, total)
+
+        build_with_ray(plan, progress=after_piece)
 
 
 def cube_of_run(run: RunConfig) -> Cube:

@@ -1,9 +1,9 @@
 """Any product judged against any maps, by the scores that luray's own are judged by."""
 
-import os
 import re
 
 from luray.catalog.finished import read_finished
+from luray.core.limits import usable_cpus
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
 from luray.evaluation.report import EvaluationReport
@@ -58,7 +58,7 @@ def compare(
         start=start,
         years=_years(years),
     )
-    with cluster(cpus=os.cpu_count() or 1):
+    with cluster(cpus=usable_cpus()):
         raw, deflickered = compare_with_ray(comparison, progress=progress)
 
     outcome = Outcome(

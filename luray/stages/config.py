@@ -26,6 +26,7 @@ from luray.product.overviews import COARSEST_CELLS, Overviews
 from luray.product.trajectories import Span
 from luray.sources import SourceConfig
 from luray.sources.years import format_years
+from luray.storage.checksums import Checksums
 from luray.storage.places import WEB, Place, is_local
 from luray.storage.trust import StorageConfig
 from luray.training.recipe import Recipe
@@ -400,6 +401,11 @@ class RunConfig(Config):
     def product(self) -> str:
         """Return the place of the product."""
         return self.path("product.zarr")
+
+    @property
+    def publication(self) -> Checksums:
+        """Return the checksums of the STAC catalog, the RO-Crate and the GeoTIFFs."""
+        return Checksums(self.path("publication.sha256"), self.path())
 
     @property
     def cogs(self) -> str:

@@ -1,11 +1,15 @@
 """The stage `infer`: the product, or what is missing of it."""
 
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
+
+import torch
 
 from luray.catalog.provenance import provenance_of
 from luray.catalog.publish_config import CRATE
+from luray.core.limits import memory_limit
 from luray.core.progress import Progress, no_progress
 from luray.core.types import Direction
 from luray.cube.cube import Cube
@@ -15,6 +19,7 @@ from luray.engine.geometry import Geometry
 from luray.engine.spec import InferenceSpec
 from luray.model.calibration import OperatingPoint
 from luray.model.card import ModelCard, check_fits, read_card
+from luray.planning.memory import require_memory, worker_bound
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.layout import LAYOUT
 from luray.product.overviews import NO_OVERVIEWS
@@ -61,10 +66,12 @@ def infer(
     HeldError
         While another job writes the product.
     ValueError
-        If `from_year` is not predicted, or the product belongs to another run.
+        If `from_year` is not predicted, the product belongs to another run, or the workers could
+        need more memory than this machine has.
     """
     spec = inference_of(run, run.inference.span, run.product)
     years = [] if from_year is None else spec.product.span.from_year(from_year)
+    require_memory_for(run, spec)
 
     with leased(run.product) as lease:
         if restart:
@@ -83,6 +90,22 @@ def infer(
             withdrawn = spec.product.units(spec.geometry.tiles, years)
             withdraw(spec.product, list(withdrawn))
         return compute(run, spec, lease, progress=progress)
+
+
+def require_memory_for(run: RunConfig, spec: InferenceSpec) -> None:
+    """Raise ValueError where the workers of a run could need more memory than this machine has.
+
+    The machines of a cluster that is joined are not looked at: Ray places the workers there.
+    """
+    if "RAY_ADDRESS" in os.environ:
+        return
+    on_cpu = run.inference.device == "cpu" or not torch.cuda.is_available()
+    require_memory(
+        worker_bound(spec, run.model, on_cpu=on_cpu),
+        fewest=run.inference.workers.min,
+        most=run.inference.workers.max,
+        limit=memory_limit(),
+    )
 
 
 def is_of_another_run(run: RunConfig) -> bool:
@@ -229,14 +252,37 @@ def create_empty_product(
 
     `caveats` are what readers must know beside the caveats of the inference.
     """
-    spec.product.create(
-        spec.cube,
-        title=title,
-        models=spec.models,
-        tiles=len(spec.geometry.tiles),
-        caveats=(*spec.caveats, *caveats),
-        provenance=provenance or {},
+    described = _described(spec, title, caveats=caveats, provenance=provenance)
+    spec.product.create(spec.cube, **described)
+
+
+def restore_metadata(run: RunConfig, names: Iterable[str]) -> None:
+    """Write damaged metadata and coordinates of a run's product again; see `Product.restore`."""
+    spec = inference_of(run, run.inference.span, run.product)
+    described = _described(
+        spec,
+        run.title or run.name,
+        caveats=run.product_caveats,
+        provenance=_provenance(run, spec),
     )
+    spec.product.restore(names, spec.cube, **described)
+
+
+def _described(
+    spec: InferenceSpec,
+    title: str,
+    *,
+    caveats: tuple[str, ...],
+    provenance: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what the attributes of a product say, as arguments of `Product.create`."""
+    return {
+        "title": title,
+        "models": spec.models,
+        "tiles": len(spec.geometry.tiles),
+        "caveats": (*spec.caveats, *caveats),
+        "provenance": provenance or {},
+    }
 
 
 def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Progress) -> Shortfall:
@@ -259,6 +305,7 @@ def unpublish(run: RunConfig) -> None:
     That is the catalog first, then the RO-Crate, then the files of single maps: copies of what is
     about to change.
     """
+    run.publication.remove()
     remove(run.path("stac", "catalog.json"))
     remove(run.path(CRATE))
     Ledger(run.cogs, "").forget()

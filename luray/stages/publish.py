@@ -6,14 +6,16 @@ from luray.catalog.finished import FinishedProduct, read_finished
 from luray.catalog.model_item import SAFETENSORS, TrainedModel
 from luray.catalog.publish import MEDIA, RUN_FILE
 from luray.catalog.publish import publish as publish_product
+from luray.catalog.publish_config import CRATE
 from luray.catalog.research_object import Part, write_crate
+from luray.core.crash_points import crash_point
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
 from luray.model.card import read_card
 from luray.stages.cogs import write_cogs
 from luray.stages.config import RunConfig
 from luray.storage.lease import leased
-from luray.storage.objects import exists
+from luray.storage.objects import exists, filesystem
 
 
 def publish(run: RunConfig, *, progress: Progress = no_progress) -> str:
@@ -47,6 +49,7 @@ def publish(run: RunConfig, *, progress: Progress = no_progress) -> str:
 
 
 def _publish(run: RunConfig, *, progress: Progress) -> str:
+    run.publication.remove()
     product = read_finished(run.product)
     cube = Cube.open(run.cube)
     title = run.title or run.name
@@ -56,6 +59,7 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
     report = run.path("report", "metrics.json")
     models = _models(run, product)
     maps = write_cogs(product, run.cogs, cube.legend, progress=progress) if run.publish.cogs else []
+    crash_point("before publication")
     place = publish_product(
         run.product,
         stac_dir=run.path("stac"),
@@ -81,7 +85,18 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
         parts=parts,
         used=used,
     )
+    run.publication.write(_published(run))
     return place
+
+
+def _published(run: RunConfig) -> list[str]:
+    """Return the names of what is published, below the output."""
+    names = [CRATE]
+    for folder in (run.path("stac"), run.cogs):
+        fs, path = filesystem(folder)
+        prefix = path.removesuffix(_inside(run, folder))
+        names += [found.removeprefix(prefix) for found in fs.find(path)]
+    return names
 
 
 def _pictures(run: RunConfig) -> dict[str, str]:

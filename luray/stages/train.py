@@ -3,6 +3,7 @@
 from luray.core.types import Direction
 from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
+from luray.storage.lease import leased
 from luray.training.progress_events import TrainingProgress, no_training_progress
 from luray.training.training import Training
 from luray.training.training_data import TrainingData
@@ -29,13 +30,16 @@ def train(
 
     Raises
     ------
+    HeldError
+        While another job trains the models.
     ValueError
         If data or recipe are at fault, or if a model or checkpoint belongs to another training,
         naming what differs; the last checkpoint is kept.
     """
-    from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
+    with leased(run.path("model")):
+        from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
 
-    return train_with_ray(trainings(run), restart=restart, progress=progress)
+        return train_with_ray(trainings(run), restart=restart, progress=progress)
 
 
 def trainings(run: RunConfig) -> list[Training]:

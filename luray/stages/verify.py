@@ -1,4 +1,8 @@
-"""The stage `verify`: every tile-year of the product compared with its receipt."""
+"""The stage `verify`: all that a product holds compared with what was noted when it was written.
+
+Tile-years, with their fractions, transitions and overviews, have receipts. Metadata, coordinates
+and the publication have checksums.
+"""
 
 from collections.abc import Sequence
 
@@ -6,7 +10,7 @@ from luray.core.progress import Progress, no_progress
 from luray.product import repair
 from luray.product.trajectories import Unit
 from luray.stages.config import RunConfig
-from luray.stages.infer import inference_of, unpublish
+from luray.stages.infer import inference_of, restore_metadata, unpublish
 
 VERIFIED_AT_ONCE = 64
 """Tile-years that are checked between two calls of the progress callback."""
@@ -37,6 +41,25 @@ def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[Unit]:
         broken += repair.damaged(spec.product, units[first : first + VERIFIED_AT_ONCE])
     progress(len(units), len(units))
     return broken
+
+
+def damaged_metadata(run: RunConfig) -> list[str]:
+    """Find the metadata and coordinates of the product that are not as they were when it finished.
+
+    They are compared before tile-years are read through them.
+    """
+    return inference_of(run, run.inference.span, run.product).product.damaged_metadata()
+
+
+def damaged_publication(run: RunConfig) -> list[str]:
+    """Find what was published of the product and is not as it was: names below the output."""
+    return run.publication.damaged() or []
+
+
+def restore(run: RunConfig, names: Sequence[str]) -> None:
+    """Write metadata and coordinates again; `luray infer` then finishes the product."""
+    unpublish(run)
+    restore_metadata(run, names)
 
 
 def withdraw(run: RunConfig, units: Sequence[Unit]) -> None:

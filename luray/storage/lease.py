@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from luray.core.crash_points import crash_point
 from luray.storage.conditional import (
     Tagged,
     UnconditionalStoreError,
@@ -37,7 +38,7 @@ PATIENCE = 4 * RENEWED_EVERY
 """Seconds without a renewal after which a holder is dead."""
 
 NEEDED_KEYS = frozenset(("holder", "token", "since"))
-"""What a JSON object must have to be a lease."""
+"""Texts that a JSON object must have to be a lease."""
 
 
 class HeldError(RuntimeError):
@@ -75,6 +76,10 @@ class Lease:
     """Tag of the lease as this job wrote it last."""
     _lost: str = ""
     """Who has taken the store from this job."""
+    _renewed_at: float = field(default_factory=time.monotonic)
+    """When this job knew last that the store was its own."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """The tag belongs to one renewal at a time."""
 
     @property
     def place(self) -> str:
@@ -82,7 +87,13 @@ class Lease:
         return f"{self.store.rstrip('/')}.lease"
 
     def require(self) -> None:
-        """Raise HeldError when another job took the store."""
+        """Raise HeldError when another job took the store.
+
+        A job that stood still for so long that others may take it for dead looks first.
+        """
+        if not self._lost and time.monotonic() - self._renewed_at > PATIENCE:
+            with suppress(OSError):  # a store that is away for a moment is no other job
+                self.renew()
         if self._lost:
             raise HeldError(
                 f"{self.store} was taken over by {self._lost}; this job stops, what it finished is "
@@ -140,14 +151,21 @@ class Lease:
 
     def renew(self) -> None:
         """Show that this job is alive, or note that another one holds the store."""
-        renewed = {**self.about, "renewal": self.about["renewal"] + 1}
-        tag = write_if(self.place, _to_json(renewed), expected=self._tag)
-        if tag is None:
-            other = self.found()
-            self._lost = other["holder"] if other else "nobody: its lease was deleted"
-            return
-        self._tag = tag
-        self.about = renewed
+        with self._lock:
+            crash_point("lease renewal")
+            renewed = {**self.about, "renewal": self.about["renewal"] + 1}
+            tag = write_if(self.place, _to_json(renewed), expected=self._tag)
+            if tag is None:
+                other = self.found()
+                self._lost = other["holder"] if other else "nobody: its lease was deleted"
+                return
+            self._tag = tag
+            self.about = renewed
+            self._renewed_at = time.monotonic()
+
+    def give_up(self, error: Exception) -> None:
+        """Note that this job cannot renew the lease, so that another one may take the store."""
+        self._lost = f"nobody, but cannot be held: {type(error).__name__}: {error}"
 
     def release(self) -> None:
         """Give the lease back, if it is still this job's."""
@@ -170,9 +188,12 @@ def _parse(data: bytes) -> dict[str, Any] | None:
     """Return the content of a lease; None for anything else."""
     try:
         about = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return about if isinstance(about, dict) and about.keys() >= NEEDED_KEYS else None
+    if not isinstance(about, dict):
+        return None
+    is_lease = all(isinstance(about.get(key), str) for key in NEEDED_KEYS)
+    return about if is_lease else None
 
 
 def _held(store: str, holder: dict[str, Any]) -> str:
@@ -226,8 +247,13 @@ def leased(store: str) -> Iterator[Lease]:
 
     def renew() -> None:
         while not ended.wait(RENEWED_EVERY):
-            with suppress(OSError):  # a store that is away for a moment is no other job
+            try:
                 lease.renew()
+            except OSError:  # a store that is away for a moment is no other job
+                continue
+            except Exception as error:
+                lease.give_up(error)
+                return
 
     # a daemon: a job that is killed must not go on renewing
     thread = threading.Thread(target=renew, daemon=True)

@@ -24,8 +24,12 @@ from luray.storage.web import WebError, WebFileSystem
 
 LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google")
 """Packages behind the stores, whose errors are of their own types."""
-DENIED = "forbidden|denied|credential|unauthori[sz]ed"
-"""Words in their messages when the store does not let this user in."""
+DENIED = "forbidden|denied|credential|unauthori[sz]ed|HeadObject.*Bad Request"
+"""Words in their messages when the store does not let this user in.
+
+To the question whether an object is there S3 answers without words, and with 400 where a token has
+expired.
+"""
 
 NO_ROOM = {
     errno.ENOSPC: "the disk is full",
@@ -88,7 +92,8 @@ def accessing(url: str) -> Iterator[None]:
             raise FileNotFoundError(
                 f"{fault}; create the bucket, or correct the place in the run file"
             ) from error
-        if isinstance(error, PermissionError) or re.search(DENIED, str(error), re.IGNORECASE):
+        words = f"{error} {error.__cause__ or ''}"
+        if isinstance(error, PermissionError) or re.search(DENIED, words, re.IGNORECASE):
             raise PermissionError(
                 f"{fault}; credentials come from the environment or the workload's identity: renew "
                 "them, or let them use this place"

@@ -9,7 +9,8 @@ run's.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,9 +20,14 @@ from numpy.typing import NDArray
 
 from luray.core.tiling import Tile
 from luray.storage.objects import accessing, filesystem, read_object, remove, write_atomically
+from luray.storage.places import is_local, public
 
 TIME_KEYS = ("mtime", "LastModified", "updated")
 """Under which a local disk, S3 and Google's store tell when an object was written."""
+
+
+LISTING_PAUSES = (0.0, 0.5, 1.0, 2.0)
+"""Seconds before each look at a listing that does not show yet what was written or deleted."""
 
 
 def digest(*arrays: NDArray[Any]) -> str:
@@ -180,14 +186,43 @@ class Ledger:
         """Return a receipt, empty when it is missing or damaged."""
         try:
             receipt = json.loads(read_object(self._place(key)) or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return receipt if isinstance(receipt, dict) and receipt.get("key") == key else {}
 
+    def looks(self) -> Iterator[set[str]]:
+        """Yield the keys that have a receipt, once or, where listings may be late, a few times.
+
+        S3, Google's store and disks list what is there. Some servers that speak the protocol of S3
+        list it a moment later.
+        """
+        pauses = LISTING_PAUSES[:1] if is_local(self.store) else LISTING_PAUSES
+        for pause in pauses:
+            time.sleep(pause)
+            yield self.done()
+
     def withdraw(self, keys: Iterable[str]) -> None:
-        """Remove receipts, so that their work is done again."""
-        for key in keys:
+        """Remove receipts, so that their work is done again.
+
+        Raises
+        ------
+        OSError
+            If the store still lists one of them: a run would take its work for done.
+        """
+        withdrawn = set(keys)
+        for key in sorted(withdrawn):
             remove(self._place(key))
+
+        listed: set[str] = set()
+        for done in self.looks():
+            listed = withdrawn & done
+            if not listed:
+                return
+        raise OSError(
+            f"{public(self.folder)}: the store still lists {min(listed)}, which was deleted; "
+            "expected a store whose listings show at once what is there: wait a minute and run the "
+            "command again"
+        )
 
     def forget(self) -> None:
         """Remove the receipts of every run on the store.

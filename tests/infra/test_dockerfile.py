@@ -74,7 +74,7 @@ def test_the_final_image_is_not_root_and_has_no_compiler() -> None:
 
 def test_what_is_copied_is_in_the_context() -> None:
     ignored = (ROOT / "infra/Dockerfile.dockerignore").read_text().splitlines()
-    allowed = {line[1:] for line in ignored if line.startswith("!")}
+    allowed = {line[1:].partition("/")[0] for line in ignored if line.startswith("!")}
     assert "*" in ignored
     copied = {
         source
@@ -93,7 +93,7 @@ def replayed(tmp_path: Path, *, variant: str) -> list[str]:
     _, builder, _ = steps(DOCKERFILE.read_text())
     commands = []
     for word, rest in builder:
-        if word == "RUN":
+        if word == "RUN" and "cyclonedx" not in rest:
             commands.append(re.sub(r"--mount=\S+ ", "", rest))
         if word == "COPY":
             *sources, place = rest.split()
@@ -109,12 +109,12 @@ def replayed(tmp_path: Path, *, variant: str) -> list[str]:
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
-    """`python` and `pip` are this interpreter's; pip installs what it is told to and no
-    dependencies.
+    """`python` and `pip` are this interpreter's; pip installs the wheel of luray and nothing of the
+    locks, which would be gigabytes.
     """
     tools = tmp_path / "bin"
     tools.mkdir()
-    alone = 'case " $* " in *" install "*) set -- "$@" --no-deps ;; esac'
+    alone = 'case " $* " in *" --require-hashes "*) exit 0 ;; esac'
     for name, lines in (
         ("python", f"exec {sys.executable}"),
         ("pip", f"{alone}\nexec {sys.executable} -m pip"),
@@ -191,8 +191,10 @@ def test_variants_differ_in_where_torch_is_from(tmp_path: Path) -> None:
     shell(cpu, source, env)
     assert (tmp_path / "calls").read_text().split()[-3:] == ["--index-url", PUBLIC_TORCH, torch]
     shell(cpu.replace("VARIANT=cpu", "VARIANT=cuda"), source, env)
-    assert (
-        len((tmp_path / "calls").read_text().splitlines()) == 1
-    )  # with CUDA it comes with the rest
+    assert (tmp_path / "calls").read_text().split()[-3:] == [
+        "--require-hashes",
+        "--requirement",
+        "requirements-cuda.lock",
+    ]
     with pytest.raises(AssertionError, match="VARIANT is rocm, expected cpu or cuda"):
         shell(cpu.replace("VARIANT=cpu", "VARIANT=rocm"), source, env)

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM as one exception that nothing takes for an error."""
+
+import signal
+import threading
+
+WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+"""Signals that ask a command to end, as users know them."""
+
+
+class InterruptedBySignal(BaseException):
+    """A signal asked the process to end.
+
+    It is no KeyboardInterrupt, which libraries catch and turn into answers of their own.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = signal.Signals(number)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code by which shells know the signal: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        return (
+            f"stopped by {WORDS[self.number]}; what is finished is kept: run the same command "
+            "again to go on"
+        )
+
+
+def raise_on_signals() -> None:
+    """Have SIGINT and SIGTERM raise `InterruptedBySignal` in the main thread.
+
+    The second one ends the process at once. Other threads cannot set handlers: nothing changes
+    there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        for each in WORDS:
+            signal.signal(each, signal.SIG_DFL)
+        raise InterruptedBySignal(number)
+
+    for number in WORDS:
+        signal.signal(number, interrupt)

@@ -1,0 +1,78 @@
+"""Checksums of objects that have no receipt: metadata, coordinates, a published catalog.
+
+They stand in one list beside the folder, in the format of `sha256sum`, so that anybody can check a
+copy: `sha256sum --check product.zarr.sha256`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from luray.storage.objects import read_object, remove, write_atomically
+
+LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
+HEAD = "# sha256 of the lines below: "
+"""Begins the list: a comment to `sha256sum`, by which a list that is damaged itself is known."""
+READ_AT_ONCE = 8
+"""Objects read beside each other: each waits for the store, not for the processor."""
+
+
+class Checksums(NamedTuple):
+    """The list of checksums of some objects below a folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(f"{folder}/stac/catalog.json", b"{}")
+    ...     checksums = Checksums(f"{folder}/stac.sha256", folder)
+    ...     checksums.write(["stac/catalog.json"])
+    ...     write_atomically(f"{folder}/stac/catalog.json", b"[]")
+    ...     checksums.damaged()
+    ['stac/catalog.json']
+    """
+
+    place: str
+    """Where the list lies."""
+    root: str
+    """Folder that the names are relative to."""
+
+    def write(self, names: Iterable[str]) -> None:
+        """Write the list of the objects of these names; those that are not there are left out."""
+        ordered = sorted(names)
+        with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+            sums = pool.map(self._sum, ordered)
+            pairs = [(found, name) for found, name in zip(sums, ordered, strict=True) if found]
+        body = "".join(f"{found}  {name}\n" for found, name in pairs).encode()
+        head = f"{HEAD}{hashlib.sha256(body).hexdigest()}\n".encode()
+        write_atomically(self.place, head + body)
+
+    def damaged(self) -> list[str] | None:
+        """Return the objects that are gone or have other bytes than in the list.
+
+        None where there is no list; its own name where the list is damaged.
+        """
+        data = read_object(self.place)
+        if data is None:
+            return None
+        head, _, body = data.partition(b"\n")
+        if head != f"{HEAD}{hashlib.sha256(body).hexdigest()}".encode():
+            return [self.place.rpartition("/")[2]]
+
+        pairs = LINE.findall(body.decode("utf-8", "replace"))
+        with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+            sums = list(pool.map(self._sum, [name for _, name in pairs]))
+        return [
+            name for (expected, name), found in zip(pairs, sums, strict=True) if found != expected
+        ]
+
+    def remove(self) -> None:
+        """Remove the list, before anything in it changes."""
+        remove(self.place)
+
+    def _sum(self, name: str) -> str:
+        """Return the sha256 of an object, empty where it is not there."""
+        data = read_object(f"{self.root}/{name}")
+        return "" if data is None else hashlib.sha256(data).hexdigest()

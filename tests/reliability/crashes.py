@@ -1,0 +1,92 @@
+"""Failures at crash points, and at random moments, and the runs that follow them."""
+
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from luray.core.crash_points import CRASH_POINTS, FAILURES, CrashPoint, Failure
+from luray.product.status import status_of
+from tests.reliability import errands, lives, plain
+from tests.reliability.conftest import SmallWorld
+
+LONGEST_LIFE = 2.0
+"""Seconds of CPU time after which an inference is killed at the latest: about what a whole one takes.
+
+Half of that goes before the first tile-year is written.
+"""
+LAST_YEAR = 2007
+"""The year that lives compute again at crash points."""
+
+
+def crossed() -> list[tuple[CrashPoint, Failure]]:
+    """Every crash point with every failure."""
+    return [(point, failure) for point in CRASH_POINTS for failure in FAILURES]
+
+
+def crash(small: SmallWorld, folder: Path, point: CrashPoint, failure: Failure) -> Path:
+    """Fail at a crash point while the last year is computed again, and run again; return the output.
+
+    A process that hangs goes on when its successor has finished.
+    """
+    output = small.copy(folder / "out", product=True)
+    log = folder / "log"
+    failing = lives.begin(
+        errands.infer_again,
+        small.world,
+        output,
+        LAST_YEAR,
+        environment=lives.armed(point, failure, folder),
+        log=log,
+    )
+    if failure == "hang":
+        with lives.hanging(failing):
+            succeed(small, output, log)
+        lives.ended(failing)
+    else:
+        code = lives.ended(failing)
+        assert (folder / "failed").exists(), f"{point} was not reached: {log.read_text()}"
+        assert code == (-9 if failure == "kill" else 1), log.read_text()
+    succeed(small, output, log)
+    return output
+
+
+def succeed(small: SmallWorld, output: Path, log: Path) -> None:
+    """Run to the end."""
+    code = lives.live(errands.infer_and_publish, small.world, output, log=log)
+    assert code == 0, log.read_text()
+
+
+@dataclass(frozen=True)
+class Survival:
+    """What runs that were killed came to."""
+
+    runs: int
+    kills: int
+    redone: int
+    """Tile-years that were begun more than once."""
+    differing: int
+    """Cells that are not those of the run that was never interrupted."""
+
+
+def kill_at_random(small: SmallWorld, folder: Path, *, kills: int, seed: int) -> Survival:
+    """Kill inferences at random moments until they have been killed so often."""
+    moments = random.Random(seed)
+    n_killed = n_runs = n_differing = n_redone = 0
+    while n_killed < kills:
+        output = small.copy(folder / f"run {n_runs}")
+        log = folder / f"log {n_runs}"
+        code = None
+        while code != 0:
+            moment = moments.uniform(0.05, LONGEST_LIFE) if n_killed < kills else 0.0
+            code = lives.live(errands.infer, small.world, output, cpu_seconds=moment, log=log)
+            assert code in (0, lives.KILLED_BY_CLOCK), log.read_text()
+            n_killed += code != 0
+
+        product = small.run(output).product
+        begun = log.read_text().splitlines().count(errands.BEGUN)
+        n_redone += begun - sum(status_of(product).done.values())
+        n_differing += plain.differing_cells(product, small.product)
+        n_runs += 1
+        shutil.rmtree(output)
+    return Survival(n_runs, n_killed, n_redone, n_differing)

@@ -1,0 +1,79 @@
+"""What lives do: stages of a run, in the small world of `plain`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from luray.product.store import Product
+from luray.product.trajectories import Unit
+from luray.stages import infer as infer_stage
+from luray.stages.build import plan_cube
+from luray.stages.publish import publish
+from luray.stages.verify import damaged
+from tests.reliability import plain
+
+BEGUN = "a tile-year is begun"
+"""Line that a life prints before it writes anything of a tile-year."""
+
+
+def tell_what_is_begun() -> None:
+    """Print `BEGUN` whenever a tile-year is begun to be written; one write to the log each."""
+    write = Product._write
+
+    def told(product: Product, unit: Unit, fields: Mapping[str, Any]) -> None:
+        os.write(1, f"{BEGUN}\n".encode())
+        write(product, unit, fields)
+
+    Product._write = told
+
+
+def build(world: Path, output: Path, *settings: str) -> None:
+    """Build the cube."""
+    plain.build(plan_cube(plain.run_of(world, output, *settings)))
+
+
+def infer(world: Path, output: Path, *settings: str) -> None:
+    """Compute what is missing of the product."""
+    tell_what_is_begun()
+    plain.infer(plain.run_of(world, output, *settings))
+
+
+def infer_again(world: Path, output: Path, from_year: int, *settings: str) -> None:
+    """Withdraw the maps from a year on and compute them again, then publish."""
+    infer_stage.compute = plain.compute
+    run = plain.run_of(world, output, *settings)
+    infer_stage.infer(run, from_year=from_year)
+    publish(run)
+
+
+def infer_and_publish(world: Path, output: Path, *settings: str) -> None:
+    """Compute what is missing of the product, and publish it."""
+    run = plain.run_of(world, output, *settings)
+    plain.infer(run)
+    publish(run)
+
+
+def infer_on_store(
+    world: Path, output: Path, place: str, endpoint: str, expected: str, *settings: str
+) -> None:
+    """Compute a product on S3 and verify it; fail if it has other cells than the expected one."""
+    run = plain.run_of(
+        world, output, f"output={place}", f"storage.s3.endpoint_url={endpoint}", *settings
+    )
+    plain.infer(run)
+    differing = plain.differing_cells(run.product, expected)
+    assert differing == 0, f"{differing} cells differ"
+    assert damaged(run) == []
+
+
+def infer_and_measure(world: Path, output: Path, *settings: str) -> None:
+    """Compute a product, and print the resident MiB after each tile-year."""
+    process = psutil.Process()
+
+    def measure(*_: int) -> None:
+        os.write(1, f"{process.memory_info().rss / 2**20:.1f}\n".encode())
+
+    plain.infer(plain.run_of(world, output, *settings), progress=measure)

@@ -1,0 +1,175 @@
+"""The parts of `make chaos`, in their order."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from luray.stages import verify
+from luray.stages.publish import publish
+from tests.faults import fault_proxy
+from tests.reliability import plain
+from tests.reliability.chaos import Chaos, Part
+from tests.reliability.conftest import SmallWorld, make, small_world_in
+from tests.reliability.crashes import crash, crossed, kill_at_random
+from tests.reliability.damage import KINDS, flip
+from tests.reliability.fuzz import fuzz, parsers
+from tests.reliability.shared_cpus import share_beside
+from tests.reliability.soak import growth, soak
+from tests.reliability.store_faults import infer_through, kill_store, on_s3
+from tests.s3 import serve
+
+MOST_GROWTH = 20.0
+"""MiB by which the memory of a long run may grow: less than the maps of two years."""
+
+
+LEAST_SHARE = 0.6
+"""Of the undisturbed rate, beside another busy process on two cores."""
+QUIET_LOAD = 0.7
+"""Load of a machine on which that can be measured."""
+
+
+def small_world(chaos: Chaos) -> SmallWorld:
+    """The world of all parts, with the product that all others must equal."""
+    folder = chaos.folder.parent / "small world"
+    if not folder.exists():
+        make(folder)
+    return small_world_in(folder)
+
+
+def driver_kills(chaos: Chaos) -> None:
+    """Kill whole inferences at random moments."""
+    found = kill_at_random(
+        small_world(chaos), chaos.folder, kills=chaos.times(250), seed=chaos.seed
+    )
+    chaos.count(
+        kills_of_drivers=found.kills,
+        runs_finished=found.runs,
+        tile_years_redone=found.redone,
+        cells_that_differ=found.differing,
+    )
+
+
+def crash_points(chaos: Chaos) -> None:
+    """Fail in every way at every crash point."""
+    small = small_world(chaos)
+    for point, failure in crossed():
+        folder = chaos.folder / f"{point} {failure}"
+        folder.mkdir()
+        output = crash(small, folder, point, failure)
+        chaos.count(
+            failures_at_crash_points=1,
+            runs_finished=1,
+            cells_that_differ=plain.differing_cells(small.run(output).product, small.product),
+        )
+
+
+def store_faults(chaos: Chaos) -> None:
+    """Infer through a store of which every twentieth request goes wrong, and that is killed."""
+    small = small_world(chaos)
+    with serve("chaos") as s3:
+        for n in range(chaos.times(3)):
+            place = on_s3(small, s3, f"flaky-{n}")
+            log = chaos.folder / f"flaky {n}.log"
+            with fault_proxy(s3.endpoint) as proxy:
+                proxy.share = 0.05
+                proxy.random.seed(chaos.seed + n)
+                code = infer_through(proxy, small, place, log)
+                chaos.count(faults_injected=sum(proxy.injected.values()), runs_finished=1)
+                assert code == 0, log.read_text()
+
+        found = kill_store(small, s3, chaos.folder, kills=chaos.times(40), seed=chaos.seed)
+        chaos.count(kills_of_stores=found.kills, runs_finished=found.runs)
+
+
+def ray_kills(chaos: Chaos) -> None:
+    """Kill workers and nodes of a real cluster."""
+    small = small_world(chaos)
+    for n in range(chaos.times(2)):
+        output = small.copy(chaos.folder / f"out {n}")
+        command = [sys.executable, "-m", "tests.reliability.ray_kills", small.world, output]
+        numbers = [chaos.times(12), chaos.times(3), chaos.seed + n]
+        done = subprocess.run(
+            [*command, *map(str, numbers)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        killed = json.loads(done.stdout.splitlines()[-1])
+        product = small.run(output).product
+        chaos.count(
+            kills_of_workers=killed["workers"],
+            kills_of_nodes=killed["nodes"],
+            runs_finished=1,
+            cells_that_differ=plain.differing_cells(product, small.product),
+        )
+
+
+def damage(chaos: Chaos) -> None:
+    """Damage an object of every kind, and repair it."""
+    small = small_world(chaos)
+    run = small.run(small.copy(chaos.folder / "out", product=True))
+    publish(run)
+    for kind in KINDS.values():
+        flip(Path(run.path()) / kind.place)
+        found = [*verify.damaged_publication(run), *verify.damaged_metadata(run)]
+        if verify.damaged_metadata(run):
+            verify.restore(run, verify.damaged_metadata(run))
+        units = verify.damaged(run)
+        verify.withdraw(run, units)
+        assert found or units, f"the damage of {kind.name} was not found"
+        plain.infer(run)
+        publish(run)
+        chaos.count(objects_damaged=1, runs_finished=1)
+    chaos.count(cells_that_differ=plain.differing_cells(run.product, small.product))
+
+
+def fuzzing(chaos: Chaos) -> None:
+    """Read documents that were edited at random: 10,000 for each parser."""
+    failed = []
+    for parser in parsers(chaos.folder / "valid"):
+        folder = chaos.folder / parser.name.split()[0]
+        folder.mkdir()
+        try:
+            found = fuzz(parser, folder, examples=chaos.times(10_000), seed=chaos.seed)
+        except Exception as error:
+            failed.append(f"{parser.name}: {error!r}")
+        else:
+            chaos.count(inputs_fuzzed=found.read, bad_inputs_refused=found.refused)
+    assert not failed, "\n".join(failed)
+
+
+def long_run(chaos: Chaos) -> None:
+    """Measure the memory of a run of ten times the years."""
+    curve, bound = soak(small_world(chaos), chaos.folder)
+    chaos.curves["resident MiB"] = curve[:: max(1, len(curve) // 50)]
+    chaos.curves["growth MiB"] = round(growth(curve), 1)
+    chaos.curves["bound MiB"] = round(bound / 2**20)
+    assert growth(curve) < MOST_GROWTH, f"memory grows by {growth(curve):.1f} MiB"
+    assert max(curve) * 2**20 < bound, f"{max(curve)} MiB are more than the bound"
+
+
+def shared_cpus(chaos: Chaos) -> None:
+    """Measure training and inference beside another busy process."""
+    small = small_world(chaos)
+    busy = os.getloadavg()[0]
+    for kind in ("train", "infer"):
+        output = small.copy(chaos.folder / kind)
+        chaos.curves[kind] = share_beside(small, output, kind)
+    if busy > QUIET_LOAD:
+        chaos.curves["not judged"] = f"the machine was busy before: load {busy:.1f}"
+        return
+    for kind in ("train", "infer"):
+        share = chaos.curves[kind]["share"]
+        assert share >= LEAST_SHARE, f"{kind}: {share} of the undisturbed rate"
+
+
+PARTS: dict[str, Part] = {
+    "driver kills": driver_kills,
+    "crash points": crash_points,
+    "store faults": store_faults,
+    "ray kills": ray_kills,
+    "damage": damage,
+    "fuzzing": fuzzing,
+    "long run": long_run,
+    "shared CPUs": shared_cpus,
+}

@@ -1,0 +1,69 @@
+"""Ctrl-C and SIGTERM, and a Ray cluster that dies: one line that says what is kept."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.machine import patience
+from tests.reliability.conftest import SmallWorld
+from tests.reliability.signals import begin_verb, started_ray
+
+SLEEPS = """if True:
+    import sys, time
+    from luray.cli import app as cli
+    def wait(_):
+        print("waiting", flush=True)
+        time.sleep(600)
+    cli._sources = wait
+    sys.argv = ["luray", "sources"]
+    cli.main()"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_verb_that_is_stopped_says_how_to_go_on(number, code):
+    with subprocess.Popen(
+        [sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as verb:
+        assert verb.stdout.readline() == "waiting\n"
+        verb.send_signal(number)
+        _, said = verb.communicate(timeout=patience(30))
+    assert verb.returncode == code
+    assert re.fullmatch(
+        r"stopped by (Ctrl-C|SIGTERM); what is finished is kept: run the same command again to go "
+        r"on\n",
+        said,
+    )
+
+
+def test_ctrl_c_ends_every_process_of_ray(small_world: SmallWorld, tmp_path: Path):
+    with begin_verb(small_world, tmp_path, "infer") as verb:
+        ray = started_ray(verb)
+        verb.send_signal(signal.SIGINT)
+        _, said = verb.communicate(timeout=patience(60))
+    assert verb.returncode == 130, said
+    assert said.endswith("what is finished is kept: run the same command again to go on\n"), said
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(ray, timeout=patience(5))
+    assert not alive, "processes of Ray are left"
+
+
+def test_a_node_manager_that_dies_is_told_in_one_line(small_world: SmallWorld, tmp_path: Path):
+    with begin_verb(small_world, tmp_path, "infer") as verb:
+        ray = started_ray(verb)
+        [raylet] = [process for process in ray if process.name() == "raylet"]
+        raylet.kill()
+        _, said = verb.communicate(timeout=patience(60))
+    assert verb.returncode == 1
+    told = [line for line in said.splitlines() if not line.startswith("WARNING worker")]
+    assert re.fullmatch(
+        rf"error: Ray's node manager \(raylet, process {raylet.pid}\) died, perhaps because memory "
+        r"was short; what is finished is kept: run the same command again to go on",
+        "\n".join(told),
+    ), said
+    _, alive = psutil.wait_procs(ray, timeout=patience(15))
+    assert not alive, "processes of Ray are left"
