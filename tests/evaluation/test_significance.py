@@ -204,7 +204,10 @@ def test_intervals_of_95_percent_hold_in_93_to_97_of_100_draws(blocks):
 def test_persistence_against_itself_cannot_be_told():
     rng = np.random.default_rng(0)
     year = simulated_year(rng, (6, 6)).of_persistence()
-    for comparison in (significance([year], n_mean=1).mean, *significance([year], n_mean=1).by_year):
+    for comparison in (
+        significance([year], n_mean=1).mean,
+        *significance([year], n_mean=1).by_year,
+    ):
         assert comparison.accuracy_gain == (0, 0, 0)
         assert comparison.accuracy_gain.verdict == "cannot be told"
 

@@ -17,6 +17,7 @@ from luray.evaluation.skill import Outcome
 from luray.viz.page import maps, words
 from luray.viz.page.page import AreaSeries, Flows, PageData, render
 from tests.evaluation.cases import random_tally
+from tests.viz.pictures import cells_in
 
 GRID = Grid(north=40, west=20, step=0.5, n_lat=30, n_lon=40)
 YEARS = range(2001, 2005)
@@ -146,18 +147,17 @@ def test_agreement_has_the_colour_of_each_kind() -> None:
     initial = np.array([[0, 0, 0, 0, 0, OUTSIDE]], np.uint8)
     truth = np.array([[1, 1, 1, 0, 0, OUTSIDE]], np.uint8)
     predicted = np.array([[1, 2, 0, 1, 0, OUTSIDE]], np.uint8)
-    grid = Grid(north=1, west=0, step=1, n_lat=1, n_lon=6)
+    grid = Grid(north=40, west=-45, step=1, n_lat=1, n_lon=6)
     image = image_of(maps.agreement(maps.TestMaps(2001, initial, truth, predicted), grid))
     kinds = [*maps.AGREEMENT.values(), maps.UNCHANGED, maps.WATER]
-    assert image[0].tolist() == [list(rgb(colour)) for colour in kinds]
+    assert cells_in(image, grid)[0].tolist() == [list(rgb(colour)) for colour in kinds]
 
 
 def test_blocks_lie_where_they_are() -> None:
-    grid = Grid(north=5, west=0, step=1, n_lat=5, n_lon=6)
+    grid = Grid(north=40, west=-45, step=1, n_lat=5, n_lon=6)
     places = np.array([[0, 0], [2, 1]])
     picture = maps.blocks(2, places, np.array([0.5, np.nan]), grid, most=0.5)
-    image = image_of(picture)
-    assert image.shape[:2] == grid.shape
+    image = cells_in(image_of(picture), grid)
     water = (image == rgb(maps.WATER)).all(axis=-1)
     expected = np.ones(grid.shape, bool)
     expected[:2, :2] = False
