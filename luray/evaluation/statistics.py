@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
 from luray.core.types import F64, U8, Bool
+from luray.evaluation.demand_agreement import DEMAND_SUMS, DemandedChange, demand_sums
 from luray.evaluation.significance import BlockSums, block_sums
 from luray.evaluation.texture import PACE_SUMS, PAIR_SUMS, change_since, unlike_pairs
 
@@ -37,8 +38,8 @@ PERCENTS = 101
 class Statistics:
     """Sums over the cells of one year, all in m2; `+` merges two sets of cells.
 
-    The last three are of a map among others, in time or in space. They are nothing where that is
-    not known: a score of them is then nan.
+    Those after `reliability` are of a map among others, in time or in space. They are nothing where
+    that is not known: a score of them is then nan.
     """
 
     table: F64
@@ -66,6 +67,8 @@ class Statistics:
     """Agreement of change by block of the map; see `luray.evaluation.significance`."""
     by_zone: F64 = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
     """The table of each of Z zones, shape (Z, K, K, K); no zone where none are asked for."""
+    demand: F64 = field(default_factory=lambda: np.zeros(DEMAND_SUMS))
+    """Change beside that which the coarse scenario demands, shape (3,); see `demand_sums`."""
 
     @classmethod
     def zeros(cls, n_classes: int, n_zones: int = 0) -> Self:
@@ -126,6 +129,7 @@ def statistics_of_year(
     corner: tuple[int, int],
     side: int,
     zones: Zones | None = None,
+    demanded: DemandedChange | None = None,
 ) -> Statistics:
     """Return the statistics of one tile and year among the other tiles and years.
 
@@ -148,13 +152,17 @@ def statistics_of_year(
         Cells along a side of the blocks of `significance`.
     zones : Zones, optional
         Zones of the tile, for a table of each.
+    demanded : DemandedChange, optional
+        What the coarse scenario asks of the tile since the initial map.
     """
     maps = (initial, truth.now, predicted.now)
     tile = (slice(None, -1), slice(None, -1))
     tile_maps = [classes[tile] for classes in maps]
     scored = scored_cells(*maps, water=water)
     scored_before = scored & _known(truth.before, predicted.before)
-
+    demand = np.zeros(DEMAND_SUMS)
+    if demanded is not None:
+        demand = demand_sums(*tile_maps, demanded=demanded, cell_area=cell_area)
     return replace(
         tile_statistics(
             *tile_maps,
@@ -174,6 +182,7 @@ def statistics_of_year(
             *tile_maps, scored=scored[tile], cell_area=cell_area, corner=corner, side=side
         ),
         by_zone=tables_of_zones(*tile_maps, zones=zones, cell_area=cell_area, n_classes=n_classes),
+        demand=demand,
     )
 
 

@@ -120,6 +120,7 @@ def _test(data: PageData, test: Mapping[str, Any], number: int) -> dict[str, Any
         "findings": words.findings(test),
         "lead_years": words.lead_years(test),
         "noise": words.noise(test),
+        "demand": words.demand(test),
         "left_out": test.get("left_out", []),
         "table": _reference_table(test, data.metrics["published_on_other_data"]),
         "zones": _zone_table(test),
