@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,7 +16,7 @@ from luray.core.legend import HILDA, OUTSIDE, rgb
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.viz.page import maps, words
-from luray.viz.page.page import AreaSeries, Flows, PageData, render
+from luray.viz.page.page import AreaSeries, Demand, Flows, PageData, render
 from tests.evaluation.cases import random_tally
 from tests.viz.pictures import cells_in
 
@@ -58,8 +59,16 @@ def page_data(given: dict) -> PageData:
         legend=HILDA,
         grid=GRID,
         points={"forecast": "cautious"},
-        areas=AreaSeries(years, {"ssp126": area, "ssp585": 2 * area}, (1995, 2000)),
-        flows=Flows((1990, 2000, 2010), (rng.random((7, 7)), rng.random((7, 7)))),
+        areas=AreaSeries(
+            years,
+            {"ssp126": area, "ssp585": 2 * area},
+            (1995, 2000),
+            {"ssp126": Demand((2000, 2010), {(11,): np.zeros(2), (55, 66): np.ones(2)})},
+        ),
+        flows={
+            scenario: Flows((1990, 2000, 2010), (rng.random((7, 7)), rng.random((7, 7))))
+            for scenario in ("ssp126", "ssp585")
+        },
         maps={"forecast": maps.TestMaps(2004, *shown)},
         validations={},
         made="Made by a test.",
@@ -114,6 +123,17 @@ def test_a_page_says_what_the_metrics_say() -> None:
     assert "caveat <one>" in text, "text of the run is escaped"
     assert "A run & more" in text
     assert "codes 40-45 read as 44 forest" in text
+    assert "The coarse demand of ssp585 cannot be told" in text
+    assert text.count("ssp126") > 6, "each chart of areas names its scenarios"
+    assert "unmanaged grass and shrub and sparse" in text, "classes that the forcing has as one"
+
+
+def test_a_product_that_is_not_finished_is_not_told_of() -> None:
+    found = Links()
+    found.feed(render(replace(page_data(metrics()), areas=None, flows={})))
+    text = " ".join(" ".join(found.text).split())
+    assert "Cannot be told: the product of the run is not finished" in text
+    assert "What became of the land" not in text
 
 
 @pytest.mark.parametrize(
