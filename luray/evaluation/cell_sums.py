@@ -97,19 +97,63 @@ def add_block(observed_KK: F64, predicted_KK: F64, parts: F64, net_change: F64) 
     """
     n_classes = len(observed_KK)
     for j in range(n_classes):
-        observed_loss = observed_KK[j].sum()
-        predicted_loss = predicted_KK[j].sum()
-        hits = np.minimum(observed_KK[j], predicted_KK[j]).sum()
+        observed_loss = 0.0
+        predicted_loss = 0.0
+        observed_gain = 0.0
+        predicted_gain = 0.0
+        hits = 0.0
+        for k in range(n_classes):
+            observed_loss += observed_KK[j, k]
+            predicted_loss += predicted_KK[j, k]
+            observed_gain += observed_KK[k, j]
+            predicted_gain += predicted_KK[k, j]
+            hits += min(observed_KK[j, k], predicted_KK[j, k])
         in_both = min(observed_loss, predicted_loss)
         parts[0] += hits
         parts[1] += in_both - hits
         parts[2] += observed_loss - in_both
         parts[3] += predicted_loss - in_both
 
-        observed_net = observed_KK[:, j].sum() - observed_loss
-        predicted_net = predicted_KK[:, j].sum() - predicted_loss
+        observed_net = observed_gain - observed_loss
+        predicted_net = predicted_gain - predicted_loss
         net_change[j, 0] += abs(predicted_net - observed_net)
         net_change[j, 1] += abs(observed_net)
+
+
+@compiled
+def change_by_block(
+    initial: U8,
+    truth: U8,
+    predicted: U8,
+    scored: Bool,
+    area_H: F64,
+    block_row_H: I64,
+    block_col_W: I64,
+) -> F64:
+    """Land, hits, wrong gain, misses and false alarms of each block, (Y, X, 5)."""
+    sums_YX5 = np.zeros((block_row_H[-1] + 1, block_col_W[-1] + 1, 5))
+    for row in range(initial.shape[0]):
+        area = area_H[row]
+        sums_X5 = sums_YX5[block_row_H[row]]
+        for col in range(initial.shape[1]):
+            if not scored[row, col]:
+                continue
+            sums_5 = sums_X5[block_col_W[col]]
+            sums_5[0] += area
+            i = initial[row, col]
+            t = truth[row, col]
+            p = predicted[row, col]
+            if t == i and p == i:
+                continue
+            if t == p:
+                sums_5[1] += area
+            elif t != i and p != i:
+                sums_5[2] += area
+            elif t != i:
+                sums_5[3] += area
+            else:
+                sums_5[4] += area
+    return sums_YX5
 
 
 @compiled

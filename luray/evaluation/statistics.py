@@ -371,7 +371,9 @@ def block_change(
 
 def _known(*maps: U8) -> Bool:
     """True where no map is `OUTSIDE`, same shape."""
-    known: Bool = np.logical_and.reduce([classes != OUTSIDE for classes in maps])
+    known = maps[0] != OUTSIDE
+    for classes in maps[1:]:
+        known &= classes != OUTSIDE
     return known
 
 
