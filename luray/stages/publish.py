@@ -56,7 +56,6 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
     first, last = run.inference.years
     description = f"Annual land use {first}-{last}, made by luray"
     pictures = _pictures(run)
-    report = run.path("report", "metrics.json")
     models = _models(run, product)
     maps = write_cogs(product, run.cogs, cube.legend, progress=progress) if run.publish.cogs else []
     crash_point("before publication")
@@ -68,7 +67,7 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
         description=description,
         sources=cube.sources,
         pictures=pictures,
-        report=report if exists(report) else None,
+        reports=_reports(run),
         maps=maps,
         models=models,
     )
@@ -110,6 +109,16 @@ def _pictures(run: RunConfig) -> dict[str, str]:
     return {key: place for key, place in places.items() if exists(place)}
 
 
+def _reports(run: RunConfig) -> dict[str, str]:
+    """Return the files of the evaluation that are there, by their keys in a catalog."""
+    places = {
+        "report": run.path("report", "metrics.json"),
+        "report_page": run.path("report", "report.html"),
+        "metrics": run.path("report", "metrics.parquet"),
+    }
+    return {key: place for key, place in places.items() if exists(place)}
+
+
 def _models(run: RunConfig, product: FinishedProduct) -> list[TrainedModel]:
     """Return the models of a run that the product was made with."""
     made_with: Mapping[str, str] = product.attributes["luray"]["models"]
@@ -129,8 +138,9 @@ def _parts(run: RunConfig, pictures: Mapping[str, str]) -> Iterable[Part]:
     run_file = run.path("stac", run.name, RUN_FILE)
     if exists(run_file):
         yield Part(_inside(run, run_file), "Run file", "application/toml")
-    if exists(run.path("report", "metrics.json")):
-        yield Part("report/metrics.json", "Evaluation on held-out years", MEDIA[".json"])
+    for place in _reports(run).values():
+        media_type = MEDIA[f".{place.rpartition('.')[2]}"]
+        yield Part(_inside(run, place), "Evaluation on held-out years", media_type)
     for key, place in pictures.items():
         yield Part(_inside(run, place), f"Picture: {key}", MEDIA[f".{place.rpartition('.')[2]}"])
     if run.publish.cogs:
