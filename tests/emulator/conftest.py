@@ -76,11 +76,11 @@ class World:
         }
 
 
-def write_world(folder: Path, kind: str) -> World:
-    """Write a world into a folder."""
+def write_world(folder: Path, kind: str, *, bonus: float = 0.5) -> World:
+    """Write a world into a folder; the larger the bonus, the less its model changes."""
     cube = make_cube(str(folder / "cube.zarr"), kind).cube
     config = UNetConfig(width=4, depth=1, history=3)
-    save_random_model(cube, "forward", config, str(folder / "model"))
+    save_random_model(cube, "forward", config, str(folder / "model"), bonus=bonus)
     return World(cube, str(folder / "model"))
 
 

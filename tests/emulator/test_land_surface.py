@@ -92,7 +92,7 @@ def nesting(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(cubes, "COARSE", coarse)
         patched.setitem(NATIVE["globe"], "luh2", Grid(90, -180, 18, 10, 20))
-        return write_world(tmp_path_factory.mktemp("nesting"), "globe")
+        return write_world(tmp_path_factory.mktemp("nesting"), "globe", bonus=30.0)
 
 
 def test_demand_is_met_as_in_the_engine(nesting):
