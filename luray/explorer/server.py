@@ -162,7 +162,10 @@ class _Handler(BaseHTTPRequestHandler):
             message = without_secrets(str(error)).encode()
             self._send(Part(message), HTTPStatus.BAD_GATEWAY, kind="text/plain; charset=utf-8")
             return
-        if part is None:
+        if part is None and store and self.headers.get("X-Absent") == "204":
+            # The page asks for tiles without land, which are not stored; browsers report a 404.
+            self._send(Part(b""), HTTPStatus.NO_CONTENT)
+        elif part is None:
             self._send(Part(b"not found\n"), HTTPStatus.NOT_FOUND, kind="text/plain")
         elif first is None and last is None:
             self._send(part, kind=BYTES)
@@ -186,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
             HTTPStatus.NO_CONTENT,
             headers={
                 "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
-                "Access-Control-Allow-Headers": "Range",
+                "Access-Control-Allow-Headers": "Range, X-Absent",
             },
         )
 
@@ -211,7 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         if kind:
             self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(part.body)))
+        if status is not HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Length", str(len(part.body)))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Cache-Control", "no-cache")
         self.send_header("Access-Control-Allow-Origin", "*")

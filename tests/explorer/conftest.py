@@ -103,7 +103,7 @@ class Explorer:
 
     def settle(self) -> None:
         """Wait until everything that was asked for is drawn."""
-        self.page.wait_for_function("window.explorer?.settled && !window.explorer.drawing")
+        self.page.wait_for_function("window.explorer?.settled")
 
     def state(self, script: str) -> Any:
         return self.page.evaluate(f"window.explorer.{script}")
@@ -112,32 +112,30 @@ class Explorer:
         self.page.evaluate(f"window.explorer.set({change})")
         self.settle()
 
-
-@pytest.fixture
-def explorer(browser: Any) -> Iterator[Callable[..., Explorer]]:
-    """A function that opens the page; afterwards it has neither complained nor left its origin."""
-    opened: list[Explorer] = []
-
-    def open_page(
-        url: str,
-        *,
-        size: tuple[int, int] = (1200, 800),
-        scheme: str = "light",
-        script: str = "",
-        wait: bool = True,
-    ) -> Explorer:
-        page = Explorer(browser, size=size, scheme=scheme, script=script)
-        opened.append(page)
-        if wait:
-            page.open(url)
-        else:
-            page.page.goto(url)
-        return page
-
-    yield open_page
-    for page in opened:
-        origin = page.page.evaluate("location.origin")
-        foreign = [url for url in page.requests if not url.startswith((origin, "blob:", "data:"))]
-        page.context.close()
+    def finish(self) -> None:
+        """Close the page, which has neither complained nor left its origin."""
+        origin = self.page.evaluate("location.origin")
+        foreign = [url for url in self.requests if not url.startswith((origin, "blob:", "data:"))]
+        self.context.close()
         assert foreign == []
-        assert page.complaints == []
+        assert self.complaints == []
+
+
+@contextmanager
+def explorer_at(
+    browser: Any,
+    url: str,
+    *,
+    size: tuple[int, int] = (1200, 800),
+    scheme: str = "light",
+    script: str = "",
+    settles: bool = True,
+) -> Iterator[Explorer]:
+    """The page at a URL; `script` runs in it before its own."""
+    explorer = Explorer(browser, size=size, scheme=scheme, script=script)
+    if settles:
+        explorer.open(url)
+    else:
+        explorer.page.goto(url)
+    yield explorer
+    explorer.finish()

@@ -127,9 +127,11 @@ export class ShardStore implements AsyncReadable {
 
   private async send(key: string, headers: Record<string, string> = {}) {
     this.requests += 1;
-    const response = await fetch(new URL(key.slice(1), this.base), { headers });
-    // A bucket that may not be listed says 403 for what is not there, as for a tile without land.
-    if (response.status === 404 || response.status === 403) return undefined;
+    // `luray view` answers 204 then, which browsers do not report as an error as they do a 404.
+    const asked = { ...headers, "X-Absent": "204" };
+    const response = await fetch(new URL(key.slice(1), this.base), { headers: asked });
+    // A tile without land is not stored. A bucket that may not be listed says 403 for it.
+    if ([204, 403, 404].includes(response.status)) return undefined;
     if (!response.ok) throw new Error(`${key}: the server answered ${response.status}`);
     return response;
   }
