@@ -11,11 +11,15 @@ from luray.catalog.research_object import Part, write_crate
 from luray.core.crash_points import crash_point
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
+from luray.explorer.page import write_page
 from luray.model.card import read_card
 from luray.stages.cogs import write_cogs
 from luray.stages.config import RunConfig
 from luray.storage.lease import leased
 from luray.storage.objects import exists, filesystem
+
+EXPLORER = "explorer"
+"""Folder of the web page that shows the product."""
 
 
 def publish(run: RunConfig, *, progress: Progress = no_progress) -> str:
@@ -72,6 +76,7 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
         models=models,
     )
 
+    write_page(run.path(EXPLORER), product=_beside(run, run.product), cube=_beside(run, run.cube))
     parts = [*_parts(run, pictures), *_model_parts(run, models)]
     used = [part.path for part in parts if part.media_type in (SAFETENSORS, "application/toml")]
     write_crate(
@@ -135,6 +140,7 @@ def _models(run: RunConfig, product: FinishedProduct) -> list[TrainedModel]:
 def _parts(run: RunConfig, pictures: Mapping[str, str]) -> Iterable[Part]:
     """Yield what an output folder holds beside the product and the models."""
     yield Part("stac/", "STAC catalog; begin at catalog.json")
+    yield Part(f"{EXPLORER}/", "Web page that shows the product; begin at index.html")
     run_file = run.path("stac", run.name, RUN_FILE)
     if exists(run_file):
         yield Part(_inside(run, run_file), "Run file", "application/toml")
@@ -159,6 +165,11 @@ def _model_parts(run: RunConfig, models: Sequence[TrainedModel]) -> Iterable[Par
             card.weights_sha256,
         )
         yield Part(f"{inside}/card.json", f"Card of the {card.direction} model", MEDIA[".json"])
+
+
+def _beside(run: RunConfig, place: str) -> str:
+    """Return a place of the output as seen from the explorer's folder."""
+    return f"../{_inside(run, place)}"
 
 
 def _inside(run: RunConfig, place: str) -> str:
