@@ -133,7 +133,8 @@ class ExplorerServer(ThreadingHTTPServer):
     def address(self) -> str:
         """URL of the page, as a browser on this machine opens it."""
         host, port = self.server_address[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(str(host), str(host))
+        all_interfaces = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown, never bound
+        shown = all_interfaces.get(str(host), str(host))
         return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
