@@ -5,7 +5,7 @@ export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO ?= 0
 # Tests read the real maps from here where they are; without them those tests skip and say so.
 export LURAY_DATA ?= $(wildcard $(abspath ../shared/realdata))
 
-.PHONY: demo test chaos bench lint clean
+.PHONY: demo test chaos bench lint explorer clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "luray needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -33,5 +33,9 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Builds luray/explorer/page, which is committed: only who changes the page needs Node.js.
+explorer:
+	cd luray/explorer && npm ci --silent && npm run --silent build
+
 clean:
-	rm -rf .venv build
+	rm -rf .venv build luray/explorer/node_modules

@@ -88,6 +88,27 @@ def net_change_error(initial, truth, predicted, area, n_classes, block, water=No
     return sum(abs(p - o) for o, p, *_ in net.values()) / observed if observed else math.nan
 
 
+def demand_sums(initial, truth, predicted, change, groups, block, area):
+    """|predicted - demanded|, |observed - demanded| and |demanded| change, cell by cell."""
+    n_groups, n_down, n_across = change.shape
+    sums = np.zeros(3)
+    for y, x, g in np.ndindex(n_down, n_across, n_groups):
+        land, of_truth, of_prediction = 0.0, 0.0, 0.0
+        for row in range(y * block, min((y + 1) * block, len(initial))):
+            for col in range(x * block, min((x + 1) * block, initial.shape[1])):
+                i, t, p = int(initial[row, col]), int(truth[row, col]), int(predicted[row, col])
+                if OUTSIDE in (i, t, p):
+                    continue
+                land += round(area[row])
+                of_truth += round(area[row]) * ((t in groups[g]) - (i in groups[g]))
+                of_prediction += round(area[row]) * ((p in groups[g]) - (i in groups[g]))
+        demanded = float(change[g, y, x]) * land
+        if not np.isnan(demanded):
+            demanded = round(demanded)
+            sums += [abs(of_prediction - demanded), abs(of_truth - demanded), abs(demanded)]
+    return sums
+
+
 def quality(initial, truth, predicted, area, n_classes, water=None, *, only_changed):
     """Accuracy, macro F1, weighted F1, mean IoU: class by class, from the cells."""
     cells = [

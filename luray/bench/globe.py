@@ -20,7 +20,7 @@ from luray.cube.cube import Cube
 from luray.cube.plan import remaining
 from luray.distributed.cluster import cluster
 from luray.engine.geometry import Geometry
-from luray.model.checkpoint import read_card
+from luray.model.card import read_card
 from luray.planning.measure import ForwardCost, forward_cost
 from luray.sandbox.random_model import save_random_model
 from luray.sources import open_source

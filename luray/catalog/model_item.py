@@ -23,7 +23,7 @@ from pystac.extensions.raster import DataType
 from luray.catalog.finished import FinishedProduct
 from luray.catalog.origin import add_version
 from luray.catalog.stac import relative_href
-from luray.model.checkpoint import ModelCard
+from luray.model.card import ModelCard
 from luray.model.unet import UNet
 
 SAFETENSORS = "application/vnd.safetensors"

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pystac
 
 from luray.catalog.stac import StoreIO, asset_place
-from luray.model.checkpoint import ModelCard, load_model
+from luray.model.card import ModelCard
+from luray.model.checkpoint import load_model
 from luray.storage.places import place_of, public
 
 if TYPE_CHECKING:

@@ -54,22 +54,43 @@ def open_product(place: str | pystac.Item, *, level: int = 0, chunks: Any = None
     >>> product.land_use.sel(year=2050).plot()  # doctest: +SKIP
     >>> quarter = luray.open_product("s3://maps/globe/product.zarr", level=2)  # doctest: +SKIP
     """
+    url, scenario = product_place(place)
+    product = _opened(url, level, chunks)
+    if "scenario" in product.dims and scenario:
+        return product.sel(scenario=scenario)
+    return product
+
+
+def product_place(place: str | pystac.Item) -> tuple[str, str]:
+    """Return the place of a product's store, finished or not, and the scenario that is meant.
+
+    Parameters
+    ----------
+    place : str or pystac.Item
+        As `open_product` takes it.
+
+    Returns
+    -------
+    store, scenario : str
+        The scenario is that of a STAC item, else empty.
+
+    Raises
+    ------
+    ValueError, RefusedError
+        As `open_product`.
+    """
     item = place if isinstance(place, pystac.Item) else None
     if isinstance(place, str):
         place = place_of(place)
         if not place.endswith(".json"):
-            return _opened(place.rstrip("/"), level, chunks)
+            return place.rstrip("/"), ""
         document = _document(place)
         if not isinstance(document, pystac.Item):
-            return _opened(_store_of_catalog(document, place), level, chunks)
+            return _store_of_catalog(document, place), ""
         item = document
 
     assert item is not None
-    product = _opened(_store_of(item), level, chunks)
-    scenario = item.properties.get("luray:scenario")
-    if "scenario" in product.dims and scenario is not None:
-        return product.sel(scenario=scenario)
-    return product
+    return _store_of(item), item.properties.get("luray:scenario") or ""
 
 
 def _opened(url: str, level: int, chunks: Any) -> xr.Dataset:

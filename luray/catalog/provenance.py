@@ -12,7 +12,7 @@ import zarr
 from luray.core.code_version import VERSION, code_sha256
 from luray.cube.cube import Cube
 from luray.cube.input_files import shared_names
-from luray.model.checkpoint import ModelCard
+from luray.model.card import ModelCard
 from luray.sources.years import format_years
 from luray.storage.objects import accessing
 from luray.storage.places import is_local, without_secrets

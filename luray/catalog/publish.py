@@ -39,6 +39,7 @@ MEDIA = {
     ".csv": "text/csv",
     ".md": "text/markdown",
     ".html": "text/html",
+    ".parquet": "application/vnd.apache.parquet",
     ".txt": "text/plain",
     ".pdf": "application/pdf",
 }
@@ -46,7 +47,10 @@ MEDIA = {
 
 DOI = r"10\.\d{4,9}/\S+"
 
-TAKEN = ("data", "metadata", "report", "run", "items", "land_use")
+REPORTS = ("report", "report_page", "metrics")
+"""Keys of the assets of an evaluation: its numbers, the page to read, and the long table."""
+
+TAKEN = ("data", "metadata", *REPORTS, "run", "items", "land_use")
 """Keys of assets that no picture can have."""
 
 
@@ -67,7 +71,7 @@ def publish(
     description: str,
     sources: Sequence[DataSet],
     pictures: Mapping[str, str],
-    report: str | None,
+    reports: Mapping[str, str],
     maps: Sequence[MapFile] = (),
     models: Sequence[TrainedModel] = (),
 ) -> str:
@@ -90,8 +94,8 @@ def publish(
         What the product is made of.
     pictures : mapping
         Asset keys (`thumbnail`, `overview`, `animation`, ...) and where the files lie.
-    report : str, optional
-        Where the evaluation lies.
+    reports : mapping
+        Asset keys of `REPORTS`, and where the files of the evaluation lie.
     maps : sequence of MapFile, optional
         Files of single maps; each gets an item.
     models : sequence of TrainedModel, optional
@@ -108,7 +112,7 @@ def publish(
         For a product that is missing or unfinished, or local with a remote catalog, for files that
         are not there, and for a source that is not described well. Nothing is written then.
     """
-    _check(name, sources, pictures, report)
+    _check(name, sources, pictures, reports)
     product = read_finished(product_url)
     if is_local(product_url) and not is_local(stac_dir):
         raise ValueError(
@@ -121,7 +125,7 @@ def publish(
     description = description or title
 
     items = scenario_items(product, name=name, title=title, folder=folder)
-    _add_files(items, product, folder=folder, pictures=pictures, report=report)
+    _add_files(items, product, folder=folder, pictures=pictures, reports=reports)
     for file in maps:
         items.append(map_item(product, file, name=name, title=title, folder=folder))
     collection = product_collection(
@@ -181,7 +185,7 @@ def _write_table(items: Iterable[pystac.Item], place: str) -> None:
 
 
 def _check(
-    name: str, sources: Iterable[DataSet], pictures: Mapping[str, str], report: str | None
+    name: str, sources: Iterable[DataSet], pictures: Mapping[str, str], reports: Mapping[str, str]
 ) -> None:
     """Raise ValueError for anything that would make a wrong catalog."""
     if not is_id(name):
@@ -204,9 +208,8 @@ def _check(
                 "overview; rename it"
             )
 
-    files = {f"picture {key!r}": path for key, path in pictures.items()}
-    if report:
-        files["report"] = report
+    assert set(reports) <= set(REPORTS)
+    files = {f"picture {key!r}": path for key, path in pictures.items()} | dict(reports)
     for label, path in files.items():
         fs, inner = fsspec.core.url_to_fs(path)
         if not fs.isfile(inner):
@@ -231,12 +234,12 @@ def _add_files(
     *,
     folder: str,
     pictures: Mapping[str, str],
-    report: str | None,
+    reports: Mapping[str, str],
 ) -> None:
-    """Add pictures, report and run file to the items of the scenarios, which share them."""
+    """Add pictures, reports and run file to the items of the scenarios, which share them."""
     assets: dict[str, pystac.Asset] = {}
-    if report is not None:
-        assets["report"] = _file(report, key="report", role="metadata", folder=folder)
+    for key, path in reports.items():
+        assets[key] = _file(path, key=key, role="metadata", folder=folder)
     for key, path in pictures.items():
         role = "thumbnail" if key == "thumbnail" else "overview"
         assets[key] = _file(path, key=key, role=role, folder=folder)

@@ -28,9 +28,10 @@ from luray.storage.objects import no_room
 from luray.storage.places import PlaceError, place_of, without_secrets
 
 if TYPE_CHECKING:
-    from luray.model.checkpoint import ModelCard
+    from luray.model.card import ModelCard
     from luray.product.trajectories import Unit
     from luray.stages.config import RunConfig
+    from luray.stages.view import Viewed
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -253,7 +254,7 @@ def train(
 
 def _train(run: "RunConfig", *, restart: bool) -> None:
     from luray.cli.training_lines import TrainingLines
-    from luray.model.checkpoint import read_card
+    from luray.model.card import read_card
     from luray.stages.train import train as run_train
 
     with progress("train") as progressed:
@@ -410,6 +411,63 @@ def status(
             raise PlaceError(f"PRODUCT: {error}") from None
     for line in status_lines(status_of(url)):
         say(line)
+
+
+@app.command()
+def view(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRODUCT|RUN.toml|STAC",
+            help="A product.zarr on any store, a run file, or a STAC item, collection or catalog.",
+        ),
+    ],
+    set_: Set = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on. The default is this machine alone; 0.0.0.0 lets everybody "
+            "in who reaches it, without a login."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, show_default=False, help="By default 8850, or a free one beside it."
+        ),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+    ] = True,
+) -> None:
+    """Look at a product in the browser: maps, years, scenarios, change; stop it with Ctrl-C.
+
+    The page is drawn straight from the Zarr store, without a tile server or
+    the internet. Products on s3://, gs:// and https:// are read with the
+    credentials of this machine. `luray publish` puts the same page beside a
+    product, for a bucket that is a web site.
+    """
+    from luray.stages.view import find_product
+
+    _view(find_product(place, tuple(set_ or ())), host=host, port=port, browser=browser)
+
+
+def _view(viewed: "Viewed", *, host: str, port: int | None, browser: bool) -> None:
+    import webbrowser
+
+    from luray.stages.view import address_of, make_server
+
+    with make_server(viewed, host=host, port=port) as server:
+        address = address_of(server, viewed)
+        for note in viewed.notes:
+            console.err.print(f"note: {escape(note)}", soft_wrap=True)
+        say(f"explorer: {address}")
+        if browser:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("stopped")
 
 
 @app.command()

@@ -40,6 +40,7 @@ CHANGE_COLUMNS = {
     "quantity_disagreement": "quan-\ntity",
     "allocation_disagreement": "alloc-\nation",
     "net_change_error": "net ch.\nerror",
+    "demand_error": "demand\nerror",
     "brier": "Brier",
     "calibration_error": "calib.\nerror",
 }

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from luray.cli import console
 from luray.cli.progress import Show
 from luray.core.types import Direction
+from luray.training.progress_events import ProgressEvent
 from luray.training.recipe import Recipe
-from luray.training.training_logger import ProgressEvent
 
 TRAINING_COLUMNS = (
     ("epoch", 5),

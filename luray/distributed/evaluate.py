@@ -8,6 +8,7 @@ import ray
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Box, Tile
 from luray.distributed.cluster import collect
+from luray.engine.coarse_demand import demanded_since
 from luray.engine.spec import InferenceSpec
 from luray.evaluation.aggregation import Tally
 from luray.product.comparison import Comparison, merge_bands
@@ -35,6 +36,13 @@ def _tally(
         spec.cube,
         spec.product,
         tile,
+        demands=demanded_since(
+            spec.cube,
+            spec.product.tiling.tile_box(tile),
+            tile=spec.product.tiling.tile,
+            start=years[0],
+            years=scored,
+        ),
         years=years,
         scored=scored,
         travelled=travelled,

@@ -23,20 +23,17 @@ from luray.core.limits import usable_cpus
 from luray.core.types import Direction
 from luray.distributed.change_counts import count_changes
 from luray.distributed.data import in_order_and_silent, micro_batches, read_windows
+from luray.distributed.status_actor import StatusActor
 from luray.storage.objects import NoRoomError, filesystem, remove
 from luray.storage.places import is_local
 from luray.training.finished_model import save_finished_model
+from luray.training.progress_events import TrainingProgress, no_training_progress
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample
 from luray.training.trainer import one_worker
 from luray.training.training import Training, run_steps
 from luray.training.training_data import TrainingData
-from luray.training.training_logger import (
-    ProgressEvent,
-    TrainingLogger,
-    TrainingProgress,
-    no_training_progress,
-)
+from luray.training.training_logger import TrainingLogger
 from luray.training.window_groups import WorkerShare
 from luray.training.window_rows import WindowReader
 
@@ -47,34 +44,6 @@ A fault of data or recipe stops it at once, see `_worker_loop`.
 """
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often the driver asks for new events."""
-
-
-@ray.remote
-class StatusActor:
-    """Where workers leave what the driver reads: progress events, and the error of a fault.
-
-    It outlives the workers, which Ray Train starts anew after a failure.
-    """
-
-    def __init__(self) -> None:
-        self._events: list[ProgressEvent] = []
-        self._error = ""
-
-    def put(self, event: ProgressEvent) -> None:
-        """Add an event."""
-        self._events.append(event)
-
-    def fail(self, error: str) -> None:
-        """Note the error that a worker stopped on."""
-        self._error = error
-
-    def read(self, since: int) -> list[ProgressEvent]:
-        """Return the events from number `since` on."""
-        return self._events[since:]
-
-    def error(self) -> str:
-        """Return the error that a worker stopped on, empty if none did."""
-        return self._error
 
 
 class _Trainer(ray.train.torch.TorchTrainer):

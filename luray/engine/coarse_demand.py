@@ -5,6 +5,7 @@ A demand is the change of each group's share in blocks of fine cells, one block 
 Shapes: G groups of classes, Y X blocks of b x b fine cells, V variables of the coarse layer.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,7 @@ from luray.core.grid import ALIGNMENT
 from luray.core.tiling import Box
 from luray.core.types import F32, I64, Bool
 from luray.cube.cube import Cube, Layer
+from luray.evaluation.demand_agreement import DemandedChange
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,42 @@ class CoarseDemand:
             is_part = [v.classes == codes for v in self.layer.variables]
             shares.append(values_VYX[is_part].sum(axis=0))
         return np.stack(shares)
+
+
+def demanded_since(
+    cube: Cube, box: Box, *, tile: int, start: int, years: Iterable[int]
+) -> dict[int, DemandedChange]:
+    """Return what the first scenario asks of a tile since a year, by later or earlier year.
+
+    Years that the scenario lacks are left out; all of them where the cube has no shares of classes
+    on coarse cells that nest.
+
+    Parameters
+    ----------
+    cube : Cube
+        Has the scenario.
+    box : Box
+        The tile.
+    tile : int
+        Cells along a side of a tile.
+    start : int
+        Year from which change is counted.
+    years : iterable of int
+        Years of which it is told.
+    """
+    view = cube.of_scenario("")
+    try:
+        demand = CoarseDemand.of(view, tile=tile)
+    except ValueError:  # no demand could be imposed either, and none was
+        return {}
+    if start not in demand.layer.steps:
+        return {}
+    land = view.land(box)
+    return {
+        year: DemandedChange(demand.groups, demand.block, demand.change(year, start, box, land))
+        for year in years
+        if year in demand.layer.steps
+    }
 
 
 def _land_cells(land: Bool, block: int) -> I64:

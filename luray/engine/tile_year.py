@@ -26,7 +26,8 @@ from luray.engine.demand import Shortfall
 from luray.engine.input_cache import TileInputsCache
 from luray.engine.predictor import Predictor
 from luray.engine.spec import InferenceSpec
-from luray.model.checkpoint import check_fits, load_model
+from luray.model.card import check_fits
+from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.product.dimensions import MemberIndex
 from luray.storage.cache import ByteLRUCache

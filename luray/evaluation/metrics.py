@@ -55,6 +55,13 @@ class Scores:
 
     sum |predicted - observed| / sum |observed|.
     """
+    demand_error: float
+    observed_demand_error: float
+    """Net change by group of classes in coarse cells, beside what the coarse scenario demands.
+
+    sum |predicted - demanded| / sum |demanded|, and the same of the observed change, which says how
+    far the scenario can be believed. 1 for the null model; see `demand_agreement`.
+    """
     brier: float
     calibration_error: float
     """Of the confidence, taken as the probability that the class is right.
@@ -131,6 +138,7 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
     brier, calibration_error = _calibration(statistics.reliability)
     paced, observed_pace, predicted_pace = statistics.pace
     pairs, _, observed_unlike, predicted_unlike = statistics.pairs
+    of_demand, observed_of_demand, demanded = statistics.demand
     return Scores(
         accuracy=overall.accuracy,
         macro_f1=overall.macro_f1,
@@ -149,6 +157,8 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
         quantity_disagreement=_ratio(quantity, land),
         allocation_disagreement=_ratio(allocation, land),
         net_change_error=_ratio(net_error, net_observed),
+        demand_error=_ratio(of_demand, demanded),
+        observed_demand_error=_ratio(observed_of_demand, demanded),
         brier=brier,
         calibration_error=calibration_error,
         predicted_change_per_year=_ratio(predicted_pace, paced),
@@ -201,6 +211,7 @@ def persistence(statistics: Statistics) -> Statistics:
 
     land, observed_pace, _ = statistics.pace
     pairs, initial_unlike, observed_unlike, _ = statistics.pairs
+    _, observed_of_demand, demanded = statistics.demand
     return Statistics(
         _table_of_persistence(statistics.table),
         blocks,
@@ -210,6 +221,7 @@ def persistence(statistics: Statistics) -> Statistics:
         pairs=np.array([pairs, initial_unlike, observed_unlike, initial_unlike]),
         by_block=statistics.by_block.of_persistence(),
         by_zone=np.array([_table_of_persistence(table) for table in statistics.by_zone]),
+        demand=np.array([demanded, observed_of_demand, demanded]),
     )
 
 

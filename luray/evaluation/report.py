@@ -90,6 +90,11 @@ DEFINITIONS = {
         "sum of |predicted - observed| over sum of |observed| net change by class, blocks of 25 "
         "cells"
     ),
+    "demand_error, observed_demand_error": (
+        "sum of |predicted - demanded| over sum of |demanded| net change since the start, by group "
+        "of classes in the cells of the coarse scenario, and the same of the observed change; 1 "
+        "for persistence; null without such a scenario"
+    ),
     "brier, calibration_error": "of the confidence as the probability that the class is right",
     "deflickered": "scores against truth in which A -> B -> A within two years is removed",
     "gain_from_noise": (

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import ndtr, stdtrit
 
 from luray.core.types import F64, I64, U8, Bool
+from luray.evaluation.cell_sums import change_by_block
 
 RESAMPLES = 1000
 """Draws of blocks."""
@@ -166,37 +167,15 @@ def block_sums(
     [[400.0, 100.0], [400.0, 0.0]]
     """
     n_rows, n_cols = scored.shape
-    area = np.rint(cell_area)
 
     # Blocks that the tile touches, and that of each of its rows and columns among them.
     first_row = corner[0] // side
     first_col = corner[1] // side
     block_row_H = (corner[0] + np.arange(n_rows)) // side - first_row
     block_col_W = (corner[1] + np.arange(n_cols)) // side - first_col
-    blocks_down = int(block_row_H[-1]) + 1
-    blocks_across = int(block_col_W[-1]) + 1
-    sums = np.zeros((blocks_down, blocks_across, SUMS))
-
-    first_cell_of_col = np.searchsorted(block_col_W, np.arange(blocks_across))
-    first_cell_of_row = np.searchsorted(block_row_H, np.arange(blocks_down))
-    cells_in_row = np.add.reduceat(scored, first_cell_of_col, axis=1, dtype=np.int64)
-    land_in_row = cells_in_row * area[:, None]
-    sums[..., LAND] = np.add.reduceat(land_in_row, first_cell_of_row, axis=0)
-
-    # Most cells neither change nor are predicted to: only the others are looked at one by one.
-    row, col = np.nonzero(scored & ((truth != initial) | (predicted != initial)))
-    before = initial[row, col]
-    after = truth[row, col]
-    foreseen = predicted[row, col]
-    part = np.select(
-        [after == foreseen, foreseen == before, after == before],
-        [HITS, MISSES, FALSE_ALARMS],
-        default=WRONG_GAIN,
+    sums = change_by_block(
+        initial, truth, predicted, scored, np.rint(cell_area), block_row_H, block_col_W
     )
-    block = block_row_H[row] * blocks_across + block_col_W[col]
-    parts = np.bincount(block * SUMS + part, weights=area[row], minlength=sums.size)
-    sums += parts.reshape(sums.shape)
-
     block_row_N, block_col_N = np.nonzero(sums[..., LAND])
     places_N2 = np.stack([first_row + block_row_N, first_col + block_col_N], axis=1)
     return BlockSums(side, places_N2, sums[block_row_N, block_col_N])

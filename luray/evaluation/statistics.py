@@ -12,7 +12,7 @@ Shapes: K classes, N blocks with a change. In (K, K, K) the axes are initial, tr
 """
 
 from dataclasses import dataclass, field, fields, replace
-from math import prod
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
 from luray.core.types import F64, U8, Bool
+from luray.evaluation.cell_sums import by_confidence, change_in_blocks, tables
+from luray.evaluation.demand_agreement import DEMAND_SUMS, DemandedChange, demand_sums
 from luray.evaluation.significance import BlockSums, block_sums
 from luray.evaluation.texture import PACE_SUMS, PAIR_SUMS, change_since, unlike_pairs
 
@@ -37,8 +39,8 @@ PERCENTS = 101
 class Statistics:
     """Sums over the cells of one year, all in m2; `+` merges two sets of cells.
 
-    The last three are of a map among others, in time or in space. They are nothing where that is
-    not known: a score of them is then nan.
+    Those after `reliability` are of a map among others, in time or in space. They are nothing where
+    that is not known: a score of them is then nan.
     """
 
     table: F64
@@ -66,6 +68,8 @@ class Statistics:
     """Agreement of change by block of the map; see `luray.evaluation.significance`."""
     by_zone: F64 = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
     """The table of each of Z zones, shape (Z, K, K, K); no zone where none are asked for."""
+    demand: F64 = field(default_factory=lambda: np.zeros(DEMAND_SUMS))
+    """Change beside that which the coarse scenario demands, shape (3,); see `demand_sums`."""
 
     @classmethod
     def zeros(cls, n_classes: int, n_zones: int = 0) -> Self:
@@ -98,13 +102,22 @@ class Statistics:
         return Statistics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-class Zones(NamedTuple):
+@dataclass(frozen=True)
+class Zones:
     """Zones of a tile, such as those of the climate."""
 
     code_HW: NDArray[Any]
     """Code of the zone of each cell; a cell of any other code is in no zone."""
     codes: tuple[int, ...]
-    """Codes of the Z zones."""
+    """Codes of the Z zones, fewer than 255."""
+
+    @cached_property
+    def number_HW(self) -> U8:
+        """Number of the zone of each cell, Z where it is in none."""
+        number_HW = np.full(self.code_HW.shape, len(self.codes), np.uint8)
+        for number, code in enumerate(self.codes):
+            number_HW[self.code_HW == code] = number
+        return number_HW
 
 
 class TwoYears(NamedTuple):
@@ -126,6 +139,7 @@ def statistics_of_year(
     corner: tuple[int, int],
     side: int,
     zones: Zones | None = None,
+    demanded: DemandedChange | None = None,
 ) -> Statistics:
     """Return the statistics of one tile and year among the other tiles and years.
 
@@ -148,13 +162,17 @@ def statistics_of_year(
         Cells along a side of the blocks of `significance`.
     zones : Zones, optional
         Zones of the tile, for a table of each.
+    demanded : DemandedChange, optional
+        What the coarse scenario asks of the tile since the initial map.
     """
     maps = (initial, truth.now, predicted.now)
     tile = (slice(None, -1), slice(None, -1))
     tile_maps = [classes[tile] for classes in maps]
     scored = scored_cells(*maps, water=water)
     scored_before = scored & _known(truth.before, predicted.before)
-
+    demand = np.zeros(DEMAND_SUMS)
+    if demanded is not None:
+        demand = demand_sums(*tile_maps, demanded=demanded, cell_area=cell_area)
     return replace(
         tile_statistics(
             *tile_maps,
@@ -174,6 +192,7 @@ def statistics_of_year(
             *tile_maps, scored=scored[tile], cell_area=cell_area, corner=corner, side=side
         ),
         by_zone=tables_of_zones(*tile_maps, zones=zones, cell_area=cell_area, n_classes=n_classes),
+        demand=demand,
     )
 
 
@@ -224,19 +243,22 @@ def tile_statistics(
     table = cross_tabulate(initial, truth, predicted, cell_area=cell_area, n_classes=n_classes)
 
     scored = scored_cells(initial, truth, predicted, water=water)
-    maps = (initial, truth, predicted)
-    scored_maps = [np.where(scored, classes, OUTSIDE).astype(np.uint8) for classes in maps]
-
     parts = []
     for block in RESOLUTIONS:
         block_parts, net_change = block_change(
-            *scored_maps, cell_area=cell_area, n_classes=n_classes, block=block
+            initial,
+            truth,
+            predicted,
+            scored=scored,
+            cell_area=cell_area,
+            n_classes=n_classes,
+            block=block,
         )
         parts.append(block_parts)
 
     reliability = np.zeros((PERCENTS, 2))
     if confidence is not None:
-        reliability = _reliability(confidence, truth == predicted, scored, cell_area)
+        reliability = _reliability(confidence, truth, predicted, scored, cell_area)
 
     # The net change that is kept is that of the last, largest blocks.
     return Statistics(table, np.stack(parts), net_change, reliability)
@@ -273,22 +295,18 @@ def cross_tabulate(initial: U8, truth: U8, predicted: U8, *, cell_area: F64, n_c
             f"maps of shape {initial.shape}, {truth.shape}, {predicted.shape} and {n_rows} "
             "row areas, expected one shape and one area a row; cut all maps to the same box"
         )
-    known = _known(initial, truth, predicted)
-    for name, classes in (("initial", initial), ("true", truth), ("predicted", predicted)):
-        highest = int(classes.max(where=known, initial=0))
-        if highest >= n_classes:
+    one_zone_HW = np.broadcast_to(np.zeros(1, np.uint8), initial.shape)
+    tables_1JTP, highest = tables(
+        initial, truth, predicted, one_zone_HW, np.rint(cell_area), 1, n_classes, OUTSIDE
+    )
+    for name, index in zip(("initial", "true", "predicted"), highest, strict=True):
+        if index >= n_classes:
             raise ValueError(
-                f"{name} map has class index {highest}, the legend has 0..{n_classes - 1}; encode "
+                f"{name} map has class index {index}, the legend has 0..{n_classes - 1}; encode "
                 "the published codes with Legend.encode first"
             )
-
-    # Counting cells by row first keeps the counts whole; one product with the rows' areas follows.
-    row = np.arange(n_rows)[:, None]
-    bin_of_cell = ((row * n_classes + initial) * n_classes + truth) * n_classes + predicted
-    n_bins = n_classes**3
-    counts = np.bincount(bin_of_cell[known], minlength=n_rows * n_bins).reshape(n_rows, n_bins)
-    table: F64 = np.rint(cell_area) @ counts.astype(np.float64)
-    return table.reshape(n_classes, n_classes, n_classes)
+    table_JTP: F64 = tables_1JTP[0]
+    return table_JTP
 
 
 def tables_of_zones(
@@ -297,22 +315,28 @@ def tables_of_zones(
     """Return the table of `cross_tabulate` for each zone, shape (Z, K, K, K)."""
     if zones is None:
         return Statistics.zeros(n_classes).by_zone
-    n_zones = len(zones.codes)
-    zone_HW = np.full(initial.shape, n_zones)
-    for zone, code in enumerate(zones.codes):
-        zone_HW[zones.code_HW == code] = zone
-
-    row, col = np.nonzero(_known(initial, truth, predicted) & (zone_HW < n_zones))
-    bin_of_cell = zone_HW[row, col]
-    for classes in (initial, truth, predicted):
-        bin_of_cell = bin_of_cell * n_classes + classes[row, col]
-    shape = (n_zones, n_classes, n_classes, n_classes)
-    sums = np.bincount(bin_of_cell, weights=np.rint(cell_area)[row], minlength=prod(shape))
-    return sums.astype(np.float64).reshape(shape)
+    tables_ZJTP, _ = tables(
+        initial,
+        truth,
+        predicted,
+        zones.number_HW,
+        np.rint(cell_area),
+        len(zones.codes),
+        n_classes,
+        OUTSIDE,
+    )
+    return tables_ZJTP
 
 
 def block_change(
-    initial: U8, truth: U8, predicted: U8, *, cell_area: F64, n_classes: int, block: int
+    initial: U8,
+    truth: U8,
+    predicted: U8,
+    *,
+    scored: Bool,
+    cell_area: F64,
+    n_classes: int,
+    block: int,
 ) -> tuple[F64, F64]:
     """Return the agreement of observed and predicted change in blocks of `block` x `block` cells.
 
@@ -342,63 +366,29 @@ def block_change(
     (doi:10.1007/s00168-007-0138-2). Larger blocks follow the idea of Pontius et al. 2011
     (doi:10.1080/00045608.2010.517742): three maps at several resolutions.
     """
-    changed = (truth != initial) | (predicted != initial)
-    changed &= _known(initial, truth, predicted)
-    row, column = np.nonzero(changed)
-    area = np.rint(cell_area)[row]
-
-    # Only blocks with a change are numbered: most of a map never changes.
-    blocks_across = initial.shape[1] // block + 1
-    block_on_map = (row // block) * blocks_across + column // block
-    _, block_of_cell = np.unique(block_on_map, return_inverse=True)
-    n_blocks = int(block_of_cell.max(initial=-1)) + 1
-
-    def transitions(after: U8) -> F64:
-        """Area that became another class, shape (N, K, K): block, initial class, later class."""
-        bin_of_cell = (block_of_cell * n_classes + initial[changed]) * n_classes + after[changed]
-        n_bins = n_blocks * n_classes**2
-        sums = np.bincount(bin_of_cell, weights=area, minlength=n_bins).astype(np.float64)
-        sums_NKK = sums.reshape(n_blocks, n_classes, n_classes)
-        diagonal = np.arange(n_classes)
-        sums_NKK[:, diagonal, diagonal] = 0
-        return sums_NKK
-
-    observed_NKK = transitions(truth)
-    predicted_NKK = transitions(predicted)
-    observed_loss_NK = observed_NKK.sum(axis=2)
-    predicted_loss_NK = predicted_NKK.sum(axis=2)
-
-    hits = np.minimum(observed_NKK, predicted_NKK).sum()
-    changed_in_both = np.minimum(observed_loss_NK, predicted_loss_NK).sum()
-    wrong_gain = changed_in_both - hits
-    misses = observed_loss_NK.sum() - changed_in_both
-    false_alarms = predicted_loss_NK.sum() - changed_in_both
-    parts = np.array([hits, wrong_gain, misses, false_alarms])
-
-    observed_net_NK = observed_NKK.sum(axis=1) - observed_loss_NK
-    predicted_net_NK = predicted_NKK.sum(axis=1) - predicted_loss_NK
-    error_K = np.abs(predicted_net_NK - observed_net_NK).sum(axis=0)
-    observed_K = np.abs(observed_net_NK).sum(axis=0)
-    return parts, np.stack([error_K, observed_K], axis=1)
+    return change_in_blocks(initial, truth, predicted, scored, np.rint(cell_area), block, n_classes)
 
 
 def _known(*maps: U8) -> Bool:
     """True where no map is `OUTSIDE`, same shape."""
-    known: Bool = np.logical_and.reduce([classes != OUTSIDE for classes in maps])
+    known = maps[0] != OUTSIDE
+    for classes in maps[1:]:
+        known &= classes != OUTSIDE
     return known
 
 
-def _reliability(confidence: U8, right: Bool, scored: Bool, cell_area: F64) -> F64:
+def _reliability(confidence: U8, truth: U8, predicted: U8, scored: Bool, cell_area: F64) -> F64:
     """Area, and area predicted right, by confidence in percent, shape (101, 2)."""
-    if confidence.shape != scored.shape or confidence.max(where=scored, initial=0) > 100:
+    if confidence.shape != scored.shape:
         raise ValueError(
-            f"confidence of shape {confidence.shape}, maximum {confidence.max(initial=0)}, "
-            f"expected {scored.shape} and 0..100 percent; pass the product's `confidence` of the "
-            "same box"
+            f"confidence of shape {confidence.shape}, expected {scored.shape}; pass the product's "
+            "`confidence` of the same box"
         )
-    area_by_row = np.rint(cell_area)[:, None]
-    area: F64 = np.broadcast_to(area_by_row, scored.shape)[scored]
-    percent = confidence[scored]
-    total = np.bincount(percent, weights=area, minlength=PERCENTS)
-    total_right = np.bincount(percent, weights=area * right[scored], minlength=PERCENTS)
-    return np.stack([total, total_right], axis=1).astype(np.float64)
+    sums, highest = by_confidence(
+        confidence, truth, predicted, scored, np.rint(cell_area), PERCENTS
+    )
+    if highest:
+        raise ValueError(
+            f"confidence of {highest}, expected 0..100 percent; pass the product's `confidence`"
+        )
+    return sums

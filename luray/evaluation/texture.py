@@ -16,6 +16,7 @@ Areas are whole m2, so that sums of tiles are those of the whole map. Shapes: H 
 import numpy as np
 
 from luray.core.types import F64, U8, Bool
+from luray.evaluation.cell_sums import changed_area, pair_areas
 
 PACE_SUMS = 3
 """Scored land, and of it what changed since the year before in the truth and in the prediction."""
@@ -51,8 +52,12 @@ def change_since(
     >>> change_since((still, still), (truth, still), scored=still == 1, cell_area=area).tolist()
     [200.0, 100.0, 0.0]
     """
-    changed = [scored & (was != now) for was, now in zip(before, after, strict=True)]
-    return np.array([_area(cells, cell_area) for cells in (scored, *changed)])
+    area_H = np.rint(cell_area)
+    land = float(np.count_nonzero(scored, axis=1) @ area_H)
+    changed = [
+        changed_area(was, now, scored, area_H) for was, now in zip(before, after, strict=True)
+    ]
+    return np.array([land, *changed])
 
 
 def unlike_pairs(initial: U8, truth: U8, predicted: U8, *, scored: Bool, cell_area: F64) -> F64:
@@ -82,17 +87,4 @@ def unlike_pairs(initial: U8, truth: U8, predicted: U8, *, scored: Bool, cell_ar
     ... ).tolist()
     [30.0, 10.0, 10.0, 10.0]
     """
-    sums = np.zeros(PAIR_SUMS)
-    first = (slice(None, -1), slice(None, -1))
-    east = (slice(None, -1), slice(1, None))
-    south = (slice(1, None), slice(None, -1))
-    for second in (east, south):
-        pairs = scored[first] & scored[second]
-        unlike = [pairs & (map_[first] != map_[second]) for map_ in (initial, truth, predicted)]
-        sums += [_area(cells, cell_area) for cells in (pairs, *unlike)]
-    return sums
-
-
-def _area(cells: Bool, cell_area: F64) -> float:
-    """Area of the true cells in whole m2."""
-    return float(np.count_nonzero(cells, axis=1) @ np.rint(cell_area))
+    return pair_areas(initial, truth, predicted, scored, np.rint(cell_area))

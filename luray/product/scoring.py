@@ -1,6 +1,6 @@
 """Scoring a tile of a product against the maps of the cube."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from luray.core.types import F64
 from luray.cube.cube import Cube
 from luray.evaluation.aggregation import Tally, merge, merge_flicker
 from luray.evaluation.deflicker import deflicker
+from luray.evaluation.demand_agreement import DemandedChange
 from luray.evaluation.flicker import Flicker, FlickerByYear, FlickerSeries
 from luray.evaluation.significance import block_side
 from luray.evaluation.statistics import (
@@ -20,6 +21,8 @@ from luray.evaluation.statistics import (
     statistics_of_year,
 )
 from luray.product.store import Product
+
+NO_DEMANDS: Mapping[int, DemandedChange] = {}
 
 
 class RolloutTallies(NamedTuple):
@@ -47,6 +50,7 @@ def tally_tile(
     travelled: Sequence[int],
     year_before: int | None,
     zones: str = "",
+    demands: Mapping[int, DemandedChange] = NO_DEMANDS,
 ) -> RolloutTallies:
     """Tally a tile of a finished rollout.
 
@@ -69,6 +73,8 @@ def tally_tile(
         Year before the start in the direction of travel, None where it has no map.
     zones : str, optional
         Categorical variable of the cube by whose categories, in the first year, scores are given.
+    demands : mapping, optional
+        What the coarse scenario asks of the tile, by scored year.
     """
     box = product.tiling.tile_box(tile)
     # Pairs of neighbouring cells reach into the tiles to the south and to the east.
@@ -107,6 +113,7 @@ def tally_tile(
                     corner=(box.row, box.col),
                     side=side,
                     zones=zones_of_tile,
+                    demanded=demands.get(year),
                 )
         predicted_before = predicted
 

@@ -28,7 +28,7 @@ from luray.core.legend import NO_DATA, OUTSIDE, Legend
 from luray.core.tiling import Box, Tile, Tiling, pieces_on_grid
 from luray.core.types import F32, U8, Direction
 from luray.cube.cube import Cube
-from luray.model.checkpoint import read_card
+from luray.model.card import read_card
 from luray.product.coarse_cells import CoarseCells
 from luray.product.create import create_product
 from luray.product.dimensions import FIRST, ONE_MAP, MemberIndex, ProductDims

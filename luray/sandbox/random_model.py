@@ -4,7 +4,8 @@ import torch
 
 from luray.core.types import Direction
 from luray.cube.cube import Cube
-from luray.model.checkpoint import ModelCard, save_model
+from luray.model.card import ModelCard
+from luray.model.checkpoint import save_model
 from luray.model.features import Features
 from luray.model.unet import UNet
 from luray.model.unet_config import UNetConfig

@@ -9,12 +9,12 @@ from typing import Any
 
 from luray.catalog.finished import FinishedProduct
 from luray.catalog.items import MapFile
+from luray.catalog.product_maps import product_maps
 from luray.core.legend import Legend
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Box
 from luray.core.types import U8
 from luray.export.cog import write_cog
-from luray.stages.product_maps import product_maps
 from luray.storage.objects import exists
 from luray.storage.receipts import Ledger
 

@@ -3,6 +3,7 @@
 import re
 
 from luray.catalog.finished import read_finished
+from luray.catalog.product_maps import product_maps
 from luray.core.limits import usable_cpus
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
@@ -10,7 +11,6 @@ from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.product.compared_maps import ComparedMaps
 from luray.product.comparison import Comparison
-from luray.stages.product_maps import product_maps
 from luray.stages.run_file import load_run
 from luray.storage.objects import exists
 from luray.storage.places import place_of, public

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 import luray
 from luray.catalog.finished import read_finished
+from luray.catalog.product_maps import product_maps
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.cube.cube import Cube
 from luray.export.class_maps import write_cogs, write_netcdf
@@ -19,7 +20,6 @@ from luray.export.selection import parse_bounds, parse_years, region_of
 from luray.product.coarse_cells import DEFAULT_STEP
 from luray.product.product_maps import MapSeries
 from luray.stages.config import RunConfig
-from luray.stages.product_maps import product_maps
 from luray.storage.places import place_of
 from luray.storage.receipts import fingerprint_of
 

@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-import torch
-
 from luray.catalog.provenance import provenance_of
 from luray.catalog.publish_config import CRATE
 from luray.core.limits import memory_limit
@@ -18,8 +16,7 @@ from luray.engine.demand import Shortfall
 from luray.engine.geometry import Geometry
 from luray.engine.spec import InferenceSpec
 from luray.model.calibration import OperatingPoint
-from luray.model.checkpoint import ModelCard, check_fits, read_card
-from luray.planning.memory import require_memory, worker_bound
+from luray.model.card import ModelCard, check_fits, read_card
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.layout import LAYOUT
 from luray.product.overviews import NO_OVERVIEWS
@@ -99,6 +96,12 @@ def require_memory_for(run: RunConfig, spec: InferenceSpec) -> None:
     """
     if "RAY_ADDRESS" in os.environ:
         return
+
+    # Only an inference needs torch and the engine; stages that read its settings do not wait.
+    import torch
+
+    from luray.planning.memory import require_memory, worker_bound
+
     on_cpu = run.inference.device == "cpu" or not torch.cuda.is_available()
     require_memory(
         worker_bound(spec, run.model, on_cpu=on_cpu),

@@ -13,7 +13,8 @@ from luray.core.tiling import Box, Tile
 from luray.core.types import Bool
 from luray.cube.cube import Cube
 from luray.cube.land import tiles_with_land
-from luray.model.checkpoint import ModelCard, save_model
+from luray.model.card import ModelCard
+from luray.model.checkpoint import save_model
 from luray.planning.expected_cube import expected_cube
 from luray.planning.inference import InferencePlan
 from luray.planning.land_mask import land_on_grid

@@ -11,11 +11,15 @@ from luray.catalog.research_object import Part, write_crate
 from luray.core.crash_points import crash_point
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
-from luray.model.checkpoint import read_card
+from luray.explorer.page import write_page
+from luray.model.card import read_card
 from luray.stages.cogs import write_cogs
 from luray.stages.config import RunConfig
 from luray.storage.lease import leased
 from luray.storage.objects import exists, filesystem
+
+EXPLORER = "explorer"
+"""Folder of the web page that shows the product."""
 
 
 def publish(run: RunConfig, *, progress: Progress = no_progress) -> str:
@@ -56,7 +60,6 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
     first, last = run.inference.years
     description = f"Annual land use {first}-{last}, made by luray"
     pictures = _pictures(run)
-    report = run.path("report", "metrics.json")
     models = _models(run, product)
     maps = write_cogs(product, run.cogs, cube.legend, progress=progress) if run.publish.cogs else []
     crash_point("before publication")
@@ -68,11 +71,12 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
         description=description,
         sources=cube.sources,
         pictures=pictures,
-        report=report if exists(report) else None,
+        reports=_reports(run),
         maps=maps,
         models=models,
     )
 
+    write_page(run.path(EXPLORER), product=_beside(run, run.product), cube=_beside(run, run.cube))
     parts = [*_parts(run, pictures), *_model_parts(run, models)]
     used = [part.path for part in parts if part.media_type in (SAFETENSORS, "application/toml")]
     write_crate(
@@ -110,6 +114,16 @@ def _pictures(run: RunConfig) -> dict[str, str]:
     return {key: place for key, place in places.items() if exists(place)}
 
 
+def _reports(run: RunConfig) -> dict[str, str]:
+    """Return the files of the evaluation that are there, by their keys in a catalog."""
+    places = {
+        "report": run.path("report", "metrics.json"),
+        "report_page": run.path("report", "report.html"),
+        "metrics": run.path("report", "metrics.parquet"),
+    }
+    return {key: place for key, place in places.items() if exists(place)}
+
+
 def _models(run: RunConfig, product: FinishedProduct) -> list[TrainedModel]:
     """Return the models of a run that the product was made with."""
     made_with: Mapping[str, str] = product.attributes["luray"]["models"]
@@ -126,11 +140,13 @@ def _models(run: RunConfig, product: FinishedProduct) -> list[TrainedModel]:
 def _parts(run: RunConfig, pictures: Mapping[str, str]) -> Iterable[Part]:
     """Yield what an output folder holds beside the product and the models."""
     yield Part("stac/", "STAC catalog; begin at catalog.json")
+    yield Part(f"{EXPLORER}/", "Web page that shows the product; begin at index.html")
     run_file = run.path("stac", run.name, RUN_FILE)
     if exists(run_file):
         yield Part(_inside(run, run_file), "Run file", "application/toml")
-    if exists(run.path("report", "metrics.json")):
-        yield Part("report/metrics.json", "Evaluation on held-out years", MEDIA[".json"])
+    for place in _reports(run).values():
+        media_type = MEDIA[f".{place.rpartition('.')[2]}"]
+        yield Part(_inside(run, place), "Evaluation on held-out years", media_type)
     for key, place in pictures.items():
         yield Part(_inside(run, place), f"Picture: {key}", MEDIA[f".{place.rpartition('.')[2]}"])
     if run.publish.cogs:
@@ -149,6 +165,11 @@ def _model_parts(run: RunConfig, models: Sequence[TrainedModel]) -> Iterable[Par
             card.weights_sha256,
         )
         yield Part(f"{inside}/card.json", f"Card of the {card.direction} model", MEDIA[".json"])
+
+
+def _beside(run: RunConfig, place: str) -> str:
+    """Return a place of the output as seen from the explorer's folder."""
+    return f"../{_inside(run, place)}"
 
 
 def _inside(run: RunConfig, place: str) -> str:

@@ -67,7 +67,8 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
     progress(len(tests), n_parts, "areas over the years")
     spec = finished_product(run)
     cube = Cube.open(run.cube)
-    areas = flows = None
+    areas = None
+    flows: dict[str, Flows] = {}
     if spec is not None:
         areas, flows = _areas_and_flows(run, spec.product, cube)
 
@@ -114,25 +115,32 @@ def _maps_of_test(run: RunConfig, test: RolloutTest, *, year: int) -> "TestMaps"
 
 def _areas_and_flows(
     run: RunConfig, product: Product, cube: Cube
-) -> "tuple[AreaSeries, Flows | None]":
-    """Return the areas of each scenario over the years, and the flows of the first scenario."""
+) -> "tuple[AreaSeries, dict[str, Flows]]":
+    """Return the areas of each scenario over the years, and what became of the land in each."""
     import xarray as xr
 
-    from luray.viz.page.page import AreaSeries, Flows
+    from luray.viz.page.page import AreaSeries, Demand, Flows
     from luray.viz.view import View
 
     dataset = xr.open_zarr(run.product)
     views = {name: View.of(dataset.sel(scenario=name)) for name in product.scenarios}
     views = views or {"": View.of(dataset)}
-    first, view = next(iter(views.items()))
+    view = next(iter(views.values()))
     years = view.chart_years()
-    demand_years, demands = _demands(run, cube.of_scenario(first), years)
-    area_of_scenario = {name: one.areas(years) for name, one in views.items()}
-    areas = AreaSeries(years, area_of_scenario, view.observed, demand_years, demands)
+    flow_years = tuple(sorted({years[0], *(view.observed or ()), years[-1]}))
 
-    flow_years = sorted({years[0], *(view.observed or ()), years[-1]})
-    flows = [view.flow(before, after) for before, after in pairwise(flow_years)]
-    return areas, Flows(tuple(flow_years), tuple(flows)) if flows else None
+    areas = {}
+    demands = {}
+    flows = {}
+    for name, view in views.items():
+        areas[name] = view.areas(years)
+        demand_years, change_of_group = _demands(run, cube.of_scenario(name), years)
+        if demand_years:
+            demands[name] = Demand(demand_years, change_of_group)
+        between = tuple(view.flow(before, after) for before, after in pairwise(flow_years))
+        if between:
+            flows[name] = Flows(flow_years, between)
+    return AreaSeries(years, areas, view.observed, demands), flows
 
 
 def _demands(

@@ -15,7 +15,7 @@ from luray.stages.report import report
 from luray.stages.run_file import load_run
 from luray.stages.session import session
 from luray.stages.train import train
-from luray.training.training_logger import ProgressEvent
+from luray.training.progress_events import ProgressEvent
 
 Stage = Literal["build", "train", "infer", "evaluate", "plot", "report", "publish"]
 

@@ -4,9 +4,9 @@ from luray.core.types import Direction
 from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
 from luray.storage.lease import leased
+from luray.training.progress_events import TrainingProgress, no_training_progress
 from luray.training.training import Training
 from luray.training.training_data import TrainingData
-from luray.training.training_logger import TrainingProgress, no_training_progress
 
 
 def train(

@@ -31,6 +31,14 @@ To the question whether an object is there S3 answers without words, and with 40
 expired.
 """
 
+MEDIA_TYPE_OPTION = {
+    "s3": "ContentType",
+    "s3a": "ContentType",
+    "gs": "content_type",
+    "gcs": "content_type",
+}
+"""Name of the option by which the writer of a scheme takes the media type of an object."""
+
 NO_ROOM = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota is used up",
@@ -135,15 +143,26 @@ def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
     )
 
 
-def write_atomically(url: str, data: bytes) -> None:
+def write_atomically(url: str, data: bytes, *, media_type: str = "") -> None:
     """Write a whole object or none.
 
     On a local disk it gets its name when it is complete; on an object store it is one put.
+
+    Parameters
+    ----------
+    url : str
+        Of the object.
+    data : bytes
+        All of it.
+    media_type : str, optional
+        What an object store tells browsers that it is; a disk does not keep it.
     """
     fs, path = filesystem(url)
     if not is_local(url):
+        option = MEDIA_TYPE_OPTION.get(url.partition("://")[0])
+        options = {option: media_type} if media_type and option else {}
         with accessing(url):
-            fs.pipe_file(path, data)
+            fs.pipe_file(path, data, **options)
         return
     temporary = f"{path}.{uuid.uuid4().hex[:8]}.partial"
     with accessing(url):

@@ -16,7 +16,8 @@ from luray.model.calibration import (
     n_changed,
     thinned,
 )
-from luray.model.checkpoint import ModelCard, save_model, uncalibrated
+from luray.model.card import ModelCard, uncalibrated
+from luray.model.checkpoint import save_model
 from luray.storage.objects import remove, write_atomically
 from luray.training.sample_plan import SamplePlan
 from luray.training.step_metrics import StepMetrics

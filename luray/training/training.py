@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from luray.core.types import Direction
-from luray.model.checkpoint import read_card
+from luray.model.card import read_card
 from luray.model.unet import UNet
 from luray.model.unet_config import UNetConfig
 from luray.storage.objects import remove

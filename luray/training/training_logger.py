@@ -1,12 +1,10 @@
 """Following a training: what the leading worker does after each step."""
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
 
-from luray.core.types import Direction
 from luray.model.calibration import NO_CALIBRATION, cross_entropy, scores
 from luray.training.finished_model import held_out_cells
+from luray.training.progress_events import ProgressEvent, TrainingProgress
 from luray.training.step_metrics import StepMetrics, summary
 from luray.training.tensorboard import MetricsRow, write_events
 from luray.training.trainer import Trainer
@@ -16,26 +14,6 @@ STEPS_PER_ROW = 10
 """Steps between two rows of metrics."""
 QUICK_SHARE = 0.25
 """Share of the validation that is scored after an epoch."""
-
-
-class ProgressEvent(NamedTuple):
-    """Progress of a training: means over the last steps, and scores at the end of an epoch."""
-
-    direction: Direction
-    step: int
-    metrics: StepMetrics
-    held_out: StepMetrics
-    """Scores on held-out cells; empty inside an epoch, and where nothing is held out."""
-    epoch: int = 0
-    """Number of the epoch that ends here, from 1; 0 inside one."""
-
-
-TrainingProgress = Callable[[ProgressEvent], None]
-"""Called with each event of a training."""
-
-
-def no_training_progress(event: ProgressEvent) -> None:
-    """Ignore the progress of a training."""
 
 
 class TrainingLogger:

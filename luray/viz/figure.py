@@ -27,19 +27,24 @@ def new_figure(width: float, height: float) -> Figure:
 
 def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
     """Add axes at a place given in inches from the lower left corner."""
-    figure_width, figure_height = figure.get_size_inches()
-    axes = figure.add_axes(
-        (
-            left / figure_width,
-            bottom / figure_height,
-            width / figure_width,
-            height / figure_height,
-        )
-    )
+    axes = figure.add_axes(place_in(figure, left, bottom, width, height))
     axes.tick_params(colors=MUTED, labelsize=8, length=3, width=0.6)
     for spine in axes.spines.values():
         spine.set(color=RULE, linewidth=0.8)
     return axes
+
+
+def place_in(
+    figure: Figure, left: float, bottom: float, width: float, height: float
+) -> tuple[float, float, float, float]:
+    """Return a place given in inches from the lower left corner as shares of the figure."""
+    figure_width, figure_height = figure.get_size_inches()
+    return (
+        left / figure_width,
+        bottom / figure_height,
+        width / figure_width,
+        height / figure_height,
+    )
 
 
 def open_spines(axes: Axes) -> None:

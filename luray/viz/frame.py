@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from luray.core.legend import rgb
 from luray.viz.figure import ACCENT, INK, MUTED, RULE
+from luray.viz.projection import Raster
 from luray.viz.view import View
 
 ORIGIN_COLOURS = {"observed": ACCENT, "hindcast": "#c98b2b", "forecast": "#8a5aa8"}
@@ -36,19 +37,25 @@ class FrameLayout:
 
     @cached_property
     def at_most(self) -> int:
-        """Cells of the map along the longer axis of the grid."""
-        n_lat, n_lon = self.view.grid.shape
-        longer_on_paper = max(n_lat * self.view.aspect, n_lon)
-        share = min(1, self.max_pixels / longer_on_paper)
-        return max(1, int(max(n_lat, n_lon) * share))
+        """Cells of the thinned map along the longer axis of the grid."""
+        return min(self.max_pixels, max(self.view.grid.shape))
 
     @cached_property
     def map_size(self) -> tuple[int, int]:
-        """Width and height of the map; cells are as high as they are wide on the ground."""
-        height, width = self.view.map(self.years[0], at_most=self.at_most).values.shape
-        longer_on_paper = max(height * self.view.aspect, width)
-        enlarge = max(1, int(self.max_pixels / longer_on_paper))
-        return width * enlarge, max(1, round(height * enlarge * self.view.aspect))
+        """Width and height of the map."""
+        return self.view.projected.size(self.max_pixels)
+
+    @cached_property
+    def raster(self) -> Raster:
+        """Which cell each pixel of the map shows."""
+        return self.view.projected.raster(self.max_pixels)
+
+    @cached_property
+    def coastlines(self) -> Image.Image:
+        """The pixels of the map on which there is a coastline."""
+        mask = Image.new("1", self.map_size)
+        self.view.projected.draw_coastlines(ImageDraw.Draw(mask), self.map_size, colour=1)
+        return mask
 
     @cached_property
     def unit(self) -> int:
@@ -95,11 +102,10 @@ class FrameLayout:
 
     def pixel_of(self, row: int, column: int) -> tuple[int, int]:
         """Return x and y of the middle of a cell of the product's grid."""
-        grid = self.view.grid
-        width, height = self.map_size
-        x = int((column + 0.5) / grid.n_lon * width)
-        y = int((row + 0.5) / grid.n_lat * height)
-        return self.margin + x, self.margin + y
+        projected = self.view.projected
+        place = projected.to_metres(self.view.grid.lon[[column]], self.view.grid.lat[[row]])
+        columns, rows = projected.to_pixels(*place, self.map_size)
+        return self.margin + int(columns[0]), self.margin + int(rows[0])
 
     def x_of(self, number: int) -> int:
         """Return x on the timeline after a number of frames."""
@@ -126,11 +132,12 @@ class FrameLayout:
         year = self.years[number]
         image = self.background.copy()
 
-        # Codes are an image with a palette: enlarged as codes, coloured afterwards.
-        codes = Image.fromarray(self.view.map(year, at_most=self.at_most).values)
-        codes.putpalette(self.view.palette.rgb.ravel().tolist())
-        enlarged = codes.resize(self.map_size, Image.Resampling.NEAREST)
-        image.paste(enlarged.convert("RGB"), (self.margin, self.margin))
+        picture = self.view.map(year, at_most=self.at_most)
+        colours = self.view.palette.rgb[picture.values]
+        map_HW3 = self.raster.paint(colours, factor=picture.factor, background=rgb(WHITE))
+        corner = (self.margin, self.margin)
+        image.paste(Image.fromarray(map_HW3), corner)
+        image.paste(INK, corner, self.coastlines)
 
         draw = ImageDraw.Draw(image)
         left, _ = self.panel

@@ -10,18 +10,31 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from cartopy.mpl.geoaxes import GeoAxes
+from cartopy.mpl.gridliner import Gridliner
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, VPacker
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
-from luray.core.grid import EARTH_RADIUS_M
 from luray.core.legend import rgb
 from luray.core.types import F64, U8
-from luray.viz.figure import INK, MUTED, RULE, axes_at, footnote, new_figure, save, text_at
+from luray.viz.figure import (
+    INK,
+    MUTED,
+    RULE,
+    axes_at,
+    footnote,
+    new_figure,
+    place_in,
+    save,
+    text_at,
+)
 from luray.viz.plots import draw_areas
+from luray.viz.projection import DEGREES
 from luray.viz.view import Picture, View, shares
 
 UNCHANGED = "#e4e4df"
@@ -34,6 +47,9 @@ WIDE = 0.5
 TALLEST = 8.0
 """Height in inches that no map exceeds."""
 
+COAST_WIDTH = 0.5
+"""Points: width of the coastlines."""
+
 PANEL_WIDTH = 2.9
 """Inches: width of the legend, and of a panel beside a map."""
 
@@ -43,8 +59,8 @@ PANEL_HEIGHT = 2.45
 LEGEND_LINE = 0.235
 """Inches: height of a line of the legend."""
 
-SCALE_BAR_DEGREES = 60
-"""Degrees up to which a scale bar is drawn: beyond, the scale varies over the map."""
+PAPER = (255, 255, 255)
+"""Colour beside a map: a grid has bent edges where it is projected."""
 
 
 class LegendEntry(NamedTuple):
@@ -60,7 +76,7 @@ class Page:
     """A figure with axes for a map and for a panel, whose units are inches."""
 
     figure: Figure
-    axes: Axes
+    axes: GeoAxes
     panel: Axes
     is_wide: bool
     """True where the panel lies below the map, not beside it."""
@@ -146,7 +162,7 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
     years = overview_years(view)
 
     # Maps stand in one row, or two columns where they are wide, above the chart of the areas.
-    ratio = _height_over_width(view)
+    ratio = view.projected.ratio
     n_columns = len(years) if ratio > 0.6 else min(2, len(years))
     n_rows = -(-len(years) // n_columns)
     page_width = 12.0
@@ -170,10 +186,9 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
         row, column = divmod(n, n_columns)
         x = left + column * (width + gap)
         y = maps_bottom + (n_rows - 1 - row) * (height + heading_height)
-        axes = axes_at(figure, x, y, width, height)
+        axes = map_axes_at(figure, view, x, y, width, height)
         picture = view.map(year, at_most=PIXELS // 2, method="mode")
         draw_map(axes, view.palette.rgb[picture.values], picture, view)
-        axes.set(xticks=[], yticks=[])
         above = y + height + 0.09
         text_at(figure, x, above, str(year), size=13, weight="bold")
         text_at(figure, x + 0.58, above, view.origins[year], size=9, colour=MUTED)
@@ -191,35 +206,67 @@ def overview_years(view: View) -> tuple[int, ...]:
     return tuple(sorted({view.years[0], *(view.observed or ()), view.years[-1]}))
 
 
-def draw_map(axes: Axes, image: U8, picture: Picture, view: View) -> None:
-    """Draw colours of shape (H, W, 3) where the picture lies, cut at the grid's edges."""
-    axes.imshow(
-        image, extent=picture.extent, interpolation="nearest", aspect="auto", origin="upper"
+def map_axes_at(
+    figure: Figure, view: View, left: float, bottom: float, width: float, height: float
+) -> GeoAxes:
+    """Add axes for a map at a place given in inches, in the projection of the product's grid."""
+    projected = view.projected
+    axes = figure.add_axes(
+        place_in(figure, left, bottom, width, height), projection=projected.crs, aspect="auto"
     )
-    axes.set(xlim=(view.grid.west, view.grid.east), ylim=(view.grid.south, view.grid.north))
+    west, east, south, north = projected.extent
+    axes.set(xlim=(west, east), ylim=(south, north))
+    axes.spines["geo"].set_visible(False)
+    return axes
 
 
-def decorate(axes: Axes, view: View) -> None:
-    """Add ticks in degrees and a scale bar."""
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees(value, "EW")))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _degrees(value, "NS")))
+def draw_map(axes: GeoAxes, image: U8, picture: Picture, view: View) -> None:
+    """Draw colours of shape (H, W, 3) of a thinned map, and the coastlines."""
+    # As many pixels as the figure has there, so that none is drawn twice or left out.
+    box = axes.get_window_extent()
+    raster = view.projected.raster(round(max(box.width, box.height)))
+    axes.imshow(
+        raster.paint(image, factor=picture.factor, background=PAPER),
+        extent=view.projected.extent,
+        interpolation="nearest",
+        aspect="auto",
+        origin="upper",
+        transform=view.projected.crs,
+    )
+    axes.add_collection(
+        LineCollection(view.projected.coastlines, colors=INK, linewidths=COAST_WIDTH)
+    )
+
+
+def decorate(axes: GeoAxes, view: View) -> None:
+    """Add meridians and parallels with their degrees, and a scale bar."""
+    lines: Gridliner = axes.gridlines(
+        crs=DEGREES,
+        draw_labels=["bottom", "left"],
+        linewidth=0.4,
+        color=INK,
+        alpha=0.25,
+        x_inline=False,
+        y_inline=False,
+        rotate_labels=False,
+    )
+    style = {"size": 8, "color": MUTED}
+    lines.xlabel_style = style
+    lines.ylabel_style = style
     scale_bar(axes, view)
 
 
-def scale_bar(axes: Axes, view: View) -> None:
+def scale_bar(axes: GeoAxes, view: View) -> None:
     """Add a bar of a round length, about a fifth of the map; none where the scale varies."""
-    grid = view.grid
-    if max(grid.north - grid.south, grid.east - grid.west) > SCALE_BAR_DEGREES:
+    projected = view.projected
+    if projected.is_world:
         return
-    middle = np.radians((grid.north + grid.south) / 2)
-    km_per_degree = np.radians(1) * EARTH_RADIUS_M / 1000 * np.cos(middle)
-    length = round_length((grid.east - grid.west) * km_per_degree / 4)
+    west, east, _, _ = projected.extent
+    length = round_length((east - west) / 4)
 
     bar = AuxTransformBox(axes.transData)
-    bar.add_artist(Rectangle((0, 0), length / km_per_degree, 0, edgecolor=INK, linewidth=1.6))
-    label = TextArea(f"{length:,g} km", textprops={"size": 8, "color": INK})
+    bar.add_artist(Rectangle((0, 0), length, 0, edgecolor=INK, linewidth=1.6))
+    label = TextArea(f"{length / 1000:,g} km", textprops={"size": 8, "color": INK})
     box = AnchoredOffsetbox(
         "lower left",
         pad=0.4,
@@ -247,7 +294,7 @@ def round_length(most: float) -> float:
 
 def _page(view: View, heading: str, subtitle: str) -> Page:
     """A page with a heading and the caveats, a map and a panel right of it, or below a wide one."""
-    ratio = _height_over_width(view)
+    ratio = view.projected.ratio
     is_wide = ratio <= WIDE
     width = 10.5 if is_wide else TALLEST / max(ratio, 1)
     height = width * ratio
@@ -257,13 +304,13 @@ def _page(view: View, heading: str, subtitle: str) -> Page:
     if is_wide:
         map_bottom = foot + PANEL_HEIGHT + 0.35
         figure = new_figure(left + width + 0.3, map_bottom + height + head)
-        axes = axes_at(figure, left, map_bottom, width, height)
+        axes = map_axes_at(figure, view, left, map_bottom, width, height)
         panel = axes_at(figure, left, foot - 0.2, width, PANEL_HEIGHT)
         panel.set(xlim=(0, width), ylim=(0, PANEL_HEIGHT))
     else:
         panel_left = left + width + 0.3
         figure = new_figure(panel_left + PANEL_WIDTH + 0.2, foot + height + head)
-        axes = axes_at(figure, left, foot, width, height)
+        axes = map_axes_at(figure, view, left, foot, width, height)
         panel = axes_at(figure, panel_left, foot, PANEL_WIDTH, height)
         panel.set(xlim=(0, PANEL_WIDTH), ylim=(0, height))
     panel.axis("off")
@@ -314,7 +361,7 @@ def _draw_confidence_inset(page: Page, view: View, year: int) -> None:
     else:
         room_across = PANEL_WIDTH
         room_down = panel_top - 3.3
-    ratio = _height_over_width(view)
+    ratio = view.projected.ratio
     width = min(room_across, room_down / ratio)
     height = width * ratio
 
@@ -328,12 +375,11 @@ def _draw_confidence_inset(page: Page, view: View, year: int) -> None:
     else:
         y += 0.42
 
-    axes = axes_at(page.figure, x, y, width, height)
+    axes = map_axes_at(page.figure, view, x, y, width, height)
     percent = np.where(land, confidence.values, 0)
     colours = colormaps["cividis"](percent / 100, bytes=True)[..., :3]
     colours[~land] = rgb(view.palette.ocean)
     draw_map(axes, colours, confidence, view)
-    axes.set(xticks=[], yticks=[])
     axes.set_title("Confidence", loc="left", fontsize=9, fontweight="bold", color=INK, pad=4)
 
     bar = axes_at(page.figure, x, y - 0.18, width, 0.09)
@@ -355,11 +401,6 @@ def _gains(view: View, year_a: int, year_b: int) -> F64:
     return np.array(gains_K)
 
 
-def _height_over_width(view: View) -> float:
-    """Height over width of the map on paper."""
-    return view.grid.n_lat * view.aspect / view.grid.n_lon
-
-
 def _span(view: View) -> str:
     """The years and the grid of a product, in words."""
     first = view.years[0]
@@ -367,11 +408,3 @@ def _span(view: View) -> str:
     years = f"{first}–{last}" if len(view.years) > 1 else f"{first}"
     grid = view.grid
     return f"{years}, one map a year, {grid.n_lat} × {grid.n_lon} cells of {grid.step:g}°"
-
-
-def _degrees(value: float, signs: str) -> str:
-    """A coordinate with its letter, of which `signs` holds the positive one first; 0 has none."""
-    degrees = f"{abs(round(value, 6)):g}°"
-    if abs(value) < 1e-9:
-        return degrees
-    return degrees + (signs[0] if value > 0 else signs[1])

@@ -116,7 +116,14 @@ def draw_panel(axes: Axes, panel: Panel, leads: Sequence[int]) -> None:
     open_spines(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_title(panel.title, loc="left", fontsize=9, color=INK, pad=5)
-    axes.legend(frameon=False, fontsize=7, labelcolor=INK, handlelength=1.6)
+    axes.legend(
+        fontsize=7,
+        labelcolor=INK,
+        handlelength=1.6,
+        facecolor="white",
+        edgecolor="none",
+        framealpha=0.8,
+    )
     if panel.axis == "from zero":
         axes.set_ylim(bottom=0)
     else:

@@ -17,6 +17,7 @@ import xarray as xr
 from luray.core.grid import Grid
 from luray.core.types import F64, U8
 from luray.viz.palette import Palette
+from luray.viz.projection import ProjectedGrid
 
 SINGLE_DIMENSIONS = ("scenario", "member")
 """Dimensions of which a picture shows one index."""
@@ -33,17 +34,14 @@ MOST_CHART_CELLS = 10**9
 CHART_YEARS = 50
 """About the number of years that a chart reads of a larger product."""
 
-WIDEST_LATITUDES = 60
-"""Degrees of latitude up to which one scale holds for a whole map."""
-
 
 class Picture(NamedTuple):
     """A thinned map."""
 
     values: U8
     """Codes or percent, shape (H, W)."""
-    extent: tuple[float, float, float, float]
-    """West, east, south and north edge in degrees, as matplotlib orders them."""
+    factor: int
+    """Grid cells along a side of a picture cell; the last ones may reach past the grid's edge."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +104,10 @@ class View:
         years = [year for year in self.years if self.origins[year] == "observed"]
         return (years[0], years[-1]) if years else None
 
-    @property
-    def aspect(self) -> float:
-        """Height over width of a cell on paper."""
-        return cell_aspect(self.grid)
+    @cached_property
+    def projected(self) -> ProjectedGrid:
+        """The grid as it lies on a map."""
+        return ProjectedGrid(self.grid)
 
     def check_year(self, year: int) -> None:
         """Raise ValueError for a year that the product does not have."""
@@ -151,14 +149,7 @@ class View:
             values = array[rows, columns].values
         else:
             values = self._mode(array, factor)
-
-        # The last blocks may reach past the grid's edge, and so does the extent.
-        n_rows, n_columns = values.shape
-        height = n_rows * factor * self.grid.step
-        width = n_columns * factor * self.grid.step
-        north = self.grid.north
-        west = self.grid.west
-        return Picture(values, (west, west + width, north - height, north))
+        return Picture(values, factor)
 
     def factor(self, at_most: int) -> int:
         """Return the edge of a block in grid cells, for `at_most` blocks along the longer axis."""
@@ -247,16 +238,6 @@ class View:
         every = 1 if n_cells < MOST_CHART_CELLS else -(-len(self.years) // CHART_YEARS)
         ends = (self.years[-1], *(self.observed or ()))
         return tuple(sorted({*self.years[::every], *ends}))
-
-
-def cell_aspect(grid: Grid) -> float:
-    """Return the height over the width of a cell on paper: 1 / cos of the middle latitude.
-
-    One for a grid of more than 60 degrees of latitude, over which no one value holds.
-    """
-    if grid.north - grid.south > WIDEST_LATITUDES:
-        return 1.0
-    return float(1 / np.cos(np.radians((grid.north + grid.south) / 2)))
 
 
 def _grid_of(product: xr.Dataset) -> Grid:

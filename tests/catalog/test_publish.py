@@ -80,7 +80,7 @@ def run(product: str, stac_dir: str, **changes: Any) -> str:
         "description": "Land use of a world.",
         "sources": [HILDA_V1, AGGREGATED],
         "pictures": {},
-        "report": None,
+        "reports": {},
         **changes,
     }
     return publish(product, stac_dir=stac_dir, **options)
@@ -105,13 +105,21 @@ def product(tmp_path: Path) -> str:
 def published(product: str, tmp_path: Path) -> str:
     """A catalog with a thumbnail, an animation and a report, beside the product."""
     out = tmp_path / "out"
-    for name in ("pictures/map.png", "pictures/years.mp4", "report/metrics.json"):
+    for name in (
+        "pictures/map.png",
+        "pictures/years.mp4",
+        "report/metrics.json",
+        "report/report.html",
+    ):
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(name.encode())
     return run(
         product,
         str(out / "stac"),
-        report=str(out / "report/metrics.json"),
+        reports={
+            "report": str(out / "report/metrics.json"),
+            "report_page": str(out / "report/report.html"),
+        },
         pictures={
             "thumbnail": str(out / "pictures/map.png"),
             "animation": str(out / "pictures/years.mp4"),
@@ -192,6 +200,7 @@ def test_item_leads_to_data_report_pictures(published: str, tmp_path: Path) -> N
         "data": ("../../product.zarr", "application/vnd.zarr", ["data"]),
         "metadata": ("../../product.zarr/zarr.json", "application/json", ["metadata"]),
         "report": ("../../report/metrics.json", "application/json", ["metadata"]),
+        "report_page": ("../../report/report.html", "text/html", ["metadata"]),
         "thumbnail": ("../../pictures/map.png", "image/png", ["thumbnail"]),
         "animation": ("../../pictures/years.mp4", "video/mp4", ["overview"]),
     }
@@ -517,7 +526,10 @@ def test_wrong_catalog_is_refused_unwritten(product: str, tmp_path: Path) -> Non
             {"pictures": {"data": str(tmp_path / "map.png")}},
             "picture 'data' has the name of another asset",
         ),
-        ({"report": str(tmp_path / "metrics.json")}, "metrics.json: report is not there"),
+        (
+            {"reports": {"report": str(tmp_path / "metrics.json")}},
+            "metrics.json: report is not there",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             run(product, str(tmp_path / "stac"), **changes)

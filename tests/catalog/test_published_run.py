@@ -24,7 +24,8 @@ import luray
 from luray.catalog.provenance import provenance_of, published_run
 from luray.core.grid import Grid
 from luray.core.legend import HILDA
-from luray.model.checkpoint import ModelCard, read_card, save_model
+from luray.model.card import ModelCard, read_card
+from luray.model.checkpoint import save_model
 from luray.model.unet import UNet
 from luray.model.unet_config import UNetConfig
 from luray.product.create import create_product

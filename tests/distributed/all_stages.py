@@ -22,11 +22,12 @@ from luray.stages.run_file import load_run
 from luray.stages.train import trainings
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local
+from luray.training.progress_events import no_training_progress
 from luray.training.rollout import Sample
 from luray.training.step_metrics import StepMetrics
 from luray.training.trainer import Trainer
 from luray.training.training import run_steps
-from luray.training.training_logger import TrainingLogger, no_training_progress
+from luray.training.training_logger import TrainingLogger
 from tests.distributed.conftest import SETTINGS
 
 FEW = (

@@ -14,6 +14,7 @@ import zarr
 from luray.core.legend import OUTSIDE
 from luray.cube.cube import Cube
 from luray.cube.region import Region
+from luray.emulator import LandSurface
 from luray.engine.blending import window_weights
 from luray.engine.decision import decide_classes
 from luray.engine.predictor import Predictor
@@ -23,6 +24,7 @@ from luray.model.unet import frozen
 from luray.product.overviews import halve
 from luray.product.status import status_of
 from luray.product.trajectories import OverviewYear, TileYear
+from luray.stages.emulator import emulator_config
 from luray.stages.infer import infer as run_infer
 from luray.stages.infer import inference_of
 from luray.stages.verify import damaged, withdraw
@@ -244,6 +246,23 @@ def test_the_product_is_what_readers_expect(finished, tmp_path):
     assert product.land_use.attrs["flag_meanings"].split()[:2] == ["ocean", "urban"]
     assert zarr.open_array(f"{run.product}/land_use").shards == (1, 50, 50)
     assert "consolidated_metadata" in (tmp_path / "out/product.zarr/zarr.json").read_text()
+
+
+def test_the_emulator_of_a_tile_equals_the_product(finished, tmp_path):
+    run = finished(tmp_path / "out")
+    product = xr.open_zarr(run.product)
+    emulator = LandSurface()
+    emulator.initialize(emulator_config(run, tile=(0, 1), edge="product"))
+    assert emulator.year == 2004
+    changed = 0
+    while emulator.get_current_time() < emulator.get_end_time():
+        emulator.update()
+        expected = product.sel(year=emulator.year).isel(lat=slice(0, 50), lon=slice(50, 100))
+        for name in emulator.get_output_var_names():
+            assert np.array_equal(emulator.get_value_ptr(name), expected[name].values.ravel())
+        changed += int((expected.land_use != product.land_use.sel(year=2004)).sum())
+    assert emulator.year == 2008
+    assert changed
 
 
 def test_a_second_inference_computes_nothing(finished, tmp_path):

@@ -25,7 +25,8 @@ from luray.engine.demand import constrain
 from luray.engine.ensemble import perturbed, sample
 from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
-from luray.model.checkpoint import load_model, read_card
+from luray.model.card import read_card
+from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.product.dimensions import MemberIndex
 from luray.product.layout import LAYOUT

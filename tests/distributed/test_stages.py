@@ -289,6 +289,8 @@ def test_every_verb_works_alone_from_the_command_line(place, tmp_path):
     with xr.open_zarr(item.assets["data"].get_absolute_href()) as product:
         assert product.year.size == 13
     assert (tmp_path / "out/pictures/overview.png").stat().st_size > 10_000
+    for key in ("report", "report_page", "metrics"):
+        assert Path(item.assets[key].get_absolute_href()).exists()
     page = (tmp_path / "out/report/report.html").read_text()
     assert "forecast: 2005 to 2006 from the map of 2004" in page
     assert "as the coarse forcing changes" in page, "the demand of luh2 stands beside the areas"

@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from luray.distributed.change_counts import count_changes
 from luray.distributed.train import train
-from luray.model.checkpoint import load_model, read_card
+from luray.model.card import read_card
+from luray.model.checkpoint import load_model
 from luray.sandbox.write import demo_run
 from luray.stages.train import trainings
 from luray.training.finished_model import save_finished_model

@@ -135,7 +135,7 @@ def test_a_perfect_prediction_scores_one(case):
     for name, value in asdict(scores).items():
         if name in ones:
             assert value == 1, name
-        elif name.endswith(("per_year", "patch_width")):
+        elif name.endswith(("per_year", "patch_width", "demand_error")):
             assert math.isnan(value), "of a map alone"
         elif name not in ("predicted_change", "observed_change"):
             assert value == close(0) or (name == "net_change_error" and math.isnan(value)), name

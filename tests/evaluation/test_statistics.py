@@ -11,6 +11,7 @@ from luray.evaluation.statistics import (
     TwoYears,
     block_change,
     cross_tabulate,
+    scored_cells,
     statistics_of_year,
     tile_statistics,
 )
@@ -31,7 +32,15 @@ def test_cross_table_equals_cell_by_cell_sums(case):
 @given(maps(), st.integers(1, 6))
 def test_block_change_equals_cell_by_cell_sums(case, block):
     initial, truth, predicted, _, area = case
-    parts, net = block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=block)
+    parts, net = block_change(
+        initial,
+        truth,
+        predicted,
+        scored=scored_cells(initial, truth, predicted, water=None),
+        cell_area=area,
+        n_classes=K,
+        block=block,
+    )
     np.testing.assert_array_equal(
         parts, reference.block_parts(initial, truth, predicted, area, block)
     )
@@ -45,7 +54,15 @@ def test_block_change_equals_cell_by_cell_sums(case, block):
 @given(maps())
 def test_blocks_of_one_cell_are_the_three_map_comparison(case):
     initial, truth, predicted, _, area = case
-    parts, _ = block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=1)
+    parts, _ = block_change(
+        initial,
+        truth,
+        predicted,
+        scored=scored_cells(initial, truth, predicted, water=None),
+        cell_area=area,
+        n_classes=K,
+        block=1,
+    )
     np.testing.assert_array_equal(parts, reference.change_parts(initial, truth, predicted, area))
 
 
@@ -54,7 +71,15 @@ def test_figure_of_merit_cannot_fall_from_blocks_to_blocks_of_blocks(case):
     initial, truth, predicted, _, area = case
     merits = []
     for block in (1, 2, 6, 12):
-        parts, _ = block_change(initial, truth, predicted, cell_area=area, n_classes=K, block=block)
+        parts, _ = block_change(
+            initial,
+            truth,
+            predicted,
+            scored=scored_cells(initial, truth, predicted, water=None),
+            cell_area=area,
+            n_classes=K,
+            block=block,
+        )
         merits.append(figure_of_merit(parts))
     assert np.isnan(merits).all() or (np.diff(merits) >= 0).all()
 
@@ -180,5 +205,5 @@ def test_maps_of_unequal_shapes_are_refused():
 def test_a_confidence_above_100_percent_is_refused():
     a = np.zeros((2, 3), np.uint8)
     high = a + np.uint8(101)
-    with pytest.raises(ValueError, match="maximum 101"):
+    with pytest.raises(ValueError, match="confidence of 101, expected"):
         tile_statistics(a, a, a, cell_area=np.ones(2), n_classes=K, water=None, confidence=high)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from luray.model.checkpoint import ModelCard, check_fits, load_model, read_card, save_model
+from luray.model.card import ModelCard, check_fits, read_card
+from luray.model.checkpoint import load_model, save_model
 from luray.model.features import Features
 from luray.model.unet_config import UNetConfig
 from tests.pickles import Payload

@@ -20,7 +20,8 @@ from luray.catalog.reader import CatalogConfig
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.model.calibration import NO_CALIBRATION
-from luray.model.checkpoint import ModelCard, load_model, save_model
+from luray.model.card import ModelCard
+from luray.model.checkpoint import load_model, save_model
 from luray.model.unet_config import UNetConfig
 from luray.sandbox.write import demo_run
 from luray.sources.netcdf import inspect_netcdf

@@ -258,11 +258,26 @@ def test_no_locale_or_terminal_ends_a_command(tmp_path, env):
     assert done.returncode == 0
 
 
-def test_run_files_cubes_and_builds_need_no_torch():
-    """Workers that build or read a cube start in half the time without it."""
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "luray.stages.run_file, luray.stages.inputs, luray.cube.build, luray.cube.cube",
+        "luray.stages.evaluate, luray.stages.verify, luray.stages.export, luray.stages.report",
+    ],
+)
+def test_what_computes_no_map_needs_no_torch(modules):
+    """Commands answer, and workers start, in half the time without it."""
     code = (
-        "import luray.stages.run_file, luray.stages.inputs, luray.cube.build, luray.cube.cube, sys; "
-        "print([name for name in ('torch', 'ray') if name in sys.modules])"
+        f"import {modules}, sys; print([name for name in ('torch', 'ray') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_workers_that_only_pass_on_or_evaluate_need_no_torch():
+    code = (
+        "import luray.distributed.evaluate, luray.distributed.status_actor, sys; "
+        "print([name for name in ('torch',) if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from luray.core.config import Workers
-from luray.model.checkpoint import read_card
+from luray.model.card import read_card
 from luray.model.unet_config import UNetConfig
 from luray.training.finished_model import report_path, save_finished_model
 from luray.training.recipe import Recipe

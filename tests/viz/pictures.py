@@ -9,8 +9,9 @@ from luray.core.grid import Grid
 from luray.core.legend import HILDA
 from luray.product.create import create_product
 from luray.product.dimensions import ONE_MAP
+from luray.viz.projection import ProjectedGrid
 
-GRID = Grid(50, 10, 0.5, 12, 16)
+GRID = Grid(50, 70, 0.5, 12, 16)  # far from any coast, which would hide cells
 YEARS = (1998, 1999, 2000, 2001, 2002)
 ORIGINS = (1, 0, 0, 0, 2)
 CODES = (0, *(int(c) for c in HILDA.codes))
@@ -56,13 +57,13 @@ def image_of(path):
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def cells_in(image, shape):
+def cells_in(image, grid):
     """Colours at the cells' centres of a map that fills `image`, shape (lat, lon, 3)."""
-    n_rows, n_columns = shape
+    projected = ProjectedGrid(grid)
+    lon, lat = np.meshgrid(grid.lon, grid.lat)
     height, width, _ = image.shape
-    rows = (np.arange(n_rows) + 0.5) / n_rows * height
-    columns = (np.arange(n_columns) + 0.5) / n_columns * width
-    return image[rows.astype(int)[:, None], columns.astype(int)]
+    columns, rows = projected.to_pixels(*projected.to_metres(lon, lat), (width, height))
+    return image[rows.astype(int), columns.astype(int)]
 
 
 def painted(codes):

@@ -11,16 +11,18 @@ from matplotlib import colormaps
 from luray.core.grid import Grid
 from luray.core.legend import rgb
 from luray.viz import maps
-from luray.viz.figure import DPI, axes_at, new_figure, save
+from luray.viz.figure import DPI, new_figure, save
 from luray.viz.maps import (
     PANEL_WIDTH,
     UNCHANGED,
     change_map,
     draw_map,
+    map_axes_at,
     map_of_year,
     overview,
     round_length,
 )
+from luray.viz.projection import ProjectedGrid
 from luray.viz.view import View
 from tests.viz.pictures import COLOURS, GRID, YEARS, cells_in, image_of, painted, write_product
 
@@ -54,15 +56,15 @@ def assert_cells(drawn, expected):
 def test_a_map_has_the_legend_colour_at_every_cell(product, codes, tmp_path, number):
     map_of_year(product, YEARS[number], tmp_path / "map.png")
     drawn = map_in(tmp_path / "map.png", COLOURS.values())
-    assert_cells(cells_in(drawn, GRID.shape), painted(codes[number]))
+    assert_cells(cells_in(drawn, GRID), painted(codes[number]))
 
 
 def test_cells_are_as_high_as_they_are_wide_on_the_ground(product, tmp_path):
     map_of_year(product, 2000, tmp_path / "map.png")
     height, width, _ = map_in(tmp_path / "map.png", COLOURS.values()).shape
-    assert height / width == pytest.approx(
-        GRID.n_lat / GRID.n_lon / np.cos(np.radians(47)), rel=0.02
-    )
+    # On the sphere: along the middle meridian, over the parallel in the south, which is the widest.
+    on_the_ground = GRID.n_lat / (GRID.n_lon * np.cos(np.radians(GRID.south)))
+    assert height / width == pytest.approx(on_the_ground, rel=0.03)
 
 
 def test_only_a_predicted_year_shows_its_confidence(product, tmp_path):
@@ -83,7 +85,7 @@ def test_change_map_shows_the_new_class_and_grey_elsewhere(product, codes, tmp_p
     ).astype(np.uint8)
     expected[codes[4] == 0] = COLOURS[0]
     drawn = map_in(tmp_path / "change.png", [*COLOURS.values(), rgb(UNCHANGED)])
-    assert_cells(cells_in(drawn, GRID.shape), expected)
+    assert_cells(cells_in(drawn, GRID), expected)
 
 
 def test_overview_shows_first_observed_and_last_years(product, codes, tmp_path):
@@ -95,10 +97,10 @@ def test_overview_shows_first_observed_and_last_years(product, codes, tmp_path):
     starts = np.flatnonzero(np.diff((ocean.sum(axis=0) > 100).astype(int), prepend=0) == 1)
     rows = np.flatnonzero(ocean.sum(axis=1) > 40)
     assert len(starts) == 4, "every map begins with three columns of ocean"
-    width = round((rows[-1] - rows[0] + 1) / (GRID.n_lat / GRID.n_lon / np.cos(np.radians(47))))
+    width = round((rows[-1] - rows[0] + 1) / ProjectedGrid(GRID).ratio)
     for start, number in zip(starts, (0, 1, 3, 4), strict=True):
         drawn = upper[rows[0] : rows[-1] + 1, start : start + width]
-        assert_cells(cells_in(drawn, GRID.shape), painted(codes[number]))
+        assert_cells(cells_in(drawn, GRID), painted(codes[number]))
 
 
 def test_a_map_is_cut_at_the_edges_of_the_grid(tmp_path):
@@ -113,8 +115,7 @@ def test_a_map_is_cut_at_the_edges_of_the_grid(tmp_path):
     )
     picture = view.map(2000, at_most=4, method="mode")
     figure = new_figure(4, 4)
-    axes = axes_at(figure, 0, 0, 4, 4)
-    axes.axis("off")
+    axes = map_axes_at(figure, view, 0, 0, 4, 4)
     draw_map(axes, view.palette.rgb[picture.values], picture, view)
     save(figure, tmp_path / "m.png")
     column = image_of(tmp_path / "m.png")[:, 300]

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,8 +16,9 @@ from luray.core.legend import HILDA, OUTSIDE, rgb
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.viz.page import maps, words
-from luray.viz.page.page import AreaSeries, Flows, PageData, render
+from luray.viz.page.page import AreaSeries, Demand, Flows, PageData, render
 from tests.evaluation.cases import random_tally
+from tests.viz.pictures import cells_in
 
 GRID = Grid(north=40, west=20, step=0.5, n_lat=30, n_lon=40)
 YEARS = range(2001, 2005)
@@ -57,8 +59,16 @@ def page_data(given: dict) -> PageData:
         legend=HILDA,
         grid=GRID,
         points={"forecast": "cautious"},
-        areas=AreaSeries(years, {"ssp126": area, "ssp585": 2 * area}, (1995, 2000)),
-        flows=Flows((1990, 2000, 2010), (rng.random((7, 7)), rng.random((7, 7)))),
+        areas=AreaSeries(
+            years,
+            {"ssp126": area, "ssp585": 2 * area},
+            (1995, 2000),
+            {"ssp126": Demand((2000, 2010), {(11,): np.zeros(2), (55, 66): np.ones(2)})},
+        ),
+        flows={
+            scenario: Flows((1990, 2000, 2010), (rng.random((7, 7)), rng.random((7, 7))))
+            for scenario in ("ssp126", "ssp585")
+        },
         maps={"forecast": maps.TestMaps(2004, *shown)},
         validations={},
         made="Made by a test.",
@@ -113,6 +123,17 @@ def test_a_page_says_what_the_metrics_say() -> None:
     assert "caveat <one>" in text, "text of the run is escaped"
     assert "A run & more" in text
     assert "codes 40-45 read as 44 forest" in text
+    assert "The coarse demand of ssp585 cannot be told" in text
+    assert text.count("ssp126") > 6, "each chart of areas names its scenarios"
+    assert "unmanaged grass and shrub and sparse" in text, "classes that the forcing has as one"
+
+
+def test_a_product_that_is_not_finished_is_not_told_of() -> None:
+    found = Links()
+    found.feed(render(replace(page_data(metrics()), areas=None, flows={})))
+    text = " ".join(" ".join(found.text).split())
+    assert "Cannot be told: the product of the run is not finished" in text
+    assert "What became of the land" not in text
 
 
 @pytest.mark.parametrize(
@@ -146,18 +167,17 @@ def test_agreement_has_the_colour_of_each_kind() -> None:
     initial = np.array([[0, 0, 0, 0, 0, OUTSIDE]], np.uint8)
     truth = np.array([[1, 1, 1, 0, 0, OUTSIDE]], np.uint8)
     predicted = np.array([[1, 2, 0, 1, 0, OUTSIDE]], np.uint8)
-    grid = Grid(north=1, west=0, step=1, n_lat=1, n_lon=6)
+    grid = Grid(north=40, west=-45, step=1, n_lat=1, n_lon=6)
     image = image_of(maps.agreement(maps.TestMaps(2001, initial, truth, predicted), grid))
     kinds = [*maps.AGREEMENT.values(), maps.UNCHANGED, maps.WATER]
-    assert image[0].tolist() == [list(rgb(colour)) for colour in kinds]
+    assert cells_in(image, grid)[0].tolist() == [list(rgb(colour)) for colour in kinds]
 
 
 def test_blocks_lie_where_they_are() -> None:
-    grid = Grid(north=5, west=0, step=1, n_lat=5, n_lon=6)
+    grid = Grid(north=40, west=-45, step=1, n_lat=5, n_lon=6)
     places = np.array([[0, 0], [2, 1]])
     picture = maps.blocks(2, places, np.array([0.5, np.nan]), grid, most=0.5)
-    image = image_of(picture)
-    assert image.shape[:2] == grid.shape
+    image = cells_in(image_of(picture), grid)
     water = (image == rgb(maps.WATER)).all(axis=-1)
     expected = np.ones(grid.shape, bool)
     expected[:2, :2] = False

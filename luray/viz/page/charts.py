@@ -36,6 +36,9 @@ COLOURS_OF_PAGE = {
 }
 """Colours of the figures, and the page's own that take their places."""
 
+SCENARIO_COLOURS = ("#2f7fb5", "#e08a1e", "#c8383c", "#8a5aa8", "#3f9a6b")
+"""Colours of the lines of several scenarios; they are legible on white and on black."""
+
 WIDTH = 3.9
 """Inches of a chart; on the page it is as wide as its column."""
 
@@ -85,10 +88,10 @@ def skill_charts(test: Mapping[str, Any], name: str) -> list[str]:
 def area_chart(
     title: str,
     years: Sequence[int],
-    area_of_lines: Mapping[str, F64],
+    area_of_line: Mapping[str, F64],
     colour: str,
     *,
-    demand: tuple[Sequence[int], F64] | None,
+    demand_of_line: Mapping[str, tuple[Sequence[int], F64]],
     observed: tuple[int, int] | None,
     name: str,
 ) -> str:
@@ -100,46 +103,47 @@ def area_chart(
         Of the chart.
     years : sequence of int
         Of the product.
-    area_of_lines : mapping of str to array
-        Area in km2 in each year, by the name of the line.
+    area_of_line : mapping of str to array
+        Area in km2 in each year, by the name of the scenario.
     colour : str
-        Of the lines, #rrggbb.
-    demand : tuple, optional
-        Years, and the area that the coarse scenario has in each, km2.
+        Of a single line, #rrggbb; several have colours of their own.
+    demand_of_line : mapping of str to tuple
+        Years, and the area that the coarse scenario has in each, km2, by the same names.
     observed : tuple of int, optional
         First and last observed year.
     name : str
         See `svg`.
     """
-    figure = new_figure(WIDTH, 2.5)
-    axes = axes_at(figure, 0.75, 0.4, WIDTH - 0.9, 1.55)
-    styles = ("-", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)))
-    for number, (label, area) in enumerate(area_of_lines.items()):
-        axes.plot(
-            years,
-            area / 1000,
-            color=colour,
-            linewidth=1.6,
-            linestyle=styles[number % len(styles)],
-            label=label,
-        )
-    if demand is not None:
-        axes.plot(
-            demand[0],
-            demand[1] / 1000,
-            ":",
-            color=INK,
-            linewidth=1.2,
-            label="as the coarse forcing changes",
-        )
+    figure = new_figure(WIDTH, 3.1)
+    axes = axes_at(figure, 0.75, 0.85, WIDTH - 0.9, 1.55)
+    several = len(area_of_line) > 1
+    for number, (label, area_Y) in enumerate(area_of_line.items()):
+        of_line = SCENARIO_COLOURS[number % len(SCENARIO_COLOURS)] if several else colour
+        axes.plot(years, area_Y / 1000, color=of_line, linewidth=1.6, label=label or "the maps")
+        if label in demand_of_line:
+            demand_years, demanded_Y = demand_of_line[label]
+            dots = of_line if several else INK
+            axes.plot(demand_years, demanded_Y / 1000, ":", color=dots, linewidth=1.2)
+    if demand_of_line:
+        axes.plot([], [], ":", color=INK, linewidth=1.2, label="as the coarse forcing changes")
     axes.set_xlim(years[0], max(years[-1], years[0] + 1))
     axes.set_ylim(bottom=0)
-    axes.set_title(fill(title, 36), loc="left", fontsize=9, color=INK, pad=14)
+    axes.set_title(fill(title, 36), loc="left", fontsize=9, color=INK, pad=18)
     axes.set_ylabel("1000 km²", fontsize=8, color=MUTED)
     open_spines(axes)
     mark_observed(axes, observed)
-    if demand is not None or len(area_of_lines) > 1:
-        axes.legend(frameon=False, fontsize=7, labelcolor=INK, handlelength=2)
+    if demand_of_line or several:
+        # Below the chart: within it there is no place that is free in every one.
+        axes.legend(
+            frameon=False,
+            fontsize=7,
+            labelcolor=INK,
+            handlelength=2,
+            ncols=3,
+            loc="upper left",
+            bbox_to_anchor=(-0.1, -0.18),
+            columnspacing=1,
+        )
     return svg(figure, name)
 
 
@@ -165,7 +169,7 @@ def flow_chart(
         See `svg`.
     """
     height = 4.2
-    figure = new_figure(8.4, height)
+    figure = new_figure(8.9, height)
     axes = axes_at(figure, 0.3, 0.2, 6.1, height - 0.6)
     axes.axis("off")
     total = float(flows_KK[0].sum()) or 1.0

@@ -6,20 +6,25 @@ Shapes: H W cells of a picture, each of which stands for a block of cells of the
 import base64
 import io
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from luray.core.grid import Grid
 from luray.core.legend import OCEAN_COLOUR, OUTSIDE, Legend, rgb
 from luray.core.tiling import Box
 from luray.core.types import F64, I64, U8
-from luray.viz.view import cell_aspect
+from luray.viz.figure import INK
+from luray.viz.projection import ProjectedGrid, Raster
 
 PIXELS = 900
-"""Most pixels of a map along its longer side."""
+"""Pixels of a map along its longer side."""
+
+SHADES = 50
+"""Steps of the colours of a value: a small picture has few colours."""
 
 BAND_BYTES = 64_000_000
 """Bytes of cells that are read at once."""
@@ -45,8 +50,7 @@ class MapPicture(NamedTuple):
     url: str
     """A data URL."""
     ratio: float
-    """Width over height on the page, where a degree of longitude is shorter than one of latitude.
-    """
+    """Width over height."""
 
 
 class TestMaps(NamedTuple):
@@ -89,7 +93,7 @@ def land_use(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
     colours = np.tile(np.array(rgb(WATER), np.uint8), (256, 1))
     for k, land_class in enumerate(legend.classes):
         colours[k] = rgb(land_class.colour)
-    return _picture(colours[classes_HW], grid)
+    return _picture(colours[classes_HW], grid, factor=_thinning(grid))
 
 
 def agreement(maps: TestMaps, grid: Grid) -> MapPicture:
@@ -108,7 +112,7 @@ def agreement(maps: TestMaps, grid: Grid) -> MapPicture:
     for kind, where in kinds.items():
         image[where] = rgb(AGREEMENT[kind])
     image[(maps.initial_HW == OUTSIDE) | (maps.truth_HW == OUTSIDE)] = rgb(WATER)
-    return _picture(image, grid)
+    return _picture(image, grid, factor=_thinning(grid))
 
 
 def blocks(side: int, places_N2: I64, values_N: F64, grid: Grid, *, most: float) -> MapPicture:
@@ -131,22 +135,42 @@ def blocks(side: int, places_N2: I64, values_N: F64, grid: Grid, *, most: float)
     image = np.empty((*shape, 3), np.uint8)
     image[:] = rgb(WATER)
     known = ~np.isnan(values_N)
-    colours_N = colormaps["viridis"](np.clip(values_N / most, 0, 1), bytes=True)[:, :3]
+    share_N = np.rint(np.clip(values_N / most, 0, 1) * SHADES) / SHADES
+    colours_N = colormaps["viridis"](share_N, bytes=True)[:, :3]
     colours_N[~known] = rgb(UNCHANGED)
     image[places_N2[:, 0], places_N2[:, 1]] = colours_N
-
-    # Blocks at the far edges are cut there, as the grid is.
-    factor = _thinning(grid)
-    row_H = np.arange(0, grid.n_lat, factor) // side
-    col_W = np.arange(0, grid.n_lon, factor) // side
-    return _picture(image[row_H[:, None], col_W], grid)
+    return _picture(image, grid, factor=side)
 
 
-def _picture(image_HW3: U8, grid: Grid) -> MapPicture:
-    """Return an image as a small PNG in a data URL."""
+def _picture(image_HW3: U8, grid: Grid, *, factor: int) -> MapPicture:
+    """Return the picture of a map as a small PNG in a data URL, projected and with coastlines.
+
+    `image_HW3` has a colour for each block of `factor` x `factor` cells of the grid.
+    """
+    colours_N3, number = np.unique(image_HW3.reshape(-1, 3), axis=0, return_inverse=True)
+    number_HW = number.reshape(image_HW3.shape[:2]).astype(np.uint8)
+    clear = len(colours_N3)
+    coast = clear + 1
+
+    projected = projected_grid(grid)
+    painted = raster_of_page(grid).paint(number_HW, factor=factor, background=clear)
+    picture = Image.fromarray(painted)
+    picture.putpalette([*colours_N3.ravel().tolist(), *rgb("#ffffff"), *rgb(INK)])
+    projected.draw_coastlines(ImageDraw.Draw(picture), picture.size, colour=coast)
+
     buffer = io.BytesIO()
-    picture = Image.fromarray(image_HW3).convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
-    picture.save(buffer, format="PNG", optimize=True)
+    picture.save(buffer, format="PNG", optimize=True, transparency=clear)
     encoded = base64.b64encode(buffer.getvalue()).decode()
-    ratio = grid.n_lon / (grid.n_lat * cell_aspect(grid))
-    return MapPicture(f"data:image/png;base64,{encoded}", ratio)
+    return MapPicture(f"data:image/png;base64,{encoded}", picture.width / picture.height)
+
+
+@cache
+def projected_grid(grid: Grid) -> ProjectedGrid:
+    """Return a grid as it lies on a map; all maps of a page share it."""
+    return ProjectedGrid(grid)
+
+
+@cache
+def raster_of_page(grid: Grid) -> Raster:
+    """Return which cell each pixel of the page's maps shows."""
+    return projected_grid(grid).raster(PIXELS)

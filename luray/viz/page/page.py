@@ -26,6 +26,15 @@ MOST_BLOCK_MERIT = 0.5
 
 
 @dataclass(frozen=True)
+class Demand:
+    """How the coarse forcing of a scenario changes the area of groups of classes."""
+
+    years: tuple[int, ...]
+    change_of_group_Y: Mapping[tuple[int, ...], F64]
+    """By how much the area of a group, by its codes, differs from the last observed year, km2."""
+
+
+@dataclass(frozen=True)
 class AreaSeries:
     """Areas of the classes of a product over its years, beside those of the coarse forcing."""
 
@@ -33,11 +42,8 @@ class AreaSeries:
     area_of_scenario_YK: Mapping[str, F64]
     """km2 by year and class, of each scenario; "" where there is none."""
     observed: tuple[int, int] | None
-    demand_years: tuple[int, ...] = ()
-    demands: Mapping[tuple[int, ...], F64] = field(default_factory=dict)
-    """By how much the area of a group of classes, by its codes, differs from the last observed year
-    in the coarse forcing of the first scenario, km2 in `demand_years`.
-    """
+    demand_of_scenario: Mapping[str, Demand] = field(default_factory=dict)
+    """Of those scenarios whose coarse forcing has shares of classes."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class PageData:
     """Operating point of each test, by its name."""
     areas: AreaSeries | None
     """None where the product is not finished."""
-    flows: Flows | None
+    flows: Mapping[str, Flows]
+    """Of each scenario; "" where there is none, and nothing where the product is not finished."""
     maps: Mapping[str, TestMaps]
     """Of each test, by its name."""
     validations: Mapping[str, Mapping[str, Any]]
@@ -99,7 +106,9 @@ def render(data: PageData) -> str:
         made=data.made,
         tests=[_test(data, test, number) for number, test in enumerate(metrics["tests"])],
         areas=_area_charts(data),
-        flows=_flow_chart(data),
+        scenarios=len(data.areas.area_of_scenario_YK) > 1 if data.areas else False,
+        demand_unknown=_scenarios_without_demand(data.areas),
+        flows=_flow_charts(data),
         reliability=[
             charts.reliability_chart(validation, f"{direction} model", name=f"reliability-{n}")
             for n, (direction, validation) in enumerate(data.validations.items())
@@ -120,6 +129,7 @@ def _test(data: PageData, test: Mapping[str, Any], number: int) -> dict[str, Any
         "findings": words.findings(test),
         "lead_years": words.lead_years(test),
         "noise": words.noise(test),
+        "demand": words.demand(test),
         "left_out": test.get("left_out", []),
         "table": _reference_table(test, data.metrics["published_on_other_data"]),
         "zones": _zone_table(test),
@@ -154,19 +164,19 @@ def _zone_table(test: Mapping[str, Any]) -> list[list[str]]:
         if model["accuracy"] is not None:
             rows.append(
                 [
-                    zone,
+                    zone.replace("_", " "),
                     _score(model["accuracy"]),
                     _score(scores_of_row["persistence"]["accuracy"]),
                     _score(model["figure_of_merit"]),
-                    _score(model["change_ratio"]),
+                    _score(model["change_ratio"], digits=2),
                     _score(model["observed_change"]),
                 ]
             )
     return rows
 
 
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _score(value: float | None, *, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _maps(data: PageData, name: str) -> list[tuple[str, MapPicture]]:
@@ -197,29 +207,23 @@ def _area_charts(data: PageData) -> list[str]:
     if areas is None:
         return []
     codes = [land_class.code for land_class in data.legend.classes]
-    groups: list[tuple[int, ...]] = list(areas.demands)
-    grouped = {code for group in groups for code in group}
-    groups += [(code,) for code in codes if code not in grouped]
-    groups.sort(key=lambda group: codes.index(group[0]))
-
     drawn = []
-    for n, group in enumerate(groups):
+    for n, group in enumerate(_groups(areas, codes)):
         members = [codes.index(code) for code in group]
-        lines = {
+        area_of_line = {
             scenario: area_YK[:, members].sum(axis=1)
             for scenario, area_YK in areas.area_of_scenario_YK.items()
         }
-        if not any(line.any() for line in lines.values()):
+        if not any(area_Y.any() for area_Y in area_of_line.values()):
             continue
         names = [data.legend.classes[k].name.replace("_", " ") for k in members]
-        demand = _demanded_area(areas, group, lines)
         drawn.append(
             charts.area_chart(
                 " and ".join(names),
                 areas.years,
-                lines,
+                area_of_line,
                 data.legend.classes[members[0]].colour,
-                demand=demand,
+                demand_of_line=_demanded_areas(areas, group, area_of_line),
                 observed=areas.observed,
                 name=f"area-{n}",
             )
@@ -227,21 +231,44 @@ def _area_charts(data: PageData) -> list[str]:
     return drawn
 
 
-def _demanded_area(
-    areas: AreaSeries, group: tuple[int, ...], lines: Mapping[str, F64]
-) -> tuple[tuple[int, ...], F64] | None:
-    """Years and area of a group had it changed as the forcing does, None where that is unknown."""
-    if group not in areas.demands or areas.observed is None:
-        return None
-    first_line = next(iter(lines.values()))
-    observed_area = first_line[areas.years.index(areas.observed[1])]
-    return areas.demand_years, observed_area + areas.demands[group]
+def _groups(areas: AreaSeries, codes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Groups of codes that have a chart, in the order of the legend: those of the forcing first."""
+    groups: dict[tuple[int, ...], None] = {}  # in order, each once
+    for demand in areas.demand_of_scenario.values():
+        groups.update(dict.fromkeys(demand.change_of_group_Y))
+    grouped = {code for group in groups for code in group}
+    groups.update(dict.fromkeys((code,) for code in codes if code not in grouped))
+    return sorted(groups, key=lambda group: codes.index(group[0]))
 
 
-def _flow_chart(data: PageData) -> str:
-    """The Sankey diagram, "" where there is no product."""
-    if data.flows is None:
-        return ""
+def _demanded_areas(
+    areas: AreaSeries, group: tuple[int, ...], area_of_line: Mapping[str, F64]
+) -> dict[str, tuple[tuple[int, ...], F64]]:
+    """Years and area of a group had it changed as the forcing of each scenario does."""
+    demanded = {}
+    if areas.observed is not None:
+        last_observed = areas.years.index(areas.observed[1])
+        for scenario, demand in areas.demand_of_scenario.items():
+            if group in demand.change_of_group_Y:
+                observed_area = area_of_line[scenario][last_observed]
+                area_Y = observed_area + demand.change_of_group_Y[group]
+                demanded[scenario] = (demand.years, area_Y)
+    return demanded
+
+
+def _scenarios_without_demand(areas: AreaSeries | None) -> list[str]:
+    """Names of scenarios of which the coarse demand cannot be told, where it is of others."""
+    if areas is None or not areas.demand_of_scenario:
+        return []
+    return [name for name in areas.area_of_scenario_YK if name not in areas.demand_of_scenario]
+
+
+def _flow_charts(data: PageData) -> list[tuple[str, str]]:
+    """Name and Sankey diagram of each scenario."""
     labels: Sequence[str] = [c.name.replace("_", " ") for c in data.legend.classes]
     colours = [land_class.colour for land_class in data.legend.classes]
-    return charts.flow_chart(data.flows.years, data.flows.area_KK, labels, colours, name="flows")
+    drawn = []
+    for n, (scenario, flows) in enumerate(data.flows.items()):
+        chart = charts.flow_chart(flows.years, flows.area_KK, labels, colours, name=f"flows-{n}")
+        drawn.append((scenario, chart))
+    return drawn

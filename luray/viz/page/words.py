@@ -146,6 +146,18 @@ def noise(test: Metrics) -> str:
     )
 
 
+def demand(test: Metrics) -> str:
+    """Say how far the maps follow the coarse scenario, "" where that is not known."""
+    mean = test["rows"]["model"]["mean"]
+    if mean.get("demand_error") is None:
+        return ""
+    return (
+        "By coarse cell the net change misses what the coarse scenario demands by "
+        f"{_percent(mean['demand_error'])} of it; that of the observed maps misses it by "
+        f"{_percent(mean['observed_demand_error'])}, and no change at all by 100 %."
+    )
+
+
 def _percent(share: float) -> str:
     return f"{share:.2%}".replace("%", " %")
 

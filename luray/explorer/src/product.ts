@@ -1,0 +1,189 @@
+/** What a product says of itself: years, classes, levels of overviews, scenarios and members. */
+
+import * as zarr from "zarrita";
+import { ShardStore } from "./store";
+
+export interface LandClass {
+  code: number;
+  /** Name for readers. */
+  name: string;
+  colour: string;
+}
+
+/** The cells of one level of the overviews; level 0 are the maps. */
+export interface Level {
+  /** Path of its group, empty for the maps. */
+  path: string;
+  rows: number;
+  cols: number;
+  /** Cells along a side of a chunk. */
+  chunk: number;
+  /** Edge of a cell, and the north-west corner of the grid, in degrees. */
+  step: number;
+  north: number;
+  west: number;
+}
+
+export type Origin = "observed" | "hindcast" | "forecast";
+
+/** The coarse cells that have fractions. */
+export interface CoarseGrid {
+  rows: number;
+  cols: number;
+  chunk: number;
+  step: number;
+  north: number;
+  west: number;
+}
+
+export interface Product {
+  store: ShardStore;
+  title: string;
+  caveats: string[];
+  finished: boolean;
+  years: number[];
+  origins: Origin[];
+  classes: LandClass[];
+  /** Colour and code of the sea. */
+  ocean: { code: number; colour: string };
+  noData: number;
+  levels: Level[];
+  /** Names along the dimension `scenario`, empty where the product lacks it. */
+  scenarios: string[];
+  /** Name of the only scenario, where the product says it. */
+  scenario: string;
+  /** Length of the dimension `member`, 0 where the product lacks it. */
+  members: number;
+  coarse?: CoarseGrid;
+  /** Array that has the probability of every class, and the years that it has. */
+  probability?: { array: "class_probability" | "probability"; years: number[] };
+  entropy: boolean;
+  /** Open an array by its path; the promise is kept. */
+  array(path: string): Promise<zarr.Array<zarr.DataType>>;
+}
+
+/** One sequence of maps. */
+export interface Sequence {
+  scenario: number;
+  member: number;
+}
+
+export class ProductError extends Error {}
+
+/** Open a product by the URL of its store, which ends in a slash. */
+export async function openProduct(url: URL): Promise<Product> {
+  const store = new ShardStore(url);
+  const root = await store.openRoot();
+  if (root === undefined) {
+    throw new ProductError("There is no Zarr store beside this page.");
+  }
+  const attributes = root.attributes ?? {};
+  const about = attributes.luray;
+  const landUse = await store.node("land_use");
+  if (about === undefined || landUse === undefined) {
+    throw new ProductError("This Zarr store is no product of luray: it has no array land_use.");
+  }
+
+  const location = zarr.root(store);
+  const opened = new Map<string, Promise<zarr.Array<zarr.DataType>>>();
+  const array = (path: string) => {
+    if (!opened.has(path)) {
+      opened.set(path, zarr.open.v3(location.resolve(path), { kind: "array" }));
+    }
+    return opened.get(path)!;
+  };
+  const values = async (path: string) => (await zarr.get(await array(path))).data as any;
+  const numbers = async (path: string) => Array.from(await values(path), Number);
+
+  const dimensions: string[] = landUse.dimension_names;
+  const [years, origins] = await Promise.all([numbers("year"), numbers("origin")]);
+  const words = (await store.node("origin")).attributes.flag_meanings.split(" ");
+
+  const members = dimensions.includes("member")
+    ? landUse.shape[dimensions.indexOf("member")]
+    : 0;
+  const scenarios = dimensions.includes("scenario")
+    ? (about.scenarios ?? Array.from(await values("scenario"), String))
+    : [];
+  return {
+    store,
+    title: attributes.title ?? "Land use",
+    caveats: attributes.caveats ?? [],
+    finished: about.finished === true,
+    years,
+    origins: origins.map((index) => words[index]),
+    ...legendOf(landUse.attributes),
+    levels: await levelsOf(store, attributes),
+    scenarios,
+    scenario: about.scenario ?? "",
+    members,
+    coarse: await coarseOf(store),
+    probability: await probabilityOf(store, years, numbers),
+    entropy: (await store.node("entropy")) !== undefined,
+    array,
+  };
+}
+
+function legendOf(attributes: any): Pick<Product, "classes" | "ocean" | "noData"> {
+  const names: string[] = attributes.flag_meanings.split(" ");
+  const colours: string[] = attributes.flag_colors.split(" ");
+  const codes: number[] = attributes.flag_values;
+  const all = codes.map((code, i) => ({ code, name: names[i], colour: colours[i] }));
+  const ocean = all.find((flag) => flag.name === "ocean");
+  const noData = all.find((flag) => flag.name === "no_data");
+  return {
+    classes: all
+      .filter((flag) => flag !== ocean && flag !== noData)
+      .map((flag) => ({ ...flag, name: flag.name.replaceAll("_", " ") })),
+    ocean: { code: ocean?.code ?? 0, colour: ocean?.colour ?? "#dceaf5" },
+    noData: noData?.code ?? -1,
+  };
+}
+
+/** Levels as the GeoZarr convention `multiscales` lists them; the maps alone where it does not. */
+async function levelsOf(store: ShardStore, attributes: any): Promise<Level[]> {
+  const layout: any[] = attributes.multiscales?.layout ?? [{ asset: "." }];
+  return Promise.all(
+    layout.map(async (entry) => {
+      const path = entry.asset === "." ? "" : entry.asset;
+      const node = await store.node(path === "" ? "land_use" : `${path}/land_use`);
+      const transform = entry["spatial:transform"] ?? attributes["spatial:transform"];
+      const [rows, cols] = node.shape.slice(-2);
+      const chunk = chunkSide(node);
+      return { path, rows, cols, chunk, ...placed(transform) };
+    }),
+  );
+}
+
+function placed(transform: number[]) {
+  const [step, , west, , , north] = transform;
+  return { step, west, north };
+}
+
+/** Side of the chunks inside a shard. */
+function chunkSide(node: any): number {
+  const sharding = node.codecs.find((codec: any) => codec.name === "sharding_indexed");
+  const shape = sharding?.configuration.chunk_shape ?? node.chunk_grid.configuration.chunk_shape;
+  return shape.at(-1);
+}
+
+async function coarseOf(store: ShardStore): Promise<CoarseGrid | undefined> {
+  const node = await store.node("fraction");
+  if (node === undefined) return undefined;
+  const [rows, cols] = node.shape.slice(-2);
+  return { rows, cols, chunk: chunkSide(node), ...placed(node.attributes["spatial:transform"]) };
+}
+
+async function probabilityOf(
+  store: ShardStore,
+  years: number[],
+  numbers: (path: string) => Promise<number[]>,
+): Promise<Product["probability"]> {
+  if ((await store.node("class_probability")) !== undefined) {
+    return { array: "class_probability", years };
+  }
+  if ((await store.node("probability")) !== undefined) {
+    return { array: "probability", years: await numbers("probability_year") };
+  }
+  return undefined;
+}
