@@ -4,7 +4,7 @@ import shutil
 import statistics
 from pathlib import Path
 
-from luray.stages import infer as infer_stage
+from luray.planning.memory import worker_bound
 from luray.stages.infer import inference_of
 from tests.reliability import errands, lives
 from tests.reliability.conftest import SmallWorld
@@ -28,7 +28,7 @@ def soak(small: SmallWorld, folder: Path) -> tuple[list[float], int]:
     curve = [float(line) for line in log.read_text().split()]
     run = small.run(output, *LONG)
     spec = inference_of(run, run.inference.span, run.product)
-    return curve, infer_stage.worker_bound(spec, run.model, on_cpu=True)
+    return curve, worker_bound(spec, run.model, on_cpu=True)
 
 
 def growth(curve: list[float]) -> float:

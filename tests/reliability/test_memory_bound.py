@@ -3,6 +3,7 @@
 import pytest
 
 from luray.core.limits import MemoryLimit
+from luray.planning.memory import worker_bound
 from luray.stages import infer as infer_stage
 from luray.stages.infer import inference_of
 from tests.reliability import plain
@@ -24,4 +25,4 @@ def test_a_run_that_could_not_fit_is_refused_before_it_writes(
 def test_the_small_world_fits_anywhere(small_world: SmallWorld):
     run = small_world.run(small_world.output)
     spec = inference_of(run, run.inference.span, run.product)
-    assert infer_stage.worker_bound(spec, run.model, on_cpu=True) < 2**31
+    assert worker_bound(spec, run.model, on_cpu=True) < 2**31
