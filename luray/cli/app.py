@@ -23,7 +23,11 @@ import luray
 from luray.cli import console
 from luray.cli.console import say, show
 from luray.cli.progress import progress
-from luray.core.interruption import InterruptedBySignal, raise_on_signals
+from luray.core.interruption import (
+    InterruptedBySignal,
+    interruption_behind,
+    raise_on_signals,
+)
 from luray.storage.objects import no_room
 from luray.storage.places import PlaceError, place_of, without_secrets
 
@@ -966,10 +970,13 @@ def main(*verb: str) -> None:
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         app([*verb, *sys.argv[1:]])
-    except InterruptedBySignal as interrupted:
-        console.err.print(str(interrupted), soft_wrap=True)
-        sys.exit(interrupted.exit_code)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (Exception, InterruptedBySignal) as error:
+        interruption = interruption_behind(error)
+        if interruption is not None:
+            console.err.print(str(interruption), soft_wrap=True)
+            sys.exit(interruption.exit_code)
+        if not isinstance(error, (ValueError, OSError, RuntimeError)):
+            raise
         full = no_room(error, place="the output of the run, or the folder for temporary files")
         message = without_secrets(str(full or error))
         console.err.print(f"[bold red]error[/]: {escape(message)}", soft_wrap=True)

@@ -29,6 +29,14 @@ class InterruptedBySignal(BaseException):
         )
 
 
+def interruption_behind(error: BaseException) -> InterruptedBySignal | None:
+    """Return the signal behind an error; Ray, for one, turns what it does not know into its own."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, InterruptedBySignal):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
 def raise_on_signals() -> None:
     """Have SIGINT and SIGTERM raise `InterruptedBySignal` in the main thread.
 

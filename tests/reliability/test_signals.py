@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from luray.core.interruption import InterruptedBySignal, interruption_behind
 from tests.machine import patience
 from tests.reliability.conftest import SmallWorld
 from tests.reliability.signals import begin_verb, started_ray, stop
@@ -38,6 +39,19 @@ def test_a_verb_that_is_stopped_says_how_to_go_on(number, code):
         r"on\n",
         said,
     )
+
+
+def test_a_signal_is_known_behind_what_a_library_makes_of_it():
+    try:
+        try:
+            raise InterruptedBySignal(signal.SIGTERM)
+        except InterruptedBySignal as interrupted:
+            raise SystemError("returned a result with an exception set") from interrupted
+    except SystemError as error:
+        found = interruption_behind(error)
+    assert found is not None
+    assert found.exit_code == 143
+    assert interruption_behind(ValueError("other")) is None
 
 
 def test_ctrl_c_ends_every_process_of_ray(small_world: SmallWorld, tmp_path: Path):
