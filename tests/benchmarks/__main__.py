@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("windows", "build", "demand", "feed", "engine", "product", "peer")
+BENCHMARKS = ("windows", "build", "demand", "feed", "engine", "emulator", "product", "peer")
 OUT = Path("build/bench.json")
 
 
