@@ -26,7 +26,8 @@ from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.export.files import publishing
 from luray.model.calibration import OperatingPoint
-from luray.model.checkpoint import ModelCard, load_model
+from luray.model.card import ModelCard
+from luray.model.checkpoint import load_model
 from luray.model.features import Features
 from luray.model.host_model import HostModel
 from luray.storage.objects import exists, read_json, write_atomically
