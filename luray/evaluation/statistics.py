@@ -371,7 +371,7 @@ def block_change(
 
 def _known(*maps: U8) -> Bool:
     """True where no map is `OUTSIDE`, same shape."""
-    known = maps[0] != OUTSIDE
+    known: Bool = maps[0] != OUTSIDE
     for classes in maps[1:]:
         known &= classes != OUTSIDE
     return known

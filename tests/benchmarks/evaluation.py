@@ -35,7 +35,7 @@ CHANGE = 0.01
 TIME_GOAL = 1.5
 """Most time, of that of the plain pass."""
 
-MEMORY_GOAL = 10
+MEMORY_GOAL = 5
 """Most memory, of the bytes of one band's maps of all years."""
 
 
