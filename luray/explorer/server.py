@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from luray.explorer.page import CONFIG, INDEX, media_type, page_files
 from luray.storage.objects import accessing, filesystem, is_local, without_secrets
 
-KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+KEY = re.compile(r"\w[\w.@-]*(?:/\w[\w.@-]*)*", re.ASCII)
 """Keys of a Zarr store of luray: no step begins with a dot, so none leads out of the store."""
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 """One range of RFC 9110; what asks for several is answered with the whole file."""

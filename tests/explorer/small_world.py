@@ -132,10 +132,10 @@ def write_cube(place: Path) -> np.ndarray:
     root = zarr.open_group(str(place), mode="w", zarr_format=3)
     parts = {}
     for scenario, of_scenario in zip(SCENARIOS, values, strict=True):
-        path = f"forcing/luh2_{scenario}"
+        path = f"forcing/luh2@{scenario}"
         create_native(
             root,
-            f"luh2_{scenario}",
+            f"luh2@{scenario}",
             role="forcing",
             grid=native,
             variables=SHARES,

@@ -31,6 +31,7 @@ export class Card {
   private demandHeading = h("h3", {});
   private asked = 0;
   private drawing = false;
+  private timer = 0;
   private sequence = "";
 
   constructor(
@@ -99,7 +100,7 @@ export class Card {
   private start(cell: Cell): void {
     this.stop();
     const { a } = this.state();
-    const redraw = () => this.draw();
+    const redraw = () => this.drawSoon();
     this.place.textContent = placeText(cell);
     this.classes = Series.ofCell(this.product, this.chunks, "land_use", cell, a, redraw);
     this.confidence = Series.ofCell(this.product, this.chunks, "confidence", cell, a, redraw);
@@ -113,6 +114,15 @@ export class Card {
       this.fractions = Series.ofFractions(this.product, this.chunks, coarse, a, redraw);
       void this.fractions.read(a.year);
     }
+  }
+
+  /** Draw what has come, a few times a second while years are coming. */
+  private drawSoon(): void {
+    if (this.timer !== 0) return;
+    this.timer = window.setTimeout(() => {
+      this.timer = 0;
+      this.draw();
+    }, 120);
   }
 
   private draw(): void {
@@ -198,6 +208,8 @@ export class Card {
   }
 
   private drawList(): void {
+    this.list.hidden = !this.isComplete;
+    if (!this.isComplete) return;
     const colours = this.colours(this.state().palette);
     const { years } = this.product;
     const spans = this.spans();
@@ -211,7 +223,6 @@ export class Card {
       items.push(h("li", {}, `and ${spans.length - MOST_CHANGES} more`));
     }
     this.list.replaceChildren(...items);
-    this.list.hidden = !this.isComplete;
   }
 
   private drawFractions(): void {

@@ -60,6 +60,10 @@ export class Demand {
       if (described?.role !== "forcing" || !described.variables.some(isShare)) return undefined;
       const years = (await zarr.get(await openArray(store, `${path}/year`))).data as any;
       const steps = new Map<number, number>(Array.from(years, (year, i) => [Number(year), i]));
+      // An array that is not stored reads as zeros, and its scenario would have another one's values.
+      if (steps.size !== years.length || !described.years.includes(Number(years[0]))) {
+        throw new Error(`${path}: its years cannot be read`);
+      }
       for (const [year, held] of described.held ?? []) {
         if (steps.has(held)) steps.set(year, steps.get(held)!);
       }
@@ -89,7 +93,8 @@ export class Demand {
 
   /** Return the scenario's shares at a place; undefined where it has none for the year. */
   async shares(place: Place, year: number, scenario: string): Promise<Shares | undefined> {
-    const layers = this.layers.get(scenario) ?? this.layers.get("") ?? [...this.layers.values()][0];
+    const layers = this.layers.get(scenario) ?? this.layers.get("");
+    if (layers === undefined) return undefined;
     const find = (wanted: number) => layers.findLast(({ steps }) => steps.has(wanted));
     const layer = find(year);
     const prior = find(year - 1);

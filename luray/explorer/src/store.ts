@@ -25,6 +25,8 @@ export class ShardStore implements AsyncReadable {
   requests = 0;
   private heads = new Map<string, Promise<Head | undefined>>();
   private metadata = new Map<string, unknown>();
+  /** Whether the root lists all arrays, so that one which it does not list is not there. */
+  private isConsolidated = false;
   private indexFirst = new Map<string, boolean>();
 
   /** @param base - URL of the store, with a slash at its end. */
@@ -37,16 +39,13 @@ export class ShardStore implements AsyncReadable {
     const root = JSON.parse(new TextDecoder().decode(bytes));
     this.metadata.set("/zarr.json", root);
     const consolidated = root.consolidated_metadata?.metadata ?? {};
+    this.isConsolidated = Object.keys(consolidated).length > 0;
     for (const [path, node] of Object.entries(consolidated)) {
       this.metadata.set(`/${path}/zarr.json`, node);
     }
     return root;
   }
 
-  /** Whether the root lists all arrays, so that one which it does not list is not there. */
-  get isConsolidated(): boolean {
-    return this.metadata.size > 1;
-  }
 
   /** Metadata of a node as it is stored, undefined where there is none. */
   async node(path: string): Promise<any> {
