@@ -32,6 +32,7 @@ from luray.storage.objects import no_room
 from luray.storage.places import PlaceError, place_of, without_secrets
 
 if TYPE_CHECKING:
+    from luray.model.calibration import OperatingPoint
     from luray.model.card import ModelCard
     from luray.product.trajectories import Unit
     from luray.stages.config import RunConfig
@@ -796,6 +797,82 @@ def export(
         say(f"{exported.place}: exported already")
         return
     say(f"exported: {exported.place} ({_shortened(exported.files)})")
+
+
+@app.command("export-model")
+def export_model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Folder of a trained model, such as build/demo/model/forward; local, s3:// or "
+            "gs://.",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="Folder, which is made. By default export in the model's folder.",
+        ),
+    ] = None,
+    cube: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help="The cube that the model was trained on, for the grids of its inputs. By default "
+            "cube.zarr of the run that the model lies in.",
+        ),
+    ] = None,
+    point: Annotated[
+        str,
+        typer.Option(
+            metavar="cautious|unbiased",
+            help="How much change it predicts: as much as costs no accuracy, or as much as is "
+            "observed.",
+        ),
+    ] = "cautious",
+) -> None:
+    """Write a trained model as ONNX and as a torch program that other languages run.
+
+    `luray export-model build/demo/model/forward` writes model.onnx,
+    model.pt2 and card.json. Both files take the last maps as class codes and
+    forcing in its units, and give the probability of every class:
+    scaling, memory and calibration are inside. Batch and window may have any
+    size; the card says of what number the sides of a window are multiples,
+    and has the name, unit, grid and order of every input.
+
+    Each file is run beside the model before it has its name, with
+    onnxruntime and with torch: probabilities agree to 1e-5.
+
+    A host in Fortran or C is in infra/coupling. A host in Python rather
+    takes `luray.emulator.LandSurface`, which reads a cube, does the windows
+    and equals the product to the bit. Needs: pip install 'luray[onnx]'.
+    """
+    from typing import get_args
+
+    from luray.model.calibration import OperatingPoint
+    from luray.stages.export_model import export_model as run_export_model
+
+    if point not in get_args(OperatingPoint):
+        raise typer.BadParameter(
+            f"{point!r}; expected one of {', '.join(get_args(OperatingPoint))}",
+            param_hint="--point",
+        )
+    exported = run_export_model(
+        model,
+        cube=cube,
+        point=cast("OperatingPoint", point),
+        output=output,
+        progress=lambda name: say(f"export-model: {name}"),
+    )
+    if not exported.files:
+        say(f"{exported.place}: exported already")
+        return
+    say(
+        f"exported: {exported.place} ({', '.join(exported.files)}); probabilities agree to "
+        f"{exported.difference:.1g}"
+    )
 
 
 def _shortened(names: tuple[str, ...]) -> str:

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from luray.core.legend import Legend
+from luray.core.types import F64
 from luray.evaluation.flicker import WITHIN, DecadeFlicker
-from luray.evaluation.metrics import ClassChange, Scores
+from luray.evaluation.metrics import ClassChange, Scores, mean_scores
 from luray.evaluation.report import PUBLISHED, EvaluationReport, Period
 from luray.evaluation.significance import LEVEL, Comparison
 from luray.evaluation.skill import MOST_MEAN_YEARS, Outcome, RowName, Skill, Truth
@@ -56,6 +57,9 @@ PERCENT_SCORES = (
 
 DIGITS = {"change_ratio": 2, "predicted_patch_width": 2, "observed_patch_width": 2}
 """Digits of scores that are not shown with four."""
+
+MOST_TRANSITIONS = 8
+"""Changes from class to class that the screen shows; metrics.parquet has all."""
 
 TRUTHS: Mapping[Truth, str] = {"raw": "", "deflickered": ", against de-flickered truth"}
 """What headings say of the maps that a rollout is compared with."""
@@ -126,7 +130,16 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
         yield _heading(f"{title}, {FLICKER}")
         yield _flicker_table(flicker)
 
+    if skill.by_zone:
+        yield _heading(f"{title}, by zone, mean of {_years(skill.mean_years, outcome.left_out)}")
+        yield _zone_table(skill)
+
     last_year = skill.mean_years[-1]
+    transitions = _transition_table(outcome.tally.years[last_year].table, report.legend)
+    if transitions.row_count:
+        yield _heading(f"{title}, largest changes to {last_year} in km2")
+        yield transitions
+
     yield _heading(f"{title}, change by class in km2")
     yield _class_table(
         report.class_change(outcome, last_year),
@@ -272,6 +285,42 @@ def _is_shown(lead: int) -> bool:
     if lead <= MOST_MEAN_YEARS:
         return lead % 5 == 0
     return lead % 10 == 0
+
+
+def _zone_table(skill: Skill) -> Table:
+    """Means over the years in each zone that has land."""
+    table = _table(
+        "all\nacc.", "persis-\ntence", "FoM", "pred/\nobs.", "obs.\nchange", label="zone"
+    )
+    for zone, scores_of_row in skill.by_zone.items():
+        n_years = len(skill.mean_years)
+        model = mean_scores(scores_of_row["model"][:n_years])
+        null = mean_scores(scores_of_row["persistence"][:n_years])
+        if not np.isnan(model.accuracy):
+            table.add_row(
+                zone,
+                _score(model, "accuracy"),
+                _score(null, "accuracy"),
+                _score(model, "figure_of_merit"),
+                _score(model, "change_ratio"),
+                _score(model, "observed_change"),
+            )
+    return table
+
+
+def _transition_table(table_JTP: F64, legend: Legend) -> Table:
+    """The largest observed changes from class to class, and how much of each is foreseen."""
+    table = _table("observed", "predicted", "in both", label="from class to class")
+    observed_KK = table_JTP.sum(axis=2)
+    np.fill_diagonal(observed_KK, 0)
+    predicted_KK = table_JTP.sum(axis=1)
+    names = [land_class.name.replace("_", " ") for land_class in legend.classes]
+    largest_first = np.argsort(-observed_KK, axis=None, kind="stable")[:MOST_TRANSITIONS]
+    for i, j in zip(*np.unravel_index(largest_first, observed_KK.shape), strict=True):
+        if observed_KK[i, j]:
+            areas = (observed_KK[i, j], predicted_KK[i, j], table_JTP[i, j, j])
+            table.add_row(f"{names[i]} to {names[j]}", *(f"{area / 1e6:,.0f}" for area in areas))
+    return table
 
 
 def _class_table(change: ClassChange, legend: Legend, *, label: str) -> Table:

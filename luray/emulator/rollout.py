@@ -24,7 +24,8 @@ from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.decision import decide_classes
 from luray.engine.inputs import TileInputs
 from luray.engine.predictor import Predictor
-from luray.model.checkpoint import ModelCard, check_fits, load_model
+from luray.model.card import ModelCard, check_fits
+from luray.model.checkpoint import load_model
 from luray.model.unet import frozen
 from luray.product.product_maps import MapSeries
 

@@ -11,7 +11,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("windows", "build", "demand", "feed", "engine", "product", "evaluation", "peer")
+BENCHMARKS = (
+    "windows",
+    "build",
+    "demand",
+    "feed",
+    "engine",
+    "emulator",
+    "product",
+    "evaluation",
+    "peer",
+)
 OUT = Path("build/bench.json")
 
 

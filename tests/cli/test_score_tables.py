@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from luray.core.legend import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
-from luray.evaluation.statistics import tile_statistics
+from luray.evaluation.statistics import Statistics, tile_statistics
 from tests.evaluation.cases import HILDA_WATER, random_tally, steady_flicker
 
 CAVEATS = ("forcing: aggregated target, an upper bound", "population left out")
@@ -141,6 +142,27 @@ def test_flicker_is_shown_by_decade(report):
     assert cells(of_test, "2010-2018") == ["10.0%", "25.0%", "1995-2007"]
     assert cells(of_product, "2020-2029") == ["50.0%", "25.0%", "1995-2007"]
     assert cells(of_product, "2030") == ["50.0%", "25.0%", "1995-2007"]
+
+
+def test_zones_with_land_and_the_largest_changes_are_shown():
+    """Zone 1 has half of the cells; 5 km2 of cropland became forest, of which 3 were foreseen."""
+    table_JTP = np.zeros((7, 7, 7))
+    cropland, forest = HILDA.index(22), HILDA.index(44)
+    table_JTP[cropland, cropland, cropland] = 10e6
+    table_JTP[cropland, forest, forest] = 3e6
+    table_JTP[cropland, forest, cropland] = 2e6
+    statistics = replace(
+        Statistics.zeros(7),
+        table=table_JTP,
+        by_zone=np.stack([table_JTP / 2, np.zeros_like(table_JTP)]),
+    )
+    outcome = Outcome(
+        "forecast", "forward", 2000, Tally({2001: statistics}), zones=("climate 1", "climate 2")
+    )
+    text = rendered(EvaluationReport((outcome,), HILDA, "a model"), width=80)
+    assert cells(text, "climate 1") == ["0.8667", "0.6667", "0.6000", "0.60", "33.33%"]
+    assert "climate 2" not in text
+    assert cells(text, "cropland to forest") == ["5", "3", "3"]
 
 
 def test_a_score_of_no_change_is_a_dash():

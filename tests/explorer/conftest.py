@@ -109,7 +109,7 @@ class Explorer:
         return self.page.evaluate(f"window.explorer.{script}")
 
     def set(self, change: str) -> None:
-        self.page.evaluate(f"window.explorer.set({change})")
+        self.page.evaluate(f"void window.explorer.set({change})")
         self.settle()
 
     def finish(self) -> None:

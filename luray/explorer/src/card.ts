@@ -140,7 +140,7 @@ export class Card {
     const code = this.series[a.year];
     const percent = this.confidence?.values[a.year];
     const swatch = h("span", { class: "swatch" });
-    swatch.style.background = this.colours(palette).get(code ?? -1) ?? "transparent";
+    swatch.style.background = this.colours(palette).get(code ?? -1) ?? "var(--sea)";
     const isLand = this.product.classes.some((land) => land.code === code);
     const certain = isLand && percent !== undefined ? `confidence ${percent} %` : "";
     this.now.replaceChildren(
@@ -203,7 +203,7 @@ export class Card {
     const spans = this.spans();
     const items = spans.slice(0, MOST_CHANGES).map(({ from, to, code }) => {
       const swatch = h("span", { class: "swatch" });
-      swatch.style.background = colours.get(code) ?? "transparent";
+      swatch.style.background = colours.get(code) ?? "var(--sea)";
       const span = from === to ? String(years[from]) : `${years[from]}–${years[to]}`;
       return h("li", {}, swatch, h("span", { class: "span" }, span), this.nameOf(code));
     });

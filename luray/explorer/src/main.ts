@@ -346,7 +346,7 @@ class Page {
       const { state, faults } = fromHash(location.hash, this.product);
       const { camera } = state;
       if (camera) this.map.jumpTo({ center: [camera.lon, camera.lat], zoom: camera.zoom });
-      this.set(state);
+      this.set({ cell: undefined, ...state });
       if (faults.length > 0) this.say(faults.join(" "), 8000);
     });
     addEventListener("keydown", (event) => this.onKey(event));
@@ -628,6 +628,8 @@ class Page {
 
   private tellNotices(config: Config, faults: string[]): void {
     for (const fault of faults) this.tell(fault);
+    const isPanelShown = this.panel.element.offsetParent !== null;
+    if (faults.length > 0 && !isPanelShown) this.say(faults.join(" "), 8000);
     const { unfinished } = config;
     if (unfinished !== undefined) {
       const { missing, done, total } = unfinished;
@@ -652,7 +654,7 @@ class Page {
         ? "This layer exists at full resolution only, so that at this zoom the middle of the map " +
             "alone is drawn. Zoom in to see all of the view."
         : "This product has no overviews, so that at this zoom the middle of the map alone is " +
-            "drawn. Zoom in, or infer it again with inference.coarsest = 1000 in the run file.",
+            "drawn. Zoom in, or infer it again with product.overview_cells = 1000 in the run file.",
     );
   }
 }

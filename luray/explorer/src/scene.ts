@@ -36,6 +36,8 @@ export class Scene {
   private sides: Record<SideName, Side>;
   private scheduled = false;
   private moved = true;
+  /** What is on the screen, to be known again. */
+  private signature = "";
 
   constructor(
     private product: Product,
@@ -168,7 +170,8 @@ export class Scene {
 
   private update(): void {
     const state = this.state();
-    if (this.moved) {
+    const { moved } = this;
+    if (moved) {
       this.view = viewOf(this.map);
       this.moved = false;
     }
@@ -206,6 +209,15 @@ export class Scene {
     const pictures = [this.picture(this.sides.a.shown, [0, at])];
     if (state.swipe) pictures.push(this.picture(this.sides.b.shown, [at, 1]));
     this.layer.pictures = pictures;
+    // What comes ahead of its year changes nothing on the screen.
+    const signature = pictures
+      .map(({ mode, clip, pieces }) => {
+        const keys = pieces.map(({ tile, key, second }) => `${tile.level},${tile.turn},${key},${second?.key}`);
+        return `${mode}/${clip}/${keys.join(";")}`;
+      })
+      .join("|");
+    if (signature === this.signature && !moved) return;
+    this.signature = signature;
     this.map.triggerRepaint();
     this.onPicture();
   }

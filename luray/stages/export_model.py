@@ -1,0 +1,440 @@
+"""The stage `export-model`: a trained model as files that a host of any language runs.
+
+Both files hold the whole of `luray.model.host_model.HostModel`. Each is run beside it before it has
+its name, and the card, which says what goes in and comes out, is written last.
+"""
+
+import hashlib
+import json
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import luray
+from luray.core.grid import Grid
+from luray.core.legend import NAMED, Legend
+from luray.core.variable import Variable
+from luray.cube.cube import Cube
+from luray.export.files import publishing
+from luray.model.calibration import OperatingPoint
+from luray.model.card import ModelCard
+from luray.model.checkpoint import load_model
+from luray.model.features import Features
+from luray.model.host_model import HostModel
+from luray.storage.objects import exists, read_json, write_atomically
+from luray.storage.places import place_of, public
+from luray.storage.receipts import fingerprint_of
+
+FORMAT = 1
+"""Version of the card."""
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""What writing and checking ONNX takes; luray runs without them."""
+TOLERANCE = 1e-5
+"""Largest difference of a probability."""
+INPUTS = ("land_use", "forcing", "prior_forcing", "static")
+OUTPUTS = ("probability", "likeliest")
+LEAST_BLOCKS = 2
+"""Blocks of 2^depth cells that a window has at least: torch takes other paths for one."""
+MOST = 4096
+"""Windows of a batch, and blocks along a side of a window, at most."""
+
+
+class ModelToExport(NamedTuple):
+    """A trained model and what has to be known of its inputs."""
+
+    host: HostModel
+    card: ModelCard
+    legend: Legend
+    point: OperatingPoint
+    grid: Grid | None
+    """The grid of the maps, None where neither card nor cube say it."""
+    native: Mapping[str, Grid]
+    """Grid of the source of each variable, as far as there is a cube."""
+
+    @property
+    def features(self) -> Features:
+        """Layout of the network's input."""
+        return self.host.features
+
+    @property
+    def block(self) -> int:
+        """Cells of which the sides of a window are multiples."""
+        return int(2**self.card.unet.depth)
+
+
+class ExportedModel(NamedTuple):
+    """What an export of a model has written."""
+
+    place: str
+    files: tuple[str, ...]
+    """Their names, empty where all of them were there already."""
+    difference: float
+    """Largest difference of a probability that was found."""
+
+
+def export_model(
+    model: str,
+    *,
+    cube: str | None = None,
+    point: OperatingPoint = "cautious",
+    output: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> ExportedModel:
+    """Write a trained model as ONNX and as a torch program, with a card.
+
+    Parameters
+    ----------
+    model : str
+        Folder of a trained model, local or on a store.
+    cube : str, optional
+        The predictor cube, which names units and native grids; by default that of the run whose
+        output the model lies in. Models that were trained name the variables themselves.
+    point : str, optional
+        The operating point.
+    output : str, optional
+        Folder of the files, by default `export` in that of the model.
+    progress : callable, optional
+        Called with what is done next, in words.
+
+    Raises
+    ------
+    ValueError
+        If a package is missing, if there is no model, or if nobody says what its inputs are.
+    RuntimeError
+        If a file gives other probabilities than the model; it has not got its name then.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"export-model needs {', '.join(missing)}, which is not installed; pip install "
+            "'luray[onnx]'"
+        )
+    model = place_of(model).rstrip("/")
+    output = f"{model}/export" if output is None else place_of(output).rstrip("/")
+    exported = _prepare(model, cube, point)
+    request = _request(exported)
+    done = read_json(f"{output}/card.json")
+    is_done = done is not None and done.get("request") == request
+    if is_done and all(exists(f"{output}/{name}") for name in done["files"]):
+        return ExportedModel(output, (), done["largest_difference"])
+
+    progress("tracing")
+    program = _traced(exported)
+    files: dict[str, Any] = {}
+    differences = []
+    for name, write, runner in (
+        ("model.onnx", _write_onnx, _onnx_runner),
+        ("model.pt2", _write_torch, _torch_runner),
+    ):
+        progress(name)
+        with publishing(f"{output}/{name}") as file:
+            write(program, file)
+            differences.append(_check(exported, runner(file), name=name))
+            data = file.read_bytes()
+            files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    contents = _card(exported) | {
+        "request": request,
+        "files": files,
+        "largest_difference": max(differences),
+    }
+    write_atomically(f"{output}/card.json", json.dumps(contents, indent=1).encode())
+    return ExportedModel(output, (*files, "card.json"), max(differences))
+
+
+def _prepare(model: str, cube_url: str | None, point: OperatingPoint) -> ModelToExport:
+    """Read a model, and find out what its inputs are."""
+    network, card = load_model(model)
+    beside = f"{model.rpartition('/')[0].rpartition('/')[0]}/cube.zarr"
+    if cube_url is None and exists(f"{beside}/zarr.json"):
+        cube_url = beside
+    cube = None if cube_url is None else Cube.open(place_of(cube_url))
+
+    if cube is not None:
+        features = cube.features.remembering(card.unet.history)
+        legend = cube.legend
+    else:
+        features = Features(
+            len(card.classes),
+            tuple(map(_variable, card.training.get("forcing", ()))),
+            tuple(map(_variable, card.training.get("static", ()))),
+            card.unet.history,
+            card.classes,
+        )
+        legend = NAMED.get(card.legend, Legend("", ()))
+    if features.names != card.channels or legend.name != card.legend:
+        source = public(cube_url) if cube_url is not None else f"{public(model)}/card.json"
+        raise ValueError(
+            f"{public(model)} has {len(card.channels)} input channels and the legend "
+            f"{card.legend!r}, but {source} tells of {len(features.names)} and {legend.name!r}; "
+            "give the cube that it was trained on with --cube"
+        )
+
+    grid = cube.grid if cube is not None else None
+    if grid is None and "grid" in card.identity:
+        grid = Grid(**card.identity["grid"])
+    layers = (*cube.forcing, *cube.static) if cube is not None else ()
+    native = {variable.name: layer.grid for layer in layers for variable in layer.variables}
+    host = HostModel(network, features, card.points[point], ocean=legend.ocean).eval()
+    return ModelToExport(host, card, legend, point, grid, native)
+
+
+def _variable(fields: Mapping[str, Any]) -> Variable:
+    """Return a variable from what a model card says of it."""
+    of_lists = {key: tuple(fields.get(key, ())) for key in ("categories", "classes")}
+    return Variable(**{**fields, **of_lists})
+
+
+def _request(exported: ModelToExport) -> str:
+    """Return a hash of everything that the files depend on."""
+    features = exported.features
+    return fingerprint_of(
+        FORMAT,
+        luray.__version__,
+        exported.card.weights_sha256,
+        exported.point,
+        list(exported.card.points[exported.point]),
+        [asdict(variable) for variable in (*features.forcing, *features.static)],
+        {name: asdict(grid) for name, grid in exported.native.items()},
+        exported.legend.to_attributes(),
+    )
+
+
+# Writing
+
+
+def _traced(exported: ModelToExport) -> torch.export.ExportedProgram:
+    """Trace the model for any batch, and for windows of any blocks."""
+    rows = torch.export.Dim("row_blocks", min=LEAST_BLOCKS, max=MOST)
+    cols = torch.export.Dim("col_blocks", min=LEAST_BLOCKS, max=MOST)
+    batch = torch.export.Dim("batch", min=1, max=MOST)
+    free = {0: batch, 2: exported.block * rows, 3: exported.block * cols}
+    inputs = [torch.from_numpy(a) for a in _random_inputs(exported, 2, 3, 4).values()]
+    with torch.no_grad():
+        return torch.export.export(
+            exported.host, tuple(inputs), dynamic_shapes=dict.fromkeys(INPUTS, free)
+        )
+
+
+@contextmanager
+def _quiet() -> Any:
+    """Leave out what exporters say of themselves."""
+    level = logging.getLogger("onnxscript").level
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.getLogger("onnxscript").setLevel(level)
+
+
+def _write_onnx(program: torch.export.ExportedProgram, file: Path) -> None:
+    with _quiet():
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            external_data=False,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            verbose=False,
+        )
+        assert exported is not None
+        exported.save(str(file), external_data=False)
+
+
+def _write_torch(program: torch.export.ExportedProgram, file: Path) -> None:
+    with _quiet(), file.open("wb") as stream:
+        torch.export.save(program, stream)
+
+
+# Checking
+
+Runner = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
+"""Returns the outputs of some inputs."""
+
+
+def _onnx_runner(file: Path) -> Runner:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda inputs: list(session.run(list(OUTPUTS), dict(inputs)))
+
+
+def _torch_runner(file: Path) -> Runner:
+    with _quiet(), file.open("rb") as stream:
+        module = torch.export.load(stream).module()
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        with torch.inference_mode():
+            outputs = module(*map(torch.from_numpy, inputs.values()))
+        return [output.numpy() for output in outputs]
+
+    return run
+
+
+def _check(exported: ModelToExport, run: Runner, *, name: str) -> float:
+    """Return the largest difference of a probability to the model's own.
+
+    Raises RuntimeError if it is too large, or if a class differs that is no tie.
+    """
+    largest = 0.0
+    for shape in ((1, 2, 3), (3, 4, 2)):
+        inputs = _random_inputs(exported, *shape)
+        with torch.inference_mode():
+            expected = exported.host(*map(torch.from_numpy, inputs.values()))
+        probability_BKHW, likeliest_BHW = (output.numpy() for output in expected)
+        found_BKHW, found_BHW = run(inputs)
+        difference = float(np.abs(found_BKHW - probability_BKHW).max())
+        best_BKHW = np.sort(probability_BKHW, axis=1)
+        is_clear = best_BKHW[:, -1] - best_BKHW[:, -2] > 2 * TOLERANCE
+        n_other = int(((found_BHW != likeliest_BHW) & is_clear).sum())
+        # a comparison that is false for NaN, too
+        if not difference <= TOLERANCE or n_other:
+            raise RuntimeError(
+                f"{name}: probabilities differ from the model's by {difference:.2g} and {n_other} "
+                f"cells have another class, expected at most {TOLERANCE:g} and none; another "
+                "version of onnx, onnxscript or torch may help"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _random_inputs(
+    exported: ModelToExport, batch: int, row_blocks: int, col_blocks: int
+) -> dict[str, NDArray[Any]]:
+    """Make inputs that look like real ones, missing values included, the same every time."""
+    random = np.random.default_rng(batch)
+    height, width = row_blocks * exported.block, col_blocks * exported.block
+    legend = exported.legend
+    known = np.array([legend.ocean, *legend.codes], np.uint8)
+
+    def values(variables: tuple[Variable, ...]) -> NDArray[np.float32]:
+        fields = np.zeros((batch, len(variables), height, width), np.float32)
+        for position, variable in enumerate(variables):
+            if variable.categories:
+                field = random.choice([0, *variable.categories], (batch, height, width))
+            else:
+                field = random.random((batch, height, width)) * variable.scale
+                field[random.random(field.shape) < 0.02] = np.nan
+            fields[:, position] = field
+        return fields
+
+    features = exported.features
+    return {
+        "land_use": random.choice(known, (batch, features.history, height, width)),
+        "forcing": values(features.forcing),
+        "prior_forcing": values(features.forcing),
+        "static": values(features.static),
+    }
+
+
+# The card
+
+
+def _card(exported: ModelToExport) -> dict[str, Any]:
+    """Describe the files for whoever writes a host."""
+    card, features, legend = exported.card, exported.features, exported.legend
+    tiling = card.identity.get("tiling")
+    classes = [asdict(land_class) for land_class in legend.classes]
+    forcing = [_described(variable, exported) for variable in features.forcing]
+    static = [_described(variable, exported) for variable in features.static]
+
+    def array(name: str, dtype: str, second: str, about: str, **more: Any) -> dict[str, Any]:
+        shape = [axis for axis in ("batch", second, "rows", "cols") if axis]
+        return {"name": name, "dtype": dtype, "shape": shape, "about": about, **more}
+
+    return {
+        "format": FORMAT,
+        "luray": luray.__version__,
+        "about": "One year of land use in windows of the grid of the maps. Rows go from north to "
+        "south, columns from west to east. Arrays are C-contiguous: the last axis varies fastest.",
+        "model": {
+            "fingerprint": card.fingerprint,
+            "weights_sha256": card.weights_sha256,
+            "direction": card.direction,
+            "operating_point": exported.point,
+            "calibration": card.points[exported.point]._asdict(),
+            "caveats": list(card.training.get("caveats", ())),
+            "sources": list(card.training.get("sources", ())),
+        },
+        "grid": None if exported.grid is None else asdict(exported.grid),
+        "window": {
+            "multiple_of": exported.block,
+            "at_least": LEAST_BLOCKS * exported.block,
+            "trained": tiling,
+            "blending": "Near its edge a window sees too little. Let windows overlap, as those of "
+            "the training did, and average the probabilities of a cell over the windows that see "
+            "it; or take the cells in the middle alone. What is beyond the grid is no class in "
+            "land_use; forcing and static repeat their outermost cells there.",
+        },
+        "legend": legend.name,
+        "classes": classes,
+        "ocean": legend.ocean,
+        "inputs": [
+            array(
+                "land_use", "uint8", "maps",
+                f"Codes of the last {features.history} maps, the newest first: the year before, "
+                "then two years before, ... Any code that is not in `classes` is no class; fill "
+                "maps that there are none of with `ocean`.",
+                maps=features.history,
+            ),
+            array(
+                "forcing", "float32", "variables",
+                "Of the year that is predicted, in this order and these units. NaN is missing.",
+                variables=forcing,
+            ),
+            array(
+                "prior_forcing", "float32", "variables",
+                "The same variables in the year of the newest map.",
+                variables=[variable.name for variable in features.forcing],
+            ),
+            array(
+                "static", "float32", "variables",
+                "What does not change with the year. NaN is missing.",
+                variables=static,
+            ),
+        ],
+        "outputs": [
+            array(
+                "probability", "float32", "classes",
+                "Calibrated probability of each class, in the order of `classes`.",
+            ),
+            array(
+                "likeliest", "uint8", "",
+                "Code of the likeliest class; `ocean` where the newest map has no class.",
+            ),
+        ],
+    }  # fmt: skip
+
+
+def _described(variable: Variable, exported: ModelToExport) -> dict[str, Any]:
+    """Describe an input variable and how it comes onto the grid of the maps."""
+    native = exported.native.get(variable.name)
+    method = {
+        "nearest": "each cell of the maps has the value of the native cell that holds its centre",
+        "bilinear": "interpolated between the centres of native cells",
+    }[variable.resampling]
+    if variable.resampling == "bilinear" and variable.transform == "log1p":
+        method = (
+            "log(1 + x) is interpolated between the centres of native cells, and turned back by "
+            "exp(y) - 1"
+        )
+    return {
+        "name": variable.name,
+        "long_name": variable.long_name,
+        "units": variable.units,
+        "categories": list(variable.categories),
+        "share_of_classes": list(variable.classes),
+        "share_of": variable.share_of if variable.classes else None,
+        "onto_the_grid": method,
+        "native_grid": None if native is None else asdict(native),
+    }
