@@ -203,10 +203,16 @@ def _assets(document: dict[str, Any], *, base: str, owner: str) -> Iterator[List
             owner,
             href,
             name=str(asset.get("luray:file") or published_name(href)),
-            roles=tuple(asset.get("roles") or ()),
+            roles=_roles(asset),
             kind=_kind(href, str(asset.get("type") or "")),
             years=_years(dates, owner),
         )
+
+
+def _roles(asset: dict[str, Any]) -> tuple[str, ...]:
+    """Return the roles of an asset; none where they are no list."""
+    roles = asset.get("roles")
+    return tuple(map(str, roles)) if isinstance(roles, list) else ()
 
 
 def _kind(href: str, media: str) -> str:
