@@ -5,7 +5,7 @@ module luray
   implicit none
 
   type, bind(c) :: luray_sizes
-    integer(c_int64_t) :: batch, maps, forcing, fixed, classes, rows, cols
+    integer(c_int64_t) :: batch, maps, forcing, fixed, classes, rows, cols, multiple_of
   end type
 
   interface
@@ -62,9 +62,9 @@ program driver
   implicit none
 
   character(len=1024) :: model_file, library, inputs
-  integer :: years, maps, forcing, fixed, classes, rows, cols, threads
+  integer :: years, maps, forcing, fixed, classes, rows, cols, multiple_of, threads
   namelist /region/ model_file, library, inputs, years, maps, forcing, fixed, classes, rows, cols, &
-    threads
+    multiple_of, threads
   integer(c_int8_t), allocatable :: land_use(:, :, :), likeliest(:, :)
   real(c_float), allocatable :: now(:, :, :), before(:, :, :), static_fields(:, :, :)
   real(c_float), allocatable :: probability(:, :, :)
@@ -76,7 +76,7 @@ program driver
   read (*, nml=region)
   allocate (land_use(cols, rows, maps), likeliest(cols, rows), probability(cols, rows, classes))
   allocate (now(cols, rows, forcing), before(cols, rows, forcing), static_fields(cols, rows, fixed))
-  sizes = luray_sizes(1, maps, forcing, fixed, classes, rows, cols)
+  sizes = luray_sizes(1, maps, forcing, fixed, classes, rows, cols, multiple_of)
 
   model = luray_open(trim(model_file)//c_null_char, trim(library)//c_null_char, threads)
   if (.not. c_associated(model)) call stop_with_error()

@@ -108,6 +108,14 @@ int luray_step(luray_model *m, const luray_sizes *s, const uint8_t *land_use, co
   static const char *const outputs[N_OUTPUTS] = {"probability", "likeliest"};
   object in[N_INPUTS] = {NULL}, out[N_OUTPUTS] = {NULL};
   message[0] = '\0';
+  int64_t block = s->multiple_of;
+  if (block < 1 || s->rows % block || s->cols % block || s->rows < 2 * block || s->cols < 2 * block) {
+    snprintf(message, sizeof message,
+             "%lld rows and %lld cols, expected multiples of %lld (window.multiple_of of card.json), "
+             "at least twice that; enlarge the window",
+             (long long)s->rows, (long long)s->cols, (long long)block);
+    return 1;
+  }
   int wrong = wrap(m, s, (void *)land_use, UINT8, s->maps, &in[0]) ||
               wrap(m, s, (void *)forcing, FLOAT32, s->forcing, &in[1]) ||
               wrap(m, s, (void *)prior_forcing, FLOAT32, s->forcing, &in[2]) ||

@@ -9,9 +9,10 @@
 
 typedef struct luray_model luray_model;
 
-/* Sizes of the arrays, as card.json has them; rows and cols are multiples of its window. */
+/* Sizes of the arrays, as card.json has them. Rows and cols are multiples of its
+ * window.multiple_of, and at least twice that. */
 typedef struct {
-  int64_t batch, maps, forcing, fixed, classes, rows, cols;
+  int64_t batch, maps, forcing, fixed, classes, rows, cols, multiple_of;
 } luray_sizes;
 
 /* Open model.onnx with a library of onnxruntime; NULL where that fails, see luray_error. */

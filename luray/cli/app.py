@@ -847,7 +847,8 @@ def export_model(
 
     A host in Fortran or C is in infra/coupling. A host in Python rather
     takes `luray.emulator.LandSurface`, which reads a cube, does the windows
-    and equals the product to the bit. Needs: pip install 'luray[onnx]'.
+    and equals the product to the bit. It needs onnx, onnxscript and
+    onnxruntime, which are the extra `onnx` of luray.
     """
     from typing import get_args
 

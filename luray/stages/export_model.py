@@ -227,14 +227,17 @@ def _traced(exported: ModelToExport) -> torch.export.ExportedProgram:
 @contextmanager
 def _quiet() -> Any:
     """Leave out what exporters say of themselves."""
-    level = logging.getLogger("onnxscript").level
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            logging.getLogger("onnxscript").setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _write_onnx(program: torch.export.ExportedProgram, file: Path) -> None:
