@@ -1,6 +1,7 @@
 """The page in a real browser: what it draws is what the Zarr store holds."""
 
 import io
+import json
 import re
 import statistics
 from collections.abc import Iterator
@@ -391,7 +392,14 @@ def test_a_bucket_is_a_site(browser: Any, world: Path, s3: Bucket, product: xr.D
     write_page(f"{s3.url}/out/explorer", product="../product.zarr")
     kept = s3.client.head_object(Bucket=s3.name, Key="out/explorer/index.html")
     assert kept["ContentType"].startswith("text/html")
-    s3.client.put_bucket_acl(Bucket=s3.name, ACL="public-read")
+    everybody_reads = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{s3.name}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [everybody_reads]}
+    s3.client.put_bucket_policy(Bucket=s3.name, Policy=json.dumps(policy))
 
     link = f"{s3.endpoint}/{s3.name}/out/explorer/index.html#map=6.2/47/4&year=2010"
     with explorer_at(browser, link) as explorer:
