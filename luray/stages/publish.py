@@ -11,7 +11,8 @@ from luray.catalog.research_object import Part, write_crate
 from luray.core.crash_points import crash_point
 from luray.core.progress import Progress, no_progress
 from luray.cube.cube import Cube
-from luray.explorer.page import write_page
+from luray.cube.land import tiles_with_land
+from luray.explorer.page import land_tiles, write_page
 from luray.model.card import read_card
 from luray.stages.cogs import write_cogs
 from luray.stages.config import RunConfig
@@ -76,7 +77,12 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
         models=models,
     )
 
-    write_page(run.path(EXPLORER), product=_beside(run, run.product), cube=_beside(run, run.cube))
+    write_page(
+        run.path(EXPLORER),
+        product=_beside(run, run.product),
+        cube=_beside(run, run.cube),
+        tiles=land_tiles(run.tiles, tiles_with_land(cube, run.tiles)),
+    )
     parts = [*_parts(run, pictures), *_model_parts(run, models)]
     used = [part.path for part in parts if part.media_type in (SAFETENSORS, "application/toml")]
     write_crate(

@@ -23,6 +23,7 @@ OBSERVED = (1996, 2005)
 SCENARIOS = ("ssp126", "ssp585")
 MEMBERS = 2
 TILE = 40
+LAND_TILES = {"rows": 2, "cols": 3, "land": [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]}
 FINGERPRINT = "cd" * 32
 SHARES = (
     Variable("crops", "forcing", "1", "crops", classes=(22,)),
@@ -39,6 +40,7 @@ def class_maps() -> np.ndarray:
     rows, cols = np.mgrid[: GRID.n_lat, : GRID.n_lon]
     terrain = np.sin(rows / 9) + np.cos(cols / 13 + rows / 21) + 0.4 * np.sin(cols / 4 - rows / 5)
     sea = (cols < 14 + 6 * np.sin(rows / 8)) | (terrain < -1.9)
+    sea |= (rows >= TILE) & (cols >= 2 * TILE)  # a tile without land, which is not stored
     shape = (len(SCENARIOS), MEMBERS, len(YEARS), *GRID.shape)
     maps = np.empty(shape, np.uint8)
     for scenario, member, y in np.ndindex(shape[:3]):

@@ -18,7 +18,15 @@ from luray.core.legend import HILDA, OUTSIDE, rgb
 from luray.explorer.page import write_page
 from luray.explorer.server import ExplorerServer
 from tests.explorer.conftest import Explorer, explorer_at, serving
-from tests.explorer.small_world import GRID, SCENARIOS, YEARS, class_maps, write_cube, write_product
+from tests.explorer.small_world import (
+    GRID,
+    LAND_TILES,
+    SCENARIOS,
+    YEARS,
+    class_maps,
+    write_cube,
+    write_product,
+)
 from tests.machine import patience
 from tests.s3 import Bucket
 
@@ -33,13 +41,20 @@ def product(world: Path) -> xr.Dataset:
     return luray.open_product(str(world / "product.zarr"))
 
 
+def hide(explorer: Explorer, line: str) -> None:
+    """Hide a layer of lines, which are drawn over the cells."""
+    explorer.page.evaluate(
+        f"void window.explorer.maplibre.setLayoutProperty('{line}', 'visibility', 'none')"
+    )
+
+
 @pytest.fixture(scope="module")
 def shared(browser: Any, server: ExplorerServer) -> Iterator[Explorer]:
     """A page that several tests use, one after the other."""
     with explorer_at(browser, server.address) as explorer:
         explorer.page.wait_for_function("window.explorer.maplibre.getLayer('coast')")
-        for line in LINES:  # they are drawn over the cells
-            explorer.page.evaluate(f"void window.explorer.maplibre.removeLayer('{line}')")
+        for line in LINES:
+            hide(explorer, line)
         yield explorer
 
 
@@ -389,7 +404,8 @@ def test_a_bucket_is_a_site(browser: Any, world: Path, s3: Bucket, product: xr.D
     for path in (world / "product.zarr").rglob("*"):
         if path.is_file():
             s3.put(f"out/{path.relative_to(world)}", path.read_bytes())
-    write_page(f"{s3.url}/out/explorer", product="../product.zarr")
+    assert not list((world / "product.zarr/land_use/c").glob("*/*/*/1/2")), "a tile without land"
+    write_page(f"{s3.url}/out/explorer", product="../product.zarr", tiles=LAND_TILES)
     kept = s3.client.head_object(Bucket=s3.name, Key="out/explorer/index.html")
     assert kept["ContentType"].startswith("text/html")
     everybody_reads = {
@@ -405,7 +421,7 @@ def test_a_bucket_is_a_site(browser: Any, world: Path, s3: Bucket, product: xr.D
     with explorer_at(browser, link) as explorer:
         explorer.page.wait_for_function("window.explorer.maplibre.getLayer('coast')")
         for line in LINES:
-            explorer.page.evaluate(f"void window.explorer.maplibre.removeLayer('{line}')")
+            hide(explorer, line)
         assert_drawn(explorer, product.land_use.sel(scenario="ssp126", member=0, year=2010).load())
 
 

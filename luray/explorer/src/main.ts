@@ -13,6 +13,7 @@ import { Panel, mostChanges } from "./panel";
 import { type Product, ProductError, openProduct } from "./product";
 import { Scene } from "./scene";
 import { type Place, type State, fromHash, toHash } from "./state";
+import type { StoredTiles } from "./store";
 import { Timeline } from "./timeline";
 
 /** `explorer.json`, which lies beside the page. */
@@ -20,6 +21,8 @@ interface Config {
   /** Place of the product, and of the cube where there is one, as seen from the page. */
   product: string;
   cube?: string;
+  /** Tiles that are stored, where the page is not served by `luray view`. */
+  tiles?: StoredTiles;
   /** What is missing of a product that is not finished. */
   unfinished?: { done: number; total: number; missing: number[] };
 }
@@ -37,7 +40,7 @@ async function start(): Promise<void> {
   const response = await fetch(new URL("explorer.json", base));
   if (!response.ok) throw new ProductError("There is no explorer.json beside this page.");
   const config: Config = await response.json();
-  const product = await openProduct(new URL(config.product, base));
+  const product = await openProduct(new URL(config.product, base), config.tiles);
   document.title = `${product.title} · luray`;
   if (!hasWebGL()) {
     throw new ProductError(

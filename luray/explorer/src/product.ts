@@ -1,7 +1,7 @@
 /** What a product says of itself: years, classes, levels of overviews, scenarios and members. */
 
 import * as zarr from "zarrita";
-import { ShardStore } from "./store";
+import { ShardStore, type StoredTiles } from "./store";
 
 export interface LandClass {
   code: number;
@@ -71,8 +71,8 @@ export interface Sequence {
 export class ProductError extends Error {}
 
 /** Open a product by the URL of its store, which ends in a slash. */
-export async function openProduct(url: URL): Promise<Product> {
-  const store = new ShardStore(url);
+export async function openProduct(url: URL, tiles?: StoredTiles): Promise<Product> {
+  const store = new ShardStore(url, tiles);
   const root = await store.openRoot();
   if (root === undefined) {
     throw new ProductError("There is no Zarr store beside this page.");

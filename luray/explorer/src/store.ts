@@ -20,6 +20,15 @@ interface Head {
   whole: boolean;
 }
 
+/** Which tiles have land; the shards of others are not stored. */
+export interface StoredTiles {
+  /** Rows and columns of tiles. */
+  rows: number;
+  cols: number;
+  /** Row and column of each tile with land. */
+  land: [number, number][];
+}
+
 export class ShardStore implements AsyncReadable {
   /** Requests that have been sent. */
   requests = 0;
@@ -29,8 +38,18 @@ export class ShardStore implements AsyncReadable {
   private isConsolidated = false;
   private indexFirst = new Map<string, boolean>();
 
-  /** @param base - URL of the store, with a slash at its end. */
-  constructor(readonly base: URL) {}
+  private stored: Set<string>;
+
+  /**
+   * @param base - URL of the store, with a slash at its end.
+   * @param tiles - Tiles that are stored, where that is known.
+   */
+  constructor(
+    readonly base: URL,
+    private tiles?: StoredTiles,
+  ) {
+    this.stored = new Set(tiles?.land.map(([row, col]) => `${row}/${col}`));
+  }
 
   /** Read the metadata of the root, and keep what it says of all arrays and groups. */
   async openRoot(): Promise<Record<string, any> | undefined> {
@@ -72,6 +91,7 @@ export class ShardStore implements AsyncReadable {
     if ("suffixLength" in range && !(await this.hasIndexFirst(key))) {
       throw new Error(`${key}: expected shards whose index comes first, as luray writes them`);
     }
+    if (await this.isWithoutLand(key)) return undefined;
     const start = "suffixLength" in range ? 0 : range.offset;
     const length = "suffixLength" in range ? range.suffixLength : range.length;
     const head = await this.head(key, length);
@@ -108,6 +128,17 @@ export class ShardStore implements AsyncReadable {
       this.indexFirst.set(path, codec?.configuration?.index_location === "start");
     }
     return this.indexFirst.get(path)!;
+  }
+
+  /** Whether a shard is that of a tile without land. A bucket would answer with an error. */
+  private async isWithoutLand(key: string): Promise<boolean> {
+    if (this.tiles === undefined) return false;
+    const node = await this.node(key.slice(1).replace(/\/c\/[\d/]+$/, ""));
+    const [height, width] = node.shape.slice(-2);
+    const [rows, cols] = node.chunk_grid.configuration.chunk_shape.slice(-2);
+    const isTile =
+      Math.ceil(height / rows) === this.tiles.rows && Math.ceil(width / cols) === this.tiles.cols;
+    return isTile && !this.stored.has(key.split("/").slice(-2).join("/"));
   }
 
   private async fetchWhole(key: string): Promise<Uint8Array | undefined> {
