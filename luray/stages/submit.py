@@ -96,9 +96,9 @@ def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
             f"{CARRIED // 2**20} MiB: {listed}; put them where the cluster can read them (s3://, "
             "gs://, a path that all its nodes have) and name that place in the run file"
         )
-    shutil.copytree(
-        Path(luray.__file__).parent, folder / "luray", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    # in a checkout the explorer may have what it is built with: more than a job may carry
+    not_run = shutil.ignore_patterns("__pycache__", "node_modules")
+    shutil.copytree(Path(luray.__file__).parent, folder / "luray", ignore=not_run)
     for path in inputs:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
