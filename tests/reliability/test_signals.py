@@ -83,6 +83,7 @@ def test_a_node_manager_that_dies_is_told_in_one_line(small_world: SmallWorld, t
     assert not alive, "processes of Ray are left"
 
 
+@pytest.mark.slow  # `make chaos` stops trainings, too
 def test_a_training_that_is_stopped_does_not_end_as_if_it_were_done(
     small_world: SmallWorld, tmp_path: Path
 ):
