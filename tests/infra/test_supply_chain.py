@@ -91,7 +91,9 @@ def licence_of(package: Distribution) -> str:
     """The licence as a package states it."""
     stated = package.metadata
     classifiers = [c for c in stated.get_all("Classifier") or [] if c.startswith("License")]
-    return " ".join([stated["License-Expression"] or "", *classifiers, stated["License"] or ""])
+    return " ".join(
+        [stated.get("License-Expression") or "", *classifiers, stated.get("License") or ""]
+    )
 
 
 def test_no_line_of_luray_runs_foreign_code() -> None:
