@@ -49,7 +49,8 @@ class Raster(NamedTuple):
         Parameters
         ----------
         values : array, shape (rows, columns) or (rows, columns, channels)
-            A value or a colour for each block of `factor` x `factor` cells of the grid.
+            A value or a colour for each block of `factor` x `factor` cells of the grid. Cells at
+            the far edges that fill no whole block may be left out; they are painted as off the grid.
         factor : int
             Cells along a side of a block.
         background : int or sequence of int
@@ -59,8 +60,13 @@ class Raster(NamedTuple):
         -------
         array, shape (H, W) or (H, W, channels)
         """
-        painted: U8 = values[self.row_HW // factor, self.col_HW // factor]
-        painted[~self.inside_HW] = background
+        block_row_HW = self.row_HW // factor
+        block_col_HW = self.col_HW // factor
+        held_HW = self.inside_HW & (block_row_HW < values.shape[0])
+        held_HW &= block_col_HW < values.shape[1]
+
+        painted: U8 = values[np.where(held_HW, block_row_HW, 0), np.where(held_HW, block_col_HW, 0)]
+        painted[~held_HW] = background
         return painted
 
 

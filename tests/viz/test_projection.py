@@ -91,3 +91,12 @@ def test_a_map_is_drawn_where_there_is_no_network(product, tmp_path, monkeypatch
     monkeypatch.setenv("CARTOPY_DATA_DIR", str(tmp_path / "nothing"))
     overview(product, tmp_path / "overview.png")
     assert (tmp_path / "overview.png").exists()
+
+
+def test_cells_of_no_whole_block_are_painted_as_off_the_grid():
+    """A grid of 7 x 10 cells, of which a picture by blocks of 3 x 3 holds 6 x 9."""
+    raster = ProjectedGrid(Grid(north=47, west=3, step=0.1, n_lat=7, n_lon=10)).raster(100)
+    painted = raster.paint(np.ones((2, 3), np.uint8), factor=3, background=9)
+    beyond = (raster.row_HW >= 6) | (raster.col_HW >= 9)
+    np.testing.assert_array_equal(painted == 1, raster.inside_HW & ~beyond)
+    assert (raster.inside_HW & beyond).any()
