@@ -49,8 +49,8 @@ class Raster(NamedTuple):
         Parameters
         ----------
         values : array, shape (rows, columns) or (rows, columns, channels)
-            A value or a colour for each block of `factor` x `factor` cells of the grid. Cells at
-            the far edges that fill no whole block may be left out; they are painted as off the grid.
+            A value or a colour for each block of `factor` x `factor` cells of the grid. Cells that
+            fill no whole block, at the far edges, may be left out: they are then off the grid.
         factor : int
             Cells along a side of a block.
         background : int or sequence of int
