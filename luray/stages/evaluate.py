@@ -102,9 +102,10 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     )
 
     first, last = run.training.years
+    history = run.model.history
     model = (
         f"U-Net of width {run.model.width} and depth {run.model.depth} that remembers "
-        f"{run.model.history} maps, trained on "
+        f"{history} {'map' if history == 1 else 'maps'}, trained on "
         f"{first}-{last}, {run.training.steps} steps"
     )
     report = EvaluationReport(
