@@ -63,14 +63,19 @@ def test_a_signal_is_known_behind_what_a_library_makes_of_it():
 def test_a_wait_for_ray_ends_by_the_exception_that_ray_knows():
     handlers = {number: signal.getsignal(number) for number in WORDS}
     seen = []
-    try:
-        raise_on_signals()
-        with pytest.raises(InterruptedBySignal) as found, keyboard_interrupts():
+
+    def wait() -> None:
+        with keyboard_interrupts():
             try:
                 signal.raise_signal(signal.SIGTERM)
             except KeyboardInterrupt as error:
                 seen.append(type(error))
                 raise
+
+    try:
+        raise_on_signals()
+        with pytest.raises(InterruptedBySignal) as found:
+            wait()
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
