@@ -65,10 +65,10 @@ def _end_at_the_next() -> None:
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:
-    """Have signals raise KeyboardInterrupt inside the block; what leaves it is as elsewhere.
+    """Have Ctrl-C raise KeyboardInterrupt inside the block; what leaves it is as elsewhere.
 
     It is the only exception that ends Ray's waiting: any other one that a handler raises is dropped
-    there, and the wait goes on to its end. Handlers that are not those of `raise_on_signals` stay.
+    there, and the wait goes on to its end. A handler that is not that of `raise_on_signals` stays.
     """
     received: list[int] = []
 
@@ -77,9 +77,9 @@ def keyboard_interrupts() -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    ours = [number for number in WORDS if signal.getsignal(number) is _interrupt]
-    if threading.current_thread() is not threading.main_thread():
-        ours = []
+    # SIGTERM stays as it is: an inference finishes what it has in hand, and may be told twice.
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [signal.SIGINT] if is_main and signal.getsignal(signal.SIGINT) is _interrupt else []
     for number in ours:
         signal.signal(number, interrupt)
     try:

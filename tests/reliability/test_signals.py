@@ -67,7 +67,7 @@ def test_a_wait_for_ray_ends_by_the_exception_that_ray_knows():
     def wait() -> None:
         with keyboard_interrupts():
             try:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGINT)
             except KeyboardInterrupt as error:
                 seen.append(type(error))
                 raise
@@ -80,7 +80,7 @@ def test_a_wait_for_ray_ends_by_the_exception_that_ray_knows():
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert seen == [KeyboardInterrupt]
-    assert found.value.exit_code == 143
+    assert found.value.exit_code == 130
 
 
 def test_ctrl_c_ends_every_process_of_ray(small_world: SmallWorld, tmp_path: Path):
