@@ -2,8 +2,6 @@
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """Signals that ask a command to end, as users know them."""
@@ -48,47 +46,10 @@ def raise_on_signals() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
-    for number in WORDS:
-        signal.signal(number, _interrupt)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    _end_at_the_next()
-    raise InterruptedBySignal(number)
-
-
-def _end_at_the_next() -> None:
-    """Let the next signal end the process at once."""
-    for number in WORDS:
-        signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def keyboard_interrupts() -> Iterator[None]:
-    """Have Ctrl-C raise KeyboardInterrupt inside the block; what leaves it is as elsewhere.
-
-    It is the only exception that ends Ray's waiting: any other one that a handler raises is dropped
-    there, and the wait goes on to its end. A handler that is not that of `raise_on_signals` stays.
-    """
-    received: list[int] = []
-
     def interrupt(number: int, frame: object) -> None:
-        _end_at_the_next()
-        received.append(number)
-        raise KeyboardInterrupt
+        for each in WORDS:
+            signal.signal(each, signal.SIG_DFL)
+        raise InterruptedBySignal(number)
 
-    # SIGTERM stays as it is: an inference finishes what it has in hand, and may be told twice.
-    is_main = threading.current_thread() is threading.main_thread()
-    ours = [signal.SIGINT] if is_main and signal.getsignal(signal.SIGINT) is _interrupt else []
-    for number in ours:
+    for number in WORDS:
         signal.signal(number, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if received:
-            raise InterruptedBySignal(received[0]) from None
-        raise
-    finally:
-        for number in ours:
-            if signal.getsignal(number) is interrupt:
-                signal.signal(number, _interrupt)
