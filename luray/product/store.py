@@ -184,7 +184,7 @@ class Product:
                 "cells); choose another output, or start over with --restart"
             )
 
-        attributes = self._attributes(
+        attributes = self.attributes(
             cube, title=title, models=models, tiles=tiles, caveats=caveats, provenance=provenance
         )
         # Receipts of a store that is gone would stand for shards that nobody wrote.
@@ -193,29 +193,18 @@ class Product:
         with accessing(self.url):
             self._create_at(self.url, cube, attributes)
 
-    def restore(
-        self,
-        names: Iterable[str],
-        cube: Cube,
-        *,
-        title: str,
-        models: Mapping[Direction, str],
-        tiles: int,
-        caveats: Sequence[str] = (),
-        provenance: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
+    def restore(self, names: Iterable[str], cube: Cube, attributes: Mapping[str, Any]) -> None:
         """Write damaged metadata and coordinates again, and leave the product unfinished.
 
         Parameters
         ----------
         names : iterable of str
             Objects below the store, as `damaged_metadata` gives them.
-        cube, title, models, tiles, caveats, provenance
-            As those of `create`.
+        cube : Cube
+            What the product is made from.
+        attributes : mapping
+            Those of the store, see `attributes`.
         """
-        attributes = self._attributes(
-            cube, title=title, models=models, tiles=tiles, caveats=caveats, provenance=provenance
-        )
         with tempfile.TemporaryDirectory() as folder:
             self._create_at(folder, cube, attributes)
             for name in names:
@@ -224,7 +213,7 @@ class Product:
                     write_atomically(f"{self.url}/{name}", data)
         self.mark(finished=False)
 
-    def _attributes(
+    def attributes(
         self,
         cube: Cube,
         *,
@@ -234,7 +223,7 @@ class Product:
         caveats: Sequence[str],
         provenance: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Return the attributes of the store."""
+        """Return the attributes of the store when it is new; parameters are those of `create`."""
         about = {
             "fingerprint": self.fingerprint,
             "finished": False,

@@ -268,7 +268,7 @@ def restore_metadata(run: RunConfig, names: Iterable[str]) -> None:
         caveats=run.product_caveats,
         provenance=_provenance(run, spec),
     )
-    spec.product.restore(names, spec.cube, **described)
+    spec.product.restore(names, spec.cube, spec.product.attributes(spec.cube, **described))
 
 
 def _described(
