@@ -24,7 +24,7 @@ from luray.catalog.finished import FinishedProduct
 from luray.catalog.origin import add_version
 from luray.catalog.stac import relative_href
 from luray.model.card import ModelCard
-from luray.model.unet import UNet
+from luray.model.checkpoint import untrained
 
 SAFETENSORS = "application/vnd.safetensors"
 """Media type of the weights."""
@@ -116,9 +116,8 @@ def _add_network(item: pystac.Item, card: ModelCard, classes: Sequence[Classific
         description="Logits of each class; the softmax of them is calibrated by the card's points.",
     )
     ClassificationExtension.add_to(item)
-    # On the device "meta" a network has its size, and takes no memory.
     with torch.device("meta"):
-        network = UNet(n_channels, n_classes, card.unet)
+        network = untrained(card)
     MLMExtension.ext(item, add_if_missing=True).apply(
         name=item.id,
         architecture="U-Net",

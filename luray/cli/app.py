@@ -469,10 +469,7 @@ def _view(viewed: "Viewed", *, host: str, port: int | None, browser: bool) -> No
         say(f"explorer: {address}")
         if browser:
             webbrowser.open(address)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            say("stopped")
+        server.serve_forever()
 
 
 @app.command()
@@ -944,11 +941,10 @@ def _verify(run: "RunConfig", *, repair: bool) -> bool:
 
 def _named(run: "RunConfig", unit: "Unit") -> str:
     """A tile-year in words, with its scenario and member where a run has several."""
+    from luray.engine.jobs import in_words
     from luray.product.trajectories import TileYear
 
-    place = "coarser overviews"
-    if isinstance(unit, TileYear):
-        place = f"tile {unit.tile.row}.{unit.tile.col}"
+    place = in_words(unit.tile) if isinstance(unit, TileYear) else "coarser overviews"
     parts = [f"year {unit.year}", place]
     if run.scenarios:
         parts.append(f"scenario {run.scenarios[unit.member_index.scenario]}")

@@ -48,10 +48,7 @@ class AxisMap(NamedTuple):
         """
         cells = np.unique(np.concatenate([self.low, self.high]))
         # a few cells that nobody needs cost less than a second request
-        breaks = np.flatnonzero(np.diff(cells) > GAP)
-        first = cells[np.concatenate([[0], breaks + 1])]
-        last = cells[np.concatenate([breaks, [cells.size - 1]])]
-        return [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]
+        return as_slices(cells, gap=GAP)
 
     def within(self, pieces: list[slice]) -> "AxisMap":
         """Return the same map on an array that holds only `pieces`, joined."""
@@ -60,6 +57,20 @@ class AxisMap(NamedTuple):
         low = np.searchsorted(cells, self.low)
         high = np.searchsorted(cells, self.high)
         return AxisMap(low, high, self.weight)
+
+
+def as_slices(cells: Index, *, gap: int = 1) -> list[slice]:
+    """Return ranges that hold cells in ascending order; those up to `gap` apart are in one.
+
+    Examples
+    --------
+    >>> as_slices(np.array([2, 3, 7]))
+    [slice(2, 4, None), slice(7, 8, None)]
+    """
+    breaks = np.flatnonzero(np.diff(cells) > gap)
+    first = cells[np.concatenate([[0], breaks + 1])]
+    last = cells[np.concatenate([breaks, [cells.size - 1]])]
+    return [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]
 
 
 def joined(pieces: Sequence[slice], *, gap: int) -> list[slice]:

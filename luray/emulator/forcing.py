@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from luray.core.regrid import as_slices
 from luray.core.tiling import Box
 from luray.core.types import F64, Index
 from luray.core.variable import Variable
@@ -205,7 +206,7 @@ class Forcing:
         coming_VYX = self._coming[layer.path]
         if self.year in layer.steps:
             cells = self.cube.cells[layer.path]
-            pieces = _pieces(cells.rows), _pieces(cells.cols)
+            pieces = as_slices(cells.rows), as_slices(cells.cols)
             coming_VYX[...] = self.cube.native(layer, layer.lead(self.year), pieces)
         else:
             coming_VYX[...] = np.nan if coming_VYX.dtype.kind == "f" else 0
@@ -312,11 +313,3 @@ def _restore_step(layer: Layer, year: int, of_cube: Mapping[int, int]) -> None:
         _steps(layer)[year] = of_cube[year]
     else:
         del _steps(layer)[year]
-
-
-def _pieces(cells: Index) -> list[slice]:
-    """Return consecutive cells as slices."""
-    breaks = np.flatnonzero(np.diff(cells) > 1)
-    first = cells[np.concatenate([[0], breaks + 1])]
-    last = cells[np.concatenate([breaks, [cells.size - 1]])]
-    return [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]

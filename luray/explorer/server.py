@@ -47,7 +47,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.is_local = is_local(url)
-        self._fs, path = filesystem(self.url)
+        _, path = filesystem(self.url)
         self._root = Path(path).resolve() if self.is_local else None
 
     def read(self, key: str, first: int | None, last: int | None) -> Part | None:

@@ -71,7 +71,7 @@ def load_model(folder: str) -> tuple[UNet, ModelCard]:
     try:
         tensors = load(weights)
         _require_shapes(tensors, card)
-        model = UNet(len(card.channels), len(card.classes), card.unet)
+        model = untrained(card)
         model.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(
@@ -81,13 +81,18 @@ def load_model(folder: str) -> tuple[UNet, ModelCard]:
     return model.eval(), card
 
 
-def _require_shapes(tensors: Mapping[str, torch.Tensor], card: ModelCard) -> None:
-    """Raise RuntimeError where tensors are not those of a card, which may claim any size.
+def untrained(card: ModelCard) -> UNet:
+    """Return a network of the size that a card describes.
 
-    The model is made without memory for this.
+    On the device "meta" it takes no memory, whatever the card claims.
     """
+    return UNet(len(card.channels), len(card.classes), card.unet)
+
+
+def _require_shapes(tensors: Mapping[str, torch.Tensor], card: ModelCard) -> None:
+    """Raise RuntimeError where tensors are not those of a card, which may claim any size."""
     with torch.device("meta"):
-        described = UNet(len(card.channels), len(card.classes), card.unet).state_dict()
+        described = untrained(card).state_dict()
     for name in sorted({*described, *tensors}):
         expected = described[name].shape if name in described else "none"
         found = tensors[name].shape if name in tensors else "none"

@@ -1,6 +1,5 @@
 """`luray view`: what is shown of a product, and the server that shows it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ from luray.explorer.page import page_config
 from luray.explorer.server import ExplorerServer, Store
 from luray.product.status import status_of
 from luray.stages.run_file import load_run
-from luray.storage.objects import read_object
+from luray.storage.objects import read_json
 from luray.storage.places import public
 
 LOOPBACK = "127.0.0.1"
@@ -52,7 +51,7 @@ def find_product(place: str, overrides: tuple[str, ...] = ()) -> Viewed:
         url = load_run(place, overrides).product
     else:
         url, scenario = product_place(place)
-    root = _metadata(url)
+    root = read_json(f"{url.rstrip('/')}/zarr.json")
     if root is None:
         raise ValueError(
             f"{public(url)}: found no Zarr store, expected a product; run `luray infer` first, or "
@@ -84,21 +83,12 @@ def find_product(place: str, overrides: tuple[str, ...] = ()) -> Viewed:
     return Viewed(url, _cube_of(url, about), scenario, unfinished, tuple(notes))
 
 
-def _metadata(url: str) -> dict[str, Any] | None:
-    """Return the metadata of the root of a store; None where there is none."""
-    text = read_object(f"{url.rstrip('/')}/zarr.json")
-    if text is None:
-        return None
-    root: dict[str, Any] = json.loads(text)
-    return root
-
-
 def _cube_of(product: str, about: dict[str, Any]) -> str | None:
     """Return the cube beside a product if the product was made from it."""
     folder = product.rstrip("/").rpartition("/")[0] or "."
     cube = f"{folder}/cube.zarr"
     try:
-        root = _metadata(cube)
+        root = read_json(f"{cube}/zarr.json")
     except (OSError, ValueError):  # what cannot be read is not shown
         return None
     fingerprint = (root or {}).get("attributes", {}).get("luray", {}).get("fingerprint")

@@ -29,18 +29,19 @@ def test_cross_table_equals_cell_by_cell_sums(case):
     )
 
 
+def change_of(case, *, block):
+    """The change in blocks of all cells that are land in all maps."""
+    initial, truth, predicted, _, area = case
+    scored = scored_cells(initial, truth, predicted, water=None)
+    return block_change(
+        initial, truth, predicted, scored=scored, cell_area=area, n_classes=K, block=block
+    )
+
+
 @given(maps(), st.integers(1, 6))
 def test_block_change_equals_cell_by_cell_sums(case, block):
     initial, truth, predicted, _, area = case
-    parts, net = block_change(
-        initial,
-        truth,
-        predicted,
-        scored=scored_cells(initial, truth, predicted, water=None),
-        cell_area=area,
-        n_classes=K,
-        block=block,
-    )
+    parts, net = change_of(case, block=block)
     np.testing.assert_array_equal(
         parts, reference.block_parts(initial, truth, predicted, area, block)
     )
@@ -54,32 +55,15 @@ def test_block_change_equals_cell_by_cell_sums(case, block):
 @given(maps())
 def test_blocks_of_one_cell_are_the_three_map_comparison(case):
     initial, truth, predicted, _, area = case
-    parts, _ = block_change(
-        initial,
-        truth,
-        predicted,
-        scored=scored_cells(initial, truth, predicted, water=None),
-        cell_area=area,
-        n_classes=K,
-        block=1,
-    )
+    parts, _ = change_of(case, block=1)
     np.testing.assert_array_equal(parts, reference.change_parts(initial, truth, predicted, area))
 
 
 @given(maps(max_size=20))
 def test_figure_of_merit_cannot_fall_from_blocks_to_blocks_of_blocks(case):
-    initial, truth, predicted, _, area = case
     merits = []
     for block in (1, 2, 6, 12):
-        parts, _ = block_change(
-            initial,
-            truth,
-            predicted,
-            scored=scored_cells(initial, truth, predicted, water=None),
-            cell_area=area,
-            n_classes=K,
-            block=block,
-        )
+        parts, _ = change_of(case, block=block)
         merits.append(figure_of_merit(parts))
     assert np.isnan(merits).all() or (np.diff(merits) >= 0).all()
 

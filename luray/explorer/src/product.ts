@@ -10,10 +10,8 @@ export interface LandClass {
   colour: string;
 }
 
-/** The cells of one level of the overviews; level 0 are the maps. */
-export interface Level {
-  /** Path of its group, empty for the maps. */
-  path: string;
+/** Where the cells of an array lie. */
+export interface CellGrid {
   rows: number;
   cols: number;
   /** Cells along a side of a chunk. */
@@ -24,17 +22,13 @@ export interface Level {
   west: number;
 }
 
-export type Origin = "observed" | "hindcast" | "forecast";
-
-/** The coarse cells that have fractions. */
-export interface CoarseGrid {
-  rows: number;
-  cols: number;
-  chunk: number;
-  step: number;
-  north: number;
-  west: number;
+/** The cells of one level of the overviews; level 0 are the maps. */
+export interface Level extends CellGrid {
+  /** Path of its group, empty for the maps. */
+  path: string;
 }
+
+export type Origin = "observed" | "hindcast" | "forecast";
 
 export interface Product {
   store: ShardStore;
@@ -54,7 +48,8 @@ export interface Product {
   scenario: string;
   /** Length of the dimension `member`, 0 where the product lacks it. */
   members: number;
-  coarse?: CoarseGrid;
+  /** The coarse cells that have fractions. */
+  coarse?: CellGrid;
   /** Array that has the probability of every class, and the years that it has. */
   probability?: { array: "class_probability" | "probability"; years: number[] };
   entropy: boolean;
@@ -167,7 +162,7 @@ function chunkSide(node: any): number {
   return shape.at(-1);
 }
 
-async function coarseOf(store: ShardStore): Promise<CoarseGrid | undefined> {
+async function coarseOf(store: ShardStore): Promise<CellGrid | undefined> {
   const node = await store.node("fraction");
   if (node === undefined) return undefined;
   const [rows, cols] = node.shape.slice(-2);
