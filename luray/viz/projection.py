@@ -3,7 +3,7 @@
 All projections are equal-area: a class that covers a tenth of the land covers a tenth of the
 picture. They are those of the sphere on which the areas of cells are computed.
 
-Shapes: H W pixels of a picture, north first; N points of a line.
+Shapes: H W pixels of a picture, north first; N points of a line, P of an edge of the grid.
 """
 
 from collections.abc import Sequence
@@ -102,14 +102,16 @@ class ProjectedGrid:
     def extent(self) -> tuple[float, float, float, float]:
         """West, east, south and north edge in metres, as matplotlib orders them."""
         grid = self.grid
-        share = np.linspace(0, 1, EDGE_POINTS)
         # Just inside: the two sides of the antimeridian must not change places.
         inset = 1e-9 * grid.step
-        lon = grid.west + inset + share * (grid.east - grid.west - 2 * inset)
-        lat = np.clip(grid.south + share * (grid.north - grid.south), -90, 90)
-        edge_lon = np.concatenate([lon, lon, np.full_like(lat, lon[0]), np.full_like(lat, lon[-1])])
-        edge_lat = np.concatenate([np.full_like(lon, lat[0]), np.full_like(lon, lat[-1]), lat, lat])
-        x, y = self.to_metres(edge_lon, edge_lat)
+        lon_P = np.linspace(grid.west + inset, grid.east - inset, EDGE_POINTS)
+        lat_P = np.clip(np.linspace(grid.south, grid.north, EDGE_POINTS), -90, 90)
+
+        # On a map the edges are bent: the farthest point of one may be anywhere along it.
+        meridians = [(np.full_like(lat_P, lon), lat_P) for lon in lon_P[[0, -1]]]
+        parallels = [(lon_P, np.full_like(lon_P, lat)) for lat in lat_P[[0, -1]]]
+        edges = [self.to_metres(*edge) for edge in (*meridians, *parallels)]
+        x, y = np.concatenate(edges, axis=1)
         return float(x.min()), float(x.max()), float(y.min()), float(y.max())
 
     @property

@@ -151,6 +151,7 @@ def _picture(image_HW3: U8, grid: Grid, *, factor: int) -> MapPicture:
     number_HW = number.reshape(image_HW3.shape[:2]).astype(np.uint8)
     clear = len(colours_N3)
     coast = clear + 1
+    assert coast < 256, "a picture with a palette has 256 colours"
 
     projected = projected_grid(grid)
     painted = raster_of_page(grid).paint(number_HW, factor=factor, background=clear)
