@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """Signals that ask a command to end, as users know them."""
@@ -46,10 +48,47 @@ def raise_on_signals() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
-    def interrupt(number: int, frame: object) -> None:
-        for each in WORDS:
-            signal.signal(each, signal.SIG_DFL)
-        raise InterruptedBySignal(number)
-
     for number in WORDS:
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    _end_at_the_next()
+    raise InterruptedBySignal(number)
+
+
+def _end_at_the_next() -> None:
+    """Let the next signal end the process at once."""
+    for number in WORDS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def keyboard_interrupts() -> Iterator[None]:
+    """Have signals raise KeyboardInterrupt inside the block; what leaves it is as elsewhere.
+
+    It is the only exception that ends Ray's waiting: any other one that a handler raises is dropped
+    there, and the wait goes on to its end. Handlers that are not those of `raise_on_signals` stay.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        _end_at_the_next()
+        received.append(number)
+        raise KeyboardInterrupt
+
+    ours = [number for number in WORDS if signal.getsignal(number) is _interrupt]
+    if threading.current_thread() is not threading.main_thread():
+        ours = []
+    for number in ours:
         signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if received:
+            raise InterruptedBySignal(received[0]) from None
+        raise
+    finally:
+        for number in ours:
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, _interrupt)

@@ -11,6 +11,7 @@ import psutil
 import ray
 from ray.exceptions import RayTaskError
 
+from luray.core.interruption import keyboard_interrupts
 from luray.core.processes import keep_memory, worker_environment
 from luray.core.progress import Progress
 from luray.distributed.sockets import session_folders
@@ -62,7 +63,8 @@ def cluster(*, cpus: int) -> Iterator[None]:
 
         stack.callback(_shut_down, descendants() - known)
         stack.enter_context(watched())
-        yield
+        with keyboard_interrupts():
+            yield
 
 
 def _shut_down(started: Iterable[psutil.Process]) -> None:

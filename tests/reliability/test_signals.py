@@ -9,7 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from luray.core.interruption import InterruptedBySignal, interruption_behind
+from luray.core.interruption import (
+    WORDS,
+    InterruptedBySignal,
+    interruption_behind,
+    keyboard_interrupts,
+    raise_on_signals,
+)
 from tests.machine import patience
 from tests.reliability.conftest import SmallWorld
 from tests.reliability.signals import begin_verb, started_ray, stop
@@ -52,6 +58,29 @@ def test_a_signal_is_known_behind_what_a_library_makes_of_it():
     assert found is not None
     assert found.exit_code == 143
     assert interruption_behind(ValueError("other")) is None
+
+
+def test_a_wait_for_ray_ends_by_the_exception_that_ray_knows():
+    handlers = {number: signal.getsignal(number) for number in WORDS}
+    seen = []
+
+    def wait() -> None:
+        with keyboard_interrupts():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt as error:
+                seen.append(type(error))
+                raise
+
+    try:
+        raise_on_signals()
+        with pytest.raises(InterruptedBySignal) as found:
+            wait()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert seen == [KeyboardInterrupt]
+    assert found.value.exit_code == 143
 
 
 def test_ctrl_c_ends_every_process_of_ray(small_world: SmallWorld, tmp_path: Path):
