@@ -6,6 +6,7 @@ worker or many, or a number that changes, train on the same batches, and a resum
 where its checkpoint ends.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ from luray.training.training_data import TrainingData
 from luray.training.training_logger import TrainingLogger
 from luray.training.window_groups import WorkerShare
 from luray.training.window_rows import WindowReader
+
+log = logging.getLogger(__name__)
 
 MOST_FAILURES = 100
 """Times that workers may die before a training gives up.
@@ -158,8 +161,6 @@ def _worker_loop(config: dict[str, Any]) -> None:
     if ray.get(status.error.remote()):
         return  # a fault that another try does not mend; the driver raises it
 
-    context = ray.train.get_context()
-    torch.set_num_threads(max(1, usable_cpus() // context.get_local_world_size()))
     try:
         for training in config["trainings"]:
             if not training.finished:
@@ -176,6 +177,8 @@ def _train_share(training: Training, status: Any) -> None:
     rank = context.get_world_rank()
     world = context.get_world_size()
     device = ray.train.torch.get_device()
+    cpus = max(1, usable_cpus() // context.get_local_world_size())
+    torch.set_num_threads(threads_of_worker(training, workers=world, cpus=cpus))
 
     trainer = training.trainer(_sum_over_workers if world > 1 else one_worker, device=device)
     share = training.data.worker_share(done=trainer.done, rank=rank, world=world)
@@ -190,6 +193,30 @@ def _train_share(training: Training, status: Any) -> None:
     if world > 1:
         # All begin the next training together, after this one is saved.
         torch.distributed.barrier()
+
+
+def threads_of_worker(training: Training, *, workers: int, cpus: int) -> int:
+    """Return the threads of a worker: those of the checkpoint that it goes on from, else its CPUs.
+
+    Parameters
+    ----------
+    training : Training
+        What is trained.
+    workers : int
+        Workers that share it.
+    cpus : int
+        CPUs that the worker may keep busy.
+    """
+    threads = training.checkpoint.threads(workers=workers) or cpus
+    if threads != cpus:
+        log.warning(
+            "the training %s goes on with %d threads a worker, as it began, and so to the same "
+            "weights; %d CPUs are there for it (`luray train --restart` begins anew with them)",
+            training.direction,
+            threads,
+            cpus,
+        )
+    return threads
 
 
 def _feed(

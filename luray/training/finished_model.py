@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 
 from luray.model.calibration import (
     FEWEST_CHANGED_CELLS,
@@ -19,6 +20,7 @@ from luray.model.calibration import (
 from luray.model.card import ModelCard, uncalibrated
 from luray.model.checkpoint import save_model
 from luray.storage.objects import remove, write_atomically
+from luray.training.checkpoint import n_workers
 from luray.training.sample_plan import SamplePlan
 from luray.training.step_metrics import StepMetrics
 from luray.training.trainer import Trainer
@@ -127,6 +129,7 @@ def save_finished_model(training: Training, trainer: Trainer, metrics: StepMetri
             "forcing": [asdict(variable) for variable in trainer.features.forcing],
             "static": [asdict(variable) for variable in trainer.features.static],
             "last_metrics": metrics,
+            "computed_by": {"workers": n_workers(), "threads": torch.get_num_threads()},
             "validation": _scores_of_points(report),
         },
         fingerprint=training.fingerprint,

@@ -7,7 +7,6 @@ shards of the product are spoilt. A line `== <output> <verb> exit <code>, <secon
 each command printed.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 
 from luray.cli.app import app
+from luray.core.limits import usable_cpus
 from luray.distributed.cluster import cluster
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
@@ -74,7 +74,7 @@ def command(file: str, run: RunConfig, verb: str) -> None:
 
 def interrupt_training(run: RunConfig) -> None:
     """Train in this process until the first checkpoint is on the store."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_cpus())  # as a worker of Ray does
     [training] = trainings(run)
     trainer = training.trainer()
     plan = training.data.plan()
