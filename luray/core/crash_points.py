@@ -27,8 +27,9 @@ CrashPoint = Literal[
     "before consolidation",
     "before publication",
     "lease renewal",
+    "before checkpoint",
 ]
-"""Moments, in the order in which an inference meets them."""
+"""Moments, in the order in which an inference meets them; the last one is of a training."""
 
 Failure = Literal["kill", "hang", "raise"]
 """SIGKILL, SIGSTOP until somebody sends SIGCONT, or an exception."""

@@ -23,6 +23,7 @@ from luray.cube.schema import LAND, OCEAN, WITHOUT_DATA, create_native, create_s
 from luray.sources.base import Source
 from luray.sources.coverage import cut, read_map, read_part
 from luray.sources.presence import Presence, compare_years, present
+from luray.storage.lease import RequireLease, no_lease
 from luray.storage.objects import accessing
 from luray.storage.receipts import digest
 
@@ -74,13 +75,24 @@ def _create(plan: BuildPlan) -> None:
     root.attrs["building"] = plan.fingerprint
 
 
-def write_piece(plan: BuildPlan, piece: Piece) -> None:
+def write_piece(plan: BuildPlan, piece: Piece, *, require_lease: RequireLease = no_lease) -> None:
     """Read one piece from its source, write its shard, then its receipt.
 
     A task may run twice: the same piece writes the same bytes.
 
+    Parameters
+    ----------
+    plan : BuildPlan
+        The cube.
+    piece : Piece
+        What is written of it.
+    require_lease : callable, optional
+        Called right before the shard is written.
+
     Raises
     ------
+    HeldError
+        When another job has taken the cube: it may be building one of other inputs.
     ValueError
         What the source raises, naming the file and what is wrong with it.
     """
@@ -104,6 +116,8 @@ def write_piece(plan: BuildPlan, piece: Piece) -> None:
     path = _array_of(plan, source, piece)
     with accessing(f"{plan.url}/{path}"):
         array: Any = opened(plan.url)[path]
+        crash_point("before shard")
+        require_lease()
         array[index] = values
 
     # The receipt comes after the shard: interrupted between the two, the piece is written again.

@@ -8,6 +8,7 @@ where its checkpoint ends.
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,7 @@ from luray.core.types import Direction
 from luray.distributed.change_counts import count_changes
 from luray.distributed.data import in_order_and_silent, micro_batches, read_windows
 from luray.distributed.status_actor import StatusActor
+from luray.storage.lease import HeldError, RequireLease, no_lease
 from luray.storage.objects import NoRoomError, filesystem, remove
 from luray.storage.places import is_local
 from luray.training.finished_model import save_finished_model
@@ -62,6 +64,7 @@ class _Trainer(ray.train.torch.TorchTrainer):
 def train(
     trainings: list[Training],
     *,
+    require_lease: RequireLease = no_lease,
     restart: bool = False,
     progress: TrainingProgress = no_training_progress,
 ) -> list[Direction]:
@@ -71,6 +74,8 @@ def train(
     ----------
     trainings : list of Training
         Of one recipe, in one or both directions.
+    require_lease : callable
+        Called by the worker that writes, before each checkpoint and model and every few seconds.
     restart : bool
         Whether models and checkpoints of other trainings are discarded first.
     progress : callable
@@ -83,6 +88,8 @@ def train(
 
     Raises
     ------
+    HeldError
+        When another job has taken the models.
     ValueError
         If data or recipe are at fault, with the worker's own message; or if a folder holds a model
         or checkpoint of another training, naming what differs. The last checkpoint is kept.
@@ -97,11 +104,16 @@ def train(
     for training in unfinished:
         _check_in_driver(training)
 
-    scratch = f"{unfinished[0].folder}/ray"
+    # A folder of this job: one that has lost its lease deletes nothing of its successor's.
+    scratch = f"{unfinished[0].folder}/ray/{uuid.uuid4().hex[:8]}"
     status = StatusActor.options(num_cpus=0).remote()  # type: ignore[attr-defined]
     trainer = _Trainer(
         _worker_loop,
-        train_loop_config={"trainings": unfinished, "status": status},
+        train_loop_config={
+            "trainings": unfinished,
+            "status": status,
+            "require_lease": require_lease,
+        },
         scaling_config=_scaling(unfinished[0].recipe),
         run_config=RunConfig(
             failure_config=FailureConfig(max_failures=MOST_FAILURES), **_storage(scratch)
@@ -115,9 +127,11 @@ def train(
     finally:
         remove(scratch)
 
-    fault = ray.get(status.error.remote())
-    if fault:
-        raise ValueError(fault)
+    fault = ray.get(status.fault.remote())
+    if fault is not None:
+        raise fault
+    require_lease()
+    remove(f"{unfinished[0].folder}/ray")  # also what jobs left that were killed
     return [training.direction for training in unfinished]
 
 
@@ -158,20 +172,21 @@ def _storage(url: str) -> dict[str, Any]:
 def _worker_loop(config: dict[str, Any]) -> None:
     """What every worker runs: its share of each training."""
     status = config["status"]
-    if ray.get(status.error.remote()):
+    if ray.get(status.fault.remote()) is not None:
         return  # a fault that another try does not mend; the driver raises it
 
     try:
         for training in config["trainings"]:
             if not training.finished:
-                _train_share(training, status)
-    except (ValueError, NoRoomError) as error:
-        # Ray Train would try again after any error; the message stops the next try at once.
-        ray.get(status.fail.remote(str(error)))
+                _train_share(training, status, config["require_lease"])
+    except (ValueError, NoRoomError, HeldError) as error:
+        # Ray Train would try again after any error; the fault stops the next try at once.
+        fault = error if isinstance(error, HeldError) else ValueError(str(error))
+        ray.get(status.fail.remote(fault))
         raise
 
 
-def _train_share(training: Training, status: Any) -> None:
+def _train_share(training: Training, status: Any, require_lease: RequireLease) -> None:
     """Train one model together with the other workers; the first of them reports and saves."""
     context = ray.train.get_context()
     rank = context.get_world_rank()
@@ -184,9 +199,9 @@ def _train_share(training: Training, status: Any) -> None:
     share = training.data.worker_share(done=trainer.done, rank=rank, world=world)
     batches = _feed(training.data, share, device)
     if rank == 0:
-        logger = TrainingLogger(training, status.put.remote)
+        logger = TrainingLogger(training, status.put.remote, require_lease=require_lease)
         run_steps(training, trainer, batches, after=logger)
-        save_finished_model(training, trainer, logger.last)
+        save_finished_model(training, trainer, logger.last, require_lease=require_lease)
     else:
         run_steps(training, trainer, batches)
 

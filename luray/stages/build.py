@@ -5,7 +5,7 @@ from luray.cube.cube import Cube
 from luray.cube.plan import BuildPlan, plan_build
 from luray.stages.config import RunConfig
 from luray.stages.inputs import open_all, scenario_dimension
-from luray.storage.lease import leased
+from luray.storage.lease import RequireLease, leased
 from luray.storage.objects import exists
 
 
@@ -42,18 +42,24 @@ def build(plan: BuildPlan, *, progress: Progress = no_progress) -> None:
     Raises
     ------
     HeldError
-        While another job builds the cube.
+        While another job builds the cube, or when one has taken it over.
     ValueError
         Naming the file and what is wrong with it; finished pieces are kept for the next call.
     """
     with leased(plan.url) as lease:
-        from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
 
         def after_piece(done: int, total: int) -> None:
             lease.require()
             progress(done, total)
 
-        build_with_ray(plan, progress=after_piece)
+        write_cube(plan, require_lease=lease.claim.require, progress=after_piece)
+
+
+def write_cube(plan: BuildPlan, *, require_lease: RequireLease, progress: Progress) -> None:
+    """Write every piece of a cube that has no receipt, with Ray's workers, and finish the cube."""
+    from luray.distributed.build import build as build_with_ray  # Ray takes seconds to import
+
+    build_with_ray(plan, require_lease=require_lease, progress=progress)
 
 
 def cube_of_run(run: RunConfig) -> Cube:

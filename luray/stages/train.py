@@ -3,7 +3,7 @@
 from luray.core.types import Direction
 from luray.stages.build import cube_of_run
 from luray.stages.config import RunConfig
-from luray.storage.lease import leased
+from luray.storage.lease import RequireLease, leased
 from luray.training.progress_events import TrainingProgress, no_training_progress
 from luray.training.training import Training
 from luray.training.training_data import TrainingData
@@ -31,15 +31,30 @@ def train(
     Raises
     ------
     HeldError
-        While another job trains the models.
+        While another job trains the models, or when one has taken them over.
     ValueError
         If data or recipe are at fault, or if a model or checkpoint belongs to another training,
         naming what differs; the last checkpoint is kept.
     """
-    with leased(run.path("model")):
-        from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
+    with leased(run.path("model")) as lease:
+        return train_models(
+            trainings(run), require_lease=lease.claim.require, restart=restart, progress=progress
+        )
 
-        return train_with_ray(trainings(run), restart=restart, progress=progress)
+
+def train_models(
+    trainings: list[Training],
+    *,
+    require_lease: RequireLease,
+    restart: bool,
+    progress: TrainingProgress,
+) -> list[Direction]:
+    """Train every model that is not finished yet, with the workers of the run."""
+    from luray.distributed.train import train as train_with_ray  # Ray takes seconds to import
+
+    return train_with_ray(
+        trainings, require_lease=require_lease, restart=restart, progress=progress
+    )
 
 
 def trainings(run: RunConfig) -> list[Training]:

@@ -14,10 +14,10 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from luray.core.crash_points import crash_point
 from luray.storage.conditional import (
@@ -43,6 +43,36 @@ NEEDED_KEYS = frozenset(("holder", "token", "since"))
 
 class HeldError(RuntimeError):
     """Another job holds the store."""
+
+
+RequireLease = Callable[[], None]
+"""Called before a write; raises HeldError when another job has taken the store."""
+
+
+def no_lease() -> None:
+    """Require nothing, where nobody else can write."""
+
+
+class LeaseClaim(NamedTuple):
+    """What a job's workers know of its lease.
+
+    Its driver may stand still while they go on, so they look for themselves: each `require` reads
+    the lease in the store.
+    """
+
+    store: str
+    """Path or URL of the store."""
+    token: str
+    """Tells the job from every other one."""
+
+    def require(self) -> None:
+        """Raise HeldError when another job has the store, or nobody has it.
+
+        To be called right before a write: what happens between the two is not seen.
+        """
+        holder = Lease(self.store).found()
+        if holder is None or holder["token"] != self.token:
+            raise HeldError(_taken_over(self.store, _name_of(holder)))
 
 
 def _about_this_job() -> dict[str, Any]:
@@ -86,6 +116,11 @@ class Lease:
         """Where the lease lies."""
         return f"{self.store.rstrip('/')}.lease"
 
+    @property
+    def claim(self) -> LeaseClaim:
+        """What workers of this job, in other processes, need to see that it still has the store."""
+        return LeaseClaim(self.store, self.about["token"])
+
     def require(self) -> None:
         """Raise HeldError when another job took the store.
 
@@ -95,10 +130,7 @@ class Lease:
             with suppress(OSError):  # a store that is away for a moment is no other job
                 self.renew()
         if self._lost:
-            raise HeldError(
-                f"{self.store} was taken over by {self._lost}; this job stops, what it finished is "
-                "kept"
-            )
+            raise HeldError(_taken_over(self.store, self._lost))
 
     def take(self) -> None:
         """Take the lease.
@@ -156,8 +188,7 @@ class Lease:
             renewed = {**self.about, "renewal": self.about["renewal"] + 1}
             tag = write_if(self.place, _to_json(renewed), expected=self._tag)
             if tag is None:
-                other = self.found()
-                self._lost = other["holder"] if other else "nobody: its lease was deleted"
+                self._lost = _name_of(self.found())
                 return
             self._tag = tag
             self.about = renewed
@@ -194,6 +225,15 @@ def _parse(data: bytes) -> dict[str, Any] | None:
         return None
     is_lease = all(isinstance(about.get(key), str) for key in NEEDED_KEYS)
     return about if is_lease else None
+
+
+def _name_of(holder: dict[str, Any] | None) -> str:
+    """Return who holds a lease, in words."""
+    return str(holder["holder"]) if holder else "nobody: its lease was deleted"
+
+
+def _taken_over(store: str, by: str) -> str:
+    return f"{store} was taken over by {by}; this job stops, what it finished is kept"
 
 
 def _held(store: str, holder: dict[str, Any]) -> str:

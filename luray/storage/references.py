@@ -285,7 +285,10 @@ def _rows(data: bytes, size: int, where: str) -> Iterable[Part | None]:
             f"in {MAX_BYTES} bytes"
         )
 
-    table = file.read(columns=[name for name in COLUMNS if name in file.schema_arrow.names])
+    try:
+        table = file.read(columns=[name for name in COLUMNS if name in file.schema_arrow.names])
+    except OSError as error:  # what pyarrow says of damaged pages, though no store is asked
+        raise ValueError(f"{where}: {error}") from error
 
     def column(name: str) -> list[Any]:
         return table[name].to_pylist() if name in table.column_names else [None] * len(table)

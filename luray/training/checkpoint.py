@@ -3,6 +3,7 @@
 A finished model is another thing, see `luray.model.checkpoint`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from luray.storage.lease import RequireLease, no_lease
 from luray.storage.objects import read_object, write_atomically
 from luray.training.trainer import Trainer
 
@@ -24,8 +26,12 @@ class Checkpoint:
     identity: Mapping[str, Any]
     """Everything the weights depend on, as JSON."""
 
-    def save(self, trainer: Trainer) -> None:
-        """Write model, optimiser and position of a training."""
+    def save(self, trainer: Trainer, *, require_lease: RequireLease = no_lease) -> None:
+        """Write model, optimiser and position of a training.
+
+        `require_lease` is called right before the file is written; its HeldError leaves the file as
+        it is.
+        """
         tensors = {}
         for name, value in trainer.model.state_dict().items():
             tensors[f"model.{name}"] = value
@@ -44,7 +50,10 @@ class Checkpoint:
             "workers": str(n_workers()),
             "threads": str(torch.get_num_threads()),
         }
-        write_atomically(self.path, save(on_cpu, metadata=metadata))
+        metadata["sha256"] = _sha256(on_cpu, metadata)
+        data = save(on_cpu, metadata=metadata)
+        require_lease()
+        write_atomically(self.path, data)
 
     def restore(self, trainer: Trainer) -> bool:
         """Continue a training from the checkpoint.
@@ -79,9 +88,12 @@ class Checkpoint:
                 i, _, moment = name.partition(".")
                 moments.setdefault(int(i), {})[moment] = value
 
-        trainer.model.load_state_dict(model_state)
-        groups = trainer.optimiser.state_dict()["param_groups"]
-        trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        try:
+            trainer.model.load_state_dict(model_state)
+            groups = trainer.optimiser.state_dict()["param_groups"]
+            trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        except (RuntimeError, ValueError) as error:
+            raise self._damaged(error) from error
         trainer.done = int(metadata["done"])
         return True
 
@@ -127,12 +139,31 @@ class Checkpoint:
             metadata = json.loads(data[8:header_end])["__metadata__"]
             if missing := {"done", "identity"} - metadata.keys():
                 raise KeyError(f"no {', '.join(sorted(missing))}")
-            return tensors, metadata
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(
-                f"{self.path} is damaged or no checkpoint ({error}); delete it to train from the "
-                "start"
-            ) from error
+            int(metadata["done"])
+            json.loads(metadata["identity"])
+        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
+            raise self._damaged(error) from error
+
+        # Checkpoints of earlier versions have none.
+        expected = metadata.pop("sha256", None)
+        found = _sha256(tensors, metadata)
+        if expected is not None and found != expected:
+            raise self._damaged(f"sha256 {found[:12]}.., expected {expected[:12]}..")
+        return tensors, metadata
+
+    def _damaged(self, reason: object) -> ValueError:
+        return ValueError(
+            f"{self.path} is damaged or no checkpoint ({reason}); delete it to train from the start"
+        )
+
+
+def _sha256(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the hash of tensors on the CPU, with their names, and of what is said of them."""
+    total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        total.update(name.encode())
+        total.update(tensors[name].flatten().view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 def n_workers() -> int:

@@ -19,6 +19,7 @@ from luray.model.calibration import (
 )
 from luray.model.card import ModelCard, uncalibrated
 from luray.model.checkpoint import save_model
+from luray.storage.lease import RequireLease, no_lease
 from luray.storage.objects import remove, write_atomically
 from luray.training.checkpoint import n_workers
 from luray.training.sample_plan import SamplePlan
@@ -103,7 +104,13 @@ def report_path(training: Training) -> str:
     return f"{training.folder}/validation.json"
 
 
-def save_finished_model(training: Training, trainer: Trainer, metrics: StepMetrics) -> None:
+def save_finished_model(
+    training: Training,
+    trainer: Trainer,
+    metrics: StepMetrics,
+    *,
+    require_lease: RequireLease = no_lease,
+) -> None:
     """Write the finished model with its operating points and report, and drop the checkpoint.
 
     Parameters
@@ -114,6 +121,8 @@ def save_finished_model(training: Training, trainer: Trainer, metrics: StepMetri
         The model after its last step.
     metrics : dict
         The last metrics, for the card.
+    require_lease : callable, optional
+        Called before anything is written; its HeldError leaves the folder as it is.
     """
     cube = training.data.cube
     points, report = calibrate_and_report(training.data, trainer)
@@ -136,6 +145,7 @@ def save_finished_model(training: Training, trainer: Trainer, metrics: StepMetri
         identity=training.identity,
         points=points,
     )
+    require_lease()
     if report:
         about = {
             "direction": training.direction,
@@ -145,6 +155,7 @@ def save_finished_model(training: Training, trainer: Trainer, metrics: StepMetri
         write_atomically(report_path(training), json.dumps(about | report, indent=1).encode())
 
     # The checkpoint goes last: an interruption before that costs the calibration, not the training.
+    require_lease()
     save_model(trainer.model, card, training.folder)
     remove(training.checkpoint.path)
 

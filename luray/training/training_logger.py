@@ -1,8 +1,11 @@
 """Following a training: what the leading worker does after each step."""
 
 import time
+from contextlib import suppress
 
+from luray.core.crash_points import crash_point
 from luray.model.calibration import NO_CALIBRATION, cross_entropy, scores
+from luray.storage.lease import RENEWED_EVERY, RequireLease, no_lease
 from luray.training.finished_model import held_out_cells
 from luray.training.progress_events import ProgressEvent, TrainingProgress
 from luray.training.step_metrics import StepMetrics, summary
@@ -27,11 +30,23 @@ class TrainingLogger:
         The training that is followed.
     progress : callable
         Gets an event every `STEPS_PER_ROW` steps, and whenever a checkpoint is written.
+    require_lease : callable, optional
+        Called before each checkpoint, and once in `RENEWED_EVERY` seconds. Its HeldError ends the
+        training.
     """
 
-    def __init__(self, training: Training, progress: TrainingProgress) -> None:
+    def __init__(
+        self,
+        training: Training,
+        progress: TrainingProgress,
+        *,
+        require_lease: RequireLease = no_lease,
+    ) -> None:
         self._training = training
         self._progress = progress
+        self._require_lease = require_lease
+        self._required_at = time.monotonic()
+        """When the lease was looked at last."""
         self._steps: list[StepMetrics] = []
         """Metrics of the steps since the last row."""
         self._rows: list[MetricsRow] = []
@@ -49,12 +64,19 @@ class TrainingLogger:
         if saves or trainer.done % STEPS_PER_ROW == 0:
             self._add_row(trainer, epoch)
         if saves:
+            crash_point("before checkpoint")
+            self._require_lease()
+            self._required_at = time.monotonic()
             # Events before the checkpoint: a training that is interrupted between the two goes on
             # from the checkpoint before and writes the same events again. The other way round they
             # would be missing.
             write_events(f"{self._training.folder}/events", self._rows)
             self._rows.clear()
-            self._training.checkpoint.save(trainer)
+            self._training.checkpoint.save(trainer, require_lease=self._require_lease)
+        elif time.monotonic() - self._required_at > RENEWED_EVERY:
+            self._required_at = time.monotonic()
+            with suppress(OSError):  # a store that is away for a moment is no other job
+                self._require_lease()
 
     def _add_row(self, trainer: Trainer, epoch: int) -> None:
         """Sum up the steps since the last row, and report them."""

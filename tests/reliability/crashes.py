@@ -15,13 +15,16 @@ LONGEST_LIFE = 2.0
 
 Half of that goes before the first tile-year is written.
 """
+OF_TRAINING: CrashPoint = "before checkpoint"
+"""The crash point that a training has."""
 LAST_YEAR = 2007
 """The year that lives compute again at crash points."""
 
 
 def crossed() -> list[tuple[CrashPoint, Failure]]:
-    """Every crash point with every failure."""
-    return [(point, failure) for point in CRASH_POINTS for failure in FAILURES]
+    """Every crash point of an inference with every failure."""
+    points = [point for point in CRASH_POINTS if point != OF_TRAINING]
+    return [(point, failure) for point in points for failure in FAILURES]
 
 
 def crash(small: SmallWorld, folder: Path, point: CrashPoint, failure: Failure) -> Path:

@@ -10,13 +10,17 @@ import psutil
 from luray.product.store import Product
 from luray.product.trajectories import Unit
 from luray.stages import infer as infer_stage
-from luray.stages.build import plan_cube
 from luray.stages.publish import publish
 from luray.stages.verify import damaged
+from luray.training.progress_events import ProgressEvent
 from tests.reliability import plain
 
 BEGUN = "a tile-year is begun"
 """Line that a life prints before it writes anything of a tile-year."""
+WRITTEN = "a piece is written"
+"""Line that a life prints after each piece of a cube."""
+EPOCH = "an epoch has ended"
+"""Line that a life prints after an epoch, right before the checkpoint is written."""
 
 
 def tell_what_is_begun() -> None:
@@ -31,8 +35,23 @@ def tell_what_is_begun() -> None:
 
 
 def build(world: Path, output: Path, *settings: str) -> None:
-    """Build the cube."""
-    plain.build(plan_cube(plain.run_of(world, output, *settings)))
+    """Build the cube, and print a line after each piece."""
+
+    def after(*_: int) -> None:
+        os.write(1, f"{WRITTEN}\n".encode())
+
+    plain.build(plain.run_of(world, output, *settings), progress=after)
+
+
+def train(world: Path, output: Path, *settings: str) -> None:
+    """Train the models anew, and print a line after each checkpoint."""
+
+    def after(event: ProgressEvent) -> None:
+        if event.epoch:
+            os.write(1, f"{EPOCH}\n".encode())
+
+    run = plain.run_of(world, output, *settings)
+    plain.train(run, restart=True, progress=after)
 
 
 def infer(world: Path, output: Path, *settings: str) -> None:

@@ -1,40 +1,38 @@
 """Foreign bytes, mutated: every parser gives a value or an error that names the place.
 
 A case is a valid document with a few random edits: of its bytes, or of the tree that it is.
+
+    python -m tests.reliability.fuzz PARSER FOLDER EXAMPLES SEED
+
+fuzzes one parser in a process of its own, which cannot have more than `ROOM` bytes beside what it
+has after it has read the valid document.
 """
 
 import contextlib
 import io
 import json
+import resource
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import psutil
 from hypothesis import HealthCheck, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from luray.catalog.read import find_assets
-from luray.catalog.reader import CatalogConfig
-from luray.core.grid import Grid
-from luray.core.tiling import Box
-from luray.model.calibration import NO_CALIBRATION
-from luray.model.card import ModelCard
-from luray.model.checkpoint import load_model, save_model
-from luray.model.unet_config import UNetConfig
-from luray.sandbox.write import demo_run
-from luray.sources.netcdf import inspect_netcdf
-from luray.sources.raster import inspect_raster
-from luray.stages.run_file import load_run
-from luray.storage.checksums import Checksums
-from luray.storage.lease import Lease
-from luray.storage.receipts import Ledger
-from luray.storage.references import load_references
-from tests.sources.writers import axes, write_nc, write_tif
-from tests.worlds import FEATURES, random_model
+from tests.reliability.foreign import Parser, parsers
 
-GRID = Grid(50, 10, 1, 6, 8)
+ROOM = 256 * 2**20
+"""Bytes that reading a document of a few kilobytes may take: far less than a tile's inputs."""
+NO_MEMORY = ("alloc", "memory")
+"""Words by which libraries say that they wanted more."""
+AT_ONCE = 500
+"""Examples of one round: Hypothesis remembers those of a round, which must not count as the parser's.
+"""
 NAMED_ERRORS = (ValueError, OSError)
 """What users are shown in one line; anything else is a crash."""
 
@@ -53,17 +51,6 @@ TREES = st.recursive(
     ),
     max_leaves=5,
 )
-
-
-class Parser(NamedTuple):
-    """A reader of foreign bytes."""
-
-    name: str
-    valid: bytes
-    """A document that it reads."""
-    read: Callable[[Path, bytes], Any]
-    """Write the bytes below a folder, and read them as luray does."""
-    is_json: bool = False
 
 
 @st.composite
@@ -122,8 +109,19 @@ def cases(parser: Parser) -> st.SearchStrategy[bytes]:
     return edited(parser.valid)
 
 
-def fuzz(parser: Parser, folder: Path, *, examples: int, seed: int | None = None) -> "Tally":
-    """Read edited documents; fail on an error that is not named, or that does not name the place."""
+class Tally(NamedTuple):
+    """Documents that were read, and how many of them were refused."""
+
+    read: int
+    refused: int
+
+
+def fuzz(parser: Parser, folder: Path, *, examples: int, seed: int | None = None) -> Tally:
+    """Read edited documents.
+
+    Fails on an error that is not named, one that does not name the place, and one for want of
+    memory.
+    """
     tally = Tally(0, 0)
 
     @settings(
@@ -136,196 +134,70 @@ def fuzz(parser: Parser, folder: Path, *, examples: int, seed: int | None = None
     @given(cases(parser))
     def check(data: bytes) -> None:
         nonlocal tally
-        message = ""
+        fault: Exception | None = None
         try:
             with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 parser.read(folder, data)
         except NAMED_ERRORS as error:
-            message = str(error) or repr(error)
-        names = not message or parser.name.split()[0] in message or str(folder) in message
+            fault = error
+        message = "" if fault is None else str(fault) or repr(fault)
+        assert not wants_memory(fault), f"it wanted more than {ROOM} bytes: {message}"
+        place = parser.name.split()[0].strip(":")
+        names = not message or place in message or str(folder) in message
         assert names, f"an error that does not name the file: {message}"
-        refused = bool(message)
-        tally = Tally(tally.read + 1, tally.refused + refused)
+        tally = Tally(tally.read + 1, tally.refused + bool(message))
 
     if seed is not None:
-        from hypothesis import seed as seeded
-
         check = seeded(seed)(check)
     check()
     return tally
 
 
-class Tally(NamedTuple):
-    """Documents that were read, and how many of them were refused."""
-
-    read: int
-    refused: int
-
-
-# Readers
-
-
-def _run_file(folder: Path, data: bytes) -> None:
-    place = folder / "run.toml"
-    place.write_bytes(data)
-    load_run(place)
+def wants_memory(error: BaseException | None) -> bool:
+    """Tell whether an error, or one behind it, is for want of memory."""
+    while error is not None:
+        said = str(error).lower()
+        if isinstance(error, MemoryError) or any(word in said for word in NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
-def _receipt(folder: Path, data: bytes) -> None:
-    ledger = Ledger(str(folder / "p.zarr"), "f" * 64)
-    place = Path(ledger.folder) / "2001/0.0.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(data)
-    assert isinstance(ledger.sha256("2001/0.0"), str)
-    ledger.facts("2001/0.0")
-
-
-def _lease(folder: Path, data: bytes) -> None:
-    lease = Lease(str(folder / "p.zarr"))
-    Path(lease.place).write_bytes(data)
-    found = lease.found()
-    assert found is None or isinstance(found["holder"], str)
-
-
-def _checksums(folder: Path, data: bytes) -> None:
-    checksums = Checksums(str(folder / "p.sha256"), str(folder / "inside"))
-    Path(checksums.place).write_bytes(data)
-    for name in checksums.damaged() or ():
-        assert ".." not in Path(name).parts, name
-
-
-def _references(folder: Path, data: bytes) -> None:
-    place = folder / "references.json"
-    place.write_bytes(data)
-    found = load_references(str(place))
-    for target in found.targets:
-        assert Path(target).resolve().is_relative_to(folder.resolve()), target
-
-
-def _item(folder: Path, data: bytes) -> None:
-    write_catalog(folder)
-    (folder / "item.json").write_bytes(data)
-    assets = find_assets(CatalogConfig(url=str(folder / "catalog.json")), "inputs")
-    for asset in assets:
-        assert Path(asset.href).resolve().is_relative_to(folder.resolve()), asset
-
-
-def _geotiff(folder: Path, data: bytes) -> None:
-    place = folder / "map.tif"
-    place.write_bytes(data)
-    raster = inspect_raster(str(place))
-    raster.read(_corner(raster.layout.grid), band=raster.bands[0].number)
-
-
-def _netcdf(folder: Path, data: bytes) -> None:
-    place = folder / "values.nc"
-    place.write_bytes(data)
-    file = inspect_netcdf(str(place))
-    if "v" in file.variables:
-        file.read(("v",), _corner(file.layout.grid), time=0)
-
-
-def _corner(grid: Grid) -> Box:
-    """A few cells of a grid."""
-    return Box(0, 0, min(4, grid.n_lat), min(4, grid.n_lon))
-
-
-def _weights(folder: Path, data: bytes) -> None:
-    write_model(folder)
-    (folder / "weights.safetensors").write_bytes(data)
-    load_model(str(folder))
-
-
-def _card(folder: Path, data: bytes) -> None:
-    write_model(folder)
-    (folder / "card.json").write_bytes(data)
-    load_model(str(folder))
-
-
-# Valid documents
-
-
-def write_model(folder: Path) -> None:
-    """Write a small model, unless it is there."""
-    if not (folder / "whole").exists():
-        card = ModelCard(
-            "forward",
-            "legend",
-            (11, 22, 33, 44),
-            FEATURES.names,
-            UNetConfig(width=4, depth=2, history=1),
-            {},
-            "fingerprint",
-            {},
-            points={"cautious": NO_CALIBRATION, "unbiased": NO_CALIBRATION},
-        )
-        save_model(random_model(), card, str(folder / "whole"))
-    for file in (folder / "whole").iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-
-
-def write_catalog(folder: Path) -> None:
-    """Write a static catalog of one collection with one item."""
-    common = {"stac_version": "1.0.0", "description": "d"}
-    item = {"rel": "item", "href": "./item.json"}
-    child = {"rel": "child", "href": "./collection.json"}
-    (folder / "catalog.json").write_text(
-        json.dumps({"type": "Catalog", "id": "c", "links": [child], **common})
+def begin(parser: Parser, folder: Path, *, examples: int, seed: int) -> subprocess.Popen[str]:
+    """Begin to fuzz a parser in a process of its own."""
+    module = "tests.reliability.fuzz"
+    arguments = [parser.name, str(folder), str(examples), str(seed)]
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    extent = {"spatial": {"bbox": [[-180, -90, 180, 90]]}, "temporal": {"interval": [[None, None]]}}
-    collection = {"type": "Collection", "id": "inputs", "license": "x", "extent": extent}
-    (folder / "collection.json").write_text(json.dumps({**collection, "links": [item], **common}))
 
 
-def parsers(folder: Path) -> list[Parser]:
-    """Every parser, with a valid document each, which are made in a folder."""
-    folder.mkdir(exist_ok=True)
-    field = np.arange(48, dtype=np.float32).reshape(6, 8)
-    netcdf = write_nc(
-        folder / "v.nc",
-        {
-            **axes(GRID),
-            "time": (("time",), np.arange(2.0), {"units": "years since 2000-01-01"}),
-            "v": (("time", "lat", "lon"), np.stack([field, field]), {"units": "1"}),
-        },
-    )
-    tif = write_tif(folder / "m.tif", field.astype(np.uint8), north=50, west=10, step=1)
-    write_model(folder)
-    item = {
-        "type": "Feature",
-        "stac_version": "1.0.0",
-        "id": "i",
-        "collection": "inputs",
-        "geometry": None,
-        "properties": {"datetime": "2000-01-01T00:00:00Z"},
-        "links": [{"rel": "self", "href": "./item.json"}],
-        "assets": {
-            "data": {"href": "./values.nc", "roles": ["data"], "type": "application/netcdf"}
-        },
-    }
-    references = {
-        "version": 1,
-        "refs": {
-            ".zgroup": '{"zarr_format": 2}',
-            "v/.zarray": {"shape": [4], "chunks": [2], "dtype": "<f4", "zarr_format": 2},
-            "v/0": ["values.nc", 0, 8],
-            "v/1": "base64:AAAAAAAAAAA=",
-        },
-    }
-    lease = {**Lease("p.zarr").about}
-    receipt = {"key": "2001/0.0", "sha256": "0" * 64, "facts": {"by_year": {"2001": 3}}}
-    sums = Checksums(str(folder / "v.sha256"), str(folder))
-    sums.write(["v.nc", "m.tif"])
-    return [
-        Parser("run.toml", demo_run().read_bytes(), _run_file),
-        Parser("item.json of STAC", json.dumps(item).encode(), _item, is_json=True),
-        Parser("references.json", json.dumps(references).encode(), _references, is_json=True),
-        Parser("receipt", json.dumps(receipt).encode(), _receipt, is_json=True),
-        Parser("lease", json.dumps(lease).encode(), _lease, is_json=True),
-        Parser("p.sha256", (folder / "v.sha256").read_bytes(), _checksums),
-        Parser("map.tif", tif.read_bytes(), _geotiff),
-        Parser("values.nc", netcdf.read_bytes(), _netcdf),
-        Parser("weights.safetensors", (folder / "weights.safetensors").read_bytes(), _weights),
-        Parser("card.json", (folder / "card.json").read_bytes(), _card, is_json=True),
+def ended(process: subprocess.Popen[str]) -> Tally:
+    """Wait for a process of `begin`, and return what it has read."""
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed[-4000:]
+    return Tally(*json.loads(printed.splitlines()[-1]))
+
+
+def main(name: str, folder: Path, examples: int, seed: int) -> Tally:
+    """Fuzz one parser with a bound on memory."""
+    folder.mkdir(parents=True)
+    [parser] = [parser for parser in parsers(folder / "valid") if parser.name == name]
+    parser.read(folder, parser.valid)
+    fuzz(parser, folder, examples=20, seed=seed)  # imports and caches of what refuses
+
+    bound = psutil.Process().memory_info().vms + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    tallies = [
+        fuzz(parser, folder, examples=min(AT_ONCE, examples - first), seed=seed * examples + first)
+        for first in range(0, examples, AT_ONCE)
     ]
+    return Tally(*map(sum, zip(*tallies, strict=True)))
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from tests.reliability.chaos import Chaos, Part
 from tests.reliability.conftest import SmallWorld, make, small_world_in
 from tests.reliability.crashes import crash, crossed, kill_at_random
 from tests.reliability.damage import KINDS, flip
-from tests.reliability.fuzz import fuzz, parsers
+from tests.reliability.foreign import Parser, parsers
+from tests.reliability.fuzz import begin, ended
 from tests.reliability.shared_cpus import share_beside
 from tests.reliability.signals import WORKS, stop
 from tests.reliability.soak import growth, soak
@@ -142,18 +144,21 @@ def damage(chaos: Chaos) -> None:
 
 
 def fuzzing(chaos: Chaos) -> None:
-    """Read documents that were edited at random: 10,000 for each parser."""
-    failed = []
-    for parser in parsers(chaos.folder / "valid"):
-        folder = chaos.folder / parser.name.split()[0]
-        folder.mkdir()
+    """Read documents that were edited at random: 10,000 for each parser, two parsers at once."""
+
+    def read(parser: Parser) -> str:
+        folder = chaos.folder / parser.name.replace(": ", "-")
+        process = begin(parser, folder, examples=chaos.times(10_000), seed=chaos.seed)
         try:
-            found = fuzz(parser, folder, examples=chaos.times(10_000), seed=chaos.seed)
-        except Exception as error:
-            failed.append(f"{parser.name}: {error!r}")
-        else:
-            chaos.count(inputs_fuzzed=found.read, bad_inputs_refused=found.refused)
-    assert not failed, "\n".join(failed)
+            found = ended(process)
+        except AssertionError as error:
+            return f"{parser.name}: {error}"
+        chaos.count(inputs_fuzzed=found.read, bad_inputs_refused=found.refused)
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        faults = list(filter(None, pool.map(read, parsers(chaos.folder / "valid"))))
+    assert not faults, "\n".join(faults)
 
 
 def long_run(chaos: Chaos) -> None:

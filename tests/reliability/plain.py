@@ -1,9 +1,10 @@
-"""Build and inference of a run in one process without Ray: what luray computes, in an order of its own.
+"""Build, training and inference of a run in one process without Ray: what luray computes, in an order of its own.
 
 Everything that writes is luray's. Only the order in which tile-years are computed is decided here,
 so a process that does a whole inference is there in no time, and can be killed hundreds of times.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,17 @@ from luray.engine.wavefront import Wavefront
 from luray.product.trajectories import Done
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import write_sandbox
+from luray.stages import build as build_stage
 from luray.stages import infer as infer_stage
+from luray.stages import train as train_stage
 from luray.stages.build import plan_cube
 from luray.stages.config import RunConfig
-from luray.storage.lease import Lease
+from luray.storage.lease import Lease, RequireLease, no_lease
+from luray.training.finished_model import save_finished_model
+from luray.training.progress_events import TrainingProgress, no_training_progress
+from luray.training.rollout import Sample
+from luray.training.training import Training, run_steps
+from luray.training.training_logger import TrainingLogger
 from tests.distributed.conftest import give_models, small_run
 
 YEARS = ("inference.years=[1999, 2007]", "inference.observed=[2001, 2003]", "inference.batch=2")
@@ -46,18 +54,69 @@ def run_of(world: Path, output: Path, *settings: str) -> RunConfig:
 def prepared(world: Path, output: Path, *settings: str) -> RunConfig:
     """The run with its cube and its models."""
     run = run_of(world, output, *settings)
-    build(plan_cube(run))
+    write_cube(plan_cube(run))
     give_models(run)
     return run
 
 
-def build(plan: BuildPlan) -> None:
+def build(run: RunConfig, *, progress: Progress = no_progress) -> None:
+    """The stage `build`, with `write_cube` in the place of Ray."""
+    build_stage.write_cube = write_cube
+    build_stage.build(plan_cube(run), progress=progress)
+
+
+def write_cube(
+    plan: BuildPlan, *, require_lease: RequireLease = no_lease, progress: Progress = no_progress
+) -> None:
     """Write every piece of a cube that has no receipt, and finish it."""
     create(plan)
+    n_done = 0
     for pieces in plan.pieces():
         for piece in remaining(plan, pieces):
-            write_piece(plan, piece)
+            write_piece(plan, piece, require_lease=require_lease)
+            n_done += 1
+            progress(n_done, n_done)
+    require_lease()
     finish(plan)
+
+
+def train(
+    run: RunConfig, *, restart: bool = False, progress: TrainingProgress = no_training_progress
+) -> None:
+    """The stage `train`, with `train_models` in the place of Ray."""
+    train_stage.train_models = train_models
+    train_stage.train(run, restart=restart, progress=progress)
+
+
+def train_models(
+    trainings: list[Training],
+    *,
+    require_lease: RequireLease,
+    restart: bool,
+    progress: TrainingProgress,
+) -> list[str]:
+    """Train every model that is not finished yet."""
+    for training in trainings:
+        if restart:
+            training.discard_another()
+        if training.finished:
+            continue
+        trainer = training.trainer()
+        logger = TrainingLogger(training, progress, require_lease=require_lease)
+        run_steps(training, trainer, batches(training, trainer.done), after=logger)
+        save_finished_model(training, trainer, logger.last, require_lease=require_lease)
+    return [training.direction for training in trainings]
+
+
+def batches(training: Training, done: int) -> Iterator[dict[int, Sample]]:
+    """Yield the micro-batches of each step of a training after those that are done."""
+    recipe = training.recipe
+    plan = training.data.plan()
+    for first in range(done * recipe.batch, recipe.steps * recipe.batch, recipe.batch):
+        yield {
+            i: training.data.micro_batch(plan, first + i * recipe.micro_batch)
+            for i in range(recipe.n_micro_batches)
+        }
 
 
 def infer(run: RunConfig, *, progress: Progress = no_progress) -> None:

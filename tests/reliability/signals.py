@@ -26,13 +26,15 @@ WORKS = {
 
 
 @contextmanager
-def begin_verb(small: SmallWorld, folder: Path, verb: str) -> Iterator[subprocess.Popen[str]]:
+def begin_verb(
+    small: SmallWorld, folder: Path, verb: str, *further: str
+) -> Iterator[subprocess.Popen[str]]:
     """Begin a verb in a copy of the small world's output; it is killed at the end of the block."""
     output = small.copy(folder / "out")
     made = {"build": "cube.zarr", "train": "model"}
     if verb in made:
         shutil.rmtree(output / made[verb])
-    settings = settings_of(small.world, output, *plain.YEARS)
+    settings = settings_of(small.world, output, *plain.YEARS, *further)
     command = [sys.executable, "-m", "luray.cli", verb, str(demo_run())]
     for setting in settings:
         command += ["--set", setting]
@@ -60,15 +62,22 @@ def started_ray(process: subprocess.Popen[str], verb: str = "infer") -> list[psu
     """Wait until Ray is at work for a verb, and return all of its processes."""
 
     def works() -> bool:
-        for each in descendants_of(process):
-            with suppress(psutil.Error):
-                if each.cmdline()[:1] and each.cmdline()[0].startswith(WORKS[verb]):
-                    return True
+        if is_at_work(process, verb):
+            return True
         assert process.poll() is None, f"the verb has ended: {process.stderr.read()}"
         return False
 
     until(works, expected=f"{verb} is at work", seconds=240)
     return descendants_of(process)
+
+
+def is_at_work(process: subprocess.Popen[str], verb: str) -> bool:
+    """Tell whether a worker of Ray is at work for a verb."""
+    for each in descendants_of(process):
+        with suppress(psutil.Error):
+            if each.cmdline()[:1] and each.cmdline()[0].startswith(WORKS[verb]):
+                return True
+    return False
 
 
 def stop(small: SmallWorld, folder: Path, verb: str, number: signal.Signals) -> tuple[int, float]:

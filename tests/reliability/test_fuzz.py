@@ -4,18 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.fuzz import Parser, fuzz, parsers
+from tests.reliability.foreign import Parser, parsers
+from tests.reliability.fuzz import begin, ended, fuzz
 
 NAMES = (
     "run.toml",
     "item.json of STAC",
     "references.json",
+    "references.parquet: its index",
+    "references.parquet: a record",
     "receipt",
     "lease",
     "p.sha256",
     "map.tif",
     "values.nc",
     "weights.safetensors",
+    "training.safetensors",
     "card.json",
 )
 EXAMPLES = 25
@@ -37,4 +41,11 @@ def test_foreign_bytes_end_in_a_value_or_a_named_error(
     parser = every_parser[name]
     parser.read(tmp_path, parser.valid)
     found = fuzz(parser, tmp_path, examples=EXAMPLES)
+    assert found.read >= EXAMPLES
+
+
+def test_a_parser_that_wants_more_memory_than_the_bound_fails(every_parser, tmp_path: Path):
+    """References that claim 10 GB: refused here only because they are never allocated."""
+    parser = every_parser["references.json"]
+    found = ended(begin(parser, tmp_path / "f", examples=EXAMPLES, seed=1))
     assert found.read >= EXAMPLES

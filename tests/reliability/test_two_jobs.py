@@ -7,15 +7,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from luray.model.card import read_card
 from luray.product.status import status_of
 from luray.stages.build import build, plan_cube
-from luray.stages.train import train
+from luray.stages.train import train, trainings
 from luray.storage import lease
 from luray.storage.lease import HeldError, Lease, leased
-from luray.storage.objects import read_json
+from luray.storage.objects import exists, read_json
 from tests.machine import patience, until
 from tests.reliability import errands, lives, plain
 from tests.reliability.conftest import SmallWorld
+from tests.reliability.signals import begin_verb, is_at_work
 
 
 @pytest.fixture(params=["local", "s3", "gcs"])
@@ -108,7 +110,7 @@ def test_of_two_inferences_at_once_one_writes(small_world: SmallWorld, tmp_path:
     assert plain.differing_cells(product, small_world.product) == 0
 
 
-def test_a_job_that_pauses_while_another_takes_over_writes_no_more(
+def test_an_inference_that_pauses_while_another_takes_over_writes_no_more(
     small_world: SmallWorld, tmp_path: Path
 ):
     output = small_world.copy(tmp_path / "out")
@@ -126,3 +128,91 @@ def test_a_job_that_pauses_while_another_takes_over_writes_no_more(
     assert "HeldError" in log.read_text()
     product = small_world.run(output).product
     assert plain.differing_cells(product, small_world.product) == 0
+
+
+def test_a_training_that_pauses_while_another_takes_over_writes_no_more(
+    small_world: SmallWorld, tmp_path: Path
+):
+    """Two trainings of different length, so that the models tell which of them wrote them."""
+    output = small_world.copy(tmp_path / "out")
+    log = tmp_path / "paused"
+    other = tmp_path / "other"
+    paused = lives.begin(
+        errands.train,
+        small_world.world,
+        output,
+        environment=lives.armed("before checkpoint", "hang", tmp_path, passage=2),
+        log=log,
+    )
+    with lives.hanging(paused):
+        shorter = ("training.steps=4", "training.epochs=2")
+        code = lives.live(errands.train, small_world.world, output, *shorter, log=other)
+        assert code == 0, other.read_text()
+        models = states_of(output / "model")
+
+    assert lives.ended(paused) == 1
+    assert (
+        "model was taken over by nobody: its lease was deleted; this job stops" in log.read_text()
+    )
+    assert states_of(output / "model") == models, "it has written nothing since"
+    for direction in ("forward", "backward"):
+        card = read_card(str(output / "model" / direction))
+        assert card.identity["training"]["steps"] == 4
+
+
+def test_a_build_that_pauses_while_another_takes_over_writes_no_more(
+    small_world: SmallWorld, tmp_path: Path
+):
+    """The other one builds a cube of another tile size: a late shard would be a wrong one."""
+    output = tmp_path / "out"
+    log = tmp_path / "paused"
+    other = tmp_path / "other"
+    paused = lives.begin(
+        errands.build,
+        small_world.world,
+        output,
+        environment=lives.armed("before shard", "hang", tmp_path, passage=5),
+        log=log,
+    )
+    with lives.hanging(paused):
+        code = lives.live(errands.build, small_world.world, output, "tiling.tile=100", log=other)
+        assert code == 0, other.read_text()
+        cube = states_of(output / "cube.zarr")
+
+    assert lives.ended(paused) == 1
+    assert log.read_text().count(errands.WRITTEN) == 4
+    assert "cube.zarr was taken over by nobody: its lease was deleted; this job" in log.read_text()
+    assert states_of(output / "cube.zarr") == cube, "it has written nothing since"
+
+
+def states_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of change of every file: they change whenever one is written again.
+
+    What Ray Train keeps for itself, in a folder of each job, is left out.
+    """
+    files = [
+        file for file in sorted(folder.rglob("*")) if file.is_file() and "ray" not in file.parts
+    ]
+    return {str(file): (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
+
+
+def test_workers_of_a_training_whose_driver_stands_still_write_no_more(
+    small_world: SmallWorld, tmp_path: Path
+):
+    """The driver cannot see that it lost its lease; the workers of its cluster look themselves."""
+    settings = ("training.steps=4000", "training.epochs=2000")
+    with begin_verb(small_world, tmp_path, "train", *settings) as driver:
+        run = small_world.run(tmp_path / "out", *settings)
+        [first, *_] = trainings(run)
+        until(lambda: exists(first.checkpoint.path), expected="a checkpoint", seconds=240)
+        driver.send_signal(signal.SIGSTOP)
+        with leased(run.path("model")):
+            until(lambda: not is_at_work(driver, "train"), expected="the workers have stopped")
+            saved = states_of(tmp_path / "out/model")
+            driver.send_signal(signal.SIGCONT)
+            _, said = driver.communicate(timeout=patience(60))
+        assert driver.returncode == 1, said
+        assert "model was taken over by process" in said
+        assert "this job stops, what it finished is kept" in said
+        assert "Traceback" not in said
+        assert states_of(tmp_path / "out/model") == saved

@@ -132,3 +132,15 @@ def test_a_pickle_as_checkpoint_is_not_run(tmp_path):
     with pytest.raises(ValueError, match=r"training\.safetensors"):
         checkpoint.restore(trainer_of(recipe_of()))
     assert not target.exists()
+
+
+def test_a_checkpoint_with_a_changed_bit_is_refused(tmp_path):
+    """A weight that is another one would be trained on as if nothing had happened."""
+    checkpoint = checkpoint_in(tmp_path)
+    checkpoint.save(trainer_of(recipe_of()))
+    path = Path(checkpoint.path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"training\.safetensors is damaged .* sha256 .* expected"):
+        checkpoint.restore(trainer_of(recipe_of()))
