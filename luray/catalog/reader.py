@@ -16,6 +16,7 @@ import requests
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
+from luray.core.causes import chain_of
 from luray.core.config import Config
 from luray.sources.file_formats import HEAD_BYTES, identify_format
 from luray.storage.objects import read_object
@@ -177,7 +178,4 @@ def reading(catalog: CatalogConfig) -> Iterator[None]:
 
 def _refusal_behind(error: BaseException) -> RefusedError | None:
     """Return the refusal that a library has wrapped into an error of its own."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, RefusedError):
-        cause = cause.__cause__ or cause.__context__
-    return cause
+    return next((link for link in chain_of(error) if isinstance(link, RefusedError)), None)

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from luray.core.causes import chain_of
+
 WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 """Signals that ask a command to end, as users know them."""
 
@@ -33,10 +35,7 @@ class InterruptedBySignal(BaseException):
 
 def interruption_behind(error: BaseException) -> InterruptedBySignal | None:
     """Return the signal behind an error; Ray, for one, turns what it does not know into its own."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, InterruptedBySignal):
-        cause = cause.__cause__ or cause.__context__
-    return cause
+    return next((link for link in chain_of(error) if isinstance(link, InterruptedBySignal)), None)
 
 
 def raise_on_signals() -> None:

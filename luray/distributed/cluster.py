@@ -9,13 +9,14 @@ from typing import Any
 
 import psutil
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 
 from luray.core.interruption import keyboard_interrupts
 from luray.core.processes import keep_memory, worker_environment
 from luray.core.progress import Progress
-from luray.distributed.sockets import session_folders
+from luray.distributed.sockets import session_folders, temporary_folder
 from luray.distributed.watchdog import descendants, families, kill_left_over, watched
+from luray.storage.objects import NoRoomError
 from luray.storage.trust import environment
 
 
@@ -33,12 +34,16 @@ def cluster(*, cpus: int) -> Iterator[None]:
     ------
     OSError
         If no folder is found whose path is short enough for Ray's sockets.
+    NoRoomError
+        When neither Ray's memory for objects nor the disk that it spills to takes any more.
     """
     if ray.is_initialized():
-        yield
+        with _explained_when_full("a node of the cluster"):
+            yield
         return
 
     known = descendants()
+    spilled_to = "a node of the cluster"
     with ExitStack() as stack:
         if "RAY_ADDRESS" in os.environ:
             with _own_sigterm():
@@ -48,6 +53,7 @@ def cluster(*, cpus: int) -> Iterator[None]:
                 )
         else:
             folders = stack.enter_context(session_folders())
+            spilled_to = folders.get("object_spilling_directory", temporary_folder())
             # Workers inherit it: with variables of their own they would be started for every job.
             keep_memory()
             with _own_sigterm():
@@ -63,8 +69,22 @@ def cluster(*, cpus: int) -> Iterator[None]:
 
         stack.callback(_shut_down, descendants() - known)
         stack.enter_context(watched())
-        with keyboard_interrupts():
+        with keyboard_interrupts(), _explained_when_full(spilled_to):
             yield
+
+
+@contextmanager
+def _explained_when_full(place: str) -> Iterator[None]:
+    """Say what to do when Ray has no room for an object, instead of Ray's own pages."""
+    try:
+        yield
+    except (OutOfDiskError, ObjectStoreFullError) as error:
+        raise NoRoomError(
+            f"{place}: Ray's memory for objects is full, and so is the disk that it spills to; "
+            "make room there, set TMPDIR to a folder on a larger disk (on Kubernetes raise `disk` "
+            "or `memory` of the workers), or lower inference.years_in_flight, and run the command "
+            "again: it goes on where it was, as whatever was finished is kept"
+        ) from error
 
 
 def _shut_down(started: Iterable[psutil.Process]) -> None:

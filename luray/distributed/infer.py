@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
@@ -53,6 +54,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 """Times that a job is tried before the run gives up."""
+PROBE = 2**26
+"""Bytes that Ray's memory for objects must have room for, or the disk that it spills to."""
 CLOCK_SECONDS = 1.0
 """After which the scheduler looks for stuck and idle workers, though no call has finished."""
 
@@ -94,6 +97,8 @@ def infer(
         When another job takes over the product.
     ValueError
         With the worker's own message, when an input or the store is at fault.
+    OutOfDiskError
+        When workers die because Ray has no room for what they return; `cluster` explains it.
     RuntimeError
         When a job failed `ATTEMPTS` times because workers died.
     SystemExit
@@ -346,6 +351,8 @@ class Driver:
         doing = self._in_words(call.job)
         log.warning("%s", _loss_in_words(call.worker, doing, error, attempts))
         if attempts == ATTEMPTS:
+            # Ray ends a worker whose results find no room; the error says only that it is gone.
+            ray.put(np.empty(PROBE, np.uint8))
             reason = str(error).strip().partition("\n")[0]
             raise RuntimeError(
                 f"{doing} failed {ATTEMPTS} times because workers died, last: {reason}; what is "

@@ -15,6 +15,7 @@ from typing import Any
 
 import fsspec
 
+from luray.core.causes import chain_of
 from luray.storage.places import WEB
 from luray.storage.places import is_local as is_local
 from luray.storage.places import public as public
@@ -127,14 +128,13 @@ def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
     NoRoomError or None
         None for an error of another kind, and for one that is explained already.
     """
-    # libraries wrap the errors of the system
-    cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and cause.errno in NO_ROOM):
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, NoRoomError) or cause is None:
+    if isinstance(error, NoRoomError):
+        return None
+    of_system = (link for link in chain_of(error) if isinstance(link, OSError))
+    cause = next((link for link in of_system if link.errno in NO_ROOM), None)
+    if cause is None:
         return None
 
-    assert isinstance(cause, OSError)
     assert cause.errno is not None
     where = str(cause.filename) if cause.filename else place
     return NoRoomError(

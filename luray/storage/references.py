@@ -276,16 +276,15 @@ def _rows(data: bytes, size: int, where: str) -> Iterable[Part | None]:
 
     Its four plain columns are read and nothing else.
     """
-    file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
-    about = file.metadata
-    n_bytes = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
-    if about.num_rows > size or n_bytes > MAX_BYTES:
-        raise ValueError(
-            f"{where} has {about.num_rows} rows in {n_bytes} bytes, expected at most {size} rows "
-            f"in {MAX_BYTES} bytes"
-        )
-
     try:
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
+        about = file.metadata
+        n_bytes = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+        if about.num_rows > size or n_bytes > MAX_BYTES:
+            raise ValueError(
+                f"{where} has {about.num_rows} rows in {n_bytes} bytes, expected at most {size} "
+                f"rows in {MAX_BYTES} bytes"
+            )
         table = file.read(columns=[name for name in COLUMNS if name in file.schema_arrow.names])
     except OSError as error:  # what pyarrow says of damaged pages, though no store is asked
         raise ValueError(f"{where}: {error}") from error

@@ -1,14 +1,16 @@
 """Chaos: `python -m tests.reliability.chaos [--seed N] [--part NAME]... [--share 0.1]`, as `make chaos`.
 
 Every part makes luray fail in many ways and compares what it leaves with a run that was never
-interrupted. Prints figures, and writes them to build/chaos.json after each part. The tests of this
-folder call the same parts with a few failures each.
+interrupted. Prints figures, and writes them to build/chaos.json after each part. Parts that are
+chosen replace those in the file, so that it can be filled part by part; `--resume` runs those that
+it lacks or that failed. The tests of this folder call the same parts with a few failures each.
 """
 
 import argparse
 import json
 import logging
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -76,19 +78,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", action="append", choices=sorted(PARTS), default=[])
     parser.add_argument("--share", type=float, default=1.0, help="of the failures of a full run")
+    parser.add_argument("--resume", action="store_true", help="run what the output lacks")
     parser.add_argument("--output", type=Path, default=Path("build/chaos.json"))
     chosen = parser.parse_args()
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the S3 server logs every request
-    parts = {name: PARTS[name] for name in PARTS if name in chosen.part or not chosen.part}
-    results: dict[str, dict[str, Any]] = {}
+    results = found_in(chosen.output) if chosen.part or chosen.resume else {}
+    names = [name for name in PARTS if name in chosen.part or not chosen.part]
+    if chosen.resume:
+        names = [name for name in names if name not in results or results[name]["error"]]
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        for name, part in parts.items():
+        for name in names:
             chaos = Chaos(chosen.seed, chosen.share, Path(folder) / name)
             chaos.folder.mkdir()
-            results[name] = run_part(part, chaos)
+            results[name] = run_part(PARTS[name], chaos)
             print(f"{name}: {describe(results[name])}", flush=True)
-            write(chosen.output, results, seed=chosen.seed, share=chosen.share)
+            write(chosen.output, {name: results[name] for name in PARTS if name in results})
 
     totals = total(results)
     print("\n".join(f"{figure}: {totals[figure]}" for figure in FIGURES))
@@ -100,7 +105,9 @@ def main() -> None:
 
 def run_part(part: Part, chaos: Chaos) -> dict[str, Any]:
     """Run a part; an error ends this part and no other."""
+    busy = os.getloadavg()[0]
     started = time.monotonic()
+    cpu_before = cpu_seconds()
     error = ""
     try:
         part(chaos)
@@ -108,17 +115,40 @@ def run_part(part: Part, chaos: Chaos) -> dict[str, Any]:
         error = traceback.format_exc()
         print(error, file=sys.stderr, flush=True)
     return {
+        "seed": chaos.seed,
+        "share": chaos.share,
         "seconds": round(time.monotonic() - started, 1),
+        "cpu seconds": round(cpu_seconds() - cpu_before, 1),
+        "load before": round(busy, 1),
         "error": error,
         "figures": dict(chaos.figures),
         **chaos.curves,
     }
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process, and of those that it has started and that have ended."""
+    own, children = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def found_in(output: Path) -> dict[str, dict[str, Any]]:
+    """The results of the parts that have run already."""
+    if not output.exists():
+        return {}
+    parts: dict[str, dict[str, Any]] = json.loads(output.read_text())["parts"]
+    return parts
+
+
 def describe(result: dict[str, Any]) -> str:
     """The figures of a part in a line."""
     figures = ", ".join(f"{name} {number}" for name, number in result["figures"].items())
-    return f"{'FAILED, ' if result['error'] else ''}{figures} in {result['seconds']:.0f} s"
+    verdict = "FAILED, " if result["error"] else ""
+    return (
+        f"{verdict}{figures} in {result['seconds']:.0f} s, {result['cpu seconds']:.0f} of CPU time"
+    )
 
 
 def total(results: dict[str, dict[str, Any]]) -> Counter[str]:
@@ -129,13 +159,11 @@ def total(results: dict[str, dict[str, Any]]) -> Counter[str]:
     return totals
 
 
-def write(output: Path, results: dict[str, Any], *, seed: int, share: float) -> None:
+def write(output: Path, results: dict[str, Any]) -> None:
     """Write what is known so far."""
     totals = total(results)
     output.parent.mkdir(parents=True, exist_ok=True)
     document = {
-        "seed": seed,
-        "share": share,
         "totals": {figure: totals[figure] for figure in FIGURES},
         "parts": results,
     }

@@ -5,6 +5,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors.torch import load_file
+
 from luray.core.crash_points import CRASH_POINTS, FAILURES, CrashPoint, Failure
 from luray.product.status import status_of
 from tests.reliability import errands, lives, plain
@@ -52,6 +54,36 @@ def crash(small: SmallWorld, folder: Path, point: CrashPoint, failure: Failure) 
         assert code == (-9 if failure == "kill" else 1), log.read_text()
     succeed(small, output, log)
     return output
+
+
+def crash_training(small: SmallWorld, folder: Path, failure: Failure) -> int:
+    """Fail before a checkpoint of a training, and train again; return the weights that differ.
+
+    They differ from those of a training that was never interrupted. One that hangs goes on when its
+    successor has finished, and changes nothing.
+    """
+    output = small.copy(folder / "out")
+    expected = small.copy(folder / "expected")
+    log = folder / "log"
+    environment = lives.armed(OF_TRAINING, failure, folder, passage=2)
+    failing = lives.begin(errands.train, small.world, output, environment=environment, log=log)
+    if failure == "hang":
+        with lives.hanging(failing):
+            assert lives.live(errands.train, small.world, output, log=log) == 0, log.read_text()
+    code = lives.ended(failing)
+    assert (folder / "failed").exists(), log.read_text()
+    assert code == (-9 if failure == "kill" else 1), log.read_text()
+
+    for place in (output, expected):
+        assert lives.live(errands.train, small.world, place, log=log) == 0, log.read_text()
+    n_differing = 0
+    for direction in ("forward", "backward"):
+        ours, theirs = (
+            load_file(place / "model" / direction / "weights.safetensors")
+            for place in (output, expected)
+        )
+        n_differing += sum(int((ours[name] != theirs[name]).sum()) for name in theirs)
+    return n_differing
 
 
 def succeed(small: SmallWorld, output: Path, log: Path) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
+from luray.core.crash_points import FAILURES
 from luray.stages import verify
 from luray.stages.publish import publish
 from tests.faults import fault_proxy
@@ -16,7 +17,7 @@ from tests.machine import patience
 from tests.reliability import plain
 from tests.reliability.chaos import Chaos, Part
 from tests.reliability.conftest import SmallWorld, make, small_world_in
-from tests.reliability.crashes import crash, crossed, kill_at_random
+from tests.reliability.crashes import crash, crash_training, crossed, kill_at_random
 from tests.reliability.damage import KINDS, flip
 from tests.reliability.foreign import Parser, parsers
 from tests.reliability.fuzz import begin, ended
@@ -70,6 +71,12 @@ def crash_points(chaos: Chaos) -> None:
             runs_finished=1,
             cells_that_differ=plain.differing_cells(small.run(output).product, small.product),
         )
+    for failure in FAILURES:
+        folder = chaos.folder / f"training {failure}"
+        folder.mkdir()
+        n_differing = crash_training(small, folder, failure)
+        chaos.count(failures_at_crash_points=1, runs_finished=1)
+        assert n_differing == 0, f"{n_differing} weights differ after {failure}"
 
 
 def store_faults(chaos: Chaos) -> None:

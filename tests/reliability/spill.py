@@ -31,6 +31,8 @@ Strips and edges of a small world are so small that they would travel without it
 """
 BALLAST = (8 * 2**20, 2**20, 2**14)
 """Bytes of the objects that nobody needs: small ones last, until none fits."""
+ROOM = 12
+"""Of the smallest ones, that go again: the driver can begin, and the workers meet the full disk."""
 
 
 def fill() -> list[ray.ObjectRef]:
@@ -50,8 +52,10 @@ def main(world: str, output: str) -> None:
     run = plain.run_of(Path(world), Path(output))
     with cluster(cpus=2):
         ballast = fill()
+        del ballast[-ROOM:]
         try:
-            infer(run)
+            with cluster(cpus=2):
+                infer(run)
         except NoRoomError as error:
             print(f"refused: {error}", flush=True)
         ballast.clear()

@@ -9,7 +9,7 @@ from luray.product.status import status_of
 from luray.stages.verify import damaged
 from tests.reliability import plain
 from tests.reliability.conftest import SmallWorld
-from tests.reliability.crashes import crash, kill_at_random
+from tests.reliability.crashes import crash, crash_training, kill_at_random
 
 
 def test_production_has_no_crash_points():
@@ -43,6 +43,12 @@ def test_a_failure_at_a_crash_point_changes_no_bit(
     assert status_of(run.product).holder == ""
     assert plain.differing_cells(run.product, small_world.product) == 0
     assert (output / "stac/catalog.json").exists()
+
+
+def test_a_training_that_fails_before_a_checkpoint_ends_with_the_same_weights(
+    small_world: SmallWorld, tmp_path
+):
+    assert crash_training(small_world, tmp_path, "kill") == 0
 
 
 def test_kills_at_random_moments_change_no_bit(small_world: SmallWorld, tmp_path):
