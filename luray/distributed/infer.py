@@ -345,14 +345,15 @@ class Driver:
         """Let others do what a dead worker had."""
         if call.worker not in self._actors:
             return  # it was released, and what it had is with others already
+        if isinstance(error, RayActorError):
+            # Ray ends a worker whose results find no room, and says only that it is gone.
+            ray.put(np.empty(PROBE, np.uint8))
         self._failures[call.job] += 1
         self._metrics.count("retries", 1)
         attempts = self._failures[call.job]
         doing = self._in_words(call.job)
         log.warning("%s", _loss_in_words(call.worker, doing, error, attempts))
         if attempts == ATTEMPTS:
-            # Ray ends a worker whose results find no room; the error says only that it is gone.
-            ray.put(np.empty(PROBE, np.uint8))
             reason = str(error).strip().partition("\n")[0]
             raise RuntimeError(
                 f"{doing} failed {ATTEMPTS} times because workers died, last: {reason}; what is "

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from luray.storage.objects import read_object, remove, write_atomically
+from luray.storage.objects import read_object, remove, sha256_of, write_atomically
 
 LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 HEAD = "# sha256 of the lines below: "
@@ -74,5 +74,4 @@ class Checksums(NamedTuple):
 
     def _sum(self, name: str) -> str:
         """Return the sha256 of an object, empty where it is not there."""
-        data = read_object(f"{self.root}/{name}")
-        return "" if data is None else hashlib.sha256(data).hexdigest()
+        return sha256_of(f"{self.root}/{name}") or ""

@@ -6,6 +6,7 @@ workers find them in the environment.
 """
 
 import errno
+import hashlib
 import json
 import re
 import uuid
@@ -185,6 +186,20 @@ def read_object(url: str) -> bytes | None:
         except FileNotFoundError:
             return None
     return data
+
+
+def sha256_of(url: str) -> str | None:
+    """Return the sha256 of an object, None when it is not there.
+
+    It is read in pieces: a GeoTIFF of the globe may be larger than memory has room for.
+    """
+    fs, path = filesystem(url)
+    with accessing(url):
+        try:
+            with fs.open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
 
 
 def read_json(url: str) -> Any:

@@ -1,10 +1,12 @@
 import errno
+import hashlib
 import os
 import pickle
 import re
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import pytest
 from gcsfs.retry import validate_response
@@ -16,6 +18,7 @@ from luray.storage.objects import (
     no_room,
     read_object,
     remove,
+    sha256_of,
     write_atomically,
 )
 from luray.storage.receipts import Ledger
@@ -42,6 +45,24 @@ def test_an_object_is_whole_replaced_and_removed(root):
     assert read_object(url) is None
     remove(f"{root}/deep")
     assert read_object(f"{root}/deep/er/y.json") is None
+
+
+def test_a_sha256_is_that_of_the_bytes_wherever_they_are(root):
+    data = bytes(range(256)) * 4000
+    assert sha256_of(f"{root}/x.tif") is None
+    write_atomically(f"{root}/x.tif", data)
+    write_atomically(f"{root}/empty", b"")
+    assert sha256_of(f"{root}/x.tif") == hashlib.sha256(data).hexdigest()
+    assert sha256_of(f"{root}/empty") == hashlib.sha256().hexdigest()
+
+
+def test_a_sha256_takes_no_memory_for_the_file(tmp_path):
+    (tmp_path / "large.tif").write_bytes(bytes(2**25))
+    tracemalloc.start()
+    sha256_of(str(tmp_path / "large.tif"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**21
 
 
 def test_writes_of_other_processes_are_seen_on_s3(s3):
