@@ -1,5 +1,7 @@
 """Foreign bytes end in a value or in a named error: a few cases each, 10,000 in `make chaos`."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,8 +46,35 @@ def test_foreign_bytes_end_in_a_value_or_a_named_error(
     assert found.read >= EXAMPLES
 
 
-def test_a_parser_that_wants_more_memory_than_the_bound_fails(every_parser, tmp_path: Path):
-    """References that claim 10 GB: refused here only because they are never allocated."""
+GREEDY = """
+import sys
+from pathlib import Path
+import numpy as np
+from tests.reliability import fuzz
+from tests.reliability.foreign import Parser
+
+def read(folder, data):
+    if data != b"valid":
+        np.ones(2**26)
+
+fuzz.parsers = lambda folder: [Parser("greedy", b"valid", read)]
+fuzz.main("greedy", Path(sys.argv[1]), 5, 1)
+"""
+"""Fuzzes a parser that takes 512 MiB for whatever is not valid."""
+
+
+def test_a_parser_that_wants_more_memory_than_the_bound_fails(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", GREEDY, tmp_path / "greedy"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Unable to allocate 512. MiB" in done.stderr
+
+
+def test_a_parser_is_fuzzed_in_a_process_with_a_bound(every_parser, tmp_path: Path):
     parser = every_parser["references.json"]
     found = ended(begin(parser, tmp_path / "f", examples=EXAMPLES, seed=1))
     assert found.read >= EXAMPLES
