@@ -50,15 +50,16 @@ def fill() -> list[ray.ObjectRef]:
 def main(world: str, output: str) -> None:
     """Infer without room, and again with it; print what the first one says."""
     run = plain.run_of(Path(world), Path(output))
+    try:
+        with cluster(cpus=2):
+            ballast = fill()
+            del ballast[-ROOM:]
+            infer(run)
+    except NoRoomError as error:
+        print(f"refused: {error}", flush=True)
+
+    # What filled memory and disk went with its cluster.
     with cluster(cpus=2):
-        ballast = fill()
-        del ballast[-ROOM:]
-        try:
-            with cluster(cpus=2):
-                infer(run)
-        except NoRoomError as error:
-            print(f"refused: {error}", flush=True)
-        ballast.clear()
         infer(run)
     print("finished", flush=True)
 
