@@ -162,7 +162,7 @@ def _sha256(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) ->
     total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         total.update(name.encode())
-        total.update(tensors[name].flatten().view(torch.uint8).numpy())
+        total.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
 
 
