@@ -20,6 +20,8 @@ OPENINGS: dict[Verdict, str] = {
 MARKS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "cannot be told": "○"}
 """Signs beside the verdicts, so that none is told by its colour alone."""
 
+DASH = "–"
+"""What stands in a table where a number cannot be told; below it a sentence says why."""
 
 NOT_COMPARED: Metrics = {"verdict": "cannot be told", "low": None}
 """What stands in for a comparison that the metrics do not hold."""
@@ -126,12 +128,33 @@ def lead_years(test: Metrics) -> list[LeadYear]:
                 entry["lead"],
                 gain["verdict"],
                 _points(estimate),
-                f"{_points(gain['low'])} to {_points(gain['high'])}" if known else "–",
+                f"{_points(gain['low'])} to {_points(gain['high'])}" if known else DASH,
                 _number(model["figure_of_merit"], 3),
                 _number(model["change_ratio"], 2),
             )
         )
     return rows
+
+
+def gap_of_years(test: Metrics) -> str:
+    """Say why the table by lead year has dashes, "" where it has none."""
+    reasons = []
+    still = [e["year"] for e in test["by_lead_year"] if e["model"]["change_ratio"] is None]
+    if still:
+        reasons.append(f"no land changed to {', '.join(map(str, still))}")
+    rows = lead_years(test)
+    if any(row.interval == DASH for row in rows):
+        reasons.append("an interval needs more places")
+    return f"{DASH}: cannot be told, since {', and '.join(reasons)}." if reasons else ""
+
+
+def gap_of_scores(test: Metrics) -> str:
+    """Say why the table of scores has dashes, "" where it has none."""
+    model = test["rows"]["model"]
+    if None not in (model[period]["change_accuracy"] for period in ("first_year", "mean")):
+        return ""
+    still = "" if model["mean"]["observed_change"] == 0 else " in the first year"
+    return f"{DASH}: cannot be told, since no land changed{still}."
 
 
 def noise(test: Metrics) -> str:
@@ -147,10 +170,11 @@ def noise(test: Metrics) -> str:
 
 
 def demand(test: Metrics) -> str:
-    """Say how far the maps follow the coarse scenario, "" where that is not known."""
+    """Say how far the maps follow the coarse scenario, or why that cannot be told."""
     mean = test["rows"]["model"]["mean"]
-    if mean.get("demand_error") is None:
-        return ""
+    if mean["demand_error"] is None:
+        reason = test["demand_unknown"] or "these years have no values of it"
+        return f"How far the maps follow the coarse scenario cannot be told: {reason}."
     return (
         "By coarse cell the net change misses what the coarse scenario demands by "
         f"{_percent(mean['demand_error'])} of it; that of the observed maps misses it by "
@@ -168,4 +192,4 @@ def _points(share: float) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return DASH if value is None else f"{value:.{digits}f}"
