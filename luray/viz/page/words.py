@@ -162,11 +162,18 @@ def noise(test: Metrics) -> str:
     gain = test["gain_from_noise"]
     if gain is None:
         return ""
+    first = _more_or_less(gain["first_year"])
+    mean = _more_or_less(gain["mean"])
     return (
-        "Against maps without their flicker (A, B, A within two years) the gain is smaller by "
-        f"{_points(gain['first_year'])} percentage points in the first year and "
-        f"{_points(gain['mean'])} in the mean: that part is knowledge of the maps' noise."
+        "Against maps without their flicker (A, B, A within two years) the gain is "
+        f"{first} in the first year and {mean} in the mean: what is lost is knowledge of the "
+        "maps' noise."
     )
+
+
+def _more_or_less(lost: float) -> str:
+    """Say by how many percentage points a gain is smaller, or larger."""
+    return f"{abs(100 * lost):.2f} percentage points {'smaller' if lost >= 0 else 'larger'}"
 
 
 def demand(test: Metrics) -> str:
