@@ -21,24 +21,40 @@ from tests.explorer.test_explorer import LINES, assert_drawn, hide
 from tests.gcs import GcsBucket
 from tests.machine import patience
 from tests.s3 import Bucket
-from tests.web import Site
+from tests.web import Site, serve_site
 
 Put = Callable[[str, bytes], Any]
+MAPS = ("land_use", "confidence", "class_probability", "fraction", "transition", "entropy")
 
 
 def copy(world: Path, put: Put, folder: str) -> None:
-    """Put product and cube of the small world below a folder of a store."""
+    """Put product and cube of the small world below a folder of a store.
+
+    Of the maps those of the first scenario and member alone, which are enough to be drawn.
+    """
     for store in ("product.zarr", "cube.zarr"):
         for path in (world / store).rglob("*"):
-            if path.is_file() and not path.is_symlink():
-                put(f"{folder}/{path.relative_to(world)}", path.read_bytes())
+            name = str(path.relative_to(world))
+            of_others = "/c/" in name and "/c/0/0/" not in name and store == "product.zarr"
+            is_axis = "/year/" in name or "/origin/" in name or "/scenario/" in name
+            if path.is_file() and not path.is_symlink() and (is_axis or not of_others):
+                put(f"{folder}/{name}", path.read_bytes())
 
 
-@pytest.fixture(params=["s3", "gs", "http"])
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serve_site(tmp_path_factory.mktemp("web") / "site") as site:
+        yield site
+
+
+STORES = {"s3": "s3", "gs": "gcs", "http": "web"}
+"""Fixture of each kind of store."""
+
+
+@pytest.fixture(scope="module", params=STORES)
 def place(request: pytest.FixtureRequest, world: Path) -> Iterator[str]:
     """Place of the folder that has both, on each kind of store."""
-    fixture = {"s3": "s3", "gs": "gcs", "http": "site"}[request.param]
-    store: Bucket | GcsBucket | Site = request.getfixturevalue(fixture)
+    store: Bucket | GcsBucket | Site = request.getfixturevalue(STORES[request.param])
     copy(world, store.put, "out")
     yield f"{store.url}/out"
     if request.param == "s3":
@@ -66,6 +82,15 @@ def test_a_product_on_a_store_is_drawn(browser: Any, place: str, product: xr.Dat
         explorer.page.wait_for_function(
             "document.querySelectorAll('.demand tbody td').length === 4"
         )
+
+
+def put_metadata(world: Path, put: Put, folder: str) -> None:
+    """Put what the product says of itself below a folder of a store, without its maps."""
+    for path in (world / "product.zarr").rglob("*"):
+        name = str(path.relative_to(world))
+        is_map = any(f"/{array}/c/" in name for array in MAPS)
+        if path.is_file() and not path.is_symlink() and not is_map:
+            put(f"{folder}/{name}", path.read_bytes())
 
 
 def get(address: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -100,7 +125,7 @@ def test_ranges_of_a_store_are_those_of_its_files(place: str, world: Path) -> No
 def test_a_run_file_leads_to_the_product_on_its_store(
     s3: Bucket, world: Path, tmp_path: Path
 ) -> None:
-    copy(world, s3.put, "of_run")
+    s3.put("of_run/product.zarr/zarr.json", (world / "product.zarr/zarr.json").read_bytes())
     file = tmp_path / "RUN.toml"
     file.write_text(
         f"""name = "small"
@@ -130,7 +155,7 @@ observed = [1996, 2005]
 @pytest.mark.parametrize("kind", ["s3", "gs"])
 def test_stac_leads_to_the_product(kind: str, request: pytest.FixtureRequest, world: Path) -> None:
     store: Bucket | GcsBucket = request.getfixturevalue("s3" if kind == "s3" else "gcs")
-    copy(world, store.put, "published")
+    put_metadata(world, store.put, "published")
     product = f"{store.url}/published/product.zarr"
     catalog = publish(product, stac_dir=f"{store.url}/published/stac")
     whole = find_product(catalog)
@@ -154,7 +179,7 @@ def item_of(store: Bucket | GcsBucket, scenario: str) -> str:
 
 
 def test_a_remote_catalog_leads_to_no_other_place(s3: Bucket, world: Path) -> None:
-    copy(world, s3.put, "published")
+    put_metadata(world, s3.put, "published")
     publish(f"{s3.url}/published/product.zarr", stac_dir=f"{s3.url}/published/stac")
     place = item_of(s3, "ssp126")
     key = place.removeprefix(f"{s3.url}/")
@@ -167,7 +192,7 @@ def test_a_remote_catalog_leads_to_no_other_place(s3: Bucket, world: Path) -> No
 
 
 def test_what_does_not_answer_is_named(s3: Bucket, site: Site, world: Path) -> None:
-    copy(world, s3.put, "out")
+    put_metadata(world, s3.put, "out")
     with s3.locked(), pytest.raises(OSError, match=r"s3://luray-tests/out"):
         find_product(f"{s3.url}/out/product.zarr")
     forget_s3()
@@ -179,7 +204,7 @@ def test_what_does_not_answer_is_named(s3: Bucket, site: Site, world: Path) -> N
 
 def test_a_store_that_goes_away_is_no_missing_tile(s3: Bucket, world: Path, tmp_path: Path) -> None:
     """Browsers are told that the store did not answer; a 404 would be drawn as ocean."""
-    copy(world, s3.put, "out")
+    put_metadata(world, s3.put, "out")
     with serving(f"{s3.url}/out/product.zarr") as server, s3.locked():
         status, _, body = get(server.address, "/product/land_use/c/0/0/0/0/0")
     assert status == 502
@@ -187,13 +212,12 @@ def test_a_store_that_goes_away_is_no_missing_tile(s3: Bucket, world: Path, tmp_
     forget_s3()
 
 
-def test_a_remote_product_that_is_not_finished(place: str, tmp_path: Path, request: Any) -> None:
-    write_product(tmp_path / "half/product.zarr", finished=False, members=0)
-    kind = place.split(":")[0]
-    store = request.getfixturevalue({"s3": "s3", "gs": "gcs", "http": "site"}[kind])
-    for path in (tmp_path / "half").rglob("*"):
-        if path.is_file():
-            store.put(f"half/{path.relative_to(tmp_path / 'half')}", path.read_bytes())
+def test_a_remote_product_that_is_not_finished(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    write_product(tmp_path / "product.zarr", finished=False, members=0)
+    store = request.getfixturevalue(STORES[place.split(":")[0]])
+    put_metadata(tmp_path, store.put, "half")
     viewed = find_product(f"{store.url}/half/product.zarr")
     assert viewed.unfinished is not None
     assert "not finished" in viewed.notes[0]

@@ -194,8 +194,9 @@ def _percent(share: float) -> str:
 
 
 def _points(share: float) -> str:
-    """A difference of shares in percentage points, with a real minus sign."""
-    return f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
+    """A difference of shares in percentage points, with a real minus sign; none has no sign."""
+    points = f"{100 * share:+.2f}"
+    return points[1:] if float(points) == 0 else points.replace("-", "\N{MINUS SIGN}")
 
 
 def _number(value: float | None, digits: int) -> str:
