@@ -100,6 +100,10 @@ DEFINITIONS = {
         "initial map; figure_of_merit: of the land that becomes the class, what is observed and "
         "predicted to over what is either"
     ),
+    "by_zone": (
+        "scores that follow from the areas by class; null: those of blocks, texture, confidence "
+        "and demand, which are of all land alone"
+    ),
     "p_change": (
         "Brier score and reliability of the model's probability of change, one year ahead, on "
         "cells that were held out of training; null where the model has no validation"

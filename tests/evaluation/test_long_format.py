@@ -149,6 +149,28 @@ def test_every_metric_is_there_by_class_transition_zone_block_and_year() -> None
     assert leads == {1, 2, 3}
 
 
+def test_several_starts_stand_beside_each_other_by_lead_year() -> None:
+    starts = (2000, 2003, 1990)
+    outcomes = []
+    for n, start in enumerate(starts):
+        step = -1 if start == 1990 else 1
+        years = [start + step * lead for lead in (1, 2, 3)]
+        direction = "forward" if step > 0 else "backward"
+        outcomes.append(Outcome(f"from {start}", direction, start, random_tally(years, seed=n)))
+    report = EvaluationReport(tuple(outcomes), HILDA, "a model")
+    rows = parquet.read_table(io.BytesIO(report.to_parquet())).to_pylist()
+    found = {
+        (row["test"], row["lead"]): (row["year"], row["value"])
+        for row in rows
+        if (row["metric"], row["row"], row["zone"]) == ("accuracy", "model", None)
+    }
+    assert len(found) == 3 * (3 + 1), "each lead year of each start, and its mean"
+    assert [found[f"from {start}", 2][0] for start in starts] == [2002, 2005, 1988]
+    for start in starts:
+        by_lead = [found[f"from {start}", lead][1] for lead in (1, 2, 3)]
+        assert found[f"from {start}", None][1] == pytest.approx(np.mean(by_lead))
+
+
 def with_zones(tally: Tally) -> Tally:
     """The same tally, of which the first zone has all cells and the second none."""
     years = {}
