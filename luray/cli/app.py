@@ -28,12 +28,10 @@ from luray.core.interruption import (
     interruption_behind,
     raise_on_signals,
 )
-from luray.storage.objects import no_room
-from luray.storage.places import PlaceError, place_of, without_secrets
 
 if TYPE_CHECKING:
-    from luray.model.calibration import OperatingPoint
     from luray.model.card import ModelCard
+    from luray.model.operating_point import OperatingPoint
     from luray.product.trajectories import Unit
     from luray.stages.config import RunConfig
     from luray.stages.view import Viewed
@@ -406,6 +404,7 @@ def status(
     """Show how far a product is: years, tiles, rate, time left; also while it is being written."""
     from luray.cli.status_lines import status_lines
     from luray.product.status import status_of
+    from luray.storage.places import PlaceError, place_of
 
     if place.endswith(".toml"):
         url = luray.load_run(place, set_ or ()).product
@@ -849,7 +848,7 @@ def export_model(
     """
     from typing import get_args
 
-    from luray.model.calibration import OperatingPoint
+    from luray.model.operating_point import OperatingPoint
     from luray.stages.export_model import export_model as run_export_model
 
     if point not in get_args(OperatingPoint):
@@ -1031,6 +1030,9 @@ def main(*verb: str) -> None:
     An error of the user is one message on standard error and exit code 1, without a traceback. So
     are Ctrl-C and SIGTERM, with exit codes 130 and 143.
     """
+    # Looking for plugins of pydantic in every installed package takes a tenth of the time in which
+    # a wrong run file is answered.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     raise_on_signals()
     for stream in (sys.stdout, sys.stderr):
         # A degree sign or a title with an umlaut must not end a command where the terminal has no
@@ -1051,6 +1053,9 @@ def main(*verb: str) -> None:
             sys.exit(interruption.exit_code)
         if not isinstance(error, (ValueError, OSError, RuntimeError)):
             raise
+        from luray.storage.errors import no_room
+        from luray.storage.places import without_secrets
+
         full = no_room(error, place="the output of the run, or the folder for temporary files")
         message = without_secrets(str(full or error))
         console.err.print(f"[bold red]error[/]: {escape(message)}", soft_wrap=True)

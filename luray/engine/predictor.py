@@ -20,8 +20,8 @@ from luray.engine.blending import add_window
 from luray.engine.forward_pass import ForwardPass
 from luray.engine.stem import Stem
 from luray.engine.trunk import Trunk
-from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.features import Features
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet
 
 
