@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help=(
@@ -67,6 +66,25 @@ Set = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        say(f"luray {luray.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options of all verbs."""
+
 
 STAGES = ("build", "train", "infer", "evaluate", "plot", "report", "publish", "run")
 """What can be submitted as a job: the stages, and all of them."""
@@ -614,12 +632,12 @@ def submit(
         raise typer.BadParameter(
             f"{stage!r} is no stage; expected one of {', '.join(STAGES)}", param_hint="--stage"
         )
+    run = luray.load_run(file, set_ or ())
     # Set before Ray is imported: it then starts no cluster here, and makes no token of its own.
     os.environ["RAY_ADDRESS"] = address
     from luray.distributed.submit import follow
     from luray.stages.submit import submit
 
-    run = luray.load_run(file, set_ or ())
     job, n_bytes = submit(run, file, stage=stage, overrides=set_ or (), address=address)
     say(f"{stage} of {run.name} is job {job}, {n_bytes / 2**20:.1f} MiB")
     for command in ("logs --follow", "stop"):
@@ -765,6 +783,8 @@ def export(
     and no climate zone to choose plant types by: luh2 and fates then need
     --split default, and ctsm-raw needs the run file.
     """
+    # First, so that a wrong run file is answered before the rest is imported.
+    source = luray.load_run(place, set_ or ()) if place.endswith(".toml") else place
     from typing import get_args
 
     from luray.export.job import Split
@@ -774,8 +794,6 @@ def export(
         raise typer.BadParameter(
             f"{split!r}; expected one of {', '.join(get_args(Split))}", param_hint="--split"
         )
-    is_run = place.endswith(".toml")
-    source = luray.load_run(place, set_ or ()) if is_run else place
     with progress("export") as progressed:
         exported = run_export(
             source,
