@@ -25,7 +25,8 @@ from luray.core.types import Direction
 from luray.distributed.change_counts import count_changes
 from luray.distributed.data import in_order_and_silent, micro_batches, read_windows
 from luray.distributed.status_actor import StatusActor
-from luray.storage.objects import NoRoomError, filesystem, remove
+from luray.storage.errors import NoRoomError
+from luray.storage.objects import filesystem, remove
 from luray.storage.places import is_local
 from luray.training.finished_model import save_finished_model
 from luray.training.progress_events import TrainingProgress, no_training_progress

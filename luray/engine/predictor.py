@@ -21,8 +21,8 @@ from luray.engine.forward_pass import ForwardPass
 from luray.engine.inputs import TileInputs
 from luray.engine.stem import Stem
 from luray.engine.trunk import Trunk
-from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.features import Features
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from luray.cube.cube import Cube
 from luray.distributed.cluster import cluster
-from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.card import ModelCard
 from luray.model.checkpoint import save_model
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build

@@ -17,7 +17,7 @@ from luray.core.tiling import Box, Tiling, padded_map
 from luray.engine.blending import decide, window_weights
 from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
-from luray.model.calibration import NO_CALIBRATION, Calibration
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet, frozen
 from luray.model.unet_config import UNetConfig
 from tests import reference
