@@ -28,9 +28,9 @@ from luray.cube.cube import Cube
 from luray.engine.blending import ONE
 from luray.engine.device_inputs import DeviceInputs
 from luray.engine.trunk import Trunk
-from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.features import Features
 from luray.model.model_input import assemble
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet
 
 

@@ -16,8 +16,8 @@ from luray.engine.device_predictor import DevicePredictor, fixed_point_probabili
 from luray.engine.geometry import Geometry
 from luray.engine.spec import InferenceSpec
 from luray.engine.tile_year import TileYears
-from luray.model.calibration import Calibration
 from luray.model.features import UNKNOWN
+from luray.model.operating_point import Calibration
 from luray.model.unet import frozen
 from luray.model.unet_config import UNetConfig
 from luray.product.store import Product
