@@ -35,6 +35,8 @@ FEWEST_BLOCKS = 10
 SUMS = 5
 LAND, HITS, WRONG_GAIN, MISSES, FALSE_ALARMS = range(SUMS)
 """Columns of the sums. The last four are those of `metrics.change_parts`."""
+CHANGE_PARTS = slice(HITS, None)
+"""The last four columns."""
 
 Verdict = Literal["better", "worse", "cannot be told"]
 

@@ -75,8 +75,8 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
     Returns
     -------
     list of dict
-        For each bin that is not empty the `share` of the area in it, the mean P(change)
-        (`predicted`) and the share that changed (`observed`).
+        For each bin that is not empty its edges (`from`, `to`), the `share` of the area in it, the
+        mean P(change) (`predicted`) and the share that changed (`observed`).
     """
     p_change_N = _change_probability(cells, calibration)
     changed_N = cells.prior_N != cells.truth_N
@@ -92,6 +92,8 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
     observed = sum_by_bin(changed_N)
     return [
         {
+            "from": float(EDGES[i]),
+            "to": float(EDGES[i + 1]),
             "share": float(area[i] / area.sum()),
             "predicted": float(predicted[i] / area[i]),
             "observed": float(observed[i] / area[i]),

@@ -162,7 +162,13 @@ def test_zones_with_land_and_the_largest_changes_are_shown():
     text = rendered(EvaluationReport((outcome,), HILDA, "a model"), width=80)
     assert cells(text, "climate 1") == ["0.8667", "0.6667", "0.6000", "0.60", "33.33%"]
     assert "climate 2" not in text
-    assert cells(text, "cropland to forest") == ["5", "3", "3"]
+    assert cells(text, "cropland to forest") == ["5", "3", "3", "0.600"]
+    # Of 12 km2 predicted as cropland 10 are; of 5 km2 of forest 3 are found, and nothing else.
+    assert cells(text, "cropland")[:3] == ["0.9091", "0.8000", "0.8333"]
+    assert cells(text, "forest") == [
+        "0.7500", "0.0000", "0.6000", "0.7500", "0.6000", "20.00%", "33.33%", "0.60",
+    ]  # fmt: skip
+    assert "\nurban" not in text.split("by class, mean")[1].split("largest changes")[0]
 
 
 def test_a_score_of_no_change_is_a_dash():

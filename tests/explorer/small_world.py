@@ -126,6 +126,29 @@ def write_product(
         consolidate(str(place))
 
 
+def write_wide_product(place: Path) -> Grid:
+    """Write one map of forest that has more chunks than are drawn at once, and no overviews."""
+    grid = Grid(60.0, -20.0, 0.1, 9 * TILE, 9 * TILE)
+    create_product(
+        str(place),
+        grid=grid,
+        years=(2000,),
+        origins=[0],
+        tile=TILE,
+        legend=HILDA,
+        overviews=NO_OVERVIEWS,
+        attributes={
+            "title": "A wide world",
+            "luray": {"finished": True, "fingerprint": "ef" * 32, "tile": TILE, "tiles": 81},
+        },
+    )
+    root = zarr.open_group(str(place), mode="r+", use_consolidated=False)
+    root["land_use"][:] = 44
+    root["confidence"][:] = 100
+    consolidate(str(place))
+    return grid
+
+
 def write_cube(place: Path) -> np.ndarray:
     """Write a cube with the scenario's shares alone; returns them, (scenario, year, variable, ...)."""
     native = Grid(GRID.north, GRID.west, 0.25, 16, 24)

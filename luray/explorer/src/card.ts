@@ -155,8 +155,7 @@ export class Card {
     const certain = isLand && percent !== undefined ? `confidence ${percent} %` : "";
     this.now.replaceChildren(
       swatch,
-      h("strong", {}, this.nameOf(code)),
-      ` in ${this.product.years[a.year]}`,
+      h("span", {}, h("strong", {}, this.nameOf(code)), ` in ${this.product.years[a.year]}`),
       h("span", { class: "muted" }, certain),
     );
   }
