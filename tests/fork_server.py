@@ -105,7 +105,7 @@ def main(address: str) -> None:
         server.bind(address)
         server.listen(128)
         os.write(1, READY)
-        with open(os.devnull) as nowhere:
+        with Path(os.devnull).open() as nowhere:
             os.dup2(nowhere.fileno(), 1)
         # ended forks leave no zombies
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -136,7 +136,6 @@ def become_worker(request: dict[str, Any], outputs: list[int]) -> None:
     for number, output in enumerate(outputs, start=1):
         os.dup2(output, number)
         os.close(output)
-    os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
 

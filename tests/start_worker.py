@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 
-request = {"words": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}
+request = {"words": sys.argv[1:], "environment": dict(os.environ)}
 with socket.socket(socket.AF_UNIX) as server:
     server.connect(os.environ["LURAY_TESTS_FORK_SERVER"])
     socket.send_fds(server, [b"+"], [1, 2])
