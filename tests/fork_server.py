@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +62,11 @@ IMPORTED = (
 @contextmanager
 def forked_workers() -> Iterator[None]:
     """Let the nodes of Ray that this process starts in a block fork their workers."""
-    from ray._private.parameter import RayParams  # forks are made before Ray is imported
+    # not in the server, which imports this module, too
+    from ray._private.parameter import RayParams
+
+    from luray.distributed.sockets import short_folder
+    from tests.head import kill
 
     initialise = RayParams.__init__
 
@@ -71,29 +74,28 @@ def forked_workers() -> Iterator[None]:
         initialise(params, *arguments, **options)
         params.setup_worker_path = str(START_WORKER)
 
-    with tempfile.TemporaryDirectory(prefix="luray-") as folder:
+    with short_folder() as folder:
         address = f"{folder}/fork"
-        # glibc reads these when a process starts
-        environment = {**os.environ, **worker_environment()}
         server = subprocess.Popen(
             [sys.executable, "-m", "tests.fork_server", address],
-            env=environment,
+            env={**os.environ, **worker_environment()},  # glibc reads it when a process starts
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        with server:  # it ends when its input does, and so with this process
+        try:
             assert server.stdout.read() == READY, "the fork server has ended"
             os.environ[ADDRESS] = address
             RayParams.__init__ = initialise_for_forks
-            try:
-                yield
-            finally:
-                RayParams.__init__ = initialise
-                del os.environ[ADDRESS]
+            yield
+        finally:
+            RayParams.__init__ = initialise
+            os.environ.pop(ADDRESS, None)
+            with server:
+                kill(server)
 
 
 def main(address: str) -> None:
-    """Serve forks; in a fork, become the worker that was asked for."""
+    """Serve forks until the input ends; in a fork, become the worker that was asked for."""
     for module in IMPORTED:
         importlib.import_module(module)
     assert "ray" not in sys.modules, "Ray reads its settings when it is imported: too early here"
@@ -133,6 +135,7 @@ def become_worker(request: dict[str, Any], outputs: list[int]) -> None:
     # Ray ends the process group of a worker with it
     os.setpgid(0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(1, 0)  # the input of the server tells it when to end
     for number, output in enumerate(outputs, start=1):
         os.dup2(output, number)
         os.close(output)
