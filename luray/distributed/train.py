@@ -55,7 +55,7 @@ class _Trainer(ray.train.torch.TorchTrainer):
 
     def _create_default_callbacks(self) -> list[Any]:
         """Leave out what starts a process for the datasets of the trainer: it has none."""
-        callbacks = super()._create_default_callbacks()
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]
         return [each for each in callbacks if not isinstance(each, DatasetsCallback)]
 
 
