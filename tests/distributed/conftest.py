@@ -21,6 +21,7 @@ from luray.stages.config import RunConfig
 from luray.stages.infer import infer as run_infer
 from luray.stages.run_file import load_run
 from tests.conftest import Once
+from tests.fork_server import forked_workers
 from tests.worlds import random_model
 
 SETTINGS = (
@@ -82,7 +83,7 @@ def ray_cluster():
     Two trainers that read ahead take three and leave one to read with.
     """
     assert "RAY_ADDRESS" not in os.environ, "the tests start their own cluster"
-    with cluster(cpus=4):
+    with forked_workers(), cluster(cpus=4):
         yield
 
 
