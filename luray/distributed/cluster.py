@@ -48,8 +48,10 @@ def cluster(*, cpus: int) -> Iterator[None]:
                 )
         else:
             folders = stack.enter_context(session_folders())
-            # Workers inherit it: with variables of their own they would be started for every job.
+            # Workers inherit both. With variables of its own in a runtime environment, a job would
+            # not get the workers that Ray starts beforehand.
             keep_memory()
+            os.environ.update(environment())
             with _own_sigterm():
                 ray.init(
                     "local",
@@ -57,7 +59,6 @@ def cluster(*, cpus: int) -> Iterator[None]:
                     include_dashboard=False,
                     log_to_driver=False,
                     configure_logging=False,
-                    runtime_env={"env_vars": environment()},
                     **folders,
                 )
 

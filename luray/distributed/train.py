@@ -6,6 +6,7 @@ worker or many, or a number that changes, train on the same batches, and a resum
 where its checkpoint ends.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import ray.train.torch
 import torch
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from torch import Tensor
 
 from luray.core.limits import usable_cpus
@@ -24,7 +26,8 @@ from luray.core.types import Direction
 from luray.distributed.change_counts import count_changes
 from luray.distributed.data import in_order_and_silent, micro_batches, read_windows
 from luray.distributed.status_actor import StatusActor
-from luray.storage.objects import NoRoomError, filesystem, remove
+from luray.storage.errors import NoRoomError
+from luray.storage.objects import filesystem, remove
 from luray.storage.places import is_local
 from luray.training.finished_model import save_finished_model
 from luray.training.progress_events import TrainingProgress, no_training_progress
@@ -37,6 +40,8 @@ from luray.training.training_logger import TrainingLogger
 from luray.training.window_groups import WorkerShare
 from luray.training.window_rows import WindowReader
 
+log = logging.getLogger(__name__)
+
 MOST_FAILURES = 100
 """Times that workers may die before a training gives up.
 
@@ -47,13 +52,15 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class _Trainer(ray.train.torch.TorchTrainer):
-    """A trainer that leaves Ctrl-C to the program.
-
-    Ray's own answer ends the process with exit code 0, as if the training were done.
-    """
+    """A trainer that leaves Ctrl-C to the program, and whose workers have their own datasets."""
 
     def _register_sigint_handler(self, controller: Any) -> None:
-        """Register nothing."""
+        """Register nothing: Ray's answer exits with code 0, as if the training were done."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        """Leave out what starts a process for the datasets of the trainer: it has none."""
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]
+        return [each for each in callbacks if not isinstance(each, DatasetsCallback)]
 
 
 def train(
@@ -158,8 +165,6 @@ def _worker_loop(config: dict[str, Any]) -> None:
     if ray.get(status.error.remote()):
         return  # a fault that another try does not mend; the driver raises it
 
-    context = ray.train.get_context()
-    torch.set_num_threads(max(1, usable_cpus() // context.get_local_world_size()))
     try:
         for training in config["trainings"]:
             if not training.finished:
@@ -176,6 +181,8 @@ def _train_share(training: Training, status: Any) -> None:
     rank = context.get_world_rank()
     world = context.get_world_size()
     device = ray.train.torch.get_device()
+    cpus = max(1, usable_cpus() // context.get_local_world_size())
+    torch.set_num_threads(threads_of_worker(training, workers=world, cpus=cpus))
 
     trainer = training.trainer(_sum_over_workers if world > 1 else one_worker, device=device)
     share = training.data.worker_share(done=trainer.done, rank=rank, world=world)
@@ -190,6 +197,30 @@ def _train_share(training: Training, status: Any) -> None:
     if world > 1:
         # All begin the next training together, after this one is saved.
         torch.distributed.barrier()
+
+
+def threads_of_worker(training: Training, *, workers: int, cpus: int) -> int:
+    """Return the threads of a worker: those of the checkpoint that it goes on from, else its CPUs.
+
+    Parameters
+    ----------
+    training : Training
+        What is trained.
+    workers : int
+        Workers that share it.
+    cpus : int
+        CPUs that the worker may keep busy.
+    """
+    threads = training.checkpoint.threads(workers=workers) or cpus
+    if threads != cpus:
+        log.warning(
+            "the training %s goes on with %d threads a worker, as it began, and so to the same "
+            "weights; %d CPUs are there for it (`luray train --restart` begins anew with them)",
+            training.direction,
+            threads,
+            cpus,
+        )
+    return threads
 
 
 def _feed(

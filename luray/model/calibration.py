@@ -7,18 +7,13 @@ log-odds of change by its negative.
 Shapes: N cells, K classes.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
 
 from luray.core.types import F32, F64, I64
-
-OperatingPoint = Literal["cautious", "unbiased"]
-"""How much change a calibrated model predicts.
-
-Cautious: as much as does not cost accuracy. Unbiased: as much as is observed.
-"""
+from luray.model.operating_point import Calibration, OperatingPoint
 
 KEPT_GAIN = 0.9
 """Share of the best gain in accuracy that the cautious point keeps; the rest is spent on change.
@@ -29,29 +24,6 @@ gain buys half as much change again (`luray/SKILL.md`).
 
 FEWEST_CHANGED_CELLS = 100
 """Changed cells below which a calibration is noise, and is refused."""
-
-
-class Calibration(NamedTuple):
-    """Temperature that the logits are divided by, and the bias that the prior's class gets then.
-
-    Examples
-    --------
-    >>> cells = Cells(
-    ...     logits_NK=np.array([[2.0, 0.0]], np.float32),
-    ...     prior_N=np.array([0]),
-    ...     truth_N=np.array([1]),
-    ...     weight_N=np.array([1.0]),
-    ... )
-    >>> calibrated_logits(cells, Calibration(temperature=2.0, bias=-1.5))
-    array([[-0.5,  0. ]])
-    """
-
-    temperature: float = 1.0
-    bias: float = 0.0
-
-
-NO_CALIBRATION = Calibration()
-"""Leaves the logits as the weights give them."""
 
 
 class Cells(NamedTuple):
@@ -242,7 +214,19 @@ def scores(cells: Cells, calibration: Calibration) -> dict[str, float]:
 
 
 def calibrated_logits(cells: Cells, calibration: Calibration) -> F64:
-    """Return the logits over the temperature, the prior's with the bias; shape (N, K)."""
+    """Return the logits over the temperature, the prior's with the bias; shape (N, K).
+
+    Examples
+    --------
+    >>> cells = Cells(
+    ...     logits_NK=np.array([[2.0, 0.0]], np.float32),
+    ...     prior_N=np.array([0]),
+    ...     truth_N=np.array([1]),
+    ...     weight_N=np.array([1.0]),
+    ... )
+    >>> calibrated_logits(cells, Calibration(temperature=2.0, bias=-1.5))
+    array([[-0.5,  0. ]])
+    """
     logits_NK = cells.logits_NK.astype(np.float64) / calibration.temperature
     logits_NK[np.arange(logits_NK.shape[0]), cells.prior_N] += calibration.bias
     return logits_NK

@@ -232,6 +232,7 @@ class Product:
             "cube": cube.fingerprint,
             "tile": self.tiling.tile,
             "tiles": tiles,
+            "years": [self.span.first, self.span.last],
             "layout": LAYOUT,
             "coarse_step": self.coarse.grid.step if self.coarse else None,
             "overviews": asdict(self.overviews),

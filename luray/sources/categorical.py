@@ -50,7 +50,8 @@ from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_raster, rules_of_files
 from luray.sources.layout import shared_grid
 from luray.sources.mosaic import Raster, join_rasters, map_series, require_one_band
-from luray.sources.raster import RasterBand, inspect_raster
+from luray.sources.raster import inspect_raster
+from luray.sources.raster_band import RasterBand
 from luray.sources.static_raster import Band, find_band, open_static_raster
 from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError

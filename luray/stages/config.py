@@ -7,29 +7,31 @@ combination is an error that names the key, what was expected and what to do.
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import Field
 
+from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.publish_config import PublishConfig
-from luray.catalog.reader import CatalogConfig
 from luray.core.config import Config, DeviceChoice, Workers
 from luray.core.grid import Grid
 from luray.core.tiling import Tiling, TilingConfig
 from luray.core.types import Direction
 from luray.engine.blending import BlendingConfig
 from luray.engine.demand import DemandConfig
-from luray.model.calibration import OperatingPoint
+from luray.model.operating_point import OperatingPoint
 from luray.model.unet_config import UNetConfig
 from luray.product.coarse_cells import DEFAULT_STEP, CoarseCells
 from luray.product.overviews import COARSEST_CELLS, Overviews
 from luray.product.trajectories import Span
 from luray.sources import SourceConfig
 from luray.sources.years import format_years
-from luray.storage.checksums import Checksums
 from luray.storage.places import WEB, Place, is_local
 from luray.storage.trust import StorageConfig
 from luray.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from luray.storage.checksums import Checksums
 
 SCENARIO = r"(?!across$|m\d+$)[A-Za-z0-9][A-Za-z0-9._-]*"
 """A scenario that names a dimension, groups of the cube and receipts."""
@@ -403,8 +405,10 @@ class RunConfig(Config):
         return self.path("product.zarr")
 
     @property
-    def publication(self) -> Checksums:
+    def publication(self) -> "Checksums":
         """Return the checksums of the STAC catalog, the RO-Crate and the GeoTIFFs."""
+        from luray.storage.checksums import Checksums
+
         return Checksums(self.path("publication.sha256"), self.path())
 
     @property

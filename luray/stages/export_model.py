@@ -25,11 +25,11 @@ from luray.core.legend import NAMED, Legend
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.export.files import publishing
-from luray.model.calibration import OperatingPoint
 from luray.model.card import ModelCard
 from luray.model.checkpoint import load_model
 from luray.model.features import Features
 from luray.model.host_model import HostModel
+from luray.model.operating_point import OperatingPoint
 from luray.storage.objects import exists, read_json, write_atomically
 from luray.storage.places import place_of, public
 from luray.storage.receipts import fingerprint_of

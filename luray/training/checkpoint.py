@@ -38,7 +38,12 @@ class Checkpoint:
                 tensors[f"optimiser.{i}.{name}"] = torch.as_tensor(value)
 
         on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        metadata = {"done": str(trainer.done), "identity": json.dumps(self.identity)}
+        metadata = {
+            "done": str(trainer.done),
+            "identity": json.dumps(self.identity),
+            "workers": str(n_workers()),
+            "threads": str(torch.get_num_threads()),
+        }
         write_atomically(self.path, save(on_cpu, metadata=metadata))
 
     def restore(self, trainer: Trainer) -> bool:
@@ -86,6 +91,28 @@ class Checkpoint:
         contents = self._read()
         return int(contents[1]["done"]) if contents else 0
 
+    def threads(self, *, workers: int) -> int | None:
+        """Return the threads of a worker in the steps that are done.
+
+        The rounding of a step's sums follows how they are divided among workers and threads. A
+        training that goes on elsewhere, or under another limit of CPUs, takes as many threads as
+        before, and so gives the weights that it would have given without the interruption.
+
+        Parameters
+        ----------
+        workers : int
+            Workers that go on.
+
+        Returns
+        -------
+        int or None
+            None without a checkpoint, or where another number of workers wrote it.
+        """
+        contents = self._read()
+        if contents is None or contents[1].get("workers") != str(workers):
+            return None
+        return int(contents[1]["threads"])
+
     def _read(self) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
         """Tensors and metadata of the file, None without one."""
         data = read_object(self.path)
@@ -98,12 +125,19 @@ class Checkpoint:
             # bytes.
             header_end = 8 + int.from_bytes(data[:8], "little")
             metadata = json.loads(data[8:header_end])["__metadata__"]
-            return tensors, {key: metadata[key] for key in ("done", "identity")}
+            if missing := {"done", "identity"} - metadata.keys():
+                raise KeyError(f"no {', '.join(sorted(missing))}")
+            return tensors, metadata
         except (SafetensorError, KeyError) as error:
             raise ValueError(
                 f"{self.path} is damaged or no checkpoint ({error}); delete it to train from the "
                 "start"
             ) from error
+
+
+def n_workers() -> int:
+    """Return how many workers share the training that this process belongs to."""
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
 
 
 def require_same(stored: Mapping[str, Any], wanted: Mapping[str, Any], *, what: str) -> None:

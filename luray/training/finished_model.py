@@ -6,19 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 
-from luray.model.calibration import (
-    FEWEST_CHANGED_CELLS,
-    Calibration,
-    Cells,
-    OperatingPoint,
-    calibrate,
-    n_changed,
-    thinned,
-)
+from luray.model.calibration import FEWEST_CHANGED_CELLS, Cells, calibrate, n_changed, thinned
 from luray.model.card import ModelCard, uncalibrated
 from luray.model.checkpoint import save_model
+from luray.model.operating_point import Calibration, OperatingPoint
 from luray.storage.objects import remove, write_atomically
+from luray.training.checkpoint import n_workers
 from luray.training.sample_plan import SamplePlan
 from luray.training.step_metrics import StepMetrics
 from luray.training.trainer import Trainer
@@ -127,6 +122,7 @@ def save_finished_model(training: Training, trainer: Trainer, metrics: StepMetri
             "forcing": [asdict(variable) for variable in trainer.features.forcing],
             "static": [asdict(variable) for variable in trainer.features.static],
             "last_metrics": metrics,
+            "computed_by": {"workers": n_workers(), "threads": torch.get_num_threads()},
             "validation": _scores_of_points(report),
         },
         fingerprint=training.fingerprint,

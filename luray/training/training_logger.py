@@ -2,7 +2,8 @@
 
 import time
 
-from luray.model.calibration import NO_CALIBRATION, cross_entropy, scores
+from luray.model.calibration import cross_entropy, scores
+from luray.model.operating_point import NO_CALIBRATION
 from luray.training.finished_model import held_out_cells
 from luray.training.progress_events import ProgressEvent, TrainingProgress
 from luray.training.step_metrics import StepMetrics, summary

@@ -11,14 +11,13 @@ from scipy.special import logsumexp
 
 from luray.core.types import F64
 from luray.model.calibration import (
-    Calibration,
     Cells,
-    OperatingPoint,
     biases_of_change,
     calibrated_logits,
     logits_of_class,
     scores,
 )
+from luray.model.operating_point import Calibration, OperatingPoint
 
 AMOUNTS = np.arange(31) / 20
 """Predicted over observed change at which the trade of accuracy for change is shown."""

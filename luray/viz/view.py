@@ -17,7 +17,7 @@ import xarray as xr
 from luray.core.grid import Grid
 from luray.core.types import F64, U8
 from luray.viz.palette import Palette
-from luray.viz.projection import ProjectedGrid
+from luray.viz.projection import ProjectedGrid, projected_grid
 
 SINGLE_DIMENSIONS = ("scenario", "member")
 """Dimensions of which a picture shows one index."""
@@ -107,7 +107,7 @@ class View:
     @cached_property
     def projected(self) -> ProjectedGrid:
         """The grid as it lies on a map."""
-        return ProjectedGrid(self.grid)
+        return projected_grid(self.grid)
 
     def check_year(self, year: int) -> None:
         """Raise ValueError for a year that the product does not have."""

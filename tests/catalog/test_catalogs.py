@@ -16,7 +16,7 @@ from pystac.extensions.datacube import DatacubeExtension
 from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 
-from luray.catalog.reader import CatalogConfig
+from luray.catalog.catalog_config import CatalogConfig
 from luray.core.legend import HILDA
 from luray.core.tiling import Tiling
 from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl

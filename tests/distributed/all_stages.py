@@ -7,7 +7,6 @@ shards of the product are spoilt. A line `== <output> <verb> exit <code>, <secon
 each command printed.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 
 from luray.cli.app import app
+from luray.core.limits import usable_cpus
 from luray.distributed.cluster import cluster
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
@@ -29,6 +29,7 @@ from luray.training.trainer import Trainer
 from luray.training.training import run_steps
 from luray.training.training_logger import TrainingLogger
 from tests.distributed.conftest import SETTINGS
+from tests.fork_server import forked_workers
 
 FEW = (
     *SETTINGS,
@@ -48,7 +49,7 @@ class Interrupted(Exception):
 def main(world: str, files: list[str]) -> None:
     """Run all stages of each file."""
     runs = {file: load_run(Path(file), FEW) for file in files}
-    with cluster(cpus=4):
+    with forked_workers(), cluster(cpus=4):
         for file, run in runs.items():
             fs, output = filesystem(run.output)
             fs.put(world, f"{output.rpartition('/')[0]}/world", recursive=True)
@@ -74,7 +75,7 @@ def command(file: str, run: RunConfig, verb: str) -> None:
 
 def interrupt_training(run: RunConfig) -> None:
     """Train in this process until the first checkpoint is on the store."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(usable_cpus())  # as a worker of Ray does
     [training] = trainings(run)
     trainer = training.trainer()
     plan = training.data.plan()

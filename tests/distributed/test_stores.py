@@ -1,5 +1,6 @@
 """A run on S3 and on GCS, inputs and outputs, is that on the local disk to the byte."""
 
+import json
 import os
 import re
 import subprocess
@@ -120,7 +121,14 @@ def test_models_product_pictures_and_cube_are_those_of_the_local_run(
         "pictures",
         "report",
     }
-    assert [key for key in data if stored[key] != expected[key].read_bytes()] == []
+    different = [key for key in data if stored[key] != expected[key].read_bytes()]
+    cards = [key for key in stored if key.endswith("card.json")]
+    computed_by = {
+        key: [json.loads(card)["training"]["computed_by"] for card in (stored[key], local)]
+        for key in cards
+        for local in [expected[key].read_bytes()]
+    }
+    assert different == [], f"workers and threads there and here: {computed_by}"
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -6,7 +6,6 @@ from scipy.special import softmax
 
 from luray.model.calibration import (
     KEPT_GAIN,
-    Calibration,
     Cells,
     calibrate,
     calibrated_logits,
@@ -14,6 +13,7 @@ from luray.model.calibration import (
     scores,
     thinned,
 )
+from luray.model.operating_point import Calibration
 
 K = 5
 

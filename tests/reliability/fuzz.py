@@ -15,13 +15,13 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.read import find_assets
-from luray.catalog.reader import CatalogConfig
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.model.calibration import NO_CALIBRATION
 from luray.model.card import ModelCard
 from luray.model.checkpoint import load_model, save_model
+from luray.model.operating_point import NO_CALIBRATION
 from luray.model.unet_config import UNetConfig
 from luray.sandbox.write import demo_run
 from luray.sources.netcdf import inspect_netcdf

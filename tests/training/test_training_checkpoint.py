@@ -1,11 +1,15 @@
 """Checkpoints of a training: it goes on with the same bits, and another training is refused."""
 
+import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from luray.distributed.train import threads_of_worker
 from luray.training.checkpoint import Checkpoint, require_same
 from tests.pickles import Payload
 from tests.training.toys import micro_batches_of, recipe_of, sample_of, trainer_of
@@ -56,6 +60,30 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, stop):
     for trainer in (uninterrupted, after):
         trainer.calibrate(sample_of(900 + i) for i in range(2))
     assert same_bits(after, bits(uninterrupted))
+
+
+def test_a_training_goes_on_with_the_threads_that_it_began_with(tmp_path, caplog):
+    checkpoint = checkpoint_in(tmp_path)
+    training = SimpleNamespace(checkpoint=checkpoint, direction="forward")
+    assert threads_of_worker(training, workers=1, cpus=3) == 3
+
+    threads = torch.get_num_threads()
+    checkpoint.save(trainer_of(recipe_of()))
+    assert threads_of_worker(training, workers=1, cpus=threads) == threads
+    assert not caplog.messages
+    assert threads_of_worker(training, workers=1, cpus=threads + 6) == threads
+    assert f"goes on with {threads} threads a worker" in caplog.text
+
+    # Other workers divide a step otherwise anyway, so they take all that is there.
+    assert threads_of_worker(training, workers=2, cpus=threads + 6) == threads + 6
+
+
+def test_a_checkpoint_of_before_has_no_threads(tmp_path):
+    checkpoint = checkpoint_in(tmp_path)
+    metadata = {"done": "2", "identity": json.dumps(checkpoint.identity)}
+    save_file({"model.x": torch.zeros(1)}, checkpoint.path, metadata=metadata)
+    assert checkpoint.done == 2
+    assert checkpoint.threads(workers=1) is None
 
 
 def test_a_checkpoint_before_the_first_step(tmp_path):
