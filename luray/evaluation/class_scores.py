@@ -80,8 +80,8 @@ def class_scores(table_JTP: F64, *, water: int | None) -> list[ClassScores]:
     land = land_JTP.sum()
     n_classes = len(land_JTP)
     changed_JTP = land_JTP.copy()
-    k = np.arange(n_classes)
-    changed_JTP[k, k] = 0
+    unchanged = np.arange(n_classes)
+    changed_JTP[unchanged, unchanged] = 0
 
     observed_JT = land_JTP.sum(axis=2)
     predicted_JP = land_JTP.sum(axis=1)
