@@ -20,6 +20,8 @@ from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from luray.core.grid import Grid
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.sources import base
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.base import About, Request, Source
@@ -68,6 +70,7 @@ def open_source(
     scenario: str,
     state: Source | None = None,
     grid: Grid | None = None,
+    legend: Legend = HILDA,
 ) -> Source:
     """Open a source for a run: its files, years and variables are checked, no values are read.
 
@@ -83,12 +86,14 @@ def open_source(
         The open state source, of which a derived source is made.
     grid : Grid, optional
         The run grid, likewise.
+    legend : Legend
+        That of the run's target.
 
     Raises
     ------
     InputError
         Naming the file, year or variable that is lacking or wrong.
     """
-    source: Any = config.open(Request(run_years, scenario, state, grid))
+    source: Any = config.open(Request(run_years, scenario, state, grid, legend))
     limited = replace(source, min_coverage=config.min_coverage, max_missing=config.max_missing)
     return cast(Source, limited)

@@ -17,7 +17,7 @@ from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 
 from luray.catalog.reader import CatalogConfig
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Tiling
 from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl
 from luray.sources.base import FilesConfig
@@ -48,7 +48,9 @@ IAMS = {
     "ssp585": "MAGPIE",
 }
 """Scenarios of LUH2 v2f, with the integrated assessment model of each."""
-RUN_FILES = sorted(path for path in CATALOGS.rglob("*.toml") if path.parent.name != "crosswalks")
+RUN_FILES = sorted(
+    path for path in CATALOGS.rglob("*.toml") if path.parent.name not in ("crosswalks", "legends")
+)
 MEDIA_TYPES = {
     ".nc": "application/netcdf",
     ".nc4": "application/netcdf",

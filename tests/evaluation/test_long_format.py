@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.evaluation.long_format import SCHEMA
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.significance import HITS

@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box, Tiling
 from luray.core.variable import Variable
 from luray.cube.build import create, write_piece

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE, rgb
+from luray.core.legend import OUTSIDE, rgb
+from luray.core.legend_files import HILDA
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
 from luray.viz.page import maps, words
