@@ -26,6 +26,7 @@ from luray.sources import base
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.base import About, Request, Source
 from luray.sources.categorical import CategoricalConfig
+from luray.sources.cci_lc import CciLcConfig
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.isimip import IsimipConfig
@@ -48,6 +49,7 @@ for _config_class in (
     PnnlSoilConfig,
     CategoricalConfig,
     AggregatedConfig,
+    CciLcConfig,
 ):
     register(_config_class)
 
