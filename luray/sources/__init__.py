@@ -33,6 +33,7 @@ from luray.sources.isimip import IsimipConfig
 from luray.sources.koppen import KoppenConfig
 from luray.sources.luh2 import Luh2Config
 from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig
+from luray.sources.product import ProductConfig
 from luray.sources.registry import OfRegisteredKind, kinds, register
 from luray.storage.errors import InputError
 
@@ -50,6 +51,7 @@ for _config_class in (
     CategoricalConfig,
     AggregatedConfig,
     CciLcConfig,
+    ProductConfig,
 ):
     register(_config_class)
 
