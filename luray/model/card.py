@@ -111,6 +111,7 @@ def check_fits(card: ModelCard, features: Features, *, legend: str, direction: D
     properties = (
         ("direction", direction, card.direction),
         ("legend", legend, card.legend),
+        ("class codes", features.codes or card.classes, card.classes),
         ("history", features.history, card.unet.history),
         ("input channels", features.names, card.channels),
     )

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from luray.core.config import Config
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.types import F32, F64, U8
 from luray.sandbox.history import Allocator, first_map, suitability, walk
 from luray.sandbox.setting import Setting, coarse_cells, make_setting

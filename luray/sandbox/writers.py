@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.types import F32, F64, Bool
 from luray.sandbox.climate_zones import koeppen
 from luray.sandbox.files import NOTICE, netcdf, replacing, write_geotiff

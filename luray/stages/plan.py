@@ -217,6 +217,7 @@ def _planned_inputs(run: RunConfig) -> _PlannedInputs:
         years=run.years,
         observed=range(first, last + 1),
         scenarios=scenarios,
+        legend=run.target.classes,
     )
 
     try:

@@ -23,7 +23,7 @@ import torch
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.cube.schema import create_native, create_state, native_layout

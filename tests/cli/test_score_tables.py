@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from luray.cli.score_tables import render_report
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.long_format import SCHEMA
 from luray.evaluation.report import EvaluationReport

@@ -7,7 +7,8 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.cube.schema import NativeLayout, create_native

@@ -14,7 +14,8 @@ import xarray as xr
 from PIL import Image
 
 import luray
-from luray.core.legend import HILDA, OUTSIDE, rgb
+from luray.core.legend import OUTSIDE, rgb
+from luray.core.legend_files import HILDA
 from luray.explorer.page import write_page
 from luray.explorer.server import ExplorerServer
 from luray.stages.view import find_product

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from luray.cli.score_tables import render_report
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE, rgb
+from luray.core.legend import OUTSIDE, rgb
+from luray.core.legend_files import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome

@@ -303,7 +303,7 @@ class Page {
       dragRotate: false,
       fadeDuration: 0,
       canvasContextAttributes: { antialias: false, preserveDrawingBuffer: true },
-      locale: { "Map.Title": "Map of land use" },
+      locale: { "Map.Title": `Map of ${this.product.maps.title.toLowerCase()}` },
     });
     map.touchZoomRotate.disableRotation();
     map.keyboard.disableRotation();

@@ -87,7 +87,7 @@ def _thinning(grid: Grid) -> int:
     return -(-max(grid.shape) // PIXELS)
 
 
-def land_use(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
+def classes(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
     """Return the picture of a map in the colours of its legend."""
     colours = np.tile(np.array(rgb(WATER), np.uint8), (256, 1))
     for k, land_class in enumerate(legend.classes):

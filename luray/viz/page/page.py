@@ -231,8 +231,8 @@ def _maps(data: PageData, name: str) -> list[tuple[str, MapPicture]]:
         return []
     shown = data.maps[name]
     return [
-        (f"observed, {shown.year}", maps.land_use(shown.truth_HW, data.legend, data.grid)),
-        (f"predicted, {shown.year}", maps.land_use(shown.predicted_HW, data.legend, data.grid)),
+        (f"observed, {shown.year}", maps.classes(shown.truth_HW, data.legend, data.grid)),
+        (f"predicted, {shown.year}", maps.classes(shown.predicted_HW, data.legend, data.grid)),
         ("change, where it is right and wrong", maps.agreement(shown, data.grid)),
     ]
 
