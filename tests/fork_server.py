@@ -51,6 +51,7 @@ IMPORTED = (
     "pyarrow.parquet",
     "pydantic",
     "requests",
+    "torch._dynamo",
     "torch.distributed",
     # what places on a store need
     "gcsfs",
