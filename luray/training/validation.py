@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from luray.core.types import F64
 from luray.model.calibration import (
     Cells,
     biases_of_change,
     calibrated_logits,
+    log_sum_exp,
     logits_of_class,
     scores,
 )
@@ -105,7 +105,7 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
 def _change_probability(cells: Cells, calibration: Calibration) -> F64:
     """Calibrated probability that each cell changes, shape (N,)."""
     logits_NK = calibrated_logits(cells, calibration)
-    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - logsumexp(logits_NK, axis=1)
+    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - log_sum_exp(logits_NK)
     # By rounding a class that is certain can be likelier than 1.
     p_change_N: F64 = -np.expm1(np.minimum(log_p_stay_N, 0))
     return p_change_N

@@ -37,7 +37,12 @@ def main(world: str, output: str, settings: list[str]) -> None:
     with short_folder() as folder, forked_workers():
         nodes = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 1, "_system_config": QUICK, "temp_dir": folder},
+            head_node_args={
+                "num_cpus": 1,
+                "_system_config": QUICK,
+                "temp_dir": folder,
+                "include_dashboard": False,
+            },
         )
         ray.init(nodes.address, log_to_driver=False)
         there: dict[str, int] = {}
