@@ -971,17 +971,44 @@ def _named(run: "RunConfig", unit: "Unit") -> str:
 
 
 @app.command()
-def demo(set_: Set = None) -> None:
+def demo(
+    set_: Set = None,
+    land_cover: Annotated[
+        bool,
+        typer.Option(
+            "--land-cover",
+            help="Land cover of 1990-2020 that follows the land use of another run, in place of "
+            "land use; --set changes the run file of land cover.",
+        ),
+    ] = False,
+) -> None:
     """Run every stage on a small simulated world, 251 years in a few minutes; needs no inputs."""
     from luray.stages.demo import load_demo, write_demo_world
     from luray.stages.session import session
 
     started = time.monotonic()
+    if land_cover:
+        _land_cover_demo(set_ or [], started)
+        return
     run = load_demo(set_ or ())
     with progress("sandbox") as progressed:
         world = write_demo_world(run, progress=progressed)
     with session(run):
         _stages(run, restart=True)
+    _summary(run, world, time.monotonic() - started)
+
+
+def _land_cover_demo(overrides: list[str], started: float) -> None:
+    """Run the demo of land cover: the land use that it follows, then land cover itself."""
+    from luray.stages.demo import load_land_cover_demo, write_land_cover_world
+    from luray.stages.session import session
+
+    land_use, run = load_land_cover_demo(overrides=overrides)
+    with progress("sandbox") as progressed:
+        world = write_land_cover_world(land_use, progress=progressed)
+    for each in (land_use, run):
+        with session(each):
+            _stages(each, restart=True)
     _summary(run, world, time.monotonic() - started)
 
 

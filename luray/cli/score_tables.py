@@ -91,8 +91,9 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
     skills = report.skills_of(outcome)
     for truth, skill in skills.items():
         note = TRUTHS[truth]
-        # The published model was scored against the maps as they are: no row beside other truth.
-        published = truth == "raw"
+        # The published model was scored against maps of land use as they are: it has no row beside
+        # other truth or another target.
+        published = truth == "raw" and bool(report.published)
 
         first = {row: skill.first(row) for row in skill.rows}
         yield _heading(f"{title}, first year ({skill.years[0]}){note}")

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.evaluation.flicker import WITHIN, DecadeFlicker, FlickerByYear, by_decade
 from luray.evaluation.long_format import long_table
 from luray.evaluation.metrics import ClassChange, change_by_class
@@ -212,6 +213,11 @@ class EvaluationReport:
         """Return gains and losses by class from the initial map to one year, m2."""
         return change_by_class(outcome.tally.years[year].table)
 
+    @property
+    def published(self) -> Mapping[Period, Mapping[str, float]]:
+        """Return `PUBLISHED`, which is of land use: of another target there is none."""
+        return PUBLISHED if self.legend == HILDA else {}
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything in the report, ready for JSON."""
         return {
@@ -221,7 +227,7 @@ class EvaluationReport:
             "scored": dict(self.scored),
             "inputs": {name: list(rules) for name, rules in self.inputs.items()},
             "definitions": DEFINITIONS,
-            "published_on_other_data": PUBLISHED,
+            "published_on_other_data": self.published,
             "product": {
                 "fingerprint": self.product,
                 "flicker": [decade_entry(decade) for decade in self.flicker_of_product],

@@ -1,4 +1,4 @@
-"""Which classes of a long legend a picture has room to name."""
+"""What a picture has room for of a long legend: which classes it names, and how much of a name."""
 
 from collections.abc import Sequence
 
@@ -29,3 +29,19 @@ def largest(values_K: Sequence[float] | F64, most: int) -> list[int]:
         return list(range(values.size))
     by_size = np.argsort(-values, kind="stable")[:most]
     return sorted(int(k) for k in by_size if values[k] > 0)
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name of at most so many letters, cut behind a word where it is longer.
+
+    Examples
+    --------
+    >>> shortened("tree broadleaved deciduous closed to open", 27)
+    'tree broadleaved deciduous…'
+    >>> shortened("grassland", 27)
+    'grassland'
+    """
+    if len(name) <= most:
+        return name
+    whole_words = name[:most].rpartition(" ")[0]
+    return (whole_words or name[: most - 1]) + "…"

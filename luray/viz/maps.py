@@ -33,7 +33,7 @@ from luray.viz.figure import (
     save,
     text_at,
 )
-from luray.viz.largest import largest
+from luray.viz.largest import largest, shortened
 from luray.viz.plots import draw_areas
 from luray.viz.projection import DEGREES
 from luray.viz.view import Picture, View, shares
@@ -59,6 +59,9 @@ PANEL_HEIGHT = 2.45
 
 LEGEND_LINE = 0.235
 """Inches: height of a line of the legend."""
+
+MOST_LETTERS = 28
+"""Of a name in a legend."""
 
 MOST_ENTRIES = 8
 """Classes that a legend names; the inset below it needs the rest of the panel."""
@@ -358,7 +361,7 @@ def _draw_legend(panel: Axes, entries: Sequence[LegendEntry], title: str) -> Non
         panel.add_patch(
             Rectangle((0.13, y - 0.07), 0.2, 0.14, facecolor=colour, edgecolor=RULE, linewidth=0.6)
         )
-        panel.text(0.43, y, name, fontsize=8.5, color=INK, va="center")
+        panel.text(0.43, y, shortened(name, MOST_LETTERS), fontsize=8.5, color=INK, va="center")
         panel.text(right, y, value, fontsize=8.5, color=INK, va="center", ha="right")
 
 

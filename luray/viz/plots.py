@@ -22,11 +22,14 @@ from luray.viz.figure import (
     save,
     text_at,
 )
-from luray.viz.largest import largest
+from luray.viz.largest import largest, shortened
 from luray.viz.view import View, shares
 
 MOST_NAMES = 12
 """Layers that have a name beside them."""
+
+MOST_LETTERS = 32
+"""Of such a name."""
 
 
 def area_by_class(product: xr.Dataset, path: str | Path) -> None:
@@ -66,7 +69,7 @@ def draw_areas(axes: Axes, view: View) -> None:
     named = largest(last_areas_K, MOST_NAMES)
     names = []
     for position in named:
-        label = view.palette.label(view.palette.land[position])
+        label = shortened(view.palette.label(view.palette.land[position]), MOST_LETTERS)
         names.append(f"{label}  {shares_K[position]:.1%}")
     _name_layers(axes, names, [colours[position] for position in named], middles_K[named])
     mark_observed(axes, view.observed, over="layers")

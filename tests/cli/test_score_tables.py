@@ -71,6 +71,14 @@ def test_headings_name_test_period_and_truth(report):
         assert expected in text
 
 
+def test_scores_published_of_land_use_stand_beside_no_other_target(report):
+    other = replace(report, legend=replace(HILDA, name="other", variable="land_cover"))
+    assert "published reference" in rendered(report)
+    assert "published reference" not in rendered(other)
+    assert other.to_dict()["published_on_other_data"] == {}
+    assert report.to_dict()["published_on_other_data"]["mean"]["accuracy"] == 0.8270
+
+
 def test_rows_hold_model_null_model_and_published_scores(report):
     text = rendered(report, width=80)
     skill = report.skills["forecast", "raw"]

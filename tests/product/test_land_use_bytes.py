@@ -1,7 +1,8 @@
 """The land-use product and its cube hold the bytes that they held when land use was all there was.
 
-The hashes were taken from commit 48acba7, which had no `[target]`. They are of metadata as they are
-written and of decoded arrays, so they do not depend on the versions of compression libraries.
+The hashes were taken from commit 48acba7, which had no `[target]`; those of products again with
+commit 7bf41c6, which added the attribute `years` and changed nothing else. They are of metadata as
+they are written and of decoded arrays, so they do not depend on the versions of compression libraries.
 """
 
 import hashlib
@@ -25,9 +26,9 @@ from tests.product.products import OVERVIEWS, created
 
 CUBE = "b9900481c191901a16ac21aeb8a075a2f6ec3bb87a0305ec83c18730f324c5c5"
 FINGERPRINT = "1a124c562c758a7fac40211d05c7344d02eff809648b4ff2696103aa968ffaa5"
-PRODUCT = "320f9d2bca9d1d089b82d6e4d67d5c57ab0f3feb37f8a00c0ebfb686970f4772"
+PRODUCT = "6cf8269fa65243191fe0e09af8693f588f6b72a3ad1e1d7d6032c04da594a33a"
 """Of one sequence of maps."""
-MEMBERS = "81c99503818dbbea9651b1d679774d0d158d57d4f7d60b97158185d18de1404f"
+MEMBERS = "a9980e1da4bfb07d715c86b49c70385475094b86304a3dcf22b26d1b59bc3eff"
 """Of two scenarios of two members."""
 
 GRID = Grid(52, 4, 0.5, 16, 24)
