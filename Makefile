@@ -7,13 +7,34 @@ export LURAY_DATA ?= $(wildcard $(abspath ../shared/realdata))
 
 .PHONY: demo test chaos bench lint explorer clean
 
-.venv/installed: pyproject.toml constraints.txt
+# Byte code is left to the first import: for all packages it takes a minute. Only where imports may not keep theirs it is
+# made here, as every worker would compile torch again.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+# uv takes a fifth of pip's time. Where it is not to be had or finds no packages, as it knows none of pip's settings, pip does it.
+install = $(UV) $(1) || $(PIP) $(1)
+# The lock was made for this platform. Others take the same versions from constraints.txt.
+LOCKED := import platform, sys; sys.exit((sys.platform, platform.machine(), *sys.version_info[:2]) != ("linux", "x86_64", 3, 11))
+LOCK := --no-deps --only-binary :all: --require-hashes --requirement infra/requirements.lock
+
+# What luray runs with.
+.venv/demo: pyproject.toml constraints.txt infra/requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "luray needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --constraint constraints.txt uv || true
+# torch by pip, whose settings may name a build for this machine: uv would not see it, and fetch 3 GB of CUDA.
+	$(PIP) --no-deps --constraint constraints.txt torch
+	if $(BIN)/python -c '$(LOCKED)'; then $(call install,$(LOCK)); fi
+	$(call install,--constraint constraints.txt --editable .)
 	touch $@
 
-demo: .venv/installed
+# And what it is tested with.
+.venv/installed: pyproject.toml constraints.txt
+	$(MAKE) .venv/demo
+	$(call install,--constraint constraints.txt --editable '.[dev]')
+	touch $@
+
+demo: .venv/demo
 	$(BIN)/luray demo
 
 test: .venv/installed

@@ -16,8 +16,7 @@ The public API; everything is imported when it is first used:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from luray.core.code_version import VERSION as __version__
-from luray.core.processes import use_passive_waiting
+from luray.core.processes import set_defaults
 
 if TYPE_CHECKING:
     from luray.catalog.open_model import open_model
@@ -26,8 +25,10 @@ if TYPE_CHECKING:
     from luray.stages.run import run
     from luray.stages.run_file import load_run
 
-# Before anything can import torch, which reads this once.
-use_passive_waiting()
+    __version__: str
+
+# Before anything can import torch, which reads its variable once.
+set_defaults()
 
 __all__ = ["__version__", "load_run", "open_cube", "open_model", "open_product", "run"]
 
@@ -42,7 +43,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public function when it is first used (PEP 562)."""
+    """Import a public function, or look up the version, when it is first used (PEP 562)."""
+    if name == "__version__":
+        return import_module("luray.core.code_version").version()
     if name not in _HOMES:
         raise AttributeError(f"module 'luray' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from luray.storage.trust import StorageConfig, configure, configured
+from luray.storage.objects import configure
+from luray.storage.trust import StorageConfig, configured
 from tests.gcs import GcsBucket, serve_gcs
 from tests.machine import LONGEST, patience, slowness
 from tests.s3 import Bucket, serve

@@ -7,8 +7,8 @@ import numpy as np
 
 from luray.cube.cube import Cube
 from luray.cube.region import Region
-from luray.model.calibration import Calibration
 from luray.model.checkpoint import load_model, save_model
+from luray.model.operating_point import Calibration
 from luray.model.unet_config import UNetConfig
 from luray.sandbox.random_model import save_random_model
 from luray.stages.export_model import export_model

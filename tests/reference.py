@@ -824,3 +824,48 @@ def mode_blocks(codes, factor, legend):
             row.append(max(legend, key=cells.count))
         blocks.append(row)
     return np.array(blocks, np.uint8)
+
+
+# sources.class_resampling
+
+
+def majority_of_area(codes, fine_step, coarse_step, offset, shape):
+    """Code that covers most of each cell of a coarser grid, the lower of equally large ones.
+
+    Steps and offset (row, column of the first coarse cell, in fine cells) are exact fractions.
+    """
+    ratio = Fraction(coarse_step) / Fraction(fine_step)
+
+    def overlaps(first, n_fine):
+        start, stop = Fraction(first), Fraction(first) + ratio
+        for i in range(n_fine):
+            length = min(stop, i + 1) - max(start, i)
+            if length > 0:
+                yield i, length
+
+    coarse = np.zeros(shape, np.uint8)
+    for y, x in np.ndindex(*shape):
+        area = Counter()
+        for i, height in overlaps(offset[0] + y * ratio, codes.shape[0]):
+            for j, width in overlaps(offset[1] + x * ratio, codes.shape[1]):
+                area[int(codes[i, j])] += height * width
+        most = max(area.values())
+        coarse[y, x] = min(code for code, covered in area.items() if covered == most)
+    return coarse
+
+
+# sources.cci_lc
+
+
+def sea_of_blocks(codes, water, block, origin):
+    """Cells in blocks, counted from an origin outside, of which all that are there are water."""
+    sea = np.ones(codes.shape, bool)
+    place = {}
+    for row, col in np.ndindex(*codes.shape):
+        key = (row + origin[0]) // block, (col + origin[1]) // block
+        place.setdefault(key, []).append((row, col))
+    for cells in place.values():
+        whole = all(codes[cell] == water for cell in cells)
+        for cell in cells:
+            sea[cell] = whole
+    return sea

@@ -16,15 +16,13 @@ ITEMS = "items.parquet"
 PARQUET = "application/vnd.apache.parquet"
 """Media type of stac-geoparquet."""
 
-KEYWORDS = [
-    "land use",
-    "land-use change",
-    "land cover",
-    "annual",
-    "reconstruction",
-    "projection",
-    "luray",
-]
+KEYWORDS = {
+    "land_use": ("land use", "land-use change", "land cover"),
+    "land_cover": ("land cover", "land-cover change"),
+}
+"""What a product is found by, by the name of its maps; of others their long name."""
+
+FURTHER_KEYWORDS = ("annual", "reconstruction", "projection", "luray")
 
 SPDX = r"[A-Za-z][\w.+]*(?:-[\w.+]+)*-\d[\w.+]*"
 """Form of a licence identifier of SPDX with a version, such as CC-BY-4.0."""
@@ -33,6 +31,12 @@ DataSet = Mapping[str, str]
 """A data set that a product is made of: `title`, and where they are known `doi`, `licence` and
 `caveat`.
 """
+
+
+def keywords_of(product: FinishedProduct) -> list[str]:
+    """Return what a product is found by."""
+    of_maps = KEYWORDS.get(product.variable, (product.legend.long_name,))
+    return [*of_maps, *FURTHER_KEYWORDS]
 
 
 def product_collection(
@@ -129,7 +133,7 @@ def _collection(
         title,
         catalog_type=pystac.CatalogType.SELF_CONTAINED,
         license=licence_of(sources),
-        keywords=list(KEYWORDS),
+        keywords=keywords_of(product),
         providers=[provider],
     )
     collection.add_links(_links(sources))

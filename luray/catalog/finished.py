@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +14,14 @@ from pystac.extensions.classification import Classification
 from pystac.extensions.datacube import Dimension, Variable
 
 from luray.core.grid import Grid
+from luray.core.legend import Legend, variable_of
 from luray.core.types import F64
+from luray.product.product_maps import legend_of_flags
 from luray.storage.objects import read_object
 from luray.storage.places import public
 
-VARIABLES = ("land_use", "confidence", "origin")
-"""The arrays that make a store a product of luray."""
+VARIABLES = ("confidence", "origin")
+"""The arrays that, beside the maps, make a store a product of luray."""
 
 FURTHER = ("class_probability", "entropy", "probability", "fraction", "transition", "cell_area")
 """Arrays that a product has where its run asks for members, probabilities or coarse cells."""
@@ -95,9 +98,19 @@ class FinishedProduct:
         return {"type": "MultiPolygon", "coordinates": pieces}
 
     @property
+    def variable(self) -> str:
+        """Name of the array that holds the maps."""
+        return variable_of(self.attributes["luray"])
+
+    @cached_property
+    def legend(self) -> Legend:
+        """Legend of the maps, as their CF attributes tell it."""
+        return legend_of_flags(self.arrays[self.variable]["attributes"], variable=self.variable)
+
+    @property
     def classes(self) -> list[Classification]:
-        """The land-use classes, from the CF flags of `land_use`."""
-        flags = self.arrays["land_use"]["attributes"]
+        """The classes, from the CF flags of the maps."""
+        flags = self.arrays[self.variable]["attributes"]
         names = flags["flag_meanings"].split()
         colours = flags["flag_colors"].split()
         return [
@@ -151,7 +164,7 @@ class FinishedProduct:
     @property
     def names(self) -> list[str]:
         """Names of its arrays, without coordinates."""
-        return [*VARIABLES, *(name for name in FURTHER if name in self.arrays)]
+        return [self.variable, *VARIABLES, *(name for name in FURTHER if name in self.arrays)]
 
     @property
     def variables(self) -> dict[str, Variable]:
@@ -218,7 +231,8 @@ def read_finished(url: str) -> FinishedProduct:
             "finishes it"
         )
     arrays = consolidated["metadata"]
-    missing = [array for array in (*VARIABLES, "year", "lat", "lon") if array not in arrays]
+    needed = (variable_of(attributes["luray"]), *VARIABLES, "year", "lat", "lon")
+    missing = [array for array in needed if array not in arrays]
     if missing:
         raise ValueError(
             f"{shown}: expected the arrays of a product, found no {', '.join(missing)}; give the "

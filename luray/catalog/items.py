@@ -107,12 +107,12 @@ def _add_store(item: pystac.Item, product: FinishedProduct, *, folder: str, scen
     """Add the store itself, ready for xarray, and its metadata."""
     href = relative_href(product.url.rstrip("/"), folder=folder)
     arrays = ", ".join(product.names)
-    description = f"Zarr v3 group: {arrays}. The classes are those of land_use."
+    description = f"Zarr v3 group: {arrays}. The classes are those of {product.variable}."
     if scenario:
         description += f' It holds all scenarios: take `.sel(scenario="{scenario}")`.'
     data = pystac.Asset(
         href,
-        title="Land use by year",
+        title=f"{product.legend.title} by year",
         media_type=ZARR,
         roles=["data"],
         description=description,
@@ -171,12 +171,12 @@ def map_item(
     add_processing(item, product)
     image = pystac.Asset(
         relative_href(file.place, folder=folder),
-        title=f"Land use in {file.year}",
+        title=f"{product.legend.title} in {file.year}",
         media_type=pystac.MediaType.COG,
         roles=["data"],
         description="Class codes with their colours; overviews have the most frequent class.",
     )
-    item.add_asset("land_use", image)
+    item.add_asset(product.variable, image)
     band = RasterBand.create(
         data_type=DataType.UINT8, nodata=file.nodata, sampling=Sampling.AREA, unit="1"
     )

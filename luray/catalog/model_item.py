@@ -67,7 +67,7 @@ def model_item(
         None,
         {
             "title": f"{title}: {card.direction} model",
-            "description": _description(card),
+            "description": _description(card, product.legend.long_name),
             "luray:direction": card.direction,
             "luray:channels": list(card.channels),
             "luray:fingerprint": card.fingerprint,
@@ -81,11 +81,11 @@ def model_item(
     return item
 
 
-def _description(card: ModelCard) -> str:
+def _description(card: ModelCard, what: str) -> str:
     """Say what a model does and how it is run, in CommonMark."""
     year = "next" if card.direction == "forward" else "previous"
     return (
-        f"Predicts the land use of the {year} year from the last {card.unet.history} maps, coarse "
+        f"Predicts the {what} of the {year} year from the last {card.unet.history} maps, coarse "
         "forcing and static inputs. With luray installed, one line opens it, checked against its "
         'sha256: `model, card = luray.open_model("<address of this item>")`; `model(inputs)` gives '
         "the logits of each class. The channels of the inputs are `luray:channels`; "

@@ -2,7 +2,7 @@
 
 from luray.catalog.finished import FinishedProduct
 from luray.cube.cube import Cube
-from luray.product.product_maps import ProductMaps, legend_of_flags
+from luray.product.product_maps import ProductMaps
 from luray.storage.places import public
 
 
@@ -21,7 +21,6 @@ def product_maps(finished: FinishedProduct, cube: Cube | None) -> ProductMaps:
         If the product was made from another cube.
     """
     about = finished.attributes["luray"]
-    flags = finished.arrays["land_use"]["attributes"]
     if cube is not None and about["cube"] != cube.fingerprint:
         raise ValueError(
             f"{public(finished.url)} was made from cube {about['cube'][:12]}, the run has "
@@ -31,9 +30,9 @@ def product_maps(finished: FinishedProduct, cube: Cube | None) -> ProductMaps:
         finished.url,
         finished.grid,
         finished.years,
-        cube.legend if cube is not None else legend_of_flags(flags),
+        cube.legend if cube is not None else finished.legend,
         fingerprint=about["fingerprint"],
-        title=str(finished.attributes.get("title", "land use")),
+        title=str(finished.attributes.get("title", finished.legend.long_name)),
         scenarios=tuple(str(name) for name in finished.axes.get("scenario", ())),
         members=len(finished.axes.get("member", ())),
         caveats=tuple(finished.attributes.get("caveats", ())),

@@ -9,7 +9,7 @@ from typing import Any
 
 import zarr
 
-from luray.core.code_version import VERSION, code_sha256
+from luray.core.code_version import code_sha256, version
 from luray.cube.cube import Cube
 from luray.cube.input_files import shared_names
 from luray.model.card import ModelCard
@@ -53,7 +53,7 @@ def provenance_of(cube: Cube, run: Mapping[str, Any], cards: Iterable[ModelCard]
     return {
         "software": {
             "name": "luray",
-            "version": VERSION,
+            "version": version(),
             "sha256": code_sha256(),
         },
         "run": published_run(run),

@@ -50,7 +50,7 @@ DOI = r"10\.\d{4,9}/\S+"
 REPORTS = ("report", "report_page", "metrics")
 """Keys of the assets of an evaluation: its numbers, the page to read, and the long table."""
 
-TAKEN = ("data", "metadata", *REPORTS, "run", "items", "land_use")
+TAKEN = ("data", "metadata", *REPORTS, "run", "items", "land_use", "land_cover")
 """Keys of assets that no picture can have."""
 
 

@@ -15,12 +15,13 @@ from pystac.utils import make_absolute_href
 from pystac_client import Client, ConformanceClasses
 from pystac_client.warnings import PystacClientWarning
 
-from luray.catalog.reader import CatalogConfig, CatalogError, CatalogReader, reading
+from luray.catalog.catalog_config import CatalogConfig
+from luray.catalog.reader import CatalogError, CatalogReader, reading
 from luray.sources.base import Asset
 from luray.sources.discover import published_name
 from luray.sources.years import format_years
 from luray.storage.places import PlaceError, place_of, public
-from luray.storage.references import is_references
+from luray.storage.store_names import is_references
 from luray.storage.trust import require_within
 
 FILES = (".nc", ".nc4", ".cdf", ".tif", ".tiff")

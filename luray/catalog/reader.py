@@ -7,7 +7,7 @@ root that the run file allows.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urljoin
 
@@ -16,13 +16,14 @@ import requests
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
+from luray.catalog.catalog_config import CatalogConfig
 from luray.core.causes import chain_of
-from luray.core.config import Config
 from luray.sources.file_formats import HEAD_BYTES, identify_format
+from luray.storage.errors import AbsentError, WebError
 from luray.storage.objects import read_object
-from luray.storage.places import WEB, Place, is_local, public
+from luray.storage.places import WEB, public
 from luray.storage.trust import RefusedError, require_within
-from luray.storage.web import AbsentError, TrustingAdapter, WebError, fetch_text
+from luray.storage.web import TrustingAdapter, fetch_text
 
 MOST_DOCUMENTS = 100_000
 """Documents of a catalog that are read: links can go round in a circle of ever new names."""
@@ -30,28 +31,6 @@ MOST_DOCUMENTS = 100_000
 
 class CatalogError(ValueError):
     """A catalog that cannot be read or lacks what the run wants: says what it has, what to do."""
-
-
-class CatalogConfig(Config):
-    """The STAC catalog of a run's inputs: a `catalog.json` on any store, or the URL of an API."""
-
-    url: Place
-    role: str = "data"
-    """Role of the assets that are read; empty for all."""
-
-    @property
-    def place(self) -> str:
-        """Where reading begins: an absolute path or a URL."""
-        url = str(Path(self.url).resolve()) if is_local(self.url) else self.url
-        whole = public(url).endswith(".json") or url.startswith(("http://", "https://"))
-        return url if whole else f"{url.rstrip('/')}/catalog.json"
-
-    @property
-    def root(self) -> str:
-        """The folder of a static catalog, or an API: below it lies what the catalog may name."""
-        place = public(self.place)
-        folder = place.rsplit("/", 1)[0] if place.endswith(".json") else place.rstrip("/")
-        return f"{folder}/"
 
 
 class CatalogReader(StacApiIO):

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from luray.catalog.collection import KEYWORDS, DataSet, licence_of
+from luray.catalog.collection import DataSet, keywords_of, licence_of
 from luray.catalog.finished import FinishedProduct
 from luray.catalog.items import ZARR
 from luray.catalog.origin import lineage
@@ -80,7 +80,7 @@ def write_crate(
     crate.description = description
     crate.datePublished = _date_published(place, product.version)
     crate.license = _licence(crate, sources)
-    crate.keywords = list(KEYWORDS)
+    crate.keywords = keywords_of(product)
     first, last = product.years[0], product.years[-1]
     root = crate.root_dataset
     root["version"] = product.version
@@ -91,7 +91,7 @@ def write_crate(
     made = crate.add_dataset(
         dest_path=product_path,
         properties={
-            "name": "Land use by year",
+            "name": f"{product.legend.title} by year",
             "encodingFormat": ZARR,
             "variableMeasured": product.names,
         },

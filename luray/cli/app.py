@@ -28,19 +28,16 @@ from luray.core.interruption import (
     interruption_behind,
     raise_on_signals,
 )
-from luray.storage.objects import no_room
-from luray.storage.places import PlaceError, place_of, without_secrets
 
 if TYPE_CHECKING:
-    from luray.model.calibration import OperatingPoint
     from luray.model.card import ModelCard
+    from luray.model.operating_point import OperatingPoint
     from luray.product.trajectories import Unit
     from luray.stages.config import RunConfig
     from luray.stages.view import Viewed
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help=(
@@ -69,6 +66,25 @@ Set = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        say(f"luray {luray.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options of all verbs."""
+
 
 STAGES = ("build", "train", "infer", "evaluate", "plot", "report", "publish", "run")
 """What can be submitted as a job: the stages, and all of them."""
@@ -406,6 +422,7 @@ def status(
     """Show how far a product is: years, tiles, rate, time left; also while it is being written."""
     from luray.cli.status_lines import status_lines
     from luray.product.status import status_of
+    from luray.storage.places import PlaceError, place_of
 
     if place.endswith(".toml"):
         url = luray.load_run(place, set_ or ()).product
@@ -615,12 +632,12 @@ def submit(
         raise typer.BadParameter(
             f"{stage!r} is no stage; expected one of {', '.join(STAGES)}", param_hint="--stage"
         )
+    run = luray.load_run(file, set_ or ())
     # Set before Ray is imported: it then starts no cluster here, and makes no token of its own.
     os.environ["RAY_ADDRESS"] = address
     from luray.distributed.submit import follow
     from luray.stages.submit import submit
 
-    run = luray.load_run(file, set_ or ())
     job, n_bytes = submit(run, file, stage=stage, overrides=set_ or (), address=address)
     say(f"{stage} of {run.name} is job {job}, {n_bytes / 2**20:.1f} MiB")
     for command in ("logs --follow", "stop"):
@@ -766,6 +783,8 @@ def export(
     and no climate zone to choose plant types by: luh2 and fates then need
     --split default, and ctsm-raw needs the run file.
     """
+    # First, so that a wrong run file is answered before the rest is imported.
+    source = luray.load_run(place, set_ or ()) if place.endswith(".toml") else place
     from typing import get_args
 
     from luray.export.job import Split
@@ -775,8 +794,6 @@ def export(
         raise typer.BadParameter(
             f"{split!r}; expected one of {', '.join(get_args(Split))}", param_hint="--split"
         )
-    is_run = place.endswith(".toml")
-    source = luray.load_run(place, set_ or ()) if is_run else place
     with progress("export") as progressed:
         exported = run_export(
             source,
@@ -849,7 +866,7 @@ def export_model(
     """
     from typing import get_args
 
-    from luray.model.calibration import OperatingPoint
+    from luray.model.operating_point import OperatingPoint
     from luray.stages.export_model import export_model as run_export_model
 
     if point not in get_args(OperatingPoint):
@@ -954,17 +971,44 @@ def _named(run: "RunConfig", unit: "Unit") -> str:
 
 
 @app.command()
-def demo(set_: Set = None) -> None:
+def demo(
+    set_: Set = None,
+    land_cover: Annotated[
+        bool,
+        typer.Option(
+            "--land-cover",
+            help="Land cover of 1990-2020 that follows the land use of another run, in place of "
+            "land use; --set changes the run file of land cover.",
+        ),
+    ] = False,
+) -> None:
     """Run every stage on a small simulated world, 251 years in a few minutes; needs no inputs."""
     from luray.stages.demo import load_demo, write_demo_world
     from luray.stages.session import session
 
     started = time.monotonic()
+    if land_cover:
+        _land_cover_demo(set_ or [], started)
+        return
     run = load_demo(set_ or ())
     with progress("sandbox") as progressed:
         world = write_demo_world(run, progress=progressed)
     with session(run):
         _stages(run, restart=True)
+    _summary(run, world, time.monotonic() - started)
+
+
+def _land_cover_demo(overrides: list[str], started: float) -> None:
+    """Run the demo of land cover: the land use that it follows, then land cover itself."""
+    from luray.stages.demo import load_land_cover_demo, write_land_cover_world
+    from luray.stages.session import session
+
+    land_use, run = load_land_cover_demo(overrides=overrides)
+    with progress("sandbox") as progressed:
+        world = write_land_cover_world(land_use, progress=progressed)
+    for each in (land_use, run):
+        with session(each):
+            _stages(each, restart=True)
     _summary(run, world, time.monotonic() - started)
 
 
@@ -1031,6 +1075,9 @@ def main(*verb: str) -> None:
     An error of the user is one message on standard error and exit code 1, without a traceback. So
     are Ctrl-C and SIGTERM, with exit codes 130 and 143.
     """
+    # Looking for plugins of pydantic in every installed package takes a tenth of the time in which
+    # a wrong run file is answered.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     raise_on_signals()
     for stream in (sys.stdout, sys.stderr):
         # A degree sign or a title with an umlaut must not end a command where the terminal has no
@@ -1051,6 +1098,9 @@ def main(*verb: str) -> None:
             sys.exit(interruption.exit_code)
         if not isinstance(error, (ValueError, OSError, RuntimeError)):
             raise
+        from luray.storage.errors import no_room
+        from luray.storage.places import without_secrets
+
         full = no_room(error, place="the output of the run, or the folder for temporary files")
         message = without_secrets(str(full or error))
         console.err.print(f"[bold red]error[/]: {escape(message)}", soft_wrap=True)

@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from luray.core.legend import Legend
-from luray.core.types import F64
 from luray.evaluation.flicker import WITHIN, DecadeFlicker
-from luray.evaluation.metrics import ClassChange, Scores, mean_scores
+from luray.evaluation.metrics import ClassChange, Scores
 from luray.evaluation.report import PUBLISHED, EvaluationReport, Period
 from luray.evaluation.significance import LEVEL, Comparison
 from luray.evaluation.skill import MOST_MEAN_YEARS, Outcome, RowName, Skill, Truth
@@ -92,8 +91,9 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
     skills = report.skills_of(outcome)
     for truth, skill in skills.items():
         note = TRUTHS[truth]
-        # The published model was scored against the maps as they are: no row beside other truth.
-        published = truth == "raw"
+        # The published model was scored against maps of land use as they are: it has no row beside
+        # other truth or another target.
+        published = truth == "raw" and bool(report.published)
 
         first = {row: skill.first(row) for row in skill.rows}
         yield _heading(f"{title}, first year ({skill.years[0]}){note}")
@@ -106,6 +106,8 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
         yield _reference_table(mean, published="mean" if published else None)
         yield Text()
         yield _change_table(mean)
+        if outcome.demand_unknown:
+            yield Text(f"demand error cannot be told: {outcome.demand_unknown}", style="dim")
 
     skill = skills["raw"]
     yield _heading(f"{title}, skill by lead year")
@@ -134,8 +136,11 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
         yield _heading(f"{title}, by zone, mean of {_years(skill.mean_years, outcome.left_out)}")
         yield _zone_table(skill)
 
+    yield _heading(f"{title}, by class, mean of {_years(skill.mean_years, outcome.left_out)}")
+    yield _class_scores_table(skill, report.legend)
+
     last_year = skill.mean_years[-1]
-    transitions = _transition_table(outcome.tally.years[last_year].table, report.legend)
+    transitions = _transition_table(skill, report.legend)
     if transitions.row_count:
         yield _heading(f"{title}, largest changes to {last_year} in km2")
         yield transitions
@@ -292,10 +297,9 @@ def _zone_table(skill: Skill) -> Table:
     table = _table(
         "all\nacc.", "persis-\ntence", "FoM", "pred/\nobs.", "obs.\nchange", label="zone"
     )
-    for zone, scores_of_row in skill.by_zone.items():
-        n_years = len(skill.mean_years)
-        model = mean_scores(scores_of_row["model"][:n_years])
-        null = mean_scores(scores_of_row["persistence"][:n_years])
+    for zone in skill.by_zone:
+        model = skill.mean_of_zone("model", zone)
+        null = skill.mean_of_zone("persistence", zone)
         if not np.isnan(model.accuracy):
             table.add_row(
                 zone,
@@ -308,18 +312,49 @@ def _zone_table(skill: Skill) -> Table:
     return table
 
 
-def _transition_table(table_JTP: F64, legend: Legend) -> Table:
+def _class_scores_table(skill: Skill, legend: Legend) -> Table:
+    """Means over the years of each class that has land; water is not scored."""
+    table = _table(
+        "F1",
+        "persis-\ntence",
+        "IoU",
+        "change\nF1",
+        "gain\nFoM",
+        "pred.\nchange",
+        "obs.\nchange",
+        "pred/\nobs.",
+        label="class",
+    )
+    for k, land_class in enumerate(legend.classes):
+        model = skill.mean_of_class("model", k)
+        if np.isnan(model.f1):
+            continue
+        table.add_row(
+            land_class.name.replace("_", " "),
+            _number(model.f1, 4),
+            _number(skill.mean_of_class("persistence", k).f1, 4),
+            _number(model.iou, 4),
+            _number(model.change_f1, 4),
+            _number(model.figure_of_merit, 4),
+            _percent(model.predicted_change, digits=2),
+            _percent(model.observed_change, digits=2),
+            _number(model.change_ratio, 2),
+        )
+    return table
+
+
+def _transition_table(skill: Skill, legend: Legend) -> Table:
     """The largest observed changes from class to class, and how much of each is foreseen."""
-    table = _table("observed", "predicted", "in both", label="from class to class")
-    observed_KK = table_JTP.sum(axis=2)
-    np.fill_diagonal(observed_KK, 0)
-    predicted_KK = table_JTP.sum(axis=1)
+    table = _table("observed", "predicted", "in both", "FoM", label="from class to class")
     names = [land_class.name.replace("_", " ") for land_class in legend.classes]
-    largest_first = np.argsort(-observed_KK, axis=None, kind="stable")[:MOST_TRANSITIONS]
-    for i, j in zip(*np.unravel_index(largest_first, observed_KK.shape), strict=True):
-        if observed_KK[i, j]:
-            areas = (observed_KK[i, j], predicted_KK[i, j], table_JTP[i, j, j])
-            table.add_row(f"{names[i]} to {names[j]}", *(f"{area / 1e6:,.0f}" for area in areas))
+    for change in skill.transitions[len(skill.mean_years) - 1][:MOST_TRANSITIONS]:
+        if change.observed_m2:
+            areas = (change.observed_m2, change.predicted_m2, change.hits_m2)
+            table.add_row(
+                f"{names[change.before]} to {names[change.after]}",
+                *(f"{area / 1e6:,.0f}" for area in areas),
+                _number(change.figure_of_merit, 3),
+            )
     return table
 
 

@@ -194,7 +194,7 @@ def _dollars(value: float) -> str:
 
 
 def _three_digits(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _rounded(value: float) -> str:

@@ -1,13 +1,18 @@
 """Which luray this is: its version, and the sha256 of its modules."""
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-try:
-    VERSION = version("luray")
-except PackageNotFoundError:  # the package is a copy in a job's working directory
-    VERSION = "unknown"
+
+def version() -> str:
+    """Return the version of luray that is installed; `unknown` of a copy in a job's folder."""
+    # Imported here, as every `import luray` would wait for it.
+    from importlib import metadata
+
+    try:
+        return metadata.version("luray")
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def code_sha256() -> str:

@@ -1,15 +1,48 @@
 """Kernels: functions on arrays and numbers, compiled to machine code by numba."""
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
-
-from numba import njit
+from functools import cached_property, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def compiled(function: Callable[P, R]) -> Callable[P, R]:
+class Kernel(Generic[P, R]):
+    """A function that is compiled at its first call, see `compiled`."""
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        self.function = function
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the machine code."""
+        result: R = self._dispatcher(*args, **kwargs)
+        return result
+
+    @cached_property
+    def _dispatcher(self) -> Any:
+        """What numba makes of the function.
+
+        numba is imported here, so that a module that has a kernel beside a configuration can be
+        read in a process that never runs it.
+        """
+        from numba import njit
+
+        # Division by zero gives what it gives in NumPy: a test for it would keep loops from being
+        # vectorised.
+        try:
+            return njit(self.function, nogil=True, error_model="numpy", cache=True)
+        except RuntimeError:  # numba found no folder that it can write to
+            return njit(self.function, nogil=True, error_model="numpy")
+
+    @property
+    def _numba_type_(self) -> Any:
+        """By this numba knows a kernel inside of another one."""
+        return self._dispatcher._numba_type_
+
+
+def compiled(function: Callable[P, R]) -> Kernel[P, R]:
     """Compile a function to machine code that runs without the interpreter's lock.
 
     It is compiled at its first call with arguments of given types. The machine code is stored on
@@ -36,10 +69,4 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     >>> half(3)
     1.5
     """
-    # Division by zero gives what it gives in NumPy: a test for it would keep loops from being
-    # vectorised.
-    try:
-        kernel = njit(function, nogil=True, error_model="numpy", cache=True)
-    except RuntimeError:  # numba found no folder that it can write to
-        kernel = njit(function, nogil=True, error_model="numpy")
-    return cast("Callable[P, R]", kernel)
+    return Kernel(function)

@@ -3,8 +3,12 @@
 A *legend* maps the codes of a published map to the class indices 0..K-1 that the model sees. Class
 maps in memory are uint8 class indices, shape (lat, lon), with `OUTSIDE` where there is no land to
 classify (ocean, no data).
+
+A legend is all there is to a categorical target: it also names the variable that holds the maps.
+Those of luray's own are in `luray.core.legend_files`; any other is a TOML file beside a run file.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -33,6 +37,50 @@ OCEAN_COLOUR = "#dceaf5"
 UNKNOWN_CODE = 253
 """Entry of the lookup table for a number that is no code of the legend."""
 
+MOST_CLASSES = 64
+"""Classes of a legend at most.
+
+Maps of indices would have room for 253. The first layer looks up three neighbours at a time, in a
+table of (K + 2)^3 rows (`luray.engine.stem`): about 50 MB for 64 classes and 16 channels.
+"""
+
+VARIABLE = "land_use"
+LONG_NAME = "land use"
+"""What a legend is of that does not say it."""
+
+TARGET = "target"
+"""Attribute of a product, below `luray`, that names the array of its maps if it is not `VARIABLE`.
+"""
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+"""What classes and variables are called: CF's flag meanings are words between blanks."""
+
+TAKEN_NAMES = frozenset(
+    (
+        *("confidence", "origin", "probability", "class_probability", "entropy"),
+        *("fraction", "transition", "class", "class_from", "class_to", "cell_area"),
+        *("crs", "coarse_crs", "coarse_cell_area", "coarse_lat", "coarse_lon"),
+        *("year", "probability_year", "time", "lat", "lon", "scenario", "member", "land"),
+    )
+)
+"""Arrays that a cube or a product has beside its maps, after which no target can be called."""
+
+
+def variable_of(about: Mapping[str, Any]) -> str:
+    """Return the name of the array that holds the maps of a product.
+
+    Parameters
+    ----------
+    about : mapping
+        The product's attribute `luray`.
+
+    Examples
+    --------
+    >>> variable_of({"target": "land_cover"}), variable_of({})
+    ('land_cover', 'land_use')
+    """
+    return str(about.get(TARGET, VARIABLE))
+
 
 def rgb(colour: str) -> tuple[int, int, int]:
     """Return red, green and blue of a colour written #rrggbb.
@@ -57,10 +105,11 @@ class LandClass:
 
 @dataclass(frozen=True)
 class Legend:
-    """The classes of a land-use product, in model order; index k of the model is `classes[k]`.
+    """The classes of a product's maps, in model order; index k of the model is `classes[k]`.
 
     Examples
     --------
+    >>> from luray.core.legend_files import HILDA
     >>> HILDA.encode(np.array([0, 11, 44, 40], np.uint8)).tolist()
     [255, 0, 3, 3]
     >>> HILDA.index(44)
@@ -75,6 +124,18 @@ class Legend:
     nodata: int = 99
     water: int | None = None
     """Code of the inland-water class, left out of land scores."""
+    variable: str = VARIABLE
+    """Name of the variable that holds the maps, in the cube and in the product."""
+    long_name: str = LONG_NAME
+    """What the maps show, in words."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def title(self) -> str:
+        """What the maps show, as a title begins: `Land use`."""
+        return self.long_name[:1].upper() + self.long_name[1:]
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -176,9 +237,15 @@ class Legend:
         return codes
 
     def to_attributes(self) -> dict[str, Any]:
-        """Return the legend as JSON, to be stored beside the maps that have it."""
+        """Return the legend as JSON, to be stored beside the maps that have it.
+
+        Land use goes without its name, as it did when there was no other target.
+        """
         attributes = asdict(self)
         attributes["aliases"] = [list(pair) for pair in sorted(self.aliases.items())]
+        for name, usual in (("variable", VARIABLE), ("long_name", LONG_NAME)):
+            if attributes[name] == usual:
+                del attributes[name]
         return attributes
 
     @classmethod
@@ -203,47 +270,51 @@ class Legend:
         }
 
 
-HILDA = Legend(
-    name="HILDA+",
-    classes=(
-        LandClass(11, "urban", "#c0392b"),
-        LandClass(22, "cropland", "#e9c46a"),
-        LandClass(33, "pasture_and_rangeland", "#d9a0c9"),
-        LandClass(44, "forest", "#2d6a4f"),
-        LandClass(55, "unmanaged_grass_and_shrub", "#a7c957"),
-        LandClass(66, "sparse_or_no_vegetation", "#c9bfae"),
-        LandClass(77, "water", "#3a7ca5"),
-    ),
-    aliases={23: 22, 24: 22, 40: 44, 41: 44, 42: 44, 43: 44, 45: 44},
-    water=77,
-)
-"""HILDA+ land use, doi:10.1594/PANGAEA.974335.
-
-Crop sub-classes 23-24 and forest sub-classes 40-45 are merged.
-"""
-
-NAMED: Mapping[str, Legend] = {HILDA.name: HILDA}
-"""Legends that a store may refer to by their name alone."""
-
-
-def stored_legend(stored: Mapping[str, Any] | str) -> Legend:
-    """Return the legend that a store describes.
-
-    Parameters
-    ----------
-    stored : mapping or str
-        What `Legend.to_attributes` gave; cubes built before that have only the legend's name.
-
-    Raises
-    ------
-    ValueError
-        For a name that no legend has.
-    """
-    if not isinstance(stored, str):
-        return Legend.from_attributes(stored)
-    if stored not in NAMED:
+def _check(legend: Legend) -> None:
+    """Raise ValueError for a legend that no map could have."""
+    where = f"legend {legend.name}"
+    if len(legend) > MOST_CLASSES:
         raise ValueError(
-            f"the store has the legend {stored!r} without its classes, expected one of "
-            f"{list(NAMED)}; build the cube again"
+            f"{where} has {len(legend)} classes, expected at most {MOST_CLASSES}; merge some"
         )
-    return NAMED[stored]
+
+    codes = [land_class.code for land_class in legend.classes]
+    own = [*codes, *legend.aliases, legend.ocean, legend.nodata]
+    beyond = [code for code in own if not 0 <= code <= 255]
+    if beyond:
+        raise ValueError(f"{where} has the codes {beyond}, expected 0 to 255: maps hold bytes")
+    twice = sorted({code for code in own if own.count(code) > 1})
+    if twice:
+        raise ValueError(
+            f"{where} has the codes {twice} twice, expected each once among classes, aliases, "
+            "ocean and nodata; correct one of them"
+        )
+    meant = set(legend.aliases.values())
+    if legend.water is not None:
+        meant.add(legend.water)
+    lost = sorted(code for code in meant if code not in codes)
+    if lost:
+        raise ValueError(
+            f"{where}: aliases and water lead to {lost}, which are no class, expected some of "
+            f"{codes}"
+        )
+
+    names = [land_class.name for land_class in legend.classes]
+    wrong = [name for name in names if not NAME.fullmatch(name) or name in NOT_LAND]
+    wrong += sorted({name for name in names if names.count(name) > 1})
+    if wrong:
+        raise ValueError(
+            f"{where} has the class names {wrong}, expected lower case, digits and underscores, "
+            f"each once, and neither of {' and '.join(NOT_LAND)}"
+        )
+    if not NAME.fullmatch(legend.variable) or legend.variable in TAKEN_NAMES:
+        raise ValueError(
+            f"{where}: variable {legend.variable!r} cannot name the maps, expected lower case, "
+            "digits and underscores, and no other array of a product"
+        )
+    for land_class in legend.classes:
+        if not re.fullmatch("#[0-9a-fA-F]{6}", land_class.colour):
+            raise ValueError(
+                f"{where}: class {land_class.code} has the colour {land_class.colour!r}, expected "
+                "#rrggbb such as #2d6a4f"
+            )

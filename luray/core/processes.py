@@ -1,6 +1,6 @@
-"""Environment variables that decide how fast processes compute.
+"""Environment variables that decide how fast processes compute, and how much memory they take.
 
-Both glibc and OpenMP read theirs once, when they start.
+glibc and OpenMP read theirs once, when they start.
 """
 
 import os
@@ -23,13 +23,20 @@ By default they spin, and beside any other busy process training falls to a frac
 """
 
 
-def use_passive_waiting() -> None:
-    """Set `WAIT_POLICY` in this process and those it starts, unless the user has set another.
+GDAL_CACHE = {"GDAL_CACHEMAX": "128"}
+"""MB of decoded blocks that GDAL keeps: a band of 2000 rows around the globe.
 
-    OpenMP reads it when torch is imported, so `luray/__init__.py` calls this before anything else
-    is imported.
+By default it takes a share of the machine, in each process.
+"""
+
+
+def set_defaults() -> None:
+    """Set `WAIT_POLICY` and `GDAL_CACHE` in this process and those it starts.
+
+    What the user has set stays. OpenMP reads its variable when torch is imported, so
+    `luray/__init__.py` calls this before anything else is imported.
     """
-    for name, value in WAIT_POLICY.items():
+    for name, value in {**WAIT_POLICY, **GDAL_CACHE}.items():
         os.environ.setdefault(name, value)
 
 

@@ -19,7 +19,14 @@ from luray.core.legend import OUTSIDE, Legend
 from luray.core.tiling import Box
 from luray.core.types import U8, Bool
 from luray.cube.plan import BuildPlan, Piece, group_of, stored_years
-from luray.cube.schema import LAND, OCEAN, WITHOUT_DATA, create_native, create_state
+from luray.cube.schema import (
+    LAND,
+    OCEAN,
+    WITHOUT_DATA,
+    create_native,
+    create_state,
+    state_path,
+)
 from luray.sources.base import Source
 from luray.sources.coverage import cut, read_map, read_part
 from luray.sources.presence import Presence, compare_years, present
@@ -129,7 +136,7 @@ def _array_of(plan: BuildPlan, source: Source, piece: Piece) -> str:
     """Return the path of the array that a piece is written to."""
     if piece.land:
         return "state/land"
-    return "state/land_use" if source is plan.state else f"{group_of(source)}/values"
+    return state_path(source.legend) if source is plan.state else f"{group_of(source)}/values"
 
 
 def read_piece(plan: BuildPlan, piece: Piece) -> NDArray[Any]:
@@ -164,7 +171,7 @@ def _land(url: str, years: Sequence[int], box: Box, legend: Legend) -> tuple[U8,
     """Cells that are ocean in some year."""
 
     def classed() -> Iterator[tuple[int, Bool]]:
-        maps: Any = opened(url)["state/land_use"]
+        maps: Any = opened(url)[state_path(legend)]
         cells = box.slices(origin=ORIGIN)
         for step, year in enumerate(years):
             codes_HW = maps[(step, *cells)]

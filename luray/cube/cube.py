@@ -14,7 +14,8 @@ import zarr
 from numpy.typing import NDArray
 
 from luray.core.grid import Grid
-from luray.core.legend import OUTSIDE, Legend, stored_legend
+from luray.core.legend import OUTSIDE, Legend
+from luray.core.legend_files import stored_legend
 from luray.core.regrid import gather, grid_map
 from luray.core.tiling import Box, Tiling, pieces_on_grid
 from luray.core.types import U8, Bool, Direction
@@ -279,7 +280,7 @@ class Cube:
                 "one of these, or run `luray build` with maps of that year"
             )
         step = self.years.index(year)
-        codes = self._read_box("land_use", (step,), box, beyond=self.legend.ocean)
+        codes = self._read_box(self.legend.variable, (step,), box, beyond=self.legend.ocean)
         classes = self.legend.encode(codes, where=f"{self.url} {year}")
         return np.where(self.land(box), classes, np.uint8(OUTSIDE))
 

@@ -13,8 +13,8 @@ from luray.sources.base import Source
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local, public
 from luray.storage.receipts import fingerprint_of
-from luray.storage.references import is_references, targets
-from luray.storage.zarr_inputs import is_store
+from luray.storage.references import targets
+from luray.storage.store_names import is_references, is_store
 
 
 class InputFile(NamedTuple):

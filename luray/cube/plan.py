@@ -11,7 +11,7 @@ from itertools import groupby, product
 from typing import Any, NamedTuple
 
 from luray.core.grid import Grid
-from luray.core.legend import NAMED
+from luray.core.legend_files import NAMED
 from luray.core.tiling import Box, Tiling
 from luray.cube.input_files import InputFile, identify_all
 from luray.cube.schema import NativeLayout, native_layout

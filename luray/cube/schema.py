@@ -76,6 +76,11 @@ def native_layout(native: Grid, variables: Sequence[Variable], *, window: float)
     return NativeLayout(chunk, (height, width))
 
 
+def state_path(legend: Legend) -> str:
+    """Return the path of the observed maps, such as state/land_use."""
+    return f"state/{legend.variable}"
+
+
 def create_state(
     root: zarr.Group, *, grid: Grid, years: Sequence[int], tile: int, legend: Legend
 ) -> None:
@@ -83,11 +88,15 @@ def create_state(
     group = root.create_group("state", overwrite=True)
     tile_array(
         group,
-        "land_use",
+        legend.variable,
         lead={"year": len(years)},
         shape=grid.shape,
         tile=tile,
-        attributes={"long_name": "observed land use", "units": "1", **legend.cf_attributes()},
+        attributes={
+            "long_name": f"observed {legend.long_name}",
+            "units": "1",
+            **legend.cf_attributes(),
+        },
         fill_value=legend.ocean,
     )
     tile_array(

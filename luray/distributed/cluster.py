@@ -16,7 +16,7 @@ from luray.core.processes import keep_memory, worker_environment
 from luray.core.progress import Progress
 from luray.distributed.sockets import session_folders, temporary_folder
 from luray.distributed.watchdog import descendants, families, kill_left_over, watched
-from luray.storage.objects import NoRoomError
+from luray.storage.errors import NoRoomError
 from luray.storage.trust import environment
 
 
@@ -54,8 +54,10 @@ def cluster(*, cpus: int) -> Iterator[None]:
         else:
             folders = stack.enter_context(session_folders())
             spilled_to = folders.get("object_spilling_directory", temporary_folder())
-            # Workers inherit it: with variables of their own they would be started for every job.
+            # Workers inherit both. With variables of its own in a runtime environment, a job would
+            # not get the workers that Ray starts beforehand.
             keep_memory()
+            os.environ.update(environment())
             with _own_sigterm():
                 ray.init(
                     "local",
@@ -63,7 +65,6 @@ def cluster(*, cpus: int) -> Iterator[None]:
                     include_dashboard=False,
                     log_to_driver=False,
                     configure_logging=False,
-                    runtime_env={"env_vars": environment()},
                     **folders,
                 )
 

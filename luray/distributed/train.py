@@ -19,6 +19,7 @@ import ray.train.torch
 import torch
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from torch import Tensor
 
 from luray.core.limits import usable_cpus
@@ -26,8 +27,9 @@ from luray.core.types import Direction
 from luray.distributed.change_counts import count_changes
 from luray.distributed.data import in_order_and_silent, micro_batches, read_windows
 from luray.distributed.status_actor import StatusActor
+from luray.storage.errors import NoRoomError
 from luray.storage.lease import HeldError, RequireLease, no_lease
-from luray.storage.objects import NoRoomError, filesystem, remove
+from luray.storage.objects import filesystem, remove
 from luray.storage.places import is_local
 from luray.training.finished_model import save_finished_model
 from luray.training.progress_events import TrainingProgress, no_training_progress
@@ -52,13 +54,15 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class _Trainer(ray.train.torch.TorchTrainer):
-    """A trainer that leaves Ctrl-C to the program.
-
-    Ray's own answer ends the process with exit code 0, as if the training were done.
-    """
+    """A trainer that leaves Ctrl-C to the program, and whose workers have their own datasets."""
 
     def _register_sigint_handler(self, controller: Any) -> None:
-        """Register nothing."""
+        """Register nothing: Ray's answer exits with code 0, as if the training were done."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        """Leave out what starts a process for the datasets of the trainer: it has none."""
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]
+        return [each for each in callbacks if not isinstance(each, DatasetsCallback)]
 
 
 def train(

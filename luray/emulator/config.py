@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from luray.core.config import Config
 from luray.engine.blending import Taper
-from luray.model.calibration import OperatingPoint
+from luray.model.operating_point import OperatingPoint
 from luray.storage.places import OptionalPlace, Place
 
 Edge = Literal["closed", "product", "observed"]

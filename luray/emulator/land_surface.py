@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.core.legend import NO_DATA
+from luray.core.legend import LONG_NAME, NO_DATA
 from luray.core.types import F64, U8
 from luray.emulator import state_file
 from luray.emulator.config import EmulatorConfig, read_config
@@ -26,8 +26,6 @@ except ImportError as error:
 
 MAP_GRID = 0
 """Identifier of the region's grid; those of the forcing follow, in the order of its layers."""
-
-OUTPUTS = ("land_use", "confidence")
 
 
 class GridInfo(NamedTuple):
@@ -116,7 +114,9 @@ class LandSurface(Bmi):
         for layer in forcing.layers:
             cells = forcing.cube.cells[layer.path]
             self._grids.append(GridInfo(cells.lat, cells.lon))
-        self._outputs = {name: np.empty(region.shape, np.uint8) for name in OUTPUTS}
+        self._outputs = {
+            name: np.empty(region.shape, np.uint8) for name in self.get_output_var_names()
+        }
         self._write_outputs()
 
     def update(self) -> None:
@@ -191,14 +191,15 @@ class LandSurface(Bmi):
         rollout = self._running
         classes_HW = rollout.maps[rollout.year]
         with_no_data = np.where(rollout.no_data_HW, np.uint8(NO_DATA), classes_HW)
-        self._outputs["land_use"][...] = rollout.cube.legend.decode(with_no_data)
+        self._outputs[rollout.cube.legend.variable][...] = rollout.cube.legend.decode(with_no_data)
         self._outputs["confidence"][...] = rollout.confidence_HW
 
     # What there is
 
     def get_component_name(self) -> str:
         """Return the name of the component."""
-        return "luray land use"
+        what = LONG_NAME if self._rollout is None else self._rollout.cube.legend.long_name
+        return f"luray {what}"
 
     def get_input_item_count(self) -> int:
         """Return the number of forcing variables."""
@@ -206,7 +207,7 @@ class LandSurface(Bmi):
 
     def get_output_item_count(self) -> int:
         """Return the number of outputs."""
-        return len(OUTPUTS)
+        return len(self.get_output_var_names())
 
     def get_input_var_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the names of the forcing variables, in the order of the model's inputs."""
@@ -214,13 +215,13 @@ class LandSurface(Bmi):
         return tuple(variable.name for layer in layers for variable in layer.variables)
 
     def get_output_var_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return `land_use` (published class codes) and `confidence` (percent)."""
-        return OUTPUTS
+        """Return the name of the maps, whose values are codes, and `confidence` (percent)."""
+        return self._running.cube.legend.variable, "confidence"
 
     def get_var_grid(self, name: str) -> int:
         """Return the grid that a variable is on."""
         self._check_name(name)
-        if name in OUTPUTS:
+        if name in self.get_output_var_names():
             return MAP_GRID
         for number, layer in enumerate(self._running.forcing.layers, MAP_GRID + 1):
             if any(variable.name == name for variable in layer.variables):
@@ -234,9 +235,8 @@ class LandSurface(Bmi):
     def get_var_units(self, name: str) -> str:
         """Return the unit of a variable; 1 for class codes and categories."""
         self._check_name(name)
-        units = {"land_use": "1", "confidence": "%"}
-        if name in units:
-            return units[name]
+        if name in self.get_output_var_names():
+            return "%" if name == "confidence" else "1"
         return self._running.forcing.variable(name).units
 
     def get_var_itemsize(self, name: str) -> int:
@@ -361,12 +361,12 @@ class LandSurface(Bmi):
     def _values(self, name: str) -> NDArray[Any]:
         """Return the values of a variable where they are held, with rows and columns."""
         self._check_name(name)
-        if name in OUTPUTS:
+        if name in self.get_output_var_names():
             return self._outputs[name]
         return self._running.forcing.coming(name)
 
     def _values_to_set(self, name: str) -> NDArray[Any]:
-        if name in OUTPUTS:
+        if name in self.get_output_var_names():
             raise ValueError(
                 f"{name} is an output, which is predicted and cannot be set; expected one of "
                 f"{', '.join(self.get_input_var_names())}"
@@ -374,7 +374,7 @@ class LandSurface(Bmi):
         return self._values(name)
 
     def _check_name(self, name: str) -> None:
-        names = (*self.get_input_var_names(), *OUTPUTS)
+        names = (*self.get_input_var_names(), *self.get_output_var_names())
         if name not in names:
             raise ValueError(
                 f"no variable {name!r}, expected one of {', '.join(names)}; correct it"

@@ -5,7 +5,7 @@ A demand is the change of each group's share in blocks of fine cells, one block 
 Shapes: G groups of classes, Y X blocks of b x b fine cells, V variables of the coarse layer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -171,6 +171,26 @@ def demanded_since(
         for year in years
         if year in demand.layer.steps
     }
+
+
+def why_not_demanded(cube: Cube, *, tile: int, start: int, years: Collection[int]) -> str:
+    """Say why `demanded_since` has nothing of any of some years, "" where it has.
+
+    Parameters are those of `demanded_since`.
+    """
+    view = cube.of_scenario("")
+    n_layers = len(view.share_layers)
+    if n_layers != 1:
+        return f"the cube has {n_layers or 'no'} sources of coarse shares of classes, expected one"
+    try:
+        demand = CoarseDemand.of(view, tile=tile)
+    except ValueError:
+        return "the coarse cells are no whole blocks of the run's cells and tiles"
+    if start not in demand.layer.steps:
+        return f"the coarse scenario has no values for {start}, from which change is counted"
+    if not any(year in demand.layer.steps for year in years):
+        return "the coarse scenario has no values for the years that are scored"
+    return ""
 
 
 def _land_cells(land: Bool, block: int) -> I64:

@@ -1,4 +1,4 @@
-"""One forward pass through the trunk of a model, on a CPU or queued on a GPU.
+"""One forward pass through the trunk of a model on a CPU.
 
 Shapes: B windows of a batch; O outputs of the first layer, K classes; H W window.
 """
@@ -11,52 +11,28 @@ from luray.engine.trunk import Trunk
 
 
 class ForwardPass:
-    """A forward pass from the second layer on, with buffers of its own that are used again.
-
-    On a CPU `start` computes. On a GPU it queues the copies there and back, from and into pinned
-    memory, and the pass between them; the CPU goes on meanwhile, and `heads_BHWC` waits.
+    """A forward pass from the second layer on, with a buffer that is used again.
 
     Parameters
     ----------
     trunk : Trunk
-        On `device`; in half precision on a GPU.
+        The layers.
     shape : tuple of int
-        (B, H, W, O) of the first layer.
-    device : torch.device
-        Where the trunk is.
+        (B, H, W, O) of the first layer, at most.
     """
 
-    def __init__(
-        self, trunk: Trunk, shape: tuple[int, int, int, int], device: torch.device
-    ) -> None:
+    def __init__(self, trunk: Trunk, shape: tuple[int, int, int, int]) -> None:
         self._trunk = trunk
-        self._device = device
-        on_gpu = device.type != "cpu"
-        if on_gpu:
-            self._first = torch.zeros(shape, pin_memory=True)
-        else:
-            self._first = torch.from_numpy(np.zeros(shape, np.float32))  # NumPy asks for huge pages
-        n_heads = trunk.head.out_channels
-        self._heads = torch.empty((*shape[:3], n_heads), pin_memory=on_gpu)
-        self._done = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
-        self.first_BHWO: F32 = self._first.numpy()
-        """The first layer: to be written before `start`, and not again before `heads_BHWC`."""
+        self.first_BHWO: F32 = np.zeros(shape, np.float32)  # NumPy asks for huge pages
+        """The first layer: to be written before the pass is run."""
 
-    def start(self, n_windows: int) -> None:
-        """Run the trunk on the first `n_windows`, at least 2 on a CPU and all elsewhere."""
+    def run(self, n_windows: int) -> F32:
+        """Return what the model gives for the first `n_windows`, (B, H, W, K + 1).
+
+        At least two are computed: a batch of one has other bits.
+        """
         with torch.inference_mode():
-            first_BOHW = self._first.permute(0, 3, 1, 2)
-            if self._done is None:
-                heads = self._trunk(first_BOHW[: max(2, n_windows)])
-                self._heads = heads.permute(0, 2, 3, 1).contiguous()
-                return
-            heads = self._trunk(first_BOHW.to(self._device, non_blocking=True).half())
-            self._heads.copy_(heads.float().permute(0, 2, 3, 1), non_blocking=True)
-            self._done.record()
-
-    def heads_BHWC(self) -> F32:
-        """Return what the model gave for each window, (B, H, W, K + 1), once it is there."""
-        if self._done is not None:
-            self._done.synchronize()
-        heads: F32 = self._heads.numpy()
-        return heads
+            first_BHWO = torch.from_numpy(self.first_BHWO[: max(2, n_windows)])
+            heads_BCHW = self._trunk(first_BHWO.permute(0, 3, 1, 2))
+            heads: F32 = heads_BCHW.permute(0, 2, 3, 1).contiguous().numpy()
+            return heads

@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 from luray.core.tiling import Tile
 from luray.core.types import I16, Bool, Direction
+from luray.engine.device_inputs import DeviceInputs
+from luray.engine.device_predictor import DevicePredictor
 from luray.engine.inputs import TileInputs
+from luray.engine.predictor import Predictor
 from luray.engine.spec import InferenceSpec
-from luray.engine.stem import Stem
 from luray.engine.worker_pool import CACHED_TILES
 
 
 class InputsAndLand(NamedTuple):
     """Inputs of a tile's windows as one scenario sees them, and the tile's land mask."""
 
-    inputs: TileInputs
+    inputs: TileInputs | DeviceInputs
     land: Bool
 
 
@@ -24,9 +26,9 @@ class InputsAndLand(NamedTuple):
 class CachedTile:
     """Inputs of a tile for the trajectories of one direction, which share the static part."""
 
-    inputs: TileInputs
+    inputs: TileInputs | DeviceInputs
     land: Bool
-    by_scenario: dict[str, TileInputs] = field(default_factory=dict)
+    by_scenario: dict[str, TileInputs | DeviceInputs] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     """Trajectories that are at their last year, and need the inputs no more."""
 
@@ -42,13 +44,17 @@ class TileInputsCache:
     ----------
     spec : InferenceSpec
         The inference.
-    stem_of : callable
-        First layer of the model of a direction.
+    predictor_of : callable
+        What predicts a direction, and knows what inputs it needs.
     """
 
-    def __init__(self, spec: InferenceSpec, stem_of: Callable[[Direction], Stem]) -> None:
+    def __init__(
+        self,
+        spec: InferenceSpec,
+        predictor_of: Callable[[Direction], Predictor | DevicePredictor],
+    ) -> None:
         self._spec = spec
-        self._stem_of = stem_of
+        self._predictor_of = predictor_of
         self._trajectories = spec.product.trajectories
         self._tiles: OrderedDict[tuple[Tile, Direction], CachedTile] = OrderedDict()
         self._spare_arrays: list[I16] = []
@@ -89,5 +95,5 @@ class TileInputsCache:
         box = tiling.tile_box(tile)
         land = cube.land(box)
         windows = [tiling.window_box(core) for core in tiling.active_cores(box, land)]
-        stem = self._stem_of(direction)
-        return CachedTile(TileInputs.of(cube, windows, stem, self._spare_arrays), land)
+        predictor = self._predictor_of(direction)
+        return CachedTile(predictor.inputs_of(cube, windows, self._spare_arrays), land)

@@ -1,27 +1,28 @@
-"""Run one model over the windows of a box, and add up what it says of each cell.
+"""Run one model over the windows of a box on a CPU, and add up what it says of each cell.
+
+On a GPU `luray.engine.device_predictor` does the same.
 
 Shapes: B windows of a batch; K classes, C heads of the model, O outputs of its first layer; H W
 window, Y X the padded box.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 
 from luray.core.tiling import Box, Core, Tiling
-from luray.core.types import F32, I32, U8
+from luray.core.types import F32, I16, I32, U8
+from luray.cube.cube import Cube
 from luray.engine.blending import add_window
 from luray.engine.forward_pass import ForwardPass
+from luray.engine.inputs import TileInputs
 from luray.engine.stem import Stem
 from luray.engine.trunk import Trunk
-from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.features import Features
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet
 
 
@@ -67,12 +68,6 @@ class Predictor:
     batch: int
     """Windows of one forward pass, at least 2 (see `unet.frozen`)."""
     calibration: Calibration = NO_CALIBRATION
-    device: str = "cpu"
-    """Where the trunk runs, as torch names it; in half precision unless on a CPU."""
-    passes: int = 0
-    """Forward passes in flight; 0 is one on a CPU, and two elsewhere, so that the device never
-    waits for the CPU.
-    """
 
     def predict(
         self,
@@ -107,24 +102,21 @@ class Predictor:
         """
         padded = self.tiling.padded(box)
         sums_KYX = np.zeros((self.features.n_classes, *padded.shape), np.int32)
-        passes = self._passes
-        # Passes take turns: while the device computes one, the CPU writes the first layer of the
-        # next. With one pass (a CPU) each is added before the next begins.
-        in_flight: deque[tuple[ForwardPass, list[WindowMaps]]] = deque()
-        for number, batch in enumerate(self._batches(cores)):
-            forward = passes[number % len(passes)]
+        forward = self._forward
+        for batch in self._batches(cores):
             window_maps = self._window_maps(batch, maps, padded)
             for first_HWO, (window, maps_HW) in zip(forward.first_BHWO, window_maps, strict=False):
                 inputs.write_first_layer(
                     first_HWO, maps_HW, window, year=year, prior_year=prior_year
                 )
-            forward.start(len(batch))
-            in_flight.append((forward, window_maps))
-            if len(in_flight) == len(passes):
-                self._add(*in_flight.popleft(), sums_KYX, padded)
-        while in_flight:
-            self._add(*in_flight.popleft(), sums_KYX, padded)
+            self._add(forward.run(len(batch)), window_maps, sums_KYX, padded)
         return sums_KYX
+
+    def inputs_of(
+        self, cube: Cube, windows: Sequence[Box], spare: list[I16] | None = None
+    ) -> TileInputs:
+        """Read what `predict` needs to know of some windows, see `TileInputs.of`."""
+        return TileInputs.of(cube, windows, self.stem, spare)
 
     @cached_property
     def stem(self) -> Stem:
@@ -139,15 +131,14 @@ class Predictor:
     def _batches(self, cores: Sequence[Core]) -> Iterator[Sequence[Core]]:
         """Yield the windows of each pass.
 
-        On a CPU a window that would be left over goes with those before it, as a batch of one has
-        other bits. Elsewhere the last pass is filled up (`ForwardPass.start`), so that all have one
-        shape: the bits of a GPU may follow the shape.
+        A window that would be left over goes with those before it, as a batch of one has other
+        bits.
         """
         size = max(2, self.batch)
         first = 0
         while first < len(cores):
             last = first + size
-            if self.device == "cpu" and last == len(cores) - 1:
+            if last == len(cores) - 1:
                 last += 1
             yield cores[first:last]
             first = last
@@ -165,12 +156,11 @@ class Predictor:
 
     def _add(
         self,
-        finished: ForwardPass,
+        heads_BHWC: F32,
         window_maps: Sequence[WindowMaps],
         sums_KYX: I32,
         padded: Box,
     ) -> None:
-        heads_BHWC = finished.heads_BHWC()
         for heads_HWC, (window, maps_HW) in zip(heads_BHWC, window_maps, strict=False):
             add_window(
                 sums_KYX,
@@ -182,12 +172,7 @@ class Predictor:
             )
 
     @cached_property
-    def _passes(self) -> list[ForwardPass]:
-        device = torch.device(self.device)
-        on_cpu = device.type == "cpu"
-        trunk = self.trunk if on_cpu else deepcopy(self.trunk).to(device, torch.half)
-        largest_batch = max(2, self.batch) + on_cpu  # the one that is left over, see `_batches`
+    def _forward(self) -> ForwardPass:
+        largest_batch = max(2, self.batch) + 1  # the one with a window left over, see `_batches`
         side = self.tiling.window
-        shape = largest_batch, side, side, self.model.first.out_channels
-        n_passes = self.passes or (1 if on_cpu else 2)
-        return [ForwardPass(trunk, shape, device) for _ in range(n_passes)]
+        return ForwardPass(self.trunk, (largest_batch, side, side, self.model.first.out_channels))

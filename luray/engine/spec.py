@@ -10,8 +10,8 @@ from luray.engine.blending import Taper
 from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.geometry import Geometry
 from luray.engine.worker_pool import CACHED_TILES
-from luray.model.calibration import OperatingPoint
 from luray.model.features import Features
+from luray.model.operating_point import OperatingPoint
 from luray.product.store import Product
 
 MOST_REMEMBERED_BYTES = 2**31

@@ -13,6 +13,7 @@ same bytes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from luray.core.types import I32, U8, Bool, Direction
 from luray.engine.blending import Rectangle, add_strip, frame, percentages, window_weights
 from luray.engine.decision import decide_classes
 from luray.engine.demand import Shortfall
+from luray.engine.device_predictor import DevicePredictor
 from luray.engine.input_cache import TileInputsCache
 from luray.engine.predictor import Predictor
 from luray.engine.spec import InferenceSpec
@@ -85,8 +87,8 @@ class TileYears:
         self._device = device
         self._weights_HW = window_weights(self.tiling, taper=spec.taper)
         self._trajectories = spec.product.trajectories
-        self._predictors: dict[Direction, Predictor] = {}
-        self._inputs = TileInputsCache(spec, lambda direction: self._predictor(direction).stem)
+        self._predictors: dict[Direction, Predictor | DevicePredictor] = {}
+        self._inputs = TileInputsCache(spec, self._predictor)
         self._maps: ByteLRUCache[tuple[int, U8]] = ByteLRUCache(most_bytes=MAPS_BYTES)
         """Year and classes of the last map of each tile and trajectory."""
         self._remembered_maps: ByteLRUCache[dict[int, U8]] = ByteLRUCache(
@@ -150,8 +152,11 @@ class TileYears:
         box = self.tiling.tile_box(tile)
         maps = self._remembered(tile, trajectory, step, edges)
         cores = self.tiling.active_cores(box, land)
-        predictor = self._predictor(self._trajectories[trajectory].direction)
-        sums_KYX = predictor.predict(cores, maps, inputs, year=year, prior_year=prior_year, box=box)
+        predictor: Any = self._predictor(self._trajectories[trajectory].direction)
+        # The inputs are what this predictor has read, see `inputs_of`.
+        sums_KYX: I32 = predictor.predict(
+            cores, maps, inputs, year=year, prior_year=prior_year, box=box
+        )
 
         in_padded = box.slices(origin=self.tiling.padded(box))
         prior = maps[0][in_padded]
@@ -335,18 +340,22 @@ class TileYears:
             prior[exchange.padded] = pieces[tile, i, exchange.neighbour]
         return prior
 
-    def _predictor(self, direction: Direction) -> Predictor:
+    def _predictor(self, direction: Direction) -> Predictor | DevicePredictor:
         if direction not in self._predictors:
             cube = self.spec.cube
             model, card = load_model(self.spec.models[direction])
             check_fits(card, self.spec.features, legend=cube.legend.name, direction=direction)
-            self._predictors[direction] = Predictor(
+            parts = (
                 frozen(model),
                 self.spec.features,
                 self.tiling,
                 self._weights_HW,
                 self.spec.batch,
                 card.points[self.spec.operating_point],
-                self._device,
+            )
+            self._predictors[direction] = (
+                Predictor(*parts)
+                if self._device == "cpu"
+                else DevicePredictor(*parts, device=self._device)
             )
         return self._predictors[direction]

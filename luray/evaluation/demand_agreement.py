@@ -15,6 +15,9 @@ from luray.core.types import F32, F64, U8, Bool
 DEMAND_SUMS = 3
 """|predicted - demanded|, |observed - demanded|, |demanded| change of coarse cells and groups."""
 
+DEMANDED = 2
+"""Column of the last of them."""
+
 
 class DemandedChange(NamedTuple):
     """Change of a tile since the start of a rollout that a coarse scenario asks for."""

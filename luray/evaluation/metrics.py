@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from luray.core.types import F64
+from luray.core.types import F64, I64
 from luray.evaluation.statistics import PERCENTS, Statistics
 
 CALIBRATION_BINS = 10
@@ -366,15 +366,42 @@ def _calibration(reliability: F64) -> tuple[float, float]:
     """Brier score and calibration error of areas by confidence, shape (101, 2)."""
     area, right = reliability.T
     wrong = area - right
-    percent = np.arange(PERCENTS)
-    confidence = percent / 100
+    confidence = np.arange(PERCENTS) / 100
     squares = right * (1 - confidence) ** 2 + wrong * confidence**2
     brier = _ratio(squares.sum(), area.sum())
 
-    # 100 % belongs to the last bin, not to one of its own.
-    bins = np.minimum(percent * CALIBRATION_BINS // 100, CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=area * confidence - right)
+    gaps = np.bincount(_bins_of_percent(), weights=area * confidence - right)
     return brier, _ratio(np.abs(gaps).sum(), area.sum())
+
+
+def confidence_bins(reliability: F64) -> list[tuple[float, float, F64]]:
+    """Return what lies in each of 10 bins of the confidence, those without area left out.
+
+    Parameters
+    ----------
+    reliability : array, shape (101, 2)
+        Area, and area predicted right, by confidence in percent.
+
+    Returns
+    -------
+    list of tuple
+        Lower and upper edge of a bin as probabilities; area and area predicted right in m2.
+    """
+    sums = np.zeros((CALIBRATION_BINS, 2))
+    np.add.at(sums, _bins_of_percent(), reliability)
+    return [
+        (number / CALIBRATION_BINS, (number + 1) / CALIBRATION_BINS, sums[number])
+        for number in range(CALIBRATION_BINS)
+        if sums[number, 0]
+    ]
+
+
+def _bins_of_percent() -> I64:
+    """Bin of each percentage; 100 % belongs to the last bin, not to one of its own."""
+    bins: I64 = np.minimum(
+        np.arange(PERCENTS) * CALIBRATION_BINS // (PERCENTS - 1), CALIBRATION_BINS - 1
+    )
+    return bins
 
 
 def _off_diagonal(table: F64, *, axes: tuple[int, int]) -> F64:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.evaluation.flicker import WITHIN, DecadeFlicker, FlickerByYear, by_decade
 from luray.evaluation.long_format import long_table
 from luray.evaluation.metrics import ClassChange, change_by_class
@@ -93,7 +94,20 @@ DEFINITIONS = {
     "demand_error, observed_demand_error": (
         "sum of |predicted - demanded| over sum of |demanded| net change since the start, by group "
         "of classes in the cells of the coarse scenario, and the same of the observed change; 1 "
-        "for persistence; null without such a scenario"
+        "for persistence; null where demand_unknown says why it cannot be told"
+    ),
+    "by_class, transitions": (
+        "scores of each class, and of the changes from each class to each other one since the "
+        "initial map; figure_of_merit: of the land that becomes the class, what is observed and "
+        "predicted to over what is either"
+    ),
+    "by_zone": (
+        "scores that follow from the areas by class; null: those of blocks, texture, confidence "
+        "and demand, which are of all land alone"
+    ),
+    "p_change": (
+        "Brier score and reliability of the model's probability of change, one year ahead, on "
+        "cells that were held out of training; null where the model has no validation"
     ),
     "brier, calibration_error": "of the confidence as the probability that the class is right",
     "deflickered": "scores against truth in which A -> B -> A within two years is removed",
@@ -199,6 +213,11 @@ class EvaluationReport:
         """Return gains and losses by class from the initial map to one year, m2."""
         return change_by_class(outcome.tally.years[year].table)
 
+    @property
+    def published(self) -> Mapping[Period, Mapping[str, float]]:
+        """Return `PUBLISHED`, which is of land use: of another target there is none."""
+        return PUBLISHED if self.legend == HILDA else {}
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything in the report, ready for JSON."""
         return {
@@ -208,7 +227,7 @@ class EvaluationReport:
             "scored": dict(self.scored),
             "inputs": {name: list(rules) for name, rules in self.inputs.items()},
             "definitions": DEFINITIONS,
-            "published_on_other_data": PUBLISHED,
+            "published_on_other_data": self.published,
             "product": {
                 "fingerprint": self.product,
                 "flicker": [decade_entry(decade) for decade in self.flicker_of_product],
@@ -218,7 +237,9 @@ class EvaluationReport:
 
     def _test_entry(self, outcome: Outcome) -> dict[str, Any]:
         skills = self.skills_of(outcome)
-        entries = {truth: skill_entry(skill, outcome) for truth, skill in skills.items()}
+        entries = {
+            truth: skill_entry(skill, outcome, self._class_names) for truth, skill in skills.items()
+        }
         years = sorted(outcome.tally.years, key=outcome.lead)
         scored = skills["raw"].mean_years
         left_out = {"left_out": list(outcome.left_out)} if outcome.left_out else {}
@@ -231,15 +252,20 @@ class EvaluationReport:
             "change_by_class": [self._class_entry(outcome, year) for year in years],
             "deflickered": entries.get("deflickered"),
             "gain_from_noise": self.gain_from_noise(outcome),
+            "demand_unknown": outcome.demand_unknown or None,
+            "p_change": outcome.p_change,
             "flicker": [decade_entry(decade) for decade in self.flicker_of(outcome)],
             "by_block": block_entry([outcome.tally.years[year].by_block for year in scored]),
         }
 
+    @property
+    def _class_names(self) -> list[str]:
+        return [land_class.name for land_class in self.legend.classes]
+
     def _class_entry(self, outcome: Outcome, year: int) -> dict[str, Any]:
-        names = [land_class.name for land_class in self.legend.classes]
         entry: dict[str, Any] = {"year": year, "lead": outcome.lead(year)}
         for key, area in asdict(self.class_change(outcome, year)).items():
-            entry[f"{key}_m2"] = dict(zip(names, area.tolist(), strict=True))
+            entry[f"{key}_m2"] = dict(zip(self._class_names, area.tolist(), strict=True))
         return entry
 
     def to_csv(self) -> str:

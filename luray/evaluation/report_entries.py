@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from luray.evaluation.flicker import DecadeFlicker
-from luray.evaluation.metrics import Scores, mean_scores
+from luray.evaluation.metrics import Scores
 from luray.evaluation.significance import (
-    FALSE_ALARMS,
+    CHANGE_PARTS,
     HITS,
-    MISSES,
-    WRONG_GAIN,
     BlockSums,
     Comparison,
     Interval,
@@ -45,8 +43,8 @@ CSV_COLUMNS = (
 """Columns of metrics.csv but the caveats; a line is empty where it has nothing."""
 
 
-def skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
-    """Return the skill of one test against one truth for JSON."""
+def skill_entry(skill: Skill, outcome: Outcome, names: Sequence[str]) -> dict[str, Any]:
+    """Return the skill of one test against one truth for JSON; `names` are those of the classes."""
     compared = skill.against_persistence
     rows = {}
     for row in skill.rows:
@@ -71,13 +69,31 @@ def skill_entry(skill: Skill, outcome: Outcome) -> dict[str, Any]:
         "against_persistence": None if compared is None else _significance_entry(compared),
         "by_lead_year": by_lead_year,
         "by_zone": {
-            zone: {
-                row: _or_null(asdict(mean_scores(scores[: len(skill.mean_years)])))
-                for row, scores in rows_of_zone.items()
-            }
+            zone: {row: _or_null(asdict(skill.mean_of_zone(row, zone))) for row in rows_of_zone}
             for zone, rows_of_zone in skill.by_zone.items()
         },
+        "by_class": {
+            name: {row: _or_null(asdict(skill.mean_of_class(row, k))) for row in skill.by_class}
+            for k, name in enumerate(names)
+        },
+        "transitions": _transitions_entry(skill, names),
     }
+
+
+def _transitions_entry(skill: Skill, names: Sequence[str]) -> dict[str, Any]:
+    """Changes from class to class from the start to the last year of the mean, largest first."""
+    changes = [
+        {
+            "from": names[change.before],
+            "to": names[change.after],
+            "observed_m2": change.observed_m2,
+            "predicted_m2": change.predicted_m2,
+            "hits_m2": change.hits_m2,
+            "figure_of_merit": change.figure_of_merit,
+        }
+        for change in skill.transitions[len(skill.mean_years) - 1]
+    ]
+    return {"year": skill.mean_years[-1], "changes": changes}
 
 
 def _significance_entry(significance: Significance) -> dict[str, Any]:
@@ -102,9 +118,9 @@ def block_entry(years: Sequence[BlockSums]) -> dict[str, Any] | None:
     if not all(year.side for year in years):
         return None
     sums = reduce(add, years)
-    changes_N4 = sums.sums_N5[:, [HITS, WRONG_GAIN, MISSES, FALSE_ALARMS]]
+    all_change_N = sums.sums_N5[:, CHANGE_PARTS].sum(axis=1)
     merits = []
-    for hits, all_change in zip(changes_N4[:, 0], changes_N4.sum(axis=1), strict=True):
+    for hits, all_change in zip(sums.sums_N5[:, HITS], all_change_N, strict=True):
         merits.append(float(hits / all_change) if all_change else None)
     return {
         "side": sums.side,

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
 
 from luray.core.types import F64, I64, U8, Bool
 from luray.evaluation.cell_sums import change_by_block
@@ -36,6 +35,8 @@ FEWEST_BLOCKS = 10
 SUMS = 5
 LAND, HITS, WRONG_GAIN, MISSES, FALSE_ALARMS = range(SUMS)
 """Columns of the sums. The last four are those of `metrics.change_parts`."""
+CHANGE_PARTS = slice(HITS, None)
+"""The last four columns."""
 
 Verdict = Literal["better", "worse", "cannot be told"]
 
@@ -318,6 +319,9 @@ def _interval(scores_R: F64, n_blocks: int) -> Interval:
     resampled = scores_R[1:]
     if not resampled.size or np.isnan(resampled).any():
         return Interval(estimate, np.nan, np.nan)
+
+    # Imported here, as a worker that counts cells draws no intervals.
+    from scipy.special import ndtr, stdtrit
 
     tail = (1 - LEVEL) / 2
     deviations = stdtrit(n_blocks - 1, tail) * np.sqrt(n_blocks / (n_blocks - 1))

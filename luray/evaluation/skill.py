@@ -2,10 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from luray.core.types import F64, Direction
 from luray.evaluation.aggregation import Tally
+from luray.evaluation.class_scores import (
+    ClassScores,
+    TransitionScores,
+    class_scores,
+    mean_class_scores,
+    transition_scores,
+)
+from luray.evaluation.demand_agreement import DEMANDED
 from luray.evaluation.flicker import FlickerByYear
 from luray.evaluation.metrics import (
     Scores,
@@ -54,6 +62,12 @@ class Outcome:
     """
     zones: tuple[str, ...] = ()
     """Names of the Z zones of the tallies."""
+    demand_gap: str = ""
+    """Why there is no coarse demand to compare with, in words; "" where there is one."""
+    p_change: Mapping[str, Any] | None = None
+    """How far the model's probability of change can be trusted: `cells`, `brier` and `reliability`
+    of its validation.json, at the operating point of the test; None where that is not known.
+    """
 
     def __post_init__(self) -> None:
         for tally in (self.tally, self.deflickered):
@@ -82,6 +96,13 @@ class Outcome:
         last_left_out = max(self.lead(year) for year in self.left_out)
         return any(self.lead(year) > last_left_out for year in self.tally.years)
 
+    @property
+    def demand_unknown(self) -> str:
+        """Why the error against the coarse demand cannot be told, "" where it can."""
+        if any(statistics.demand[DEMANDED] for statistics in self.tally.years.values()):
+            return ""
+        return self.demand_gap or "the coarse scenario asks for no net change in these years"
+
     def lead(self, year: int) -> int:
         """Return the years travelled from the start, at least 1."""
         return abs(year - self.start_year)
@@ -97,6 +118,10 @@ class Skill:
     """Intervals of the difference; None for a tally without sums by block."""
     by_zone: Mapping[str, Mapping[RowName, tuple[Scores, ...]]] = field(default_factory=dict)
     """Scores of model and persistence in each zone, by year; those of its table alone."""
+    by_class: Mapping[RowName, tuple[tuple[ClassScores, ...], ...]] = field(default_factory=dict)
+    """Scores of model and persistence by class of the legend, then by year."""
+    transitions: tuple[tuple[TransitionScores, ...], ...] = ()
+    """Changes from class to class since the start, by year; those of the model."""
 
     @property
     def rows(self) -> tuple[RowName, ...]:
@@ -115,6 +140,14 @@ class Skill:
     def mean(self, row: RowName) -> Scores:
         """Return the mean of the yearly scores over `mean_years`."""
         return mean_scores(self.by_year[row][:MOST_MEAN_YEARS])
+
+    def mean_of_class(self, row: RowName, k: int) -> ClassScores:
+        """Return the mean of the yearly scores of class k over `mean_years`."""
+        return mean_class_scores(self.by_class[row][k][:MOST_MEAN_YEARS])
+
+    def mean_of_zone(self, row: RowName, zone: str) -> Scores:
+        """Return the mean of the yearly scores of a zone over `mean_years`."""
+        return mean_scores(self.by_zone[zone][row][:MOST_MEAN_YEARS])
 
     @property
     def first_gain(self) -> float:
@@ -150,11 +183,15 @@ def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
     by_block = [of_year.by_block for of_year in statistics]
     if all(sums.side for sums in by_block):
         against_persistence = significance(by_block, n_mean=MOST_MEAN_YEARS)
-    by_zone: dict[str, dict[RowName, tuple[Scores, ...]]] = {}
-    for number, zone in enumerate(outcome.zones):
-        by_zone[zone] = {}
-        for row in ("model", "persistence"):
-            of_row = statistics_of_row[row]
-            scores_of_years = [scores_of_zones(of_year, water=water) for of_year in of_row]
-            by_zone[zone][row] = tuple(scores[number] for scores in scores_of_years)
-    return Skill(years, by_year, against_persistence, by_zone)
+
+    by_zone: dict[str, dict[RowName, tuple[Scores, ...]]] = {zone: {} for zone in outcome.zones}
+    by_class: dict[RowName, tuple[tuple[ClassScores, ...], ...]] = {}
+    for row in ("model", "persistence"):
+        of_row = statistics_of_row[row]
+        zones_of_years = [scores_of_zones(of_year, water=water) for of_year in of_row]
+        for number, zone in enumerate(outcome.zones):
+            by_zone[zone][row] = tuple(scores[number] for scores in zones_of_years)
+        classes_of_years = [class_scores(of_year.table, water=water) for of_year in of_row]
+        by_class[row] = tuple(zip(*classes_of_years, strict=True))
+    transitions = tuple(tuple(transition_scores(of_year.table)) for of_year in statistics)
+    return Skill(years, by_year, against_persistence, by_zone, by_class, transitions)

@@ -26,14 +26,15 @@ FIRST_DAY = 1850
 
 def write_cogs(job: ExportJob) -> None:
     """Write a cloud-optimised GeoTIFF for each year; see `luray.export.cog.write_cog`."""
-    for year, name in job.missing_files("land_use_{year}.tif"):
+    legend = job.maps.product.legend
+    for year, name in job.missing_files(f"{legend.variable}_{{year}}.tif"):
         with job.folder.writing(name) as [path]:
             write_cog(
                 str(path),
                 map_blocks(job, year),
                 grid=job.region.fine,
-                legend=job.maps.product.legend,
-                tags={**job.attributes(f"land use {year}"), "year": str(year)},
+                legend=legend,
+                tags={**job.attributes(f"{legend.long_name} {year}"), "year": str(year)},
             )
 
 
@@ -45,10 +46,11 @@ def write_netcdf(job: ExportJob) -> None:
     RuntimeError
         If a file does not read back as it was written.
     """
-    for year, name in job.missing_files("land_use_{year}.nc"):
+    variable = job.maps.product.legend.variable
+    for year, name in job.missing_files(f"{variable}_{{year}}.nc"):
         with job.folder.writing(name) as [path]:
             checksums = _write_netcdf(path, job, year)
-            _check_netcdf(path, checksums, name=name)
+            _check_netcdf(path, checksums, name=name, variable=variable)
 
 
 def map_blocks(job: ExportJob, year: int) -> Iterator[U8]:
@@ -64,9 +66,10 @@ def map_blocks(job: ExportJob, year: int) -> Iterator[U8]:
 def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[BlockChecksum]:
     """Write the file of a year; return the checksum of each block."""
     grid = job.region.fine
-    flags = job.maps.product.legend.cf_attributes()
+    legend = job.maps.product.legend
+    flags = legend.cf_attributes()
     days = (year - FIRST_DAY) * 365.0  # a year of the calendar noleap has 365 days
-    attributes = {"Conventions": "CF-1.11", **job.attributes(f"land use {year}")}
+    attributes = {"Conventions": "CF-1.11", **job.attributes(f"{legend.long_name} {year}")}
     checksums: list[BlockChecksum] = []
     with netcdf_file(path, attributes) as out:
         out.dimension("time", 1)
@@ -91,12 +94,12 @@ def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[BlockChecksum]:
         }
         out.variable("crs", (), np.array(0, np.int32), crs)
         out.yearly(
-            "land_use",
+            legend.variable,
             ("time", "lat", "lon"),
             dtype="uint8",
             chunk=(min(CHUNK_CELLS, grid.n_lat), min(CHUNK_CELLS, grid.n_lon)),
             attributes={
-                "long_name": "land use",
+                "long_name": legend.long_name,
                 "units": "1",
                 "flag_values": np.array(flags["flag_values"], np.uint8),
                 "flag_meanings": flags["flag_meanings"],
@@ -107,18 +110,18 @@ def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[BlockChecksum]:
         row = 0
         for codes_HW in map_blocks(job, year):
             rows = codes_HW.shape[0]
-            out.arrays["land_use"][0, row : row + rows] = codes_HW
+            out.arrays[legend.variable][0, row : row + rows] = codes_HW
             checksums.append(checksum_of(codes_HW))
             row += rows
     return checksums
 
 
-def _check_netcdf(path: Path, checksums: list[BlockChecksum], *, name: str) -> None:
+def _check_netcdf(path: Path, checksums: list[BlockChecksum], *, name: str, variable: str) -> None:
     """Raise RuntimeError unless the file holds what was written."""
     with reading(path) as fields:
-        land_use = fields["land_use"]
+        maps = fields[variable]
 
         def read(row: int, rows: int) -> U8:
-            return np.asarray(land_use[0, row : row + rows])
+            return np.asarray(maps[0, row : row + rows])
 
         check_rows(read, checksums, name=name)

@@ -59,7 +59,7 @@ def write_cog(
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> from luray.core.legend import HILDA
+    >>> from luray.core.legend_files import HILDA
     >>> grid = Grid(north=36, west=23, step=0.01, n_lat=2, n_lon=3)
     >>> codes = np.array([[0, 22, 44], [11, 22, 99]], np.uint8)
     >>> with tempfile.TemporaryDirectory() as folder:

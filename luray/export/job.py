@@ -81,8 +81,8 @@ class ExportJob:
         first, last = self.years[0], self.years[-1]
         attributes = {
             "title": f"{product.title}: {title}",
-            "source": f"luray {self.version}, annual maps of land use in cells of "
-            f"{product.grid.step:g} degrees ({', '.join(of_what)})",
+            "source": f"luray {self.version}, annual maps of {product.legend.long_name} in cells "
+            f"of {product.grid.step:g} degrees ({', '.join(of_what)})",
             "history": f"{now} luray {self.version} export --format {self.form}, {first}-{last}",
             "luray_version": self.version,
             "luray_run_fingerprint": product.fingerprint,

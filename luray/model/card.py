@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from luray.core.types import Direction
-from luray.model.calibration import NO_CALIBRATION, Calibration, OperatingPoint
 from luray.model.features import Features
+from luray.model.operating_point import NO_CALIBRATION, Calibration, OperatingPoint
 from luray.model.unet_config import UNetConfig
 from luray.storage.objects import read_object
 
@@ -111,6 +111,7 @@ def check_fits(card: ModelCard, features: Features, *, legend: str, direction: D
     properties = (
         ("direction", direction, card.direction),
         ("legend", legend, card.legend),
+        ("class codes", features.codes or card.classes, card.classes),
         ("history", features.history, card.unet.history),
         ("input channels", features.names, card.channels),
     )

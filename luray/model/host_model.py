@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from luray.core.legend import OUTSIDE
 from luray.core.variable import Variable
-from luray.model.calibration import Calibration
 from luray.model.features import Features
 from luray.model.model_input import assemble
+from luray.model.operating_point import Calibration
 from luray.model.unet import UNet, frozen
 
 N_CODES = 256

@@ -6,7 +6,8 @@ Layers, grids and years are those that the sources publish, as far as their conf
 from collections.abc import Hashable, Iterable, Sequence
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.cube.cube import Cube, Layer
 from luray.sources import SourceConfig
 from luray.sources.coverage import cut
@@ -20,6 +21,7 @@ def expected_cube(
     years: range,
     observed: Sequence[int],
     scenarios: Sequence[str] = (),
+    legend: Legend = HILDA,
 ) -> Cube:
     """Return a cube of metadata alone, to count with: nothing can be read from it.
 
@@ -37,6 +39,8 @@ def expected_cube(
         Years with maps.
     scenarios : sequence of str
         Names of the scenarios where there are several; the first one's forcing is the cube's.
+    legend : Legend
+        That of the run's target.
     """
     configs = sorted(sources, key=lambda config: config.label)  # the order of a built cube
     forcing_configs = [config for config in configs if config.declared[0].role == "forcing"]
@@ -51,15 +55,15 @@ def expected_cube(
         layers = []
         for config in forcing_configs:
             steps = index_of_place[config.label]
-            layers.append(_layer(config, grid, years, scenario, steps))
+            layers.append(_layer(config, grid, years, scenario, steps, legend))
         views[scenario] = tuple(layers)
     first_view = next(iter(views.values()))
 
-    static = tuple(_layer(config, grid, range(0), "", {}) for config in static_configs)
+    static = tuple(_layer(config, grid, range(0), "", {}, legend) for config in static_configs)
     return Cube(
         url,
         grid,
-        HILDA,
+        legend,
         years=tuple(observed),
         forcing=first_view,
         static=static,
@@ -75,6 +79,7 @@ def _layer(
     years: range,
     scenario: str,
     index_of_place: dict[Hashable, int],
+    legend: Legend,
 ) -> Layer:
     """A source as a scenario sees it; places that no earlier scenario has read are added."""
     steps = {}
@@ -83,5 +88,5 @@ def _layer(
         steps[year] = index_of_place.setdefault(place, len(index_of_place))
 
     native, _ = cut(config.native_grid(grid), grid)
-    variables = config.declared
+    variables = config.declared_for(legend)
     return Layer(f"{variables[0].role}/{config.label}/values", native, variables, steps)

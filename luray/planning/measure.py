@@ -125,3 +125,14 @@ def trunk_flops(config: UNetConfig, *, classes: int, window: int) -> int:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         trunk(first)
     return int(counter.get_total_flops())
+
+
+def first_layer_flops(n_channels: int, width: int, *, window: int) -> int:
+    """Count the floating-point operations of a window's first convolution, 3 x 3.
+
+    Examples
+    --------
+    >>> first_layer_flops(10, 4, window=8) // (8 * 8)
+    720
+    """
+    return 2 * 9 * n_channels * width * window**2

@@ -1,5 +1,7 @@
 """How much memory a worker of an inference needs, and whether there is so much."""
 
+import numpy as np
+
 from luray.core.limits import MemoryLimit
 from luray.cube.chunks import STRIP_BYTES
 from luray.cube.cube import Cube
@@ -36,7 +38,7 @@ def inference_memory(
     batch : int
         Windows of a forward pass.
     on_cpu : bool
-        On a GPU only the first layer of a batch is in this memory.
+        On a GPU neither batches nor inputs are kept in this memory.
     cached_tiles : int
         Tiles whose static inputs a worker caches.
     """
@@ -45,16 +47,23 @@ def inference_memory(
     cached_tiles = min(cached_tiles, workload.tiles)
     window_cells = tiling.window**2
     padded_cells = (tiling.tile + 2 * tiling.margin) ** 2
-    batch = max(2, batch)
-    # On a CPU one window may be left over and joins a batch; beside its first layer there are its
-    # skip, what is added to it, and what follows.
-    floats = (batch + 1) * 5 * width if on_cpu else 2 * batch * width
+    sums = 2 * 4.0 * len(cube.legend) * padded_cells
+    of_inputs: dict[str, float]
+    if on_cpu:
+        # One window may be left over and joins a batch; beside its first layer there are its skip,
+        # what is added to it, and what follows.
+        floats = (max(2, batch) + 1) * 5 * width
+        of_inputs = {
+            "a batch": 4.0 * window_cells * floats,
+            "sums": sums,
+            "inputs kept": cached_tiles * _cached_bytes(workload, width),
+            "inputs read": _static_bytes(cube, padded_cells) + STRIP_BYTES,
+        }
+    else:
+        of_inputs = {"sums": sums, "inputs read": _native_bytes(cube, padded_cells)}
     return {
         "process": WORKER_BYTES,
-        "a batch": 4.0 * window_cells * floats,
-        "sums": 2 * 4.0 * len(cube.legend) * padded_cells,
-        "inputs kept": cached_tiles * _cached_bytes(workload, width),
-        "inputs read": _static_bytes(cube, padded_cells) + STRIP_BYTES,
+        **of_inputs,
         "maps remembered": remembered_bytes(
             workload.product, tiles=cached_tiles, history=model.history
         ),
@@ -71,6 +80,19 @@ def _cached_bytes(workload: Workload, width: int) -> int:
 def _static_bytes(cube: Cube, cells: int) -> int:
     """Return the static inputs of a tile while they are read, see `StaticInputs`."""
     return sum(2 if v.categories else 4 for v in cube.features.static) * cells
+
+
+def _native_bytes(cube: Cube, cells: int) -> float:
+    """Return the native cells of a static layer as they go to a GPU, see `DeviceInputs`.
+
+    They are held as they are stored, and as the model sees them. Layers are read one after another.
+    """
+    most = 0.0
+    for layer in cube.static:
+        native_cells = cells * (cube.grid.step / layer.grid.step) ** 2
+        a_cell = sum(np.dtype(variable.dtype).itemsize + 4 for variable in layer.variables)
+        most = max(most, native_cells * a_cell)
+    return most
 
 
 def worker_bound(spec: InferenceSpec, model: UNetConfig, *, on_cpu: bool) -> int:

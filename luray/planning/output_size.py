@@ -10,7 +10,7 @@ from luray.product.layout import receipts_of_year
 from luray.product.store import Product
 
 COMPRESSED: Mapping[str, Range] = {
-    "land_use": Range(0.07, 0.20),
+    "maps": Range(0.07, 0.20),
     "copied": Range(0.006, 0.04),
     "percent": Range(0.15, 0.42),
     "coarse": Range(0.015, 0.15),
@@ -82,7 +82,7 @@ class OutputSize:
         n_summaries = n_maps // dims.members * n_years if dims.members else 0
         n_probabilities = n_maps * len(dims.probability_years) * self.n_classes
         return {
-            "land_use": n_maps * n_years,
+            "maps": n_maps * n_years,
             "copied": n_maps * n_copied,
             "percent": n_maps * (n_years - n_copied)
             + n_summaries * (self.n_classes + 1)

@@ -13,6 +13,8 @@ All the constants of time are explained in luray/PERFORMANCE.md.
 """
 SUMS_SECONDS = 11.5e-9
 """Of one thread, to calibrate a cell of a window and add it to the sums."""
+SUM_BYTES = 4
+"""Of the sum of a class in a cell."""
 
 
 @dataclass(frozen=True)
@@ -28,24 +30,37 @@ class Rate:
         return cls(Range.exactly(trunk + _host_seconds(tiling, width)), source)
 
     @classmethod
-    def of_gpu(cls, device: DevicePrice, flops: int, tiling: Tiling, width: int) -> "Rate":
+    def of_gpu(
+        cls, device: DevicePrice, flops: int, tiling: Tiling, *, classes: int, history: int
+    ) -> "Rate":
         """Estimate the rate of a GPU that was not measured.
 
-        Its own time follows from operations and from the copy of the first layer. Meanwhile the
-        host does stems and sums in one thread: the slower of both counts.
+        Its time follows from operations and from what is copied: the maps that a cell remembers go
+        there, and its sums come back. The host has nothing to do for a window (see
+        `luray.engine.device_predictor`).
+
+        Parameters
+        ----------
+        device : DevicePrice
+            The GPU.
+        flops : int
+            Floating-point operations of a window's network.
+        tiling : Tiling
+            Size of a window.
+        classes, history : int
+            Of the model.
         """
-        copy_seconds = 4 * width * tiling.window**2 / (device.link * 1e9)
+        n_bytes = (history + SUM_BYTES * classes) * tiling.window**2
+        copy_seconds = n_bytes / (device.link * 1e9)
         worst, best = device.utilisation
         peak_seconds = flops / (device.tflops * 1e12)
         forward = Range(peak_seconds / best + copy_seconds, peak_seconds / worst + copy_seconds)
-        host = _host_seconds(tiling, width)
         source = (
             f"not measured: {flops / 1e9:.1f} GFLOP at {worst:.0%}-{best:.0%} of "
-            f"{device.tflops:g} TFLOP/s and a copy at {device.link:g} GB/s are "
-            f"{1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms, stem and sums "
-            f"{1000 * host:.1f} ms of the host"
+            f"{device.tflops:g} TFLOP/s and {n_bytes / 1e6:.1f} MB at {device.link:g} GB/s are "
+            f"{1000 * forward.low:.1f}-{1000 * forward.high:.1f} ms"
         )
-        return cls(forward.at_least(Range.exactly(host)), source)
+        return cls(forward, source)
 
 
 def _host_seconds(tiling: Tiling, width: int) -> float:

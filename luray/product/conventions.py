@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pyproj
 import zarr
 import zarr_cm
 
@@ -170,6 +169,9 @@ def _write_area(group: zarr.Group, name: str, dimension: str, lattice: Lattice) 
 
 def _write_crs(group: zarr.Group, name: str, lattice: Lattice) -> None:
     """Write the coordinate system, with the transform where rioxarray and GDAL look for it."""
+    # Imported here, as a worker that writes tiles creates no store.
+    import pyproj
+
     crs = pyproj.CRS.from_epsg(EPSG)
     step, _, west, _, step_down, north = lattice.transform
     attributes = {

@@ -139,12 +139,12 @@ def _create_maps(
     """Create the maps, or a level of their overviews, and their confidence."""
     tile_array(
         group,
-        "land_use",
+        legend.variable,
         lead=lead,
         shape=shape,
         tile=tile,
         attributes={
-            "long_name": "land use",
+            "long_name": legend.long_name,
             "units": "1",
             "comment": comment,
             **legend.cf_attributes(),
@@ -249,7 +249,7 @@ def _create_classes(root: zarr.Group, dimension: str, legend: Legend) -> None:
         dimension,
         legend.codes,
         {
-            "long_name": "land use class",
+            "long_name": f"{legend.long_name} class",
             "flag_values": [int(code) for code in legend.codes],
             "flag_meanings": " ".join(land_class.name for land_class in legend.classes),
         },

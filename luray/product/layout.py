@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from luray.core.legend import VARIABLE
 from luray.core.tiling import Tile, Tiling
 from luray.product.dimensions import MemberIndex, ProductDims
 from luray.product.overviews import NO_OVERVIEWS, Overviews
@@ -61,6 +62,8 @@ class ProductLayout:
     block: int = 0
     """Cells along a side of a coarse cell, 0 in a product without fractions and transitions."""
     overviews: Overviews = NO_OVERVIEWS
+    variable: str = VARIABLE
+    """Name of the array that holds the maps; see `Legend.variable`."""
 
     def units(self, tiles: Iterable[Tile], years: Iterable[int] | None = None) -> Iterator[Unit]:
         """Yield everything that has a receipt when these tiles are finished.
@@ -119,7 +122,7 @@ class ProductLayout:
 
     def arrays(self, unit: Unit) -> tuple[str, ...]:
         """Return the arrays that hold a unit, in the order in which they are written and hashed."""
-        maps = ("land_use", "confidence")
+        maps = (self.variable, "confidence")
         if isinstance(unit, OverviewYear):
             levels = self.overviews.coarser_levels
             return tuple(overview(level, name) for level in levels for name in maps)
@@ -139,9 +142,10 @@ class ProductLayout:
     @property
     def tile_arrays(self) -> frozenset[str]:
         """Every array whose shards belong to units, and are covered by their receipts."""
-        names = {"land_use", "confidence", "class_probability", "entropy", "probability", *COARSE}
+        maps = (self.variable, "confidence")
+        names = {*maps, "class_probability", "entropy", "probability", *COARSE}
         for level in range(1, self.overviews.levels + 1):
-            names |= {overview(level, "land_use"), overview(level, "confidence")}
+            names |= {overview(level, name) for name in maps}
         return frozenset(names)
 
     def lead(self, unit: Unit, array: str) -> tuple[int, ...]:

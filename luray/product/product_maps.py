@@ -12,7 +12,16 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import NAMED, NO_DATA_FLAG, NOT_LAND, OCEAN_FLAG, LandClass, Legend
+from luray.core.legend import (
+    LONG_NAME,
+    NO_DATA_FLAG,
+    NOT_LAND,
+    OCEAN_FLAG,
+    VARIABLE,
+    LandClass,
+    Legend,
+)
+from luray.core.legend_files import own_legends
 from luray.core.tiling import Box
 from luray.core.types import U8
 from luray.storage.objects import accessing
@@ -114,7 +123,7 @@ class MapSeries:
             rows, cols = inside.slices(origin=Box(0, 0, 0, 0))
             position = (*self.index, product.years.index(year), rows, cols)
             with accessing(product.url):
-                codes_HW[inside.slices(origin=box)] = self._land_use[position]
+                codes_HW[inside.slices(origin=box)] = self._maps[position]
         return codes_HW
 
     def classes(self, year: int, box: Box) -> U8:
@@ -122,14 +131,14 @@ class MapSeries:
         return self.product.legend.encode(self.codes(year, box), where=f"the map of {year}")
 
     @cached_property
-    def _land_use(self) -> Any:
+    def _maps(self) -> Any:
         with accessing(self.product.url):
             root = zarr.open_group(self.product.url, mode="r", zarr_format=3, use_consolidated=True)
-            return root["land_use"]
+            return root[self.product.legend.variable]
 
 
-def legend_of_flags(flags: Mapping[str, Any]) -> Legend:
-    """Return the legend that the CF flags of `land_use` describe.
+def legend_of_flags(flags: Mapping[str, Any], *, variable: str = VARIABLE) -> Legend:
+    """Return the legend that the CF attributes of the maps describe.
 
     It is one of luray's own where these classes are its classes, with the same codes and names.
     """
@@ -141,8 +150,9 @@ def legend_of_flags(flags: Mapping[str, Any]) -> Legend:
         for name, colour in zip(names, colours, strict=True)
         if name not in NOT_LAND
     )
-    for legend in NAMED.values():
-        if [(c.code, c.name) for c in legend.classes] == [(c.code, c.name) for c in classes]:
+    for legend in own_legends():
+        same_classes = _codes_and_names(legend.classes) == _codes_and_names(classes)
+        if legend.variable == variable and same_classes:
             return legend
 
     used = {int(code) for code in flags["flag_values"]}
@@ -154,4 +164,10 @@ def legend_of_flags(flags: Mapping[str, Any]) -> Legend:
         ocean=int(by_meaning[OCEAN_FLAG]),
         nodata=int(nodata),
         water=by_meaning.get("water"),
+        variable=variable,
+        long_name=str(flags.get("long_name", LONG_NAME)),
     )
+
+
+def _codes_and_names(classes: Sequence[LandClass]) -> list[tuple[int, str]]:
+    return [(land_class.code, land_class.name) for land_class in classes]

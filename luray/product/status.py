@@ -1,20 +1,20 @@
 """How far a product is, from its metadata, its receipts and its lease.
 
-Anybody may ask, also while the product is being written.
+Anybody may ask, also while the product is being written. The metadata is read as the JSON that it
+is: Zarr takes longer to import than all else takes together.
 """
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import zarr
 
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.layout import receipts_of_year
 from luray.product.overviews import NO_OVERVIEWS, Overviews
 from luray.storage.lease import Lease
-from luray.storage.objects import accessing
+from luray.storage.objects import accessing, read_json
 from luray.storage.receipts import Ledger, year_of
 
 RECENT = 600.0
@@ -82,24 +82,23 @@ def status_of(url: str) -> Status:
     ------
     FileNotFoundError
         When there is no product of luray.
+    ValueError
+        When its metadata is damaged.
     """
-    try:
-        with accessing(url):
-            root = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=False)
-        about: Any = root.attrs["luray"]
-        year_array: Any = root["year"]
-        years = tuple(year_array[:].tolist())
-        tiles = int(about["tiles"])
-    except (FileNotFoundError, KeyError):
+    attributes = _attributes(url)
+    if "luray" not in attributes:
         raise FileNotFoundError(
             f"{url}: no product of luray; give the product.zarr of a run, or its run file"
-        ) from None
+        )
+    about = attributes["luray"]
+    tiles = int(about["tiles"])
+    years = _years(url, about)
 
     written = Ledger(url, about["fingerprint"]).written()
     lease = Lease(url).found()
     dims = ProductDims(tuple(about.get("scenarios", ())), int(about.get("members", 0)))
     return Status(
-        str(root.attrs.get("title", url)),
+        str(attributes.get("title", url)),
         years,
         tiles,
         done=Counter(year_of(key) for key in written),
@@ -109,3 +108,31 @@ def status_of(url: str) -> Status:
         dims=dims,
         overviews=Overviews(**about.get("overviews", {})),
     )
+
+
+def _attributes(url: str) -> Mapping[str, Any]:
+    """Return the attributes of the root of a Zarr store, nothing where there is none."""
+    place = f"{url.rstrip('/')}/zarr.json"
+    try:
+        metadata = read_json(place)
+        attributes = {} if metadata is None else metadata.get("attributes", {})
+        return dict(attributes)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{place}: damaged, no metadata of a Zarr store ({error}); write it again with "
+            "`luray verify --repair`"
+        ) from None
+
+
+def _years(url: str, about: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the years of a product."""
+    if "years" in about:
+        first, last = about["years"]
+        return tuple(range(first, last + 1))
+
+    # A product of an earlier luray has them in its coordinate alone.
+    import zarr
+
+    with accessing(url):
+        years: Any = zarr.open_array(f"{url.rstrip('/')}/year", mode="r", zarr_format=3)
+    return tuple(years[:].tolist())

@@ -24,7 +24,7 @@ import zarr
 from numpy.typing import NDArray
 
 from luray.core.crash_points import crash_point
-from luray.core.legend import NO_DATA, OUTSIDE, Legend
+from luray.core.legend import NO_DATA, OUTSIDE, TARGET, VARIABLE, Legend
 from luray.core.tiling import Box, Tile, Tiling, pieces_on_grid
 from luray.core.types import F32, U8, Direction
 from luray.cube.cube import Cube
@@ -82,7 +82,9 @@ class Product:
     def layout(self) -> ProductLayout:
         """Where a tile-year lies in the store, and the name of its receipt."""
         block = self.coarse.block if self.coarse else 0
-        return ProductLayout(self.span, self.tiling, self.dims, block, self.overviews)
+        return ProductLayout(
+            self.span, self.tiling, self.dims, block, self.overviews, self.legend.variable
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -232,10 +234,13 @@ class Product:
             "cube": cube.fingerprint,
             "tile": self.tiling.tile,
             "tiles": tiles,
+            "years": [self.span.first, self.span.last],
             "layout": LAYOUT,
             "coarse_step": self.coarse.grid.step if self.coarse else None,
             "overviews": asdict(self.overviews),
         }
+        if self.legend.variable != VARIABLE:
+            about[TARGET] = self.legend.variable
         attributes = {
             "title": title,
             "caveats": [*cube.caveats, *caveats],
@@ -445,7 +450,7 @@ class Product:
             f"{classes.shape} is not the tile {tile} {box}"
         )
         fields: dict[str, U8 | F32] = {
-            "land_use": self.legend.decode(classes),
+            self.legend.variable: self.legend.decode(classes),
             "confidence": confidence,
         }
         if probabilities is not None:
@@ -476,7 +481,7 @@ class Product:
         fields: dict[str, U8 | F32] = {}
         for level in levels:
             classes, confidence = halve(classes, confidence, len(self.legend))
-            fields[overview(level, "land_use")] = self.legend.decode(classes)
+            fields[overview(level, self.legend.variable)] = self.legend.decode(classes)
             fields[overview(level, "confidence")] = confidence
         return fields
 
@@ -490,7 +495,7 @@ class Product:
         levels = self.overviews.coarser_levels
         below = levels.start - 1
         unit = OverviewYear(year, member_indices[0])
-        names = ["land_use", "confidence"]
+        names = [self.legend.variable, "confidence"]
         if below:
             names = [overview(below, name) for name in names]
         n_rows = self.tiling.everything.coarsened(2**below).height
@@ -508,7 +513,7 @@ class Product:
         confidence = np.concatenate([strip_confidence for _, strip_confidence in strips])
 
         fields: dict[str, U8 | F32] = {
-            overview(levels.start, "land_use"): self.legend.decode(classes),
+            overview(levels.start, self.legend.variable): self.legend.decode(classes),
             overview(levels.start, "confidence"): confidence,
             **self._overviews_of(classes, confidence, levels[1:]),
         }
@@ -573,11 +578,11 @@ class Product:
         ValueError
             For a stored code outside the legend.
         """
-        lead = self.layout.lead(TileYear(year, Tile(0, 0), member_index), "land_use")
+        lead = self.layout.lead(TileYear(year, Tile(0, 0), member_index), self.legend.variable)
         where = f"{self.url} {year}"
         classes = np.full(box.shape, OUTSIDE, np.uint8)
         with accessing(self.url):
-            array = self._array("land_use")
+            array = self._array(self.legend.variable)
             for piece in pieces_on_grid(box, self.tiling.shape, periodic=self.tiling.periodic):
                 cells = piece.on_grid.slices(origin=self.tiling.everything)
                 codes = array[(*lead, *cells)]

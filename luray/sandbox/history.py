@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.types import F32, F64, I32, I64, U8, Index
 from luray.sandbox.noise import fractal
 from luray.sandbox.setting import Setting, town_radius

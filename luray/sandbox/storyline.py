@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 
 FIRST_YEAR = 1850
 LAST_YEAR = 2100

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from luray.core.config import Config
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.types import F32, F64, U8
 from luray.sandbox.history import Allocator, first_map, suitability, walk
 from luray.sandbox.setting import Setting, coarse_cells, make_setting
@@ -77,6 +77,10 @@ class SandboxConfig(Config):
     """Scenarios after 2015; the published maps and truth.zarr follow the first."""
     flicker: float = Field(0.001, ge=0, le=0.1)
     """Share of the cells that a published map gets wrong for one year."""
+    land_cover: tuple[int, int] | None = None
+    """First and last year of the maps of land cover, as ESA CCI and C3S publish them; none unless
+    it is given.
+    """
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -90,6 +94,11 @@ class SandboxConfig(Config):
         if self.first_map > self.last_map:
             raise ValueError(
                 f"first_map {self.first_map} is after last_map {self.last_map}; exchange them"
+            )
+        if self.land_cover and not 1992 <= self.land_cover[0] <= self.land_cover[1] <= 2022:
+            raise ValueError(
+                f"land_cover is {self.land_cover}, expected a first and a last year of 1992-2022, "
+                "those that are published"
             )
         if len(set(self.scenario)) < len(self.scenario):
             raise ValueError(f"scenario {list(self.scenario)} names one twice; name each once")
@@ -111,6 +120,14 @@ class SandboxConfig(Config):
     def maps(self) -> range:
         """Years of the published fine maps."""
         return range(self.first_map, self.last_map + 1)
+
+    @property
+    def land_cover_maps(self) -> range:
+        """Years of the maps of land cover."""
+        if self.land_cover is None:
+            return range(0)
+        first, last = self.land_cover
+        return range(first, last + 1)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from luray.sandbox import writers
 from luray.sandbox.files import replacing
 from luray.sandbox.world import SandboxConfig, World, simulate
 
-__all__ = ["SandboxConfig", "World", "demo_run", "simulate", "write_sandbox"]
+__all__ = [
+    "LAND_COVER",
+    "SandboxConfig",
+    "World",
+    "demo_run",
+    "land_cover_runs",
+    "simulate",
+    "write_sandbox",
+]
 
 SANDBOX_VERSION = 1
 """Raised whenever the same configuration would give other files."""
@@ -28,6 +36,7 @@ PARTS = (
     "koppen",
     "gebco",
     "pnnl",
+    "cci_lc",
     "truth*.zarr",
     ".truth*.zarr.partial",
 )
@@ -96,6 +105,16 @@ def demo_run() -> Path:
     return Path(__file__).with_name("run.toml")
 
 
+LAND_COVER = "build/land-cover"
+"""Folder below which the run files of land cover have all their places."""
+
+
+def land_cover_runs() -> tuple[Path, Path]:
+    """Return the run files of the demo of land cover: that of its land use, and its own."""
+    folder = Path(__file__).with_name("land_cover_runs")
+    return folder / "land_use.toml", folder / "land_cover.toml"
+
+
 def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     """The files to write, as a name and a function that writes one or two."""
     config = world.config
@@ -106,6 +125,8 @@ def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], No
         yield f"truth {scenario}", partial(writers.write_truth, world, directory, scenario)
     for year in config.maps:
         yield f"hilda {year}", partial(writers.write_hilda, world, directory, year)
+    for year in config.land_cover_maps:
+        yield f"land cover {year}", partial(writers.write_land_cover, world, directory, year)
     yield "isimip", partial(writers.write_population, world, directory)
     yield "koppen", partial(writers.write_koeppen, world, directory)
     yield "gebco and pnnl topography", partial(writers.write_relief, world, directory)
@@ -114,7 +135,9 @@ def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], No
 
 def _identity(config: SandboxConfig) -> dict[str, Any]:
     """What decides the bytes of every file."""
-    return {"version": SANDBOX_VERSION, "config": config.model_dump(mode="json")}
+    # Without land cover the identity is that of sandboxes from before there was any.
+    settings = config.model_dump(mode="json", exclude_none=True)
+    return {"version": SANDBOX_VERSION, "config": settings}
 
 
 def _parts(directory: Path) -> list[Path]:

@@ -13,10 +13,12 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.types import F32, F64, Bool
 from luray.sandbox.climate_zones import koeppen
 from luray.sandbox.files import NOTICE, netcdf, replacing, write_geotiff
+from luray.sandbox.land_cover import LEGEND as LAND_COVER
+from luray.sandbox.land_cover import land_cover
 from luray.sandbox.noise import fractal
 from luray.sandbox.products import MISSING, STATES, ice_and_water, luh2_states, population
 from luray.sandbox.storyline import FIRST_YEAR, YEARS, pathway_number
@@ -81,6 +83,9 @@ PNNL_FILL = np.float32(-9999)
 
 SEA_FLOOR_HEIGHT = "Sea floor height (above mean sea level) {bathymetric height}"
 """GEBCO's name for its variable in the vocabulary of SeaDataNet."""
+
+FIRST_C3S = 2016
+"""First year of land cover that C3S publishes; those before are of ESA CCI."""
 
 RELIEF_STREAM = 3
 """Number of the random stream of the relief's detail; see `world.TERRAIN_STREAM`."""
@@ -177,6 +182,50 @@ def write_hilda(world: World, directory: Path, year: int) -> None:
     folder = directory / "hilda/hildap_vGLOB-1.0_geotiff_wgs84/hildap_GLOB-v1.0_lulc-states"
     name = f"hilda_plus_{year}_states_GLOB-v1-0_wgs84-nn.tif"
     write_geotiff(folder / name, world.published(year), world.config.grid)
+
+
+def write_land_cover(world: World, directory: Path, year: int) -> None:
+    """Write land cover of a year as ESA CCI (to 2015) and C3S publish it: 300 m, latitude falling.
+
+    The world's cells of 0.01 degrees are read at the centres of those of 1/360 degree.
+    """
+    fine = world.config.grid
+    grid = Grid(fine.north, fine.west, 1 / 360, fine.n_lat * 18 // 5, fine.n_lon * 18 // 5)
+    rows = (2 * np.arange(grid.n_lat) + 1) * 5 // 36
+    cols = (2 * np.arange(grid.n_lon) + 1) * 5 // 36
+    codes = land_cover(world, year)[np.ix_(rows, cols)]
+    flags = [(0, "no_data"), *((c.code, c.name) for c in LAND_COVER.classes)]
+    colours = [land_class.colour for land_class in LAND_COVER.classes]
+
+    is_cci = year < FIRST_C3S
+    name = f"{'ESACCI' if is_cci else 'C3S'}-LC-L4-LCCS-Map-300m-P1Y-{year}-"
+    name += "v2.0.7cds.nc" if is_cci else "v2.1.1.nc"
+    with netcdf(directory / "cci_lc" / name, grid, title="Land Cover Map of ESA CCI") as out:
+        days = (np.datetime64(f"{year}-01-01") - np.datetime64("1970-01-01")).astype(int)
+        out.axis(
+            "time",
+            np.array([days], np.float64),
+            units="days since 1970-01-01 00:00:00",
+            calendar="gregorian",
+            standard_name="time",
+            axis="T",
+        )
+        out.variable(
+            "lccs_class",
+            ("time", "lat", "lon"),
+            codes[None],
+            {
+                "standard_name": "land_cover_lccs",
+                "long_name": "Land cover class defined in LCCS",
+                "valid_min": np.uint8(1),
+                "valid_max": np.uint8(220),
+                "flag_values": np.array([code for code, _ in flags], np.uint8),
+                "flag_meanings": " ".join(meaning for _, meaning in flags),
+                "flag_colors": " ".join(colours),
+                "ancillary_variables": "processed_flag current_pixel_state observation_count",
+            },
+            fill=np.uint8(0),
+        )
 
 
 def write_population(world: World, directory: Path) -> None:

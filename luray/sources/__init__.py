@@ -20,16 +20,20 @@ from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from luray.core.grid import Grid
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.sources import base
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.base import About, Request, Source
 from luray.sources.categorical import CategoricalConfig
+from luray.sources.cci_lc import CciLcConfig
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.isimip import IsimipConfig
 from luray.sources.koppen import KoppenConfig
 from luray.sources.luh2 import Luh2Config
 from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig
+from luray.sources.product import ProductConfig
 from luray.sources.registry import OfRegisteredKind, kinds, register
 from luray.storage.errors import InputError
 
@@ -46,6 +50,8 @@ for _config_class in (
     PnnlSoilConfig,
     CategoricalConfig,
     AggregatedConfig,
+    CciLcConfig,
+    ProductConfig,
 ):
     register(_config_class)
 
@@ -68,6 +74,7 @@ def open_source(
     scenario: str,
     state: Source | None = None,
     grid: Grid | None = None,
+    legend: Legend = HILDA,
 ) -> Source:
     """Open a source for a run: its files, years and variables are checked, no values are read.
 
@@ -83,12 +90,14 @@ def open_source(
         The open state source, of which a derived source is made.
     grid : Grid, optional
         The run grid, likewise.
+    legend : Legend
+        That of the run's target.
 
     Raises
     ------
     InputError
         Naming the file, year or variable that is lacking or wrong.
     """
-    source: Any = config.open(Request(run_years, scenario, state, grid))
+    source: Any = config.open(Request(run_years, scenario, state, grid, legend))
     limited = replace(source, min_coverage=config.min_coverage, max_missing=config.max_missing)
     return cast(Source, limited)

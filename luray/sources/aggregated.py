@@ -16,7 +16,8 @@ from pydantic import Field
 
 from luray.core.config import Config
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE, Legend
+from luray.core.legend import OUTSIDE, Legend
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box, pieces_on_grid
 from luray.core.types import F64, I64, U8
 from luray.core.variable import Variable
@@ -125,6 +126,10 @@ class AggregatedConfig(Config):
     def declared(self) -> tuple[Variable, ...]:
         """A fraction a class of HILDA+: the state's own legend is known once that is open."""
         return fraction_variables(HILDA)
+
+    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
+        """Return a fraction for each class of a run's target."""
+        return fraction_variables(legend)
 
     def native_grid(self, run_grid: Grid) -> Grid:
         """Return the blocks from the north-west corner of the run grid.

@@ -17,7 +17,8 @@ from pydantic import Field, model_validator
 
 from luray.core.config import Config
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, Legend
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.types import U8, Bool, Role
 from luray.core.variable import Variable
@@ -127,7 +128,16 @@ class SourceConfig(Protocol):
 
     @property
     def declared(self) -> tuple[Variable, ...]:
-        """The variables as far as they are known before a file is open, all of one role."""
+        """The variables as far as they are known before a file is open, all of one role.
+
+        Those of a run that predicts land use; of another target see `declared_for`.
+        """
+
+    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
+        """Return the same in a run whose maps have a legend.
+
+        Raises ValueError for a source that cannot be part of such a run.
+        """
 
     def native_grid(self, run_grid: Grid) -> Grid:
         """Return the whole grid on which the source is published, as far as it is known."""
@@ -203,6 +213,11 @@ class FilesConfig(Config):
     def place_of(self, year: int, scenario: str) -> Hashable:
         """Return the year: each has values of its own, the same for all scenarios."""
         return year
+
+    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
+        """Return `declared`, which subclasses define: the target matters to few sources."""
+        declared: tuple[Variable, ...] = self.declared  # type: ignore[attr-defined]
+        return declared
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -428,15 +443,17 @@ class Request:
     """The state source, for sources that are derived from it."""
     grid: Grid | None = None
     """The run grid, likewise."""
+    legend: Legend = HILDA
+    """That of the run's target."""
 
 
 def state_variable(legend: Legend) -> Variable:
     """Return the one variable of a state source, whose values are codes of its legend."""
     return Variable(
-        name="land_use",
+        name=legend.variable,
         role="state",
         units="1",
-        long_name="land use class",
+        long_name=f"{legend.long_name} class",
         dtype="uint8",
         categories=tuple(int(code) for code in legend.codes),
     )
@@ -444,6 +461,16 @@ def state_variable(legend: Legend) -> Variable:
 
 STATE = state_variable(HILDA)
 """The one variable of maps in HILDA+ codes."""
+
+
+def require_target(published: Legend, target: Legend, *, source: str) -> None:
+    """Raise ValueError unless the maps of a source have the legend of a run's target."""
+    if published != target:
+        raise ValueError(
+            f"source {source} has maps of {published.name}, and the run's target has the legend "
+            f"{target.name}; set target.legend, or take a source of that legend (kind "
+            "'categorical' reads any maps by a crosswalk)"
+        )
 
 
 def legend_table(legend: Legend) -> dict[int, int]:

@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import (
@@ -50,16 +51,11 @@ from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_raster, rules_of_files
 from luray.sources.layout import shared_grid
 from luray.sources.mosaic import Raster, join_rasters, map_series, require_one_band
-from luray.sources.raster import RasterBand, inspect_raster
+from luray.sources.raster import inspect_raster
+from luray.sources.raster_band import RasterBand
 from luray.sources.static_raster import Band, find_band, open_static_raster
 from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError
-
-LEGEND = HILDA
-"""The legend that a crosswalk leads to."""
-
-TARGETS = (LEGEND.ocean, *(int(code) for code in LEGEND.codes), LEGEND.nodata)
-"""What a code may become: ocean, the classes of the legend, no data."""
 
 YEAR = r"(\d{4})"
 """What `{year}` stands for, as a regular expression."""
@@ -91,7 +87,7 @@ class CategoricalConfig(FilesConfig):
     """
     role: Literal["state", "static"] = "state"
     crosswalk: dict[str, int] = Field(default_factory=dict)
-    """HILDA+ code (0 outside, 99 no data) of each code in the files."""
+    """Code of the target's legend for each code in the files (of HILDA+ 0 outside, 99 no data)."""
     band: int | str | None = None
     """Band of a yearly map with several: number from 1, or its description. With `{year}` in it,
     the descriptions of the bands of a file that holds a band a year.
@@ -145,8 +141,21 @@ class CategoricalConfig(FilesConfig):
     def declared(self) -> tuple[Variable, ...]:
         """The map of a state, or the bands, whose stored dtype is known once the file is open."""
         if self.role == "state":
-            return (state_variable(LEGEND),)
+            return (state_variable(HILDA),)
         return tuple(band.variable("float32") for band in self.bands)
+
+    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
+        """Return the same; ValueError for a crosswalk that leads out of the target's legend."""
+        if self.role == "static":
+            return self.declared
+        targets = (legend.ocean, *(int(code) for code in legend.codes), legend.nodata)
+        wrong = [f"{code} = {to}" for code, to in self.crosswalk.items() if to not in targets]
+        if wrong:
+            raise ValueError(
+                f"source {self.name}: crosswalk {', '.join(wrong)}: expected a code 0..255 = one "
+                f"of {targets}, the codes of the target's legend {legend.name}"
+            )
+        return (state_variable(legend),)
 
     @property
     def band_a_year(self) -> bool:
@@ -156,7 +165,10 @@ class CategoricalConfig(FilesConfig):
 
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_categorical`."""
-        return open_categorical(self, run_years=request.run_years, grid=request.grid)
+        self.declared_for(request.legend)  # refuses a crosswalk to codes of another legend
+        return open_categorical(
+            self, run_years=request.run_years, grid=request.grid, legend=request.legend
+        )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -167,12 +179,12 @@ class CategoricalConfig(FilesConfig):
         wrong = []
         for code, target in self.crosswalk.items():
             is_byte = re.fullmatch(r"\d{1,3}", code) and int(code) <= 255
-            if not is_byte or target not in TARGETS:
+            if not is_byte:
                 wrong.append(f"{code} = {target}")
         if wrong:
             raise ValueError(
-                f"source {self.name}: crosswalk {', '.join(wrong)}: expected a code 0..255 = one "
-                f"of {TARGETS}"
+                f"source {self.name}: crosswalk {', '.join(wrong)}: expected a code 0..255 = a "
+                "code of the target's legend"
             )
         return self
 
@@ -242,7 +254,11 @@ class MapSeries(Described):
 
 
 def open_categorical(
-    config: CategoricalConfig, *, run_years: range, grid: Grid | None = None
+    config: CategoricalConfig,
+    *,
+    run_years: range,
+    grid: Grid | None = None,
+    legend: Legend = HILDA,
 ) -> Source:
     """Open the series or raster of a config for a run.
 
@@ -254,6 +270,8 @@ def open_categorical(
         Years of the run.
     grid : Grid, optional
         The run grid, onto which projected maps are warped where the config says so.
+    legend : Legend
+        The one that the crosswalk leads to.
 
     Raises
     ------
@@ -286,10 +304,10 @@ def open_categorical(
         name=config.label,
         about=config.described,
         grid=shared_grid(different),
-        variables=(state_variable(LEGEND),),
+        variables=(state_variable(legend),),
         years=tuple(maps),
-        legend=LEGEND,
-        rules=_rules(config, maps),
+        legend=legend,
+        rules=_rules(config, maps, legend),
         files=tuple(url for raster in different for url in raster.urls),
         encodings=(encoding_of_raster(rasters, band=first_band),),
         maps=maps,
@@ -359,13 +377,13 @@ def _bands_of_years(
     return {year: (raster, number) for year, number in band_of_year if year in wanted}
 
 
-def _rules(config: CategoricalConfig, maps: Maps) -> tuple[str, ...]:
+def _rules(config: CategoricalConfig, maps: Maps, legend: Legend) -> tuple[str, ...]:
     """What is done to the maps, in words."""
     codes = ", ".join(f"{code} as {target}" for code, target in sorted(config.table.items()))
-    rules = [f"codes read as {LEGEND.name}: {codes}"]
+    rules = [f"codes read as {legend.name}: {codes}"]
     nodata_values = {raster.band(band).nodata for raster, band in maps.values()}
     rules += [
-        f"no-data value {value:g} read as {LEGEND.nodata}"
+        f"no-data value {value:g} read as {legend.nodata}"
         for value in nodata_values
         if value is not None and value not in config.table
     ]

@@ -12,9 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from luray.sources.base import FilesConfig
-from luray.sources.refusals import refusal
 from luray.storage.errors import InputError
-from luray.storage.objects import accessing, filesystem
 from luray.storage.places import WEB, is_local, public
 
 log = logging.getLogger(__name__)
@@ -43,6 +41,9 @@ def list_files(path: str) -> list[str]:
         Where there is nothing, where access is denied, or where there are more folders than are
         searched.
     """
+    from luray.sources.refusals import refusal
+    from luray.storage.objects import accessing, filesystem
+
     nothing = InputError(
         f"{public(path)}: no such file or folder, or it is empty; set `path` to where the files are"
     )

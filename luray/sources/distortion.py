@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field
 
 from luray.core.config import Config
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.random import random_key, random_rows
 from luray.core.tiling import Box
 from luray.core.types import F64, I64

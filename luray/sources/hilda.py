@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import (
@@ -25,6 +26,7 @@ from luray.sources.base import (
     equals,
     legend_table,
     recode,
+    require_target,
     state_variable,
 )
 from luray.sources.discover import matching
@@ -104,6 +106,11 @@ class HildaConfig(FilesConfig):
     def declared(self) -> tuple[Variable, ...]:
         """The map."""
         return (state_variable(LEGEND),)
+
+    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
+        """Return the map; ValueError in a run that predicts other classes."""
+        require_target(LEGEND, legend, source=self.label)
+        return self.declared
 
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_hilda`."""

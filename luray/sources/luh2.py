@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from luray.core.grid import Grid
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.types import F32
 from luray.core.variable import Variable
@@ -155,13 +157,19 @@ class Luh2Config(FilesConfig):
         """The twelve states; LUH3's are known once a file is open."""
         return _variables(tuple(state for state in STATES if state not in OPTIONAL))
 
+    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
+        """Return the twelve states, which are shares of classes of HILDA+ alone."""
+        return _as_shares_of(legend, self.declared)
+
     def place_of(self, year: int, scenario: str) -> Hashable:
         """Return the year, and the scenario from where LUH2's scenarios begin."""
         return year, scenario if year >= JOIN else ""
 
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_luh2`."""
-        return open_luh2(self, run_years=request.run_years, scenario=request.scenario)
+        source = open_luh2(self, run_years=request.run_years, scenario=request.scenario)
+        assert isinstance(source, Luh2)
+        return replace(source, variables=_as_shares_of(request.legend, source.variables))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -535,6 +543,16 @@ def _variables(states: tuple[str, ...]) -> tuple[Variable, ...]:
         )
         for state in states
     )
+
+
+def _as_shares_of(legend: Legend, variables: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Return states as shares of the classes of a legend: of another than HILDA+ they are none.
+
+    Equal codes of two legends mean nothing: 11 is urban land in HILDA+, and a crop in ESA CCI-LC.
+    """
+    if legend == HILDA:
+        return variables
+    return tuple(replace(variable, classes=()) for variable in variables)
 
 
 def _steps(

@@ -14,7 +14,8 @@ import numpy as np
 from luray.core.grid import Grid
 from luray.core.tiling import Box, hull
 from luray.sources.layout import Layout
-from luray.sources.raster import RasterBand, RasterFile, inspect_raster
+from luray.sources.raster import RasterFile, inspect_raster
+from luray.sources.raster_band import RasterBand
 from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError
 
@@ -61,7 +62,7 @@ class RasterMosaic:
         has_gaps = cells_of_parts < self.layout.grid.n_lat * self.layout.grid.n_lon
         return has_gaps or any(part.may_miss(number) for part in self.parts)
 
-    def read(self, box: Box, *, band: int = 1) -> np.ma.MaskedArray[Any, Any]:
+    def read(self, box: Box, *, band: int = 1) -> "np.ma.MaskedArray[Any, Any]":
         """Read a band in a box, masked between the parts; see `RasterFile.read`."""
         values_HW = np.zeros(box.shape, self.band(band).dtype)
         missing_HW = np.ones(box.shape, np.bool_)

@@ -1,37 +1,32 @@
 """NetCDF files, Zarr stores and kerchunk references by box: what they hold and how they lie.
 
 A file may be at a local path or any URL that fsspec knows. A source keeps a `NetcdfFile`, which
-holds the path and the layout, no open file, so that it can travel to a worker.
+holds the path and the layout, no open file, so that it can travel to a worker. Files are opened by
+`luray.sources.netcdf_reader`, which is imported when one is: a run file names its sources without
+xarray and HDF5.
 """
 
-import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from luray.core.tiling import Box
 from luray.core.types import F32
 from luray.sources.base import equals
-from luray.sources.file_formats import HEAD_BYTES, identify_format
 from luray.sources.layout import Layout, layout_of_axes
-from luray.sources.refusals import BROKEN, ENGINES, other_format, refusal
 from luray.sources.years import resolve_years
-from luray.storage.absent_chunks import FILL_ATTRIBUTES, ArrayIndex, require_chunks
+from luray.storage.absent_chunks import FILL_ATTRIBUTES
 from luray.storage.errors import InputError
-from luray.storage.objects import filesystem
-from luray.storage.places import is_local, public
-from luray.storage.zarr_inputs import is_store, open_dataset, open_group, values_of
 
-# In MB: a band of 2000 rows around the globe, where GDAL would take a share of the machine.
-os.environ.setdefault("GDAL_CACHEMAX", "128")
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from luray.sources.netcdf_reader import ReadValues
 
 LAT_NAMES = ("lat", "latitude")
 LON_NAMES = ("lon", "longitude")
@@ -40,98 +35,6 @@ TIME_NAMES = ("time", "year", "years")
 
 NUMBER_SUFFIX = re.compile(r"(?<=[\d.])(?:[fFdDlLsSbB]|ub|us|ull?|ll)$")
 """The type of a number, as the tool ncdump writes it: `1.e+20f`."""
-
-ReadValues = Callable[[str, ArrayIndex], NDArray[Any]]
-"""Reads the undecoded values of a variable at an index."""
-
-
-@contextmanager
-def open_netcdf(url: str) -> Iterator[xr.Dataset]:
-    """Open a NetCDF file (version 3 or 4), Zarr store or references, without any decoding.
-
-    Raises
-    ------
-    InputError
-        Where it cannot be read.
-    """
-    if is_store(url):
-        with refusal(url, "Zarr", BROKEN), open_dataset(url) as data:
-            yield data
-        return
-    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as (source, engine):
-        # Only opening may fail in all of these ways: inside the `with` of the caller a ValueError
-        # is the caller's.
-        with refusal(url, "NetCDF", BROKEN):
-            if engine == "h5netcdf":
-                # What h5netcdf cannot read at first it leaves half open, and when that goes, an
-                # error is printed that nobody can catch. So the same is read here before.
-                with h5py.File(source, "r") as file:
-                    file.attrs.get("_nc3_strict")
-            data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
-        with data:
-            yield data
-
-
-@contextmanager
-def open_values(url: str) -> Iterator[ReadValues]:
-    """Open a file for reading undecoded values alone.
-
-    For version 4 it costs a tenth of `open_netcdf`, which reads every variable's metadata.
-    """
-    if is_store(url):
-        # The whole of it, reading included: a chunk that is damaged is found when it is decoded.
-        with refusal(url, "Zarr", BROKEN):
-            yield partial(values_of, open_group(url), where=public(url))
-        return
-    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as (source, engine):
-        if engine == "scipy":
-            with xr.open_dataset(source, engine=engine, decode_cf=False, cache=False) as data:
-                yield lambda name, index: np.asarray(data.variables[name][index])
-        else:
-            with h5py.File(source, "r") as file:
-                yield lambda name, index: _values_of_hdf5(
-                    file[name], index, where=f"{public(url)}: {name}"
-                )
-
-
-def _values_of_hdf5(variable: h5py.Dataset, index: ArrayIndex, *, where: str) -> NDArray[Any]:
-    """Read the undecoded values of a variable of an HDF5 file.
-
-    Raises InputError for chunks that were never written, which HDF5 reads as its fill value.
-    """
-    values = np.asarray(variable[index])
-    chunks = variable.chunks or variable.shape
-
-    def is_stored(chunk: tuple[int, ...]) -> bool:
-        if variable.chunks is None:
-            # Stored in one piece, or in the header of a small variable, which has no offset.
-            return variable.id.get_offset() is not None or variable.id.get_storage_size() > 0
-        first_cell = tuple(number * size for number, size in zip(chunk, chunks, strict=True))
-        return variable.id.get_chunk_info_by_coord(first_cell).byte_offset is not None
-
-    require_chunks(
-        values,
-        index,
-        shape=variable.shape,
-        chunks=chunks,
-        fill=variable.fillvalue,
-        attributes=variable.attrs,
-        is_stored=is_stored,
-        where=where,
-    )
-    return values
-
-
-@contextmanager
-def _open_source(url: str) -> Iterator[tuple[Any, str]]:
-    """Yield a path or file object, and xarray's name of the NetCDF library that opens it."""
-    fs, path = filesystem(url)
-    with fs.open(path, "rb") as file:
-        file_format = identify_format(file.read(HEAD_BYTES))
-        if file_format.name not in ENGINES:
-            raise InputError(other_format(url, "NetCDF", file_format))
-        file.seek(0)
-        yield path if is_local(url) else file, ENGINES[file_format.name]
 
 
 @dataclass(frozen=True)
@@ -174,6 +77,8 @@ class Field:
 
     def _declared_fills(self) -> Iterator[tuple[str, Any]]:
         """Yield the name and each value of the attributes that declare missing values."""
+        import h5py
+
         for name, declared in self.attrs.items():
             if name.lower().replace("_", "") not in FILL_ATTRIBUTES:
                 continue
@@ -302,6 +207,8 @@ class NetcdfFile:
         list of array, shape (..., height, width)
             One a variable; in front are the dimensions that `index` does not name.
         """
+        from luray.sources.netcdf_reader import open_values
+
         with open_values(self.url) as read_values:
             arrays = []
             for name in names:
@@ -311,7 +218,7 @@ class NetcdfFile:
 
     def _fetch(
         self,
-        read_values: ReadValues,
+        read_values: "ReadValues",
         name: str,
         index: Mapping[str, int],
         rows: slice,
@@ -344,6 +251,8 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         For an unreadable file, one without latitude and longitude axes, or one in another
         projection.
     """
+    from luray.sources.netcdf_reader import open_netcdf
+
     with open_netcdf(url) as data:
         dims = [str(dim) for dim in data.sizes]
         lat = _dim_named(dims, LAT_NAMES)
@@ -388,7 +297,7 @@ def _dim_named(dims: list[str], names: tuple[str, ...]) -> str:
 
 
 def _time_bounds(
-    data: xr.Dataset, time_attrs: Mapping[str, Any], *, where: str
+    data: "xr.Dataset", time_attrs: Mapping[str, Any], *, where: str
 ) -> tuple[tuple[float, ...], ...] | None:
     """Return the start and end of each time step, None where the file has no bounds.
 
@@ -420,7 +329,7 @@ def _rules_of_fills(fields: Collection[Field]) -> tuple[str, ...]:
     return tuple(f"{declared} is no number, and declares no missing value" for declared in ignored)
 
 
-def _require_degrees(data: xr.Dataset, axes: tuple[str, str], *, where: str) -> None:
+def _require_degrees(data: "xr.Dataset", axes: tuple[str, str], *, where: str) -> None:
     """Raise InputError unless coordinates are degrees from Greenwich in no projection."""
     for name, variable in data.variables.items():
         mapping = variable.attrs.get("grid_mapping_name", "latitude_longitude")

@@ -28,7 +28,7 @@ from luray.sources.base import (
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_netcdf, rules_of_files
 from luray.sources.layout import require_lattice, shared_grid
-from luray.sources.netcdf import NetcdfFile, inspect_netcdf, open_netcdf, unpack
+from luray.sources.netcdf import NetcdfFile, inspect_netcdf, unpack
 from luray.sources.soil_layers import (
     LAYERINGS,
     Edges,
@@ -382,6 +382,8 @@ def _find_files(
 
     Names of files differ between the releases, so every NetCDF file is looked into.
     """
+    from luray.sources.netcdf_reader import open_netcdf
+
     files_of: dict[str, list[NetcdfFile]] = {name: [] for name in parameters}
     for url, _ in matching(config, r"[^/]+\.nc4?"):
         with open_netcdf(url) as data:

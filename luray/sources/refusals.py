@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-import aiohttp
-
 from luray.sources.file_formats import (
     HEAD_BYTES,
     NETCDF_3,
@@ -22,12 +20,11 @@ from luray.sources.file_formats import (
     FileFormat,
     identify_format,
 )
-from luray.storage.errors import InputError
+from luray.storage.errors import AbsentError, InputError, WebError
 from luray.storage.objects import filesystem
 from luray.storage.places import is_local, public
+from luray.storage.store_names import NODES
 from luray.storage.trust import RefusedError
-from luray.storage.web import AbsentError, WebError
-from luray.storage.zarr_inputs import NODES
 
 BROKEN = (
     OSError,
@@ -37,7 +34,6 @@ BROKEN = (
     RuntimeError,
     EOFError,
     zlib.error,
-    aiohttp.ClientError,
 )
 """What the libraries of NetCDF and Zarr raise on a damaged file."""
 
@@ -96,7 +92,11 @@ def refusal(
         raise InputError(
             f"{shown}: access is denied; check the permissions or credentials"
         ) from error
-    except errors as error:
+    except Exception as error:
+        # aiohttp, which s3fs and gcsfs read through, by name: to import it takes 0.2 s.
+        of_aiohttp = type(error).__module__.split(".")[0] == "aiohttp"
+        if not isinstance(error, errors) and not of_aiohttp:
+            raise
         raise InputError(_damage(url, kind, error)) from error
 
 

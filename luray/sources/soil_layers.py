@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from luray.core.types import F32, F64
-from luray.sources.netcdf import NetcdfFile, open_netcdf
+from luray.sources.netcdf import NetcdfFile
 from luray.sources.units import conversion
 from luray.storage.errors import InputError
 
@@ -165,6 +165,8 @@ def same_depths(depths_cm: Sequence[float] | F64, others_cm: Sequence[float]) ->
 
 def layer_count(file: NetcdfFile, variable: str) -> int:
     """Return the length of all dimensions of a variable beside latitude and longitude."""
+    from luray.sources.netcdf_reader import open_netcdf
+
     with open_netcdf(file.url) as data:
         sizes = dict(data[variable].sizes)
     return int(np.prod([n for dim, n in sizes.items() if dim not in file.axes]))
@@ -219,6 +221,8 @@ def _layer_axes(file: NetcdfFile, dimension: str) -> tuple[int, list[LayerAxis]]
 
     An axis that only numbers the layers says nothing and is left out, as is one that is no depth.
     """
+    from luray.sources.netcdf_reader import open_netcdf
+
     values_of_axis = {}
     bounds_of_axis = {}
     with open_netcdf(file.url) as data:

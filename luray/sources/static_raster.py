@@ -21,7 +21,7 @@ from luray.core.variable import Variable
 from luray.sources.base import About, Described, Source, equals, recode, refuse_cells
 from luray.sources.encoding import encoding_of_raster
 from luray.sources.mosaic import Raster
-from luray.sources.raster import RasterBand
+from luray.sources.raster_band import RasterBand
 from luray.sources.units import Conversion, conversion
 from luray.storage.errors import InputError
 

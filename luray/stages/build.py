@@ -78,6 +78,11 @@ def cube_of_run(run: RunConfig) -> Cube:
             f"{run.cube} was built on {cube.grid}, the run file has {run.grid.grid}; run "
             "`luray build`"
         )
+    if cube.legend != run.target.classes:
+        raise ValueError(
+            f"{run.cube} was built for maps of {cube.legend.name}, the run's target has the "
+            f"legend {run.target.classes.name}, or another version of it; run `luray build`"
+        )
     if tuple(cube.scenarios) != scenario_dimension(run):
         built_for = list(cube.scenarios) or "of which there is one"
         raise ValueError(

@@ -62,7 +62,13 @@ def compare(
         raw, deflickered = compare_with_ray(comparison, progress=progress)
 
     outcome = Outcome(
-        "comparison", comparison.direction, start, raw, deflickered, comparison.left_out
+        "comparison",
+        comparison.direction,
+        start,
+        raw,
+        deflickered,
+        comparison.left_out,
+        demand_gap="two series of maps are compared without a coarse scenario",
     )
     report = EvaluationReport(
         (outcome,),

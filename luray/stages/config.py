@@ -7,29 +7,33 @@ combination is an error that names the key, what was expected and what to do.
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import Field
 
+from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.publish_config import PublishConfig
-from luray.catalog.reader import CatalogConfig
 from luray.core.config import Config, DeviceChoice, Workers
 from luray.core.grid import Grid
+from luray.core.legend import Legend
+from luray.core.legend_files import read_legend
 from luray.core.tiling import Tiling, TilingConfig
 from luray.core.types import Direction
 from luray.engine.blending import BlendingConfig
 from luray.engine.demand import DemandConfig
-from luray.model.calibration import OperatingPoint
+from luray.model.operating_point import OperatingPoint
 from luray.model.unet_config import UNetConfig
 from luray.product.coarse_cells import DEFAULT_STEP, CoarseCells
 from luray.product.overviews import COARSEST_CELLS, Overviews
 from luray.product.trajectories import Span
 from luray.sources import SourceConfig
 from luray.sources.years import format_years
-from luray.storage.checksums import Checksums
-from luray.storage.places import WEB, Place, is_local
+from luray.storage.places import VARIABLE, WEB, Place, is_local
 from luray.storage.trust import StorageConfig
 from luray.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from luray.storage.checksums import Checksums
 
 SCENARIO = r"(?!across$|m\d+$)[A-Za-z0-9][A-Za-z0-9._-]*"
 """A scenario that names a dimension, groups of the cube and receipts."""
@@ -47,6 +51,27 @@ class GridConfig(Config):
     def grid(self) -> Grid:
         """The grid as a value."""
         return Grid(self.north, self.west, self.step, *self.shape)
+
+
+class TargetConfig(Config):
+    """What is predicted: classes that change from year to year.
+
+    `legend` is one of luray's own (`catalogs/legends`) or the path of a TOML file like those. It
+    names the classes, and the variable that holds the maps.
+    """
+
+    kind: Literal["categorical"] = "categorical"
+    legend: str = "hilda"
+
+    def model_post_init(self, _: Any) -> None:
+        """Raise ValueError for a legend that is not there, or is none."""
+        if not re.search(VARIABLE, self.legend):  # a path that is complete only once expanded
+            read_legend(self.legend)
+
+    @property
+    def classes(self) -> Legend:
+        """The legend."""
+        return read_legend(self.legend)
 
 
 class InferenceConfig(Config):
@@ -200,6 +225,7 @@ class RunConfig(Config):
     storage: StorageConfig = StorageConfig()
     catalog: CatalogConfig | None = None
     grid: GridConfig
+    target: TargetConfig = TargetConfig()
     sources: tuple[SourceConfig, ...]
     tiling: TilingConfig = TilingConfig()
     blending: BlendingConfig = BlendingConfig()
@@ -228,6 +254,9 @@ class RunConfig(Config):
                     f"sources.{i} names collection {source.collection!r} but the run has no "
                     "[catalog]; add one with its url, or give the source a path"
                 )
+        if not re.search(VARIABLE, self.target.legend):
+            for source in self.sources:
+                source.declared_for(self.target.classes)
         self._check_windows()
         self._check_coarse_step()
         for test in self.evaluation.tests:
@@ -403,8 +432,10 @@ class RunConfig(Config):
         return self.path("product.zarr")
 
     @property
-    def publication(self) -> Checksums:
+    def publication(self) -> "Checksums":
         """Return the checksums of the STAC catalog, the RO-Crate and the GeoTIFFs."""
+        from luray.storage.checksums import Checksums
+
         return Checksums(self.path("publication.sha256"), self.path())
 
     @property

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.sandbox.world import SandboxConfig
-from luray.sandbox.write import demo_run, write_sandbox
+from luray.sandbox.write import LAND_COVER, demo_run, land_cover_runs, write_sandbox
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
 from luray.storage.places import local_place
+
+LAND_COVER_YEARS = (1992, 2020)
+"""Years of the maps of land cover in its demo; those of the real ones begin there."""
 
 
 def load_demo(overrides: Sequence[str] = ()) -> RunConfig:
@@ -46,3 +49,45 @@ def write_demo_world(run: RunConfig, *, progress: NamedProgress = no_named_progr
         {"height": height, "width": width, "scenario": run.scenario_names}
     )
     return write_sandbox(run.path("world"), config, progress=progress)
+
+
+def load_land_cover_demo(
+    folder: str = LAND_COVER, overrides: Sequence[str] = ()
+) -> tuple[RunConfig, RunConfig]:
+    """Load the run files of the demo of land cover.
+
+    Parameters
+    ----------
+    folder : str
+        Where the simulated world and the outputs of both runs are to lie, on this machine.
+    overrides : sequence of str, optional
+        Values of the run file of land cover as `a.b=value`.
+
+    Returns
+    -------
+    land_use, land_cover : RunConfig
+        The second takes the product of the first as its forcing.
+    """
+    runs = []
+    for file, more in zip(land_cover_runs(), ((), overrides), strict=True):
+        run = load_run(file)
+        places = [f"output={_moved(run.output, folder)}"]
+        for number, source in enumerate(run.sources):
+            places.append(f"sources.{number}.path={_moved(source.path, folder)}")
+        runs.append(load_run(file, [*places, *more]))
+    land_use, land_cover = runs
+    return land_use, land_cover
+
+
+def _moved(place: str, folder: str) -> str:
+    """Return a place below the folder of the demo of land cover, below another folder."""
+    return folder.rstrip("/") + place.removeprefix(LAND_COVER)
+
+
+def write_land_cover_world(
+    land_use: RunConfig, *, progress: NamedProgress = no_named_progress
+) -> Path:
+    """Write the world that both runs of the demo of land cover read; returns its folder."""
+    height, width = land_use.grid.shape
+    config = SandboxConfig(height=height, width=width, first_map=1980, land_cover=LAND_COVER_YEARS)
+    return write_sandbox(Path(land_use.output).parent / "world", config, progress=progress)

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
+from luray.engine.coarse_demand import why_not_demanded
 from luray.engine.spec import InferenceSpec
 from luray.evaluation.evaluation_years import EvaluationYears, evaluation_years
 from luray.evaluation.report import DEFINITIONS, EvaluationReport
@@ -15,7 +17,7 @@ from luray.stages.build import cube_of_run
 from luray.stages.config import RolloutTest, RunConfig
 from luray.stages.infer import compute, create_empty_product, inference_of, product_dims
 from luray.storage.lease import leased
-from luray.storage.objects import read_object
+from luray.storage.objects import read_json, read_object
 
 
 def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationReport:
@@ -87,6 +89,13 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
                 tallies.flicker,
                 tallies.last_change,
                 zone_names,
+                demand_gap=why_not_demanded(
+                    spec.cube,
+                    tile=product.tiling.tile,
+                    start=years.maps[0],
+                    years=years.scored,
+                ),
+                p_change=_p_change(run, test),
             )
         )
         identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
@@ -204,6 +213,21 @@ def _zone_names(run: RunConfig, cube: Cube) -> tuple[str, ...]:
         return ()
     variable, _ = cube.categories(name, cube.years[0], Box(0, 0, 1, 1))
     return tuple(f"{name} {code}" for code in variable.categories)
+
+
+def _p_change(run: RunConfig, test: RolloutTest) -> dict[str, Any] | None:
+    """How far the probability of change of a test's model can be trusted, None where unknown."""
+    validation = read_json(f"{run.model_folder(test.direction)}/validation.json")
+    if validation is None:
+        return None
+    point = validation["points"][test.operating_point or run.inference.operating_point]
+    if not all("from" in entry for entry in point["reliability"]):
+        return None  # of an earlier version
+    return {
+        "cells": validation["cells"],
+        "brier": point["brier"],
+        "reliability": point["reliability"],
+    }
 
 
 def _year_before(test: RolloutTest, cube: Cube) -> int | None:

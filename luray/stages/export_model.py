@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 
 import luray
 from luray.core.grid import Grid
-from luray.core.legend import NAMED, Legend
+from luray.core.legend import Legend
+from luray.core.legend_files import NAMED
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.export.files import publishing
-from luray.model.calibration import OperatingPoint
 from luray.model.card import ModelCard
 from luray.model.checkpoint import load_model
 from luray.model.features import Features
 from luray.model.host_model import HostModel
+from luray.model.operating_point import OperatingPoint
 from luray.storage.objects import exists, read_json, write_atomically
 from luray.storage.places import place_of, public
 from luray.storage.receipts import fingerprint_of
@@ -358,8 +359,9 @@ def _card(exported: ModelToExport) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "luray": luray.__version__,
-        "about": "One year of land use in windows of the grid of the maps. Rows go from north to "
-        "south, columns from west to east. Arrays are C-contiguous: the last axis varies fastest.",
+        "about": f"One year of {legend.long_name} in windows of the grid of the maps. Rows go from "
+        "north to south, columns from west to east. Arrays are C-contiguous: the last axis varies "
+        "fastest.",
         "model": {
             "fingerprint": card.fingerprint,
             "weights_sha256": card.weights_sha256,

@@ -15,8 +15,8 @@ from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import Shortfall
 from luray.engine.geometry import Geometry
 from luray.engine.spec import InferenceSpec
-from luray.model.calibration import OperatingPoint
 from luray.model.card import ModelCard, check_fits, read_card
+from luray.model.operating_point import OperatingPoint
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.layout import LAYOUT
 from luray.product.overviews import NO_OVERVIEWS

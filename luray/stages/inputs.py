@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from luray.catalog.read import find_assets
 from luray.sources import SourceConfig, open_source
-from luray.sources.base import Source
+from luray.sources.base import Source, require_target
 from luray.sources.check import REFUSALS, OpenedSource
 from luray.stages.config import RunConfig
 
@@ -96,10 +96,14 @@ def _open(
         config = config.model_copy(update={"assets": assets})
 
     states = [source for source in earlier if source.role == "state"]
-    return open_source(
+    source = open_source(
         config,
         run_years=run.years,
         scenario=scenario,
         state=states[0] if states else None,
         grid=run.grid.grid,
+        legend=run.target.classes,
     )
+    if source.role == "state":
+        require_target(source.legend, run.target.classes, source=source.name)
+    return source

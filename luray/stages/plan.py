@@ -18,7 +18,7 @@ from luray.model.checkpoint import save_model
 from luray.planning.expected_cube import expected_cube
 from luray.planning.inference import InferencePlan
 from luray.planning.land_mask import land_on_grid
-from luray.planning.measure import forward_cost, trunk_flops
+from luray.planning.measure import first_layer_flops, forward_cost, trunk_flops
 from luray.planning.prices import PRICES, DevicePrice, PriceTable
 from luray.planning.ranges import Range
 from luray.planning.rate import Rate
@@ -148,8 +148,12 @@ def _rate_of(run: RunConfig, cube: Cube, price: DevicePrice, rate: float | None)
         return Rate(Range.exactly(1 / rate), "as given with --rate")
     if price.tflops:
         tiling = run.inference_tiles
-        flops = trunk_flops(run.model, classes=len(cube.legend), window=tiling.window)
-        return Rate.of_gpu(price, flops, tiling, run.model.width)
+        classes = len(cube.legend)
+        history = run.model.history
+        n_channels = cube.features.remembering(history).n_channels
+        first_layer = first_layer_flops(n_channels, run.model.width, window=tiling.window)
+        flops = first_layer + trunk_flops(run.model, classes=classes, window=tiling.window)
+        return Rate.of_gpu(price, flops, tiling, classes=classes, history=history)
     return measured_rate(run, cube, seconds=SECONDS)
 
 
@@ -213,6 +217,7 @@ def _planned_inputs(run: RunConfig) -> _PlannedInputs:
         years=run.years,
         observed=range(first, last + 1),
         scenarios=scenarios,
+        legend=run.target.classes,
     )
 
     try:

@@ -19,7 +19,6 @@ from luray.sources import SourceConfig
 from luray.stages.config import RunConfig
 from luray.stages.renamed_keys import RENAMED_KEYS
 from luray.storage.places import VARIABLE, PlaceError, local_place
-from luray.storage.trust import configure
 
 ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -91,6 +90,8 @@ def load_run(
         run = RunConfig.model_validate_json(json.dumps(expand(tree), default=str))
     except ValidationError as error:  # a place that is none once its variable is expanded
         raise _faults(path, error) from None
+    from luray.storage.objects import configure
+
     configure(run.reach)
     return run
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from luray.catalog.open_product import product_place
 from luray.explorer.page import page_config
 from luray.explorer.server import ExplorerServer, Store
 from luray.product.status import status_of
@@ -50,6 +49,8 @@ def find_product(place: str, overrides: tuple[str, ...] = ()) -> Viewed:
     if place.endswith(".toml"):
         url = load_run(place, overrides).product
     else:
+        from luray.catalog.open_product import product_place
+
         url, scenario = product_place(place)
     root = read_json(f"{url.rstrip('/')}/zarr.json")
     if root is None:

@@ -5,9 +5,9 @@ caller's: `configure` sets them for everything that opens a URL through fsspec (
 workers find them in the environment.
 """
 
-import errno
 import hashlib
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import fsspec
+from fsspec.config import conf
 
-from luray.core.causes import chain_of
+from luray.storage.errors import WebError, no_room
 from luray.storage.places import WEB
 from luray.storage.places import is_local as is_local
 from luray.storage.places import public as public
 from luray.storage.places import without_secrets as without_secrets
-from luray.storage.trust import _guarded_client, configure, configured
-from luray.storage.web import WebError, WebFileSystem
+from luray.storage.trust import ENVIRONMENT, StorageConfig, configured
 
 LIBRARIES = ("aiobotocore", "aiohttp", "botocore", "gcsfs", "google")
 """Packages behind the stores, whose errors are of their own types."""
@@ -41,19 +41,36 @@ MEDIA_TYPE_OPTION = {
 }
 """Name of the option by which the writer of a scheme takes the media type of an object."""
 
-NO_ROOM = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the quota is used up",
-    errno.EFBIG: "the file would exceed the size that is allowed here",
-}
-"""Errors of the system that end once there is room again, in words."""
 
+def configure(options: StorageConfig) -> None:
+    """Use these options from now on, in this process and in those that it starts.
 
-class NoRoomError(OSError):
-    """A place that nothing more can be written to.
-
-    The message names the place, what is kept, and how to go on.
+    They hold for everything that opens a URL through fsspec.
     """
+    os.environ[ENVIRONMENT] = options.model_dump_json(exclude_defaults=True)
+    s3 = {
+        "endpoint_url": options.s3.endpoint_url,
+        "anon": options.s3.anonymous,
+        "requester_pays": options.s3.requester_pays,
+    }
+    # botocore takes the proxies of the environment by itself, gcsfs only when it is told to
+    gs = {
+        "endpoint_url": options.gs.endpoint_url,
+        "token": "anon" if options.gs.anonymous else "",
+        "project": options.gs.project,
+        "session_kwargs": {"trust_env": True},
+    }
+    # an option that is empty is left to the library, which may find it in the environment
+    conf["s3"] = {key: value for key, value in s3.items() if value}
+    conf["gs"] = {key: value for key, value in gs.items() if value}
+    conf["http"] = conf["https"] = {"get_client": _guarded_client}
+
+
+async def _guarded_client(**options: Any) -> Any:
+    """Open the HTTP session of a file system."""
+    from luray.storage.web_session import open_session
+
+    return open_session(**options)
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -62,6 +79,8 @@ def filesystem(url: str) -> tuple[Any, str]:
     Its listings are never cached: other processes write beside this one.
     """
     if url.partition("://")[0] in WEB:
+        from luray.storage.web import WebFileSystem
+
         return WebFileSystem(get_client=_guarded_client), url
     fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return fs, path
@@ -112,36 +131,6 @@ def accessing(url: str) -> Iterator[None]:
             f"{fault}; if the place and [storage] in the run file are right, run the command "
             "again: what is finished is kept"
         ) from error
-
-
-def no_room(error: BaseException, *, place: str) -> NoRoomError | None:
-    """Explain an error that means that nothing more can be written.
-
-    Parameters
-    ----------
-    error : BaseException
-        As it was caught.
-    place : str
-        Named where the system does not name the file.
-
-    Returns
-    -------
-    NoRoomError or None
-        None for an error of another kind, and for one that is explained already.
-    """
-    if isinstance(error, NoRoomError):
-        return None
-    of_system = (link for link in chain_of(error) if isinstance(link, OSError))
-    cause = next((link for link in of_system if link.errno in NO_ROOM), None)
-    if cause is None:
-        return None
-
-    assert cause.errno is not None
-    where = str(cause.filename) if cause.filename else place
-    return NoRoomError(
-        f"{where}: {NO_ROOM[cause.errno]}; make room, or set another place, and run the command "
-        "again: it goes on where it was, as whatever was finished is kept"
-    )
 
 
 def write_atomically(url: str, data: bytes, *, media_type: str = "") -> None:

@@ -11,7 +11,6 @@ import unicodedata
 from typing import Annotated
 from urllib.parse import unquote
 
-import fsspec
 from pydantic import AfterValidator
 
 LONGEST = 4096
@@ -316,6 +315,8 @@ def _remote(text: str, scheme: str) -> str:
     """Return a URL of a store or web server, its scheme in lower case."""
     shown = _shown(text)
     rest = text[len(scheme) + 1 :]
+    import fsspec
+
     known = set(fsspec.available_protocols()) - WRAPPERS
     if not rest.startswith("//"):
         if scheme in known:

@@ -33,13 +33,12 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
 from luray.storage.places import public
+from luray.storage.store_names import is_references
 from luray.storage.trust import configured, require_within
 
 Part = bytes | tuple[str, int | None, int | None]
 """A value of the store: its bytes, or a target with offset and length (None: the whole file)."""
 
-SUFFIXES = (".json", ".parquet", ".parq")
-"""How names of references end."""
 MAX_BYTES = 2**28
 """Largest JSON or Parquet file of references."""
 MAX_REFERENCES = 5_000_000
@@ -61,11 +60,6 @@ UNREADABLE = (
     FileNotFoundError,
 )
 """Errors of reading a file that holds no references."""
-
-
-def is_references(url: str) -> bool:
-    """Return True for the name of kerchunk references."""
-    return public(url).rstrip("/").endswith(SUFFIXES)
 
 
 def targets(url: str) -> tuple[str, ...]:

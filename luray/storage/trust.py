@@ -8,13 +8,9 @@ every reader takes it for the same place.
 import os
 import re
 from collections.abc import Iterable
-from types import SimpleNamespace
-from typing import Annotated, Any
-from urllib.parse import unquote, urljoin
+from typing import Annotated
+from urllib.parse import unquote
 
-import aiohttp
-from fsspec.config import conf
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field, ValidationError
 
 from luray.core.config import Config
@@ -22,7 +18,6 @@ from luray.storage.places import LONGEST, OptionalAddress, Place, has_dot_segmen
 from luray.storage.places import is_local as is_local
 from luray.storage.places import public as public
 from luray.storage.places import without_secrets as without_secrets
-from luray.storage.web import TIMEOUT, trusted_certificates
 
 ENVIRONMENT = "LURAY_STORAGE"
 """Environment variable by which the options reach a worker, as JSON."""
@@ -83,30 +78,6 @@ class StorageConfig(Config):
 
     Such as s3://bucket/inputs/ or https://host/.
     """
-
-
-def configure(options: StorageConfig) -> None:
-    """Use these options from now on, in this process and in those that it starts.
-
-    They hold for everything that opens a URL through fsspec.
-    """
-    os.environ[ENVIRONMENT] = options.model_dump_json(exclude_defaults=True)
-    s3 = {
-        "endpoint_url": options.s3.endpoint_url,
-        "anon": options.s3.anonymous,
-        "requester_pays": options.s3.requester_pays,
-    }
-    # botocore takes the proxies of the environment by itself, gcsfs only when it is told to
-    gs = {
-        "endpoint_url": options.gs.endpoint_url,
-        "token": "anon" if options.gs.anonymous else "",
-        "project": options.gs.project,
-        "session_kwargs": {"trust_env": True},
-    }
-    # an option that is empty is left to the library, which may find it in the environment
-    conf["s3"] = {key: value for key, value in s3.items() if value}
-    conf["gs"] = {key: value for key, value in gs.items() if value}
-    conf["http"] = conf["https"] = {"get_client": _guarded_client}
 
 
 def configured() -> StorageConfig:
@@ -178,6 +149,8 @@ def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
     if len(url) > LONGEST or re.search(UNCLEAR, url):
         return None
     if is_local(url):
+        from fsspec.implementations.local import LocalFileSystem
+
         path = os.path.realpath(LocalFileSystem._strip_protocol(url))
         return "file", "", tuple(path.split("/"))
 
@@ -206,27 +179,3 @@ def _below(url: str, root: str) -> bool:
     # whole steps are compared: below /data/in lies /data/in/x, and not /data/inputs
     steps = above[2] if above[2][-1] else above[2][:-1]
     return place[2][: len(steps)] == steps
-
-
-async def _guarded_client(**options: Any) -> aiohttp.ClientSession:
-    """Open an HTTP session that follows a redirect to another host only where it is allowed.
-
-    It takes proxies (http_proxy, https_proxy, no_proxy) and logins (.netrc) from the environment.
-    """
-    trace = aiohttp.TraceConfig()
-    trace.on_request_redirect.append(_check_redirect)
-    connector = aiohttp.TCPConnector(ssl=trusted_certificates())
-    settings: dict[str, Any] = {
-        "timeout": TIMEOUT,
-        "trust_env": True,
-        "connector": connector,
-        **options,
-    }
-    return aiohttp.ClientSession(trace_configs=[trace], **settings)
-
-
-async def _check_redirect(_: aiohttp.ClientSession, __: SimpleNamespace, redirect: Any) -> None:
-    start = str(redirect.url)
-    headers = redirect.response.headers
-    target = urljoin(start, headers.get("Location") or headers.get("URI") or "")
-    require_within(target, [urljoin(start, "/")], led_by=f"a redirect of {public(start)}")

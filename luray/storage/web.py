@@ -26,6 +26,7 @@ from fsspec.asyn import sync_wrapper
 from fsspec.caching import AllBytes
 from fsspec.implementations.http import HTTPFile, HTTPFileSystem
 
+from luray.storage.errors import AbsentError, DeniedError, WebError
 from luray.storage.places import public, without_secrets
 
 TRIES = 5
@@ -61,18 +62,6 @@ NETRC = (
 )
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Environment variables that name certificates, beside SSL_CERT_FILE and SSL_CERT_DIR of Python."""
-
-
-class WebError(OSError):
-    """A web server did not give a file; the message has the address, the reason and what to do."""
-
-
-class DeniedError(WebError, PermissionError):
-    """The server, or the proxy on the way to it, does not let this user in."""
-
-
-class AbsentError(WebError, FileNotFoundError):
-    """The server has nothing at this address."""
 
 
 class Answer(NamedTuple):

@@ -4,7 +4,6 @@ Nothing is decoded by the CF conventions, and no codec runs that could run code.
 """
 
 import math
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,9 +23,10 @@ from zarr.storage import FsspecStore
 
 from luray.storage.absent_chunks import ArrayIndex, require_chunks
 from luray.storage.errors import InputError
-from luray.storage.objects import exists, filesystem
+from luray.storage.objects import filesystem
 from luray.storage.places import is_local, public
-from luray.storage.references import ReferenceStore, is_references, load_references
+from luray.storage.references import ReferenceStore, load_references
+from luray.storage.store_names import is_references
 
 CODECS = frozenset(
     (
@@ -65,22 +65,6 @@ CODECS = frozenset(
 
 MAX_CHUNK = 2**30
 """Bytes of the largest chunk that is read: a worker holds it whole."""
-
-NODES = ("zarr.json", ".zgroup", ".zmetadata")
-"""Names of the objects of which a group of Zarr 3 or 2 has at least one."""
-FILES = re.compile(r"\.\w{2,5}$")
-"""The suffix of a name that is a file's."""
-
-
-def is_store(url: str) -> bool:
-    """Return True for a Zarr store or kerchunk references.
-
-    The name decides; of a folder without a suffix, its content.
-    """
-    name = public(url).rstrip("/")
-    if is_references(url) or name.endswith(".zarr"):
-        return True
-    return not FILES.search(name) and any(exists(f"{url.rstrip('/')}/{node}") for node in NODES)
 
 
 def open_group(url: str) -> Group:

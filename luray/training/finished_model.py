@@ -8,17 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from luray.model.calibration import (
-    FEWEST_CHANGED_CELLS,
-    Calibration,
-    Cells,
-    OperatingPoint,
-    calibrate,
-    n_changed,
-    thinned,
-)
+from luray.model.calibration import FEWEST_CHANGED_CELLS, Cells, calibrate, n_changed, thinned
 from luray.model.card import ModelCard, uncalibrated
 from luray.model.checkpoint import save_model
+from luray.model.operating_point import Calibration, OperatingPoint
 from luray.storage.lease import RequireLease, no_lease
 from luray.storage.objects import remove, write_atomically
 from luray.training.checkpoint import n_workers

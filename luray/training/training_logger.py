@@ -4,7 +4,8 @@ import time
 from contextlib import suppress
 
 from luray.core.crash_points import crash_point
-from luray.model.calibration import NO_CALIBRATION, cross_entropy, scores
+from luray.model.calibration import cross_entropy, scores
+from luray.model.operating_point import NO_CALIBRATION
 from luray.storage.lease import RENEWED_EVERY, RequireLease, no_lease
 from luray.training.finished_model import held_out_cells
 from luray.training.progress_events import ProgressEvent, TrainingProgress

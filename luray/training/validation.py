@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from luray.core.types import F64
 from luray.model.calibration import (
-    Calibration,
     Cells,
-    OperatingPoint,
     biases_of_change,
     calibrated_logits,
+    log_sum_exp,
     logits_of_class,
     scores,
 )
+from luray.model.operating_point import Calibration, OperatingPoint
 
 AMOUNTS = np.arange(31) / 20
 """Predicted over observed change at which the trade of accuracy for change is shown."""
@@ -76,8 +75,8 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
     Returns
     -------
     list of dict
-        For each bin that is not empty the `share` of the area in it, the mean P(change)
-        (`predicted`) and the share that changed (`observed`).
+        For each bin that is not empty its edges (`from`, `to`), the `share` of the area in it, the
+        mean P(change) (`predicted`) and the share that changed (`observed`).
     """
     p_change_N = _change_probability(cells, calibration)
     changed_N = cells.prior_N != cells.truth_N
@@ -93,6 +92,8 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
     observed = sum_by_bin(changed_N)
     return [
         {
+            "from": float(EDGES[i]),
+            "to": float(EDGES[i + 1]),
             "share": float(area[i] / area.sum()),
             "predicted": float(predicted[i] / area[i]),
             "observed": float(observed[i] / area[i]),
@@ -104,7 +105,7 @@ def reliability(cells: Cells, calibration: Calibration) -> list[dict[str, float]
 def _change_probability(cells: Cells, calibration: Calibration) -> F64:
     """Calibrated probability that each cell changes, shape (N,)."""
     logits_NK = calibrated_logits(cells, calibration)
-    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - logsumexp(logits_NK, axis=1)
+    log_p_stay_N = logits_of_class(logits_NK, cells.prior_N) - log_sum_exp(logits_NK)
     # By rounding a class that is certain can be likelier than 1.
     p_change_N: F64 = -np.expm1(np.minimum(log_p_stay_N, 0))
     return p_change_N

@@ -1,4 +1,4 @@
-"""Maps: land use of a year, change between two years, and an overview for a first look.
+"""Maps: the classes of a year, change between two years, and an overview for a first look.
 
 Places and sizes on paper are in inches. Shapes: H, W picture cells.
 """
@@ -33,6 +33,7 @@ from luray.viz.figure import (
     save,
     text_at,
 )
+from luray.viz.largest import largest, shortened
 from luray.viz.plots import draw_areas
 from luray.viz.projection import DEGREES
 from luray.viz.view import Picture, View, shares
@@ -58,6 +59,12 @@ PANEL_HEIGHT = 2.45
 
 LEGEND_LINE = 0.235
 """Inches: height of a line of the legend."""
+
+MOST_LETTERS = 28
+"""Of a name in a legend."""
+
+MOST_ENTRIES = 8
+"""Classes that a legend names; the inset below it needs the rest of the panel."""
 
 PAPER = (255, 255, 255)
 """Colour beside a map: a grid has bent edges where it is projected."""
@@ -102,9 +109,15 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
     decorate(page.axes, view)
 
     shares_K = shares(view.areas([year]))[0]
+    named = largest(shares_K, MOST_ENTRIES)
     entries = []
-    for k, share in zip(palette.land, shares_K, strict=True):
-        entries.append(LegendEntry(palette.colours[k], palette.label(k), f"{share:.1%}"))
+    for position in named:
+        k = palette.land[position]
+        entries.append(
+            LegendEntry(palette.colours[k], palette.label(k), f"{shares_K[position]:.1%}")
+        )
+    rest = float(shares_K.sum() - shares_K[named].sum())
+    entries += _others(len(palette.land) - len(named), f"{rest:.1%}")
     entries.append(LegendEntry(palette.ocean, "ocean"))
     _draw_legend(page.panel, entries, "Share of land")
 
@@ -114,7 +127,7 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
 
 
 def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) -> None:
-    """Draw where land use differs between two years: the new class, grey where it is the same.
+    """Draw where the map differs between two years: the new class, grey where it is the same.
 
     A large grid shows the cell in the middle of each block, so that the share of changed cells is
     right.
@@ -128,17 +141,22 @@ def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) 
     palette = view.palette
     before = view.map(year_a, at_most=PIXELS)
     after = view.map(year_b, at_most=PIXELS)
-    page = _page(view, f"{year_a} → {year_b}", "change of land use")
+    page = _page(view, f"{year_a} → {year_b}", f"change of {palette.long_name}")
     draw_map(page.axes, change_image(before.values, after.values, view), after, view)
     decorate(page.axes, view)
 
     gained_K = _gains(view, year_a, year_b)
     total = float(view.areas([year_b]).sum())
     unchanged = f"{1 - gained_K.sum() / total:.1%}" if total else ""
+    named = [position for position in largest(gained_K, MOST_ENTRIES) if gained_K[position] > 0]
     entries = []
-    for k, area in zip(palette.land, gained_K, strict=True):
-        if area > 0:
-            entries.append(LegendEntry(palette.colours[k], palette.label(k), f"{area:,.0f} km²"))
+    for position in named:
+        k = palette.land[position]
+        area = f"{gained_K[position]:,.0f} km²"
+        entries.append(LegendEntry(palette.colours[k], palette.label(k), area))
+    n_gained = int((gained_K > 0).sum())
+    rest = float(gained_K.sum() - gained_K[named].sum())
+    entries += _others(n_gained - len(named), f"{rest:,.0f} km²")
     entries.append(LegendEntry(UNCHANGED, "unchanged", unchanged))
     entries.append(LegendEntry(palette.ocean, "ocean"))
     _draw_legend(page.panel, entries, "Land that became")
@@ -180,7 +198,9 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
 
     figure = new_figure(page_width, page_height)
     top = page_height - 0.38
-    text_at(figure, left, top, view.title or "Land use", size=15, weight="bold")
+    text_at(
+        figure, left, top, view.title or view.palette.long_name.capitalize(), size=15, weight="bold"
+    )
     text_at(figure, page_width - right, top, _span(view), size=9, colour=MUTED, align="right")
     for n, year in enumerate(years):
         row, column = divmod(n, n_columns)
@@ -341,8 +361,15 @@ def _draw_legend(panel: Axes, entries: Sequence[LegendEntry], title: str) -> Non
         panel.add_patch(
             Rectangle((0.13, y - 0.07), 0.2, 0.14, facecolor=colour, edgecolor=RULE, linewidth=0.6)
         )
-        panel.text(0.43, y, name, fontsize=8.5, color=INK, va="center")
+        panel.text(0.43, y, shortened(name, MOST_LETTERS), fontsize=8.5, color=INK, va="center")
         panel.text(right, y, value, fontsize=8.5, color=INK, va="center", ha="right")
+
+
+def _others(n_classes: int, value: str) -> list[LegendEntry]:
+    """Return the entry of the classes that there is no room to name; none for none."""
+    if not n_classes:
+        return []
+    return [LegendEntry("#ffffff", f"{n_classes} other classes", value)]
 
 
 def _draw_confidence_inset(page: Page, view: View, year: int) -> None:

@@ -1,4 +1,4 @@
-"""Codes, names and colours of a product's land use, from its CF attributes."""
+"""Codes, names and colours of a product's maps, from their CF attributes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from luray.core.legend import NOT_LAND, OCEAN_FLAG, rgb
+from luray.core.legend import NOT_LAND, OCEAN_FLAG, rgb, variable_of
 from luray.core.types import U8
 
 UNKNOWN = "#8d99a6"
@@ -17,8 +17,12 @@ FLAGS = ("flag_values", "flag_meanings", "flag_colors")
 
 @dataclass(frozen=True)
 class Palette:
-    """Codes, names and colours (#rrggbb) of the flags of `land_use`, in the order of the legend."""
+    """Codes, names and colours (#rrggbb) of the flags of the maps, in the order of the legend."""
 
+    variable: str
+    """Name of the maps in the product."""
+    long_name: str
+    """What they show."""
     codes: tuple[int, ...]
     names: tuple[str, ...]
     colours: tuple[str, ...]
@@ -32,22 +36,24 @@ class Palette:
         ValueError
             If the CF attributes are missing, or their lengths differ.
         """
-        attributes = product["land_use"].attrs if "land_use" in product else {}
+        variable = variable_of(product.attrs.get("luray", {}))
+        attributes = product[variable].attrs if variable in product else {}
         missing = [name for name in FLAGS if name not in attributes]
         if missing:
             raise ValueError(
-                f"the dataset has no land_use with {', '.join(missing)}, expected a luray product; "
-                "open one with luray.open_product"
+                f"the dataset has no {variable} with {', '.join(missing)}, expected a luray "
+                "product; open one with luray.open_product"
             )
         codes = tuple(int(code) for code in np.atleast_1d(attributes["flag_values"]))
         names = tuple(attributes["flag_meanings"].split())
         colours = tuple(attributes["flag_colors"].split())
         if not len(codes) == len(names) == len(colours):
             raise ValueError(
-                f"land_use has {len(codes)} flag_values, {len(names)} flag_meanings and "
+                f"{variable} has {len(codes)} flag_values, {len(names)} flag_meanings and "
                 f"{len(colours)} flag_colors, expected as many of each; publish the product again"
             )
-        return cls(codes, names, colours)
+        long_name = str(attributes.get("long_name", variable.replace("_", " ")))
+        return cls(variable, long_name, codes, names, colours)
 
     @cached_property
     def land(self) -> tuple[int, ...]:

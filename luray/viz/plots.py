@@ -22,7 +22,14 @@ from luray.viz.figure import (
     save,
     text_at,
 )
+from luray.viz.largest import largest, shortened
 from luray.viz.view import View, shares
+
+MOST_NAMES = 12
+"""Layers that have a name beside them."""
+
+MOST_LETTERS = 32
+"""Of such a name."""
 
 
 def area_by_class(product: xr.Dataset, path: str | Path) -> None:
@@ -57,11 +64,14 @@ def draw_areas(axes: Axes, view: View) -> None:
     axes.set_ylabel(unit, color=MUTED, fontsize=8)
 
     last_areas_K = areas_YK[-1]
-    names = []
-    for k, share in zip(view.palette.land, shares(last_areas_K), strict=True):
-        names.append(f"{view.palette.label(k)}  {share:.1%}")
+    shares_K = shares(last_areas_K)
     middles_K = np.cumsum(last_areas_K) - last_areas_K / 2
-    _name_layers(axes, names, colours, middles_K)
+    named = largest(last_areas_K, MOST_NAMES)
+    names = []
+    for position in named:
+        label = shortened(view.palette.label(view.palette.land[position]), MOST_LETTERS)
+        names.append(f"{label}  {shares_K[position]:.1%}")
+    _name_layers(axes, names, [colours[position] for position in named], middles_K[named])
     mark_observed(axes, view.observed, over="layers")
 
 

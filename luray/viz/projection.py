@@ -8,7 +8,7 @@ Shapes: H W pixels of a picture, north first; N points of a line, P of an edge o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import cartopy.crs as ccrs
@@ -139,31 +139,7 @@ class ProjectedGrid:
 
     def raster(self, longer_side: int) -> Raster:
         """Return which cell each pixel of a picture shows, the one at its middle."""
-        width, height = self.size(longer_side)
-        west, east, south, north = self.extent
-        x_W = west + (np.arange(width) + 0.5) / width * (east - west)
-        y_H = north - (np.arange(height) + 0.5) / height * (north - south)
-        x_HW, y_HW = np.meshgrid(x_W, y_H)
-        places_HW3 = DEGREES.transform_points(self.crs, x_HW, y_HW)
-        lon_HW = places_HW3[..., 0]
-        lat_HW = places_HW3[..., 1]
-
-        # Beside the outline of the world there are places, too, but not those of the pixel.
-        again_x_HW, again_y_HW = self.to_metres(lon_HW, lat_HW)
-        tolerance = ROUNDING * (east - west)
-        agrees = np.abs(again_x_HW - x_HW) < tolerance
-        agrees &= np.abs(again_y_HW - y_HW) < tolerance
-
-        grid = self.grid
-        with np.errstate(invalid="ignore"):
-            row_HW = np.floor((grid.north - lat_HW) / grid.step)
-            col_HW = np.floor(np.mod(lon_HW - grid.west, 360) / grid.step)
-            inside_HW = agrees & (row_HW >= 0) & (row_HW < grid.n_lat) & (col_HW < grid.n_lon)
-        return Raster(
-            np.where(inside_HW, row_HW, 0).astype(np.int64),
-            np.where(inside_HW, col_HW, 0).astype(np.int64),
-            inside_HW,
-        )
+        return _raster(self, longer_side)
 
     @cached_property
     def coastlines(self) -> list[F64]:
@@ -185,3 +161,39 @@ class ProjectedGrid:
             x, y = self.to_pixels(line_N2[:, 0], line_N2[:, 1], size)
             points = zip((corner[0] + x).tolist(), (corner[1] + y).tolist(), strict=True)
             draw.line(list(points), fill=colour, width=1)
+
+
+@lru_cache(maxsize=8)
+def projected_grid(grid: Grid) -> ProjectedGrid:
+    """Return a grid as it lies on a map; its pictures share what takes long to project."""
+    return ProjectedGrid(grid)
+
+
+@lru_cache(maxsize=4)
+def _raster(projected: ProjectedGrid, longer_side: int) -> Raster:
+    """`ProjectedGrid.raster`, once for the pictures of a size."""
+    width, height = projected.size(longer_side)
+    west, east, south, north = projected.extent
+    x_W = west + (np.arange(width) + 0.5) / width * (east - west)
+    y_H = north - (np.arange(height) + 0.5) / height * (north - south)
+    x_HW, y_HW = np.meshgrid(x_W, y_H)
+    places_HW3 = DEGREES.transform_points(projected.crs, x_HW, y_HW)
+    lon_HW = places_HW3[..., 0]
+    lat_HW = places_HW3[..., 1]
+
+    # Beside the outline of the world there are places, too, but not those of the pixel.
+    again_x_HW, again_y_HW = projected.to_metres(lon_HW, lat_HW)
+    tolerance = ROUNDING * (east - west)
+    agrees = np.abs(again_x_HW - x_HW) < tolerance
+    agrees &= np.abs(again_y_HW - y_HW) < tolerance
+
+    grid = projected.grid
+    with np.errstate(invalid="ignore"):
+        row_HW = np.floor((grid.north - lat_HW) / grid.step)
+        col_HW = np.floor(np.mod(lon_HW - grid.west, 360) / grid.step)
+        inside_HW = agrees & (row_HW >= 0) & (row_HW < grid.n_lat) & (col_HW < grid.n_lon)
+    return Raster(
+        np.where(inside_HW, row_HW, 0).astype(np.int64),
+        np.where(inside_HW, col_HW, 0).astype(np.int64),
+        inside_HW,
+    )

@@ -17,7 +17,7 @@ import xarray as xr
 from luray.core.grid import Grid
 from luray.core.types import F64, U8
 from luray.viz.palette import Palette
-from luray.viz.projection import ProjectedGrid
+from luray.viz.projection import ProjectedGrid, projected_grid
 
 SINGLE_DIMENSIONS = ("scenario", "member")
 """Dimensions of which a picture shows one index."""
@@ -65,7 +65,7 @@ class View:
             If the dataset is no product, or its grid is not regular, north and west first.
         """
         palette = Palette.of(product)
-        dimensions = product["land_use"].dims
+        dimensions = product[palette.variable].dims
         product = product.isel({name: 0 for name in SINGLE_DIMENSIONS if name in dimensions})
         return cls(product, palette, _grid_of(product))
 
@@ -107,7 +107,7 @@ class View:
     @cached_property
     def projected(self) -> ProjectedGrid:
         """The grid as it lies on a map."""
-        return ProjectedGrid(self.grid)
+        return projected_grid(self.grid)
 
     def check_year(self, year: int) -> None:
         """Raise ValueError for a year that the product does not have."""
@@ -123,7 +123,7 @@ class View:
         *,
         at_most: int,
         method: Literal["mode", "nearest"] = "nearest",
-        name: Literal["land_use", "confidence"] = "land_use",
+        name: Literal["classes", "confidence"] = "classes",
     ) -> Picture:
         """Return the map of one year, thinned by a whole factor.
 
@@ -137,13 +137,14 @@ class View:
             "mode" takes the most frequent code of each block (the first in the legend of equally
             frequent ones). "nearest" takes the cell in its middle, which keeps the share of rare
             classes.
-        name : {"land_use", "confidence"}
+        name : {"classes", "confidence"}
             What is read: codes, or percent, of which there is no mode.
         """
-        assert name == "land_use" or method == "nearest", "a mode is of codes"
+        assert name == "classes" or method == "nearest", "a mode is of codes"
         self.check_year(year)
         factor = self.factor(at_most)
-        array = self.product[name].sel(year=year)
+        variable = self.palette.variable if name == "classes" else name
+        array = self.product[variable].sel(year=year)
         if method == "nearest" or factor == 1:
             rows, columns = self._middles(factor)
             values = array[rows, columns].values
@@ -172,7 +173,7 @@ class View:
         return np.concatenate(bands)
 
     def sample(
-        self, year: int, *, name: Literal["land_use", "confidence"] = "land_use"
+        self, year: int, *, name: Literal["classes", "confidence"] = "classes"
     ) -> tuple[U8, F64]:
         """Return an even sample of cells and what each stands for.
 

@@ -6,7 +6,7 @@ import rasterio
 
 from luray.bench import globe_world as globe
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.sources import open_source
 from luray.sources.categorical import CategoricalConfig

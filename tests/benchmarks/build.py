@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Tiling
 from luray.cube.build import create, write_piece
 from luray.cube.finish import finish

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.random import RandomStream
 from luray.core.tiling import Box
 from luray.core.types import F32, I32, U8

@@ -138,32 +138,47 @@ def bare(model: str, *, whole: bool = True) -> float:
     )
 
 
-def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
-    """Infer the years after the first one, up to `last`."""
-    tiling, span = (
-        cube.tiling(window=WINDOW, stride=STRIDE, tile=2000),
-        Span(YEARS[0], last, (YEARS[0], YEARS[0])),
-    )
+def spec_of(cube: Cube, model: str, url: str, *, last: int, batch: int = 2) -> InferenceSpec:
+    """The inference of the years after the first one, up to `last`; its product is created."""
+    tiling = cube.tiling(window=WINDOW, stride=STRIDE, tile=2000)
+    span = Span(YEARS[0], last, (YEARS[0], YEARS[0]))
     spec = InferenceSpec(
         cube,
         Product(url, span, tiling, "benchmark", legend=cube.legend),
         Geometry.of(cube, tiling),
         {"forward": model},
         "linear",
-        batch=2,
+        batch=batch,
         threads=1,
         history=UNetConfig().history,
     )
     tiles = len(spec.geometry.tiles)
+    spec.product.create(cube, title="benchmark", models=spec.models, tiles=tiles)
+    return spec
+
+
+def paced(
+    cube: Cube,
+    model: str,
+    url: str,
+    *,
+    workers: int,
+    last: int,
+    batch: int = 2,
+    gpu: bool = False,
+) -> Pace:
+    """Infer the years after the first one, up to `last`."""
+    spec = spec_of(cube, model, url, last=last, batch=batch)
+    tiles = len(spec.geometry.tiles)
+    tiling = spec.geometry.tiling
     everything = tiling.everything
     a_year = len(tiling.active_cores(everything, cube.land(everything)))
-    spec.product.create(cube, title="benchmark", models=spec.models, tiles=tiles)
     with cluster(cpus=CORES), leased(url) as lease, Watch() as watch:
         started = time.perf_counter()
         driver = Driver(
             spec,
             workers=Workers(min=workers, max=workers),
-            gpu=False,
+            gpu=gpu,
             years_in_flight=4,
             progress=no_progress,
         )
@@ -175,7 +190,7 @@ def paced(cube: Cube, model: str, url: str, *, workers: int, last: int) -> Pace:
     kept = max(job.ended for job in reduced if job.step == 0)
     later = [job.ended for job in reduced if job.ended > kept]
     warm = len(later) * a_year / tiles / (max(later) - kept)
-    years = len(span.years) - 1
+    years = len(spec.product.span.years) - 1
     took = Took(
         [job.seconds for job in jobs if job.operation == "predict" and job.step == 0],
         [job.seconds for job in jobs if job.operation == "predict" and job.step > 0],

@@ -17,7 +17,8 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.types import F64, U8
 from luray.evaluation.deflicker import deflicker

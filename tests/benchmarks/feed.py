@@ -23,7 +23,7 @@ import torch
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.cube.schema import create_native, create_state, native_layout
@@ -39,6 +39,7 @@ from luray.sources.base import STATE
 from luray.storage.arrays import consolidate
 from luray.training.change_counts_store import read_or_count_changes
 from luray.training.recipe import Recipe
+from luray.training.rollout import Sample
 from luray.training.training import Training
 from luray.training.training_data import TrainingData
 from luray.training.window_groups import WorkerShare
@@ -55,6 +56,7 @@ AHEAD = PREFETCHED_BATCHES + 2
 """Steps before fed ones that are timed."""
 PAIRS = 5
 ROUNDS = 2
+CPU = torch.device("cpu")
 SOURCES = {
     "aggregated": (
         0.225,
@@ -80,7 +82,7 @@ def measure() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as folder, cluster(cpus=os.cpu_count() or 1):
         url = f"{folder}/cube.zarr"
         write_cube(url)
-        yield from _measured(url, "local disk", goal=0.95)
+        yield from measured(url, "local disk", goal=0.95)
         with (
             _server() as endpoint,
             _environment(
@@ -92,14 +94,15 @@ def measure() -> Iterator[Ratio]:
         ):
             fsspec.get_filesystem_class("s3").clear_instance_cache()
             fsspec.filesystem("s3").put(url, "s3://feed/cube.zarr", recursive=True)
-            yield from _measured("s3://feed/cube.zarr", "S3 server", goal=0.8)
+            yield from measured("s3://feed/cube.zarr", "S3 server", goal=0.8)
 
 
-def _measured(url: str, where: str, *, goal: float) -> Iterator[Ratio]:
+def measured(url: str, where: str, *, goal: float, device: torch.device = CPU) -> Iterator[Ratio]:
+    """Steps a second with the feed over steps a second without, from a cube somewhere."""
     training = training_of(Cube.open(url))
     data = training.data
     read_or_count_changes(data.cube, data.tiling, data.recipe.sampling)
-    pairs = np.array([pair for _ in range(ROUNDS) for pair in _round(training)])
+    pairs = np.array([pair for _ in range(ROUNDS) for pair in _round(training, device)])
     kept, fed = (STEPS / np.median(column) for column in pairs.T)
     ratios = pairs[:, 0] / pairs[:, 1]
     low, ratio, high = np.quantile(ratios, (0.25, 0.5, 0.75))
@@ -112,18 +115,18 @@ def _measured(url: str, where: str, *, goal: float) -> Iterator[Ratio]:
     )
 
 
-def _round(training: Training) -> Iterator[tuple[float, float]]:
+def _round(training: Training, device: torch.device = CPU) -> Iterator[tuple[float, float]]:
     """Seconds of `STEPS` steps on a batch in memory and of as many that are fed, in turn, beginning
     with no chunk kept.
 
     Of the fed ones the first few are not timed: they were read ahead while the batch in memory was
     trained on.
     """
-    trainer = training.trainer()
+    trainer = training.trainer(device=device)
     recipe = training.recipe
     plan = training.data.plan()
     kept = {
-        number: training.data.micro_batch(plan, number * recipe.micro_batch)
+        number: on(device, training.data.micro_batch(plan, number * recipe.micro_batch))
         for number in range(recipe.n_micro_batches)
     }
     cube = Cube.open(training.data.cube.url)
@@ -131,7 +134,8 @@ def _round(training: Training) -> Iterator[tuple[float, float]]:
     share = WorkerShare(plan, recipe.batch, recipe.micro_batch, PAIRS * (AHEAD + STEPS))
     in_order_and_silent()
     rows = read_windows(cube, tiling, YEARS, windows=share)
-    batches = micro_batches(rows, share, WindowReader(cube, tiling, plan.counted))
+    reader = WindowReader(cube, tiling, plan.counted)
+    batches = micro_batches(rows, share, reader, device=device)
     for _ in range(PAIRS):
         from_memory = seconds(lambda: [trainer.step(kept) for _ in range(STEPS)])
         for batch in islice(batches, AHEAD):
@@ -140,6 +144,11 @@ def _round(training: Training) -> Iterator[tuple[float, float]]:
             from_memory,
             seconds(lambda: [trainer.step(batch) for batch in islice(batches, STEPS)]),
         )
+
+
+def on(device: torch.device, sample: Sample) -> Sample:
+    """A sample on a device."""
+    return Sample(*(tensor.to(device) for tensor in sample))
 
 
 def training_of(cube: Cube) -> Training:

@@ -15,17 +15,13 @@ from typing import NamedTuple
 
 from luray.core.tiling import Tile
 from luray.core.types import U8
-from luray.cube.cube import Cube
-from luray.engine.geometry import Geometry
-from luray.engine.spec import InferenceSpec
 from luray.engine.tile_year import TileYears
 from luray.model.unet_config import UNetConfig
 from luray.product.coarse_cells import DEFAULT_STEP, CoarseCells
 from luray.product.overviews import Overviews
 from luray.product.store import Product
-from luray.product.trajectories import Span
 from luray.sandbox.random_model import save_random_model
-from tests.benchmarks.engine import REGION, STRIDE, WINDOW
+from tests.benchmarks.engine import REGION, spec_of
 from tests.benchmarks.ratio import Ratio, alone
 from tests.benchmarks.windows import YEARS, write_cube
 
@@ -83,7 +79,7 @@ def inferred() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         cube = write_cube(f"{folder}/cube.zarr", grid=REGION)
         save_random_model(cube, "forward", UNetConfig(width=16, depth=3), f"{folder}/model")
-        bare = spec_of(cube, f"{folder}/model", f"{folder}/bare.zarr")
+        bare = spec_of(cube, f"{folder}/model", f"{folder}/bare.zarr", last=YEARS[2])
         tiling = bare.product.tiling
         whole = replace(
             bare.product,
@@ -92,8 +88,7 @@ def inferred() -> Measured:
             overviews=Overviews.over(tiling),
         )
         tiles = bare.geometry.tiles
-        for product in (bare.product, whole):
-            product.create(cube, title="benchmark", models=bare.models, tiles=len(tiles))
+        whole.create(cube, title="benchmark", models=bare.models, tiles=len(tiles))
 
         # The first year compiles the kernels and reads static inputs: only the second one counts.
         tile_years = TileYears(bare)
@@ -112,22 +107,6 @@ def inferred() -> Measured:
         for array in whole.layout.arrays(next(iter(whole.units(tiles, [YEARS[2]])))):
             n_bytes[array] = bytes_below(Path(whole.url, array, "c"))
     return Measured(seconds, with_companions - without, n_bytes)
-
-
-def spec_of(cube: Cube, model: str, url: str) -> InferenceSpec:
-    """The inference of two years."""
-    tiling = cube.tiling(window=WINDOW, stride=STRIDE, tile=2000)
-    span = Span(START, YEARS[2], (START, START))
-    return InferenceSpec(
-        cube,
-        Product(url, span, tiling, "benchmark", legend=cube.legend),
-        Geometry.of(cube, tiling),
-        {"forward": model},
-        "linear",
-        batch=2,
-        threads=1,
-        history=UNetConfig().history,
-    )
 
 
 def infer_year(tile_years: TileYears, *, step: int) -> None:

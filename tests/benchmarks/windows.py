@@ -18,7 +18,7 @@ import zarr
 from scipy.ndimage import gaussian_filter
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box, Tiling
 from luray.core.types import Bool
 from luray.core.variable import Variable

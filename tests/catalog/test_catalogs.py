@@ -16,10 +16,10 @@ from pystac.extensions.datacube import DatacubeExtension
 from pystac.extensions.scientific import ScientificExtension
 from pystac.validation import validate_dict
 
-from luray.catalog.reader import CatalogConfig
-from luray.core.legend import HILDA
+from luray.catalog.catalog_config import CatalogConfig
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Tiling
-from luray.sources import gebco, hilda, isimip, koppen, luh2, pnnl
+from luray.sources import cci_lc, gebco, hilda, isimip, koppen, luh2, pnnl
 from luray.sources.base import FilesConfig
 from luray.sources.discover import matching
 from luray.stages.config import RunConfig
@@ -27,6 +27,8 @@ from luray.stages.run_file import load_run
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
 INPUTS = ("luh2", "hilda", "isimip-population", "koppen-geiger", "gebco", "pnnl")
+COVER = ("cci-lc",)
+"""What no run of land use reads."""
 REGIONS = ("crete", "brazil")
 SOURCES = {
     "luh2": luh2,
@@ -34,6 +36,7 @@ SOURCES = {
     "isimip-population": isimip,
     "koppen-geiger": koppen,
     "gebco": gebco,
+    "cci-lc": cci_lc,
 }
 EXAMPLE = {"year": "2001", "ssp": "ssp245", "period": "1961_1990"}
 SCENARIOS = ("ssp126", "ssp245", "ssp370", "ssp585")
@@ -48,7 +51,9 @@ IAMS = {
     "ssp585": "MAGPIE",
 }
 """Scenarios of LUH2 v2f, with the integrated assessment model of each."""
-RUN_FILES = sorted(path for path in CATALOGS.rglob("*.toml") if path.parent.name != "crosswalks")
+RUN_FILES = sorted(
+    path for path in CATALOGS.rglob("*.toml") if path.parent.name not in ("crosswalks", "legends")
+)
 MEDIA_TYPES = {
     ".nc": "application/netcdf",
     ".nc4": "application/netcdf",
@@ -75,7 +80,7 @@ def files_of(collection: pystac.Collection, *assets: str) -> list[str]:
 def test_catalog_links_every_input_and_region(
     collections: dict[str, pystac.Collection],
 ) -> None:
-    assert set(collections) == {*INPUTS, *REGIONS}
+    assert set(collections) == {*INPUTS, *COVER, *REGIONS}
     assert {path.parent.name for path in CATALOGS.glob("*/collection.json")} == set(collections)
 
 
@@ -94,7 +99,7 @@ def test_core_schemas_and_links_hold(path: Path) -> None:
         ), link
 
 
-@pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
+@pytest.mark.parametrize("name", [*INPUTS, *COVER, *REGIONS])
 def test_collections_name_producer_and_licence(
     collections: dict[str, pystac.Collection], name: str
 ) -> None:
@@ -116,7 +121,7 @@ def test_collections_name_producer_and_licence(
     ]
 
 
-@pytest.mark.parametrize("name", [*INPUTS, *REGIONS])
+@pytest.mark.parametrize("name", [*INPUTS, *COVER, *REGIONS])
 def test_datacube_agrees_with_extent(collections: dict[str, pystac.Collection], name: str) -> None:
     collection = collections[name]
     cube = DatacubeExtension.ext(collection)
@@ -203,6 +208,8 @@ RECOGNISED: list[tuple[str, str, str, dict[str, str]]] = [
     ("isimip-population", "future_2b", isimip.NAMES["2b"], {}),
     ("isimip-population", "history_3b", isimip.NAMES["3b"], {}),
     ("isimip-population", "future_3b", isimip.NAMES["3b"], {}),
+    ("cci-lc", "maps_cci", cci_lc.NAME, {}),
+    ("cci-lc", "maps_c3s", cci_lc.NAME, {}),
     ("koppen-geiger", "past", koppen.PATTERN, {}),
     ("koppen-geiger", "future", koppen.PATTERN, {"period": "2041_2070"}),
 ]
@@ -246,6 +253,15 @@ def test_hilda_classes_are_the_legend(collections: dict[str, pystac.Collection])
                 assert f"#{c.color_hint.lower()}" == colours[int(HILDA.codes[HILDA.index(c.value)])]
     crete = ClassificationExtension.ext(collections["crete"].item_assets["states"]).classes
     assert [c.value for c in crete] == [0, 11, 22, 33, 44, 55, 66, 77]
+
+
+def test_land_cover_classes_are_the_legend(collections: dict[str, pystac.Collection]) -> None:
+    expected = {c.code: (c.name, c.colour) for c in cci_lc.LEGEND.classes}
+    for asset in collections["cci-lc"].item_assets.values():
+        classes = ClassificationExtension.ext(asset).classes
+        assert [c.value for c in classes if c.nodata] == [cci_lc.LEGEND.nodata]
+        found = {c.value: (c.name, f"#{c.color_hint.lower()}") for c in classes if not c.nodata}
+        assert found == expected
 
 
 def test_koppen_zones_are_numbered(collections: dict[str, pystac.Collection]) -> None:

@@ -26,7 +26,7 @@ from luray.catalog.finished import read_finished
 from luray.catalog.publish import publish
 from luray.catalog.stac import StoreIO
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.product.create import create_product
 from luray.product.dimensions import ProductDims
 from luray.storage.arrays import consolidate

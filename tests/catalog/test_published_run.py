@@ -23,7 +23,7 @@ from rocrate.rocrate import ROCrate
 import luray
 from luray.catalog.provenance import provenance_of, published_run
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.model.card import ModelCard, read_card
 from luray.model.checkpoint import save_model
 from luray.model.unet import UNet

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.read import find_assets
-from luray.catalog.reader import CatalogConfig, CatalogError
+from luray.catalog.reader import CatalogError
 from luray.storage.trust import RefusedError
 from tests.stac_api import serve_stac
 

@@ -16,8 +16,8 @@ from pystac.validation import validate_dict
 from scipy.io import netcdf_file
 
 from luray.catalog import virtualize as catalogue
+from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.read import find_assets
-from luray.catalog.reader import CatalogConfig
 from luray.catalog.reference_writer import write_references
 from luray.catalog.virtualize import places, virtualize
 from luray.core.grid import Grid

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from luray.cli.score_tables import render_report
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
@@ -69,6 +69,14 @@ def test_headings_name_test_period_and_truth(report):
         *CAVEATS,
     ):
         assert expected in text
+
+
+def test_scores_published_of_land_use_stand_beside_no_other_target(report):
+    other = replace(report, legend=replace(HILDA, name="other", variable="land_cover"))
+    assert "published reference" in rendered(report)
+    assert "published reference" not in rendered(other)
+    assert other.to_dict()["published_on_other_data"] == {}
+    assert report.to_dict()["published_on_other_data"]["mean"]["accuracy"] == 0.8270
 
 
 def test_rows_hold_model_null_model_and_published_scores(report):
@@ -162,7 +170,13 @@ def test_zones_with_land_and_the_largest_changes_are_shown():
     text = rendered(EvaluationReport((outcome,), HILDA, "a model"), width=80)
     assert cells(text, "climate 1") == ["0.8667", "0.6667", "0.6000", "0.60", "33.33%"]
     assert "climate 2" not in text
-    assert cells(text, "cropland to forest") == ["5", "3", "3"]
+    assert cells(text, "cropland to forest") == ["5", "3", "3", "0.600"]
+    # Of 12 km2 predicted as cropland 10 are; of 5 km2 of forest 3 are found, and nothing else.
+    assert cells(text, "cropland")[:3] == ["0.9091", "0.8000", "0.8333"]
+    assert cells(text, "forest") == [
+        "0.7500", "0.0000", "0.6000", "0.7500", "0.6000", "20.00%", "33.33%", "0.60",
+    ]  # fmt: skip
+    assert "\nurban" not in text.split("by class, mean")[1].split("largest changes")[0]
 
 
 def test_a_score_of_no_change_is_a_dash():

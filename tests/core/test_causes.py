@@ -2,7 +2,7 @@
 
 from luray.core.causes import chain_of
 from luray.core.interruption import interruption_behind
-from luray.storage.objects import no_room
+from luray.storage.errors import no_room
 
 
 def test_a_chain_is_followed_to_its_end():

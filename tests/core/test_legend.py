@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from luray.core.legend import HILDA, OUTSIDE, LandClass, Legend
+from luray.core.legend import OUTSIDE, LandClass, Legend
+from luray.core.legend_files import HILDA
 
 MERGED = {
     11: 11,

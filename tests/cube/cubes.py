@@ -7,10 +7,11 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, LandClass, Legend
+from luray.core.legend import LandClass, Legend
+from luray.core.legend_files import HILDA
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
-from luray.cube.schema import NativeLayout, create_native, create_state
+from luray.cube.schema import NativeLayout, create_native, create_state, state_path
 from luray.storage.arrays import consolidate
 
 YEARS = (2001, 2002, 2003)
@@ -30,6 +31,19 @@ COVER = Legend(
     nodata=0,
 )
 """A legend of another number of classes and other codes, in which 0 is no ocean."""
+
+FORTY = Legend(
+    name="forty covers",
+    classes=tuple(
+        LandClass(255 - 6 * k, f"cover_{k}", f"#{k:02x}{255 - k:02x}80") for k in range(40)
+    ),
+    ocean=0,
+    nodata=1,
+    water=255,
+    variable="land_cover",
+    long_name="land cover",
+)
+"""As many classes as any legend has that luray knows of, with codes up to 255."""
 
 GLOBE = Grid(90, -180, 9, 20, 40)
 REGION = Grid(52, 4, 0.5, 13, 17)
@@ -137,9 +151,9 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA):
 
     root = zarr.open_group(url, mode="w", zarr_format=3)
     create_state(root, grid=grid, years=YEARS, tile=tile, legend=legend)
-    root["state/land_use"][:] = codes
+    root[state_path(legend)][:] = codes
     root["state/land"][:] = land
-    state = (Variable("land_use", "state", "1", "land use", dtype="uint8"),)
+    state = (Variable(legend.variable, "state", "1", legend.long_name, dtype="uint8"),)
     root["state"].attrs.update(describe("state", grid, state, YEARS))
     for name, variables, held in (
         ("luh2", COARSE, ()),

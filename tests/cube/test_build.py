@@ -8,7 +8,7 @@ import zarr
 from scipy.io import netcdf_file
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box, Tiling
 from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube

@@ -9,7 +9,8 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box, Tiling
 from luray.cube.cube import Cube
 from luray.cube.region import Region

@@ -8,7 +8,7 @@ import xarray as xr
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.variable import Variable
 from luray.cube.schema import (
     CHUNK,

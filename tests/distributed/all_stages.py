@@ -29,6 +29,7 @@ from luray.training.trainer import Trainer
 from luray.training.training import run_steps
 from luray.training.training_logger import TrainingLogger
 from tests.distributed.conftest import SETTINGS
+from tests.fork_server import forked_workers
 
 FEW = (
     *SETTINGS,
@@ -48,7 +49,7 @@ class Interrupted(Exception):
 def main(world: str, files: list[str]) -> None:
     """Run all stages of each file."""
     runs = {file: load_run(Path(file), FEW) for file in files}
-    with cluster(cpus=4):
+    with forked_workers(), cluster(cpus=4):
         for file, run in runs.items():
             fs, output = filesystem(run.output)
             fs.put(world, f"{output.rpartition('/')[0]}/world", recursive=True)

@@ -10,9 +10,9 @@ import pytest
 
 from luray.cube.cube import Cube
 from luray.distributed.cluster import cluster
-from luray.model.calibration import NO_CALIBRATION, Calibration
 from luray.model.card import ModelCard
 from luray.model.checkpoint import save_model
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.sandbox.world import SandboxConfig
 from luray.sandbox.write import demo_run, write_sandbox
 from luray.stages.build import build as run_build
@@ -21,6 +21,7 @@ from luray.stages.config import RunConfig
 from luray.stages.infer import infer as run_infer
 from luray.stages.run_file import load_run
 from tests.conftest import Once
+from tests.fork_server import forked_workers
 from tests.worlds import random_model
 
 SETTINGS = (
@@ -82,7 +83,7 @@ def ray_cluster():
     Two trainers that read ahead take three and leave one to read with.
     """
     assert "RAY_ADDRESS" not in os.environ, "the tests start their own cluster"
-    with cluster(cpus=4):
+    with forked_workers(), cluster(cpus=4):
         yield
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.cube.cube import Cube
 from luray.evaluation.deflicker import deflicker
 from luray.evaluation.metrics import score

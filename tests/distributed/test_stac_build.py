@@ -14,9 +14,9 @@ import zarr
 
 from luray.catalog.virtualize import virtualize
 from luray.sandbox.write import demo_run
-from luray.storage.objects import read_object
+from luray.storage.objects import configure, read_object
 from luray.storage.references import load_references
-from luray.storage.trust import StorageConfig, configure, configured
+from luray.storage.trust import StorageConfig, configured
 from tests.distributed.conftest import SETTINGS, Place
 from tests.s3 import Bucket
 from tests.stac_api import serve_stac

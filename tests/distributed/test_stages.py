@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from luray.cli.app import app
 from luray.cli.tables import plan_table
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.cube.build import create, write_piece
 from luray.cube.cube import Cube
 from luray.cube.land import NOTED

@@ -19,6 +19,7 @@ from luray.distributed.sockets import short_folder
 from luray.stages.infer import infer as run_infer
 from tests.distributed.conftest import small_run
 from tests.distributed.processes import named
+from tests.fork_server import forked_workers
 from tests.machine import patience, until
 
 QUICK = {
@@ -33,10 +34,15 @@ QUICK = {
 def main(world: str, output: str, settings: list[str]) -> None:
     """Infer, on a cluster that changes at 1, 2 and 3 fifths of the way."""
     run = small_run(Path(world), Path(output), *settings)
-    with short_folder() as folder:
+    with short_folder() as folder, forked_workers():
         nodes = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 1, "_system_config": QUICK, "temp_dir": folder},
+            head_node_args={
+                "num_cpus": 1,
+                "_system_config": QUICK,
+                "temp_dir": folder,
+                "include_dashboard": False,
+            },
         )
         ray.init(nodes.address, log_to_driver=False)
         there: dict[str, int] = {}

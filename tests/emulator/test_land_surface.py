@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.random import RandomStream
 from luray.emulator import LandSurface
 from luray.model.unet_config import UNetConfig

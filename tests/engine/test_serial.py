@@ -17,7 +17,7 @@ from luray.core.tiling import Box, Tiling, padded_map
 from luray.engine.blending import decide, window_weights
 from luray.engine.predictor import Predictor
 from luray.engine.serial import serial_rollout
-from luray.model.calibration import NO_CALIBRATION, Calibration
+from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet, frozen
 from luray.model.unet_config import UNetConfig
 from tests import reference
@@ -152,15 +152,12 @@ def test_sums_ignore_threads_and_batch_size(window, stride, width):
     seed=st.integers(0, 99),
     share=st.sampled_from([0.3, 1.0]),
     batch=st.integers(1, 4),
-    passes=st.integers(1, 3),
     bonus=st.sampled_from([0.5, 25.0]),
     features=st.sampled_from([FEATURES, REMEMBERING]),
     n_maps=st.integers(1, 3),
     calibration=st.sampled_from([NO_CALIBRATION, Calibration(1.3, -0.7)]),
 )
-def test_sums_are_those_of_the_slow_twin(
-    seed, share, batch, passes, bonus, features, n_maps, calibration
-):
+def test_sums_are_those_of_the_slow_twin(seed, share, batch, bonus, features, n_maps, calibration):
     shape = (24, 40)
     box = Box(0, 0, *shape)
     w = world(shape, periodic=False, seed=seed, share=share)
@@ -169,7 +166,6 @@ def test_sums_are_those_of_the_slow_twin(
             random_model(seed=seed, bonus=bonus, features=features), shape, tile=40, batch=batch
         ),
         calibration=calibration,
-        passes=passes,
     )
     padded = predictor.tiling.padded(box)
     maps = [padded_map(one_map, padded, periodic=False) for one_map in (w.initial, *w.older)]

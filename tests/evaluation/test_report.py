@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.metrics import persistence, score
 from luray.evaluation.report import EvaluationReport

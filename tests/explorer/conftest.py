@@ -77,12 +77,16 @@ def browser() -> Iterator[Any]:
 class Explorer:
     """An open page, and everything that it asked for and complained about."""
 
-    def __init__(self, browser: Any, *, size: tuple[int, int], scheme: str, script: str) -> None:
+    def __init__(
+        self, browser: Any, *, size: tuple[int, int], scale: float, scheme: str, script: str
+    ) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         width, height = size
         self.context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme
+            viewport={"width": width, "height": height},
+            device_scale_factor=scale,
+            color_scheme=scheme,
         )
         self.context.set_default_timeout(1000 * patience(60))
         if script:
@@ -127,12 +131,16 @@ def explorer_at(
     url: str,
     *,
     size: tuple[int, int] = (1200, 800),
+    scale: float = 1,
     scheme: str = "light",
     script: str = "",
     settles: bool = True,
 ) -> Iterator[Explorer]:
-    """The page at a URL; `script` runs in it before its own."""
-    explorer = Explorer(browser, size=size, scheme=scheme, script=script)
+    """The page at a URL; `script` runs in it before its own.
+
+    A browser that zooms to 400 percent has `scale` 4, and a quarter of the size.
+    """
+    explorer = Explorer(browser, size=size, scale=scale, scheme=scheme, script=script)
     if settles:
         explorer.open(url)
     else:

@@ -7,7 +7,8 @@ import numpy as np
 import zarr
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.cube.schema import NativeLayout, create_native
@@ -124,6 +125,29 @@ def write_product(
         if overviews:
             consolidate(str(place), path="1")
         consolidate(str(place))
+
+
+def write_wide_product(place: Path) -> Grid:
+    """Write one map of forest that has more chunks than are drawn at once, and no overviews."""
+    grid = Grid(60.0, -20.0, 0.1, 9 * TILE, 9 * TILE)
+    create_product(
+        str(place),
+        grid=grid,
+        years=(2000,),
+        origins=[0],
+        tile=TILE,
+        legend=HILDA,
+        overviews=NO_OVERVIEWS,
+        attributes={
+            "title": "A wide world",
+            "luray": {"finished": True, "fingerprint": "ef" * 32, "tile": TILE, "tiles": 81},
+        },
+    )
+    root = zarr.open_group(str(place), mode="r+", use_consolidated=False)
+    root["land_use"][:] = 44
+    root["confidence"][:] = 100
+    consolidate(str(place))
+    return grid
 
 
 def write_cube(place: Path) -> np.ndarray:

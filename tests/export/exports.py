@@ -7,7 +7,7 @@ import zarr
 
 from luray.catalog.finished import read_finished
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.cube.schema import NativeLayout, create_native, create_state

@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.export.luh2_files import state_maps
 from luray.export.luh2_states import around_full_groups, transition_names

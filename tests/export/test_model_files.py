@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.export import ctsm
 from luray.export.crosswalk import read_crosswalk_file
 from luray.export.fates import write_fates

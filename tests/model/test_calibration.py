@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from luray.model.calibration import (
     KEPT_GAIN,
-    Calibration,
     Cells,
     calibrate,
     calibrated_logits,
     cross_entropy,
+    log_sum_exp,
     scores,
     thinned,
 )
+from luray.model.operating_point import Calibration
 
 K = 5
 
@@ -153,3 +154,9 @@ def test_biases_come_from_the_operating_cells():
     few = Cells(*(field[:50] for field in operating))
     with pytest.raises(ValueError, match="of 50 validation cells change, expected at least"):
         calibrate(cells, few)
+
+
+def test_log_sum_exp_is_that_of_scipy():
+    logits = np.random.default_rng(0).normal(size=(1000, K)) * 10.0 ** np.arange(K)
+    logits[0] = -np.inf, 1e4, -1e4, 0, 1e4
+    np.testing.assert_allclose(log_sum_exp(logits), logsumexp(logits, axis=1), rtol=1e-12)

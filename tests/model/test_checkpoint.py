@@ -130,6 +130,7 @@ def test_a_card_of_another_format_is_refused(folder):
     [
         ({"direction": "backward"}, "trained for direction backward, the run needs forward"),
         ({"legend": "MapBiomas"}, r"trained for legend MapBiomas, the run needs HILDA\+"),
+        ({"classes": (11, 22, 33, 45)}, r"for class codes \(11, 22, 33, 45\), the run needs \(11"),
         (
             {"channels": FEATURES.names[::-1]},
             r"trained for input channels \('height'.*the run needs \('prior=0'",

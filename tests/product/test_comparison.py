@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.evaluation.metrics import score
 from luray.product import comparison as module
@@ -17,6 +18,7 @@ from luray.product.compared_maps import common_grid, majority
 from luray.product.comparison import Comparison, merge_bands
 from luray.stages.compare import open_maps
 from luray.storage.arrays import consolidate
+from tests.explorer.small_world import write_product as write_small_product
 from tests.viz.pictures import write_product
 
 FINE = Grid(north=50, west=10, step=0.5, n_lat=60, n_lon=50)
@@ -136,7 +138,8 @@ def test_grids_that_cannot_be_compared_are_refused(grid, message) -> None:
 
 def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> None:
     fine = open_maps(stores["fine"][0])
-    other = replace(fine, legend=replace(HILDA, classes=HILDA.classes[:3]))
+    fewer = replace(HILDA, classes=HILDA.classes[:3], aliases={}, water=None)
+    other = replace(fine, legend=fewer)
     with pytest.raises(ValueError, match=r"has classes .*expected the same"):
         Comparison.of(other, fine, start=2000)
     with pytest.raises(ValueError, match="no map of 1990, only 2000-2003"):
@@ -147,3 +150,13 @@ def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> Non
         Comparison.of(fine, fine, start=2001, years=(2000, 2002))
     with pytest.raises(ValueError, match="there is no Zarr store"):
         open_maps(str(tmp_path / "nothing.zarr"))
+
+
+def test_a_product_that_is_not_finished_is_refused(tmp_path) -> None:
+    """A product of two scenarios of which one is not there yet is half a product."""
+    write_small_product(tmp_path / "product.zarr", finished=False)
+    with pytest.raises(ValueError, match=r"product\.zarr.*luray infer"):
+        open_maps(str(tmp_path / "product.zarr"))
+    write_small_product(tmp_path / "finished.zarr")
+    maps = open_maps(str(tmp_path / "finished.zarr"))
+    assert maps.caveat == "scenario ssp126, of 2; member 0, of 2"

@@ -11,7 +11,8 @@ import zarr_cm
 
 import luray
 from luray.core.grid import EARTH_RADIUS_M, Grid
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Tile
 from luray.product.conventions import Lattice
 from luray.product.trajectories import TileYear

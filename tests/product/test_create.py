@@ -9,7 +9,7 @@ import zarr
 from zarr.codecs import Crc32cCodec
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.product.create import ORIGINS, create_product
 from luray.storage.arrays import chunk_of, consolidate
 

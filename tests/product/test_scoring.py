@@ -1,5 +1,7 @@
 """Tallies of the tiles of a product merge to that of its whole map."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from luray.core.tiling import Tile
 from luray.evaluation.aggregation import Tally
 from luray.evaluation.deflicker import deflicker
 from luray.evaluation.flicker import FlickerSeries
+from luray.evaluation.report import EvaluationReport
+from luray.evaluation.skill import Outcome
 from luray.evaluation.statistics import TwoYears, cross_tabulate, statistics_of_year
 from luray.product.dimensions import ONE_MAP
 from luray.product.scoring import (
@@ -91,6 +95,43 @@ def test_tiles_merge_to_the_tally_of_the_whole_map(cube, product):
         for name in ("table", "pace", "pairs"):
             np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), err_msg=name)
         assert found.by_block.to_dict() == whole.by_block.to_dict()
+
+
+def test_partial_results_merge_in_any_order_to_the_same_bytes(cube, product):
+    zones = next(v.name for layer in cube.forcing for v in layer.variables if v.categories)
+    given = {
+        "years": YEARS,
+        "scored": YEARS[1:],
+        "travelled": range(2000, 2004),
+        "year_before": None,
+        "zones": zones,
+    }
+    tiles = [tally_tile(cube, product, tile, **given) for tile in product.tiling.tiles()]
+    assert len(tiles) > 3
+
+    def files(merged):
+        variable, _ = cube.categories(zones, YEARS[0], product.tiling.everything)
+        outcome = Outcome(
+            "test",
+            "forward",
+            YEARS[0],
+            merged.as_published,
+            merged.deflickered,
+            flicker=merged.flicker,
+            zones=tuple(str(code) for code in variable.categories),
+        )
+        report = EvaluationReport((outcome,), cube.legend, "a model")
+        return report.to_parquet(), report.to_csv(), json.dumps(report.to_dict())
+
+    expected = files(merge_tiles(tiles))
+    random = np.random.default_rng(1)
+    for _ in range(4):
+        shuffled = [tiles[i] for i in random.permutation(len(tiles))]
+        assert files(merge_tiles(shuffled)) == expected
+        # Sums of sums: what a worker has merged is merged with what others have.
+        parts = [merge_tiles(shuffled[:2]), merge_tiles(shuffled[2:])]
+        assert files(merge_tiles(reversed(parts))) == expected
+    assert files(merge_tiles(tiles[1:])) != expected
 
 
 def whole_maps(cube, product):

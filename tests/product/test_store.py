@@ -11,7 +11,8 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.core.legend import HILDA, OUTSIDE
+from luray.core.legend import OUTSIDE
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box, Tile, padded_map
 from luray.product.dimensions import MemberIndex
 from luray.product.repair import damaged

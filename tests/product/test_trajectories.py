@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.random import RandomStream
 from luray.core.tiling import Tiling
 from luray.product.dimensions import MemberIndex, ProductDims

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.read import find_assets
-from luray.catalog.reader import CatalogConfig
 from luray.catalog.reference_writer import write_references
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.model.calibration import NO_CALIBRATION
 from luray.model.card import ModelCard
 from luray.model.checkpoint import load_model, save_model
+from luray.model.operating_point import NO_CALIBRATION
 from luray.model.unet_config import UNetConfig
 from luray.sandbox.write import demo_run
 from luray.sources.netcdf import inspect_netcdf

@@ -18,7 +18,7 @@ from luray.distributed.cluster import cluster  # isort: split
 import ray
 
 from luray.stages.infer import infer
-from luray.storage.objects import NoRoomError
+from luray.storage.errors import NoRoomError
 from tests.reliability import plain
 
 ENVIRONMENT = {

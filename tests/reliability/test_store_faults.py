@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from luray.storage.conditional import read_tagged, write_if
-from luray.storage.objects import read_object, write_atomically
+from luray.storage.objects import configure, read_object, write_atomically
 from luray.storage.receipts import Ledger
-from luray.storage.trust import S3Options, StorageConfig, configure, configured
+from luray.storage.trust import S3Options, StorageConfig, configured
 from tests.faults import Fault, FaultProxy, fault_proxy
 from tests.machine import patience
 from tests.reliability.conftest import SmallWorld

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.sandbox.history import neighbours
 from luray.sandbox.products import MISSING, STATES, ice_and_water, luh2_states, population
 from luray.sandbox.storyline import FLOWS, N_CLASSES, YEARS

@@ -7,7 +7,7 @@ import rasterio
 import xarray as xr
 from pydantic import TypeAdapter
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.sandbox.products import STATES, luh2_states, population
 from luray.sandbox.storyline import YEARS

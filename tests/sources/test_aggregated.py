@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE, LandClass, Legend
+from luray.core.legend import OUTSIDE, LandClass, Legend
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.sources import open_source
 from luray.sources.aggregated import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import About, Described, held_years, legend_table, recode, refuse_cells

@@ -10,8 +10,9 @@ import rasterio
 from pydantic import ValidationError
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA, read_legend
 from luray.core.tiling import Box
+from luray.sources.base import Request
 from luray.sources.categorical import CategoricalConfig, open_categorical
 from luray.storage.errors import InputError
 from tests.sources.writers import write_tif
@@ -115,7 +116,6 @@ def test_a_broken_series_is_refused(tmp_path):
         ({"crosswalk": {}}, "a state needs {year} once in `pattern`"),
         ({"pattern": "maps.tif"}, "a state needs {year} once in `pattern`"),
         ({"role": "static"}, "a static raster needs `bands`"),
-        ({"crosswalk": {"3": 45}}, "crosswalk 3 = 45: expected a code 0..255 = one of"),
         ({"crosswalk": {"forest": 44}}, "crosswalk forest = 44"),
         ({"crosswalk": {"256": 44}}, "crosswalk 256 = 44"),
         ({"crosswalk": {"3": "44"}}, "valid integer"),
@@ -152,6 +152,31 @@ def test_a_broken_series_is_refused(tmp_path):
 def test_an_impossible_config_is_refused(changes, message):
     with pytest.raises(ValidationError, match=message.replace("{", r"\{").replace("}", r"\}")):
         config(SERIES, "p", **changes)
+
+
+def test_a_crosswalk_leads_to_the_legend_of_the_target():
+    cover = read_legend("esa_cci_lc")
+    with pytest.raises(
+        ValueError, match=r"crosswalk 3 = 45: expected a code 0..255 = one of \(0, 11"
+    ):
+        config(SERIES, "p", crosswalk={"3": 45}).declared_for(HILDA)
+    with pytest.raises(ValueError, match=r"crosswalk 3 = 44: .* of the target's legend ESA CCI-LC"):
+        config(SERIES, "p", crosswalk={"3": 44}).declared_for(cover)
+    [variable] = config(SERIES, "p", crosswalk={"3": 62, "0": 230}).declared_for(cover)
+    assert variable.name == "land_cover"
+    assert variable.categories == tuple(cover.codes)
+
+
+def test_maps_are_read_in_the_codes_of_another_legend(tmp_path):
+    write_tif(tmp_path / "mapbiomas23_brazil_5km_2000.tif", CODES, GRID)
+    cover = read_legend("esa_cci_lc")
+    table = {int(code): 10 for code in np.unique(CODES)} | {0: 230, 3: 62}
+    crosswalk = {str(code): to for code, to in table.items()}
+    source = config(SERIES, str(tmp_path), crosswalk=crosswalk).open(
+        Request(range(2000, 2001), "ssp245", legend=cover)
+    )
+    assert source.legend == cover
+    assert source.read(2000, EVERYTHING)[0].tolist() == np.vectorize(table.get)(CODES).tolist()
 
 
 def test_a_config_may_come_from_toml_or_json():

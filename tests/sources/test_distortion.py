@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, LandClass, Legend
+from luray.core.legend import LandClass, Legend
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
 from luray.sources.aggregated import CAVEAT, AggregatedConfig, open_aggregated
 from luray.sources.distortion import DistortConfig, biased

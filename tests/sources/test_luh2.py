@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from luray.core.grid import Grid
+from luray.core.legend_files import HILDA, read_legend
 from luray.core.tiling import Box
 from luray.sources.luh2 import STATES, Luh2Config, open_luh2
 from luray.storage.errors import InputError
@@ -767,3 +768,14 @@ def test_real_states_are_read_in_place(realdata, tmp_path):
     np.testing.assert_allclose(got[:, land], expected[:, land], atol=3e-6)
     np.testing.assert_allclose(got.sum(axis=0)[land], 1 - water[land], atol=1e-6)
     assert (got[:, ~land & (water == 1)] == 0).all()
+
+
+def test_states_are_shares_of_the_classes_of_hilda_alone():
+    """11 is urban land in HILDA+, and a crop in ESA CCI-LC: equal codes mean nothing."""
+    config = Luh2Config(kind="luh2", path="p")
+    assert config.declared_for(HILDA) == config.declared
+    shares = {variable.classes for variable in config.declared}
+    assert (11,) in shares
+    variables = config.declared_for(read_legend("esa_cci_lc"))
+    assert [variable.name for variable in variables] == [v.name for v in config.declared]
+    assert {variable.classes for variable in variables} == {()}

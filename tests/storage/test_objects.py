@@ -11,11 +11,10 @@ import tracemalloc
 import pytest
 from gcsfs.retry import validate_response
 
+from luray.storage.errors import NoRoomError, no_room
 from luray.storage.objects import (
-    NoRoomError,
     accessing,
     exists,
-    no_room,
     read_object,
     remove,
     sha256_of,

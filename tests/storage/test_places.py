@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luray.bench.globe import globe_run
-from luray.catalog.reader import CatalogConfig
+from luray.catalog.catalog_config import CatalogConfig
 from luray.cli.app import main
 from luray.sandbox.write import demo_run
 from luray.stages.demo import load_demo

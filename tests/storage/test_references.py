@@ -20,7 +20,8 @@ from zarr.errors import ZarrUserWarning
 from luray.catalog.reference_writer import virtual_references, write_references
 from luray.core.grid import Grid
 from luray.core.tiling import Box
-from luray.sources.netcdf import inspect_netcdf, open_netcdf
+from luray.sources.netcdf import inspect_netcdf
+from luray.sources.netcdf_reader import open_netcdf
 from luray.storage.errors import InputError
 from luray.storage.references import load_references, targets
 from luray.storage.trust import RefusedError

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.read import find_assets
-from luray.catalog.reader import CatalogConfig, CatalogError
+from luray.catalog.reader import CatalogError
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.sources.discover import list_files
@@ -24,9 +25,9 @@ from luray.sources.geotiff import open_raster
 from luray.sources.netcdf import inspect_netcdf
 from luray.sources.raster import inspect_raster
 from luray.storage import web as http
-from luray.storage.errors import InputError
+from luray.storage.errors import AbsentError, DeniedError, InputError, WebError
 from luray.storage.objects import exists, filesystem, read_object
-from luray.storage.web import AbsentError, DeniedError, WebError, WebFileSystem, seconds_asked_for
+from luray.storage.web import WebFileSystem, seconds_asked_for
 from tests.sources.writers import axes, write_nc, write_tif
 from tests.web import LOGIN, serve_site
 

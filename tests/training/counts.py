@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.core.tiling import Tiling
 from luray.training.change_counts import ChangeCounts
 

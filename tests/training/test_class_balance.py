@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.training.class_balance import class_weights, require_classes
 from tests.training.counts import COUNTS, YEARS
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from luray.model.calibration import Calibration, Cells, calibrate, scores
+from luray.model.calibration import Cells, calibrate, scores
+from luray.model.operating_point import Calibration
 from luray.training.validation import EDGES, validation_report
 
 K = 3

@@ -6,7 +6,7 @@ import zarr
 from PIL import Image
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.product.create import create_product
 from luray.product.dimensions import ONE_MAP
 from luray.viz.projection import ProjectedGrid

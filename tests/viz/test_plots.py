@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from luray.core.legend import HILDA, rgb
+from luray.core.legend import rgb
+from luray.core.legend_files import HILDA
 from luray.viz.figure import ACCENT, axes_at, new_figure, save
 from luray.viz.plots import (
     area_by_class,

@@ -10,14 +10,19 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from luray.cli.score_tables import render_report
 from luray.core.grid import Grid
-from luray.core.legend import HILDA, OUTSIDE, rgb
+from luray.core.legend import OUTSIDE, rgb
+from luray.core.legend_files import HILDA
+from luray.evaluation.aggregation import Tally
 from luray.evaluation.report import EvaluationReport
 from luray.evaluation.skill import Outcome
+from luray.evaluation.statistics import TwoYears, statistics_of_year
 from luray.viz.page import maps, words
 from luray.viz.page.page import AreaSeries, Demand, Flows, PageData, render
-from tests.evaluation.cases import random_tally
+from tests.evaluation.cases import bordered, random_tally
 from tests.viz.pictures import cells_in
 
 GRID = Grid(north=40, west=20, step=0.5, n_lat=30, n_lon=40)
@@ -161,6 +166,85 @@ def test_a_test_without_change_is_not_given_a_figure_of_merit() -> None:
     for row in ("model", "persistence"):
         test["rows"][row]["mean"] |= {"observed_change": 0.0, "figure_of_merit": None}
     assert "No change was observed" in words.findings(test)[1].sentence
+
+
+def metrics_of(outcome: Outcome) -> dict:
+    return json.loads(json.dumps(EvaluationReport((outcome,), HILDA, "a model").to_dict()))
+
+
+def still_tally() -> Tally:
+    """Tallies of two years in which nothing changes, and nothing is predicted to."""
+    still = np.random.default_rng(0).integers(0, 6, (60, 60)).astype(np.uint8)
+    maps = bordered(still)
+    of_year = statistics_of_year(
+        maps,
+        TwoYears(maps, maps),
+        TwoYears(maps, maps),
+        cell_area=np.full(60, 1e6),
+        n_classes=7,
+        water=HILDA.index(77),
+        confidence=np.full(still.shape, 90, np.uint8),
+        corner=(0, 0),
+        side=10,
+    )
+    return Tally({2001: of_year, 2002: of_year})
+
+
+def test_where_nothing_changes_no_score_is_a_silent_zero() -> None:
+    given = metrics_of(Outcome("still", "forward", 2000, still_tally(), demand_gap="no scenario"))
+    [test] = given["tests"]
+    model = test["rows"]["model"]["mean"]
+    assert (model["accuracy"], model["observed_change"]) == (1, 0)
+    no_score = [
+        *("change_accuracy", "change_macro_f1", "change_weighted_f1", "change_mean_iou"),
+        *("figure_of_merit", "figure_of_merit_5", "figure_of_merit_25", "change_ratio"),
+        *("net_change_error", "demand_error", "observed_demand_error"),
+    ]
+    assert {name: model[name] for name in no_score} == dict.fromkeys(no_score)
+    assert {entry["verdict"] for entry in test["against_persistence"]["mean"].values()} == {
+        "cannot be told"
+    }
+    assert set(test["by_block"]["figure_of_merit"]) == {None}
+    assert {scores["model"]["change_ratio"] for scores in test["by_class"].values()} == {None}
+    assert test["transitions"]["changes"] == []
+
+    grid = Grid(north=40, west=20, step=0.5, n_lat=60, n_lon=60)
+    data = replace(page_data(given), grid=grid, maps={}, areas=None, flows={})
+    text = text_of(render(data))
+    assert text.count("Cannot be told from persistence") == 2
+    assert text.count("No change was observed, so there is none to be found.") == 2
+    assert "How far the maps follow the coarse scenario cannot be told: no scenario." in text
+    assert "–: cannot be told, since no land changed." in text
+    assert "Largest changes" not in text
+
+
+def text_of(page: str) -> str:
+    found = Links()
+    found.feed(page)
+    return " ".join(" ".join(found.text).split())
+
+
+@pytest.mark.parametrize(
+    ("gap", "demanded", "expected"),
+    [
+        ("", 0.0, "cannot be told: the coarse scenario asks for no net change in these years"),
+        ("the cube has no sources of it", 0.0, "cannot be told: the cube has no sources of it"),
+        ("", 4e6, "misses what the coarse scenario demands by 25.00 % of it; that of the observed"),
+    ],
+)
+def test_the_demand_is_told_of_or_why_it_is_not(gap: str, demanded: float, expected: str) -> None:
+    tally = random_tally(YEARS)
+    with_demand = {
+        year: replace(statistics, demand=np.array([1e6, 2e6, demanded]))
+        for year, statistics in tally.years.items()
+    }
+    outcome = Outcome("forecast", "forward", 2000, Tally(with_demand), demand_gap=gap)
+    [test] = metrics_of(outcome)["tests"]
+    assert expected in words.demand(test)
+    on_screen = Console(width=200, record=True, file=io.StringIO())
+    on_screen.print(render_report(EvaluationReport((outcome,), HILDA, "a model")))
+    says = "demand error cannot be told" in on_screen.export_text()
+    assert says == (demanded == 0)
 
 
 def test_agreement_has_the_colour_of_each_kind() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luray.core.grid import Grid
-from luray.core.legend import HILDA
+from luray.core.legend_files import HILDA
 from luray.product.dimensions import ProductDims
 from luray.viz import view as module
 from luray.viz.gallery import draw_pictures

@@ -102,7 +102,7 @@ export class Card {
     const { a } = this.state();
     const redraw = () => this.drawSoon();
     this.place.textContent = placeText(cell);
-    this.classes = Series.ofCell(this.product, this.chunks, "land_use", cell, a, redraw);
+    this.classes = Series.ofCell(this.product, this.chunks, this.product.maps.array, cell, a, redraw);
     this.confidence = Series.ofCell(this.product, this.chunks, "confidence", cell, a, redraw);
     void this.classes.read(a.year).then(() => this.confidence?.read(a.year));
     this.fractions = undefined;
@@ -155,8 +155,7 @@ export class Card {
     const certain = isLand && percent !== undefined ? `confidence ${percent} %` : "";
     this.now.replaceChildren(
       swatch,
-      h("strong", {}, this.nameOf(code)),
-      ` in ${this.product.years[a.year]}`,
+      h("span", {}, h("strong", {}, this.nameOf(code)), ` in ${this.product.years[a.year]}`),
       h("span", { class: "muted" }, certain),
     );
   }

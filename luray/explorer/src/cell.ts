@@ -54,7 +54,7 @@ export class Series {
   static ofCell(
     product: Product,
     chunks: Chunks,
-    array: "land_use" | "confidence",
+    array: string,
     cell: Cell,
     sequence: Sequence,
     onValue: () => void,

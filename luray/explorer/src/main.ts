@@ -30,6 +30,8 @@ interface Config {
 /** Milliseconds between two writes of the URL, and between two counts of areas while playing. */
 const URL_EVERY = 300;
 const AREAS_EVERY = 120;
+/** Screens on which panel and map lie side by side, as in style.css. */
+const WIDE = "(min-width: 860px) and (min-height: 520px)";
 
 async function start(): Promise<void> {
   const begun = performance.now();
@@ -50,6 +52,12 @@ async function start(): Promise<void> {
     );
   }
   new Page(root, product, config, base, world, begun);
+}
+
+/** Scale down both margins of a length where they leave less than a third of it for the map. */
+function leavingRoom(start: number, end: number, length: number): [number, number] {
+  const share = Math.min(1, (0.65 * length) / (start + end));
+  return [start * share, end * share];
 }
 
 function hasWebGL(): boolean {
@@ -295,7 +303,7 @@ class Page {
       dragRotate: false,
       fadeDuration: 0,
       canvasContextAttributes: { antialias: false, preserveDrawingBuffer: true },
-      locale: { "Map.Title": "Map of land use" },
+      locale: { "Map.Title": `Map of ${this.product.maps.title.toLowerCase()}` },
     });
     map.touchZoomRotate.disableRotation();
     map.keyboard.disableRotation();
@@ -310,13 +318,16 @@ class Page {
     const west = level.west;
     const east = west + level.cols * level.step;
     const south = level.north - level.rows * level.step;
-    const isWide = innerWidth >= 860;
-    const padding = isWide
+    const isWide = matchMedia(WIDE).matches;
+    const wanted = isWide
       ? { left: 340, right: 80, top: 40, bottom: 150 }
       : { left: 16, right: 16, top: 70, bottom: 130 };
+    const [left, right] = leavingRoom(wanted.left, wanted.right, innerWidth);
+    const [top, bottom] = leavingRoom(wanted.top, wanted.bottom, innerHeight);
+    const padding = { left, right, top, bottom };
     if (east - west > 180) {
-      const fit = Math.min(innerWidth - padding.left - padding.right, innerHeight - 150);
-      const zoom = Math.log2((Math.max(220, fit) * Math.PI) / 512) - 0.06;
+      const fit = Math.min(innerWidth - left - right, innerHeight - top - bottom + 40);
+      const zoom = Math.log2((Math.max(60, fit) * Math.PI) / 512) - 0.06;
       const offset: [number, number] = isWide ? [135, -45] : [0, -20];
       map.easeTo({ center: [12, 22], zoom, offset, duration: animate ? 900 : 0 });
       return;

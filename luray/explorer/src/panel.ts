@@ -6,8 +6,8 @@ import { RAMPS, type Ramp, coloursOf } from "./palettes";
 import type { Product } from "./product";
 import { LAYERS, type LayerName, type Selection, type State, nearestYear } from "./state";
 
-const NAMES: Record<LayerName, string> = {
-  land_use: "Land use",
+/** Names of the layers but the maps, which the product names. */
+const NAMES: Record<Exclude<LayerName, "land_use">, string> = {
   confidence: "Confidence",
   first_change: "First year of change",
   changes: "Number of changes",
@@ -177,7 +177,8 @@ export class Panel {
       value: layer,
       onchange: () => this.actions.set({ layer }),
     });
-    return h("label", { for: id, class: "choice" }, input, h("span", {}, NAMES[layer]));
+    const name = layer === "land_use" ? this.product.maps.title : NAMES[layer];
+    return h("label", { for: id, class: "choice" }, input, h("span", {}, name));
   }
 
   private sequenceFields(side: "a" | "b", prefix: string): HTMLElement[] {

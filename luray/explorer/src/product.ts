@@ -37,6 +37,8 @@ export interface Product {
   finished: boolean;
   years: number[];
   origins: Origin[];
+  /** The array of the maps, and what they show. */
+  maps: { array: string; title: string };
   classes: LandClass[];
   /** Colour and code of the sea. */
   ocean: { code: number; colour: string };
@@ -74,9 +76,10 @@ export async function openProduct(url: URL, tiles?: StoredTiles): Promise<Produc
   }
   const attributes = root.attributes ?? {};
   const about = attributes.luray;
-  const landUse = await store.node("land_use");
-  if (about === undefined || landUse === undefined) {
-    throw new ProductError("This Zarr store is no product of luray: it has no array land_use.");
+  const variable: string = about?.target ?? "land_use";
+  const maps = await store.node(variable);
+  if (about === undefined || maps === undefined) {
+    throw new ProductError(`This Zarr store is no product of luray: it has no array ${variable}.`);
   }
 
   const location = zarr.root(store);
@@ -90,25 +93,26 @@ export async function openProduct(url: URL, tiles?: StoredTiles): Promise<Produc
   const values = async (path: string) => (await zarr.get(await array(path))).data as any;
   const numbers = async (path: string) => Array.from(await values(path), Number);
 
-  const dimensions: string[] = landUse.dimension_names;
+  const dimensions: string[] = maps.dimension_names;
   const [years, origins] = await Promise.all([numbers("year"), numbers("origin")]);
   const words = (await store.node("origin")).attributes.flag_meanings.split(" ");
 
   const members = dimensions.includes("member")
-    ? landUse.shape[dimensions.indexOf("member")]
+    ? maps.shape[dimensions.indexOf("member")]
     : 0;
   const scenarios = dimensions.includes("scenario")
     ? (about.scenarios ?? Array.from(await values("scenario"), String))
     : [];
   return {
     store,
-    title: attributes.title ?? "Land use",
+    title: attributes.title ?? capitalised(maps.attributes.long_name),
+    maps: { array: variable, title: capitalised(maps.attributes.long_name) },
     caveats: attributes.caveats ?? [],
     finished: about.finished === true,
     years,
     origins: origins.map((index) => words[index]),
-    ...legendOf(landUse.attributes),
-    levels: await levelsOf(store, attributes),
+    ...legendOf(maps.attributes),
+    levels: await levelsOf(store, attributes, variable),
     scenarios,
     scenario: about.scenario ?? "",
     members,
@@ -117,6 +121,10 @@ export async function openProduct(url: URL, tiles?: StoredTiles): Promise<Produc
     entropy: (await store.node("entropy")) !== undefined,
     array,
   };
+}
+
+function capitalised(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function legendOf(attributes: any): Pick<Product, "classes" | "ocean" | "noData"> {
@@ -136,12 +144,16 @@ function legendOf(attributes: any): Pick<Product, "classes" | "ocean" | "noData"
 }
 
 /** Levels as the GeoZarr convention `multiscales` lists them; the maps alone where it does not. */
-async function levelsOf(store: ShardStore, attributes: any): Promise<Level[]> {
+async function levelsOf(
+  store: ShardStore,
+  attributes: any,
+  variable: string,
+): Promise<Level[]> {
   const layout: any[] = attributes.multiscales?.layout ?? [{ asset: "." }];
   return Promise.all(
     layout.map(async (entry) => {
       const path = entry.asset === "." ? "" : entry.asset;
-      const node = await store.node(path === "" ? "land_use" : `${path}/land_use`);
+      const node = await store.node(path === "" ? variable : `${path}/${variable}`);
       const transform = entry["spatial:transform"] ?? attributes["spatial:transform"];
       const [rows, cols] = node.shape.slice(-2);
       const chunk = chunkSide(node);

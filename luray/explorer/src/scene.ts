@@ -105,7 +105,7 @@ export class Scene {
 
   /** Return the chunk of codes at a tile. */
   codesOf(tile: Tile, selection: Selection): ChunkRef {
-    return this.reference("land_use", tile, selection);
+    return this.reference(this.product.maps.array, tile, selection);
   }
 
   private get usesB(): boolean {

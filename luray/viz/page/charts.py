@@ -14,7 +14,8 @@ from matplotlib.path import Path
 
 from luray.core.types import F64
 from luray.viz.figure import ACCENT, INK, MUTED, RULE, axes_at, new_figure, open_spines
-from luray.viz.plots import mark_observed, spread
+from luray.viz.largest import largest, shortened
+from luray.viz.plots import MOST_LETTERS, MOST_NAMES, mark_observed, spread
 from luray.viz.skill_plots import (
     LIGHT_ACCENT,
     MIDDLE_ACCENT,
@@ -197,11 +198,11 @@ def flow_chart(
         axes.text(step, -1.5 * gap, str(year), ha=place, va="bottom", fontsize=9, color=INK)
 
     middles_K = tops_YK[-1] + stocks_YK[-1] / 2
-    there = [k for k in range(n_classes) if stocks_YK[-1][k] > 0]
+    there = [k for k in largest(stocks_YK[-1], MOST_NAMES) if stocks_YK[-1][k] > 0]
     places = spread(middles_K[there], least=0.0, most=total + gap * n_classes, gap=0.055 * total)
     for k, place_of_label in zip(there, places, strict=True):
         share = stocks_YK[-1][k] / total
-        text = f"{labels[k]}  {share:.1%}"
+        text = f"{shortened(labels[k], MOST_LETTERS)}  {share:.1%}"
         axes.text(len(years) - 1 + 0.03, place_of_label, text, fontsize=8, color=INK, va="center")
     return svg(figure, name)
 

@@ -6,7 +6,6 @@ Shapes: H W cells of a picture, each of which stands for a block of cells of the
 import base64
 import io
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from luray.core.legend import OCEAN_COLOUR, OUTSIDE, Legend, rgb
 from luray.core.tiling import Box
 from luray.core.types import F64, I64, U8
 from luray.viz.figure import INK
-from luray.viz.projection import ProjectedGrid, Raster
+from luray.viz.projection import projected_grid
 
 PIXELS = 900
 """Pixels of a map along its longer side."""
@@ -88,7 +87,7 @@ def _thinning(grid: Grid) -> int:
     return -(-max(grid.shape) // PIXELS)
 
 
-def land_use(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
+def classes(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
     """Return the picture of a map in the colours of its legend."""
     colours = np.tile(np.array(rgb(WATER), np.uint8), (256, 1))
     for k, land_class in enumerate(legend.classes):
@@ -154,7 +153,7 @@ def _picture(image_HW3: U8, grid: Grid, *, factor: int) -> MapPicture:
     assert coast < 256, "a picture with a palette has 256 colours"
 
     projected = projected_grid(grid)
-    painted = raster_of_page(grid).paint(number_HW, factor=factor, background=clear)
+    painted = projected.raster(PIXELS).paint(number_HW, factor=factor, background=clear)
     picture = Image.fromarray(painted)
     picture.putpalette([*colours_N3.ravel().tolist(), *rgb("#ffffff"), *rgb(INK)])
     projected.draw_coastlines(ImageDraw.Draw(picture), picture.size, colour=coast)
@@ -163,15 +162,3 @@ def _picture(image_HW3: U8, grid: Grid, *, factor: int) -> MapPicture:
     picture.save(buffer, format="PNG", optimize=True, transparency=clear)
     encoded = base64.b64encode(buffer.getvalue()).decode()
     return MapPicture(f"data:image/png;base64,{encoded}", picture.width / picture.height)
-
-
-@cache
-def projected_grid(grid: Grid) -> ProjectedGrid:
-    """Return a grid as it lies on a map; all maps of a page share it."""
-    return ProjectedGrid(grid)
-
-
-@cache
-def raster_of_page(grid: Grid) -> Raster:
-    """Return which cell each pixel of the page's maps shows."""
-    return projected_grid(grid).raster(PIXELS)

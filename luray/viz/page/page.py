@@ -24,6 +24,9 @@ SCORES = {
 MOST_BLOCK_MERIT = 0.5
 """Figure of Merit of a block that has the last colour of the map."""
 
+MOST_TRANSITIONS = 10
+"""Changes from class to class that the page has a row for; metrics.parquet has all."""
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -117,6 +120,7 @@ def render(data: PageData) -> str:
         agreement=maps.AGREEMENT,
         unchanged=maps.UNCHANGED,
         most_block_merit=MOST_BLOCK_MERIT,
+        dash=words.DASH,
         definitions=metrics["definitions"],
     )
 
@@ -128,11 +132,16 @@ def _test(data: PageData, test: Mapping[str, Any], number: int) -> dict[str, Any
         "point": data.points.get(test["name"], ""),
         "findings": words.findings(test),
         "lead_years": words.lead_years(test),
+        "gap_of_years": words.gap_of_years(test),
+        "gap_of_scores": words.gap_of_scores(test),
         "noise": words.noise(test),
         "demand": words.demand(test),
         "left_out": test.get("left_out", []),
         "table": _reference_table(test, data.metrics["published_on_other_data"]),
         "zones": _zone_table(test),
+        "classes": _class_table(test),
+        "transitions": _transition_table(test),
+        "transition_years": (test["start_year"], test["transitions"]["year"]),
         "charts": charts.skill_charts(test, f"skill-{number}"),
         "maps": _maps(data, test["name"]),
         "blocks": _block_map(data, test),
@@ -175,8 +184,45 @@ def _zone_table(test: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def _class_table(test: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the table by class, means over the years; classes without scores are left out."""
+    rows = []
+    for name, scores_of_row in test["by_class"].items():
+        model = scores_of_row["model"]
+        if model["f1"] is not None:
+            rows.append(
+                [
+                    name.replace("_", " "),
+                    _score(model["f1"]),
+                    _score(scores_of_row["persistence"]["f1"]),
+                    _score(model["iou"]),
+                    _score(model["change_f1"]),
+                    _score(model["figure_of_merit"]),
+                    _score(model["change_ratio"], digits=2),
+                    _score(model["observed_change"]),
+                ]
+            )
+    return rows
+
+
+def _transition_table(test: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the largest observed changes from class to class, km2."""
+    rows = []
+    for change in test["transitions"]["changes"][:MOST_TRANSITIONS]:
+        if change["observed_m2"]:
+            areas = (change["observed_m2"], change["predicted_m2"], change["hits_m2"])
+            rows.append(
+                [
+                    f"{change['from']} to {change['to']}".replace("_", " "),
+                    *(f"{area / 1e6:,.0f}" for area in areas),
+                    _score(change["figure_of_merit"], digits=3),
+                ]
+            )
+    return rows
+
+
 def _score(value: float | None, *, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return words.DASH if value is None else f"{value:.{digits}f}"
 
 
 def _maps(data: PageData, name: str) -> list[tuple[str, MapPicture]]:
@@ -185,8 +231,8 @@ def _maps(data: PageData, name: str) -> list[tuple[str, MapPicture]]:
         return []
     shown = data.maps[name]
     return [
-        (f"observed, {shown.year}", maps.land_use(shown.truth_HW, data.legend, data.grid)),
-        (f"predicted, {shown.year}", maps.land_use(shown.predicted_HW, data.legend, data.grid)),
+        (f"observed, {shown.year}", maps.classes(shown.truth_HW, data.legend, data.grid)),
+        (f"predicted, {shown.year}", maps.classes(shown.predicted_HW, data.legend, data.grid)),
         ("change, where it is right and wrong", maps.agreement(shown, data.grid)),
     ]
 

@@ -20,6 +20,8 @@ OPENINGS: dict[Verdict, str] = {
 MARKS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "cannot be told": "○"}
 """Signs beside the verdicts, so that none is told by its colour alone."""
 
+DASH = "–"
+"""What stands in a table where a number cannot be told; below it a sentence says why."""
 
 NOT_COMPARED: Metrics = {"verdict": "cannot be told", "low": None}
 """What stands in for a comparison that the metrics do not hold."""
@@ -126,7 +128,7 @@ def lead_years(test: Metrics) -> list[LeadYear]:
                 entry["lead"],
                 gain["verdict"],
                 _points(estimate),
-                f"{_points(gain['low'])} to {_points(gain['high'])}" if known else "–",
+                f"{_points(gain['low'])} to {_points(gain['high'])}" if known else DASH,
                 _number(model["figure_of_merit"], 3),
                 _number(model["change_ratio"], 2),
             )
@@ -134,23 +136,52 @@ def lead_years(test: Metrics) -> list[LeadYear]:
     return rows
 
 
+def gap_of_years(test: Metrics) -> str:
+    """Say why the table by lead year has dashes, "" where it has none."""
+    reasons = []
+    still = [e["year"] for e in test["by_lead_year"] if e["model"]["change_ratio"] is None]
+    if still:
+        reasons.append(f"no land changed to {', '.join(map(str, still))}")
+    rows = lead_years(test)
+    if any(row.interval == DASH for row in rows):
+        reasons.append("an interval needs more places")
+    return f"{DASH}: cannot be told, since {', and '.join(reasons)}." if reasons else ""
+
+
+def gap_of_scores(test: Metrics) -> str:
+    """Say why the table of scores has dashes, "" where it has none."""
+    model = test["rows"]["model"]
+    if None not in (model[period]["change_accuracy"] for period in ("first_year", "mean")):
+        return ""
+    still = "" if model["mean"]["observed_change"] == 0 else " in the first year"
+    return f"{DASH}: cannot be told, since no land changed{still}."
+
+
 def noise(test: Metrics) -> str:
     """Say how much of the gain is knowledge of the maps' noise, "" where that is not known."""
     gain = test["gain_from_noise"]
     if gain is None:
         return ""
+    first = _more_or_less(gain["first_year"])
+    mean = _more_or_less(gain["mean"])
     return (
-        "Against maps without their flicker (A, B, A within two years) the gain is smaller by "
-        f"{_points(gain['first_year'])} percentage points in the first year and "
-        f"{_points(gain['mean'])} in the mean: that part is knowledge of the maps' noise."
+        "Against maps without their flicker (A, B, A within two years) the gain is "
+        f"{first} in the first year and {mean} in the mean: what is lost is knowledge of the "
+        "maps' noise."
     )
 
 
+def _more_or_less(lost: float) -> str:
+    """Say by how many percentage points a gain is smaller, or larger."""
+    return f"{abs(100 * lost):.2f} percentage points {'smaller' if lost >= 0 else 'larger'}"
+
+
 def demand(test: Metrics) -> str:
-    """Say how far the maps follow the coarse scenario, "" where that is not known."""
+    """Say how far the maps follow the coarse scenario, or why that cannot be told."""
     mean = test["rows"]["model"]["mean"]
-    if mean.get("demand_error") is None:
-        return ""
+    if mean["demand_error"] is None:
+        reason = test["demand_unknown"] or "these years have no values of it"
+        return f"How far the maps follow the coarse scenario cannot be told: {reason}."
     return (
         "By coarse cell the net change misses what the coarse scenario demands by "
         f"{_percent(mean['demand_error'])} of it; that of the observed maps misses it by "
@@ -163,9 +194,10 @@ def _percent(share: float) -> str:
 
 
 def _points(share: float) -> str:
-    """A difference of shares in percentage points, with a real minus sign."""
-    return f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
+    """A difference of shares in percentage points, with a real minus sign; none has no sign."""
+    points = f"{100 * share:+.2f}"
+    return points[1:] if float(points) == 0 else points.replace("-", "\N{MINUS SIGN}")
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return DASH if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,153 @@
+"""Legends as TOML files: luray's own, which lie in `catalogs/legends`, and those of a user."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from luray.core.legend import LandClass, Legend
+
+INSTALLED = Path(__file__).with_name("legends")
+"""Where the wheel puts luray's own."""
+
+IN_REPOSITORY = Path(__file__).parents[2] / "catalogs" / "legends"
+
+KEYS = ("name", "variable", "long_name", "ocean", "nodata", "water", "aliases", "classes")
+NEEDED = ("name", "variable", "long_name", "ocean", "nodata", "classes")
+CLASS_KEYS = {"code", "name", "colour"}
+
+
+def _folder() -> Path:
+    return INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
+
+
+@cache
+def legend_names() -> tuple[str, ...]:
+    """Return the names of luray's own legends, such as hilda."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.toml")))
+
+
+@cache
+def read_legend(name: str) -> Legend:
+    """Read a legend.
+
+    Parameters
+    ----------
+    name : str
+        One of `legend_names`, or the path of a TOML file.
+
+    Returns
+    -------
+    Legend
+
+    Raises
+    ------
+    ValueError
+        Naming the file, and what is wrong with it or that it is not there.
+
+    Examples
+    --------
+    >>> len(read_legend("esa_cci_lc")), read_legend("igbp").variable
+    (37, 'land_cover')
+    """
+    path = Path(name)
+    if not name.endswith(".toml"):
+        path = _folder() / f"{name}.toml"
+        if name not in legend_names():
+            raise ValueError(
+                f"there is no legend {name!r}, expected one of {', '.join(legend_names())}, or "
+                "the path of a file NAME.toml"
+            )
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"legend {name}: {error.strerror or error}; correct its path, or name one of "
+            f"{', '.join(legend_names())}"
+        ) from None
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise ValueError(f"legend {name}: not valid TOML: {error}") from None
+    return _legend_of(tables, where=name)
+
+
+def _legend_of(tables: Mapping[str, Any], *, where: str) -> Legend:
+    """Return the legend that a TOML file describes. Raises ValueError naming the key at fault."""
+    unknown = [key for key in tables if key not in KEYS]
+    lacking = [key for key in NEEDED if key not in tables]
+    if unknown or lacking:
+        raise ValueError(
+            f"legend {where}: unknown keys {unknown}, missing keys {lacking}; expected "
+            f"{', '.join(KEYS)}, of which water and aliases may be left out"
+        )
+
+    classes = []
+    for number, table in enumerate(tables["classes"]):
+        if not isinstance(table, dict) or table.keys() != CLASS_KEYS:
+            raise ValueError(
+                f"legend {where}: classes.{number} is {table}, expected code, name and colour"
+            )
+        classes.append(LandClass(table["code"], table["name"], table["colour"]))
+    if not classes:
+        raise ValueError(f"legend {where}: has no classes, expected one or more")
+
+    aliases = tables.get("aliases", {})
+    numbers = [tables["ocean"], tables["nodata"], tables.get("water", 0)]
+    numbers += [land_class.code for land_class in classes]
+    numbers += list(aliases.values())
+    words = [tables["name"], tables["variable"], tables["long_name"]]
+    words += [text for land_class in classes for text in (land_class.name, land_class.colour)]
+    wrong = [value for value in numbers if type(value) is not int]
+    wrong += [value for value in words if not isinstance(value, str) or not value]
+    wrong += [key for key in aliases if not key.isdecimal()]
+    if wrong:
+        raise ValueError(
+            f"legend {where}: {wrong} are of the wrong type, expected whole numbers for codes and "
+            "text for names and colours"
+        )
+    return Legend(
+        name=tables["name"],
+        classes=tuple(classes),
+        aliases={int(sub_code): code for sub_code, code in aliases.items()},
+        ocean=tables["ocean"],
+        nodata=tables["nodata"],
+        water=tables.get("water"),
+        variable=tables["variable"],
+        long_name=tables["long_name"],
+    )
+
+
+HILDA = read_legend("hilda")
+"""Land use of HILDA+: what a run predicts that names no other target."""
+
+NAMED: Mapping[str, Legend] = {HILDA.name: HILDA}
+"""Legends that a store may refer to by their name alone."""
+
+
+@cache
+def own_legends() -> tuple[Legend, ...]:
+    """Return luray's own legends."""
+    return tuple(map(read_legend, legend_names()))
+
+
+def stored_legend(stored: Mapping[str, Any] | str) -> Legend:
+    """Return the legend that a store describes.
+
+    Parameters
+    ----------
+    stored : mapping or str
+        What `Legend.to_attributes` gave; cubes built before that have only the legend's name.
+
+    Raises
+    ------
+    ValueError
+        For a name that no legend has.
+    """
+    if not isinstance(stored, str):
+        return Legend.from_attributes(stored)
+    if stored not in NAMED:
+        raise ValueError(
+            f"the store has the legend {stored!r} without its classes, expected one of "
+            f"{list(NAMED)}; build the cube again"
+        )
+    return NAMED[stored]
