@@ -32,7 +32,6 @@ from luray.sources.years import format_years
 from luray.storage.errors import InputError
 from luray.storage.objects import accessing, filesystem, read_object
 from luray.storage.places import public
-from luray.storage.zarr_inputs import open_group
 
 FORECAST = "forecast"
 """What `origin` calls years that depend on the scenario."""
@@ -119,6 +118,8 @@ class ProductMaps(Described):
 
     @cached_property
     def _maps(self) -> Any:
+        from luray.storage.zarr_inputs import open_group
+
         return open_group(self.url)[self.maps_legend.variable]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -165,6 +166,8 @@ def open_product_maps(config: ProductConfig, *, run_years: range, scenario: str)
     legend = read_legend(config.legend)
     arrays = root["consolidated_metadata"]["metadata"]
     _require_legend(arrays, about, legend, where=where)
+
+    from luray.storage.zarr_inputs import open_group
 
     with accessing(url):
         group: Any = open_group(url)
