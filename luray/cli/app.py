@@ -5,6 +5,7 @@ name with an underscore, runs the stage and prints. Stages are imported where th
 because they take seconds: neither `--help` nor a mistake in the options waits for torch or Ray.
 """
 
+import gc
 import io
 import json
 import logging
@@ -66,6 +67,10 @@ Set = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+GARBAGE_THRESHOLD = 20_000
+"""New objects after which Python looks for cycles among them; by default 700."""
 
 
 def _print_version(asked: bool) -> None:
@@ -420,8 +425,6 @@ def status(
     set_: Set = None,
 ) -> None:
     """Show how far a product is: years, tiles, rate, time left; also while it is being written."""
-    from luray.cli.status_lines import status_lines
-    from luray.product.status import status_of
     from luray.storage.places import PlaceError, place_of
 
     if place.endswith(".toml"):
@@ -431,6 +434,10 @@ def status(
             url = place_of(place)
         except PlaceError as error:
             raise PlaceError(f"PRODUCT: {error}") from None
+
+    from luray.cli.status_lines import status_lines
+    from luray.product.status import status_of
+
     for line in status_lines(status_of(url)):
         say(line)
 
@@ -1075,9 +1082,10 @@ def main(*verb: str) -> None:
     An error of the user is one message on standard error and exit code 1, without a traceback. So
     are Ctrl-C and SIGTERM, with exit codes 130 and 143.
     """
-    # Looking for plugins of pydantic in every installed package takes a tenth of the time in which
-    # a wrong run file is answered.
+    # Two searches that would take a tenth of the time in which a wrong run file is answered: for
+    # plugins of pydantic in every installed package, and for garbage in what imports make.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    gc.set_threshold(GARBAGE_THRESHOLD)
     raise_on_signals()
     for stream in (sys.stdout, sys.stderr):
         # A degree sign or a title with an umlaut must not end a command where the terminal has no

@@ -86,11 +86,11 @@ def status_of(url: str) -> Status:
         When its metadata is damaged.
     """
     attributes = _attributes(url)
-    if "luray" not in attributes:
+    about = attributes.get("luray", {})
+    if not {"tiles", "fingerprint", "finished"} <= about.keys():
         raise FileNotFoundError(
             f"{url}: no product of luray; give the product.zarr of a run, or its run file"
         )
-    about = attributes["luray"]
     tiles = int(about["tiles"])
     years = _years(url, about)
 

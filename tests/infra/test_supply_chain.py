@@ -1,6 +1,8 @@
 """What the image is made of: locked by hash, licensed to be used, and without doors for foreign code."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib.metadata import Distribution, distribution
 
@@ -120,3 +122,21 @@ def test_the_image_says_what_it_holds() -> None:
     dockerfile = (ROOT / "infra/Dockerfile").read_text()
     assert "cyclonedx-py environment" in dockerfile
     assert "--output-file /opt/venv/sbom.cdx.json" in dockerfile
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+def test_make_demo_installs_what_is_locked_and_no_test_tools() -> None:
+    planned = subprocess.run(
+        ["make", "--dry-run", "--always-make", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "--require-hashes --requirement infra/requirements.lock" in planned
+    assert "[dev]" not in planned
+    # uv finds no build of torch that pip's settings name: pip brings it before.
+    assert planned.index("--no-deps --constraint constraints.txt torch") < planned.index("bin/uv ")
+    installs = [line for line in planned.splitlines() if "bin/uv " in line]
+    assert len(installs) == 2
+    assert all("|| .venv/bin/python -m pip install" in line for line in installs)

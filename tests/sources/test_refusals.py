@@ -174,6 +174,7 @@ def test_denied_file_is_not_called_missing(tmp_path, netcdf, raster, caplog):
     raster.chmod(0o000)
     code = f"""if True:
         import os
+        import luray.sources.netcdf_reader, luray.sources.raster_header  # while they may be read
         from luray.sources.discover import list_files; from luray.sources.netcdf import inspect_netcdf
         from luray.sources.raster import inspect_raster
         from luray.storage.errors import InputError

@@ -335,7 +335,7 @@ def test_no_server_no_host_and_no_address_are_told_apart():
 def test_a_server_that_does_not_answer_is_given_up(monkeypatch):
     timeout = http.TIMEOUT.__class__(total=None, sock_connect=0.2, sock_read=0.2)
     monkeypatch.setattr(http, "TIMEOUT", timeout)
-    monkeypatch.setattr("luray.storage.trust.TIMEOUT", timeout)
+    monkeypatch.setattr("luray.storage.web_session.TIMEOUT", timeout)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/catalog.json"
         with pytest.raises(
