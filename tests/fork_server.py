@@ -154,7 +154,8 @@ def become_worker(request: dict[str, Any], outputs: list[int]) -> None:
     update_envs(context.env_vars)
 
     # the one module that has read the environment already
-    from luray.storage.trust import configure, configured
+    from luray.storage.objects import configure
+    from luray.storage.trust import configured
 
     configure(configured())
 
