@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from luray.core.processes import worker_environment
+from luray.storage.objects import configure
+from luray.storage.trust import configured
 
 ADDRESS = "LURAY_TESTS_FORK_SERVER"
 """Environment variable that names the socket of the server."""
@@ -154,9 +156,6 @@ def become_worker(request: dict[str, Any], outputs: list[int]) -> None:
     update_envs(context.env_vars)
 
     # the one module that has read the environment already
-    from luray.storage.objects import configure
-    from luray.storage.trust import configured
-
     configure(configured())
 
     sys.argv = words
