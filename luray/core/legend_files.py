@@ -7,25 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from luray.core.legend import LandClass, Legend
-
-INSTALLED = Path(__file__).with_name("legends")
-"""Where the wheel puts luray's own."""
-
-IN_REPOSITORY = Path(__file__).parents[2] / "catalogs" / "legends"
+from luray.core.tables import tables
 
 KEYS = ("name", "variable", "long_name", "ocean", "nodata", "water", "aliases", "classes")
 NEEDED = ("name", "variable", "long_name", "ocean", "nodata", "classes")
 CLASS_KEYS = {"code", "name", "colour"}
 
 
-def _folder() -> Path:
-    return INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
-
-
 @cache
 def legend_names() -> tuple[str, ...]:
     """Return the names of luray's own legends, such as hilda."""
-    return tuple(sorted(path.stem for path in _folder().glob("*.toml")))
+    return tuple(sorted(path.stem for path in tables("legends").glob("*.toml")))
 
 
 @cache
@@ -53,14 +45,14 @@ def read_legend(name: str) -> Legend:
     """
     path = Path(name)
     if not name.endswith(".toml"):
-        path = _folder() / f"{name}.toml"
+        path = tables("legends") / f"{name}.toml"
         if name not in legend_names():
             raise ValueError(
                 f"there is no legend {name!r}, expected one of {', '.join(legend_names())}, or "
                 "the path of a file NAME.toml"
             )
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        contents = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(
             f"legend {name}: {error.strerror or error}; correct its path, or name one of "
@@ -68,13 +60,13 @@ def read_legend(name: str) -> Legend:
         ) from None
     except ValueError as error:  # no TOML, or no UTF-8
         raise ValueError(f"legend {name}: not valid TOML: {error}") from None
-    return _legend_of(tables, where=name)
+    return _legend_of(contents, where=name)
 
 
-def _legend_of(tables: Mapping[str, Any], *, where: str) -> Legend:
+def _legend_of(contents: Mapping[str, Any], *, where: str) -> Legend:
     """Return the legend that a TOML file describes. Raises ValueError naming the key at fault."""
-    unknown = [key for key in tables if key not in KEYS]
-    lacking = [key for key in NEEDED if key not in tables]
+    unknown = [key for key in contents if key not in KEYS]
+    lacking = [key for key in NEEDED if key not in contents]
     if unknown or lacking:
         raise ValueError(
             f"legend {where}: unknown keys {unknown}, missing keys {lacking}; expected "
@@ -82,7 +74,7 @@ def _legend_of(tables: Mapping[str, Any], *, where: str) -> Legend:
         )
 
     classes = []
-    for number, table in enumerate(tables["classes"]):
+    for number, table in enumerate(contents["classes"]):
         if not isinstance(table, dict) or table.keys() != CLASS_KEYS:
             raise ValueError(
                 f"legend {where}: classes.{number} is {table}, expected code, name and colour"
@@ -91,11 +83,11 @@ def _legend_of(tables: Mapping[str, Any], *, where: str) -> Legend:
     if not classes:
         raise ValueError(f"legend {where}: has no classes, expected one or more")
 
-    aliases = tables.get("aliases", {})
-    numbers = [tables["ocean"], tables["nodata"], tables.get("water", 0)]
+    aliases = contents.get("aliases", {})
+    numbers = [contents["ocean"], contents["nodata"], contents.get("water", 0)]
     numbers += [land_class.code for land_class in classes]
     numbers += list(aliases.values())
-    words = [tables["name"], tables["variable"], tables["long_name"]]
+    words = [contents["name"], contents["variable"], contents["long_name"]]
     words += [text for land_class in classes for text in (land_class.name, land_class.colour)]
     wrong = [value for value in numbers if type(value) is not int]
     wrong += [value for value in words if not isinstance(value, str) or not value]
@@ -106,14 +98,14 @@ def _legend_of(tables: Mapping[str, Any], *, where: str) -> Legend:
             "text for names and colours"
         )
     return Legend(
-        name=tables["name"],
+        name=contents["name"],
         classes=tuple(classes),
         aliases={int(sub_code): code for sub_code, code in aliases.items()},
-        ocean=tables["ocean"],
-        nodata=tables["nodata"],
-        water=tables.get("water"),
-        variable=tables["variable"],
-        long_name=tables["long_name"],
+        ocean=contents["ocean"],
+        nodata=contents["nodata"],
+        water=contents.get("water"),
+        variable=contents["variable"],
+        long_name=contents["long_name"],
     )
 
 

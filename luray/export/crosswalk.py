@@ -1,20 +1,15 @@
 """Crosswalks: what the classes of a legend are in the layout of a model, from TOML files.
 
-They lie in `catalogs/crosswalks`, which an installed luray has beside this module.
+They lie in `catalogs/crosswalks`, see `luray.core.tables`.
 """
 
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from luray.core.legend import Legend
+from luray.core.tables import tables
 from luray.product.product_maps import UNNAMED
-
-INSTALLED = Path(__file__).with_name("crosswalks")
-"""Where the wheel puts them."""
-
-IN_REPOSITORY = Path(__file__).parents[2] / "catalogs" / "crosswalks"
 
 
 def read_crosswalk(form: str, legend: Legend) -> Mapping[str, Any]:
@@ -65,5 +60,4 @@ def read_crosswalk_file(form: str) -> Mapping[str, Any]:
 
 def crosswalk_text(form: str) -> str:
     """Return the text of the file of a format."""
-    folder = INSTALLED if INSTALLED.is_dir() else IN_REPOSITORY
-    return (folder / f"{form}.toml").read_text(encoding="utf-8")
+    return (tables("crosswalks") / f"{form}.toml").read_text(encoding="utf-8")

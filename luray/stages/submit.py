@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import luray
+from luray.core.tables import IN_PACKAGE, tables
 from luray.stages.config import RunConfig
 from luray.stages.run_file import expand, read_text, read_tree, run_file
 from luray.storage.places import VARIABLE, is_local
@@ -82,12 +83,16 @@ def submit(
 def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
     """Put into an empty folder what a job needs.
 
-    That is this package, the run file, and inputs of the build that are given as relative paths.
+    That is this package, the run file, its legend, and inputs of the build that are given as
+    relative paths.
     Raises ValueError where the output would be lost, or the inputs are too large to travel.
     """
     if not run.lasting:
         raise ValueError(lost(run))
-    inputs = list(_beside(run)) if stage in ("build", "run") else []
+    places: list[str | None] = [run.target.legend] if run.target.legend.endswith(".toml") else []
+    if stage in ("build", "run"):
+        places += _places_of_inputs(run)
+    inputs = list(_beside(places))
     sizes = {path: _size(path) for path in inputs}
     if sum(sizes.values()) > CARRIED:
         listed = ", ".join(f"{path} ({size / 2**20:.0f} MiB)" for path, size in sizes.items())
@@ -99,6 +104,8 @@ def pack(run: RunConfig, file: Path, folder: Path, *, stage: str) -> None:
     # in a checkout the explorer may have what it is built with: more than a job may carry
     not_run = shutil.ignore_patterns("__pycache__", "node_modules")
     shutil.copytree(Path(luray.__file__).parent, folder / "luray", ignore=not_run)
+    for name, place in IN_PACKAGE.items():
+        shutil.copytree(tables(name), folder / "luray" / place, dirs_exist_ok=True)
     for path in inputs:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -143,12 +150,17 @@ def _places_of(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"sources.{number}.assets", asset["href"]
 
 
-def _beside(run: RunConfig) -> Iterator[Path]:
-    """Yield the inputs that are given relative to where the command runs, and are there."""
-    places = [source.path for source in run.sources]
+def _places_of_inputs(run: RunConfig) -> list[str | None]:
+    """Return where the inputs of a build are, its catalog of them included."""
+    places: list[str | None] = [source.path for source in run.sources]
     if run.catalog:
         url = run.catalog.url
         places.append(str(Path(url).parent) if is_local(url) and url.endswith(".json") else url)
+    return places
+
+
+def _beside(places: Sequence[str | None]) -> Iterator[Path]:
+    """Yield the places that are given relative to where the command runs, and are there."""
     for place in dict.fromkeys(filter(None, places)):
         path = Path(place)
         if not is_local(place) or path.is_absolute() or not path.exists():

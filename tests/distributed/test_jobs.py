@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import requests
 
 import luray
 from luray.cli.app import STAGES, app
+from luray.core.tables import IN_PACKAGE
 from luray.distributed.metrics import EXPORTED
 from luray.product.status import status_of
 from luray.sandbox.write import demo_run
@@ -175,6 +177,10 @@ def test_a_job_carries_the_code_the_run_file_and_the_inputs_beside_it_and_no_mor
         pack(run, demo_run(), folder, stage=stage)
         assert {path.name for path in folder.iterdir()} == expected
         assert not list(folder.rglob("__pycache__"))
+        for name, place in IN_PACKAGE.items():
+            assert sorted(path.name for path in (folder / "luray" / place).iterdir()) == sorted(
+                path.name for path in (ROOT / "catalogs" / name).iterdir()
+            )
     assert (folder / "inputs/map.tif").read_bytes() == b"1234"
     with (inputs / "large.tif").open("wb") as file:
         file.truncate(CARRIED)
@@ -188,6 +194,16 @@ def test_a_job_carries_the_code_the_run_file_and_the_inputs_beside_it_and_no_mor
     )
     with pytest.raises(ValueError, match="lies above the working directory"):
         pack(above, demo_run(), tmp_path / "full", stage="build")
+
+
+def test_the_legend_of_a_run_travels_with_every_job(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "catalogs/legends/hilda.toml", "mine.toml")
+    run = load_run(demo_run(), ["output=/shared/out", "target.legend=mine.toml"])
+    folder = tmp_path / "job"
+    folder.mkdir()
+    pack(run, demo_run(), folder, stage="train")
+    assert (folder / "mine.toml").read_bytes() == (tmp_path / "mine.toml").read_bytes()
 
 
 def test_every_job_is_a_verb_of_the_command_line():
