@@ -113,8 +113,10 @@ def test_every_kind_is_listed_with_its_place_and_licence():
         "gebco",
         "pnnl_topo",
         "pnnl_soil",
+        "cci_lc",
         "categorical",
         "aggregated",
+        "product",
     }
     for name, doi in (
         ("luh2", "10.22033/ESGF/input4MIPs.10454"),
