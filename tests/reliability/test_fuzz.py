@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.reliability.foreign import Parser, parsers
-from tests.reliability.fuzz import begin, ended, fuzz
+from tests.reliability.fuzz import begin, ended, fuzz, returning_memory
 
 NAMES = (
     "run.toml",
@@ -69,6 +69,7 @@ def test_a_parser_that_wants_more_memory_than_the_bound_fails(tmp_path: Path):
         capture_output=True,
         text=True,
         check=False,
+        env=returning_memory(),
     )
     assert done.returncode == 1
     assert "Unable to allocate 512. MiB" in done.stderr
