@@ -60,7 +60,7 @@ def test_the_record_is_written_last_and_names_every_file(tmp_path: Path):
     assert not list(tmp_path.rglob("*.partial"))
     write_sandbox(tmp_path, CONFIG)
     record = json.loads((tmp_path / "sandbox.json").read_text())
-    assert record["config"] == CONFIG.model_dump(mode="json")
+    assert record["config"] == CONFIG.model_dump(mode="json", exclude_none=True)
     assert set(record["files"]) == set(contents(tmp_path)) - {"sandbox.json", ".luray-sandbox"}
 
 

@@ -62,7 +62,7 @@ def test_every_source_reads_the_sandbox(sandbox, kind):
 
 def test_every_kind_says_where_it_comes_from():
     described = kinds()
-    assert sorted(described) == sorted([*KINDS, "categorical", "aggregated"])
+    assert sorted(described) == sorted([*KINDS, "cci_lc", "categorical", "aggregated", "product"])
     for kind, about in described.items():
         assert about.title
         assert about.files
