@@ -1,6 +1,5 @@
 """Everything that parses foreign bytes: how it is called, and a valid document for it."""
 
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ from luray.sandbox.write import demo_run
 from luray.sources.netcdf import inspect_netcdf
 from luray.sources.raster import inspect_raster
 from luray.stages.run_file import load_run
-from luray.storage import web
 from luray.storage.checksums import Checksums
 from luray.storage.lease import Lease
 from luray.storage.receipts import Ledger
@@ -37,9 +35,6 @@ IDENTITY = {"seed": 3}
 
 ZARRAY = {"shape": [4], "chunks": [2], "dtype": "<f4", "zarr_format": 2}
 """Metadata of an array of two chunks."""
-
-# Each catalog reads the certificates of the machine, which takes longer than all of its documents.
-web.trusted_certificates = functools.cache(web.trusted_certificates)
 
 
 class Parser(NamedTuple):

@@ -9,6 +9,7 @@ has after it has read the valid document.
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from luray.core.causes import chain_of
+from luray.storage import web
 from tests.reliability.foreign import Parser, parsers
 
 ROOM = 256 * 2**20
@@ -198,6 +200,9 @@ def ended(process: subprocess.Popen[str]) -> Tally:
 
 def main(name: str, folder: Path, examples: int, seed: int) -> Tally:
     """Fuzz one parser with a bound on memory."""
+    # Each catalog reads the certificates of the machine, which takes longer than all of its
+    # documents. This process reads them once.
+    web.trusted_certificates = functools.cache(web.trusted_certificates)
     folder.mkdir(parents=True)
     [parser] = [parser for parser in parsers(folder / "valid") if parser.name == name]
     parser.read(folder, parser.valid)
