@@ -8,12 +8,14 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 import psutil
 
 VITAL = {"raylet": "node manager", "gcs_server": "control store"}
 """Names of Ray's processes without which a cluster is dead, and what they are."""
 SECONDS_BETWEEN_LOOKS = 0.5
+LOOKS_BETWEEN_FAMILIES = 20
 SECONDS_TO_END = 5.0
 """After which processes that are ending are killed."""
 SHOW_CURSOR = "\x1b[?25h"
@@ -36,10 +38,17 @@ def watched() -> Iterator[None]:
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(SECONDS_BETWEEN_LOOKS):
+        # What a process has started is not found through it any more once it is dead: so it is
+        # looked for before, seldom, as that takes a look at every process of the machine.
+        started = families(vital)
+        for number in count(1):
+            if ended.wait(SECONDS_BETWEEN_LOOKS):
+                return
             for process, described in vital.items():
                 if _has_ended(process) and not ended.is_set():
-                    _end_command(described)
+                    _end_command(described, started)
+            if number % LOOKS_BETWEEN_FAMILIES == 0:
+                started = families(vital)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -79,8 +88,11 @@ def _has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def _end_command(described: str) -> None:
-    """End this process and all that it has started, whatever its threads are waiting for."""
+def _end_command(described: str, started: Iterable[psutil.Process]) -> None:
+    """End this process and all that it has started, whatever its threads are waiting for.
+
+    `started` are others to be ended, such as what the dead process had started.
+    """
     if sys.stdout.isatty():
         print(SHOW_CURSOR, end="", flush=True)
     print(
@@ -89,7 +101,7 @@ def _end_command(described: str) -> None:
         file=sys.stderr,
         flush=True,
     )
-    for process in descendants():
+    for process in descendants().union(started):
         with suppress(psutil.Error):
             process.kill()
     os._exit(1)
