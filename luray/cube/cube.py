@@ -235,9 +235,6 @@ class Cube:
         # Decoded chunks and open arrays stay behind: each process has its own.
         return {name: value for name, value in self.__dict__.items() if name != "chunks"}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
     def tiling(self, *, window: int, stride: int, tile: int) -> Tiling:
         """Return windows and tiles over the grid of this cube; see `Tiling`."""
         return Tiling(

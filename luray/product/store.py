@@ -409,9 +409,6 @@ class Product:
         opened = ("_root", "_arrays")
         return {name: value for name, value in self.__dict__.items() if name not in opened}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
     # Maps
 
     def write(

@@ -473,6 +473,25 @@ def require_target(published: Legend, target: Legend, *, source: str) -> None:
         )
 
 
+class MapsConfig(FilesConfig):
+    """Where published maps of one legend are, which become the state of a run.
+
+    Each subclass sets `maps_legend` beside what `FilesConfig` asks for.
+    """
+
+    maps_legend: ClassVar[Legend]
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The map."""
+        return (state_variable(self.maps_legend),)
+
+    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
+        """Return the map; ValueError in a run that predicts other classes."""
+        require_target(self.maps_legend, legend, source=self.label)
+        return self.declared
+
+
 def legend_table(legend: Legend) -> dict[int, int]:
     """Return the code that each published code of a legend is read as.
 

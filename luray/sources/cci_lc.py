@@ -19,15 +19,13 @@ from luray.core.legend import Legend
 from luray.core.legend_files import read_legend
 from luray.core.tiling import Box
 from luray.core.types import U8
-from luray.core.variable import Variable
 from luray.sources.base import (
     About,
     Described,
-    FilesConfig,
+    MapsConfig,
     Request,
     Source,
     recode,
-    require_target,
     state_variable,
 )
 from luray.sources.class_resampling import ClassResampling, Method, lattice_over
@@ -68,10 +66,11 @@ ABOUT = About(
 )
 
 
-class CciLcConfig(FilesConfig):
+class CciLcConfig(MapsConfig):
     """Where the files are, and how their maps come onto the run grid."""
 
     about: ClassVar[About] = ABOUT
+    maps_legend: ClassVar[Legend] = LEGEND
     native_step: ClassVar[float | None] = STEP
 
     kind: Literal["cci_lc"]
@@ -84,16 +83,6 @@ class CciLcConfig(FilesConfig):
     """Size in degrees of the blocks that are sea where all of their cells are water; 0 leaves all
     water a class.
     """
-
-    @property
-    def declared(self) -> tuple[Variable, ...]:
-        """The map."""
-        return (state_variable(LEGEND),)
-
-    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
-        """Return the map; ValueError in a run that predicts other classes."""
-        require_target(LEGEND, legend, source=self.label)
-        return self.declared
 
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_cci_lc`."""

@@ -15,18 +15,16 @@ from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
-from luray.core.variable import Variable
 from luray.sources.base import (
     About,
     Described,
     Encoding,
-    FilesConfig,
+    MapsConfig,
     Request,
     Source,
     equals,
     legend_table,
     recode,
-    require_target,
     state_variable,
 )
 from luray.sources.discover import matching
@@ -91,26 +89,17 @@ Map = tuple[Raster | NetcdfFile, int]
 """The file of a year's map, and its time index there: 0 in a GeoTIFF."""
 
 
-class HildaConfig(FilesConfig):
+class HildaConfig(MapsConfig):
     """Where the HILDA+ files are: a folder (searched with its subfolders) or one NetCDF file."""
 
     about: ClassVar[About] = ABOUT
+    maps_legend: ClassVar[Legend] = LEGEND
 
     kind: Literal["hilda"]
     base_maps: Literal["leave out", "keep"] = "leave out"
     """leave out: change into and out of a base map (version 1 has one, 2015) is neither learned nor
     scored, and the memory of a cell ends before it; keep: it counts as any other map.
     """
-
-    @property
-    def declared(self) -> tuple[Variable, ...]:
-        """The map."""
-        return (state_variable(LEGEND),)
-
-    def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
-        """Return the map; ValueError in a run that predicts other classes."""
-        require_target(LEGEND, legend, source=self.label)
-        return self.declared
 
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_hilda`."""

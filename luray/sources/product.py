@@ -14,7 +14,7 @@ Shapes: H W box.
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -26,7 +26,16 @@ from luray.core.legend import Legend, variable_of
 from luray.core.legend_files import read_legend
 from luray.core.tiling import Box
 from luray.core.variable import Variable
-from luray.sources.base import About, Described, FilesConfig, Request, Source, held_years, recode
+from luray.sources.base import (
+    About,
+    Described,
+    FilesConfig,
+    Request,
+    Source,
+    held_years,
+    recode,
+    state_variable,
+)
 from luray.sources.layout import layout_of_axes
 from luray.sources.years import format_years
 from luray.storage.errors import InputError
@@ -126,19 +135,9 @@ class ProductMaps(Described):
         # An open array stays behind: each process has its own.
         return {name: value for name, value in self.__dict__.items() if name != "_maps"}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
 
 def _variable(legend: Legend) -> Variable:
-    return Variable(
-        name=legend.variable,
-        role="forcing",
-        units="1",
-        long_name=f"{legend.long_name} class",
-        dtype="uint8",
-        categories=tuple(int(code) for code in legend.codes),
-    )
+    return replace(state_variable(legend), role="forcing")
 
 
 def open_product_maps(config: ProductConfig, *, run_years: range, scenario: str) -> Source:
