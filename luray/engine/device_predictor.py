@@ -72,12 +72,19 @@ class DevicePredictor:
         prior_year: int,
         box: Box,
     ) -> I32:
-        """Return the weighted sums of the windows of one box, see `Predictor.predict`."""
+        """Return the weighted sums of the windows of one box, see `Predictor.predict`.
+
+        Raises
+        ------
+        ValueError
+            If the network gives anything but finite numbers: half precision ends at 65,504.
+        """
         padded = self.tiling.padded(box)
         maps_NYX = self._uploaded(maps, padded)
         sums_KYX = torch.zeros(
             (self.features.n_classes, *padded.shape), dtype=torch.int32, device=self._device
         )
+        is_finite = torch.ones((), dtype=torch.bool, device=self._device)
         with torch.inference_mode():
             for first in range(0, len(cores), self.batch):
                 windows = [
@@ -97,12 +104,19 @@ class DevicePredictor:
                     self.features,
                 )
                 heads_BCHW = self.network(inputs_BCHW.to(self.dtype)).float()
+                is_finite &= heads_BCHW.isfinite().all()
                 shares_BKHW = fixed_point_probabilities(
                     heads_BCHW, maps_BNHW[:, 0], self.calibration
                 )
                 weighted_BKHW = shares_BKHW * self._weights_HW
                 for window, weighted_KHW in zip(windows, weighted_BKHW, strict=False):
                     sums_KYX[:, *window.slices(origin=padded)] += weighted_KHW
+        if not is_finite:
+            raise ValueError(
+                f"{year}: the network gave numbers that are not finite in {self.dtype} on "
+                f"{self.device}; an input may be too large for it. Set inference.device = 'cpu', "
+                "or scale the input in the run file and train again"
+            )
         sums: I32 = sums_KYX.cpu().numpy()
         return sums
 

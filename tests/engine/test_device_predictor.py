@@ -115,6 +115,20 @@ def test_sums_are_those_of_the_slow_twin(cube, history, batch):
         assert (np.abs(sums - expected) / np.maximum(total, 1)).max() < 1e-4
 
 
+def test_numbers_that_are_not_finite_are_an_error_and_no_map(cube):
+    tiling = cube.tiling(window=8, stride=4, tile=8)
+    model = frozen(random_model(features=cube.features))
+    weights = window_weights(tiling, taper="linear")
+    predictor = DevicePredictor(model, cube.features, tiling, weights, batch=2, device="cpu")
+    box = next(box for box in map(tiling.tile_box, tiling.tiles()) if cube.land(box).any())
+    cores = tiling.active_cores(box, cube.land(box))
+    inputs = predictor.inputs_of(cube, [tiling.window_box(core) for core in cores])
+    inputs.static_SHW[:] = float("inf")
+    maps = [cube.state(2002, tiling.padded(box))]
+    with pytest.raises(ValueError, match=r"2003: .* not finite .* inference.device = 'cpu'"):
+        predictor.predict(cores, maps, inputs, year=2003, prior_year=2002, box=box)
+
+
 def test_an_inference_on_a_device_differs_in_few_cells(tmp_path, cube):
     """Three years, each the prior of the next, through everything that a worker does."""
     save_random_model(cube, "forward", UNetConfig(width=4, depth=1), str(tmp_path / "model"))
