@@ -37,7 +37,9 @@ def test_every_parser_is_fuzzed(every_parser: dict[str, Parser]):
 
 
 # h5netcdf closes a damaged file once more when it is collected, and that may fail again.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <function File.close:pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_foreign_bytes_end_in_a_value_or_a_named_error(
     every_parser: dict[str, Parser], tmp_path: Path, name: str
