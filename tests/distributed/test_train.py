@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from luray.core.limits import usable_cpus
 from luray.distributed.change_counts import count_changes
 from luray.distributed.train import train
 from luray.model.card import read_card
@@ -133,7 +134,7 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
     assert killed
     assert steps_seen[0] == resumed_after + 1, "it goes on after the dead driver's checkpoint"
 
-    weights, steps = serial_weights(training, threads=os.cpu_count() or 1)
+    weights, steps = serial_weights(training, threads=usable_cpus())
     tensors = load_file(f"{training.folder}/weights.safetensors")
     assert all(torch.equal(value, weights[name]) for name, value in tensors.items())
     curve = EventAccumulator(f"{training.folder}/events").Reload().Scalars("training/loss")
