@@ -82,6 +82,17 @@ def variable_of(about: Mapping[str, Any]) -> str:
     return str(about.get(TARGET, VARIABLE))
 
 
+def capitalised(words: str) -> str:
+    """Return words with a capital letter first, the others as they are.
+
+    Examples
+    --------
+    >>> capitalised("land cover of the EU")
+    'Land cover of the EU'
+    """
+    return words[:1].upper() + words[1:]
+
+
 def rgb(colour: str) -> tuple[int, int, int]:
     """Return red, green and blue of a colour written #rrggbb.
 
@@ -135,7 +146,7 @@ class Legend:
     @property
     def title(self) -> str:
         """What the maps show, as a title begins: `Land use`."""
-        return self.long_name[:1].upper() + self.long_name[1:]
+        return capitalised(self.long_name)
 
     def __len__(self) -> int:
         return len(self.classes)

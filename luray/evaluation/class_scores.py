@@ -80,8 +80,8 @@ def class_scores(table_JTP: F64, *, water: int | None) -> list[ClassScores]:
     land = land_JTP.sum()
     n_classes = len(land_JTP)
     changed_JTP = land_JTP.copy()
-    unchanged = np.arange(n_classes)
-    changed_JTP[unchanged, unchanged] = 0
+    classes = np.arange(n_classes)
+    changed_JTP[classes, classes] = 0
 
     observed_JT = land_JTP.sum(axis=2)
     predicted_JP = land_JTP.sum(axis=1)
@@ -93,7 +93,7 @@ def class_scores(table_JTP: F64, *, water: int | None) -> list[ClassScores]:
         f1, iou = _agreement(land_JTP.sum(axis=0), k)
         change_f1, change_iou = _agreement(changed_JTP.sum(axis=0), k)
 
-        elsewhere = np.arange(n_classes) != k
+        elsewhere = classes != k
         hits = land_JTP[elsewhere, k, k].sum()
         observed_gain = observed_JT[elsewhere, k].sum()
         predicted_gain = predicted_JP[elsewhere, k].sum()

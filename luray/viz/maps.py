@@ -20,7 +20,7 @@ from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, V
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from luray.core.legend import rgb
+from luray.core.legend import capitalised, rgb
 from luray.core.types import F64, U8
 from luray.viz.figure import (
     INK,
@@ -199,7 +199,7 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
     figure = new_figure(page_width, page_height)
     top = page_height - 0.38
     text_at(
-        figure, left, top, view.title or view.palette.long_name.capitalize(), size=15, weight="bold"
+        figure, left, top, view.title or capitalised(view.palette.long_name), size=15, weight="bold"
     )
     text_at(figure, page_width - right, top, _span(view), size=9, colour=MUTED, align="right")
     for n, year in enumerate(years):
