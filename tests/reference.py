@@ -178,8 +178,52 @@ def gain_and_merit(cells):
     ) if land else math.nan, hits / either if either else math.nan
 
 
-def bootstrap(blocks_of_years, n_mean, resamples, seed):
-    """Intervals (estimate, low, high) of gain and merit for each year, then for the mean.
+def class_agreement(cells, k):
+    """F1 and IoU of class k over (area, true, predicted), nan where it is nowhere."""
+    both = sum(a for a, t, p in cells if t == k and p == k)
+    either = sum(a for a, t, p in cells if k in (t, p))
+    return (2 * both / (both + either), both / either) if either else (math.nan, math.nan)
+
+
+def agreement(cells, n_classes, water):
+    """Accuracy, macro F1, weighted F1 and mean IoU over (area, true, predicted)."""
+    land = sum(a for a, *_ in cells)
+    if not land:
+        return (math.nan,) * 4
+    there = [k for k in range(n_classes) if k != water and any(k in (t, p) for _, t, p in cells)]
+    f1 = {k: class_agreement(cells, k)[0] for k in there}
+    iou = [class_agreement(cells, k)[1] for k in there]
+    right = sum(a for a, t, p in cells if t == p)
+    weighted = sum(a * f1[t] for a, t, _ in cells)
+    return right / land, sum(f1.values()) / len(f1), weighted / land, sum(iou) / len(iou)
+
+
+def scores_against_persistence(cells, n_classes, water):
+    """Scores of a `Comparison`, then those of a `ClassComparison` of each class, in one list."""
+    model = [(a, t, p) for a, _, t, p in cells]
+    null = [(a, t, i) for a, i, t, _ in cells]
+    changed = [(a, t, p) for a, i, t, p in cells if t != i]
+    gain, merit = gain_and_merit(cells)
+    of_model = agreement(model, n_classes, water)
+    of_null = agreement(null, n_classes, water)
+    scores = [gain, merit]
+    scores += [m - n for m, n in zip(of_model[1:], of_null[1:], strict=True)]
+    scores += agreement(changed, n_classes, water)
+    for k in range(n_classes):
+        if k == water:
+            scores += [math.nan] * 5
+            continue
+        f1, iou = class_agreement(model, k)
+        null_f1, null_iou = class_agreement(null, k)
+        gained = sum(a for a, i, t, p in cells if i != k and t == p == k)
+        either = sum(a for a, i, t, p in cells if i != k and k in (t, p))
+        merit_of_class = gained / either if either else math.nan
+        scores += [f1 - null_f1, iou - null_iou, *class_agreement(changed, k), merit_of_class]
+    return scores
+
+
+def bootstrap(blocks_of_years, n_mean, resamples, seed, n_classes, water):
+    """Intervals (estimate, low, high) of all scores for each year, then for the mean.
 
     Each resample is a list of cells, whole blocks of them.
     """
@@ -188,14 +232,14 @@ def bootstrap(blocks_of_years, n_mean, resamples, seed):
     drawn = [places[(int(word) >> 32) * len(places) >> 32] for word in words]
     samples = [places, *(drawn[n : n + len(places)] for n in range(0, len(drawn), len(places)))]
 
-    scores = []  # by sample, by year and mean, (gain, merit)
+    scores = []  # by sample, by year and mean, by score
     for sample in samples:
         years = []
         for blocks in blocks_of_years:
             cells = [cell for place in sample for cell in blocks.get(place, [])]
-            years.append(gain_and_merit(cells))
+            years.append(scores_against_persistence(cells, n_classes, water))
         means = []
-        for number in (0, 1):
+        for number in range(len(years[0])):
             known = [year[number] for year in years[:n_mean] if not math.isnan(year[number])]
             means.append(sum(known) / len(known) if known else math.nan)
         scores.append([*years, means])

@@ -121,6 +121,8 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
             f"{LEVEL:.0%} intervals from {n_blocks} blocks of {side} x {side} cells"
         )
         yield _gain_table(skills, report.gain_from_noise(outcome))
+        yield Text()
+        yield _gains_of_scores_table(skill.against_persistence.mean)
 
     yield _heading(
         f"{title}, significance and texture by lead year\n(patch: mean patch width in cells)"
@@ -228,6 +230,15 @@ def _add_gain(table: Table, label: str, comparison: Comparison) -> None:
         gain.verdict,
         *(_number(value, 4) for value in comparison.figure_of_merit),
     )
+
+
+def _gains_of_scores_table(mean: Comparison) -> Table:
+    """What each score of the mean gains on persistence, which has 0 on changed land."""
+    table = _table("gain", "low", "high", "", label="mean")
+    for name, interval in mean._asdict().items():
+        label = REFERENCE_COLUMNS[name.removesuffix("_gain")].replace("\n", " ")
+        table.add_row(label, *(_signed(value) for value in interval), interval.verdict)
+    return table
 
 
 def _shown_years(skill: Skill, outcome: Outcome) -> Iterator[tuple[int, int, int]]:

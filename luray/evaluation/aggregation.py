@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from luray.evaluation.block_sums import BlockSums
 from luray.evaluation.flicker import Flicker, FlickerByYear
-from luray.evaluation.significance import BlockSums
 from luray.evaluation.statistics import Statistics
 
 ARRAYS = tuple(f.name for f in fields(Statistics) if f.name != "by_block")

@@ -129,23 +129,50 @@ def change_by_block(
     area_H: F64,
     block_row_H: I64,
     block_col_W: I64,
-) -> F64:
-    """Land, hits, wrong gain, misses and false alarms of each block, (Y, X, 5)."""
-    sums_YX5 = np.zeros((block_row_H[-1] + 1, block_col_W[-1] + 1, 5))
+    n_classes: int,
+) -> tuple[F64, F64]:
+    """Sums of each block, (Y, X, 5), and of each of its classes, (Y, X, K, 8).
+
+    Columns are those of `block_sums`: land, hits, wrong gain, misses, false alarms; and of a class
+    unchanged, lost, gained, predicted, right, predicted and right on changed cells, gain predicted.
+    """
+    n_down = block_row_H[-1] + 1
+    n_across = block_col_W[-1] + 1
+    sums_YX5 = np.zeros((n_down, n_across, 5))
+    classes_YXK8 = np.zeros((n_down, n_across, n_classes, 8))
+    # Nearly all cells neither change nor are predicted to. They cost one sum each here, and are
+    # added to all columns that they belong to at the end.
+    still_YXK = np.zeros((n_down, n_across, n_classes))
     for row in range(initial.shape[0]):
         area = area_H[row]
-        sums_X5 = sums_YX5[block_row_H[row]]
+        y = block_row_H[row]
         for col in range(initial.shape[1]):
             if not scored[row, col]:
                 continue
-            sums_5 = sums_X5[block_col_W[col]]
-            sums_5[0] += area
+            x = block_col_W[col]
             i = initial[row, col]
             t = truth[row, col]
             p = predicted[row, col]
             if t == i and p == i:
+                still_YXK[y, x, i] += area
                 continue
+
+            sums_5 = sums_YX5[y, x]
+            sums_5[0] += area
+            classes_K8 = classes_YXK8[y, x]
+            classes_K8[p, 3] += area
+            if t == i:
+                classes_K8[t, 0] += area
+            else:
+                classes_K8[i, 1] += area
+                classes_K8[t, 2] += area
+                classes_K8[p, 5] += area
+            if p != i:
+                classes_K8[p, 7] += area
+
             if t == p:
+                classes_K8[t, 4] += area
+                classes_K8[t, 6] += area
                 sums_5[1] += area
             elif t != i and p != i:
                 sums_5[2] += area
@@ -153,7 +180,13 @@ def change_by_block(
                 sums_5[3] += area
             else:
                 sums_5[4] += area
-    return sums_YX5
+    for y in range(n_down):
+        for x in range(n_across):
+            for k in range(n_classes):
+                sums_YX5[y, x, 0] += still_YXK[y, x, k]
+                for column in (0, 3, 4):
+                    classes_YXK8[y, x, k, column] += still_YXK[y, x, k]
+    return sums_YX5, classes_YXK8
 
 
 @compiled

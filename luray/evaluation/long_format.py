@@ -16,9 +16,7 @@ import pyarrow as pa
 from luray.core.legend import Legend
 from luray.core.types import F64, I64
 from luray.evaluation.aggregation import Tally
-from luray.evaluation.class_scores import ClassScores
-from luray.evaluation.metrics import Scores, confidence_bins, figure_of_merit
-from luray.evaluation.significance import (
+from luray.evaluation.block_sums import (
     CHANGE_PARTS,
     FALSE_ALARMS,
     HITS,
@@ -26,8 +24,10 @@ from luray.evaluation.significance import (
     MISSES,
     WRONG_GAIN,
     BlockSums,
-    Comparison,
 )
+from luray.evaluation.class_scores import ClassScores
+from luray.evaluation.metrics import Scores, confidence_bins, figure_of_merit
+from luray.evaluation.significance import ClassComparison, Comparison
 from luray.evaluation.skill import Outcome, Skill, Truth
 
 SCHEMA = pa.schema(
@@ -127,8 +127,8 @@ def _scores(scores: Scores | ClassScores, place: Row) -> Iterator[Row]:
         yield {**place, "metric": metric, "value": value}
 
 
-def _intervals(comparison: Comparison, place: Row) -> Iterator[Row]:
-    """The gain over persistence with its interval; the Figure of Merit gains on one of 0."""
+def _intervals(comparison: Comparison | ClassComparison, place: Row) -> Iterator[Row]:
+    """Gains over persistence with their intervals; scores of change gain on one of 0."""
     for name, interval in comparison._asdict().items():
         known = not np.isnan(interval.low)
         yield {
@@ -150,9 +150,18 @@ def _of_classes(skill: Skill, outcome: Outcome, target: Truth, names: list[str])
                 yield from _scores(scores, {**of_class, "year": year, "lead": outcome.lead(year)})
             yield from _scores(skill.mean_of_class(row, names.index(name)), of_class)
 
+    compared = skill.against_persistence
+    if compared is not None:
+        for k, name in enumerate(names):
+            of_model: Row = {"test": outcome.name, "target": target, "row": "model", "class": name}
+            for year, comparison in zip(skill.years, compared.by_class[k], strict=True):
+                place = {**of_model, "year": year, "lead": outcome.lead(year)}
+                yield from _intervals(comparison, place)
+            yield from _intervals(compared.mean_of_class[k], of_model)
+
     for year, transitions in zip(skill.years, skill.transitions, strict=True):
         for change in transitions:
-            place: Row = {
+            place = {
                 "test": outcome.name,
                 "target": target,
                 "row": "model",

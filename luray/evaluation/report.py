@@ -117,9 +117,9 @@ DEFINITIONS = {
     ),
     "against_persistence": (
         f"{LEVEL:.0%} intervals from {RESAMPLES} resamples of blocks of the map, the same for "
-        "model and persistence; accuracy_gain: accuracy minus that of persistence; a Figure of "
-        f"Merit cannot be below that of persistence, which is 0; null with fewer than "
-        f"{FEWEST_BLOCKS} blocks, and where a score does not exist in some resample"
+        "model and persistence; _gain: a score minus that of persistence; the Figure of Merit and "
+        "scores of changed cells cannot be below those of persistence, which are 0; null with "
+        f"fewer than {FEWEST_BLOCKS} blocks, and where a score does not exist in some resample"
     ),
     "change_per_year": (
         "share of the land that differs from the map of the year before, in the direction of travel"

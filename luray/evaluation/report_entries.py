@@ -11,17 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from luray.evaluation.block_sums import CHANGE_PARTS, HITS, BlockSums
 from luray.evaluation.flicker import DecadeFlicker
 from luray.evaluation.metrics import Scores
 from luray.evaluation.significance import (
-    CHANGE_PARTS,
-    HITS,
-    BlockSums,
+    ClassComparison,
     Comparison,
     Interval,
     Significance,
 )
 from luray.evaluation.skill import Outcome, Skill
+
+INTERVAL_COLUMNS = ("_low", "_high")
+"""Ends of the names of the columns of an interval."""
+
+GAIN_COLUMNS = ("", *INTERVAL_COLUMNS, "_verdict")
+"""The same of a difference to persistence, which is no score and has a column of its own."""
 
 CSV_COLUMNS = (
     "test",
@@ -31,12 +36,11 @@ CSV_COLUMNS = (
     "year",
     "lead",
     *(f.name for f in fields(Scores)),
-    "accuracy_gain",
-    "accuracy_gain_low",
-    "accuracy_gain_high",
-    "accuracy_gain_verdict",
-    "figure_of_merit_low",
-    "figure_of_merit_high",
+    *(
+        f"{score}{end}"
+        for score in Comparison._fields
+        for end in (GAIN_COLUMNS if score.endswith("_gain") else INTERVAL_COLUMNS)
+    ),
     "flicker",
     "observed_flicker",
 )
@@ -72,12 +76,20 @@ def skill_entry(skill: Skill, outcome: Outcome, names: Sequence[str]) -> dict[st
             zone: {row: _or_null(asdict(skill.mean_of_zone(row, zone))) for row in rows_of_zone}
             for zone, rows_of_zone in skill.by_zone.items()
         },
-        "by_class": {
-            name: {row: _or_null(asdict(skill.mean_of_class(row, k))) for row in skill.by_class}
-            for k, name in enumerate(names)
-        },
+        "by_class": {name: _class_entry(skill, k) for k, name in enumerate(names)},
         "transitions": _transitions_entry(skill, names),
     }
+
+
+def _class_entry(skill: Skill, k: int) -> dict[str, Any]:
+    """Means of the scores of a class, and what they gain on persistence."""
+    entry: dict[str, Any] = {
+        row: _or_null(asdict(skill.mean_of_class(row, k))) for row in skill.by_class
+    }
+    compared = skill.against_persistence
+    if compared is not None:
+        entry["against_persistence"] = _comparison_entry(compared.mean_of_class[k])
+    return entry
 
 
 def _transitions_entry(skill: Skill, names: Sequence[str]) -> dict[str, Any]:
@@ -105,7 +117,7 @@ def _significance_entry(significance: Significance) -> dict[str, Any]:
     }
 
 
-def _comparison_entry(comparison: Comparison) -> dict[str, Any]:
+def _comparison_entry(comparison: Comparison | ClassComparison) -> dict[str, Any]:
     return {name: _interval_entry(interval) for name, interval in comparison._asdict().items()}
 
 
@@ -170,16 +182,14 @@ def _intervals(comparison: Comparison | None) -> dict[str, Any]:
     """The intervals of a line, nothing without a comparison."""
     if comparison is None:
         return {}
-    gain = comparison.accuracy_gain
-    figure_of_merit = comparison.figure_of_merit
-    numbers = {
-        "accuracy_gain": gain.estimate,
-        "accuracy_gain_low": gain.low,
-        "accuracy_gain_high": gain.high,
-        "figure_of_merit_low": figure_of_merit.low,
-        "figure_of_merit_high": figure_of_merit.high,
-    }
-    return {**_or_empty(numbers), "accuracy_gain_verdict": gain.verdict}
+    columns: dict[str, Any] = {}
+    for score, interval in comparison._asdict().items():
+        ends = {f"{score}_low": interval.low, f"{score}_high": interval.high}
+        columns |= _or_empty(ends)
+        if score.endswith("_gain"):
+            columns |= _or_empty({score: interval.estimate})
+            columns[f"{score}_verdict"] = interval.verdict
+    return columns
 
 
 def _or_null(numbers: Mapping[str, float]) -> dict[str, float | None]:

@@ -5,20 +5,36 @@ than cells. Blocks of cells are drawn instead, with replacement, and every score
 from the blocks that were drawn. One draw serves the model, persistence and all years alike: what
 differs between places is in both sides of a difference, and falls out of it.
 
-Five sums of each block and year are all that this needs. They are whole m2 and belong to cells, so
-those of tiles add up to those of the whole map, whatever the tiles are.
+A few sums of each block, year and class are all that this needs, see `block_sums`.
 
-Shapes: N blocks with scored land, Y years, R resamples, H W cells of a tile.
+Shapes: N blocks with scored land, Y years, R resamples, K classes, C sums of each class.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from luray.core.types import F64, I64, U8, Bool
-from luray.evaluation.cell_sums import change_by_block
+from luray.core.types import F64
+from luray.evaluation.block_sums import (
+    CHANGE_PARTS,
+    CHANGED_PREDICTED,
+    CHANGED_RIGHT,
+    CLASS_SUMS,
+    FALSE_ALARMS,
+    GAIN_PREDICTED,
+    GAINED,
+    HITS,
+    LAND,
+    PREDICTED,
+    RIGHT,
+    SUMS,
+    UNCHANGED,
+    BlockSums,
+    aligned,
+    class_sums_of_persistence,
+)
 
 RESAMPLES = 1000
 """Draws of blocks."""
@@ -26,160 +42,10 @@ RESAMPLES = 1000
 LEVEL = 0.95
 """Confidence of the intervals."""
 
-BLOCKS_ALONG = 30
-"""Fewest blocks along the shorter side of a grid, where coarse cells are small enough for that."""
-
 FEWEST_BLOCKS = 10
 """Blocks with land below which there is no interval: too few places to tell anything."""
 
-SUMS = 5
-LAND, HITS, WRONG_GAIN, MISSES, FALSE_ALARMS = range(SUMS)
-"""Columns of the sums. The last four are those of `metrics.change_parts`."""
-CHANGE_PARTS = slice(HITS, None)
-"""The last four columns."""
-
 Verdict = Literal["better", "worse", "cannot be told"]
-
-
-def block_side(shape: tuple[int, int], *, coarse: int) -> int:
-    """Return the cells along a side of a block.
-
-    Cells of one coarse cell see the same forcing and err together, so a block is whole coarse
-    cells. It is as many of them as leave `BLOCKS_ALONG` blocks along the shorter side of the grid,
-    and at least one.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (n_lat, n_lon) of the fine grid.
-    coarse : int
-        Cells along a side of the coarsest forcing's cell.
-
-    Examples
-    --------
-    The globe at 0.01 degrees with population at 0.5 degrees, and a region of 1 x 3 degrees with
-    forcing at 0.25 degrees:
-
-    >>> block_side((18000, 36000), coarse=50)
-    600
-    >>> block_side((100, 325), coarse=25)
-    25
-    """
-    return coarse * max(1, min(shape) // BLOCKS_ALONG // coarse)
-
-
-@dataclass(frozen=True, eq=False)
-class BlockSums:
-    """Sums over the scored cells of one year, block by block; `+` merges two sets of cells.
-
-    `BlockSums()` is the zero: no block.
-    """
-
-    side: int = 0
-    """Cells along a side of a block; blocks are counted from the grid's corner."""
-    places_N2: I64 = field(default_factory=lambda: np.zeros((0, 2), np.int64))
-    """Row and column of each block, in ascending order."""
-    sums_N5: F64 = field(default_factory=lambda: np.zeros((0, SUMS)))
-    """Scored land, hits, wrong gain, misses and false alarms in m2."""
-
-    def __add__(self, other: "BlockSums") -> "BlockSums":
-        if not self.side or not other.side:
-            return self if self.side else other
-        if self.side != other.side:
-            raise ValueError(
-                f"blocks of {self.side} and of {other.side} cells cannot be merged; evaluate every "
-                "tile with the same blocks"
-            )
-        places_N2, sums_NY5 = _aligned([self, other])
-        return BlockSums(self.side, places_N2, sums_NY5.sum(axis=1))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the sums ready for JSON."""
-        return {
-            "side": self.side,
-            "places": self.places_N2.tolist(),
-            "sums": self.sums_N5.tolist(),
-        }
-
-    @classmethod
-    def from_dict(cls, entry: dict[str, Any]) -> "BlockSums":
-        """Return the sums of which `to_dict` gave the entry.
-
-        Raises
-        ------
-        ValueError
-            If places and sums are not of the same blocks.
-        """
-        places_N2 = np.asarray(entry["places"], np.int64).reshape(-1, 2)
-        sums_N5 = np.asarray(entry["sums"], np.float64).reshape(-1, SUMS)
-        if len(places_N2) != len(sums_N5):
-            raise ValueError(f"{len(places_N2)} places of blocks, expected {len(sums_N5)}")
-        return cls(int(entry["side"]), places_N2, sums_N5)
-
-    def of_persistence(self) -> "BlockSums":
-        """Return the sums of the null model, which misses all that was observed to change."""
-        sums_N5 = np.zeros_like(self.sums_N5)
-        sums_N5[:, LAND] = self.sums_N5[:, LAND]
-        sums_N5[:, MISSES] = self.sums_N5[:, [HITS, WRONG_GAIN, MISSES]].sum(axis=1)
-        return BlockSums(self.side, self.places_N2, sums_N5)
-
-
-def block_sums(
-    initial: U8,
-    truth: U8,
-    predicted: U8,
-    *,
-    scored: Bool,
-    cell_area: F64,
-    corner: tuple[int, int],
-    side: int,
-) -> BlockSums:
-    """Sum up one tile and year by blocks; a tile may hold parts of blocks.
-
-    Parameters
-    ----------
-    initial, truth, predicted : array of uint8, shape (H, W)
-        Class indices.
-    scored : bool array, shape (H, W)
-        Cells that count, see `statistics.scored_cells`.
-    cell_area : array, shape (H,)
-        Area of a cell of each row in m2.
-    corner : tuple of int
-        Row and column of the tile's first cell in the grid.
-    side : int
-        Cells along a side of a block, see `block_side`.
-
-    Examples
-    --------
-    Two blocks of 2 x 2 cells of 100 m2, in one of which a change is foreseen:
-
-    >>> initial = np.zeros((2, 4), np.uint8)
-    >>> truth = np.array([[0, 1, 0, 0], [0, 0, 0, 0]], np.uint8)
-    >>> sums = block_sums(
-    ...     initial,
-    ...     truth,
-    ...     truth,
-    ...     scored=initial == 0,
-    ...     cell_area=np.full(2, 100.0),
-    ...     corner=(0, 0),
-    ...     side=2,
-    ... )
-    >>> sums.sums_N5[:, [LAND, HITS]].tolist()
-    [[400.0, 100.0], [400.0, 0.0]]
-    """
-    n_rows, n_cols = scored.shape
-
-    # Blocks that the tile touches, and that of each of its rows and columns among them.
-    first_row = corner[0] // side
-    first_col = corner[1] // side
-    block_row_H = (corner[0] + np.arange(n_rows)) // side - first_row
-    block_col_W = (corner[1] + np.arange(n_cols)) // side - first_col
-    sums = change_by_block(
-        initial, truth, predicted, scored, np.rint(cell_area), block_row_H, block_col_W
-    )
-    block_row_N, block_col_N = np.nonzero(sums[..., LAND])
-    places_N2 = np.stack([first_row + block_row_N, first_col + block_col_N], axis=1)
-    return BlockSums(side, places_N2, sums[block_row_N, block_col_N])
 
 
 class Interval(NamedTuple):
@@ -200,12 +66,33 @@ class Interval(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A rollout compared with persistence, in one year or the mean of several."""
+    """A rollout compared with persistence, in one year or the mean of several.
+
+    Differences to the scores of persistence, which are named as in `metrics.Scores`. The Figure of
+    Merit and the scores of changed cells are 0 for persistence and never lower: their intervals say
+    how good, not whether.
+    """
 
     accuracy_gain: Interval
     """Accuracy minus that of persistence: (hits - false alarms) / land."""
     figure_of_merit: Interval
-    """That of persistence is 0, and none is lower: this interval says how good, not whether."""
+    macro_f1_gain: Interval
+    weighted_f1_gain: Interval
+    mean_iou_gain: Interval
+    change_accuracy: Interval
+    change_macro_f1: Interval
+    change_weighted_f1: Interval
+    change_mean_iou: Interval
+
+
+class ClassComparison(NamedTuple):
+    """The same of one class, named as in `class_scores.ClassScores`."""
+
+    f1_gain: Interval
+    iou_gain: Interval
+    change_f1: Interval
+    change_iou: Interval
+    figure_of_merit: Interval
 
 
 @dataclass(frozen=True)
@@ -218,10 +105,18 @@ class Significance:
     """Blocks with scored land."""
     by_year: tuple[Comparison, ...]
     mean: Comparison
+    by_class: tuple[tuple[ClassComparison, ...], ...]
+    """By class of the legend, then by year; all nan for water."""
+    mean_of_class: tuple[ClassComparison, ...]
 
 
 def significance(
-    years: Sequence[BlockSums], *, n_mean: int, resamples: int = RESAMPLES, seed: int = 0
+    years: Sequence[BlockSums],
+    *,
+    n_mean: int,
+    water: int | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Significance:
     """Compare a rollout with persistence, with intervals from resampled blocks.
 
@@ -232,6 +127,8 @@ def significance(
     n_mean : int
         Years from the first that the mean covers. As in `metrics.mean_scores`, a year in which a
         score does not exist does not count for it.
+    water : int, optional
+        Class index that has no scores and counts in no mean over classes.
     resamples : int
         Draws of as many blocks as there are.
     seed : int
@@ -250,8 +147,9 @@ def significance(
     Student's would be right. They are widened as Hesterberg 2015 does
     (doi:10.1080/00031305.2015.1089789, "expanded percentile interval").
     """
-    places_N2, sums_NY5 = _aligned(years)
+    places_N2, sums_YN5, class_sums_YNKC = aligned(years)
     n_blocks = len(places_N2)
+    n_classes = class_sums_YNKC.shape[2]
 
     # All blocks once, which gives the scores themselves, then the resamples.
     times_drawn_RN = np.ones((1, n_blocks))
@@ -259,33 +157,129 @@ def significance(
         resampled_RN = _times_drawn(n_blocks, resamples=resamples, seed=seed)
         times_drawn_RN = np.concatenate([times_drawn_RN, resampled_RN])
 
-    # Whole numbers below 2^53: the product is exact, and the same on every machine.
-    sums_RY5 = (times_drawn_RN @ sums_NY5.reshape(n_blocks, -1)).reshape(-1, len(years), SUMS)
+    scores_of_years = []
+    class_scores_of_years = []
+    for sums_N5, class_sums_NKC in zip(sums_YN5, class_sums_YNKC, strict=True):
+        # Whole numbers below 2^53: the products are exact, and the same on every machine.
+        sums_R5 = times_drawn_RN @ sums_N5
+        class_sums_RKC = (times_drawn_RN @ class_sums_NKC.reshape(n_blocks, -1)).reshape(
+            -1, n_classes, CLASS_SUMS
+        )
+        if water is not None:
+            class_sums_RKC[:, water] = 0
+        assert sums_R5.shape[1] == SUMS
+        scores_of_years.append(_scores(sums_R5, class_sums_RKC))
+        class_scores_of_years.append(_class_scores(class_sums_RKC))
 
-    land_RY = sums_RY5[..., LAND]
-    hits_RY = sums_RY5[..., HITS]
-    gain_RY = _ratio(hits_RY - sums_RY5[..., FALSE_ALARMS], land_RY)
-    figure_of_merit_RY = _ratio(hits_RY, sums_RY5[..., HITS:].sum(axis=-1))
+    tails = _widened_tails(n_blocks)
+    *by_year, mean = (
+        Comparison(**{name: _interval(score_R, tails) for name, score_R in scores.items()})
+        for scores in [*scores_of_years, _mean_over_years(scores_of_years[:n_mean])]
+    )
+    by_class = []
+    mean_of_class = []
+    mean_of_classes = _mean_over_years(class_scores_of_years[:n_mean])
+    for k in range(n_classes):
+        *years_of_class, mean_of_years = (
+            ClassComparison(
+                **{name: _interval(score_RK[:, k], tails) for name, score_RK in scores.items()}
+            )
+            for scores in [*class_scores_of_years, mean_of_classes]
+        )
+        by_class.append(tuple(years_of_class))
+        mean_of_class.append(mean_of_years)
+    return Significance(
+        side=years[0].side,
+        n_blocks=n_blocks,
+        by_year=tuple(by_year),
+        mean=mean,
+        by_class=tuple(by_class),
+        mean_of_class=tuple(mean_of_class),
+    )
 
-    intervals = []
-    for scores_RY in (gain_RY, figure_of_merit_RY):
-        mean_R = _mean_over_years(scores_RY[:, :n_mean])
-        intervals.append([_interval(scores_R, n_blocks) for scores_R in (*scores_RY.T, mean_R)])
-    *by_year, mean = map(Comparison, *intervals)
-    return Significance(years[0].side, n_blocks, tuple(by_year), mean)
+
+def _scores(sums_R5: F64, class_sums_RKC: F64) -> dict[str, F64]:
+    """The scores of a `Comparison` in each resample, shape (R,)."""
+    land_R = sums_R5[:, LAND]
+    hits_R = sums_R5[:, HITS]
+    null_RKC = class_sums_of_persistence(class_sums_RKC)
+    of_model = _agreement(*_all_cells(class_sums_RKC))
+    of_null = _agreement(*_all_cells(null_RKC))
+    on_change = _agreement(*_changed_cells(class_sums_RKC))
+    return {
+        "accuracy_gain": _ratio(hits_R - sums_R5[:, FALSE_ALARMS], land_R),
+        "figure_of_merit": _ratio(hits_R, sums_R5[:, CHANGE_PARTS].sum(axis=1)),
+        "macro_f1_gain": of_model.macro_f1 - of_null.macro_f1,
+        "weighted_f1_gain": of_model.weighted_f1 - of_null.weighted_f1,
+        "mean_iou_gain": of_model.mean_iou - of_null.mean_iou,
+        "change_accuracy": on_change.accuracy,
+        "change_macro_f1": on_change.macro_f1,
+        "change_weighted_f1": on_change.weighted_f1,
+        "change_mean_iou": on_change.mean_iou,
+    }
 
 
-def _aligned(years: Sequence[BlockSums]) -> tuple[I64, F64]:
-    """Places of the blocks of any year, and the sums of each year in all of them, (N, Y, 5)."""
-    stacked = np.concatenate([year.places_N2 for year in years])
-    places_N2, number = np.unique(stacked, axis=0, return_inverse=True)
-    sums_NY5 = np.zeros((len(places_N2), len(years), SUMS))
-    first = 0
-    for y, year in enumerate(years):
-        last = first + len(year.places_N2)
-        sums_NY5[number[first:last], y] = year.sums_N5
-        first = last
-    return places_N2, sums_NY5
+def _class_scores(class_sums_RKC: F64) -> dict[str, F64]:
+    """The scores of a `ClassComparison` in each resample, shape (R, K)."""
+    null_RKC = class_sums_of_persistence(class_sums_RKC)
+    f1_RK, iou_RK = _f1_and_iou(*_all_cells(class_sums_RKC))
+    null_f1_RK, null_iou_RK = _f1_and_iou(*_all_cells(null_RKC))
+    change_f1_RK, change_iou_RK = _f1_and_iou(*_changed_cells(class_sums_RKC))
+
+    hits_RK = class_sums_RKC[..., CHANGED_RIGHT]
+    gain_of_either_RK = class_sums_RKC[..., GAINED] + class_sums_RKC[..., GAIN_PREDICTED] - hits_RK
+    return {
+        "f1_gain": f1_RK - null_f1_RK,
+        "iou_gain": iou_RK - null_iou_RK,
+        "change_f1": change_f1_RK,
+        "change_iou": change_iou_RK,
+        "figure_of_merit": _ratio(hits_RK, gain_of_either_RK),
+    }
+
+
+def _all_cells(class_sums_RKC: F64) -> tuple[F64, F64, F64]:
+    """Area of each class in truth, in the prediction and in both, (R, K) each."""
+    true_RK = class_sums_RKC[..., UNCHANGED] + class_sums_RKC[..., GAINED]
+    return true_RK, class_sums_RKC[..., PREDICTED], class_sums_RKC[..., RIGHT]
+
+
+def _changed_cells(class_sums_RKC: F64) -> tuple[F64, F64, F64]:
+    """The same of cells that are observed to change."""
+    return (
+        class_sums_RKC[..., GAINED],
+        class_sums_RKC[..., CHANGED_PREDICTED],
+        class_sums_RKC[..., CHANGED_RIGHT],
+    )
+
+
+class _Agreement(NamedTuple):
+    """`metrics.Agreement` of each resample, shape (R,); nan where there is no cell."""
+
+    accuracy: F64
+    macro_f1: F64
+    weighted_f1: F64
+    mean_iou: F64
+
+
+def _agreement(true_RK: F64, predicted_RK: F64, right_RK: F64) -> _Agreement:
+    """Agreement of classes; those that are in neither truth nor prediction count in no mean."""
+    f1_RK, iou_RK = _f1_and_iou(true_RK, predicted_RK, right_RK)
+    total_R = true_RK.sum(axis=1)
+    there_RK = (true_RK + predicted_RK > 0) & (total_R > 0)[:, None]
+    n_classes_R = there_RK.sum(axis=1).astype(np.float64)
+    weighted_f1_R = np.where(there_RK, f1_RK * true_RK, 0).sum(axis=1)
+    return _Agreement(
+        accuracy=_ratio(right_RK.sum(axis=1), total_R),
+        macro_f1=_ratio(f1_RK.sum(axis=1, where=there_RK), n_classes_R),
+        weighted_f1=_ratio(weighted_f1_R, total_R),
+        mean_iou=_ratio(iou_RK.sum(axis=1, where=there_RK), n_classes_R),
+    )
+
+
+def _f1_and_iou(true_RK: F64, predicted_RK: F64, right_RK: F64) -> tuple[F64, F64]:
+    """F1 and intersection over union of each class; nan for one that is nowhere."""
+    either_RK = true_RK + predicted_RK
+    return _ratio(2 * right_RK, either_RK), _ratio(right_RK, either_RK - right_RK)
 
 
 def _times_drawn(n_blocks: int, *, resamples: int, seed: int) -> F64:
@@ -306,25 +300,36 @@ def _ratio(part: F64, whole: F64) -> F64:
     return ratio
 
 
-def _mean_over_years(scores_RY: F64) -> F64:
-    """Mean of the scores of each resample that are not nan, nan where there is none."""
-    known_RY = ~np.isnan(scores_RY)
-    sums_R = scores_RY.sum(axis=1, where=known_RY)
-    return _ratio(sums_R, known_RY.sum(axis=1).astype(np.float64))
+def _mean_over_years(years: Sequence[Mapping[str, F64]]) -> dict[str, F64]:
+    """Mean of each score over the years in which it is not nan, nan where there is none."""
+    means = {}
+    for name in years[0]:
+        of_years = np.stack([scores[name] for scores in years])
+        known = ~np.isnan(of_years)
+        total = of_years.sum(axis=0, where=known)
+        means[name] = _ratio(total, known.sum(axis=0).astype(np.float64))
+    return means
 
 
-def _interval(scores_R: F64, n_blocks: int) -> Interval:
-    """The interval of a score, of which the first is the score itself."""
-    estimate = float(scores_R[0])
-    resampled = scores_R[1:]
-    if not resampled.size or np.isnan(resampled).any():
-        return Interval(estimate, np.nan, np.nan)
+def _widened_tails(n_blocks: int) -> tuple[float, float]:
+    """The quantiles of the resamples that are the ends of an interval."""
+    if n_blocks < FEWEST_BLOCKS:
+        return np.nan, np.nan
 
     # Imported here, as a worker that counts cells draws no intervals.
     from scipy.special import ndtr, stdtrit
 
     tail = (1 - LEVEL) / 2
     deviations = stdtrit(n_blocks - 1, tail) * np.sqrt(n_blocks / (n_blocks - 1))
-    widened_tail = ndtr(deviations)
-    low, high = np.quantile(resampled, [widened_tail, 1 - widened_tail])
+    widened_tail = float(ndtr(deviations))
+    return widened_tail, 1 - widened_tail
+
+
+def _interval(score_R: F64, tails: tuple[float, float]) -> Interval:
+    """The interval of a score, of which the first is the score itself."""
+    estimate = float(score_R[0])
+    resampled = score_R[1:]
+    if not resampled.size or np.isnan(resampled).any():
+        return Interval(estimate, np.nan, np.nan)
+    low, high = np.quantile(resampled, tails)
     return Interval(estimate, float(low), float(high))

@@ -182,7 +182,7 @@ def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
     against_persistence = None
     by_block = [of_year.by_block for of_year in statistics]
     if all(sums.side for sums in by_block):
-        against_persistence = significance(by_block, n_mean=MOST_MEAN_YEARS)
+        against_persistence = significance(by_block, n_mean=MOST_MEAN_YEARS, water=water)
 
     by_zone: dict[str, dict[RowName, tuple[Scores, ...]]] = {zone: {} for zone in outcome.zones}
     by_class: dict[RowName, tuple[tuple[ClassScores, ...], ...]] = {}

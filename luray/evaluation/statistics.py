@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from luray.core.legend import OUTSIDE
 from luray.core.types import F64, U8, Bool
+from luray.evaluation.block_sums import BlockSums, block_sums
 from luray.evaluation.cell_sums import by_confidence, change_in_blocks, tables
 from luray.evaluation.demand_agreement import DEMAND_SUMS, DemandedChange, demand_sums
-from luray.evaluation.significance import BlockSums, block_sums
 from luray.evaluation.texture import PACE_SUMS, PAIR_SUMS, change_since, unlike_pairs
 
 RESOLUTIONS = (5, 25)
@@ -65,7 +65,7 @@ class Statistics:
     pairs: F64 = field(default_factory=lambda: np.zeros(PAIR_SUMS))
     """Neighbouring cells of unlike classes, shape (4,); see `texture.unlike_pairs`."""
     by_block: BlockSums = field(default_factory=BlockSums)
-    """Agreement of change by block of the map; see `luray.evaluation.significance`."""
+    """Agreement by block of the map; see `luray.evaluation.block_sums`."""
     by_zone: F64 = field(default_factory=lambda: np.zeros((0, 0, 0, 0)))
     """The table of each of Z zones, shape (Z, K, K, K); no zone where none are asked for."""
     demand: F64 = field(default_factory=lambda: np.zeros(DEMAND_SUMS))
@@ -159,7 +159,7 @@ def statistics_of_year(
     corner : tuple of int
         Row and column of the tile's first cell in the grid.
     side : int
-        Cells along a side of the blocks of `significance`.
+        Cells along a side of the blocks of `block_sums`.
     zones : Zones, optional
         Zones of the tile, for a table of each.
     demanded : DemandedChange, optional
@@ -189,7 +189,12 @@ def statistics_of_year(
         ),
         pairs=unlike_pairs(*maps, scored=scored, cell_area=cell_area),
         by_block=block_sums(
-            *tile_maps, scored=scored[tile], cell_area=cell_area, corner=corner, side=side
+            *tile_maps,
+            scored=scored[tile],
+            cell_area=cell_area,
+            n_classes=n_classes,
+            corner=corner,
+            side=side,
         ),
         by_zone=tables_of_zones(*tile_maps, zones=zones, cell_area=cell_area, n_classes=n_classes),
         demand=demand,

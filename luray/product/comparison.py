@@ -10,9 +10,9 @@ from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
 from luray.core.types import U8, Direction
 from luray.evaluation.aggregation import Tally, merge
+from luray.evaluation.block_sums import block_side
 from luray.evaluation.deflicker import deflicker
 from luray.evaluation.evaluation_years import evaluation_years
-from luray.evaluation.significance import block_side
 from luray.evaluation.statistics import RESOLUTIONS, Statistics, TwoYears, statistics_of_year
 from luray.product.compared_maps import ComparedMaps, Nesting, common_grid
 

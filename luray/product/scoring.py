@@ -9,10 +9,10 @@ from luray.core.tiling import Tile
 from luray.core.types import F64
 from luray.cube.cube import Cube
 from luray.evaluation.aggregation import Tally, merge, merge_flicker
+from luray.evaluation.block_sums import block_side
 from luray.evaluation.deflicker import deflicker
 from luray.evaluation.demand_agreement import DemandedChange
 from luray.evaluation.flicker import Flicker, FlickerByYear, FlickerSeries
-from luray.evaluation.significance import block_side
 from luray.evaluation.statistics import (
     Statistics,
     TwoYears,

@@ -10,9 +10,9 @@ from pyarrow import parquet
 
 from luray.core.legend_files import HILDA
 from luray.evaluation.aggregation import Tally
+from luray.evaluation.block_sums import HITS
 from luray.evaluation.long_format import SCHEMA
 from luray.evaluation.report import EvaluationReport
-from luray.evaluation.significance import HITS
 from luray.evaluation.skill import Outcome
 from tests.evaluation.cases import random_tally
 
@@ -112,8 +112,12 @@ def test_every_metric_is_there_by_class_transition_zone_block_and_year() -> None
     of_maps = {
         *("figure_of_merit_5", "figure_of_merit_25", "net_change_error", "demand_error", "brier"),
         *("calibration_error", "observed_demand_error", "accuracy_gain", "figure_of_merit_gain"),
+        *("macro_f1_gain", "weighted_f1_gain", "mean_iou_gain", "change_macro_f1_gain"),
     }
-    of_class = {"f1", "iou", "change_f1", "change_iou", "figure_of_merit", "change_ratio"}
+    of_class = {
+        *("f1", "iou", "change_f1", "change_iou", "figure_of_merit", "change_ratio"),
+        *("f1_gain", "iou_gain", "change_f1_gain", "figure_of_merit_gain"),
+    }
     of_class_and_year = {"observed_area_m2", "predicted_area_m2"}
     of_change = {"observed_change_m2", "predicted_change_m2", "hits_m2", "figure_of_merit"}
     of_block = {"land_m2", "hits_m2", "misses_m2", "false_alarms_m2", "figure_of_merit"}

@@ -10,9 +10,9 @@ import pytest
 
 from luray.core.legend_files import HILDA
 from luray.evaluation.aggregation import Tally
+from luray.evaluation.block_sums import BlockSums
 from luray.evaluation.metrics import persistence, score
 from luray.evaluation.report import EvaluationReport
-from luray.evaluation.significance import BlockSums
 from luray.evaluation.skill import Outcome
 from tests.evaluation.cases import HILDA_WATER, random_tally, steady_flicker
 
@@ -196,6 +196,9 @@ def test_csv_has_intervals_beside_the_model_and_flicker_by_decade(report, tmp_pa
         assert line["accuracy_gain_verdict"] == gain.verdict
         assert float(line["figure_of_merit_low"]) == comparison.figure_of_merit.low
         assert float(line["figure_of_merit_high"]) == comparison.figure_of_merit.high
+        assert float(line["mean_iou_gain_low"]) == comparison.mean_iou_gain.low
+        assert line["macro_f1_gain_verdict"] == comparison.macro_f1_gain.verdict
+        assert float(line["change_weighted_f1_high"]) == comparison.change_weighted_f1.high
     assert {x["accuracy_gain_low"] for x in lines if x["row"] == "persistence"} == {""}
 
     decades = [x for x in lines if x["flicker"]]

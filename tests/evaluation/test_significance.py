@@ -8,29 +8,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luray.core.legend import OUTSIDE
-from luray.evaluation.metrics import persistence, score
-from luray.evaluation.significance import (
+from luray.evaluation.block_sums import (
     BLOCKS_ALONG,
+    CLASS_SUMS,
     FALSE_ALARMS,
-    FEWEST_BLOCKS,
     HITS,
     LAND,
     SUMS,
     BlockSums,
-    Interval,
     block_side,
     block_sums,
-    significance,
 )
+from luray.evaluation.class_scores import class_scores
+from luray.evaluation.metrics import persistence, score
+from luray.evaluation.significance import FEWEST_BLOCKS, Interval, significance
 from luray.evaluation.statistics import scored_cells
 from tests import reference
-from tests.evaluation.cases import WATER, K, maps, random_tally
+from tests.evaluation.cases import HILDA_WATER, WATER, K, maps, random_tally
 
 
 def sums_of(initial, truth, predicted, area, *, side, corner=(0, 0), water=WATER):
     scored = scored_cells(initial, truth, predicted, water=water)
     return block_sums(
-        initial, truth, predicted, scored=scored, cell_area=area, corner=corner, side=side
+        initial,
+        truth,
+        predicted,
+        scored=scored,
+        cell_area=area,
+        n_classes=K,
+        corner=corner,
+        side=side,
     )
 
 
@@ -82,24 +89,45 @@ def test_intervals_equal_a_bootstrap_cell_by_cell(seed, n_mean, change):
     area = rng.uniform(100, 1000, 12)
     years = [random_year(rng, change=change) for _ in range(2)]
     found = significance(
-        [sums_of(*year, area, side=3) for year in years], n_mean=n_mean, resamples=40, seed=seed
+        [sums_of(*year, area, side=3) for year in years],
+        n_mean=n_mean,
+        water=WATER,
+        resamples=40,
+        seed=seed,
     )
     blocks = [reference.cell_blocks(*year, area, 3, (0, 0), WATER) for year in years]
-    expected = reference.bootstrap(blocks, n_mean, 40, seed)
+    expected = reference.bootstrap(blocks, n_mean, 40, seed, K, WATER)
     comparisons = [*found.by_year, found.mean]
-    for comparison, (gain, merit) in zip(comparisons, expected, strict=True):
-        np.testing.assert_allclose(comparison.accuracy_gain, gain, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(comparison.figure_of_merit, merit, rtol=1e-9, atol=1e-12)
+    of_classes = zip(*found.by_class, strict=True)
+    for comparison, of_class, intervals in zip(
+        comparisons, [*of_classes, found.mean_of_class], expected, strict=True
+    ):
+        flat = [*comparison, *(interval for of_one in of_class for interval in of_one)]
+        np.testing.assert_allclose(flat, intervals, rtol=1e-9, atol=1e-12)
 
 
 def test_estimates_are_the_scores():
     tally = random_tally(range(2001, 2005))
-    found = significance([tally.years[year].by_block for year in tally.years], n_mean=3)
-    for comparison, statistics in zip(found.by_year, tally.years.values(), strict=True):
-        model = score(statistics, water=6)
-        null = score(persistence(statistics), water=6)
-        assert comparison.accuracy_gain.estimate == pytest.approx(model.accuracy - null.accuracy)
-        assert comparison.figure_of_merit.estimate == pytest.approx(model.figure_of_merit)
+    by_block = [tally.years[year].by_block for year in tally.years]
+    found = significance(by_block, n_mean=3, water=HILDA_WATER)
+    for number, statistics in enumerate(tally.years.values()):
+        comparison = found.by_year[number]
+        model = score(statistics, water=HILDA_WATER)
+        null = score(persistence(statistics), water=HILDA_WATER)
+        for name, interval in comparison._asdict().items():
+            gain = getattr(model, name.removesuffix("_gain"))
+            if name.endswith("_gain"):
+                gain -= getattr(null, name.removesuffix("_gain"))
+            assert interval.estimate == pytest.approx(gain), name
+
+        classes = class_scores(statistics.table, water=HILDA_WATER)
+        null_classes = class_scores(persistence(statistics).table, water=HILDA_WATER)
+        for of_class, one, null_one in zip(found.by_class, classes, null_classes, strict=True):
+            for name, interval in of_class[number]._asdict().items():
+                gain = getattr(one, name.removesuffix("_gain"))
+                if name.endswith("_gain"):
+                    gain -= getattr(null_one, name.removesuffix("_gain"))
+                assert interval.estimate == pytest.approx(gain, nan_ok=True), name
     gains = [comparison.accuracy_gain.estimate for comparison in found.by_year]
     assert found.mean.accuracy_gain.estimate == pytest.approx(np.mean(gains[:3]))
     assert (found.side, found.n_blocks) == (5, 36)
@@ -112,7 +140,7 @@ def blocks_with_gain(gain_N, *, side=5):
     sums_N5[:, HITS] = np.maximum(gain_N, 0)
     sums_N5[:, FALSE_ALARMS] = np.maximum(-gain_N, 0)
     places_N2 = np.stack([np.arange(len(gain_N)), np.zeros(len(gain_N), int)], axis=1)
-    return BlockSums(side, places_N2, sums_N5)
+    return BlockSums(side, places_N2, sums_N5, np.zeros((len(gain_N), K, CLASS_SUMS)))
 
 
 def test_the_word_is_that_of_the_interval():
@@ -225,7 +253,8 @@ def test_what_all_places_share_falls_out_of_the_difference():
 def test_resamples_depend_on_the_seed_alone():
     rng = np.random.default_rng(0)
     year = blocks_with_gain(rng.normal(0, 1, 30))
-    assert significance([year], n_mean=1) == significance([year], n_mean=1)
+    # As text, in which nan equals nan: these blocks have no scores by class.
+    assert str(significance([year], n_mean=1)) == str(significance([year], n_mean=1))
     other = significance([year], n_mean=1, seed=1).mean.accuracy_gain
     first = significance([year], n_mean=1).mean.accuracy_gain
     assert other.estimate == first.estimate
@@ -253,5 +282,7 @@ def test_json_gives_back_the_sums_of_blocks():
     again = BlockSums.from_dict(json.loads(json.dumps(sums.to_dict())))
     assert again.to_dict() == sums.to_dict()
     cut = {**sums.to_dict(), "places": [[0, 0]]}
-    with pytest.raises(ValueError, match="1 places of blocks, expected 36"):
+    with pytest.raises(
+        ValueError, match="1 places of blocks and sums by class of 36, expected 36 of both"
+    ):
         BlockSums.from_dict(cut)

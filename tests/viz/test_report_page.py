@@ -123,6 +123,13 @@ def test_a_page_says_what_the_metrics_say() -> None:
     for period in ("first_year", "mean"):
         for row in ("model", "persistence"):
             assert f"{test['rows'][row][period]['change_mean_iou']:.4f}" in text
+    shown = text.replace("\N{MINUS SIGN}", "-")
+    for interval in (
+        test["against_persistence"]["mean"]["macro_f1_gain"],
+        test["against_persistence"]["first_year"]["change_mean_iou"],
+        test["by_class"]["forest"]["against_persistence"]["f1_gain"],
+    ):
+        assert f"{interval['low']:+.3f} to {interval['high']:+.3f}" in shown
     for entry in test["by_lead_year"]:
         assert f"{entry['model']['figure_of_merit']:.3f}" in text
     assert "caveat <one>" in text, "text of the run is escaped"
@@ -131,6 +138,12 @@ def test_a_page_says_what_the_metrics_say() -> None:
     assert "The coarse demand of ssp585 cannot be told" in text
     assert text.count("ssp126") > 6, "each chart of areas names its scenarios"
     assert "unmanaged grass and shrub and sparse" in text, "classes that the forcing has as one"
+
+
+def test_another_target_has_no_published_scores_beside_it() -> None:
+    assert "published, on other data" in text_of(render(page_data(metrics())))
+    other = metrics() | {"published_on_other_data": {}}
+    assert "published, on other data" not in text_of(render(page_data(other)))
 
 
 def test_a_product_that_is_not_finished_is_not_told_of() -> None:

@@ -156,13 +156,24 @@ def _reference_table(test: Mapping[str, Any], published: Mapping[str, Any]) -> l
         periods["mean"] = f"mean of {len(test['mean_years'])} years"
     for period, label in periods.items():
         scores_of_row = {name: row[period] for name, row in test["rows"].items()}
-        scores_of_row["published, on other data"] = published[period]
+        if period in published:
+            scores_of_row["published, on other data"] = published[period]
         for name, scores in scores_of_row.items():
             overall = [_score(scores[key]) for key in SCORES]
             of_change = [_score(scores[f"change_{key}"]) for key in SCORES]
             rows.append({"period": label, "name": name, "scores": [*overall, *of_change]})
             label = ""  # it stands at the first of them
+        if test["against_persistence"]:
+            gains = _gains(test["against_persistence"][period])
+            rows.append({"period": "", "name": "model minus persistence, 95 %", "scores": gains})
     return rows
+
+
+def _gains(comparison: Mapping[str, Any]) -> list[str]:
+    """Intervals of what each score of the reference table gains on persistence."""
+    overall = [_range(comparison[f"{key}_gain"]) for key in SCORES]
+    of_change = [_range(comparison[f"change_{key}"]) for key in SCORES]
+    return [*overall, *of_change]
 
 
 def _zone_table(test: Mapping[str, Any]) -> list[list[str]]:
@@ -195,6 +206,7 @@ def _class_table(test: Mapping[str, Any]) -> list[list[str]]:
                     name.replace("_", " "),
                     _score(model["f1"]),
                     _score(scores_of_row["persistence"]["f1"]),
+                    _range(scores_of_row.get("against_persistence", {}).get("f1_gain")),
                     _score(model["iou"]),
                     _score(model["change_f1"]),
                     _score(model["figure_of_merit"]),
@@ -223,6 +235,14 @@ def _transition_table(test: Mapping[str, Any]) -> list[list[str]]:
 
 def _score(value: float | None, *, digits: int = 4) -> str:
     return words.DASH if value is None else f"{value:.{digits}f}"
+
+
+def _range(interval: Mapping[str, Any] | None) -> str:
+    """The ends of an interval of a difference, a dash where there is none."""
+    if interval is None or interval["low"] is None:
+        return words.DASH
+    ends = f"{interval['low']:+.3f} to {interval['high']:+.3f}"
+    return ends.replace("-", "\N{MINUS SIGN}")
 
 
 def _maps(data: PageData, name: str) -> list[tuple[str, MapPicture]]:

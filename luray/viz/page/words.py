@@ -150,11 +150,23 @@ def gap_of_years(test: Metrics) -> str:
 
 def gap_of_scores(test: Metrics) -> str:
     """Say why the table of scores has dashes, "" where it has none."""
+    periods = ("first_year", "mean")
+    reasons = []
+
     model = test["rows"]["model"]
-    if None not in (model[period]["change_accuracy"] for period in ("first_year", "mean")):
-        return ""
-    still = "" if model["mean"]["observed_change"] == 0 else " in the first year"
-    return f"{DASH}: cannot be told, since no land changed{still}."
+    if None in [model[period]["change_accuracy"] for period in periods]:
+        still = "" if model["mean"]["observed_change"] == 0 else " in the first year"
+        reasons.append(f"no land changed{still}")
+
+    intervals: list[Metrics] = []
+    if test["against_persistence"]:
+        for period in periods:
+            intervals.extend(test["against_persistence"][period].values())
+    # Where nothing changed at all, that is the reason, and more places would not help.
+    changed = bool(model["mean"]["observed_change"])
+    if changed and any(interval["low"] is None for interval in intervals):
+        reasons.append("an interval needs more places with change")
+    return f"{DASH}: cannot be told, since {', and '.join(reasons)}." if reasons else ""
 
 
 def noise(test: Metrics) -> str:
