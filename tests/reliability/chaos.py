@@ -28,6 +28,7 @@ FIGURES = (
     "kills of drivers",
     "kills of workers",
     "kills of nodes",
+    "pauses of workers",
     "kills of stores",
     "failures at crash points",
     "faults injected",

@@ -98,12 +98,12 @@ def store_faults(chaos: Chaos) -> None:
 
 
 def ray_kills(chaos: Chaos) -> None:
-    """Kill workers and nodes of a real cluster."""
+    """Kill workers and nodes of a real cluster, and let workers stand still for a while."""
     small = small_world(chaos)
     for n in range(chaos.times(2)):
         output = small.copy(chaos.folder / f"out {n}")
         command = [sys.executable, "-m", "tests.reliability.ray_kills", small.world, output]
-        numbers = [chaos.times(12), chaos.times(3), chaos.seed + n]
+        numbers = [chaos.times(12), chaos.times(3), chaos.times(4), chaos.seed + n]
         done = subprocess.run(
             [*command, *map(str, numbers)], capture_output=True, text=True, check=False
         )
@@ -113,6 +113,7 @@ def ray_kills(chaos: Chaos) -> None:
         chaos.count(
             kills_of_workers=killed["workers"],
             kills_of_nodes=killed["nodes"],
+            pauses_of_workers=killed["pauses"],
             runs_finished=1,
             cells_that_differ=plain.differing_cells(place, small.product),
         )
