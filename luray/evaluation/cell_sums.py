@@ -146,13 +146,13 @@ def change_by_block(
             if t == i and p == i:
                 continue
             if t == p:
-                sums_5[1] += area
+                sums_5[1] += area  # hit
             elif t != i and p != i:
-                sums_5[2] += area
+                sums_5[2] += area  # wrong gain: both change, to different classes
             elif t != i:
-                sums_5[3] += area
+                sums_5[3] += area  # miss
             else:
-                sums_5[4] += area
+                sums_5[4] += area  # false alarm
     return sums_YX5
 
 
@@ -197,6 +197,7 @@ def pair_areas(initial: U8, truth: U8, predicted: U8, scored: Bool, area_H: F64)
         for col in range(initial.shape[1] - 1):
             if not scored[row, col]:
                 continue
+            # The neighbours to the east and to the south: each pair belongs to one cell.
             for down in range(2):
                 y = row + down
                 x = col + 1 - down

@@ -259,19 +259,24 @@ def significance(
         resampled_RN = _times_drawn(n_blocks, resamples=resamples, seed=seed)
         times_drawn_RN = np.concatenate([times_drawn_RN, resampled_RN])
 
-    # Whole numbers below 2^53: the product is exact, and the same on every machine.
-    sums_RY5 = (times_drawn_RN @ sums_NY5.reshape(n_blocks, -1)).reshape(-1, len(years), SUMS)
+    # Each resample's sums are those of its blocks, as often as they were drawn: one product of
+    # matrices. Of whole numbers below 2^53 it is exact, and the same on every machine.
+    sums_of_blocks = sums_NY5.reshape(n_blocks, len(years) * SUMS)
+    sums_RY5 = (times_drawn_RN @ sums_of_blocks).reshape(-1, len(years), SUMS)
 
     land_RY = sums_RY5[..., LAND]
     hits_RY = sums_RY5[..., HITS]
     gain_RY = _ratio(hits_RY - sums_RY5[..., FALSE_ALARMS], land_RY)
     figure_of_merit_RY = _ratio(hits_RY, sums_RY5[..., HITS:].sum(axis=-1))
 
+    # For each of the two scores: an interval of each year, and one of the mean at the end.
     intervals = []
     for scores_RY in (gain_RY, figure_of_merit_RY):
         mean_R = _mean_over_years(scores_RY[:, :n_mean])
-        intervals.append([_interval(scores_R, n_blocks) for scores_R in (*scores_RY.T, mean_R)])
-    *by_year, mean = map(Comparison, *intervals)
+        columns = [*scores_RY.T, mean_R]
+        intervals.append([_interval(scores_R, n_blocks) for scores_R in columns])
+    gain_intervals, merit_intervals = intervals
+    *by_year, mean = map(Comparison, gain_intervals, merit_intervals)
     return Significance(years[0].side, n_blocks, tuple(by_year), mean)
 
 
@@ -290,27 +295,33 @@ def _aligned(years: Sequence[BlockSums]) -> tuple[I64, F64]:
 
 def _times_drawn(n_blocks: int, *, resamples: int, seed: int) -> F64:
     """How often each resample draws each block, shape (R, N)."""
-    # A counter-based generator, and whole numbers only: the same draws on every machine.
-    words = np.random.Philox(key=seed).random_raw(resamples * n_blocks)
+    # A counter-based generator, and whole numbers only: the same draws on every machine. 32 random
+    # bits times the number of blocks, over 2^32, are the number of a block.
+    n_draws = resamples * n_blocks
+    words = np.random.Philox(key=seed).random_raw(n_draws)
     high_halves = words >> np.uint64(32)
-    block = (high_halves * np.uint64(n_blocks) >> np.uint64(32)).astype(np.int64)
+    scaled = high_halves * np.uint64(n_blocks)
+    block = (scaled >> np.uint64(32)).astype(np.int64)
 
+    # Each resample counts its blocks in bins of its own.
     resample = np.repeat(np.arange(resamples), n_blocks)
-    times_drawn = np.bincount(resample * n_blocks + block, minlength=resamples * n_blocks)
+    bin_of_draw = resample * n_blocks + block
+    times_drawn = np.bincount(bin_of_draw, minlength=n_draws)
     return times_drawn.reshape(resamples, n_blocks).astype(np.float64)
 
 
-def _ratio(part: F64, whole: F64) -> F64:
-    """Part over whole, nan for a whole of zero."""
-    ratio: F64 = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+def _ratio(part: F64, total: F64) -> F64:
+    """Part over total, nan for a total of zero."""
+    ratio: F64 = np.divide(part, total, out=np.full_like(part, np.nan), where=total > 0)
     return ratio
 
 
 def _mean_over_years(scores_RY: F64) -> F64:
     """Mean of the scores of each resample that are not nan, nan where there is none."""
-    known_RY = ~np.isnan(scores_RY)
-    sums_R = scores_RY.sum(axis=1, where=known_RY)
-    return _ratio(sums_R, known_RY.sum(axis=1).astype(np.float64))
+    exists_RY = ~np.isnan(scores_RY)
+    sums_R = scores_RY.sum(axis=1, where=exists_RY)
+    n_existing_R = exists_RY.sum(axis=1).astype(np.float64)
+    return _ratio(sums_R, n_existing_R)
 
 
 def _interval(scores_R: F64, n_blocks: int) -> Interval:
@@ -323,6 +334,8 @@ def _interval(scores_R: F64, n_blocks: int) -> Interval:
     # Imported here, as a worker that counts cells draws no intervals.
     from scipy.special import ndtr, stdtrit
 
+    # Hesterberg's expanded percentiles: Student's quantile, widened, as a share of the normal
+    # distribution; see the notes of `significance`.
     tail = (1 - LEVEL) / 2
     deviations = stdtrit(n_blocks - 1, tail) * np.sqrt(n_blocks / (n_blocks - 1))
     widened_tail = ndtr(deviations)
