@@ -114,8 +114,9 @@ def write_piece(plan: BuildPlan, piece: Piece, *, require_lease: RequireLease = 
             n_present = int(present(values, source.variables[0].categories).sum())
             presence = Presence({piece.year: n_present})
 
-    index: tuple[slice, ...] = piece.box.slices(origin=ORIGIN)
-    index = (*(slice(0, n) for n in values.shape[:-2]), *index)
+    # All variables, and the cells of the piece; the index of the year comes before them.
+    all_variables = [slice(0, n) for n in values.shape[:-2]]
+    index: tuple[slice, ...] = (*all_variables, *piece.box.slices(origin=ORIGIN))
     if piece.year is not None:
         step = stored_years(source).index(piece.year)
         values = values[None]
@@ -178,6 +179,7 @@ def _land(url: str, years: Sequence[int], box: Box, legend: Legend) -> tuple[U8,
             np.logical_or(ocean_HW, codes_HW == legend.ocean, out=ocean_HW)
             yield year, legend.encode(codes_HW) != OUTSIDE
 
+    # Ocean in some year wins over missing data, and a class in every year over both.
     with accessing(url):
         land_HW, presence = compare_years(classed())
     mask_HW = np.where(ocean_HW, np.uint8(OCEAN), np.uint8(WITHOUT_DATA))

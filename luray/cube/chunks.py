@@ -78,22 +78,21 @@ class Chunks:
         """
         array = self._array(path)
         chunk_rows, chunk_cols = array.chunks[-2:]
-        wanted = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-        places = list(
-            product(
-                range(rows.start // chunk_rows, -(-rows.stop // chunk_rows)),
-                range(cols.start // chunk_cols, -(-cols.stop // chunk_cols)),
-            )
-        )
+        box = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
 
-        values = np.empty((*array.shape[len(lead) : -2], *wanted.shape), array.dtype)
+        # Rows and columns of the chunks that the box touches.
+        chunk_row_range = range(rows.start // chunk_rows, -(-rows.stop // chunk_rows))
+        chunk_col_range = range(cols.start // chunk_cols, -(-cols.stop // chunk_cols))
+        places = list(product(chunk_row_range, chunk_col_range))
+
+        values = np.empty((*array.shape[len(lead) : -2], *box.shape), array.dtype)
         for (row, col), chunk in self._decoded(array, path, lead, places).items():
             chunk_box = Box(row * chunk_rows, col * chunk_cols, chunk_rows, chunk_cols)
-            common = chunk_box.intersection(wanted)
+            common = chunk_box.intersection(box)
             assert common is not None
-            values[(..., *common.slices(origin=wanted))] = chunk[
-                (..., *common.slices(origin=chunk_box))
-            ]
+            in_box = (..., *common.slices(origin=box))
+            in_chunk = (..., *common.slices(origin=chunk_box))
+            values[in_box] = chunk[in_chunk]
         return values
 
     def strips(self, path: str, rows: slice, cols: Sequence[slice]) -> Iterator[Strip]:
@@ -120,10 +119,13 @@ class Chunks:
         chunk_row_bytes = prod(leading_shape) * chunk_rows * n_columns * array.dtype.itemsize
         strip_rows = max(1, STRIP_BYTES // chunk_row_bytes) * chunk_rows
         first_end = (rows.start // strip_rows + 1) * strip_rows
-        spans = list(pairwise([rows.start, *range(first_end, rows.stop, strip_rows), rows.stop]))
+        boundaries = [rows.start, *range(first_end, rows.stop, strip_rows), rows.stop]
+        spans = list(pairwise(boundaries))
 
+        # Each buffer has a row more than the tallest strip: that above it.
         tallest = max(bottom - top for top, bottom in spans)
-        n_buffers = min(len(spans), 1 if is_local(self._url) else REMOTE_STRIPS)
+        strips_at_once = 1 if is_local(self._url) else REMOTE_STRIPS
+        n_buffers = min(len(spans), strips_at_once)
         buffers = [
             np.zeros((*leading_shape, 1 + tallest, n_columns), array.dtype)
             for _ in range(n_buffers)
@@ -189,21 +191,19 @@ class Chunks:
         bottom = max(row for row, _ in missing) + 1
         left = min(col for _, col in missing)
         right = max(col for _, col in missing) + 1
-        box = (
-            slice(top * chunk_rows, bottom * chunk_rows),
-            slice(left * chunk_cols, right * chunk_cols),
-        )
+        block_rows = slice(top * chunk_rows, bottom * chunk_rows)
+        block_cols = slice(left * chunk_cols, right * chunk_cols)
         with accessing(self._url):
-            block = np.asarray(array[(*lead, ..., *box)])
+            block = np.asarray(array[(*lead, ..., block_rows, block_cols)])
 
         # A large block is that of a whole tile, which is read once: it would only push out others.
         remember = block.nbytes <= self._most_bytes // 4
         for row, col in missing:
             first_row = (row - top) * chunk_rows
             first_col = (col - left) * chunk_cols
-            chunk = block[
-                ..., first_row : first_row + chunk_rows, first_col : first_col + chunk_cols
-            ]
+            rows_in_block = slice(first_row, first_row + chunk_rows)
+            cols_in_block = slice(first_col, first_col + chunk_cols)
+            chunk = block[..., rows_in_block, cols_in_block]
             decoded[row, col] = chunk
             if remember:
                 # A view would keep the whole block that it was read in.

@@ -7,6 +7,7 @@ model's inputs, window by window.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -133,18 +134,20 @@ class Cube:
         paths = dict(sorted(about["groups"].items()))
         groups: dict[str, Any] = {name: root[path].attrs for name, path in paths.items()}
         layers: dict[str, list[Layer]] = {"state": [], "forcing": [], "static": []}
+        # By name, so that channels have the same order whatever the order of [[sources]].
         for name, attributes in groups.items():
             described = attributes["luray"]
             layers[described["role"]].append(_layer(paths[name], described))
         [state] = layers["state"]
         forcing = tuple(layers["forcing"])
 
+        # What each further scenario has beside the first lies in groups of its own.
         parts: dict[str, list[Layer]] = {}
         for scenario in about.get("scenarios", ()):
-            part_groups: list[tuple[str, Any]] = [
-                (path, root[path].attrs["luray"]) for path in about["parts"][scenario]
-            ]
-            parts[scenario] = [_layer(path, described) for path, described in part_groups]
+            parts[scenario] = []
+            for path in about["parts"][scenario]:
+                part_attributes: Any = root[path].attrs
+                parts[scenario].append(_layer(path, part_attributes["luray"]))
         views = _views(forcing, parts)
 
         other_kind: dict[int, str] = {}
@@ -216,8 +219,8 @@ class Cube:
                 f"{self.url} has several sources of coarse class shares, expected one at most: "
                 f"{paths}; remove all but one from [[sources]]"
             )
-        forcing = [variable for layer in self.forcing for variable in layer.variables]
-        static = [variable for layer in self.static for variable in layer.variables]
+        forcing = chain.from_iterable(layer.variables for layer in self.forcing)
+        static = chain.from_iterable(layer.variables for layer in self.static)
         codes = tuple(int(code) for code in self.legend.codes)
         return Features(len(self.legend), tuple(forcing), tuple(static), codes=codes)
 
@@ -314,9 +317,11 @@ class Cube:
         def read(row_slice: slice) -> list[NDArray[Any]]:
             return [self.chunks.read(path, index, row_slice, col_slice) for col_slice in cols]
 
-        parts = [read(row_slice) for row_slice in rows]
-        # Joining a single piece would make another copy of a large array.
-        return parts[0][0] if len(rows) == len(cols) == 1 else np.block(parts)
+        blocks = [read(row_slice) for row_slice in rows]
+        if len(rows) == len(cols) == 1:
+            # To join a single block would make another copy of a large array.
+            return blocks[0][0]
+        return np.block(blocks)
 
     def categories(self, name: str, year: int, box: Box) -> tuple[Variable, NDArray[Any]]:
         """Return a categorical variable and its codes of a year in a box.
@@ -333,6 +338,7 @@ class Cube:
         ValueError
             When the cube has no such variable.
         """
+        # Where a name is there twice the last one counts, so a static variable before forcing.
         categorical: dict[str, tuple[Layer, int]] = {}
         for layer in (*self.forcing, *self.static):
             for position, variable in enumerate(layer.variables):
@@ -376,11 +382,12 @@ def _layer(path: str, described: Mapping[str, Any]) -> Layer:
         classes = tuple(fields["classes"])
         variables.append(Variable(**{**fields, "categories": categories, "classes": classes}))
 
-    # Only years with values of their own are stored; the others share the step of another.
-    held = dict(described["held"])
-    stored = [year for year in described["years"] if year not in held]
-    position = {year: step for step, year in enumerate(stored)}
-    steps = {year: position[held.get(year, year)] for year in described["years"]}
+    # Only years with values of their own are stored; a year that holds the values of another one
+    # shares its step.
+    source_year = dict(described["held"])
+    stored_years = [year for year in described["years"] if year not in source_year]
+    step_of_stored = {year: step for step, year in enumerate(stored_years)}
+    steps = {year: step_of_stored[source_year.get(year, year)] for year in described["years"]}
     return Layer(f"{path}/values", Grid(**described["grid"]), tuple(variables), steps)
 
 
@@ -399,12 +406,16 @@ def _views(
         end = max(layer.steps.values(), default=-1) + 1
         for scenario, scenario_parts in parts.items():
             for part in scenario_parts:
-                if part.path.partition("@")[0] != group:
+                if part.path.partition("@")[0] != group:  # such as forcing/luh2@ssp585
                     continue
+
+                # The years of the part replace those that the first scenario has.
                 arrays.append((part.path, end))
                 steps = {year: end + step for year, step in part.steps.items()}
                 views[scenario][i] = layer._replace(steps={**layer.steps, **steps})
                 end += max(part.steps.values()) + 1
+
+        # Every view knows every part, so that a step names the same values in all of them.
         for layers in views.values():
             layers[i] = layers[i]._replace(parts=tuple(arrays))
     return {scenario: tuple(layers) for scenario, layers in views.items()}

@@ -1,4 +1,4 @@
-"""What tells one input file from another: hashes, ETags and sizes.
+"""The identity of input files: a hash, an ETag, or size and time.
 
 They enter the fingerprint of a cube, so that a build goes on only with the files it began with.
 """
@@ -7,6 +7,7 @@ import hashlib
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, NamedTuple
 
 from luray.sources.base import Source
@@ -18,23 +19,34 @@ from luray.storage.store_names import is_references, is_store
 
 
 class InputFile(NamedTuple):
-    """An input file: what tells it from another, and its size in bytes."""
+    """Identity of an input file, which changes with its content, and its size in bytes."""
 
     identity: str
     size: int
 
 
 def identify_all(sources: Sequence[Source]) -> dict[str, dict[str, InputFile]]:
-    """Return every file of every source by its place, by the name of the source."""
-    places = list(dict.fromkeys(place for source in sources for place in source.files))
+    """Identify every file of every source.
+
+    Returns
+    -------
+    dict of str to dict of str to InputFile
+        For the name of each source, its files by their place.
+    """
+    # Sources may share a file, which is identified once.
+    places = dict.fromkeys(chain.from_iterable(source.files for source in sources))
     # Hashing waits for the disk as well as for the processor, so several files are read at a time.
     with ThreadPoolExecutor() as pool:
         files = dict(zip(places, pool.map(identify, places), strict=True))
-    return {source.name: {place: files[place] for place in source.files} for source in sources}
+
+    files_of_source = {}
+    for source in sources:
+        files_of_source[source.name] = {place: files[place] for place in source.files}
+    return files_of_source
 
 
 def identify(place: str) -> InputFile:
-    """Return what tells a file from another, and its size.
+    """Identify an input file.
 
     Parameters
     ----------
@@ -49,8 +61,8 @@ def identify(place: str) -> InputFile:
         files behind them.
     """
     if is_references(place):
-        behind = [identify(target) for target in targets(place)]
-        return _together([_below(place), *behind])
+        referenced_files = [identify(target) for target in targets(place)]
+        return _together([_below(place), *referenced_files])
     if is_store(place):
         return _below(place)
     fs, path = filesystem(place)
@@ -71,6 +83,9 @@ def _identity(fs: Any, path: str, info: Mapping[str, Any], *, local: bool) -> In
     if local:
         with fs.open(path, "rb") as file:
             return InputFile("sha256:" + hashlib.file_digest(file, "sha256").hexdigest(), size)
+
+    # To hash a remote file it would have to be downloaded. Stores name its version in their own
+    # way; where one has no ETag, size and time of the last change have to do.
     version = info.get("ETag") or info.get("etag") or f"{size}:{info.get('mtime')}"
     return InputFile(str(version), size)
 

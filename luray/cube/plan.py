@@ -136,10 +136,11 @@ def stored_years(source: Source) -> tuple[int, ...]:
 
 def _blocks(shape: tuple[int, int], size: tuple[int, int]) -> list[Box]:
     """Return boxes of at most `size` cells that cover a shape, cut at its edge, row by row."""
-    corners = product(range(0, shape[0], size[0]), range(0, shape[1], size[1]))
+    n_rows, n_cols = shape
+    height, width = size
+    corners = product(range(0, n_rows, height), range(0, n_cols, width))
     return [
-        Box(row, col, min(size[0], shape[0] - row), min(size[1], shape[1] - col))
-        for row, col in corners
+        Box(row, col, min(height, n_rows - row), min(width, n_cols - col)) for row, col in corners
     ]
 
 
@@ -195,6 +196,9 @@ def plan_build(
 
     # All that the bytes of the cube depend on: with another fingerprint a build begins anew.
     described = [_described(source, files[source.name].values()) for source in complete]
+
+    # Later versions added these. They enter only where they are used, so that cubes of earlier
+    # versions keep their fingerprint.
     optional: list[Any] = [scenarios] if scenarios else []
     legend = complete[0].legend
     if NAMED.get(legend.name) != legend:

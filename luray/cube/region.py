@@ -130,8 +130,10 @@ class Region:
                 self.resample(layer, variables, values)
                 for variables, values in resampling_groups(layer, native_VYX)
             ]
-            most = self.CACHED_YEARS * max(1, len(self.cube.forcing))
-            while len(self._cache) > most:
+
+            # The oldest entries go: an entry is one layer in one year.
+            most_entries = self.CACHED_YEARS * max(1, len(self.cube.forcing))
+            while len(self._cache) > most_entries:
                 self._cache.popitem(last=False)
         return self._cache[key]
 
@@ -174,9 +176,9 @@ class Region:
 
     def values(self, layer: Layer, lead: tuple[int, ...]) -> NDArray[Any]:
         """Return the native cells under the region as they are stored, (V, Y, X)."""
-        given = self.given.get((layer.path, *lead))
-        if given is not None:
-            return given
+        read_elsewhere = self.given.get((layer.path, *lead))
+        if read_elsewhere is not None:
+            return read_elsewhere
         return self.cube.native(layer, lead, self.pieces[layer.path])
 
 

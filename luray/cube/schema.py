@@ -67,10 +67,13 @@ def native_layout(native: Grid, variables: Sequence[Variable], *, window: float)
     side = min(max(covering, fewest), most)
     chunk = min(side, native.n_lat), min(side, native.n_lon)
 
+    # The whole grid, rounded up to whole chunks.
     height, width = (-(-n // c) * c for n, c in zip(native.shape, chunk, strict=True))
     cell_bytes = len(variables) * np.dtype(variables[0].dtype).itemsize
     if height * width * cell_bytes > SHARD_BYTES:
-        square = max(side, int((SHARD_BYTES / cell_bytes) ** 0.5) // side * side)
+        # A square of about `SHARD_BYTES`, rounded down to whole chunks, but one at least.
+        cells_a_side = int((SHARD_BYTES / cell_bytes) ** 0.5)
+        square = max(side, cells_a_side // side * side)
         height = min(height, square)
         width = min(width, square)
     return NativeLayout(chunk, (height, width))

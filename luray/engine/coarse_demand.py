@@ -95,13 +95,15 @@ class CoarseDemand:
         array, float32, shape (G, Y, X)
             Share of a block's land cells; NaN where the scenario has no value or the block no land.
         """
-        change: F32 = self.shares(year, box) - self.shares(prior_year, box)
-        land_cells = _land_cells(land, self.block)
+        change_GYX: F32 = self.shares(year, box) - self.shares(prior_year, box)
+
         # A share of the whole coarse cell is a larger share of the land in it.
-        whole_cells = self.block**2 if self.is_share_of_cell else land_cells
-        with np.errstate(divide="ignore", invalid="ignore"):
-            of_land: F32 = (change * (whole_cells / land_cells)).astype(np.float32)
-        return np.where(land_cells > 0, of_land, np.float32(np.nan))
+        land_cells_YX = _land_cells(land, self.block)
+        whole_cells = self.block**2 if self.is_share_of_cell else land_cells_YX
+        with np.errstate(divide="ignore", invalid="ignore"):  # blocks without land become NaN
+            whole_by_land_YX = whole_cells / land_cells_YX
+            share_of_land_GYX: F32 = (change_GYX * whole_by_land_YX).astype(np.float32)
+        return np.where(land_cells_YX > 0, share_of_land_GYX, np.float32(np.nan))
 
     @property
     def is_share_of_cell(self) -> bool:
@@ -123,13 +125,15 @@ class CoarseDemand:
         array, float32, shape (G, Y, X)
             See `is_share_of_cell`; NaN where the scenario has no value.
         """
-        top = box.row // self.block + self.first[0]
-        left = box.col // self.block + self.first[1]
-        n_rows = -(-box.height // self.block)
+        first_row, first_col = self.first
+        top = box.row // self.block + first_row
+        left = box.col // self.block + first_col
+        n_rows = -(-box.height // self.block)  # rounded up
         n_cols = -(-box.width // self.block)
         pieces = [slice(top, top + n_rows)], [slice(left, left + n_cols)]
         values_VYX = self.cube.native(self.layer, self.layer.lead(year), pieces)
 
+        # Several states of LUH2 may be parts of one group, such as its five kinds of crops.
         shares = []
         for codes in self.groups_of_codes:
             is_part = [v.classes == codes for v in self.layer.variables]
@@ -140,10 +144,10 @@ class CoarseDemand:
 def demanded_since(
     cube: Cube, box: Box, *, tile: int, start: int, years: Iterable[int]
 ) -> dict[int, DemandedChange]:
-    """Return what the first scenario asks of a tile since a year, by later or earlier year.
+    """Return the change that the first scenario demands of a tile since a year.
 
-    Years that the scenario lacks are left out; all of them where the cube has no shares of classes
-    on coarse cells that nest.
+    The result has an entry for each later or earlier year that the scenario has, and none at all
+    where the cube has no coarse shares of classes whose cells are whole blocks of the run grid.
 
     Parameters
     ----------
@@ -156,7 +160,12 @@ def demanded_since(
     start : int
         Year from which change is counted.
     years : iterable of int
-        Years of which it is told.
+        Years up to which it is counted.
+
+    Returns
+    -------
+    dict of int to DemandedChange
+        By year.
     """
     view = cube.of_scenario("")
     try:
@@ -166,17 +175,18 @@ def demanded_since(
     if start not in demand.layer.steps:
         return {}
     land = view.land(box)
-    return {
-        year: DemandedChange(demand.groups, demand.block, demand.change(year, start, box, land))
-        for year in years
-        if year in demand.layer.steps
-    }
+    demanded = {}
+    for year in years:
+        if year in demand.layer.steps:
+            change_GYX = demand.change(year, start, box, land)
+            demanded[year] = DemandedChange(demand.groups, demand.block, change_GYX)
+    return demanded
 
 
 def why_not_demanded(cube: Cube, *, tile: int, start: int, years: Collection[int]) -> str:
-    """Say why `demanded_since` has nothing of any of some years, "" where it has.
+    """Explain why `demanded_since` returns nothing for any of some years.
 
-    Parameters are those of `demanded_since`.
+    Parameters are those of `demanded_since`. Returns an empty string where it returns something.
     """
     view = cube.of_scenario("")
     n_layers = len(view.share_layers)
@@ -195,9 +205,11 @@ def why_not_demanded(cube: Cube, *, tile: int, start: int, years: Collection[int
 
 def _land_cells(land: Bool, block: int) -> I64:
     """Land cells of each block, int64 (Y, X); blocks at the far edges may be cut."""
-    height, width = (-(-n // block) * block for n in land.shape)
-    padded = np.zeros((height, width), np.int64)
-    padded[: land.shape[0], : land.shape[1]] = land
-    in_blocks = padded.reshape(height // block, block, width // block, block)
-    land_cells: I64 = in_blocks.sum(axis=(1, 3))
-    return land_cells
+    height, width = land.shape
+    n_rows = -(-height // block)  # rounded up
+    n_cols = -(-width // block)
+    padded = np.zeros((n_rows * block, n_cols * block), np.int64)
+    padded[:height, :width] = land
+    blocks_YbXb = padded.reshape(n_rows, block, n_cols, block)
+    land_cells_YX: I64 = blocks_YbXb.sum(axis=(1, 3))
+    return land_cells_YX

@@ -19,6 +19,7 @@ Shapes: K classes, G groups; H W cells of a tile, Y X its blocks of b x b cells.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from pydantic import Field
@@ -125,7 +126,7 @@ def constrain(
     target: no group that should grow shrinks.
     """
     group_of = _group_of(groups, len(sums_KHW))
-    n_rows, n_cols = (-(-n // block) for n in land_HW.shape)
+    n_rows, n_cols = (-(-n // block) for n in land_HW.shape)  # rounded up
     expected = (len(groups), n_rows, n_cols)
     if change_GYX.shape != expected or not sums_KHW.shape[1:] == prior_HW.shape == land_HW.shape:
         raise ValueError(
@@ -139,6 +140,7 @@ def constrain(
             "within"
         )
 
+    # The map that nothing constrains: most cells keep its class.
     if scores_KHW is None:
         free, confidence = decide(sums_KHW, land_HW)
     else:
@@ -182,9 +184,10 @@ def _largest_scores(scores_KHW: F32, sums_KHW: I32, land_HW: Bool) -> tuple[U8, 
 
 def _group_of(groups: Sequence[Sequence[int]], n_classes: int) -> I8:
     """Return the group of each class index, shape (256,); `NO_GROUP` for classes of no group."""
-    members = [k for group in groups for k in group]
+    members = list(chain.from_iterable(groups))
+    repeats = len(set(members)) < len(members)
     is_class = all(0 <= k < n_classes for k in members)
-    if not members or len(set(members)) < len(members) or not is_class:
+    if not members or repeats or not is_class:
         raise ValueError(
             f"groups {groups} of class indices, expected each of 0..{n_classes - 1} at most once; "
             "correct the crosswalk"

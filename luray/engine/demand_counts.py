@@ -74,14 +74,15 @@ def _count(
             if land_HW[row, col]:
                 y = row // block
                 x = col // block
-                now = group_of[free_HW[row, col]]
-                before = group_of[prior_HW[row, col]]
+                free_group = group_of[free_HW[row, col]]
+                prior_group = group_of[prior_HW[row, col]]
                 land_YX[y, x] += 1
-                if before >= 0:
-                    prior_GYX[before, y, x] += 1
-                if now >= 0:
-                    free_GYX[now, y, x] += 1
-                    settled_GYX[before if before >= 0 else now, y, x] += 1
+                if prior_group >= 0:
+                    prior_GYX[prior_group, y, x] += 1
+                if free_group >= 0:
+                    free_GYX[free_group, y, x] += 1
+                    settled_group = prior_group if prior_group >= 0 else free_group
+                    settled_GYX[settled_group, y, x] += 1
 
 
 def demanded_counts(

@@ -72,6 +72,8 @@ class DeviceVariables(NamedTuple):
         )
         if not categorical(variables[0]):
             return values_VHW
+
+        # -1, for no category, equals none of them: all of its channels are 0.
         one_hot = []
         for variable, category_HW in zip(variables, values_VHW, strict=True):
             categories = torch.arange(variable.channels, device=values_VHW.device)
@@ -97,10 +99,17 @@ def resample(native_VYX: Tensor, rows: DeviceAxis, cols: DeviceAxis, *, method: 
     """
     if method == "nearest":
         return native_VYX[:, rows.low[:, None], cols.low]
-    above_VHX = native_VYX[:, rows.low] * (1 - rows.weight)[:, None]
-    between_VHX = above_VHX + native_VYX[:, rows.high] * rows.weight[:, None]
-    left_VHW = between_VHX[:, :, cols.low] * (1 - cols.weight)
-    return left_VHW + between_VHX[:, :, cols.high] * cols.weight
+
+    # Between native rows first, then between native columns, as on CPUs.
+    weight_of_below_H1 = rows.weight[:, None]
+    weight_of_above_H1 = (1 - rows.weight)[:, None]
+    above_VHX = native_VYX[:, rows.low]
+    below_VHX = native_VYX[:, rows.high]
+    between_VHX = above_VHX * weight_of_above_H1 + below_VHX * weight_of_below_H1
+
+    left_VHW = between_VHX[:, :, cols.low]
+    right_VHW = between_VHX[:, :, cols.high]
+    return left_VHW * (1 - cols.weight) + right_VHW * cols.weight
 
 
 @dataclass
@@ -148,11 +157,12 @@ class DeviceInputs:
         """
         region = Region(cube, hull(windows))
         everything = slice(0, region.box.height), slice(0, region.box.width)
+        # An empty piece first: `torch.cat` refuses an empty list, and a run may have no inputs.
         pieces = [torch.empty((0, *region.box.shape), dtype=dtype, device=device)]
         for layer in cube.static:
             for variables in _read(region, layer):
-                seen_HW = DeviceVariables.of(variables, device).seen(*everything)
-                pieces.append(seen_HW.to(dtype))
+                channels_SHW = DeviceVariables.of(variables, device).seen(*everything)
+                pieces.append(channels_SHW.to(dtype))
         return cls(region, features, device, torch.cat(pieces))
 
     @property
@@ -171,12 +181,13 @@ class DeviceInputs:
     def levels(self, windows: Sequence[Box], year: int) -> Tensor:
         """Return the level channels of a year in some windows, float32, (B, L, H, W)."""
         if year not in self._forcing:
-            layers = self.region.cube.forcing
-            self._forcing[year] = [
-                DeviceVariables.of(variables, self.device)
-                for layer in layers
-                for variables in self.region.resampled(layer, year)
-            ]
+            variables_of_year = []
+            for layer in self.region.cube.forcing:
+                groups = self.region.resampled(layer, year)
+                variables_of_year += [DeviceVariables.of(group, self.device) for group in groups]
+            self._forcing[year] = variables_of_year
+
+            # The years of a rollout come in order, so the oldest entry is needed no more.
             while len(self._forcing) > self.CACHED_YEARS:
                 self._forcing.popitem(last=False)
 

@@ -84,6 +84,7 @@ class DevicePredictor:
         sums_KYX = torch.zeros(
             (self.features.n_classes, *padded.shape), dtype=torch.int32, device=self._device
         )
+        # On the device, as are the sums: to look at either here would make the host wait.
         is_finite = torch.ones((), dtype=torch.bool, device=self._device)
         with torch.inference_mode():
             for first in range(0, len(cores), self.batch):
@@ -109,8 +110,10 @@ class DevicePredictor:
                     heads_BCHW, maps_BNHW[:, 0], self.calibration
                 )
                 weighted_BKHW = shares_BKHW * self._weights_HW
+                # Not strict: the windows that filled up the last batch are left out.
                 for window, weighted_KHW in zip(windows, weighted_BKHW, strict=False):
                     sums_KYX[:, *window.slices(origin=padded)] += weighted_KHW
+
         if not is_finite:
             raise ValueError(
                 f"{year}: the network gave numbers that are not finite in {self.dtype} on "
@@ -121,10 +124,10 @@ class DevicePredictor:
         return sums
 
     def _uploaded(self, maps: Sequence[U8], padded: Box) -> Tensor:
-        """Maps on the device, (N, Y, X); those that are not there are known to be missing."""
+        """Maps on the device, (N, Y, X); maps that do not exist are `OUTSIDE` everywhere."""
         maps_NYX = np.full((self.features.history, *padded.shape), OUTSIDE, np.uint8)
-        for one_map, of_maps in zip(maps, maps_NYX, strict=False):
-            of_maps[:] = one_map
+        for n, class_map in enumerate(maps):
+            maps_NYX[n] = class_map
         return torch.as_tensor(maps_NYX, device=self._device)
 
     @cached_property
@@ -161,11 +164,15 @@ def fixed_point_probabilities(
         Temperature and bias.
     """
     logits_BKHW = heads_BCHW[:, :-1]
-    bonus_BHW = softplus(heads_BCHW[:, -1])
-    classes = torch.arange(logits_BKHW.shape[1], dtype=torch.uint8, device=prior_BHW.device)
-    is_prior_BKHW = prior_BHW[:, None] == classes[:, None, None]
+    bonus_B1HW = softplus(heads_BCHW[:, -1])[:, None]
+    class_K11 = torch.arange(logits_BKHW.shape[1], dtype=torch.uint8, device=prior_BHW.device)[
+        :, None, None
+    ]
+    is_prior_BKHW = prior_BHW[:, None] == class_K11
 
     # The order bonus, temperature, bias is that in which the calibration was fitted.
-    logits_BKHW = (logits_BKHW + is_prior_BKHW * bonus_BHW[:, None]) / calibration.temperature
-    logits_BKHW = logits_BKHW + is_prior_BKHW * calibration.bias
-    return (logits_BKHW.softmax(dim=1) * ONE).round().int()
+    with_bonus_BKHW = logits_BKHW + is_prior_BKHW * bonus_B1HW
+    calibrated_BKHW = with_bonus_BKHW / calibration.temperature + is_prior_BKHW * calibration.bias
+
+    probabilities_BKHW = calibrated_BKHW.softmax(dim=1)
+    return (probabilities_BKHW * ONE).round().int()

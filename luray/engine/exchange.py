@@ -61,6 +61,7 @@ class ExchangedObjects:
         These are strips whose receivers are all reduced, and the edges of the step before them.
         """
         for near in (*self._geometry.around(tile), tile):
+            # What `near` has sent is for the tiles around it, and for itself where it wraps.
             receivers = (*self._geometry.around(near), near)
             if all(self._wavefront.is_reduced(receiver, step) for receiver in receivers):
                 self._strips.pop((near, step), None)

@@ -55,6 +55,7 @@ class Geometry:
 
     def inbound(self, tile: Tile) -> list[Arrival]:
         """Return the strips that arrive at a tile, in a fixed order."""
+        # The order is that of `ExchangedObjects`, which knows a strip by its source and index.
         arrivals = []
         for source in self.around(tile):
             for index, exchange in enumerate(self.outbound(source)):

@@ -84,8 +84,8 @@ class TileInputsCache:
         direction = self._trajectories[trajectory].direction
         ended = self._tiles[tile, direction].ended
         ended.add(trajectory)
-        for other, its in enumerate(self._trajectories):
-            if its.direction == direction and other not in ended:
+        for i, other in enumerate(self._trajectories):
+            if other.direction == direction and i not in ended:
                 return
         self._spare_arrays += self._tiles.pop((tile, direction)).inputs.arrays
 

@@ -1,14 +1,14 @@
 """The inputs of a tile's windows, as the first layer of a model takes them.
 
-What never changes is worked out once and kept; what the year brings is read on native grids and
-kept until the next year.
+The contribution of static inputs is computed once a tile. That of the forcing is computed once a
+year, on native grids, and serves all windows of the tile.
 
 Shapes: V N variables or channels; Y X a native grid; H W window or region; O outputs of the stem.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -29,7 +29,7 @@ from luray.engine.stem import (
 from luray.engine.stem_kernels import ShareChanges
 from luray.model.features import Features, ForcingSlices, changes, scaled
 
-TWO = 2
+WINDOWS_AT_ONCE = 2
 """Windows whose static contribution is computed at once, see `Stem.static_field`."""
 
 
@@ -55,7 +55,7 @@ class TileInputs:
     static: dict[Box, StaticContribution]
     """What static inputs contribute to each window."""
     _forcing: YearContributions | None = None
-    """Of the year that was asked for last: a tile's windows ask for the same one in turn."""
+    """Of the latest year: all windows of a tile need the same one before the next year begins."""
 
     @property
     def arrays(self) -> Iterator[I16]:
@@ -88,15 +88,18 @@ class TileInputs:
         spare = [] if spare is None else spare
         inputs = StaticInputs.of(region, stem)
         channels = np.array(inputs.continuous_channels, np.int64)
+
         static = dict[Box, StaticContribution]()
-        for first in range(0, len(windows), TWO):
-            pair = windows[first : first + TWO]
+        for first in range(0, len(windows), WINDOWS_AT_ONCE):
+            pair = windows[first : first + WINDOWS_AT_ONCE]
             # An odd window is computed beside itself, as the batch is always of two.
             batch = [pair[0], pair[-1]]
             inputs_BHWN = np.stack(
                 [inputs.continuous_HWN[window.slices(origin=region.box)] for window in batch]
             )
             fields_BHWO = stem.static_field(inputs_BHWN, channels)
+
+            # Not strict: an odd window leaves the second field unused.
             for window, field_HWO in zip(pair, fields_BHWO, strict=False):
                 rows, cols = window.slices(origin=region.box)
                 for contribution in inputs.categorical:
@@ -129,8 +132,10 @@ class TileInputs:
         return replace(self, region=replace(self.region, cube=cube), _forcing=None)
 
     def _forcing_of(self, year: int, prior_year: int) -> YearContributions:
+        """Compute what the forcing contributes in a year, for all windows of the tile."""
         cube = self.region.cube
         features = self.stem.features
+        # One for each variable, in the order in which layers and groups give them.
         slices = iter(features.forcing_slices)
         contributions: list[Contribution] = []
         shares = ShareLevels(features)
@@ -138,9 +143,10 @@ class TileInputs:
             now_groups = self.region.resampled(layer, year)
             prior_groups = self.region.resampled(layer, prior_year)
             for now, prior in zip(now_groups, prior_groups, strict=True):
-                of_group = list(islice(slices, len(now.variables)))
-                contributions += _contributions(self.stem, now, prior, of_group)
-                shares.add(now, prior, of_group)
+                slices_of_group = list(islice(slices, len(now.variables)))
+                contributions += _contributions(self.stem, now, prior, slices_of_group)
+                shares.add(now, prior, slices_of_group)
+
         share_changes = shares.changes(self.region.box)
         return YearContributions(year, prior_year, share_changes, contributions)
 
@@ -162,12 +168,14 @@ def _contributions(
     native cell see the same.
     """
     if now.categorical:
-        for codes_YX, of_variable in zip(now.values_VYX, slices, strict=True):
-            yield stem.categorical(codes_YX, now.rows.low, now.cols.low, of_variable.levels)
+        for codes_YX, variable_slices in zip(now.values_VYX, slices, strict=True):
+            yield stem.categorical(codes_YX, now.rows.low, now.cols.low, variable_slices.levels)
         return
 
-    starts = [(s.levels.start, s.changes.start, s.relative_changes.start) for s in slices]
-    channels_V3 = np.array(starts, np.int64)
+    # A continuous variable has one channel of each kind.
+    channels_V3 = np.array(
+        [(s.levels.start, s.changes.start, s.relative_changes.start) for s in slices], np.int64
+    )
     if now.variables[0].resampling == "nearest":
         change_VYX, relative_VYX = changes(now.values_VYX, prior.values_VYX, np)
         values_NYX = np.concatenate([now.values_VYX, change_VYX, relative_VYX])
@@ -202,15 +210,16 @@ class ShareLevels:
     ) -> None:
         """Take the shares among some variables, `slices` one a variable."""
         first_level = self.features.slices.levels.start
-        of_shares = {level for group in self.features.share_groups for level in group}
-        for now_YX, prior_YX, of_variable in zip(
+        share_levels = set(chain.from_iterable(self.features.share_groups))
+        for now_YX, prior_YX, variable_slices in zip(
             now.values_VYX, prior.values_VYX, slices, strict=True
         ):
-            level = of_variable.levels.start - first_level
-            if level in of_shares:
+            level = variable_slices.levels.start - first_level
+            if level in share_levels:
                 self._now[level] = now_YX
                 self._prior[level] = prior_YX
-                self._rows, self._cols = now.rows, now.cols
+                self._rows = now.rows
+                self._cols = now.cols
 
     def changes(self, box: Box) -> ShareChanges:
         """Return how the shares of all groups of classes change under a box."""
@@ -222,9 +231,9 @@ class ShareLevels:
     def _sums(self, level_YX: dict[int, F32]) -> F32:
         """Share of each group, the sum of its levels, (G, Y, X)."""
         shares = []
-        for first, *others in self.features.share_groups:
-            share_YX = level_YX[first].copy()
-            for level in others:
+        for first_level, *further_levels in self.features.share_groups:
+            share_YX = level_YX[first_level].copy()
+            for level in further_levels:
                 share_YX += level_YX[level]
             shares.append(share_YX)
         return np.stack(shares)
@@ -267,19 +276,21 @@ class StaticInputs:
         for layer in region.cube.static:
             blocks = list[StaticBlock]()
             for variables, at in resampling_groups(layer, range(len(layer.variables))):
-                of_group = list(islice(slices, len(variables)))
+                slices_of_group = list(islice(slices, len(variables)))
                 in_layer = slice(at.start, at.stop)
                 if categorical(variables[0]):
                     native_VYX = region.values(layer, ())[in_layer]
                     codes = region.resample(layer, variables, native_VYX)
-                    for codes_YX, channels in zip(codes.values_VYX, of_group, strict=True):
+                    for codes_YX, channels in zip(codes.values_VYX, slices_of_group, strict=True):
                         inputs.categorical.append(
                             stem.categorical(codes_YX, codes.rows.low, codes.cols.low, channels)
                         )
                 else:
                     first = len(inputs.continuous_channels)
                     blocks.append(StaticBlock(variables, in_layer, continuous_HWN, first))
-                    inputs.continuous_channels += [channels.start for channels in of_group]
+                    inputs.continuous_channels += [channels.start for channels in slices_of_group]
+
+            # All continuous variables of a layer at once, so that each strip is read once.
             if blocks:
                 _write_continuous(region, layer, blocks)
         return inputs

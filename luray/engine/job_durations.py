@@ -47,5 +47,5 @@ class JobDurations:
         The first jobs of a run compile kernels and open files: nothing is slow before `KNOWN` jobs
         of the operation are done.
         """
-        known = self._seconds.get(operation, ())
-        return len(known) >= KNOWN and seconds > times * median(known) + GRACE
+        durations = self._seconds.get(operation, ())
+        return len(durations) >= KNOWN and seconds > times * median(durations) + GRACE

@@ -105,6 +105,7 @@ class Predictor:
         forward = self._forward
         for batch in self._batches(cores):
             window_maps = self._window_maps(batch, maps, padded)
+            # Not strict: the buffer has room for the largest batch.
             for first_HWO, (window, maps_HW) in zip(forward.first_BHWO, window_maps, strict=False):
                 inputs.write_first_layer(
                     first_HWO, maps_HW, window, year=year, prior_year=prior_year
@@ -137,11 +138,11 @@ class Predictor:
         size = max(2, self.batch)
         first = 0
         while first < len(cores):
-            last = first + size
-            if last == len(cores) - 1:
-                last += 1
-            yield cores[first:last]
-            first = last
+            end = first + size
+            if end == len(cores) - 1:
+                end += 1
+            yield cores[first:end]
+            first = end
 
     def _window_maps(
         self, cores: Sequence[Core], maps: Sequence[U8], padded: Box

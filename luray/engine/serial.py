@@ -78,14 +78,20 @@ def serial_rollout(
     cores = tiling.active_cores(grid, land)
     history = predictor.features.history
     maps = [padded_map(older_map, padded, periodic=tiling.periodic) for older_map in older]
+
     classes = initial
     for prior_year, year in pairwise(years):
+        # The map of the step before is the prior now, and the oldest map is forgotten.
         prior = padded_map(classes, padded, periodic=tiling.periodic)
         maps = [prior, *maps][:history]
+
+        # Predict: the sums of all windows, and those beyond the dateline on their own side.
         sums_KYX = predictor.predict(
             cores, maps, inputs, year=year, prior_year=prior_year, box=grid
         )
         sums_KHW = wrap_sums(sums_KYX, padded, tiling)
+
+        # Reduce: one class a cell.
         classes, confidence = decide_classes(
             sums_KHW, classes, land, year=year, prior_year=prior_year
         )
@@ -99,8 +105,9 @@ def wrap_sums(sums_KYX: I32, padded: Box, tiling: Tiling) -> I32:
     a grid that does not span the globe, is dropped. A narrow grid may be wrapped more than once.
     """
     sums_KHW = np.zeros((len(sums_KYX), *tiling.shape), np.int32)
-    rows = slice(-padded.row, tiling.n_lat - padded.row)
+    rows_on_grid = slice(-padded.row, tiling.n_lat - padded.row)
     for col in range(padded.col, padded.col + padded.width):
         if tiling.periodic or 0 <= col < tiling.n_lon:
-            sums_KHW[:, :, col % tiling.n_lon] += sums_KYX[:, rows, col - padded.col]
+            of_column_KH = sums_KYX[:, rows_on_grid, col - padded.col]
+            sums_KHW[:, :, col % tiling.n_lon] += of_column_KH
     return sums_KHW

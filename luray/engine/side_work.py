@@ -103,14 +103,11 @@ class MemberSummaries:
         """Count the missing maps of one year in scenarios that have the same maps."""
         product = self._product
         summarised = done.across(scenarios)
+        in_scenarios = [i for i in product.member_indices if i.scenario in scenarios]
         written_of_member = []
         for member in range(product.members):
-            places = [
-                index
-                for index in product.member_indices
-                if index.scenario in scenarios and index.member == member
-            ]
-            written_of_member.append(done.of(places))
+            indices_of_member = [index for index in in_scenarios if index.member == member]
+            written_of_member.append(done.of(indices_of_member))
 
         for tile in tiles:
             if (year, tile) in summarised:
@@ -146,10 +143,10 @@ class CoarserOverviews:
 
         # Each group looks once at all that is done, which may be many tile-years.
         for member_indices, years in groups.items():
-            made = done.overviews(member_indices)
+            years_with_overviews = done.overviews(member_indices)
             written = done.of(member_indices)
             for year in years:
-                if year not in made:
+                if year not in years_with_overviews:
                     missing = sum((year, tile) not in written for tile in tiles)
                     self._tiles_missing[MakeOverviews(year, member_indices)] = missing
 

@@ -1,5 +1,6 @@
 """What a worker needs to know of an inference."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,6 +66,7 @@ class InferenceSpec:
 
         That is what the model remembered at the start, and what the cube cannot tell.
         """
+        # By what they are about: trajectories of several members say the same thing once.
         sentences: dict[Any, str] = {}
         if not self.cube.tells_no_data:
             sentences["no data"] = (
@@ -116,7 +118,7 @@ def remembered_bytes(product: Product, *, tiles: int, history: int) -> int:
     if history == 1:
         return 0
     tiling = product.tiling
-    one_map = (tiling.tile + 2 * tiling.margin) ** 2
+    bytes_of_map = (tiling.tile + 2 * tiling.margin) ** 2  # one byte a cell, margin included
     directions = [trajectory.direction for trajectory in product.trajectories]
-    most_trajectories = max(map(directions.count, directions), default=1)
-    return min(tiles * most_trajectories * history * one_map, MOST_REMEMBERED_BYTES)
+    most_trajectories = max(Counter(directions).values(), default=1)
+    return min(tiles * most_trajectories * history * bytes_of_map, MOST_REMEMBERED_BYTES)

@@ -116,7 +116,8 @@ class Stem:
     def _prior_table(self, n_maps: int) -> F32:
         """What the prior contributes by itself and by what quiet cells remember, (D, S, O).
 
-        `n_maps` are there to be remembered: nearly always all, so tables are made when needed.
+        `n_maps` is the number of maps that exist. It is below `history` only in the first steps of
+        a rollout, so each table is made when it is first needed.
         """
         if n_maps in self._prior_tables:
             return self._prior_tables[n_maps]
@@ -127,6 +128,9 @@ class Stem:
         class_TKO = self.weights_TCO[:, groups.prior]
         land_T1O = self.weights_TCO[:, groups.land]
         class_TKO = class_TKO + land_T1O
+
+        # What a quiet cell remembers follows from its class, so it is added to the class's row. A
+        # cell that is not quiet gets the difference to this in `add_memory`.
         if self.history > 1:
             quiet = quiet_memory(n_maps, self.history)
             class_TKO = (
@@ -155,6 +159,7 @@ class Stem:
         """Take the stem of a frozen model with these inputs."""
         conv = model.first
         assert conv.bias is not None
+        # Outputs last, so that the innermost loop of the kernels runs along memory.
         weights_33CO = conv.weight.detach().permute(2, 3, 1, 0)
         weights_TCO = weights_33CO.reshape(9, conv.in_channels, conv.out_channels)
         return cls(
@@ -193,8 +198,12 @@ class Stem:
             Where the window's first cell lies in the box of shares and contributions.
         """
         assert 1 <= len(maps_HW) <= self.history
+
+        # The first term overwrites the array, all others are added to it. Their order never
+        # changes, as sums of floats depend on it.
         table_DSO = self._prior_table(len(maps_HW))
         write_static_and_prior(out_HWO, maps_HW[0], *static, table_DSO, self.n_classes, UNKNOWN)
+
         height, width = maps_HW[0].shape
         shares = shares.under(slice(top, top + height), slice(left, left + width))
         if self.history > 1:
@@ -212,8 +221,10 @@ class Stem:
         if self.features.share_groups:
             channels_2QP = own_share_changes(maps_HW[0], *shares, self.features.group_of_class)
             add_fields(out_HWO, channels_2QP, self._own_share_2TO)
+
         for contribution in contributions:
             contribution.add(out_HWO, top, left)
+
         rectify(out_HWO.reshape(-1))
 
     @cached_property
@@ -245,7 +256,8 @@ class Stem:
             return np.tile(self.bias_O, (*inputs_BHWN.shape[:3], 1))
 
         weights_TNO = torch.from_numpy(self.weights_TCO[:, channels])
-        kernel_ON33 = weights_TNO.reshape(3, 3, *weights_TNO.shape[1:]).permute(3, 2, 0, 1)
+        weights_33NO = weights_TNO.reshape(3, 3, *weights_TNO.shape[1:])
+        kernel_ON33 = weights_33NO.permute(3, 2, 0, 1)  # the order of axes that torch takes
         with torch.inference_mode():
             out_BOHW = conv2d(
                 torch.from_numpy(inputs_BHWN).permute(0, 3, 1, 2),
@@ -382,7 +394,10 @@ def rows_of_three(weights_TKO: F32) -> F32:
     no_channel_T1O = np.zeros((9, 1, n_outputs), np.float32)
     weights_TKO = np.concatenate([weights_TKO, no_channel_T1O], axis=1)
     by_row_DEKO = weights_TKO.reshape(3, 3, -1, n_outputs)  # E is the column of the tap
+
+    # Each on an axis of its own, so that the sum has every combination: (D, K + 1, K + 1, K + 1, O)
     left = by_row_DEKO[:, 0, :, None, None]
     middle = by_row_DEKO[:, 1, None, :, None]
     right = by_row_DEKO[:, 2, None, None, :]
-    return np.ascontiguousarray((left + middle + right).reshape(3, -1, n_outputs))
+    combinations = left + middle + right
+    return np.ascontiguousarray(combinations.reshape(3, -1, n_outputs))

@@ -56,13 +56,18 @@ class ShareChanges(NamedTuple):
 def to_steps(field_HWO: F32, steps_HWO: I16, step_O: F32, n_steps: int) -> None:
     """Round a field to integer steps of each output's own size; `step_O` is zeros before."""
     height, width, n_out = field_HWO.shape
+
+    # First the largest magnitude of each output over the window.
     for i in range(height):
         for j in range(width):
             field_O = field_HWO[i, j]
             for o in range(n_out):
                 step_O[o] = max(step_O[o], abs(field_O[o]))
+
+    # It becomes `n_steps` steps. An output that is 0 everywhere gets any step but 0.
     for o in range(n_out):
         step_O[o] = step_O[o] / np.float32(n_steps) if step_O[o] > 0 else np.float32(1)
+
     for i in range(height):
         for j in range(width):
             field_O = field_HWO[i, j]
@@ -92,14 +97,21 @@ def write_static_and_prior(
     height, width, n_out = out_HWO.shape
     code_HW = np.empty((height, width), np.int32)
     triple_QW = np.empty((height + 2, width), np.int32)
+
     # Codes of the table: each class, then unknown land, then nothing (ocean).
     for i in range(height):
         for j in range(width):
             k = prior_HW[i, j]
-            code_HW[i, j] = k if k < n_classes else n_classes if k == unknown else n_classes + 1
+            if k < n_classes:
+                code_HW[i, j] = k
+            elif k == unknown:
+                code_HW[i, j] = n_classes
+            else:
+                code_HW[i, j] = n_classes + 1
     _find_triples(code_HW, triple_QW, n_classes + 1)
 
     for i in range(height):
+        # Row i of the window is row i + 1 of the triples, which begin one row above it.
         above_W = triple_QW[i]
         middle_W = triple_QW[i + 1]
         below_W = triple_QW[i + 2]
@@ -158,13 +170,18 @@ def add_memory(
     n_channels = len(weights_MTO)
     n_out = out_HWO.shape[2]
     weights = weights_MTO.reshape(n_channels, -1)
+
+    # Buffers of one row or one cell, allocated once.
     is_restless_W = np.empty(width, np.bool_)
     share_K = np.empty(n_classes, np.int64)
     memory_M = np.empty(n_channels, np.float32)
     channels = np.zeros(n_channels + 4, np.int64)
     values = np.zeros(n_channels + 4, np.float32)
-    given_TO = np.empty((9, n_out), np.float32)
+    product_TO = np.empty((9, n_out), np.float32)
+
     for i in range(height):
+        # A cell is restless where any older map differs from the prior. A whole row is compared at
+        # a time, as that vectorises; few cells are restless, and only these are worked on below.
         prior_W = maps_NHW[0, i]
         is_restless_W[:] = False
         for n in range(1, n_maps):
@@ -176,6 +193,8 @@ def add_memory(
             if not is_restless_W[j] or prior_W[j] == outside:
                 continue
             last_other = _remember(maps_NHW[:, i, j], tables, quiet, n_classes, share_K, memory_M)
+
+            # The last two channels: how the coarse share of the last other class changes.
             if len(shares.change_GYX):
                 group = group_K[last_other] if last_other >= 0 else -1
                 row = shares.row_H[i]
@@ -185,13 +204,15 @@ def add_memory(
                 memory_M[2 * n_classes + 3] = change
                 memory_M[2 * n_classes + 4] = relative
 
-            _multiply(memory_M, weights, given_TO.reshape(-1), channels, values)
+            # The output at (i + 1 - d, j + 1 - e) sees this cell through its tap (d, e). The ranges
+            # leave out the outputs beyond the window.
+            _multiply(memory_M, weights, product_TO.reshape(-1), channels, values)
             for d in range(max(0, i + 2 - height), min(3, i + 2)):
                 for e in range(max(0, j + 2 - width), min(3, j + 2)):
                     out_O = out_HWO[i + 1 - d, j + 1 - e]
-                    given_O = given_TO[3 * d + e]
+                    product_O = product_TO[3 * d + e]
                     for o in range(n_out):
-                        out_O[o] += given_O[o]
+                        out_O[o] += product_O[o]
 
 
 @compiled
@@ -216,23 +237,27 @@ def _remember(
     last_other = -1
     newer = -1
     newer_weight = 0
-    for n in range(len(code_N)):
+    for n in range(len(code_N)):  # from the newest map to the oldest
         code = int(code_N[n])
         if code >= n_classes:
             continue  # not known
         n_known += 1
         share_K[code] += tables.weights_N[n]
+
+        # A change counts with the weight of the newer of its two maps.
         if newer >= 0 and code != newer:
             past_changes += newer_weight
         newer = code
         newer_weight = tables.weights_N[n]
+
         if class_now < 0:
             class_now = code
         if last_other < 0 and code != class_now:
             last_other = code
         if last_other < 0:
-            age += 1
+            age += 1  # maps in a row, from the newest, that have the present class
 
+    # The counts above are whole numbers, so that their order does not matter; here they are scaled.
     for k in range(n_classes):
         memory_M[k] = np.float32(share_K[k]) * tables.share_scale
         memory_M[n_classes + k] = np.float32(1) if k == last_other else np.float32(0)
@@ -240,6 +265,7 @@ def _remember(
     memory_M[2 * n_classes + 1] = np.float32(past_changes) * tables.change_scale
     memory_M[2 * n_classes + 2] = np.float32(n_known) * tables.known_scale
 
+    # The table of the prior has added what a quiet cell of this class remembers: take it away.
     prior = code_N[0]
     if prior < n_classes:
         memory_M[prior] -= quiet.share
@@ -249,11 +275,11 @@ def _remember(
 
 
 @compiled
-def _multiply(value_M: F32, weights_MC: F32, given_C: F32, channels: Index, values: F32) -> None:
-    """Write the products of weights with the channels of one cell, most of which are 0.
+def _multiply(value_M: F32, weights_MC: F32, product_C: F32, channels: Index, values: F32) -> None:
+    """Write the product of one cell's channels with the weights, a vector times a matrix.
 
-    The others are added in their order, four in one pass; a last pass that is not full adds some
-    channel 0 times. `channels` and `values` are for use in between, of M + 4 elements.
+    Most channels are 0. The others are added in their order, four in one pass over the outputs.
+    `channels` and `values` are buffers of M + 4 elements.
     """
     n = 0
     for m in range(len(value_M)):
@@ -261,15 +287,22 @@ def _multiply(value_M: F32, weights_MC: F32, given_C: F32, channels: Index, valu
             channels[n] = m
             values[n] = value_M[m]
             n += 1
+    # The last pass may have fewer than four channels left: it adds whatever channel numbers the
+    # buffer still holds, times 0.
     values[n : n + 3] = 0
 
-    given_C[:] = 0
+    product_C[:] = 0
     for first in range(0, n, 4):
-        v0, v1, v2, v3 = values[first], values[first + 1], values[first + 2], values[first + 3]
-        w0, w1 = weights_MC[channels[first]], weights_MC[channels[first + 1]]
-        w2, w3 = weights_MC[channels[first + 2]], weights_MC[channels[first + 3]]
-        for c in range(len(given_C)):
-            given_C[c] = given_C[c] + v0 * w0[c] + v1 * w1[c] + v2 * w2[c] + v3 * w3[c]
+        v0 = values[first]
+        v1 = values[first + 1]
+        v2 = values[first + 2]
+        v3 = values[first + 3]
+        w0 = weights_MC[channels[first]]
+        w1 = weights_MC[channels[first + 1]]
+        w2 = weights_MC[channels[first + 2]]
+        w3 = weights_MC[channels[first + 3]]
+        for c in range(len(product_C)):
+            product_C[c] = product_C[c] + v0 * w0[c] + v1 * w1[c] + v2 * w2[c] + v3 * w3[c]
 
 
 @compiled
@@ -311,6 +344,7 @@ def _find_triples(code_HW: NDArray[Any], triple_QW: I32, nothing: int) -> None:
 
     The first and the last row of the result are rows of nothing, above and below the window.
     """
+    # A triple is a number of three digits in base n: left, middle, right.
     n = nothing + 1
     height, width = code_HW.shape
     three_times_nothing = (nothing * n + nothing) * n + nothing
@@ -350,19 +384,20 @@ def add_nearest(
     for j in range(width):
         col_U[cell_W[j]] = col_W[j]
 
-    # A row sees at most three native rows: above, at and below it. What they give is held in three
-    # slots that are used in turn.
-    given_3UTO = np.empty((3, len(col_U), 9, n_out), np.float32)
+    # A row sees at most three native rows: above, at and below it. Their products with the weights
+    # are held in three slots that are used in turn.
+    product_3UTO = np.empty((3, len(col_U), 9, n_out), np.float32)
     slot_H = np.zeros(height, np.int64)
     for i in range(1, height):
         slot_H[i] = slot_H[i - 1] if row_H[i] == row_H[i - 1] else (slot_H[i - 1] + 1) % 3
 
     line_WO = np.empty((width, n_out), np.float32)
-    _multiply_native_row(given_3UTO[0], values_YXN[row_H[0]], col_U, weights_NTO)
+    _multiply_native_row(product_3UTO[0], values_YXN[row_H[0]], col_U, weights_NTO)
     for i in range(height):
+        # The row below comes into view: its native row is multiplied once, when it is new.
         if i + 1 < height and row_H[i + 1] != row_H[i]:
             _multiply_native_row(
-                given_3UTO[slot_H[i + 1]], values_YXN[row_H[i + 1]], col_U, weights_NTO
+                product_3UTO[slot_H[i + 1]], values_YXN[row_H[i + 1]], col_U, weights_NTO
             )
 
         # The line of the row before serves again where all rows that the two of them see lie in one
@@ -370,13 +405,13 @@ def add_nearest(
         if not (1 < i < height - 1 and row_H[i - 2] == row_H[i - 1] == row_H[i] == row_H[i + 1]):
             line_WO[:] = 0
             for d in range(max(0, 1 - i), min(3, height - i + 1)):  # rows of taps in the window
-                given_UTO = given_3UTO[slot_H[i + d - 1]]
+                product_UTO = product_3UTO[slot_H[i + d - 1]]
                 for e in range(3):
                     for j in range(max(0, 1 - e), min(width, width + 1 - e)):
                         line_O = line_WO[j]
-                        given_O = given_UTO[cell_W[j + e - 1], 3 * d + e]
+                        product_O = product_UTO[cell_W[j + e - 1], 3 * d + e]
                         for o in range(n_out):
-                            line_O[o] += given_O[o]
+                            line_O[o] += product_O[o]
 
         out = out_HWO[i].reshape(-1)
         line = line_WO.reshape(-1)
@@ -385,17 +420,17 @@ def add_nearest(
 
 
 @compiled
-def _multiply_native_row(given_UTO: F32, values_XN: F32, col_U: Index, weights_NTO: F32) -> None:
-    """Write what each native cell of a row gives by each tap, the sum over its channels."""
+def _multiply_native_row(product_UTO: F32, values_XN: F32, col_U: Index, weights_NTO: F32) -> None:
+    """Write what each native cell of a row contributes by each tap, the sum over its channels."""
     for u in range(len(col_U)):
-        given = given_UTO[u].reshape(-1)
+        product = product_UTO[u].reshape(-1)
         values_N = values_XN[col_U[u]]
-        given[:] = 0
+        product[:] = 0
         for n in range(len(values_N)):
             weights = weights_NTO[n].reshape(-1)
             value = values_N[n]
-            for c in range(len(given)):
-                given[c] += value * weights[c]
+            for c in range(len(product)):
+                product[c] += value * weights[c]
 
 
 @compiled
@@ -419,6 +454,7 @@ def interpolated_levels_and_changes(
     now_X = np.empty(n_cols, np.float32)
     prior_X = np.empty(n_cols, np.float32)
     for i in range(len(rows.low)):
+        # Between native rows: one native line for a whole row of fine cells.
         above = rows.low[i]
         below = rows.high[i]
         weight = rows.weight[i]
@@ -426,6 +462,7 @@ def interpolated_levels_and_changes(
             now_X[x] = now_YX[above, x] * (one - weight) + now_YX[below, x] * weight
             prior_X[x] = prior_YX[above, x] * (one - weight) + prior_YX[below, x] * weight
 
+        # Between native columns. Changes come last, as they are not linear in the levels.
         level_P = channels_3QP[0, i + 1]
         change_P = channels_3QP[1, i + 1]
         relative_P = channels_3QP[2, i + 1]
@@ -459,7 +496,7 @@ def add_fields(out_HWO: F32, channels_VQP: F32, weights_VTO: F32) -> None:
             below_P = channels_VQP[v, i + 2]
             for j in range(width):
                 out_O = out_HWO[i, j]
-                x0, x1, x2 = above_P[j], above_P[j + 1], above_P[j + 2]
+                x0, x1, x2 = above_P[j], above_P[j + 1], above_P[j + 2]  # a 3 x 3 neighbourhood
                 x3, x4, x5 = middle_P[j], middle_P[j + 1], middle_P[j + 2]
                 x6, x7, x8 = below_P[j], below_P[j + 1], below_P[j + 2]
                 for o in range(n_out):

@@ -145,7 +145,7 @@ class TileYears:
         strips : list of arrays, int32, shape (K, height, width)
             What the tile's windows add to its neighbours, in the order of `Geometry.outbound`.
         """
-        torch.set_num_threads(self.spec.threads)  # counts for the thread that calls it
+        torch.set_num_threads(self.spec.threads)  # torch keeps it for each thread by itself
         years = self._trajectories[trajectory].years
         prior_year, year = years[step : step + 2]
         inputs, land = self._inputs.get(tile, trajectory)
@@ -158,6 +158,8 @@ class TileYears:
             cores, maps, inputs, year=year, prior_year=prior_year, box=box
         )
 
+        # What the windows give to the tile itself waits here; what they give to its neighbours, in
+        # the margin, is returned as strips.
         in_padded = box.slices(origin=self.tiling.padded(box))
         prior = maps[0][in_padded]
         pending = self._start_map(tile, trajectory, step, sums_KYX[:, *in_padded], prior, land)
@@ -197,12 +199,15 @@ class TileYears:
         if pending is None or predicted_year != year:
             raise SumsLostError(f"tile {tile} year {year} was not predicted here")
 
+        # Sums are integers: the order in which strips are added does not matter.
         inbound = self.geometry.inbound(tile)
         shortfall = Shortfall()
         for band, sums_KHW in zip(pending.bands, pending.sums, strict=True):
             for arrival, strip in zip(inbound, strips, strict=True):
                 add_strip(sums_KHW, strip, band=band, at=arrival.own)
             shortfall += self._decide(tile, trajectory, step, sums_KHW, band, pending)
+
+        # Written before the map is kept or sent: what a neighbour has seen can be read again.
         self.spec.product.write(
             year,
             tile,

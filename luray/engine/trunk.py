@@ -43,13 +43,20 @@ class Trunk(nn.Module):
 
     def forward(self, first_BOHW: Tensor) -> Tensor:
         """Return the heads."""
-        features = self.down[0](first_BOHW)
+        top, *lower = self.down
+        features = top(first_BOHW)
+
+        # Down: half the resolution at each block, the features before it kept as a skip.
         skips = []
-        for block in list(self.down)[1:]:
+        for block in lower:
             skips.append(features)
             features = block(_max_pool(features))
+
+        # Up: each block doubles the resolution and takes the skip of its own, the last one first.
         for block in self.up:
-            features = block(skips.pop(), features)
+            skip = skips.pop()
+            features = block(skip, features)
+
         heads: Tensor = self.head(features)
         return heads
 
@@ -59,16 +66,22 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, block: Sequence[nn.Module]) -> None:
         super().__init__()
-        conv, *rest = block
+        conv, *later_layers = block
         assert isinstance(conv, nn.Conv2d)
-        of_skip = conv.weight[:, : conv.out_channels]
-        of_features = conv.weight[:, conv.out_channels :]
+
+        # The U-Net convolves the skip and the features side by side, the skip first.
+        weights_of_skip = conv.weight[:, : conv.out_channels]
+        weights_of_features = conv.weight[:, conv.out_channels :]
         self.bias = conv.bias
-        self.skip = _parameter(of_skip)
+        self.skip = _parameter(weights_of_skip)
+
         # The four kernels are one convolution with four times the outputs.
-        kernels = [_fold(_fold(of_features, 2, row), 3, col) for row, col in CORNERS]
+        kernels = []
+        for row, col in CORNERS:
+            folded_rows = _fold(weights_of_features, 2, row)
+            kernels.append(_fold(folded_rows, 3, col))
         self.corners = _parameter(torch.cat(kernels))
-        self.rest = nn.Sequential(*rest)
+        self.later_layers = nn.Sequential(*later_layers)
 
     def forward(self, skip: Tensor, features: Tensor) -> Tensor:
         """Return what the block gives.
@@ -86,7 +99,7 @@ class DecoderBlock(nn.Module):
         height, width = features.shape[2:]
         for (row, col), of_corner in zip(CORNERS, of_corners, strict=True):
             out[:, :, row::2, col::2] += of_corner[:, :, row : row + height, col : col + width]
-        result: Tensor = self.rest(out)
+        result: Tensor = self.later_layers(out)
         return result
 
 

@@ -44,6 +44,7 @@ class WorkerState:
         self.running[job] = now
         self.last_event = now
         if inputs:
+            # The same rule as `TileInputsCache`: the latest last, the oldest dropped.
             self.reads_inputs = inputs not in self.cached
             self.cached.pop(inputs, None)
             self.cached[inputs] = None
@@ -82,8 +83,10 @@ class WorkerPool:
 
     def request(self, n_waiting: int, now: float) -> list[int]:
         """Return the numbers of new workers: one for each waiting job, up to the most."""
-        in_use = sum(not state.is_stuck for state in self.states.values()) + len(self.pending)
-        n_new = max(0, min(self._limits.max - in_use, n_waiting - len(self.pending)))
+        # A stuck worker does not count: its jobs are given to others as well.
+        n_working = sum(not state.is_stuck for state in self.states.values())
+        room = self._limits.max - n_working - len(self.pending)
+        n_new = max(0, min(room, n_waiting - len(self.pending)))
         new = list(range(self._n_requested, self._n_requested + n_new))
         self._n_requested += n_new
         self.pending.update(dict.fromkeys(new, now))

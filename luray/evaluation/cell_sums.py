@@ -173,13 +173,14 @@ def change_by_block(
             if t == p:
                 classes_K8[t, 4] += area
                 classes_K8[t, 6] += area
-                sums_5[1] += area
+                sums_5[1] += area  # hit
             elif t != i and p != i:
-                sums_5[2] += area
+                sums_5[2] += area  # wrong gain: both change, to different classes
             elif t != i:
-                sums_5[3] += area
+                sums_5[3] += area  # miss
             else:
-                sums_5[4] += area
+                sums_5[4] += area  # false alarm
+
     for y in range(n_down):
         for x in range(n_across):
             for k in range(n_classes):
@@ -230,6 +231,7 @@ def pair_areas(initial: U8, truth: U8, predicted: U8, scored: Bool, area_H: F64)
         for col in range(initial.shape[1] - 1):
             if not scored[row, col]:
                 continue
+            # The neighbours to the east and to the south: each pair belongs to one cell.
             for down in range(2):
                 y = row + down
                 x = col + 1 - down

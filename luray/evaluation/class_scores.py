@@ -79,6 +79,8 @@ def class_scores(table_JTP: F64, *, water: int | None) -> list[ClassScores]:
     land_JTP = land_only(table_JTP, water=water)
     land = land_JTP.sum()
     n_classes = len(land_JTP)
+
+    # The same without the land whose true class is the initial one.
     changed_JTP = land_JTP.copy()
     classes = np.arange(n_classes)
     changed_JTP[classes, classes] = 0
@@ -93,12 +95,13 @@ def class_scores(table_JTP: F64, *, water: int | None) -> list[ClassScores]:
         f1, iou = _agreement(land_JTP.sum(axis=0), k)
         change_f1, change_iou = _agreement(changed_JTP.sum(axis=0), k)
 
-        elsewhere = classes != k
-        hits = land_JTP[elsewhere, k, k].sum()
-        observed_gain = observed_JT[elsewhere, k].sum()
-        predicted_gain = predicted_JP[elsewhere, k].sum()
-        observed_change = observed_gain + observed_JT[k, elsewhere].sum()
-        predicted_change = predicted_gain + predicted_JP[k, elsewhere].sum()
+        # What becomes the class from any other, and what is lost by it to any other.
+        other = classes != k
+        hits = land_JTP[other, k, k].sum()
+        observed_gain = observed_JT[other, k].sum()
+        predicted_gain = predicted_JP[other, k].sum()
+        observed_change = observed_gain + observed_JT[k, other].sum()
+        predicted_change = predicted_gain + predicted_JP[k, other].sum()
         scores.append(
             ClassScores(
                 f1=f1,
@@ -119,8 +122,10 @@ def mean_class_scores(years: Sequence[ClassScores]) -> ClassScores:
     means = {}
     for field in fields(ClassScores):
         values = [getattr(year, field.name) for year in years]
-        known = [value for value in values if not np.isnan(value)]
-        means[field.name] = float(np.mean(known)) if known else np.nan
+        existing = [value for value in values if not np.isnan(value)]
+        means[field.name] = float(np.mean(existing)) if existing else np.nan
+
+    # Of a ratio, the ratio of the means: a year with little change would outweigh the others.
     means["change_ratio"] = _ratio(means["predicted_change"], means["observed_change"])
     return ClassScores(**means)
 
@@ -133,12 +138,14 @@ def transition_scores(table_JTP: F64) -> list[TransitionScores]:
     observed_JT = table_JTP.sum(axis=2)
     predicted_JP = table_JTP.sum(axis=1)
     transitions = []
-    for before, after in np.ndindex(observed_JT.shape):
-        observed = float(observed_JT[before, after])
-        predicted = float(predicted_JP[before, after])
-        if before != after and (observed or predicted):
-            hits = float(table_JTP[before, after, after])
-            transitions.append(TransitionScores(before, after, observed, predicted, hits))
+    for initial_class, new_class in np.ndindex(observed_JT.shape):
+        observed = float(observed_JT[initial_class, new_class])
+        predicted = float(predicted_JP[initial_class, new_class])
+        if initial_class != new_class and (observed or predicted):
+            hits = float(table_JTP[initial_class, new_class, new_class])
+            transitions.append(
+                TransitionScores(initial_class, new_class, observed, predicted, hits)
+            )
     return sorted(transitions, key=lambda change: (-change.observed_m2, -change.predicted_m2))
 
 
@@ -150,6 +157,6 @@ def _agreement(confusion_TP: F64, k: int) -> tuple[float, float]:
     return _ratio(2 * hits, true + predicted), _ratio(hits, true + predicted - hits)
 
 
-def _ratio(part: float, whole: float) -> float:
-    """Part over whole, nan for a whole of zero."""
-    return float(part / whole) if whole else np.nan
+def _ratio(part: float, total: float) -> float:
+    """Part over total, nan for a total of zero."""
+    return float(part / total) if total else np.nan

@@ -47,11 +47,11 @@ def deflicker(maps: NDArray[Any], *, within: int = 2) -> NDArray[Any]:
 
     # In the order of the years, and against the deflickered year before: A B A B A B ends as
     # A A A A A B, and nothing is left to remove.
-    calm = maps.copy()
+    deflickered = maps.copy()
     for year in range(1, len(maps)):
-        before = calm[year - 1]
-        returns = np.zeros(before.shape, bool)
-        for later in range(year + 1, min(year + within, len(maps))):
-            returns |= maps[later] == before
-        calm[year] = np.where(returns, before, maps[year])
-    return calm
+        class_before = deflickered[year - 1]
+        returns = np.zeros(class_before.shape, bool)
+        for later_year in range(year + 1, min(year + within, len(maps))):
+            returns |= maps[later_year] == class_before
+        deflickered[year] = np.where(returns, class_before, maps[year])
+    return deflickered

@@ -67,6 +67,7 @@ def demand_sums(
     known = (initial != OUTSIDE) & (truth != OUTSIDE) & (predicted != OUTSIDE)
     area_H = np.rint(cell_area)
 
+    # Classes of no group have a group of their own behind the others, which is cut off at the end.
     group_of_class = np.full(256, n_groups)
     for group, classes in enumerate(demanded.groups):
         group_of_class[list(classes)] = group
@@ -74,22 +75,26 @@ def demand_sums(
     def net_change(after: U8) -> F64:
         """Area that each group gains, less what it loses, shape (G, Y, X)."""
         row, col = np.nonzero(known & (after != initial))
+        n_blocks = n_down * n_across
         block_of_cell = (row // block) * n_across + col // block
-        # One group more than there are, for classes of none.
-        n_bins = (n_groups + 1) * n_down * n_across
+        n_bins = (n_groups + 1) * n_blocks
+
+        # A cell that changes is gained by its new group and lost by its old one.
         sums = np.zeros(n_bins)
         for classes, sign in ((after, 1), (initial, -1)):
             group = group_of_class[classes[row, col]]
-            bin_of_cell = group * n_down * n_across + block_of_cell
+            bin_of_cell = group * n_blocks + block_of_cell
             sums += sign * np.bincount(bin_of_cell, weights=area_H[row], minlength=n_bins)
         return sums.reshape(n_groups + 1, n_down, n_across)[:n_groups]
 
     land_YX = _area_of_blocks(known, area_H, block)
     demanded_GYX = np.rint(demanded.change_GYX.astype(np.float64) * land_YX)
-    said = ~np.isnan(demanded_GYX)
-    demanded_N = demanded_GYX[said]
-    predicted_N = net_change(predicted)[said]
-    observed_N = net_change(truth)[said]
+
+    # Coarse cells of which the scenario says nothing are left out of all three sums.
+    is_demanded = ~np.isnan(demanded_GYX)
+    demanded_N = demanded_GYX[is_demanded]
+    predicted_N = net_change(predicted)[is_demanded]
+    observed_N = net_change(truth)[is_demanded]
     return np.array(
         [
             np.abs(predicted_N - demanded_N).sum(),

@@ -50,9 +50,10 @@ def evaluation_years(years: Sequence[int], *, base_maps: Collection[int]) -> Eva
             "`luray build`"
         )
 
+    # A base map spoils two changes: the one into it, and the one out of it.
     left_out = []
-    for before, year in zip(years[:-1], later, strict=True):
-        if year in base_maps or before in base_maps:
+    for year_before, year in zip(years[:-1], later, strict=True):
+        if year in base_maps or year_before in base_maps:
             left_out.append(year)
     scored = [year for year in later if year not in left_out]
     if not scored:

@@ -64,11 +64,14 @@ def flicker_of(maps: Sequence[U8], *, cell_area: F64) -> Flicker:
     >>> flicker.share
     0.5
     """
-    before, after, *later = maps
-    row, col = np.nonzero((after != before) & (before != OUTSIDE) & (after != OUTSIDE))
-    class_before = before[row, col]
+    year_before, year, *later_years = maps
+    changed = (year != year_before) & (year_before != OUTSIDE) & (year != OUTSIDE)
+
+    # Few cells change, so only these are looked up in the later maps.
+    row, col = np.nonzero(changed)
+    class_before = year_before[row, col]
     returns = np.zeros(row.size, bool)
-    for classes in later:
+    for classes in later_years:
         returns |= classes[row, col] == class_before
 
     area = np.rint(cell_area)[row]
@@ -141,13 +144,14 @@ def by_decade(predicted: FlickerByYear, observed: FlickerByYear) -> tuple[Decade
     for decade in sorted({year // 10 for year in predicted}):
         years = sorted(year for year in predicted if year // 10 == decade)
         common = [year for year in years if year in observed]
+        compared_years = common or years
         observed_years = common or sorted(observed)
         rows.append(
             DecadeFlicker(
-                _ends(common or years),
-                _share(predicted, common or years),
-                _share(observed, observed_years),
-                _ends(observed_years) if observed_years else None,
+                years=_ends(compared_years),
+                predicted=_share(predicted, compared_years),
+                observed=_share(observed, observed_years),
+                observed_years=_ends(observed_years) if observed_years else None,
             )
         )
     return tuple(rows)

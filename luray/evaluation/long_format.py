@@ -130,13 +130,13 @@ def _scores(scores: Scores | ClassScores, place: Row) -> Iterator[Row]:
 def _intervals(comparison: Comparison | ClassComparison, place: Row) -> Iterator[Row]:
     """Gains over persistence with their intervals; scores of change gain on one of 0."""
     for name, interval in comparison._asdict().items():
-        known = not np.isnan(interval.low)
+        exists = not np.isnan(interval.low)
         yield {
             **place,
             "metric": name if name.endswith("_gain") else f"{name}_gain",
             "value": interval.estimate,
-            "low": interval.low if known else None,
-            "high": interval.high if known else None,
+            "low": interval.low if exists else None,
+            "high": interval.high if exists else None,
             "verdict": interval.verdict,
         }
 

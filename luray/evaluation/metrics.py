@@ -364,12 +364,14 @@ def _agreement(confusion_TP: F64, water: int | None) -> Agreement:
 
 def _calibration(reliability: F64) -> tuple[float, float]:
     """Brier score and calibration error of areas by confidence, shape (101, 2)."""
+    # Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2, of "the class is right".
     area, right = reliability.T
     wrong = area - right
     confidence = np.arange(PERCENTS) / 100
     squares = right * (1 - confidence) ** 2 + wrong * confidence**2
     brier = _ratio(squares.sum(), area.sum())
 
+    # Expected calibration error: by bin, how far the confidence is from the share that is right.
     gaps = np.bincount(_bins_of_percent(), weights=area * confidence - right)
     return brier, _ratio(np.abs(gaps).sum(), area.sum())
 
@@ -389,11 +391,15 @@ def confidence_bins(reliability: F64) -> list[tuple[float, float, F64]]:
     """
     sums = np.zeros((CALIBRATION_BINS, 2))
     np.add.at(sums, _bins_of_percent(), reliability)
-    return [
-        (number / CALIBRATION_BINS, (number + 1) / CALIBRATION_BINS, sums[number])
-        for number in range(CALIBRATION_BINS)
-        if sums[number, 0]
-    ]
+
+    bins = []
+    for number, sums_of_bin in enumerate(sums):
+        area, _ = sums_of_bin
+        if area:
+            low = number / CALIBRATION_BINS
+            high = (number + 1) / CALIBRATION_BINS
+            bins.append((low, high, sums_of_bin))
+    return bins
 
 
 def _bins_of_percent() -> I64:
@@ -411,12 +417,12 @@ def _off_diagonal(table: F64, *, axes: tuple[int, int]) -> F64:
     return np.where(index[first] == index[second], 0, table)
 
 
-def _ratio(part: float, whole: float) -> float:
-    """Part over whole, nan for a whole of zero."""
-    return float(part / whole) if whole else np.nan
+def _ratio(part: float, total: float) -> float:
+    """Part over total, nan for a total of zero."""
+    return float(part / total) if total else np.nan
 
 
 def _mean(values: Sequence[float]) -> float:
     """Mean of the values that are not nan, nan where there is none."""
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else np.nan
+    existing = [value for value in values if not np.isnan(value)]
+    return float(np.mean(existing)) if existing else np.nan

@@ -241,7 +241,9 @@ class EvaluationReport:
             truth: skill_entry(skill, outcome, self._class_names) for truth, skill in skills.items()
         }
         years = sorted(outcome.tally.years, key=outcome.lead)
-        scored = skills["raw"].mean_years
+        change_by_class = [self._class_entry(outcome, year) for year in years]
+        flicker = [decade_entry(decade) for decade in self.flicker_of(outcome)]
+        blocks_of_years = [outcome.tally.years[year].by_block for year in skills["raw"].mean_years]
         left_out = {"left_out": list(outcome.left_out)} if outcome.left_out else {}
         return {
             "name": outcome.name,
@@ -249,13 +251,13 @@ class EvaluationReport:
             "start_year": outcome.start_year,
             **left_out,
             **entries["raw"],
-            "change_by_class": [self._class_entry(outcome, year) for year in years],
+            "change_by_class": change_by_class,
             "deflickered": entries.get("deflickered"),
             "gain_from_noise": self.gain_from_noise(outcome),
             "demand_unknown": outcome.demand_unknown or None,
             "p_change": outcome.p_change,
-            "flicker": [decade_entry(decade) for decade in self.flicker_of(outcome)],
-            "by_block": block_entry([outcome.tally.years[year].by_block for year in scored]),
+            "flicker": flicker,
+            "by_block": block_entry(blocks_of_years),
         }
 
     @property

@@ -66,16 +66,19 @@ def skill_entry(skill: Skill, outcome: Outcome, names: Sequence[str]) -> dict[st
             entry["against_persistence"] = _comparison_entry(compared.by_year[number])
         by_lead_year.append(entry)
 
+    by_zone: dict[str, dict[str, Any]] = {}
+    for zone, rows_of_zone in skill.by_zone.items():
+        by_zone[zone] = {}
+        for row in rows_of_zone:
+            by_zone[zone][row] = _or_null(asdict(skill.mean_of_zone(row, zone)))
+
     return {
         "first_year": skill.years[0],
         "mean_years": list(skill.mean_years),
         "rows": rows,
         "against_persistence": None if compared is None else _significance_entry(compared),
         "by_lead_year": by_lead_year,
-        "by_zone": {
-            zone: {row: _or_null(asdict(skill.mean_of_zone(row, zone))) for row in rows_of_zone}
-            for zone, rows_of_zone in skill.by_zone.items()
-        },
+        "by_zone": by_zone,
         "by_class": {name: _class_entry(skill, k) for k, name in enumerate(names)},
         "transitions": _transitions_entry(skill, names),
     }
@@ -94,8 +97,10 @@ def _class_entry(skill: Skill, k: int) -> dict[str, Any]:
 
 def _transitions_entry(skill: Skill, names: Sequence[str]) -> dict[str, Any]:
     """Changes from class to class from the start to the last year of the mean, largest first."""
-    changes = [
-        {
+    last = len(skill.mean_years) - 1
+    changes = []
+    for change in skill.transitions[last]:
+        entry = {
             "from": names[change.before],
             "to": names[change.after],
             "observed_m2": change.observed_m2,
@@ -103,9 +108,8 @@ def _transitions_entry(skill: Skill, names: Sequence[str]) -> dict[str, Any]:
             "hits_m2": change.hits_m2,
             "figure_of_merit": change.figure_of_merit,
         }
-        for change in skill.transitions[len(skill.mean_years) - 1]
-    ]
-    return {"year": skill.mean_years[-1], "changes": changes}
+        changes.append(entry)
+    return {"year": skill.mean_years[last], "changes": changes}
 
 
 def _significance_entry(significance: Significance) -> dict[str, Any]:

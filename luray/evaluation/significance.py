@@ -29,7 +29,6 @@ from luray.evaluation.block_sums import (
     LAND,
     PREDICTED,
     RIGHT,
-    SUMS,
     UNCHANGED,
     BlockSums,
     aligned,
@@ -160,46 +159,50 @@ def significance(
     scores_of_years = []
     class_scores_of_years = []
     for sums_N5, class_sums_NKC in zip(sums_YN5, class_sums_YNKC, strict=True):
-        # Whole numbers below 2^53: the products are exact, and the same on every machine.
+        # Each resample's sums are those of its blocks, as often as they were drawn: one product of
+        # matrices. Of whole numbers below 2^53 it is exact, and the same on every machine.
         sums_R5 = times_drawn_RN @ sums_N5
-        class_sums_RKC = (times_drawn_RN @ class_sums_NKC.reshape(n_blocks, -1)).reshape(
-            -1, n_classes, CLASS_SUMS
-        )
+        class_sums_RX = times_drawn_RN @ class_sums_NKC.reshape(n_blocks, -1)
+        class_sums_RKC = class_sums_RX.reshape(-1, n_classes, CLASS_SUMS)
         if water is not None:
             class_sums_RKC[:, water] = 0
-        assert sums_R5.shape[1] == SUMS
         scores_of_years.append(_scores(sums_R5, class_sums_RKC))
         class_scores_of_years.append(_class_scores(class_sums_RKC))
+    mean_scores = _mean_over_years(scores_of_years[:n_mean])
+    mean_class_scores = _mean_over_years(class_scores_of_years[:n_mean])
 
     tails = _widened_tails(n_blocks)
-    *by_year, mean = (
-        Comparison(**{name: _interval(score_R, tails) for name, score_R in scores.items()})
-        for scores in [*scores_of_years, _mean_over_years(scores_of_years[:n_mean])]
-    )
     by_class = []
-    mean_of_class = []
-    mean_of_classes = _mean_over_years(class_scores_of_years[:n_mean])
     for k in range(n_classes):
-        *years_of_class, mean_of_years = (
-            ClassComparison(
-                **{name: _interval(score_RK[:, k], tails) for name, score_RK in scores.items()}
-            )
-            for scores in [*class_scores_of_years, mean_of_classes]
-        )
-        by_class.append(tuple(years_of_class))
-        mean_of_class.append(mean_of_years)
+        of_years = [_class_comparison(scores, k, tails) for scores in class_scores_of_years]
+        by_class.append(tuple(of_years))
     return Significance(
         side=years[0].side,
         n_blocks=n_blocks,
-        by_year=tuple(by_year),
-        mean=mean,
+        by_year=tuple(_comparison(scores, tails) for scores in scores_of_years),
+        mean=_comparison(mean_scores, tails),
         by_class=tuple(by_class),
-        mean_of_class=tuple(mean_of_class),
+        mean_of_class=tuple(
+            _class_comparison(mean_class_scores, k, tails) for k in range(n_classes)
+        ),
     )
 
 
+def _comparison(scores_R: Mapping[str, F64], tails: tuple[float, float]) -> Comparison:
+    """Intervals of the scores of `_scores`."""
+    return Comparison(**{name: _interval(score_R, tails) for name, score_R in scores_R.items()})
+
+
+def _class_comparison(
+    scores_RK: Mapping[str, F64], k: int, tails: tuple[float, float]
+) -> ClassComparison:
+    """Intervals of the scores of `_class_scores` of class k."""
+    intervals = {name: _interval(score_RK[:, k], tails) for name, score_RK in scores_RK.items()}
+    return ClassComparison(**intervals)
+
+
 def _scores(sums_R5: F64, class_sums_RKC: F64) -> dict[str, F64]:
-    """The scores of a `Comparison` in each resample, shape (R,)."""
+    """The scores of a `Comparison` in each resample, shape (R,), by their names."""
     land_R = sums_R5[:, LAND]
     hits_R = sums_R5[:, HITS]
     null_RKC = class_sums_of_persistence(class_sums_RKC)
@@ -220,7 +223,7 @@ def _scores(sums_R5: F64, class_sums_RKC: F64) -> dict[str, F64]:
 
 
 def _class_scores(class_sums_RKC: F64) -> dict[str, F64]:
-    """The scores of a `ClassComparison` in each resample, shape (R, K)."""
+    """The scores of a `ClassComparison` in each resample, shape (R, K), by their names."""
     null_RKC = class_sums_of_persistence(class_sums_RKC)
     f1_RK, iou_RK = _f1_and_iou(*_all_cells(class_sums_RKC))
     null_f1_RK, null_iou_RK = _f1_and_iou(*_all_cells(null_RKC))
@@ -284,19 +287,24 @@ def _f1_and_iou(true_RK: F64, predicted_RK: F64, right_RK: F64) -> tuple[F64, F6
 
 def _times_drawn(n_blocks: int, *, resamples: int, seed: int) -> F64:
     """How often each resample draws each block, shape (R, N)."""
-    # A counter-based generator, and whole numbers only: the same draws on every machine.
-    words = np.random.Philox(key=seed).random_raw(resamples * n_blocks)
+    # A counter-based generator, and whole numbers only: the same draws on every machine. 32 random
+    # bits times the number of blocks, over 2^32, are the number of a block.
+    n_draws = resamples * n_blocks
+    words = np.random.Philox(key=seed).random_raw(n_draws)
     high_halves = words >> np.uint64(32)
-    block = (high_halves * np.uint64(n_blocks) >> np.uint64(32)).astype(np.int64)
+    scaled = high_halves * np.uint64(n_blocks)
+    block = (scaled >> np.uint64(32)).astype(np.int64)
 
+    # Each resample counts its blocks in bins of its own.
     resample = np.repeat(np.arange(resamples), n_blocks)
-    times_drawn = np.bincount(resample * n_blocks + block, minlength=resamples * n_blocks)
+    bin_of_draw = resample * n_blocks + block
+    times_drawn = np.bincount(bin_of_draw, minlength=n_draws)
     return times_drawn.reshape(resamples, n_blocks).astype(np.float64)
 
 
-def _ratio(part: F64, whole: F64) -> F64:
-    """Part over whole, nan for a whole of zero."""
-    ratio: F64 = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+def _ratio(part: F64, total: F64) -> F64:
+    """Part over total, nan for a total of zero."""
+    ratio: F64 = np.divide(part, total, out=np.full_like(part, np.nan), where=total > 0)
     return ratio
 
 
@@ -319,6 +327,8 @@ def _widened_tails(n_blocks: int) -> tuple[float, float]:
     # Imported here, as a worker that counts cells draws no intervals.
     from scipy.special import ndtr, stdtrit
 
+    # Hesterberg's expanded percentiles: Student's quantile, widened, as a share of the normal
+    # distribution; see the notes of `significance`.
     tail = (1 - LEVEL) / 2
     deviations = stdtrit(n_blocks - 1, tail) * np.sqrt(n_blocks / (n_blocks - 1))
     widened_tail = float(ndtr(deviations))

@@ -161,9 +161,21 @@ class Skill:
 
 
 def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
-    """Return the skill that a tally of a test shows; `water` is left out where it is the truth."""
+    """Return the skill that a tally of a test shows.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The test.
+    tally : Tally
+        One of its two: against the maps as published, or de-flickered.
+    water : int, optional
+        Class index that is left out where it is the true class.
+    """
     years = tuple(sorted(tally.years, key=outcome.lead))
     statistics = [tally.years[year] for year in years]
+
+    # Null models need no maps of their own: their statistics follow from those of the model.
     statistics_of_row: dict[RowName, list[Statistics]] = {
         "model": statistics,
         "persistence": [persistence(of_year) for of_year in statistics],
@@ -174,10 +186,9 @@ def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
             for year, of_year in zip(years, statistics, strict=True)
         ]
     statistics_of_row["random place"] = [random_allocation(of_year) for of_year in statistics]
-    by_year = {
-        row: tuple(score(of_year, water=water) for of_year in of_row)
-        for row, of_row in statistics_of_row.items()
-    }
+    by_year: dict[RowName, tuple[Scores, ...]] = {}
+    for row, statistics_of_years in statistics_of_row.items():
+        by_year[row] = tuple(score(of_year, water=water) for of_year in statistics_of_years)
 
     against_persistence = None
     by_block = [of_year.by_block for of_year in statistics]
@@ -191,6 +202,8 @@ def skill_of(outcome: Outcome, tally: Tally, *, water: int | None) -> Skill:
         zones_of_years = [scores_of_zones(of_year, water=water) for of_year in of_row]
         for number, zone in enumerate(outcome.zones):
             by_zone[zone][row] = tuple(scores[number] for scores in zones_of_years)
+
+        # Each year has the scores of all classes; turned round, each class those of all years.
         classes_of_years = [class_scores(of_year.table, water=water) for of_year in of_row]
         by_class[row] = tuple(zip(*classes_of_years, strict=True))
     transitions = tuple(tuple(transition_scores(of_year.table)) for of_year in statistics)

@@ -99,7 +99,8 @@ class Statistics:
                 f"statistics of {len(self.by_zone)} and of {len(other.by_zone)} zones cannot be "
                 "merged; evaluate every tile with the same evaluation.zones"
             )
-        return Statistics(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        sums = [getattr(self, f.name) + getattr(other, f.name) for f in fields(self)]
+        return Statistics(*sums)
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def statistics_of_year(
     demanded : DemandedChange, optional
         What the coarse scenario asks of the tile since the initial map.
     """
+    # The row to the south and the column to the east are for pairs of neighbouring cells alone.
     maps = (initial, truth.now, predicted.now)
     tile = (slice(None, -1), slice(None, -1))
     tile_maps = [classes[tile] for classes in maps]

@@ -54,10 +54,12 @@ def change_since(
     """
     area_H = np.rint(cell_area)
     land = float(np.count_nonzero(scored, axis=1) @ area_H)
-    changed = [
-        changed_area(was, now, scored, area_H) for was, now in zip(before, after, strict=True)
-    ]
-    return np.array([land, *changed])
+
+    truth_before, predicted_before = before
+    truth, predicted = after
+    changed_in_truth = changed_area(truth_before, truth, scored, area_H)
+    changed_in_prediction = changed_area(predicted_before, predicted, scored, area_H)
+    return np.array([land, changed_in_truth, changed_in_prediction])
 
 
 def unlike_pairs(initial: U8, truth: U8, predicted: U8, *, scored: Bool, cell_area: F64) -> F64:

@@ -66,12 +66,13 @@ class Comparison:
         ValueError
             For other classes, grids that do not nest, or years that one of them does not have.
         """
-        theirs = [(c.code, c.name) for c in product.legend.classes]
-        ours = [(c.code, c.name) for c in reference.legend.classes]
-        if theirs != ours:
+        product_classes = [(c.code, c.name) for c in product.legend.classes]
+        reference_classes = [(c.code, c.name) for c in reference.legend.classes]
+        if product_classes != reference_classes:
             raise ValueError(
-                f"{product.url} has classes {theirs}, {reference.url} has {ours}; expected the "
-                "same: build one of them with a crosswalk to the other's"
+                f"{product.url} has classes {product_classes}, {reference.url} has "
+                f"{reference_classes}; expected the same: build one of them with a crosswalk to "
+                "the other's"
             )
         if start not in reference.years:
             raise ValueError(
@@ -88,13 +89,16 @@ class Comparison:
                     f"{series.url} has no maps of {missing}, only {series.years[0]}-"
                     f"{series.years[-1]}; leave these years out"
                 )
-        if not scored or len({year > start for year in scored}) > 1 or start in scored:
+        on_both_sides = len({year > start for year in scored}) > 1
+        if not scored or on_both_sides or start in scored:
             raise ValueError(
                 f"years {list(scored)} cannot be scored from {start}, expected years that both "
                 "have, all before or all after it"
             )
         grid, of_product, of_reference = common_grid(product.grid, reference.grid)
 
+        # Every map of the reference on the way to the farthest scored year takes part, as flicker
+        # is removed from the whole series.
         farthest = max(scored, key=lambda year: abs(year - start))
         low, high = sorted((start, farthest))
         between = [year for year in reference.years if low <= year <= high]

@@ -51,8 +51,9 @@ def coarse_grid(fine: Grid, step: float) -> Grid:
             f"coarse cells of {step} degrees are {step / fine.step:.3f} cells of the run grid, "
             "expected a whole number; choose another size, or correct grid.step"
         )
-    shape = (-(-fine.n_lat // block), -(-fine.n_lon // block))
+    shape = (-(-fine.n_lat // block), -(-fine.n_lon // block))  # rounded up
 
+    # A cell that is off the global grid of its size could not be compared with LUH2's.
     divides_right_angle = abs(90 / step - round(90 / step)) < 1e-6
     if divides_right_angle:
         from_north = (90 - fine.north) / step
@@ -75,6 +76,7 @@ def row_shares(fine: Grid, coarse: Grid) -> I64:
         In units of 1 / `WHOLE`. Cells are spherical rectangles, see `Grid.cell_area`.
     """
     block = round(coarse.step / fine.step)
+    # The area of the coarse cell over each fine row; the last coarse row may reach past the grid.
     area_of_coarse = np.repeat(coarse.cell_area, block)[: fine.n_lat]
     return np.rint(fine.cell_area / area_of_coarse * WHOLE).astype(np.int64)
 

@@ -80,6 +80,8 @@ class ProductLayout:
             firsts = [index for index in self.dims.member_indices if index.member == 0]
             for (year, tile), member_index in product(places, firsts):
                 yield TileYear(year, tile, member_index, across=True)
+
+        # The coarser overviews of a year belong to no tile.
         if self.overviews.coarser_levels:
             for year, member_index in product(years, self.dims.member_indices):
                 yield OverviewYear(year, member_index)
@@ -100,6 +102,7 @@ class ProductLayout:
 
     def unit_of(self, key: str) -> Unit:
         """Return what the receipt of a name is for; the inverse of `key`."""
+        # In the order of `key`: scenario, member or "across", year, tile or "overviews".
         *names, year, name = key.split("/")
         scenario = 0
         if self.dims.scenarios:
@@ -174,13 +177,15 @@ class ProductLayout:
         box = self.tiling.everything
         if isinstance(unit, TileYear):
             box = self.tiling.tile_box(unit.tile)
+        # Fine cells along a side of a cell of the array; 1 in the maps, whose level is 0.
         factor = self.block if array in COARSE else 2 ** level_of(array)
         box = box.coarsened(factor)
-        classes = (slice(None),) * CLASS_AXES.get(array, 0)
-        return (*classes, *box.slices(origin=self.tiling.everything))
+        all_classes = (slice(None),) * CLASS_AXES.get(array, 0)
+        return (*all_classes, *box.slices(origin=self.tiling.everything))
 
     def shard(self, unit: Unit, array: str) -> str:
         """Return the name of the object that holds a unit, below the store."""
+        # All classes of a tile are one shard, and so is a whole coarser overview.
         classes = (0,) * CLASS_AXES.get(array, 0)
         tile = unit.tile if isinstance(unit, TileYear) else (0, 0)
         position = (*self.lead(unit, array), *classes, *tile)

@@ -119,8 +119,9 @@ def halve(classes_HW: U8, confidence_HW: U8, n_classes: int) -> tuple[U8, U8]:
                         n_land += 1
                         percent += confidence_HW[row, col]
 
+            # Of each of the up to four values, in reading order, count how many cells have it.
             is_land = 2 * n_land >= n_cells
-            most = 0
+            most_votes = 0
             for i in range(n_cells):
                 # Land cells and those off land do not vote with each other.
                 if (values[i] < n_classes) != is_land:
@@ -129,9 +130,11 @@ def halve(classes_HW: U8, confidence_HW: U8, n_classes: int) -> tuple[U8, U8]:
                 for j in range(n_cells):
                     if values[j] == values[i]:
                         votes += 1
-                if votes > most:
-                    most = votes
+                if votes > most_votes:
+                    most_votes = votes
                     classes_YX[y, x] = values[i]
+
+            # The mean of whole numbers, rounded half up.
             if is_land:
                 confidence_YX[y, x] = (2 * percent + n_land) // (2 * n_land)
     return classes_YX, confidence_YX

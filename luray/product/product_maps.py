@@ -144,26 +144,29 @@ def legend_of_flags(flags: Mapping[str, Any], *, variable: str = VARIABLE) -> Le
     """
     names: Sequence[str] = flags["flag_meanings"].split()
     colours: Sequence[str] = flags["flag_colors"].split()
-    by_meaning = dict(zip(names, flags["flag_values"], strict=True))
-    classes = tuple(
-        LandClass(int(by_meaning[name]), name, colour)
-        for name, colour in zip(names, colours, strict=True)
-        if name not in NOT_LAND
-    )
+    code_of = dict(zip(names, flags["flag_values"], strict=True))
+
+    land_classes = []
+    for name, colour in zip(names, colours, strict=True):
+        if name not in NOT_LAND:
+            land_classes.append(LandClass(int(code_of[name]), name, colour))
+    classes = tuple(land_classes)
+
     for legend in own_legends():
         same_classes = _codes_and_names(legend.classes) == _codes_and_names(classes)
         if legend.variable == variable and same_classes:
             return legend
 
-    used = {int(code) for code in flags["flag_values"]}
-    # a code that no class has: some readers need one for what is no data
-    nodata = by_meaning.get(NO_DATA_FLAG, max(set(range(256)) - used - {254, 255}))
+    # Some readers need a code for missing data: one that no class has.
+    used_codes = {int(code) for code in flags["flag_values"]}
+    free_codes = set(range(256)) - used_codes - {254, 255}
+    nodata = code_of.get(NO_DATA_FLAG, max(free_codes))
     return Legend(
         name=UNNAMED,
         classes=classes,
-        ocean=int(by_meaning[OCEAN_FLAG]),
+        ocean=int(code_of[OCEAN_FLAG]),
         nodata=int(nodata),
-        water=by_meaning.get("water"),
+        water=code_of.get("water"),
         variable=variable,
         long_name=str(flags.get("long_name", LONG_NAME)),
     )

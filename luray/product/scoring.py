@@ -89,11 +89,13 @@ def tally_tile(
         variable, code_HW = cube.categories(zones, years[0], box)
         zones_of_tile = Zones(code_HW, variable.categories)
 
+    # The same predictions are scored twice: against the maps as published, and de-flickered.
     maps = np.stack([cube.state(year, with_border) for year in years])
     truths = (maps, deflicker(maps))
     tallied: tuple[dict[int, Statistics], ...] = ({}, {})
     flicker = FlickerSeries(cell_area)
 
+    # The rollout starts from the observed map of the first year.
     predicted_before = maps[0]
     for year in travelled:
         predicted = product.read(year, with_border)
@@ -119,9 +121,12 @@ def tally_tile(
 
     changed_KK = None
     if year_before is not None:
-        before = cube.state(year_before, box)
-        start = maps[0, :-1, :-1]
-        table_KKK = cross_tabulate(before, start, start, cell_area=cell_area, n_classes=len(legend))
+        map_before = cube.state(year_before, box)
+        map_of_start = maps[0, :-1, :-1]  # without the border
+        # A table of three maps, of which the last two are the same: summed over the third.
+        table_KKK = cross_tabulate(
+            map_before, map_of_start, map_of_start, cell_area=cell_area, n_classes=len(legend)
+        )
         changed_KK = table_KKK.sum(axis=2)
 
     as_published, deflickered = map(Tally, tallied)
@@ -141,10 +146,10 @@ def merge_tiles(tiles: Iterable[RolloutTallies]) -> RolloutTallies:
 
 def _sum(tables: Sequence[F64 | None]) -> F64 | None:
     """Return the sum of tables, None where any is missing."""
-    known = [table for table in tables if table is not None]
-    if len(known) < len(tables):
+    present = [table for table in tables if table is not None]
+    if len(present) < len(tables):
         return None
-    total: F64 = np.sum(known, axis=0)
+    total: F64 = np.sum(present, axis=0)
     return total
 
 

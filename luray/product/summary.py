@@ -1,4 +1,4 @@
-"""What the members of an ensemble have in common: the share of each class and their entropy.
+"""Summary of the members of an ensemble: the share of each class, and the entropy of the shares.
 
 Shapes: K classes; H W cells of a tile.
 """

@@ -1,5 +1,6 @@
-"""What has to be computed for a product: its years, its trajectories, and what is done of them."""
+"""The years and trajectories of a product, and which of its tile-years are done."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -156,18 +157,19 @@ def trajectories_of(
     """
     trajectories: list[Trajectory] = []
     if "backward" in span.chains:
+        years = span.chains["backward"]
         for member in range(max(1, dims.members)):
+            # Written to all scenarios, and drawn by no scenario's name: they share their past.
             shared = tuple(index for index in dims.member_indices if index.member == member)
             draws = RandomStream(seed, "", member) if dims.members else None
-            years = span.chains["backward"]
             trajectories.append(Trajectory("backward", years, "", shared, draws))
 
     if "forward" in span.chains:
+        years = span.chains["forward"]
         names = dims.scenarios or (scenario,)
         for index in dims.member_indices:
             name = names[index.scenario]
             draws = RandomStream(seed, name, index.member) if dims.members else None
-            years = span.chains["forward"]
             trajectories.append(Trajectory("forward", years, name, (index,), draws))
     return tuple(trajectories)
 
@@ -183,26 +185,24 @@ class Done(NamedTuple):
 
     def of(self, member_indices: Iterable[MemberIndex]) -> set[tuple[int, Tile]]:
         """Return years and tiles whose maps are written to all of some sequences."""
-        maps = [unit for unit in self._tile_years if not unit.across]
-        written = [
-            {(unit.year, unit.tile) for unit in maps if unit.member_index == index}
-            for index in member_indices
-        ]
-        return set.intersection(*written)
+        written: dict[MemberIndex, set[tuple[int, Tile]]] = defaultdict(set)
+        for unit in self._tile_years:
+            if not unit.across:
+                written[unit.member_index].add((unit.year, unit.tile))
+        return set.intersection(*[written[index] for index in member_indices])
 
     def across(self, scenarios: Iterable[int]) -> set[tuple[int, Tile]]:
         """Return years and tiles whose members are summed up in all of some scenarios."""
-        summaries = [unit for unit in self._tile_years if unit.across]
-        written = [
-            {(unit.year, unit.tile) for unit in summaries if unit.member_index.scenario == scenario}
-            for scenario in scenarios
-        ]
-        return set.intersection(*written)
+        summarised: dict[int, set[tuple[int, Tile]]] = defaultdict(set)
+        for unit in self._tile_years:
+            if unit.across:
+                summarised[unit.member_index.scenario].add((unit.year, unit.tile))
+        return set.intersection(*[summarised[scenario] for scenario in scenarios])
 
     def overviews(self, member_indices: Iterable[MemberIndex]) -> set[int]:
         """Return years whose coarser overviews are written to all of some sequences."""
-        units = [unit for unit in self.units if isinstance(unit, OverviewYear)]
-        written = [
-            {unit.year for unit in units if unit.member_index == index} for index in member_indices
-        ]
-        return set.intersection(*written)
+        years_of: dict[MemberIndex, set[int]] = defaultdict(set)
+        for unit in self.units:
+            if isinstance(unit, OverviewYear):
+                years_of[unit.member_index].add(unit.year)
+        return set.intersection(*[years_of[index] for index in member_indices])

@@ -1,8 +1,8 @@
-"""What a source of input is, closed and open, and the checks that all sources share.
+"""The two interfaces of a source of input, and the checks that all sources share.
 
-A run file configures sources (`SourceConfig`, `FilesConfig`). Open, a source (`Source`,
-`Described`) serves one group of variables of one role on its native grid, as its publisher ships
-it.
+A run file configures a source: `SourceConfig`, of which `FilesConfig` is the base. Opening it gives
+a `Source`, of which `Described` is the base. It serves one group of variables of one role, on its
+native grid, as the publisher ships it.
 
 Shapes: H W box.
 """
@@ -397,6 +397,7 @@ class Described:
         first_places: Mapping[int, object] = {} if first is None else first.places
         first_files = () if first is None else first.files
 
+        # Only the years that this scenario reads from another place are stored beside the first's.
         years = [year for year, place in self.places.items() if first_places.get(year) != place]
         if not years:
             return None
@@ -425,12 +426,13 @@ def held_years(places: Mapping[int, object]) -> dict[int, int]:
     >>> held_years({2000: ("a.nc", 0), 2001: ("a.nc", 0), 2002: ("a.nc", 1)})
     {2001: 2000}
     """
-    first: dict[object, int] = {}
-    return {
-        year: kept
-        for year, place in sorted(places.items())
-        if (kept := first.setdefault(place, year)) != year
-    }
+    first_year_of: dict[object, int] = {}
+    held = {}
+    for year, place in sorted(places.items()):
+        first_year = first_year_of.setdefault(place, year)
+        if first_year != year:
+            held[year] = first_year
+    return held
 
 
 @dataclass(frozen=True)
@@ -503,12 +505,11 @@ def legend_table(legend: Legend) -> dict[int, int]:
     >>> table[45], table[44], table[0], table[99]
     (44, 44, 0, 99)
     """
-    table = {
-        code: int(legend.codes[legend.index(code)])
-        for code in legend.known()
-        if code not in (legend.ocean, legend.nodata)
-    }
-    return {legend.ocean: legend.ocean, legend.nodata: legend.nodata, **table}
+    table = {legend.ocean: legend.ocean, legend.nodata: legend.nodata}
+    for code in legend.known():
+        if code not in table:
+            table[code] = int(legend.codes[legend.index(code)])
+    return table
 
 
 def recode(
@@ -552,26 +553,29 @@ def recode(
     array([[11, 22, 99]], dtype=uint8)
     """
     values = np.ma.getdata(raw)
-    empty: Bool = np.array(np.ma.getmaskarray(raw))
+    is_empty: Bool = np.array(np.ma.getmaskarray(raw))
     if nodata is not None and nodata not in table:
-        empty |= equals(values, nodata)
-    codes = (
-        values
-        if values.dtype == np.uint8
-        else _whole_codes(values, empty, where=where, legend=legend)
-    )
+        is_empty |= equals(values, nodata)
+
+    codes = values
+    if values.dtype != np.uint8:
+        codes = _whole_codes(values, is_empty, where=where, legend=legend)
+
+    # One look-up a cell; -1 stands for codes that the table lacks.
     lookup = np.full(256, -1, np.int16)
     for code, target in table.items():
         lookup[code] = target
-    found = np.where(empty, np.int16(missing), lookup[codes])
-    if (found < 0).any():
-        unknown, counts = np.unique(codes[found < 0], return_counts=True)
+    targets = np.where(is_empty, np.int16(missing), lookup[codes])
+
+    is_unknown = targets < 0
+    if is_unknown.any():
+        unknown, counts = np.unique(codes[is_unknown], return_counts=True)
         listed = ", ".join(f"code {c} ({n} cells)" for c, n in zip(unknown, counts, strict=True))
         raise InputError(
             f"{where}: {listed} not in {legend}, expected {sorted(table)}; correct the file or add "
             "the code to the crosswalk"
         )
-    return found.astype(np.uint8)
+    return targets.astype(np.uint8)
 
 
 def equals(raw: NDArray[Any], value: float) -> Bool:
@@ -586,13 +590,16 @@ def equals(raw: NDArray[Any], value: float) -> Bool:
     """
     if np.isnan(value):
         return np.asarray(np.isnan(raw))
-    return np.asarray(raw == (raw.dtype.type(value) if raw.dtype.kind == "f" else value))
+    in_own_precision = raw.dtype.type(value) if raw.dtype.kind == "f" else value
+    return np.asarray(raw == in_own_precision)
 
 
 def _whole_codes(raw: NDArray[Any], empty: Bool, *, where: str, legend: str) -> U8:
-    whole = empty | (np.isfinite(raw) & (raw >= 0) & (raw <= 255) & (np.floor(raw) == raw))
-    if not whole.all():
-        wrong = raw[~whole]
+    """Return codes of any number type as bytes, 0 where they are empty."""
+    is_code = np.isfinite(raw) & (raw >= 0) & (raw <= 255) & (np.floor(raw) == raw)
+    is_allowed = empty | is_code
+    if not is_allowed.all():
+        wrong = raw[~is_allowed]
         raise InputError(
             f"{where}: {wrong.size} cells hold values that are no class codes (first "
             f"{wrong.flat[0]}), expected whole codes of {legend}; correct the file or declare its "
@@ -628,9 +635,11 @@ def refuse_cells(
     """
     if not bad_HW.any():
         return
-    rank = np.where(bad_HW, np.nan_to_num(np.abs(values_HW.astype(np.float64)), nan=np.inf), -1)
-    row, col = np.unravel_index(int(rank.argmax()), bad_HW.shape)
-    lat, lon = grid.lat[box.row + row], grid.lon[box.col + col]
+    magnitude_HW = np.nan_to_num(np.abs(values_HW.astype(np.float64)), nan=np.inf)
+    rank_HW = np.where(bad_HW, magnitude_HW, -1)
+    row, col = np.unravel_index(int(rank_HW.argmax()), bad_HW.shape)
+    lat = grid.lat[box.row + row]
+    lon = grid.lon[box.col + col]
     raise InputError(
         f"{where}: {int(bad_HW.sum())} cells {found}, worst {values_HW[row, col]:.6g} at latitude "
         f"{lat:.4f}, longitude {lon:.4f}; expected {expected}"

@@ -28,6 +28,7 @@ Shapes: H W box.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from numpy.typing import NDArray
@@ -297,18 +298,20 @@ def open_categorical(
     else:
         years_and_urls = [(int(match[1]), url) for url, match in matches]
         maps = _files_of_years(config, years_and_urls, run_years, warp_to)
+    # Several years may be bands of one raster, which is listed once.
     rasters = [raster for raster, _ in maps.values()]
-    different = list({raster.url: raster for raster in rasters}.values())
+    raster_by_url = {raster.url: raster for raster in rasters}
+    different_rasters = list(raster_by_url.values())
     _, first_band = next(iter(maps.values()))
     return MapSeries(
         name=config.label,
         about=config.described,
-        grid=shared_grid(different),
+        grid=shared_grid(different_rasters),
         variables=(state_variable(legend),),
         years=tuple(maps),
         legend=legend,
         rules=_rules(config, maps, legend),
-        files=tuple(url for raster in different for url in raster.urls),
+        files=tuple(chain.from_iterable(raster.urls for raster in different_rasters)),
         encodings=(encoding_of_raster(rasters, band=first_band),),
         maps=maps,
         table=config.table,
@@ -373,8 +376,8 @@ def _bands_of_years(
     band_of_year.sort()
     years = [year for year, _ in band_of_year]
     check_series(years, where=raster.url, wanted=run_years)
-    wanted = shared_years(years, run_years, where=raster.url)
-    return {year: (raster, number) for year, number in band_of_year if year in wanted}
+    years_of_run = shared_years(years, run_years, where=raster.url)
+    return {year: (raster, number) for year, number in band_of_year if year in years_of_run}
 
 
 def _rules(config: CategoricalConfig, maps: Maps, legend: Legend) -> tuple[str, ...]:
@@ -382,11 +385,8 @@ def _rules(config: CategoricalConfig, maps: Maps, legend: Legend) -> tuple[str, 
     codes = ", ".join(f"{code} as {target}" for code, target in sorted(config.table.items()))
     rules = [f"codes read as {legend.name}: {codes}"]
     nodata_values = {raster.band(band).nodata for raster, band in maps.values()}
-    rules += [
-        f"no-data value {value:g} read as {legend.nodata}"
-        for value in nodata_values
-        if value is not None and value not in config.table
-    ]
+    missing = [value for value in nodata_values if value is not None and value not in config.table]
+    rules += [f"no-data value {value:g} read as {legend.nodata}" for value in missing]
     if config.band_a_year:
         bands = ", ".join(f"{year} from band {band}" for year, (_, band) in maps.items())
         rules.append(f"a band a year: {bands}")

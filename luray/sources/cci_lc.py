@@ -108,10 +108,12 @@ class CciLc(Described):
         file = self.maps[year]
         resampling = self.resampling
         if resampling is None:
-            return self._own_cells(file, box)[None]
-        return resampling.resample(self._own_cells(file, resampling.fine_box(box)), box)[None]
+            return self._native_codes(file, box)[None]
 
-    def _own_cells(self, file: NetcdfFile, box: Box) -> U8:
+        native_codes = self._native_codes(file, resampling.fine_box(box))
+        return resampling.resample(native_codes, box)[None]
+
+    def _native_codes(self, file: NetcdfFile, box: Box) -> U8:
         """Return the codes of a box of the maps' own cells, with the sea told from water."""
         # Whether a cell is sea depends on its whole block, so that is what is read.
         around = self._whole_blocks(box, file.layout.grid)
@@ -139,16 +141,24 @@ class CciLc(Described):
         return inside
 
     def _sea(self, codes_HW: U8, box: Box) -> NDArray[np.bool_]:
-        """Tell which cells lie in blocks of nothing but water."""
+        """Find the cells that lie in blocks of nothing but water; Y X are the blocks."""
+        # The block of each row and column, and where each block begins. Blocks at the edge of the
+        # maps may be cut, so they cannot be had by a reshape.
+        origin_row, origin_col = self.sea_origin
+        block_H = (np.arange(box.height) + box.row + origin_row) // self.sea_cells
+        block_W = (np.arange(box.width) + box.col + origin_col) // self.sea_cells
+        first_row_Y = np.flatnonzero(np.diff(block_H, prepend=-1))
+        first_col_X = np.flatnonzero(np.diff(block_W, prepend=-1))
+
         is_water_HW = codes_HW == LEGEND.water
-        block_H = (np.arange(box.height) + box.row + self.sea_origin[0]) // self.sea_cells
-        block_W = (np.arange(box.width) + box.col + self.sea_origin[1]) // self.sea_cells
-        first_rows = np.flatnonzero(np.diff(block_H, prepend=-1))
-        first_cols = np.flatnonzero(np.diff(block_W, prepend=-1))
-        by_rows = np.logical_and.reduceat(is_water_HW, first_rows, axis=0)
-        is_sea_YX = np.logical_and.reduceat(by_rows, first_cols, axis=1)
-        sea_HW: NDArray[np.bool_] = is_sea_YX[np.ix_(block_H - block_H[0], block_W - block_W[0])]
-        return sea_HW
+        is_water_YW = np.logical_and.reduceat(is_water_HW, first_row_Y, axis=0)
+        is_sea_YX = np.logical_and.reduceat(is_water_YW, first_col_X, axis=1)
+
+        # Each block's answer, spread over its cells again.
+        y_H = block_H - block_H[0]
+        x_W = block_W - block_W[0]
+        is_sea_HW: NDArray[np.bool_] = is_sea_YX[np.ix_(y_H, x_W)]
+        return is_sea_HW
 
 
 def _rounded(start: int, length: int, origin: int, block: int) -> tuple[int, int]:

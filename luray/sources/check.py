@@ -131,7 +131,7 @@ def cover(opened: Sequence[OpenedSource], run: Grid) -> tuple[OpenedSource, ...]
 
     Those that reach too little of the run's land are refused.
     """
-    sources = [one.source for one in opened if one.source is not None]
+    sources = [o.source for o in opened if o.source is not None]
     fault_of_maps = ""
     try:
         measured = coverages(sources, run)
@@ -141,23 +141,26 @@ def cover(opened: Sequence[OpenedSource], run: Grid) -> tuple[OpenedSource, ...]
         fault_of_maps = str(error)
         measured = coverages([source for source in sources if source.role != "state"], run)
 
-    remaining = iter(measured)
+    # `measured` has one coverage for each source that was measured, in the order of `opened`.
+    coverage_of_next = iter(measured)
     result = []
-    for one in opened:
-        if one.source is None:
-            result.append(one)
-        elif fault_of_maps and one.source.role == "state":
-            result.append(replace(one, source=None, fault=fault_of_maps))
+    for opened_source in opened:
+        source = opened_source.source
+        if source is None:
+            result.append(opened_source)
+        elif fault_of_maps and source.role == "state":
+            result.append(replace(opened_source, source=None, fault=fault_of_maps))
         else:
-            result.append(_covered(one, one.source, next(remaining)))
+            result.append(_covered(opened_source, source, next(coverage_of_next)))
     return tuple(result)
 
 
-def _covered(one: OpenedSource, source: Source, coverage: Coverage) -> OpenedSource:
+def _covered(opened_source: OpenedSource, source: Source, coverage: Coverage) -> OpenedSource:
+    """Return a source cut to what its files cover, or why it covers too little."""
     try:
-        return replace(one, source=covered(source, coverage), coverage=coverage)
+        return replace(opened_source, source=covered(source, coverage), coverage=coverage)
     except REFUSALS as error:
-        return replace(one, source=None, fault=str(error))
+        return replace(opened_source, source=None, fault=str(error))
 
 
 def row_bands(source: Source, run: Grid) -> list[RowBand]:

@@ -35,6 +35,8 @@ def lattice_over(fine: Grid, run: Grid, *, where: str) -> Grid:
             f"{where}: has cells of {fine.step:.8f} degrees, the run grid smaller ones of "
             f"{step:.8f}; set grid.step to at least that of the maps"
         )
+    # Cells are counted from the run grid's corner, inwards from the edges of the finer grid. Edges
+    # that coincide but for rounding count as equal.
     slack = ALIGNMENT * fine.step / step
     first_row = int(np.ceil((run.north - fine.north) / step - slack))
     first_col = int(np.ceil((fine.west - run.west) / step - slack))
@@ -108,13 +110,18 @@ class _Overlaps:
         # In whole units: edges that are equal but for rounding are equal.
         edges = np.rint((offset + ratio * np.arange(n + 1)) * UNITS).astype(np.int64)
         edges = edges.clip(0, n_fine * UNITS)
-        start, stop = edges[:-1], edges[1:]
+        start = edges[:-1]
+        stop = edges[1:]
         if method == "nearest":
             middle = ((start + stop) // 2 // UNITS).clip(0, n_fine - 1)
             return cls(middle, np.ones((n, 1), np.int64))
 
         first = start // UNITS
-        n_overlaps = int((-(-stop // UNITS) - first).max())
+        end = -(-stop // UNITS)  # rounded up
+        n_overlaps = int((end - first).max())
+
+        # What a fine cell and a coarse one have in common, from the larger of their beginnings to
+        # the smaller of their ends.
         cells = first[:, None] + np.arange(n_overlaps)
         low = np.maximum(cells * UNITS, start[:, None])
         high = np.minimum((cells + 1) * UNITS, stop[:, None])
@@ -136,12 +143,15 @@ class _Overlaps:
 @compiled
 def _majority(codes_YX: U8, first_H: I64, weights_HN: I64, first_W: I64, weights_WN: I64) -> U8:
     """Return the code that covers most of each coarse cell, the lower of equally large ones."""
-    height, width = len(first_H), len(first_W)
-    n_rows, n_cols = weights_HN.shape[1], weights_WN.shape[1]
+    height = len(first_H)
+    width = len(first_W)
+    n_rows = weights_HN.shape[1]
+    n_cols = weights_WN.shape[1]
     codes_HW = np.empty((height, width), np.uint8)
     area_of_code = np.zeros(256, np.int64)
     for i in range(height):
         for j in range(width):
+            # The area of each code under the coarse cell.
             for a in range(n_rows):
                 for b in range(n_cols):
                     area = weights_HN[i, a] * weights_WN[j, b]

@@ -1,6 +1,7 @@
 """How variables are encoded in their files, in the form that `luray build --check` shows."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from luray.sources.base import Encoding
 from luray.sources.layout import GriddedFile
@@ -16,19 +17,19 @@ def encoding_of_netcdf(name: str, files: Sequence[NetcdfFile]) -> Encoding:
         files,
         dtypes=[field.dtype for field in fields],
         units=[field.units for field in fields],
-        fills=[fill for field in fields for fill in field.fills],
+        fills=chain.from_iterable(field.fills for field in fields),
     )
 
 
 def encoding_of_raster(files: Sequence[Raster], *, band: int = 1) -> Encoding:
     """Describe a band (by its number) of one or several GeoTIFFs."""
-    bands = [file.band(band) for file in files]
+    headers = [file.band(band) for file in files]
     return _encoding(
-        bands[0].description or f"band {band}",
+        headers[0].description or f"band {band}",
         files,
-        dtypes=[of_file.dtype for of_file in bands],
-        units=[of_file.units for of_file in bands],
-        fills=[of_file.nodata for of_file in bands if of_file.nodata is not None],
+        dtypes=[header.dtype for header in headers],
+        units=[header.units for header in headers],
+        fills=[header.nodata for header in headers if header.nodata is not None],
     )
 
 
@@ -52,7 +53,8 @@ def _encoding(
 
 def rules_of_files(files: Iterable[GriddedFile]) -> tuple[str, ...]:
     """Return what is done to bring files onto luray's grids and years, in words, each rule once."""
-    return tuple(dict.fromkeys(rule for file in files for rule in file.rules))
+    rules = chain.from_iterable(file.rules for file in files)
+    return tuple(dict.fromkeys(rules))
 
 
 def _each_once(words: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ Shapes: H W box.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -170,7 +171,9 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         version = form.removeprefix("v")
         maps = _raster_maps(matches, run_years, where=config.where)
 
-    files = list({file.url: file for file, _ in maps.values()}.values())
+    # A NetCDF file holds all years: each file once.
+    file_by_url = {file.url: file for file, _ in maps.values()}
+    files = list(file_by_url.values())
     grid = shared_grid(files)
     base_maps = _base_maps(maps, version)
     base_map_rules = [f"{year} is {words}" for year, words in base_maps.items()]
@@ -185,7 +188,7 @@ def open_hilda(config: HildaConfig, *, run_years: range) -> Source:
         maps=maps,
         legend=LEGEND,
         rules=(*_rules(files, grid), *base_map_rules),
-        files=tuple(url for file in files for url in file.urls),
+        files=tuple(chain.from_iterable(file.urls for file in files)),
         encodings=(_encoding(files),),
         other_kind=base_maps if config.base_maps == "leave out" else {},
     )
@@ -234,9 +237,9 @@ def _netcdf_maps(url: str, run_years: range) -> dict[int, Map]:
             f"{url}: {VARIABLE} is packed with scale_factor or add_offset, expected plain class "
             "codes; get the file as it is published"
         )
-    wanted = shared_years(file.years, run_years, where=url)
-    check_series([year for year in file.years if year in wanted], where=url)
-    return {year: (file, index) for index, year in enumerate(file.years) if year in wanted}
+    years_of_run = shared_years(file.years, run_years, where=url)
+    check_series([year for year in file.years if year in years_of_run], where=url)
+    return {year: (file, index) for index, year in enumerate(file.years) if year in years_of_run}
 
 
 def _base_maps(maps: Mapping[int, Map], version: str) -> dict[int, str]:

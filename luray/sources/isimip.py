@@ -219,6 +219,7 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
         if ssp and match[1] == ssp and int(match[2]) < run_years.stop:
             future_urls.append(url)
 
+    # The future wins from its first year on: the past of 3a reaches beyond that.
     past_steps = _steps([_open_counts(url) for url in past_urls], config)
     future_steps = _steps([_open_counts(url) for url in future_urls], config)
     begins = min(future_steps, default=max(past_steps, default=0) + 1)
@@ -229,7 +230,9 @@ def open_isimip(config: IsimipConfig, *, run_years: range, scenario: str) -> Sou
     run_steps = {year: steps[held.get(year, year)] for year in run_years}
     places = {year: (counts.file.url, index) for year, (counts, index) in run_steps.items()}
 
-    used = list({counts.file.url: counts for counts, _ in run_steps.values()}.values())
+    # Each file once, in the order of its first year.
+    counts_by_url = {counts.file.url: counts for counts, _ in run_steps.values()}
+    used = list(counts_by_url.values())
     files = [counts.file for counts in used]
     grid = shared_grid(files)
     require_lattice(grid, where=files[0].url, step=STEP)
@@ -343,19 +346,20 @@ def _held(
     if config.max_held_years is None:
         # The years before the round may hold its first one, if that is there and they are few.
         has_first = bool(steps) and min(steps) == round_begins
-        before = {year for year in held if year < round_begins and has_first}
-        if len(before) <= HELD_BEFORE:
-            lacking -= before
+        before_round = {year for year in held if year < round_begins and has_first}
+        if len(before_round) <= HELD_BEFORE:
+            lacking -= before_round
     elif steps and len(held) <= config.max_held_years:
         lacking = set()
     if not lacking:
         return held
 
-    files = [
-        file.name.format(ssp=ssp or "{1-5}")
+    lacking_files = [
+        file
         for file in PUBLISHED[round_]
         if not lacking.isdisjoint(range(file.first, file.last + 1))
     ]
+    files = [file.name.format(ssp=ssp or "{1-5}") for file in lacking_files]
     expected = f"the files of these years ({', '.join(files)})" if files else "years of the round"
     raise InputError(
         f"{config.where}: round {round_} has no population for years {format_years(lacking)} with "

@@ -240,6 +240,7 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
     edition, maps = _find_maps(config)
     period_of_year = _periods(edition, maps, config, run_years, map_scenario)
 
+    # All periods of a run are read at one resolution, as they share a grid: the finest of all.
     periods = sorted(set(period_of_year.values()))
     cell_sizes = [set(maps[edition.key(period, map_scenario)]) for period in periods]
     shared_sizes = set.intersection(*cell_sizes)
@@ -248,7 +249,7 @@ def open_koppen(config: KoppenConfig, *, run_years: range, scenario: str) -> Sou
             f"{config.where}: the maps of {len(periods)} periods have no resolution in common; get "
             "one for all"
         )
-    finest = min(shared_sizes, key=lambda size: float(size.replace("p", ".")))
+    finest = min(shared_sizes, key=lambda size: float(size.replace("p", ".")))  # 0p01 is 0.01
 
     raster_of_period = {}
     for period in periods:
@@ -333,12 +334,16 @@ def _periods(
         if published in available and is_within:
             period_of_year[year] = published
             continue
+
+        # The year lies between the periods, or the map of its period is not there.
         held.add(year)
         if published not in available:
             lacking.add(published)
         if available:
             period_of_year[year] = period_of(year, available)
 
+    # By default the years that the publisher leaves out may hold a map, and no others; a run file
+    # that names a number means any years.
     most = config.max_held_years
     may_hold = not lacking and held <= edition.held
     if most is not None:

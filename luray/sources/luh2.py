@@ -247,6 +247,7 @@ class Luh2(Described):
             expected="all states or none; get the file again",
         )
 
+        # In double precision, so that no rounding of the sum looks like an error of the file.
         missing_HW = n_missing_HW > 0
         land_HW = 1 - water_HW.astype(np.float64)
         total_HW = np.nan_to_num(states_SHW).sum(axis=0, dtype=np.float64)
@@ -262,6 +263,7 @@ class Luh2(Described):
             f"{self.static.url} do not belong together, or the file is damaged",
         )
 
+        # Where all states are 0 there is nothing to scale.
         scale_HW = np.divide(land_HW, total_HW, out=np.zeros_like(land_HW), where=total_HW > 0)
         closed_SHW: F32 = (np.nan_to_num(states_SHW) * scale_HW).astype(np.float32)
         closed_SHW[:, missing_HW & (land_HW > self.tolerance)] = np.nan
@@ -315,11 +317,17 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
     require_lattice(grid, where=parts[0].url, step=STEP)
     static_offset = _offset_in(static, grid, where=parts[0].url)
 
+    # A year that no file has may hold the values of another one.
     steps = _steps(history.file if history else None, futures, gaps=config.gaps)
     held = _held(steps, parts, config, run_years, scenario, has_scenario=bool(futures))
     run_steps = {year: steps[held.get(year, year)] for year in run_years}
     places = {year: (file.url, index) for year, (file, index) in run_steps.items()}
-    changes = rules_of_files([*parts, static])
+
+    file_rules = rules_of_files([*parts, static])
+    encodings = []
+    for state in states:
+        encoding = encoding_of_netcdf(state, parts)
+        encodings.append(replace(encoding, rules=file_rules))
     return Luh2(
         name=config.label,
         about=ABOUT_LUH3 if version == 3 else ABOUT,
@@ -330,13 +338,11 @@ def open_luh2(config: Luh2Config, *, run_years: range, scenario: str) -> Source:
             _join(history, futures, scenario, version=version),
             *hold_rules(held),
             *_unit_rules(parts, states),
-            *changes,
+            *file_rules,
             *_rules(states, config.closure_tolerance),
             *static_rules,
         ),
-        encodings=tuple(
-            replace(encoding_of_netcdf(state, parts), rules=changes) for state in states
-        ),
+        encodings=tuple(encodings),
         static=static,
         static_offset=static_offset,
         files=(*(part.url for part in parts), static.url),
@@ -370,7 +376,7 @@ def _open_scenario(
 
     for file, following in pairwise(files):
         if following.first < file.last:
-            only(  # which refuses two
+            only(  # it raises, as there are two
                 [file.url, following.url],
                 path=config.where,
                 expected=f"LUH states of scenario {scenario!r} in the same years",
@@ -563,7 +569,9 @@ def _steps(
     for part in futures:
         check_series(part.years, where=part.url, gaps=gaps)
         for index, year in enumerate(part.years):
+            # Where an extension begins with the scenario's last year, the scenario serves it.
             steps.setdefault(year, (part, index))
+
     begins = min(steps, default=None)
     if history is not None:
         check_series(history.years, where=history.url, gaps=gaps)
@@ -612,8 +620,9 @@ def _join(
     words = [f"{future} {scenario} from {begins}"]
     if history:
         words.insert(0, f"{past} up to {min(begins - 1, history.file.years[-1])}")
-    for before, extension in pairwise(futures):
-        words.append(f"its extension from {max(before.years[-1] + 1, extension.years[0])}")
+    for earlier, extension in pairwise(futures):
+        extension_begins = max(earlier.years[-1] + 1, extension.years[0])
+        words.append(f"its extension from {extension_begins}")
     return ", ".join(words)
 
 

@@ -6,7 +6,7 @@ holds paths and layouts, no open file, so that it can travel to a worker.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ class RasterMosaic:
     @property
     def urls(self) -> tuple[str, ...]:
         """The files that are read."""
-        return tuple(url for part in self.parts for url in part.urls)
+        return tuple(chain.from_iterable(part.urls for part in self.parts))
 
     @property
     def bands(self) -> tuple[RasterBand, ...]:
@@ -49,8 +49,9 @@ class RasterMosaic:
     @property
     def rules(self) -> tuple[str, ...]:
         """What is done to the parts, each thing once, and that they are put together."""
-        rules_of_parts = dict.fromkeys(rule for part in self.parts for rule in part.rules)
-        return (*rules_of_parts, f"{len(self.parts)} files side by side read as one map")
+        rules_of_parts = chain.from_iterable(part.rules for part in self.parts)
+        each_once = dict.fromkeys(rules_of_parts)
+        return (*each_once, f"{len(self.parts)} files side by side read as one map")
 
     def band(self, number: int) -> RasterBand:
         """Return a band of data by its number in the files."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -325,8 +326,9 @@ def _time_bounds(
 
 def _rules_of_fills(fields: Collection[Field]) -> tuple[str, ...]:
     """Say which declarations of missing values are passed over as no numbers, each once."""
-    ignored = dict.fromkeys(declared for field in fields for declared in field.ignored_fills)
-    return tuple(f"{declared} is no number, and declares no missing value" for declared in ignored)
+    ignored = chain.from_iterable(field.ignored_fills for field in fields)
+    each_once = dict.fromkeys(ignored)
+    return tuple(f"{fill} is no number, and declares no missing value" for fill in each_once)
 
 
 def _require_degrees(data: "xr.Dataset", axes: tuple[str, str], *, where: str) -> None:
@@ -379,9 +381,12 @@ def unpack(raw: NDArray[Any], field: Field, *, fills: tuple[float, ...] = ()) ->
     for fill in (*field.fills, *fills):
         missing |= equals(raw, fill)
 
-    scale, offset = field.packing
     # Plain values are cast as they are: arithmetic would be one more pass, in float64 for integers.
-    is_packed = (scale, offset) != (1, 0)
-    values = (raw * scale + offset if is_packed else raw).astype(np.float32)
+    scale, offset = field.packing
+    physical = raw
+    if (scale, offset) != (1, 0):
+        physical = raw * scale + offset
+
+    values = physical.astype(np.float32)
     values[missing] = np.nan
     return values

@@ -119,14 +119,20 @@ TOPO_VARIABLES = (
 DEPTHS_CM = ((0, 30), (30, 100))
 """Depths over which the soil layers are averaged."""
 
-SOIL_VARIABLES = tuple(
-    _static(f"{name}_{top}_{bottom}cm", units, f"{long_name}, {top}-{bottom} cm", scale)
-    for name, units, long_name, scale in (
-        ("sand", "%", "sand", 100.0),
-        ("clay", "%", "clay", 100.0),
-        ("organic", "kg m-3", "organic matter", 50.0),
-    )
-    for top, bottom in DEPTHS_CM
+
+def _at_depths(name: str, units: str, long_name: str, scale: float) -> list[Variable]:
+    """Return a soil variable over each range of depths."""
+    variables = []
+    for top, bottom in DEPTHS_CM:
+        depths = f"{long_name}, {top}-{bottom} cm"
+        variables.append(_static(f"{name}_{top}_{bottom}cm", units, depths, scale))
+    return variables
+
+
+SOIL_VARIABLES = (
+    *_at_depths("sand", "%", "sand", 100.0),
+    *_at_depths("clay", "%", "clay", 100.0),
+    *_at_depths("organic", "kg m-3", "organic matter", 50.0),
 )
 """Each published variable at each range of depths, in the order in which `PnnlSoil` reads them."""
 

@@ -140,12 +140,14 @@ def _largest_holes(presence: Presence) -> str:
     cells = presence.in_some_year
     lost = {year: cells - n for year, n in presence.by_year.items() if n < cells}
     worst = sorted(lost, key=lambda year: (-lost[year], year))[:YEARS_NAMED]
-    named = [
-        f"{year} ({lost[year]} of {cells} cells, {format_share(lost[year] / cells)})"
-        for year in worst
-    ]
-    others = len(lost) - len(worst)
-    return ", ".join(named) + (f" and {others} more" if others else "")
+    named = []
+    for year in worst:
+        share = format_share(lost[year] / cells)
+        named.append(f"{year} ({lost[year]} of {cells} cells, {share})")
+
+    n_more = len(lost) - len(worst)
+    more = f" and {n_more} more" if n_more else ""
+    return ", ".join(named) + more
 
 
 def present(values_VHW: NDArray[Any], categories: tuple[int, ...]) -> Bool:

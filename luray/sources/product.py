@@ -115,10 +115,12 @@ class ProductMaps(Described):
         cells = box.slices(origin=Box(0, 0, 0, 0))
         with accessing(self.url):
             codes_HW = np.asarray(self._maps[(*self.index[year], *cells)])
-        own = [legend.ocean, *(int(code) for code in legend.codes), legend.nodata]
+        # The codes are luray's own: the table is there to refuse any other.
+        class_codes = [int(code) for code in legend.codes]
+        expected_codes = [legend.ocean, *class_codes, legend.nodata]
         codes_HW = recode(
             codes_HW,
-            {code: code for code in own},
+            {code: code for code in expected_codes},
             where=f"{public(self.url)} {year}",
             legend=legend.name,
             missing=legend.nodata,
@@ -182,12 +184,12 @@ def open_product_maps(config: ProductConfig, *, run_years: range, scenario: str)
             f"{format_years(lacking)}, too; infer them there, or shorten the years of this run"
         )
 
-    words = arrays["origin"]["attributes"]["flag_meanings"].split()
-    forecast = {
-        year
-        for year, origin in zip(years, axes["origin"], strict=True)
-        if words[int(origin)] == FORECAST
-    }
+    # Only the years that the product forecasts depend on its scenario.
+    origin_words = arrays["origin"]["attributes"]["flag_meanings"].split()
+    forecast = set()
+    for year, origin in zip(years, axes["origin"], strict=True):
+        if origin_words[int(origin)] == FORECAST:
+            forecast.add(year)
     lead = _lead(config, arrays[legend.variable], about, names, scenario, forecast & set(run_years))
     index = {year: (*lead, years.index(year)) for year in run_years}
     _require_shards(url, legend.variable, index, tiles=int(about["tiles"]))
@@ -274,10 +276,10 @@ def _lead(
     where = public(config.path)
     dimensions = array["dimension_names"]
     lead = []
-    has = list(names) if names else [str(about.get("scenario", ""))]
-    if forecast and scenario not in has:
+    scenarios = list(names) if names else [str(about.get("scenario", ""))]
+    if forecast and scenario not in scenarios:
         raise InputError(
-            f"{where}: has the scenario {', '.join(has)}, the run needs {scenario} for "
+            f"{where}: has the scenario {', '.join(scenarios)}, the run needs {scenario} for "
             f"{format_years(forecast)}; infer that scenario there, or correct this run's"
         )
     if names:
@@ -307,11 +309,11 @@ def _require_shards(
     for year, place in index.items():
         folder = "/".join([path.rstrip("/"), variable, "c", *map(str, place)])
         with accessing(url):
-            found = len(fs.find(folder))
-        if found != tiles:
+            n_shards = len(fs.find(folder))
+        if n_shards != tiles:
             raise InputError(
-                f"{public(url)}: {variable} of {year} has {found} of {tiles} tiles, the others are "
-                "lost; run `luray verify --repair` with the run file of that product"
+                f"{public(url)}: {variable} of {year} has {n_shards} of {tiles} tiles, the others "
+                "are lost; run `luray verify --repair` with the run file of that product"
             )
 
 

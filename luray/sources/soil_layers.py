@@ -175,12 +175,12 @@ def layer_count(file: NetcdfFile, variable: str) -> int:
 def _layer_dimension(file: NetcdfFile, variable: str) -> str:
     """The one dimension of a variable beside latitude and longitude."""
     dims = file.variables[variable].dims
-    others = [dim for dim in dims if dim not in file.axes]
-    if len(others) != 1:
+    layer_dims = [dim for dim in dims if dim not in file.axes]
+    if len(layer_dims) != 1:
         raise InputError(
             f"{file.url}: {variable} has dimensions {dims}, expected (layer, lat, lon)"
         )
-    return others[0]
+    return layer_dims[0]
 
 
 def _from_surface(bottoms_cm: Sequence[float]) -> Edges:
@@ -201,15 +201,15 @@ def _agreed(axes: Sequence[LayerAxis], *, where: str) -> Edges:
 
     Raises InputError where none can be told, or two differ.
     """
-    known = [axis.edges for axis in axes if axis.edges is not None]
-    if known and all(same_depths(edges, known[0]) for edges in known):
-        return known[0]
+    edges_of_axes = [axis.edges for axis in axes if axis.edges is not None]
+    if edges_of_axes and all(same_depths(edges, edges_of_axes[0]) for edges in edges_of_axes):
+        return edges_of_axes[0]
 
     listed = ", ".join(f"{axis.name} = {list(axis.values)}" for axis in axes)
     expected = " or ".join(
         f"{list(layering.bottoms_cm)} cm ({layering.name})" for layering in LAYERINGS.values()
     )
-    fault = "which differ" if known else "which may be edges or nodes"
+    fault = "which differ" if edges_of_axes else "which may be edges or nodes"
     raise InputError(
         f"{where}: the layers lie at {listed}, {fault}; expected lower edges that are known, "
         f"{expected}, or called bottom: set `layer_bottoms_cm` in the run file"

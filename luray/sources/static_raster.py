@@ -259,10 +259,12 @@ def _looks_missing(values_HW: NDArray[Any], known_HW: Bool) -> Bool:
         equal_HW = known_HW & (values_HW == sentinel)
         if not equal_HW.any():
             continue
-        others = values_HW[known_HW & ~equal_HW].astype(np.float64)
-        others = others[~np.isin(others, SENTINELS)]
-        is_isolated = not (np.abs(others - sentinel) <= NEAR * abs(sentinel)).any()
-        if is_isolated and (others.size or equal_HW.sum() >= FLAT):
+
+        # A sentinel stands alone. Without any other value beside it, it has to be there often.
+        other_values = values_HW[known_HW & ~equal_HW].astype(np.float64)
+        other_values = other_values[~np.isin(other_values, SENTINELS)]
+        is_near = np.abs(other_values - sentinel) <= NEAR * abs(sentinel)
+        if not is_near.any() and (other_values.size or equal_HW.sum() >= FLAT):
             suspect_HW |= equal_HW
     return suspect_HW
 
@@ -292,17 +294,19 @@ def open_static_raster(name: str, about: About, configs: Sequence[Band], raster:
     rules = [*raster.rules]
     for band in bands:
         rules += [f"{band.config.name}: {rule}" for rule in _rules(band)]
+    variables = [band.config.variable(dtype, units=band.in_file.units) for band in bands]
+    encodings = [encoding_of_raster([raster], band=band.in_file.number) for band in bands]
     return StaticRaster(
         name=name,
         about=about,
         grid=raster.layout.grid,
-        variables=tuple(band.config.variable(dtype, units=band.in_file.units) for band in bands),
+        variables=tuple(variables),
         years=(),
         rules=tuple(rules),
         files=raster.urls,
         raster=raster,
         bands=bands,
-        encodings=tuple(encoding_of_raster([raster], band=band.in_file.number) for band in bands),
+        encodings=tuple(encodings),
     )
 
 

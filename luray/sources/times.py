@@ -44,9 +44,10 @@ MONTHS: Mapping[str, int] = {
 
 CF_MONTHS = {("360_day", "month"), ("360_day", "months")}
 CF_YEARS = {
-    (calendar, unit)
-    for calendar in ("noleap", "365_day")
-    for unit in ("common_year", "common_years")
+    ("noleap", "common_year"),
+    ("noleap", "common_years"),
+    ("365_day", "common_year"),
+    ("365_day", "common_years"),
 }
 """Calendars in which CF defines one of those units after all, with fractions."""
 
@@ -224,13 +225,13 @@ class TimeUnits:
 
         # The neighbours in single precision bracket every moment that may have been meant.
         step = np.spacing(np.abs(single)).astype(np.float64)
-        earlier = self._decode(times - step)
-        later = self._decode(times + step)
-        for before, moment, after in zip(earlier, moments, later, strict=True):
-            if before.year != after.year and moment != new_year(moment, moment.year):
+        earliest_moments = self._decode(times - step)
+        latest_moments = self._decode(times + step)
+        for earliest, moment, latest in zip(earliest_moments, moments, latest_moments, strict=True):
+            if earliest.year != latest.year and moment != new_year(moment, moment.year):
                 raise InputError(
                     f"{self.where}: time is stored in single precision, which cannot tell whether "
-                    f"{moment} lies in {before.year} or {after.year}, expected numbers that are "
+                    f"{moment} lies in {earliest.year} or {latest.year}, expected numbers that are "
                     "exact; store the axis in double precision, or in days"
                 )
 
@@ -248,6 +249,7 @@ class TimeUnits:
             # A whole number is exact, whatever moment it is.
             elif number != np.floor(number) and (moment + NOISE).year != moment.year:
                 just_before.append(i)
+
         if just_before and not at_new_year:
             raise InputError(
                 f"{self.where}: time steps such as {moments[just_before[0]]} in {self.shown} lie "
@@ -293,18 +295,19 @@ def parse_units(units: str, calendar: str, *, where: str) -> TimeUnits:
             where=where,
         )
 
-    known = calendar.strip().lower()
-    if known not in CALENDARS:
+    calendar_name = calendar.strip().lower()
+    if calendar_name not in CALENDARS:
         raise InputError(
             f"{where}: time is in calendar {calendar!r}, expected one of {', '.join(CALENDARS)}; "
             "correct the calendar attribute"
         )
+    # In some calendars all months, or all years, have one length: cftime decodes these.
     unit = parts[1].lower()
-    is_length = (known, unit) in CF_MONTHS | CF_YEARS
+    is_length = (calendar_name, unit) in CF_MONTHS | CF_YEARS
     return TimeUnits(
         unit=unit,
         epoch=_epoch(parts[2], units, where=where),
-        calendar=known,
+        calendar=calendar_name,
         months=0 if is_length else MONTHS.get(unit, 0),
         shown=shown,
         where=where,
@@ -323,14 +326,15 @@ def _epoch(text: str, units: str, *, where: str) -> str:
             f"{where}: time is in units {units!r}, expected a date such as 850-01-01 00:00:00 "
             "after `since`; correct the units attribute"
         )
-    given = date.groupdict(default="")
-    day = f"{given['year']}-{given['month'] or 1}-{given['day'] or 1}"
-    fraction = given["fraction"] if len(given["fraction"]) > 1 else ""
-    time = f"{given['hour'] or 0}:{given['minute'] or 0}:{given['second'] or 0}{fraction}"
-    if not given["sign"]:
+    field = date.groupdict(default="")  # what is left out is empty
+    day = f"{field['year']}-{field['month'] or 1}-{field['day'] or 1}"
+    fraction = field["fraction"] if len(field["fraction"]) > 1 else ""  # a point alone is none
+    time = f"{field['hour'] or 0}:{field['minute'] or 0}:{field['second'] or 0}{fraction}"
+    if not field["sign"]:
         return f"{day} {time}"
-    zone = f"{int(given['zone_hour']):02d}:{int(given['zone_minute'] or 0):02d}"
-    return f"{day} {time} {given['sign']}{zone}"
+
+    zone = f"{int(field['zone_hour']):02d}:{int(field['zone_minute'] or 0):02d}"
+    return f"{day} {time} {field['sign']}{zone}"
 
 
 def new_year(like: cftime.datetime, year: int) -> cftime.datetime:

@@ -7,6 +7,7 @@ run and the publisher's description expect, and puts both into words.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 from luray.core.types import Role
 from luray.core.variable import Variable
@@ -73,7 +74,7 @@ class CheckReport:
     @property
     def rows(self) -> tuple[Row, ...]:
         """One row a variable, in the order of the sources."""
-        return tuple(row for source in self.sources for row in source.rows)
+        return tuple(chain.from_iterable(source.rows for source in self.sources))
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -116,6 +117,11 @@ def judge(
         The sum over all of its row bands; None for a source that did not open.
     wanted : mapping
         Years that a source of each role must have, for the run to work.
+
+    Returns
+    -------
+    SourceCheck
+        A row for each variable, and every reason to refuse the source.
     """
     source = opened.source
     about = opened.config.described
@@ -159,8 +165,9 @@ def judge(
 
 def _not_opened(opened: OpenedSource, about: About, expected: str) -> SourceCheck:
     """Return the check of a source that did not open: a row for each variable it should have."""
-    rows = tuple(
-        Row(
+    rows = []
+    for variable in opened.config.declared:
+        row = Row(
             source=opened.name,
             variable=variable.name,
             stored="",
@@ -169,9 +176,8 @@ def _not_opened(opened: OpenedSource, about: About, expected: str) -> SourceChec
             expected=_allowed(variable, about),
             verdict=f"{REFUSED}: {opened.fault}",
         )
-        for variable in opened.config.declared
-    )
-    return SourceCheck(opened.name, "not opened", expected, (), rows, (opened.fault,))
+        rows.append(row)
+    return SourceCheck(opened.name, "not opened", expected, (), tuple(rows), (opened.fault,))
 
 
 def _refusals_of_years(source: Source, wanted: Collection[int]) -> list[str]:

@@ -253,11 +253,11 @@ def held_by(available: Iterable[int], run_years: Iterable[int]) -> dict[int, int
     >>> held_by([1861, 1862], range(1860, 1865))
     {1860: 1861, 1863: 1862, 1864: 1862}
     """
-    known = sorted(available)
+    years = sorted(available)
     held = {}
-    for year in sorted(set(run_years) - set(known)):
-        position = bisect_right(known, year)
-        held[year] = known[max(position - 1, 0)]
+    for year in sorted(set(run_years) - set(years)):
+        n_earlier = bisect_right(years, year)
+        held[year] = years[max(n_earlier - 1, 0)]  # the last earlier one, else the first of all
     return held
 
 
@@ -298,6 +298,7 @@ def format_years(years: Iterable[int]) -> str:
     >>> format_years([1905, 1899, 1901, 1900])
     '1899-1901, 1905'
     """
+    # First and last year of each run; a year that follows the last one lengthens its run.
     runs: list[list[int]] = []
     for year in sorted(years):
         if runs and runs[-1][1] == year - 1:

@@ -43,9 +43,13 @@ class Checksums(NamedTuple):
         """Write the list of the objects of these names; those that are not there are left out."""
         ordered = sorted(names)
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
-            sums = pool.map(self._sum, ordered)
-            pairs = [(found, name) for found, name in zip(sums, ordered, strict=True) if found]
-        body = "".join(f"{found}  {name}\n" for found, name in pairs).encode()
+            checksums = list(pool.map(self._sum, ordered))
+
+        lines = []
+        for checksum, name in zip(checksums, ordered, strict=True):
+            if checksum:
+                lines.append(f"{checksum}  {name}\n")
+        body = "".join(lines).encode()
         head = f"{HEAD}{hashlib.sha256(body).hexdigest()}\n".encode()
         write_atomically(self.place, head + body)
 
@@ -61,12 +65,16 @@ class Checksums(NamedTuple):
         if head != f"{HEAD}{hashlib.sha256(body).hexdigest()}".encode():
             return [self.place.rpartition("/")[2]]
 
-        pairs = LINE.findall(body.decode("utf-8", "replace"))
+        lines = LINE.findall(body.decode("utf-8", "replace"))
+        names = [name for _, name in lines]
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
-            sums = list(pool.map(self._sum, [name for _, name in pairs]))
-        return [
-            name for (expected, name), found in zip(pairs, sums, strict=True) if found != expected
-        ]
+            checksums = list(pool.map(self._sum, names))
+
+        damaged = []
+        for (expected, name), checksum in zip(lines, checksums, strict=True):
+            if checksum != expected:
+                damaged.append(name)
+        return damaged
 
     def remove(self) -> None:
         """Remove the list, before anything in it changes."""

@@ -333,7 +333,7 @@ def _read_remote(fs: Any, path: str, tag: str) -> Tagged | None:
     the old tag is refused; the other way round it would replace what nobody has looked at.
     """
     try:
-        found = str(fs.info(path)[tag])
-        return Tagged(fs.cat_file(path), found)
+        tag_before = str(fs.info(path)[tag])
+        return Tagged(fs.cat_file(path), tag_before)
     except FileNotFoundError:
         return None

@@ -313,22 +313,22 @@ def _local_of_file_url(text: str) -> str:
 
 def _remote(text: str, scheme: str) -> str:
     """Return a URL of a store or web server, its scheme in lower case."""
-    shown = _shown(text)
-    rest = text[len(scheme) + 1 :]
     import fsspec
 
-    known = set(fsspec.available_protocols()) - WRAPPERS
-    if not rest.startswith("//"):
-        if scheme in known:
-            raise PlaceError(f"{shown} lacks a slash; write {scheme}://{rest.lstrip('/')}")
+    shown = _shown(text)
+    after_colon = text[len(scheme) + 1 :]
+    schemes = set(fsspec.available_protocols()) - WRAPPERS
+    if not after_colon.startswith("//"):
+        if scheme in schemes:
+            raise PlaceError(f"{shown} lacks a slash; write {scheme}://{after_colon.lstrip('/')}")
         raise PlaceError(
             f"{shown} begins like a URL of the unknown kind {scheme!r}; {TO_WRITE_IT}, or "
             f"./{text} for a file of that name"
         )
-    if scheme not in known:
+    if scheme not in schemes:
         raise PlaceError(f"{shown} is a URL of the unknown kind {scheme!r}; {TO_WRITE_IT}")
 
-    host, _, path = rest[2:].partition("/")
+    host, _, path = after_colon[2:].partition("/")
     if not host and scheme != "memory":
         kind = "host" if scheme in WEB else "bucket"
         raise PlaceError(f"{shown} names no host or bucket; write {scheme}://{kind}/path")
@@ -352,6 +352,7 @@ def has_dot_segments(path: str) -> bool:
     >>> has_dot_segments("a/%252e%252e/b")
     True
     """
+    # Decoded until nothing changes: another reader may decode once more than this one.
     decoded = unquote(path)
     while decoded != path:
         path = decoded

@@ -382,11 +382,10 @@ class ReferenceStore(Store):
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """Yield the names directly below a folder."""
         folder = prefix.rstrip("/") + "/" if prefix.strip("/") else ""
-        names = {
-            key[len(folder) :].split("/", 1)[0]
-            for key in self.references.parts
-            if key.startswith(folder)
-        }
+        below = [
+            key.removeprefix(folder) for key in self.references.parts if key.startswith(folder)
+        ]
+        names = {key.split("/", 1)[0] for key in below}
         for name in sorted(names):
             yield name
 

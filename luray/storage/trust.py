@@ -154,15 +154,16 @@ def _place(url: str) -> tuple[str, str, tuple[str, ...]] | None:
         path = os.path.realpath(LocalFileSystem._strip_protocol(url))
         return "file", "", tuple(path.split("/"))
 
-    scheme, _, rest = url.partition("://")
+    scheme, _, location = url.partition("://")
     scheme = ALIASES.get(scheme.lower(), scheme.lower())
-    # object stores take a key letter by letter, web servers decode it: so must this
+    # Object stores take a key letter by letter, web servers decode it: so must this.
     if scheme in PORTS:
-        host, _, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+        without_query = re.split(r"[?#]", location, maxsplit=1)[0]
+        host, _, path = without_query.partition("/")
         host = host.lower().removesuffix(PORTS[scheme])
         segments = tuple(unquote(segment) for segment in path.split("/"))
     else:
-        host, _, path = rest.partition("/")
+        host, _, path = location.partition("/")
         segments = tuple(path.split("/"))
     return None if has_dot_segments(path) else (scheme, host, segments)
 
@@ -172,10 +173,17 @@ def _below(url: str, root: str) -> bool:
     if not root:
         return False
     place = _place(url)
-    above = _place(root.rstrip("/") or "/")
-    if place is None or above is None or place[:2] != above[:2]:
+    root_place = _place(root.rstrip("/") or "/")
+    if place is None or root_place is None:
         return False
 
-    # whole steps are compared: below /data/in lies /data/in/x, and not /data/inputs
-    steps = above[2] if above[2][-1] else above[2][:-1]
-    return place[2][: len(steps)] == steps
+    scheme, host, segments = place
+    root_scheme, root_host, root_segments = root_place
+    if (scheme, host) != (root_scheme, root_host):
+        return False
+
+    # Whole steps are compared: below /data/in lies /data/in/x, and not /data/inputs. A slash at
+    # the end makes an empty last step, which counts for nothing.
+    if not root_segments[-1]:
+        root_segments = root_segments[:-1]
+    return segments[: len(root_segments)] == root_segments

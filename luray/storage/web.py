@@ -251,17 +251,19 @@ async def _answer(response: aiohttp.ClientResponse, url: str, *, body: bool) -> 
     """
     headers = {name.lower(): value for name, value in response.headers.items()}
     answer = Answer(response.status, headers, str(response.url), b"")
-    asked = response.request_info.headers.get("Range")
+    requested_range = response.request_info.headers.get("Range", "")
     if not body or response.status not in (200, 203, 206):
         return answer
 
-    if asked and response.status != 206:
+    # 206 is a part of the file. To a request for a part, anything else is the whole of it.
+    is_part = response.status == 206
+    if requested_range and not is_part:
         data = await _read_small(response, url)
     else:
         data = await response.read()
-    if response.status == 206:
-        given = headers.get("content-range", "")
-        _require_range(url, asked=asked or "", given=given, n_bytes=len(data))
+    if is_part:
+        sent_range = headers.get("content-range", "")
+        _require_range(url, requested=requested_range, sent=sent_range, n_bytes=len(data))
     return answer._replace(body=data)
 
 
@@ -282,35 +284,37 @@ async def _read_small(response: aiohttp.ClientResponse, url: str) -> bytes:
     return b"".join(pieces)
 
 
-def _require_range(url: str, *, asked: str, given: str, n_bytes: int) -> None:
+def _require_range(url: str, *, requested: str, sent: str, n_bytes: int) -> None:
     """Raise WebError unless the bytes of a partial answer are those that were asked for.
 
-    `asked` is the header Range of the request, `given` Content-Range of the answer.
+    `requested` is the header Range of the request, `sent` Content-Range of the answer.
     """
-    if re.fullmatch(r"bytes=(\d+)-(\d*)", asked) and not _is_range(asked, given, n_bytes):
+    if re.fullmatch(r"bytes=(\d+)-(\d*)", requested) and not _is_range(requested, sent, n_bytes):
         raise WebError(
-            f"{public(url)}: asked for {asked}, the server or a proxy before it gave {n_bytes} "
-            f"bytes as {given or 'no range'!r}; download the file and give its path"
+            f"{public(url)}: asked for {requested}, the server or a proxy before it gave {n_bytes} "
+            f"bytes as {sent or 'no range'!r}; download the file and give its path"
         )
 
 
-def _is_range(asked: str, given: str, n_bytes: int) -> bool:
+def _is_range(requested: str, sent: str, n_bytes: int) -> bool:
     """Return whether a partial answer has the bytes of the range that was asked for."""
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
-    sent = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", given)
-    if wanted is None or sent is None:
+    request = re.fullmatch(r"bytes=(\d+)-(\d*)", requested)
+    answer = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", sent)
+    if request is None or answer is None:
         return False
 
-    first = int(sent[1])
-    last = int(sent[2])
-    if first != int(wanted[1]) or last - first + 1 != n_bytes:
+    first_requested, last_requested = request.groups()
+    total = answer[3]  # bytes of the whole file, * where the server does not say
+    first = int(answer[1])
+    last = int(answer[2])
+    if first != int(first_requested) or last - first + 1 != n_bytes:
         return False
-    if not wanted[2] or last == int(wanted[2]):
+    if not last_requested or last == int(last_requested):
         return True
 
-    # fewer bytes are right where the file ends
-    is_end_of_file = sent[3] != "*" and last == int(sent[3]) - 1
-    return is_end_of_file and last < int(wanted[2])
+    # Fewer bytes are right where the file ends.
+    is_end_of_file = total != "*" and last == int(total) - 1
+    return is_end_of_file and last < int(last_requested)
 
 
 def pause_before(attempt: int, status: int, headers: Mapping[str, str]) -> float | None:
@@ -321,10 +325,10 @@ def pause_before(attempt: int, status: int, headers: Mapping[str, str]) -> float
     if status not in BUSY or attempt > TRIES:
         return None
     pause: float = FIRST_PAUSE * 2 ** (attempt - 2)
-    asked = seconds_asked_for(headers)
-    if asked is not None and asked > LONGEST_PAUSE:
+    retry_after = seconds_asked_for(headers)
+    if retry_after is not None and retry_after > LONGEST_PAUSE:
         return None
-    return max(pause, asked or 0.0)
+    return max(pause, retry_after or 0.0)
 
 
 def pause_after_break(attempt: int, error: BaseException) -> float | None:
@@ -397,9 +401,10 @@ def refusal(url: str, status: int, headers: Mapping[str, str]) -> WebError | Non
             f"{shown}: there is no such file on the server ({reason}); correct the address"
         )
     if status in BUSY:
-        asked = seconds_asked_for(headers)
-        wait = f" and asks to come back in {asked:.0f} s" if asked else ""
-        tried = f" after {TRIES} tries" if asked is None or asked <= LONGEST_PAUSE else ""
+        retry_after = seconds_asked_for(headers)
+        wait = f" and asks to come back in {retry_after:.0f} s" if retry_after else ""
+        was_tried = retry_after is None or retry_after <= LONGEST_PAUSE
+        tried = f" after {TRIES} tries" if was_tried else ""
         trouble = "gets more requests than it takes" if status == 429 else "cannot answer now"
         return WebError(
             f"{shown}: the server {trouble} ({reason}){tried}{wait}; run the command again later, "
@@ -418,12 +423,12 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     """
     # breadth first, so that the nearest reason comes first; chains of causes may have circles
     pending: list[object] = [error]
-    seen: set[int] = set()
+    visited: set[int] = set()
     while pending:
         cause = pending.pop(0)
-        if not isinstance(cause, BaseException) or id(cause) in seen:
+        if not isinstance(cause, BaseException) or id(cause) in visited:
             continue
-        seen.add(id(cause))
+        visited.add(id(cause))
         yield cause
         pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
 

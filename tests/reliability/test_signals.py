@@ -23,10 +23,11 @@ from tests.reliability.signals import begin_verb, started_ray, stop
 SLEEPS = """if True:
     import sys, time
     from luray.cli import app as cli
+    from luray.cli.verbs import inputs
     def wait(_):
         print("waiting", flush=True)
         time.sleep(600)
-    cli._sources = wait
+    inputs._sources = wait
     sys.argv = ["luray", "sources"]
     cli.main()"""
 

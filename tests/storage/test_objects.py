@@ -178,12 +178,13 @@ def test_an_object_that_does_not_fit_leaves_nothing_behind(tmp_path):
         import resource, signal, sys
         from pathlib import Path
         from luray.cli import app as cli
+        from luray.cli.verbs import inputs
         from luray.storage.objects import read_object, write_atomically
         place = {str(tmp_path)!r} + "/out/x.bin"
         write_atomically(place, b"old")
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        cli._sources = lambda _: write_atomically(place, bytes(5000))
+        inputs._sources = lambda _: write_atomically(place, bytes(5000))
         sys.argv = ["luray", "sources"]
         cli.main()"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
