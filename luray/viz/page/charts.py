@@ -178,6 +178,7 @@ def flow_chart(
     n_classes = len(labels)
     axes.set(xlim=(0, len(years) - 1), ylim=(total + gap * n_classes, -gap))
 
+    # A year's stock is what leaves it; that of the last year is what arrives.
     stocks_YK = [flow.sum(axis=1) for flow in flows_KK]
     stocks_YK.append(flows_KK[-1].sum(axis=0))
     tops_YK = [_stacked(stock_K, gap) for stock_K in stocks_YK]
@@ -194,14 +195,21 @@ def flow_chart(
                         (left, tops_YK[step][k]), width, stocks_YK[step][k], color=colours[k]
                     )
                 )
-        place = ("left", "center", "right")[0 if step == 0 else 2 if year == years[-1] else 1]
-        axes.text(step, -1.5 * gap, str(year), ha=place, va="bottom", fontsize=9, color=INK)
+        # The outer years are aligned with the outer edges of the diagram.
+        alignment = "center"
+        if step == 0:
+            alignment = "left"
+        elif year == years[-1]:
+            alignment = "right"
+        axes.text(step, -1.5 * gap, str(year), ha=alignment, va="bottom", fontsize=9, color=INK)
 
-    middles_K = tops_YK[-1] + stocks_YK[-1] / 2
-    there = [k for k in largest(stocks_YK[-1], MOST_NAMES) if stocks_YK[-1][k] > 0]
-    places = spread(middles_K[there], least=0.0, most=total + gap * n_classes, gap=0.055 * total)
-    for k, place_of_label in zip(there, places, strict=True):
-        share = stocks_YK[-1][k] / total
+    # Names stand right of the last column, moved apart where they would overlap.
+    last_stock_K = stocks_YK[-1]
+    middles_K = tops_YK[-1] + last_stock_K / 2
+    named = [k for k in largest(last_stock_K, MOST_NAMES) if last_stock_K[k] > 0]
+    places = spread(middles_K[named], least=0.0, most=total + gap * n_classes, gap=0.055 * total)
+    for k, place_of_label in zip(named, places, strict=True):
+        share = last_stock_K[k] / total
         text = f"{shortened(labels[k], MOST_LETTERS)}  {share:.1%}"
         axes.text(len(years) - 1 + 0.03, place_of_label, text, fontsize=8, color=INK, va="center")
     return svg(figure, name)
