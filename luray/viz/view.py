@@ -186,11 +186,14 @@ class View:
         """
         values = self.map(year, at_most=SAMPLE, name=name).values
         rows, _ = self._middles(self.factor(SAMPLE))
-        cell_area = self.grid.cell_area
-        sampled = cell_area[rows]
+        cell_area_m2 = self.grid.cell_area
+
+        # A sampled row stands for several rows, a sampled cell for several columns. Scaled so that
+        # all of them together have the area of the grid.
+        sampled_m2 = cell_area_m2[rows]
+        area_of_rows_m2 = sampled_m2 * cell_area_m2.sum() / sampled_m2.sum()
         n_columns = values.shape[1]
-        rows_stand_for = sampled * cell_area.sum() / sampled.sum()
-        return values, rows_stand_for * self.grid.n_lon / n_columns / 1e6
+        return values, area_of_rows_m2 * self.grid.n_lon / n_columns / 1e6
 
     def areas(self, years: Iterable[int]) -> F64:
         """Return the area of each class of land in km2, shape (years, K).

@@ -119,12 +119,18 @@ def area_chart(
     axes = axes_at(figure, 0.75, 0.85, WIDTH - 0.9, 1.55)
     several = len(area_of_line) > 1
     for number, (label, area_Y) in enumerate(area_of_line.items()):
-        of_line = SCENARIO_COLOURS[number % len(SCENARIO_COLOURS)] if several else colour
-        axes.plot(years, area_Y / 1000, color=of_line, linewidth=1.6, label=label or "the maps")
+        # A single line has the colour of its class, and dots that stand out from it.
+        line_colour = colour
+        dot_colour = INK
+        if several:
+            line_colour = SCENARIO_COLOURS[number % len(SCENARIO_COLOURS)]
+            dot_colour = line_colour
+        axes.plot(years, area_Y / 1000, color=line_colour, linewidth=1.6, label=label or "the maps")
         if label in demand_of_line:
             demand_years, demanded_Y = demand_of_line[label]
-            dots = of_line if several else INK
-            axes.plot(demand_years, demanded_Y / 1000, ":", color=dots, linewidth=1.2)
+            axes.plot(demand_years, demanded_Y / 1000, ":", color=dot_colour, linewidth=1.2)
+
+    # One entry of the legend for all dotted lines.
     if demand_of_line:
         axes.plot([], [], ":", color=INK, linewidth=1.2, label="as the coarse forcing changes")
     axes.set_xlim(years[0], max(years[-1], years[0] + 1))
@@ -277,6 +283,8 @@ def reliability_chart(validation: Mapping[str, Any], title: str, *, name: str) -
     figure = new_figure(WIDTH, 3.4)
     axes = axes_at(figure, 0.65, 0.6, WIDTH - 0.85, 2.35)
     axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
+
+    # The area of a dot grows with the share of the cells that it stands for.
     for point, colour in POINT_COLOURS.items():
         bins = validation["points"][point]["reliability"]
         predicted = [entry["predicted"] for entry in bins]
