@@ -166,8 +166,8 @@ def _check_widths(report: CheckReport, *, width: int, has_covers: bool) -> list[
     percents = [PERCENT_WIDTH, PERCENT_WIDTH] if has_covers else [PERCENT_WIDTH]
     n_columns = 1 + len(percents) + len(SHARES_OF_WIDTH)
     padding = 2 * n_columns
-    rest = max(40, min(width, WIDEST) - name_width - sum(percents) - padding)
-    in_file, values, expected, verdict = (int(rest * share) for share in SHARES_OF_WIDTH)
+    text_width = max(40, min(width, WIDEST) - name_width - sum(percents) - padding)
+    in_file, values, expected, verdict = (int(text_width * share) for share in SHARES_OF_WIDTH)
     return [name_width, in_file, values, *percents, expected, verdict]
 
 

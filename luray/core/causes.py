@@ -9,9 +9,9 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
     Libraries wrap the errors of the system. rasterio makes chains that are circles: each error is
     yielded once.
     """
-    seen: set[int] = set()
+    visited: set[int] = set()
     link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
+    while link is not None and id(link) not in visited:
+        visited.add(id(link))
         yield link
         link = link.__cause__ or link.__context__

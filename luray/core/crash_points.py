@@ -47,10 +47,10 @@ class CrashPointError(RuntimeError):
 def _fail_where_armed(point: CrashPoint) -> None:
     """Fail if the environment says so for this passage of the point."""
     _passages[point] += 1
-    name, _, rest = os.environ.get(VARIABLE, "").partition(":")
+    name, _, arguments = os.environ.get(VARIABLE, "").partition(":")
     if name != point:
         return
-    failure, passage, file = rest.split(":", 2)
+    failure, passage, file = arguments.split(":", 2)
     if _passages[point] != int(passage):
         return
     try:

@@ -76,10 +76,10 @@ def keyboard_interrupts() -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    ours = [number for number in WORDS if signal.getsignal(number) is _interrupt]
+    numbers = [number for number in WORDS if signal.getsignal(number) is _interrupt]
     if threading.current_thread() is not threading.main_thread():
-        ours = []
-    for number in ours:
+        numbers = []  # only the main thread may set handlers
+    for number in numbers:
         signal.signal(number, interrupt)
     try:
         yield
@@ -88,6 +88,7 @@ def keyboard_interrupts() -> Iterator[None]:
             raise InterruptedBySignal(received[0]) from None
         raise
     finally:
-        for number in ours:
+        for number in numbers:
+            # After a signal the handler is the system's, so that a second one ends the process.
             if signal.getsignal(number) is interrupt:
                 signal.signal(number, _interrupt)

@@ -290,20 +290,21 @@ def _check(legend: Legend) -> None:
         )
 
     codes = [land_class.code for land_class in legend.classes]
-    own = [*codes, *legend.aliases, legend.ocean, legend.nodata]
-    beyond = [code for code in own if not 0 <= code <= 255]
+    all_codes = [*codes, *legend.aliases, legend.ocean, legend.nodata]
+    beyond = [code for code in all_codes if not 0 <= code <= 255]
     if beyond:
         raise ValueError(f"{where} has the codes {beyond}, expected 0 to 255: maps hold bytes")
-    twice = sorted({code for code in own if own.count(code) > 1})
+    twice = sorted({code for code in all_codes if all_codes.count(code) > 1})
     if twice:
         raise ValueError(
             f"{where} has the codes {twice} twice, expected each once among classes, aliases, "
             "ocean and nodata; correct one of them"
         )
-    meant = set(legend.aliases.values())
+    # Sub-codes and water stand for a class: it has to be among the classes.
+    targets = set(legend.aliases.values())
     if legend.water is not None:
-        meant.add(legend.water)
-    lost = sorted(code for code in meant if code not in codes)
+        targets.add(legend.water)
+    lost = sorted(code for code in targets if code not in codes)
     if lost:
         raise ValueError(
             f"{where}: aliases and water lead to {lost}, which are no class, expected some of "

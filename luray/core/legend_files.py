@@ -83,12 +83,14 @@ def _legend_of(contents: Mapping[str, Any], *, where: str) -> Legend:
     if not classes:
         raise ValueError(f"legend {where}: has no classes, expected one or more")
 
+    # TOML has types of its own: what should be a number may be a text, and the other way round.
     aliases = contents.get("aliases", {})
     numbers = [contents["ocean"], contents["nodata"], contents.get("water", 0)]
     numbers += [land_class.code for land_class in classes]
     numbers += list(aliases.values())
     words = [contents["name"], contents["variable"], contents["long_name"]]
-    words += [text for land_class in classes for text in (land_class.name, land_class.colour)]
+    for land_class in classes:
+        words += [land_class.name, land_class.colour]
     wrong = [value for value in numbers if type(value) is not int]
     wrong += [value for value in words if not isinstance(value, str) or not value]
     wrong += [key for key in aliases if not key.isdecimal()]

@@ -46,14 +46,19 @@ def usable_cpus(root: Path = ROOT) -> int:
     threads beyond the quota would only use it up sooner, and stand still for the rest of each
     period.
     """
-    cpus = float(len(os.sched_getaffinity(0)))
+    # Quota and period are microseconds of CPU time and of time: their quotient is CPUs. Where there
+    # is no limit the quota is "max" in version 2, and -1 in version 1.
+    quotas_and_periods = []
     for file in _files("cpu.max", version=2, root=root):
         quota, _, period = _read(file).partition(" ")
-        if quota.isdigit() and period.isdigit() and int(period):
-            cpus = min(cpus, int(quota) / int(period))
+        quotas_and_periods.append((quota, period))
     for file in _files("cpu.cfs_quota_us", version=1, controller="cpu", root=root):
         quota = _read(file)
         period = _read(file.with_name("cpu.cfs_period_us"))
+        quotas_and_periods.append((quota, period))
+
+    cpus = float(len(os.sched_getaffinity(0)))
+    for quota, period in quotas_and_periods:
         if quota.isdigit() and period.isdigit() and int(period):
             cpus = min(cpus, int(quota) / int(period))
     return max(1, math.ceil(cpus))
@@ -66,9 +71,12 @@ def _files(name: str, *, version: int, root: Path, controller: str = "") -> Iter
         mount /= controller
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        is_its = not controllers if version == 2 else controller in controllers.split(",")
-        if not is_its:
+        # A line of version 2 names no controllers.
+        is_of_limit = not controllers if version == 2 else controller in controllers.split(",")
+        if not is_of_limit:
             continue
+
+        # The limits of all groups above hold, too.
         folder = mount / path.lstrip("/")
         while folder.is_relative_to(mount):
             yield folder / name

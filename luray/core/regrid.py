@@ -67,10 +67,14 @@ def as_slices(cells: Index, *, gap: int = 1) -> list[slice]:
     >>> as_slices(np.array([2, 3, 7]))
     [slice(2, 4, None), slice(7, 8, None)]
     """
+    # A range ends before each gap, and the next one begins behind it.
     breaks = np.flatnonzero(np.diff(cells) > gap)
-    first = cells[np.concatenate([[0], breaks + 1])]
-    last = cells[np.concatenate([breaks, [cells.size - 1]])]
-    return [slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True)]
+    first_cells = cells[np.concatenate([[0], breaks + 1])]
+    last_cells = cells[np.concatenate([breaks, [cells.size - 1]])]
+    return [
+        slice(int(first), int(last) + 1)
+        for first, last in zip(first_cells, last_cells, strict=True)
+    ]
 
 
 def joined(pieces: Sequence[slice], *, gap: int) -> list[slice]:
@@ -224,6 +228,8 @@ def gather(native_VYX: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> 
             return native_VYX.take(cols.low, axis=2).take(rows.low, axis=1)
         return native_VYX.take(rows.low, axis=1).take(cols.low, axis=2)
 
+    # Between native rows first, then between native columns. The kernels that do the same
+    # (`interpolate` here, and `interpolated_levels_and_changes` of the stem) keep to this order.
     one = np.float32(1)
     between_rows_VHX = native_VYX[:, rows.low] * (one - rows.weight)[:, None]
     between_rows_VHX += native_VYX[:, rows.high] * rows.weight[:, None]

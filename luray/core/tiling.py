@@ -242,9 +242,11 @@ class Tiling:
 
     def cores(self, box: Box) -> Iterator[Core]:
         """Yield the cores that begin inside a box of whole strides, row by row."""
-        rows = range(-(-box.row // self.stride), -(-(box.row + box.height) // self.stride))
-        cols = range(-(-box.col // self.stride), -(-(box.col + box.width) // self.stride))
-        for row, col in product(rows, cols):
+        first_row = -(-box.row // self.stride)  # rounded up: a core that begins before is not in it
+        first_col = -(-box.col // self.stride)
+        end_row = -(-(box.row + box.height) // self.stride)
+        end_col = -(-(box.col + box.width) // self.stride)
+        for row, col in product(range(first_row, end_row), range(first_col, end_col)):
             yield Core(row, col)
 
     def active_cores(self, box: Box, land: Bool) -> list[Core]:
@@ -385,11 +387,12 @@ def padded_map(classes: U8, box: Box, *, periodic: bool) -> U8:
     [[3, 1], [255, 255]]
     """
     n_lat, n_lon = classes.shape
-    rows = np.arange(box.row, box.row + box.height)
-    cols = np.arange(box.col, box.col + box.width)
-    in_rows = (rows >= 0) & (rows < n_lat)
-    in_cols = (cols >= 0) & (cols < n_lon) | periodic
+    row_H = np.arange(box.row, box.row + box.height)
+    col_W = np.arange(box.col, box.col + box.width)
+    row_is_on_map_H1 = ((row_H >= 0) & (row_H < n_lat))[:, None]
+    col_is_on_map_W = (col_W >= 0) & (col_W < n_lon) | periodic
 
-    # cells beyond the map are read from its edge, and replaced afterwards
-    values = classes[np.clip(rows, 0, n_lat - 1)[:, None], cols % n_lon]
-    return np.where(in_rows[:, None] & in_cols, values, np.uint8(OUTSIDE))
+    # Cells beyond the map are read from somewhere on it, and replaced afterwards.
+    nearest_row_H1 = np.clip(row_H, 0, n_lat - 1)[:, None]
+    values_HW = classes[nearest_row_H1, col_W % n_lon]
+    return np.where(row_is_on_map_H1 & col_is_on_map_W, values_HW, np.uint8(OUTSIDE))

@@ -41,10 +41,10 @@ def years_before(
     >>> years_before(2003, range(2000, 2011), direction="backward", most=5, left_out={2006})
     (2004, 2005)
     """
-    step = -1 if direction == "forward" else 1
-    before: list[int] = []
-    earlier = year + step
-    while len(before) < most and earlier in years and earlier not in left_out:
-        before.append(earlier)
-        earlier += step
-    return tuple(before)
+    step = -1 if direction == "forward" else 1  # against the direction of travel
+    passed_years: list[int] = []
+    passed = year + step
+    while len(passed_years) < most and passed in years and passed not in left_out:
+        passed_years.append(passed)
+        passed += step
+    return tuple(passed_years)

@@ -82,15 +82,16 @@ def _describe(plan: BuildPlan, root: zarr.Group, gaps: Mapping[str, tuple[str, .
             groups[source.name] = path
         root[path].attrs.update(_attributes(plan, source, gaps[source.name]))
 
-    several = {"scenarios": list(plan.scenarios), "parts": parts} if plan.scenarios else {}
     about: dict[str, Any] = {
         "format": FORMAT,
         "grid": asdict(plan.grid),
         "legend": plan.state.legend.to_attributes(),
         "groups": groups,
         "fingerprint": plan.fingerprint,
-        **several,
     }
+    if plan.scenarios:
+        about["scenarios"] = list(plan.scenarios)
+        about["parts"] = parts
     root.attrs["luray"] = about
 
 

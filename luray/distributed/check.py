@@ -58,16 +58,18 @@ def check(
         In the order of `opened`.
     """
     placed = [_place(source, grid) for source in cover(opened, grid)]
+
+    # Findings of each source by its number: nothing found yet.
     total = 0
     findings: dict[int, Findings] = {}
-    for i, (one, bands) in enumerate(placed):
+    for i, (opened_source, bands) in enumerate(placed):
         total += sum(len(band.years) for band in bands)
-        if one.source:
-            findings[i] = Findings((Values(),) * len(one.source.variables))
+        if opened_source.source:
+            findings[i] = Findings((Values(),) * len(opened_source.source.variables))
 
     tasks: dict[Any, int] = {}
-    for i, (one, bands) in enumerate(placed):
-        source_ref: Any = ray.put(one.source)
+    for i, (opened_source, bands) in enumerate(placed):
+        source_ref: Any = ray.put(opened_source.source)
         # Numbered, so that the first of several faults is the same whichever task ends first.
         numbered = list(enumerate(bands))
         for first in range(0, len(numbered), BANDS_PER_TASK):
@@ -82,7 +84,11 @@ def check(
         except RayTaskError as error:
             raise error.cause from None
     progress(total, total)
-    return tuple(judge(one, findings.get(i), wanted=wanted) for i, (one, _) in enumerate(placed))
+
+    checks = []
+    for i, (opened_source, _) in enumerate(placed):
+        checks.append(judge(opened_source, findings.get(i), wanted=wanted))
+    return tuple(checks)
 
 
 def _place(opened: OpenedSource, grid: Grid) -> tuple[OpenedSource, list[RowBand]]:

@@ -42,7 +42,8 @@ def cluster(*, cpus: int) -> Iterator[None]:
             yield
         return
 
-    known = descendants()
+    # What this process has started by now is none of Ray's, and is left alone at the end.
+    started_before = descendants()
     spilled_to = "a node of the cluster"
     with ExitStack() as stack:
         if "RAY_ADDRESS" in os.environ:
@@ -68,7 +69,7 @@ def cluster(*, cpus: int) -> Iterator[None]:
                     **folders,
                 )
 
-        stack.callback(_shut_down, descendants() - known)
+        stack.callback(_shut_down, descendants() - started_before)
         stack.enter_context(watched())
         with keyboard_interrupts(), _explained_when_full(spilled_to):
             yield
@@ -90,18 +91,20 @@ def _explained_when_full(place: str) -> Iterator[None]:
 
 def _shut_down(started: Iterable[psutil.Process]) -> None:
     """Leave the cluster, and end what it has started on this machine."""
-    of_ray = families(started)
+    # Looked up before the shutdown: what a process has started is not found once it is gone.
+    processes_of_ray = families(started)
     ray.shutdown()
-    kill_left_over(of_ray)
+    kill_left_over(processes_of_ray)
 
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
     """Keep this program's answer to SIGTERM: Ray's own exits with a code that no shell knows."""
-    before = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     yield
-    if before is not signal.SIG_DFL and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if handler is not signal.SIG_DFL and in_main_thread:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def collect(tasks: list[Any], *, progress: Progress) -> list[Any]:

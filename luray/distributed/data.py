@@ -114,6 +114,8 @@ def read_windows(
             )
         windows = LatticeWindows(cube, tiling, tuple(years), length)
 
+    # The dataset begins as bare numbers. Which windows they stand for is worked out where a block
+    # is read.
     n_groups = len(windows.groups)
     n_blocks = max(1, min(MOST_BLOCKS, n_groups // GROUPS_PER_BLOCK))
     positions = ray.data.range(n_groups, override_num_blocks=n_blocks)
@@ -192,6 +194,7 @@ def micro_batches(
     device : torch.device or str
         Where the samples go.
     """
+    # One batch holds a worker's windows of one step, as each has the same number of them.
     steps = iter(share.groups)
     batches = rows.iter_torch_batches(
         batch_size=share.n_windows,
@@ -200,6 +203,7 @@ def micro_batches(
         device=device,
     )
     for tensors in batches:
+        # Batches have to arrive in the order of the steps: else a training could not be repeated.
         step = next(steps)
         groups = tensors.pop("group")
         assert (groups == step).all(), (

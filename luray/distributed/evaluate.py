@@ -32,17 +32,15 @@ def _tally(
     year_before: int | None,
     zones: str,
 ) -> RolloutTallies:
+    tiling = spec.product.tiling
+    demands = demanded_since(
+        spec.cube, tiling.tile_box(tile), tile=tiling.tile, start=years[0], years=scored
+    )
     return tally_tile(
         spec.cube,
         spec.product,
         tile,
-        demands=demanded_since(
-            spec.cube,
-            spec.product.tiling.tile_box(tile),
-            tile=spec.product.tiling.tile,
-            start=years[0],
-            years=scored,
-        ),
+        demands=demands,
         years=years,
         scored=scored,
         travelled=travelled,

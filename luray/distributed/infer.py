@@ -190,6 +190,7 @@ class Driver:
         """Send what can be sent, and take note of what is finished meanwhile."""
         started = time.thread_time()
         self._follow_scheduler(time.monotonic())
+        # Results stay where they are: only markers are fetched here, by `_finish_call`.
         finished, _ = ray.wait(list(self._calls), timeout=CLOCK_SECONDS, fetch_local=False)
         lease.require()
         missing_before = self._n_missing
@@ -238,6 +239,8 @@ class Driver:
 
     def _follow_scheduler(self, now: float) -> None:
         """Do what the scheduler wants done."""
+        # In this order: workers that leave or are stuck free their jobs for `assign`, and only for
+        # what is still waiting then new workers are requested.
         for worker in self.scheduler.release_workers(now):
             log.info("worker %d is released", worker)
             self._actors.stop(worker)

@@ -26,14 +26,14 @@ class PrometheusMetrics:
 
     def __init__(self, product_url: str) -> None:
         self._tags = {TAG: product_url}
-        self._counters = {
-            name: Counter(f"luray_{name}", description=description, tag_keys=(TAG,))
-            for name, description in COUNTERS.items()
-        }
-        self._gauges = {
-            name: Gauge(f"luray_{name}", description=description, tag_keys=(TAG,))
-            for name, description in GAUGES.items()
-        }
+        self._counters = {}
+        for name, description in COUNTERS.items():
+            counter = Counter(f"luray_{name}", description=description, tag_keys=(TAG,))
+            self._counters[name] = counter
+        self._gauges = {}
+        for name, description in GAUGES.items():
+            gauge = Gauge(f"luray_{name}", description=description, tag_keys=(TAG,))
+            self._gauges[name] = gauge
 
     def count(self, name: str, n: int) -> None:
         """Add to a counter."""

@@ -54,7 +54,8 @@ def follow(job: str, *, address: str, say: Callable[[str], None]) -> str:
         nonlocal n_shown, failures
         n_read = 0
         async for text in client.tail_job_logs(job):
-            say(text[max(0, n_shown - n_read) :])
+            already_shown = max(0, n_shown - n_read)
+            say(text[already_shown:])
             n_read += len(text)
             n_shown = max(n_shown, n_read)
             failures = 0

@@ -20,17 +20,17 @@ def termination() -> Iterator[threading.Event]:
         yield requested
         return
 
-    before = signal.getsignal(signal.SIGTERM)
+    handler_before = signal.getsignal(signal.SIGTERM)
 
     def request(number: int, frame: object) -> None:
         log.warning(
             "SIGTERM: the tile-years in hand are finished first; send it again to stop at once"
         )
         requested.set()
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler_before)  # so that a second one ends the process
 
     signal.signal(signal.SIGTERM, request)
     try:
         yield requested
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler_before)

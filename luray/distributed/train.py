@@ -62,7 +62,7 @@ class _Trainer(ray.train.torch.TorchTrainer):
     def _create_default_callbacks(self) -> list[Any]:
         """Leave out what starts a process for the datasets of the trainer: it has none."""
         callbacks = super()._create_default_callbacks()  # type: ignore[misc]
-        return [each for each in callbacks if not isinstance(each, DatasetsCallback)]
+        return [c for c in callbacks if not isinstance(c, DatasetsCallback)]
 
 
 def train(
@@ -149,7 +149,8 @@ def _check_in_driver(training: Training) -> None:
 
 def _scaling(recipe: Recipe) -> ScalingConfig:
     """Workers and what each of them holds."""
-    fewest, most = recipe.workers.min, recipe.workers.max
+    fewest = recipe.workers.min
+    most = recipe.workers.max
     n_gpus = ray.cluster_resources().get("GPU", 0)  # type: ignore[no-untyped-call]
     use_gpu = recipe.device == "gpu" or (recipe.device == "auto" and n_gpus >= fewest)
 
@@ -200,6 +201,8 @@ def _train_share(training: Training, status: Any, require_lease: RequireLease) -
     torch.set_num_threads(threads_of_worker(training, workers=world, cpus=cpus))
 
     trainer = training.trainer(_sum_over_workers if world > 1 else one_worker, device=device)
+    # Every worker makes the same steps on windows of its own, and sums the gradients with the
+    # others; so all of them hold the same weights, and one writes them.
     share = training.data.worker_share(done=trainer.done, rank=rank, world=world)
     batches = _feed(training.data, share, device)
     if rank == 0:

@@ -16,6 +16,7 @@ VITAL = {"raylet": "node manager", "gcs_server": "control store"}
 """Names of Ray's processes without which a cluster is dead, and what they are."""
 SECONDS_BETWEEN_LOOKS = 0.5
 LOOKS_BETWEEN_FAMILIES = 20
+"""Looks at the vital processes between two at what they have started."""
 SECONDS_TO_END = 5.0
 """After which processes that are ending are killed."""
 SHOW_CURSOR = "\x1b[?25h"
@@ -66,11 +67,11 @@ def descendants() -> set[psutil.Process]:
 
 def families(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
     """Return processes with all that they have started."""
-    found = set(processes)
+    members = set(processes)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            found |= set(process.children(recursive=True))
-    return found
+            members |= set(process.children(recursive=True))
+    return members
 
 
 def kill_left_over(processes: Iterable[psutil.Process]) -> None:

@@ -100,10 +100,9 @@ def read_config(file: str | Path) -> EmulatorConfig:
     try:
         return EmulatorConfig.model_validate(tables)
     except ValidationError as error:
-        faults = [
-            f"  {'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}, got "
-            f"{fault['input']!r}; correct or remove it"
-            for fault in error.errors()
-        ]
-        known = ", ".join(EmulatorConfig.model_fields)
-        raise ValueError("\n".join([f"{path}: expected keys are {known}", *faults])) from None
+        keys = ", ".join(EmulatorConfig.model_fields)
+        lines = [f"{path}: expected keys are {keys}"]
+        for fault in error.errors():
+            key = ".".join(map(str, fault["loc"])) or "file"
+            lines.append(f"  {key}: {fault['msg']}, got {fault['input']!r}; correct or remove it")
+        raise ValueError("\n".join(lines)) from None

@@ -36,13 +36,19 @@ class Domain:
     def of(cls, cube: Cube, region: Box, *, window: int, stride: int) -> "Domain":
         """Find the windows of a region of a cube."""
         tiling = cube.tiling(window=window, stride=stride, tile=stride)
+        n_core_rows = -(-tiling.n_lat // stride)  # rounded up
+        n_core_cols = -(-tiling.n_lon // stride)
+
+        # Cores of the windows that reach the region. There are none beyond the poles; beyond the
+        # dateline there are where the grid spans the globe.
         rows = _meeting(region.row, region.height, tiling)
+        rows = range(max(rows.start, 0), min(rows.stop, n_core_rows))
         cols = _meeting(region.col, region.width, tiling)
-        rows = range(max(rows.start, 0), min(rows.stop, -(-tiling.n_lat // stride)))
         if not tiling.periodic:
-            cols = range(max(cols.start, 0), min(cols.stop, -(-tiling.n_lon // stride)))
+            cols = range(max(cols.start, 0), min(cols.stop, n_core_cols))
         box = Box(rows.start * stride, cols.start * stride, len(rows) * stride, len(cols) * stride)
 
+        # Windows without land in their core are not computed, and see nothing.
         padded = tiling.padded(box)
         land_YX = cube.land(padded)
         cores = []
@@ -51,8 +57,10 @@ class Domain:
             for col in cols:
                 core_box = Box(row * stride, col * stride, stride, stride)
                 if land_YX[core_box.slices(origin=padded)].any():
-                    cores.append(Core(row, col))
-                    seen_YX[tiling.window_box(Core(row, col)).slices(origin=padded)] = True
+                    core = Core(row, col)
+                    window_box = tiling.window_box(core)
+                    cores.append(core)
+                    seen_YX[window_box.slices(origin=padded)] = True
 
         around_YX = seen_YX & land_YX
         for in_padded, _ in _pieces(region, padded, tiling):

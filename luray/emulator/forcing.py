@@ -6,7 +6,7 @@ values, by whatever reads them: the first layer of the model and the demand.
 Shapes: V variables of a layer; Y X the native cells under the region's windows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
@@ -42,10 +42,9 @@ class NativeCells(NamedTuple):
     @classmethod
     def of(cls, layer: Layer, pieces: Pieces) -> Self:
         """Return the cells of some pieces of a layer's grid."""
-        rows, cols = (
-            np.concatenate([np.arange(piece.start, piece.stop) for piece in axis])
-            for axis in pieces
-        )
+        row_pieces, col_pieces = pieces
+        rows = _numbers(row_pieces)
+        cols = _numbers(col_pieces)
         return cls(rows, cols, layer.grid.lat[rows], layer.grid.lon[cols])
 
     @property
@@ -55,14 +54,23 @@ class NativeCells(NamedTuple):
 
     def cut(self, values_VYX: NDArray[Any], pieces: Pieces) -> NDArray[Any]:
         """Return some pieces of an array over these cells, joined."""
-        within = []
-        for cells, axis in zip((self.rows, self.cols), pieces, strict=True):
-            wanted = np.concatenate([np.arange(piece.start, piece.stop) for piece in axis])
-            place = np.searchsorted(cells, wanted)
-            assert np.array_equal(cells[np.minimum(place, cells.size - 1)], wanted)
-            within.append(place)
-        rows, cols = within
+        row_pieces, col_pieces = pieces
+        rows = _places_among(self.rows, _numbers(row_pieces))
+        cols = _places_among(self.cols, _numbers(col_pieces))
         return np.ascontiguousarray(values_VYX[:, rows[:, None], cols])
+
+
+def _numbers(pieces: Sequence[slice]) -> Index:
+    """Return the numbers of all rows, or columns, of some pieces."""
+    return np.concatenate([np.arange(piece.start, piece.stop) for piece in pieces])
+
+
+def _places_among(cells: Index, requested: Index) -> Index:
+    """Return the place of each requested row or column among those that there are."""
+    places = np.searchsorted(cells, requested)
+    found = cells[np.minimum(places, cells.size - 1)]
+    assert np.array_equal(found, requested), "a host reads cells that lie under no window"
+    return places
 
 
 @dataclass(frozen=True)
@@ -79,10 +87,13 @@ class ForcedCube(Cube):
         """Return a scenario's view of a cube with room for what is set under a box."""
         pieces = Region(cube, box).pieces
         cells = {layer.path: NativeCells.of(layer, pieces[layer.path]) for layer in cube.forcing}
-        of_cube = {f.name: getattr(cube, f.name) for f in fields(Cube)}
+
         # What is set adds years to the steps, so they are copies.
         layers = tuple(layer._replace(steps=dict(layer.steps)) for layer in cube.forcing)
-        forced = cls(**of_cube | {"forcing": layers}, cells=cells)
+        fields_of_cube = {f.name: getattr(cube, f.name) for f in fields(Cube)}
+        fields_of_cube["forcing"] = layers
+        forced = cls(**fields_of_cube, cells=cells)
+        # Both read through one cache of decoded chunks.
         forced.__dict__["chunks"] = cube.chunks
         return forced
 
@@ -251,15 +262,14 @@ class Forcing:
         self.begin(year)
         for number, layer in enumerate(self.layers):
             if f"coming {number}" in arrays:
-                self.coming(layer.variables[0].name)
+                self.coming(layer.variables[0].name)  # makes the array that is filled here
                 self._coming[layer.path][...] = arrays[f"coming {number}"]
-                self._names_set[layer.path] = {
-                    variable.name
-                    for variable, is_set in zip(
-                        layer.variables, arrays[f"is set {number}"], strict=True
-                    )
-                    if is_set
-                }
+                names_set = set()
+                is_set_V = arrays[f"is set {number}"]
+                for variable, is_set in zip(layer.variables, is_set_V, strict=True):
+                    if is_set:
+                        names_set.add(variable.name)
+                self._names_set[layer.path] = names_set
 
 
 def check_range(values: NDArray[Any], variable: Variable) -> None:

@@ -4,6 +4,7 @@ BMI is how models of CSDMS couple (Hutton et al. 2020, doi:10.21105/joss.02317):
 the interface knows every method here. Arrays are flat, row by row from the north-west.
 """
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,7 +140,8 @@ class LandSurface(Bmi):
         ValueError
             For a part of a year, a time in the past, and one after the last year.
         """
-        now, end = self.get_current_time(), self.get_end_time()
+        now = self.get_current_time()
+        end = self.get_end_time()
         if time != round(time) or not now <= time <= end:
             raise ValueError(
                 f"update_until({time}): expected a whole number of years since the start, from "
@@ -198,8 +200,8 @@ class LandSurface(Bmi):
 
     def get_component_name(self) -> str:
         """Return the name of the component."""
-        what = LONG_NAME if self._rollout is None else self._rollout.cube.legend.long_name
-        return f"luray {what}"
+        target = LONG_NAME if self._rollout is None else self._rollout.cube.legend.long_name
+        return f"luray {target}"
 
     def get_input_item_count(self) -> int:
         """Return the number of forcing variables."""
@@ -212,7 +214,8 @@ class LandSurface(Bmi):
     def get_input_var_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the names of the forcing variables, in the order of the model's inputs."""
         layers = self._running.forcing.layers
-        return tuple(variable.name for layer in layers for variable in layer.variables)
+        variables = chain.from_iterable(layer.variables for layer in layers)
+        return tuple(variable.name for variable in variables)
 
     def get_output_var_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the name of the maps, whose values are codes, and `confidence` (percent)."""
@@ -402,11 +405,11 @@ class LandSurface(Bmi):
             )
         return inds
 
-    def _wrong_shape(self, name: str, found: tuple[int, ...], values: NDArray[Any]) -> ValueError:
+    def _wrong_shape(self, name: str, shape: tuple[int, ...], values: NDArray[Any]) -> ValueError:
         number = self.get_var_grid(name)
         rows, cols = self._grid(number).shape
         return ValueError(
-            f"{name}: array of shape {found}, expected {values.size} values, {rows} rows from the "
+            f"{name}: array of shape {shape}, expected {values.size} values, {rows} rows from the "
             f"north of {cols} columns (grid {number}); regrid it to get_grid_y and get_grid_x"
         )
 

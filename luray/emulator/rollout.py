@@ -150,8 +150,10 @@ class RegionRollout:
             demand=self._demand,
             strength=self.config.demand_strength,
         )
-        remembered = list(self.maps.items())[: self._predictor.features.history - 1]
-        self.maps = {year: classes, **dict(remembered)}
+        # The newest map first, and as many as the model remembers.
+        n_older = self._predictor.features.history - 1
+        older_maps = dict(list(self.maps.items())[:n_older])
+        self.maps = {year: classes, **older_maps}
         self.confidence_HW = confidence
         self.forcing.begin(year + 1)
 
@@ -185,9 +187,15 @@ class RegionRollout:
         demand = CoarseDemand.of(self.forcing.cube, tile=0)  # there are no tiles to fit
         region = self.domain.region
         n_lat, n_lon = self.cube.grid.shape
-        bottom, right = region.row + region.height, region.col + region.width
+        bottom = region.row + region.height
+        right = region.col + region.width
+
+        # At the far edges of the grid a coarse cell may be cut, as in any other run.
         edges = [region.row, region.col]
-        edges += [edge for edge, last in ((bottom, n_lat), (right, n_lon)) if edge < last]
+        if bottom < n_lat:
+            edges.append(bottom)
+        if right < n_lon:
+            edges.append(right)
         if any(edge % demand.block for edge in edges):
             raise ValueError(
                 f"region {config.region} cuts coarse cells of {demand.layer.grid.step:g} degrees, "
@@ -200,12 +208,12 @@ class RegionRollout:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """Let torch use some threads; the host's own number holds again afterwards."""
-    before = torch.get_num_threads()
+    threads_of_host = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_of_host)
 
 
 def _predictor(config: EmulatorConfig, cube: Cube) -> tuple[ModelCard, Predictor]:

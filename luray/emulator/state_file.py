@@ -67,12 +67,12 @@ def restore(rollout: RegionRollout, place: str) -> None:
         raise FileNotFoundError(f"{place}: no such state; save one with save_state")
     arrays = _arrays(data, place)
     about = json.loads(arrays.pop("about").tobytes())
-    found = about["identity"]
-    expected = json.loads(json.dumps(identity_of(rollout)))
-    differing = sorted(key for key in expected if found.get(key) != expected[key])
+    stored = about["identity"]
+    expected = json.loads(json.dumps(identity_of(rollout)))  # as JSON has it: lists for tuples
+    differing = sorted(key for key in expected if stored.get(key) != expected[key])
     if differing:
         listed = "; ".join(
-            f"{key}: expected {expected[key]!r}, found {found.get(key)!r}" for key in differing
+            f"{key}: expected {expected[key]!r}, found {stored.get(key)!r}" for key in differing
         )
         raise ValueError(
             f"{place} is the state of another emulator ({listed}); initialize one with the "

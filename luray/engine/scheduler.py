@@ -155,6 +155,7 @@ class Scheduler:
 
     def assign(self, now: float) -> list[Assignment]:
         """Return the jobs to send now, and to whom."""
+        # The order is the order of the rules above. Each step takes workers out of `free`.
         free = set() if self._closing else self.pool.free()
         assignments: list[Assignment] = []
         waiting = self._assign_reductions(assignments, now)
@@ -172,6 +173,7 @@ class Scheduler:
         for trajectory, wavefront in enumerate(self.wavefronts):
             queues.append([Job(trajectory, task) for task in wavefront.ready()])
 
+        # Each queue is sorted by step, so that a merge gives the earliest steps of all first.
         predictions: dict[InputsKey, list[Job]] = {}
         for job in merge(*queues, key=lambda job: job.task.step):
             if job.operation == "reduce":
@@ -214,6 +216,7 @@ class Scheduler:
         for inputs, jobs in waiting.items():
             if inputs not in soon:
                 candidates += jobs
+        # False sorts before True: tiles that no worker has cached come first, then early years.
         candidates.sort(key=lambda job: (self._inputs_of(job) in cached_somewhere, job.task.step))
         for job in candidates[: len(free)]:
             # Who has cached the fewest tiles loses the least by another one.
@@ -262,6 +265,7 @@ class Scheduler:
         for state in self.pool.states.values():
             if state.is_stuck:
                 continue
+            # The pace of the worker's own last prediction, as workers differ.
             seconds = state.cached_seconds or seconds_cached
             began = [t for job, t in state.running.items() if job.operation != "reduce"]
             until_free = max((t + seconds - now for t in began), default=0.0)
@@ -304,6 +308,8 @@ class Scheduler:
 
     def _finish_task(self, worker: int, job: Job) -> bool:
         wavefront = self.wavefronts[job.trajectory]
+        # Where two workers have done the same task, the first one counts. The sums are those of
+        # the first, too: a reduction goes to the worker that holds them.
         operation, tile, step = job.task
         sums = job.trajectory, tile, step
         if operation == "reduce":

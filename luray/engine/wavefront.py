@@ -172,6 +172,8 @@ class Wavefront:
             self._ready.discard(task)
 
     def _may_predict(self, tile: Tile, step: int) -> bool:
+        # A tile that is reduced itself is predicted again where a neighbour still needs its strip,
+        # as after a restart: sums are in no store.
         neighbourhood = self._neighbourhood[tile]
         if (tile, step) in self._predicted:
             return False

@@ -118,11 +118,14 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
     """
     table_JTP = land_only(statistics.table, water=water)
     land = table_JTP.sum()
+
+    # Agreement on all land, and on the cells whose true class is not the initial one.
     confusion_TP = table_JTP.sum(axis=0)
     changed_TP = _off_diagonal(table_JTP, axes=(0, 1)).sum(axis=0)
     overall = _agreement(confusion_TP, water)
     on_change = _agreement(changed_TP, water)
 
+    # Change cell by cell: the parts of the Figure of Merit.
     parts = change_parts(table_JTP)
     hits, wrong_gain, misses, false_alarms = parts
     predicted_change = hits + wrong_gain + false_alarms
@@ -136,9 +139,9 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
 
     net_error, net_observed = statistics.net_change.sum(axis=0)
     brier, calibration_error = _calibration(statistics.reliability)
-    paced, observed_pace, predicted_pace = statistics.pace
+    land_of_pace, observed_pace, predicted_pace = statistics.pace
     pairs, _, observed_unlike, predicted_unlike = statistics.pairs
-    of_demand, observed_of_demand, demanded = statistics.demand
+    predicted_miss, observed_miss, demanded = statistics.demand
     return Scores(
         accuracy=overall.accuracy,
         macro_f1=overall.macro_f1,
@@ -157,12 +160,12 @@ def score(statistics: Statistics, *, water: int | None) -> Scores:
         quantity_disagreement=_ratio(quantity, land),
         allocation_disagreement=_ratio(allocation, land),
         net_change_error=_ratio(net_error, net_observed),
-        demand_error=_ratio(of_demand, demanded),
-        observed_demand_error=_ratio(observed_of_demand, demanded),
+        demand_error=_ratio(predicted_miss, demanded),
+        observed_demand_error=_ratio(observed_miss, demanded),
         brier=brier,
         calibration_error=calibration_error,
-        predicted_change_per_year=_ratio(predicted_pace, paced),
-        observed_change_per_year=_ratio(observed_pace, paced),
+        predicted_change_per_year=_ratio(predicted_pace, land_of_pace),
+        observed_change_per_year=_ratio(observed_pace, land_of_pace),
         predicted_patch_width=_ratio(pairs, predicted_unlike),
         observed_patch_width=_ratio(pairs, observed_unlike),
     )
@@ -203,6 +206,7 @@ def persistence(statistics: Statistics) -> Statistics:
     changed is a miss of it, and its error of the net change is the observed net change. Its maps
     have the texture of the initial one, and nothing changes from year to year.
     """
+    # Observed change is hits, wrong gain and misses of the model; persistence misses all of it.
     blocks = np.zeros_like(statistics.blocks)
     blocks[:, 2] = statistics.blocks[:, :3].sum(axis=1)
 
@@ -211,7 +215,7 @@ def persistence(statistics: Statistics) -> Statistics:
 
     land, observed_pace, _ = statistics.pace
     pairs, initial_unlike, observed_unlike, _ = statistics.pairs
-    _, observed_of_demand, demanded = statistics.demand
+    _, observed_miss, demanded = statistics.demand
     return Statistics(
         _table_of_persistence(statistics.table),
         blocks,
@@ -221,7 +225,7 @@ def persistence(statistics: Statistics) -> Statistics:
         pairs=np.array([pairs, initial_unlike, observed_unlike, initial_unlike]),
         by_block=statistics.by_block.of_persistence(),
         by_zone=np.array([_table_of_persistence(table) for table in statistics.by_zone]),
-        demand=np.array([demanded, observed_of_demand, demanded]),
+        demand=np.array([demanded, observed_miss, demanded]),
     )
 
 

@@ -131,9 +131,13 @@ def common_grid(a: Grid, b: Grid) -> tuple[Grid, Nesting, Nesting]:
     coarse = a if a.step >= b.step else b
     fine = b if coarse is a else a
     factor = round(coarse.step / fine.step)
-    far = max(max(coarse.shape) * factor, max(fine.shape))
+
+    # How far, in fine cells, the lattices are apart: at the corner, and at the far end, where a
+    # difference of the steps has added up.
+    longest_side = max(max(coarse.shape) * factor, max(fine.shape))
+    step_error = abs(coarse.step / fine.step - factor)
     shift = max(
-        abs(coarse.step / fine.step - factor) * far / factor,
+        step_error * longest_side / factor,
         _off_lattice((coarse.north - fine.north) / fine.step),
         _off_lattice((fine.west - coarse.west) / fine.step),
     )
@@ -197,6 +201,7 @@ def majority(classes_HW: U8, factor: int, n_classes: int, outside: int) -> U8:
                     if k < n_classes:
                         count_K[k] += 1
                         n_land += 1
+            # Strictly more, so that of equally frequent classes the first one stays.
             if 2 * n_land >= factor * factor:
                 best = 0
                 for k in range(1, n_classes):

@@ -44,7 +44,8 @@ def withdraw(product: Product, units: Sequence[Unit]) -> None:
     units = list(units)
     if product.overviews.coarser_levels:
         maps = [unit for unit in units if not unit.across]
-        units += {OverviewYear(unit.year, unit.member_index) for unit in maps}.difference(units)
+        overviews = {OverviewYear(unit.year, unit.member_index) for unit in maps}
+        units += overviews.difference(units)
 
     product.mark(finished=False)
     product.ledger.withdraw(product.layout.key(unit) for unit in units)

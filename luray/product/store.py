@@ -466,6 +466,7 @@ class Product:
         fields = {"fraction": coarse.fractions(classes, box=box, n_classes=n_classes)}
         pair = self.layout.transition_of(year)
         if pair is not None:
+            # A hindcast year comes before its prior, all other years come after theirs.
             assert prior is not None, f"the transition of {pair} needs a prior"
             before, after = (prior, classes) if pair[1] == year else (classes, prior)
             fields["transition"] = coarse.transitions(before, after, box=box, n_classes=n_classes)
@@ -476,6 +477,7 @@ class Product:
     ) -> dict[str, U8 | F32]:
         """Return overviews of some levels, from map and confidence of the level below."""
         fields: dict[str, U8 | F32] = {}
+        # Each level is made of the one before it.
         for level in levels:
             classes, confidence = halve(classes, confidence, len(self.legend))
             fields[overview(level, self.legend.variable)] = self.legend.decode(classes)
@@ -538,6 +540,7 @@ class Product:
 
     def _write(self, unit: Unit, fields: Mapping[str, U8 | F32]) -> None:
         """Write the shards of a unit, each whole, then its receipt."""
+        # The digest of the receipt is over all arrays in this order, so it is checked.
         arrays = self.layout.arrays(unit)
         assert tuple(fields) == arrays, f"{unit} has {arrays}, got {tuple(fields)}"
         crash_point("before shard")

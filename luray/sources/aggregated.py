@@ -182,6 +182,7 @@ class Aggregated(Described):
 
     def _fractions(self, year: int, box: Box) -> F64:
         """Fractions of one year, every block changing."""
+        # Counts first, shares last: maps of several years are taken together cell by cell.
         around = box.expand(self.distort.margin)
         counts_KHW = np.zeros((len(self.variables), *around.shape), np.int64)
         for read_year in self.distort.years_read(year, self.years):
@@ -210,16 +211,21 @@ class Aggregated(Described):
 
         `OUTSIDE` beyond the run grid, and beyond the raster of the state.
         """
+        classes = np.full(box.shape, OUTSIDE, np.uint8)
+        on_run_grid = box.clip(self.run_grid.shape)
+        if on_run_grid is None:
+            return classes
+
+        # The raster of the state in cells of the run grid, and what the box has of it.
         row, col = self.run_grid.offset_of(self.state.grid)
         state_box = Box(row, col, *self.state.grid.shape)
-        classes = np.full(box.shape, OUTSIDE, np.uint8)
+        common = on_run_grid.intersection(state_box)
+        if common is None:
+            return classes
 
-        on_run_grid = box.clip(self.run_grid.shape)
-        common = on_run_grid.intersection(state_box) if on_run_grid else None
-        if common is not None:
-            in_state = common._replace(row=common.row - row, col=common.col - col)
-            [codes] = self.state.read(year, in_state)
-            classes[common.slices(origin=box)] = self.state.legend.encode(codes)
+        in_state = common._replace(row=common.row - row, col=common.col - col)
+        [codes] = self.state.read(year, in_state)
+        classes[common.slices(origin=box)] = self.state.legend.encode(codes)
         return classes
 
 

@@ -276,12 +276,12 @@ def summarise(values_HW: NDArray[Any], variable: Variable) -> Values:
     if variable.categories:
         # Missing is no category, whichever number it is: one table of all bytes has the counts.
         counts = np.bincount(values_HW.astype(np.uint8).ravel(), minlength=256)
-        classes = frozenset(c for c in variable.categories if counts[c])
-        cells_with_class = int(sum(counts[c] for c in classes))
+        classes = frozenset(code for code in variable.categories if counts[code])
+        cells_with_class = int(sum(counts[code] for code in classes))
         return Values(values_HW.size, values_HW.size - cells_with_class, classes=classes)
 
-    known = values_HW[np.isfinite(values_HW)]
-    missing = values_HW.size - known.size
-    if not known.size:
+    numbers = values_HW[np.isfinite(values_HW)]
+    missing = values_HW.size - numbers.size
+    if not numbers.size:
         return Values(values_HW.size, missing)
-    return Values(values_HW.size, missing, float(known.min()), float(known.max()))
+    return Values(values_HW.size, missing, float(numbers.min()), float(numbers.max()))

@@ -245,12 +245,13 @@ def covered(source: Source, coverage: Coverage) -> Source:
     """
     if coverage.is_whole:
         return source
-    whole = "run grid" if source.role == "state" else "run's land"
+    region = "run grid" if source.role == "state" else "run's land"
     share = coverage.land
     if share < source.min_coverage or coverage.grid == 0:
+        where = source.files[0] if source.files else source.name
         raise InputError(
-            f"{source.files[0] if source.files else source.name}: {source.name} reaches "
-            f"{format_share(share)} of the {whole}, expected at least "
+            f"{where}: {source.name} reaches "
+            f"{format_share(share)} of the {region}, expected at least "
             f"{format_share(source.min_coverage)}; get files of the whole region, correct [grid], "
             "or set min_coverage of this source (what it does not reach is missing)"
         )
@@ -302,8 +303,7 @@ class Floating(Described):
 
 
 def _floating(source: Source) -> Floating:
+    variables = [replace(variable, dtype="float32") for variable in source.variables]
     described = {field.name: getattr(source, field.name) for field in fields(Described)}
-    described["variables"] = tuple(
-        replace(variable, dtype="float32") for variable in source.variables
-    )
+    described["variables"] = tuple(variables)
     return Floating(**described, whole=source)

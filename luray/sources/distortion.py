@@ -100,10 +100,11 @@ class DistortConfig(Config):
         >>> late.years_read(2001, range(2000, 2010))
         (2000, 2001)
         """
-        early_enough = [other for other in years if other <= year - self.lag]
-        centre = early_enough[-1] if early_enough else years[0]
+        # The latest map that is old enough, and those around it.
+        old_enough = [map_year for map_year in years if map_year <= year - self.lag]
+        centre = old_enough[-1] if old_enough else years[0]
         reach = self.smooth_years // 2
-        return tuple(other for other in years if abs(other - centre) <= reach)
+        return tuple(map_year for map_year in years if abs(map_year - centre) <= reach)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -165,13 +166,16 @@ def pooled_shares(counts_KHW: I64, *, side: int) -> F64:
     squares = sliding_window_view(counts_KHW, (side, side), axis=(1, 2))
     pooled_KHW = squares.sum(axis=(-2, -1))
 
+    # A block without land gets none from its neighbours.
     margin = side // 2
     n_rows, n_columns = pooled_KHW.shape[1:]
-    own_KHW = counts_KHW[:, margin : margin + n_rows, margin : margin + n_columns]
-    pooled_KHW = np.where(own_KHW.sum(axis=0) > 0, pooled_KHW, 0)
+    centres_KHW = counts_KHW[:, margin : margin + n_rows, margin : margin + n_columns]
+    has_land_HW = centres_KHW.sum(axis=0) > 0
+    pooled_KHW = np.where(has_land_HW, pooled_KHW, 0)
 
-    # A block without land has no cell of any class: 0 / 1 is 0.
-    shares_KHW: F64 = pooled_KHW / np.maximum(pooled_KHW.sum(axis=0), 1)
+    # Where there is no land at all, 0 / 1 is 0.
+    land_HW = pooled_KHW.sum(axis=0)
+    shares_KHW: F64 = pooled_KHW / np.maximum(land_HW, 1)
     return shares_KHW
 
 
@@ -218,10 +222,11 @@ def biased(
     for k in grouped:
         result_KHW[k] *= factor_GHW[distinct.index(groups[k])]
 
-    # No factor is 0, as no random number is: shares that sum to something still do.
-    before_HW = _sum(shares_KHW[grouped])
-    after_HW = _sum(result_KHW[grouped])
-    result_KHW[grouped] *= before_HW / np.where(after_HW > 0, after_HW, 1)
+    # Scaled back to their sum. No factor is 0, as no random number is, so that the sum of biased
+    # shares is 0 only where there was nothing.
+    total_HW = _sum(shares_KHW[grouped])
+    biased_total_HW = _sum(result_KHW[grouped])
+    result_KHW[grouped] *= total_HW / np.where(biased_total_HW > 0, biased_total_HW, 1)
     return result_KHW
 
 
@@ -256,15 +261,17 @@ def block_noise(name: str, seed: int, n_numbers: int, box: Box) -> F64:
     noise_NHW = np.empty((n_numbers, *box.shape))
     rows = random_rows(random_key("distort", name, seed), n_numbers, year=0, box=box)
     for row, numbers_WB in enumerate(rows):
-        noise_NHW[:, row] = (numbers_WB[:, :n_numbers].T + 0.5) * 2.0**-32
+        numbers_NW = numbers_WB[:, :n_numbers].T  # blocks of numbers are drawn, some too many
+        noise_NHW[:, row] = (numbers_NW + 0.5) * 2.0**-32  # neither 0 nor 1
     return noise_NHW
 
 
 def _with_sum(shares_KHW: F64, total_HW: F64) -> F64:
     """Scale the shares of a group so that they sum to `total_HW`."""
-    before_HW = _sum(shares_KHW)
-    scaled_KHW = shares_KHW * (total_HW / np.where(before_HW > 0, before_HW, 1))
-    scaled_KHW[0] = np.where(before_HW > 0, scaled_KHW[0], total_HW)
+    present_HW = _sum(shares_KHW)
+    scaled_KHW = shares_KHW * (total_HW / np.where(present_HW > 0, present_HW, 1))
+    # What cannot be scaled, as there is nothing, goes to the first class.
+    scaled_KHW[0] = np.where(present_HW > 0, scaled_KHW[0], total_HW)
     return scaled_KHW
 
 

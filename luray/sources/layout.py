@@ -320,8 +320,8 @@ def shared_grid(files: Sequence[GriddedFile]) -> Grid:
 
     Raises InputError naming the first file that lies on another.
     """
-    first, *others = files
-    for file in others:
+    first, *further_files = files
+    for file in further_files:
         require_same(first.layout.grid, file.layout.grid, where=first.url, other_where=file.url)
     return first.layout.grid
 

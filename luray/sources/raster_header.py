@@ -132,7 +132,11 @@ def _layout_of(raster: Any, transform: Any, declared: str, *, where: str) -> Lay
     first_edge = transform.f
     last_edge = transform.f + transform.e * raster.height
     south_first = transform.e > 0
-    centre = (transform.c + step * raster.width / 2, first_edge + transform.e * raster.height / 2)
+
+    # How far a datum is off WGS 84 depends on the place, and is measured in cells.
+    middle_lon = transform.c + step * raster.width / 2
+    middle_lat = first_edge + transform.e * raster.height / 2
+    centre = (middle_lon, middle_lat)
     rule = geographic_rule(declared, step=step, place=centre, where=where)
     layout = make_layout(
         north=last_edge if south_first else first_edge,
@@ -209,10 +213,10 @@ def _files_beside(raster: Any, url: str) -> tuple[str, ...]:
 
     Of a remote raster these are the files whose name begins with its own.
     """
-    raster_file, *others = raster.files
+    raster_file, *further_files = raster.files
     if is_local(url):
-        return tuple(others)
+        return tuple(further_files)
     if "?" in url:
         return ()  # a signature is for one object
-    beside = [name for name in others if name.startswith(raster_file)]
+    beside = [name for name in further_files if name.startswith(raster_file)]
     return tuple(url + name.removeprefix(raster_file) for name in beside)

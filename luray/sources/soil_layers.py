@@ -75,8 +75,13 @@ def depth_mean(values_ZHW: F32, edges_cm: Edges, *, top: float, bottom: float) -
     >>> depth_mean(sand_ZHW, (0, 10, 100), top=0, bottom=40).item()
     35.0
     """
+    # How much of the range lies in each layer, in cm; 0 for layers outside it.
     edges = np.array(edges_cm)
-    overlap_Z = (np.minimum(edges[1:], bottom) - np.maximum(edges[:-1], top)).clip(0)
+    upper_Z = np.maximum(edges[:-1], top)
+    lower_Z = np.minimum(edges[1:], bottom)
+    overlap_Z = (lower_Z - upper_Z).clip(0)
+
+    # A layer without a value has no weight in that cell.
     known_ZHW = np.isfinite(values_ZHW)
     weight_HW = np.einsum("z,zhw->hw", overlap_Z, known_ZHW)
     total_HW = np.einsum("z,zhw->hw", overlap_Z, np.where(known_ZHW, values_ZHW, 0))

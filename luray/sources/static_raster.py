@@ -103,6 +103,7 @@ class Band(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        # Categories are stored as bytes, of which the last one means missing.
         wrong = [
             code for code in self.categories if not 0 <= code < MISSING or code in self.missing
         ]
@@ -180,6 +181,8 @@ class StaticRaster(Described):
     def _numbers(self, band: OpenBand, box: Box) -> NDArray[Any]:
         raw_HW = self.raster.read(box, band=band.in_file.number)
         values_HW: NDArray[Any] = np.ma.getdata(raw_HW)
+
+        # Missing: masked cells, declared values and NaN. What else looks missing is refused.
         missing_HW: Bool = np.array(np.ma.getmaskarray(raw_HW))
         declared: list[float] = [*band.config.missing]
         if band.in_file.nodata is not None:
@@ -190,6 +193,7 @@ class StaticRaster(Described):
             missing_HW |= np.isnan(values_HW)
         self._refuse_fills(values_HW, ~missing_HW, band, box)
 
+        # Units are converted before the range is looked at, which is in those of the run file.
         if band.keeps_dtype:
             return self._within_range(values_HW, ~missing_HW, band, box)
         numbers_HW: F32 = band.to_units(values_HW).astype(np.float32)

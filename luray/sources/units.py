@@ -224,9 +224,10 @@ def _read(unit: str) -> "Quantity[Any] | None":
         return None
 
     try:
-        quantity = (
-            _registry().Quantity(1, unit) if _is_plain(unit) else _registry().parse_expression(unit)
-        )
+        if _is_plain(unit):
+            quantity = _registry().Quantity(1, unit)
+        else:
+            quantity = _registry().parse_expression(unit)
         quantity.to_root_units()
     except Exception:
         # pint's parser raises whatever Python's tokens lead it to: here all of it means "no unit".

@@ -232,8 +232,8 @@ def _p_change(run: RunConfig, test: RolloutTest) -> dict[str, Any] | None:
 
 def _year_before(test: RolloutTest, cube: Cube) -> int | None:
     """Return the year before the start of a test in its direction, None where it has no map."""
-    before = cube.years_before(test.start, direction=test.direction, most=1)
-    return before[0] if before else None
+    years = cube.years_before(test.start, direction=test.direction, most=1)
+    return years[0] if years else None
 
 
 def _identity_of_scores(spec: InferenceSpec, years: EvaluationYears, zones: str) -> str:
@@ -248,7 +248,7 @@ def _identity_of_scores(spec: InferenceSpec, years: EvaluationYears, zones: str)
 
 def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:
     """Say which years are not scored and why."""
-    years = sorted({year for outcome in outcomes for year in outcome.left_out})
+    years = sorted(set().union(*[outcome.left_out for outcome in outcomes]))
     if not years:
         return []
     reasons = [f"{year} is {kind}" for year, kind in cube.other_kind.items() if year in years]

@@ -137,11 +137,14 @@ def export_model(
         ("model.pt2", _write_torch, _torch_runner),
     ):
         progress(name)
+        # The file gets its name at the end of the block, so only after the check has passed.
         with publishing(f"{output}/{name}") as file:
             write(program, file)
             differences.append(_check(exported, runner(file), name=name))
             data = file.read_bytes()
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    # The card last: with it the export is whole.
     contents = _card(exported) | {
         "request": request,
         "files": files,
@@ -154,9 +157,12 @@ def export_model(
 def _prepare(model: str, cube_url: str | None, point: OperatingPoint) -> ModelToExport:
     """Read a model, and find out what its inputs are."""
     network, card = load_model(model)
-    beside = f"{model.rpartition('/')[0].rpartition('/')[0]}/cube.zarr"
-    if cube_url is None and exists(f"{beside}/zarr.json"):
-        cube_url = beside
+
+    # A model of a run lies at OUTPUT/model/forward, and the cube at OUTPUT/cube.zarr.
+    output_of_run = model.rpartition("/")[0].rpartition("/")[0]
+    cube_of_run = f"{output_of_run}/cube.zarr"
+    if cube_url is None and exists(f"{cube_of_run}/zarr.json"):
+        cube_url = cube_of_run
     cube = None if cube_url is None else Cube.open(place_of(cube_url))
 
     if cube is not None:
@@ -183,15 +189,19 @@ def _prepare(model: str, cube_url: str | None, point: OperatingPoint) -> ModelTo
     if grid is None and "grid" in card.identity:
         grid = Grid(**card.identity["grid"])
     layers = (*cube.forcing, *cube.static) if cube is not None else ()
-    native = {variable.name: layer.grid for layer in layers for variable in layer.variables}
+    native = {}
+    for layer in layers:
+        native.update(dict.fromkeys([variable.name for variable in layer.variables], layer.grid))
     host = HostModel(network, features, card.points[point], ocean=legend.ocean).eval()
     return ModelToExport(host, card, legend, point, grid, native)
 
 
 def _variable(fields: Mapping[str, Any]) -> Variable:
     """Return a variable from what a model card says of it."""
-    of_lists = {key: tuple(fields.get(key, ())) for key in ("categories", "classes")}
-    return Variable(**{**fields, **of_lists})
+    # JSON has lists where a variable has tuples; older cards lack one or the other.
+    categories = tuple(fields.get("categories", ()))
+    classes = tuple(fields.get("classes", ()))
+    return Variable(**{**fields, "categories": categories, "classes": classes})
 
 
 def _request(exported: ModelToExport) -> str:
@@ -296,12 +306,16 @@ def _check(exported: ModelToExport, run: Runner, *, name: str) -> float:
         with torch.inference_mode():
             expected = exported.host(*map(torch.from_numpy, inputs.values()))
         probability_BKHW, likeliest_BHW = (output.numpy() for output in expected)
-        found_BKHW, found_BHW = run(inputs)
-        difference = float(np.abs(found_BKHW - probability_BKHW).max())
-        best_BKHW = np.sort(probability_BKHW, axis=1)
-        is_clear = best_BKHW[:, -1] - best_BKHW[:, -2] > 2 * TOLERANCE
-        n_other = int(((found_BHW != likeliest_BHW) & is_clear).sum())
-        # a comparison that is false for NaN, too
+        file_probability_BKHW, file_likeliest_BHW = run(inputs)
+        difference = float(np.abs(file_probability_BKHW - probability_BKHW).max())
+
+        # Where the two likeliest classes are as good as equal, either may be chosen.
+        ascending_BKHW = np.sort(probability_BKHW, axis=1)
+        is_clear_BHW = ascending_BKHW[:, -1] - ascending_BKHW[:, -2] > 2 * TOLERANCE
+        is_other_BHW = (file_likeliest_BHW != likeliest_BHW) & is_clear_BHW
+        n_other = int(is_other_BHW.sum())
+
+        # `not <=` rather than `>`, so that NaN is a difference, too.
         if not difference <= TOLERANCE or n_other:
             raise RuntimeError(
                 f"{name}: probabilities differ from the model's by {difference:.2g} and {n_other} "
@@ -317,9 +331,10 @@ def _random_inputs(
 ) -> dict[str, NDArray[Any]]:
     """Make inputs that look like real ones, missing values included, the same every time."""
     random = np.random.default_rng(batch)
-    height, width = row_blocks * exported.block, col_blocks * exported.block
+    height = row_blocks * exported.block
+    width = col_blocks * exported.block
     legend = exported.legend
-    known = np.array([legend.ocean, *legend.codes], np.uint8)
+    codes = np.array([legend.ocean, *legend.codes], np.uint8)
 
     def values(variables: tuple[Variable, ...]) -> NDArray[np.float32]:
         fields = np.zeros((batch, len(variables), height, width), np.float32)
@@ -334,7 +349,7 @@ def _random_inputs(
 
     features = exported.features
     return {
-        "land_use": random.choice(known, (batch, features.history, height, width)),
+        "land_use": random.choice(codes, (batch, features.history, height, width)),
         "forcing": values(features.forcing),
         "prior_forcing": values(features.forcing),
         "static": values(features.static),
@@ -346,7 +361,9 @@ def _random_inputs(
 
 def _card(exported: ModelToExport) -> dict[str, Any]:
     """Describe the files for whoever writes a host."""
-    card, features, legend = exported.card, exported.features, exported.legend
+    card = exported.card
+    features = exported.features
+    legend = exported.legend
     tiling = card.identity.get("tiling")
     classes = [asdict(land_class) for land_class in legend.classes]
     forcing = [_described(variable, exported) for variable in features.forcing]

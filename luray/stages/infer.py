@@ -173,7 +173,11 @@ def inference_of(
     models = {
         direction: (card.weights_sha256, card.points[point]) for direction, card in cards.items()
     }
-    further = () if dims == ONE_MAP else ((*dims, seed if dims.members else None),)
+    # Products of one map a year keep the fingerprint that they had before there were others.
+    further: tuple[Any, ...] = ()
+    if dims != ONE_MAP:
+        seed_of_draws = seed if dims.members else None
+        further = ((*dims, seed_of_draws),)
     layout = (
         LAYOUT,
         coarse.grid.step if coarse else None,

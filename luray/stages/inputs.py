@@ -48,7 +48,7 @@ def open_or_refuse(run: RunConfig) -> list[OpenedSource]:
     """
     opened: list[OpenedSource] = []
     for config in _in_opening_order(run):
-        earlier = [one.source for one in opened if one.source is not None]
+        earlier = [o.source for o in opened if o.source is not None]
         first = None
         try:
             first = _open(run, config, earlier, scenario=run.scenario_names[0])

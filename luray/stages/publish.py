@@ -104,8 +104,8 @@ def _published(run: RunConfig) -> list[str]:
     names = [CRATE]
     for folder in (run.path("stac"), run.cogs):
         fs, path = filesystem(folder)
-        prefix = path.removesuffix(_inside(run, folder))
-        names += [found.removeprefix(prefix) for found in fs.find(path)]
+        output_path = path.removesuffix(_inside(run, folder))
+        names += [file.removeprefix(output_path) for file in fs.find(path)]
     return names
 
 

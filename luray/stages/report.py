@@ -137,9 +137,9 @@ def _areas_and_flows(
         demand_years, change_of_group = _demands(run, cube.of_scenario(name), years)
         if demand_years:
             demands[name] = Demand(demand_years, change_of_group)
-        between = tuple(view.flow(before, after) for before, after in pairwise(flow_years))
-        if between:
-            flows[name] = Flows(flow_years, between)
+        area_KK = tuple(view.flow(earlier, later) for earlier, later in pairwise(flow_years))
+        if area_KK:
+            flows[name] = Flows(flow_years, area_KK)
     return AreaSeries(years, areas, view.observed, demands), flows
 
 

@@ -81,15 +81,16 @@ def run(
     >>> luray.open_product(places["infer"]).land_use.sel(year=2010).plot()  # doctest: +SKIP
     """
     run_config = config if isinstance(config, RunConfig) else load_run(config)
-    wanted = set(stages)
-    unknown = sorted(wanted - set(STAGES))
+    requested = set(stages)
+    unknown = sorted(requested - set(STAGES))
     if unknown:
         raise ValueError(f"stages has {unknown}, expected any of {', '.join(STAGES)}; correct it")
 
+    # In the order of `STAGES`, whatever the order in which they were asked for.
     places: dict[Stage, str] = {}
     with session(run_config):
         for stage in STAGES:
-            if stage in wanted:
+            if stage in requested:
                 places[stage] = _run_stage(run_config, stage, restart=restart, progress=progress)
     return places
 

@@ -216,12 +216,12 @@ def _explain(fault: Any) -> str:
     if fault["type"] == "extra_forbidden" and where in RENAMED_KEYS:
         return f"{where}: was renamed; write {RENAMED_KEYS[where]}"
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(fault["loc"][:-1])
-        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-        if near:
-            return f"{where}: unknown key; did you mean {near[0]!r}?"
-        if known:
-            return f"{where}: unknown key; expected one of {', '.join(known)}"
+        allowed_keys = _keys_at(fault["loc"][:-1])
+        similar = difflib.get_close_matches(str(fault["loc"][-1]), allowed_keys, n=1)
+        if similar:
+            return f"{where}: unknown key; did you mean {similar[0]!r}?"
+        if allowed_keys:
+            return f"{where}: unknown key; expected one of {', '.join(allowed_keys)}"
         return f"{where}: unknown key; remove it"
     if fault["type"] == "missing":
         return f"{where}: missing; add it"

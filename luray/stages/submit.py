@@ -129,10 +129,10 @@ def _require_no_home(file: Path, overrides: Sequence[str]) -> None:
     """Raise ValueError for a place below `~`, which is another folder where the job runs."""
     for key, place in _places_of(expand(read_tree(file, overrides))):
         if place.startswith("~"):
-            whole = Path(place).expanduser()
+            whole_path = Path(place).expanduser()
             raise ValueError(
                 f"{key} = {place!r} is below a home folder, and that of the cluster "
-                f"is another; write the whole path, {whole} if all nodes have it, or "
+                f"is another; write the whole path, {whole_path} if all nodes have it, or "
                 "s3:// or gs://"
             )
 

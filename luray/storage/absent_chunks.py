@@ -66,16 +66,18 @@ def require_chunks(
     if _is_declared(attributes, fill) or not (values == fill).any():
         return
 
+    # Along each dimension: the cells that were read, and the numbers of the chunks that hold them.
     spans = [_span(part, length) for part, length in zip(index, shape, strict=True)]
-    read = values.reshape([stop - start for start, stop in spans])
-    numbers = [
+    read_values = values.reshape([stop - start for start, stop in spans])
+    chunk_numbers = [
         range(start // size, -(-stop // size))
         for (start, stop), size in zip(spans, chunks, strict=True)
     ]
-    for chunk in product(*numbers):
+
+    for chunk in product(*chunk_numbers):
         inside = tuple(map(_part_of_chunk, chunk, chunks, spans))
-        # looking a chunk up costs a request: a chunk with any other value is there
-        if (read[inside] == fill).all() and not is_stored(chunk):
+        # To look a chunk up costs a request, and a chunk with any other value is there.
+        if (read_values[inside] == fill).all() and not is_stored(chunk):
             raise InputError(
                 f"{where} lacks the chunk {'.'.join(map(str, chunk))}, which would be read as "
                 f"{fill}, a value; expected every chunk, or a `_FillValue` that declares what "

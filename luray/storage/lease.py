@@ -150,6 +150,8 @@ class Lease:
         if holder is not None and not _died_here(holder):
             current = self._watch(current, holder)
 
+        # The write succeeds only if the lease is still as it was read: of several jobs that try at
+        # the same time one gets it.
         data = _to_json(self.about)
         tag = write_if(self.place, data, expected=None if current is None else current.tag)
         if tag is None:
@@ -170,16 +172,17 @@ class Lease:
             holder["holder"],
             PATIENCE,
         )
+        # Only whether it changes is looked at, so that no two clocks are compared.
         until = time.monotonic() + PATIENCE
-        now = current
-        while time.monotonic() < until and now == current:
+        latest = current
+        while time.monotonic() < until and latest == current:
             time.sleep(RENEWED_EVERY / 5)
-            now = read_tagged(self.place)
+            latest = read_tagged(self.place)
 
-        other = None if now is None else _parse(now.data)
-        if other is not None and now != current:
-            raise HeldError(_held(self.store, other))
-        return now
+        latest_holder = None if latest is None else _parse(latest.data)
+        if latest_holder is not None and latest != current:
+            raise HeldError(_held(self.store, latest_holder))
+        return latest
 
     def renew(self) -> None:
         """Show that this job is alive, or note that another one holds the store."""

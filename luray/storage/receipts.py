@@ -88,8 +88,13 @@ def _time(info: Mapping[str, Any]) -> float:
     times = [info[key] for key in TIME_KEYS if info.get(key)]
     if not times:
         return 0.0
-    time = datetime.fromisoformat(times[0]) if isinstance(times[0], str) else times[0]
-    return time.timestamp() if isinstance(time, datetime) else float(time)
+
+    written: Any = times[0]
+    if isinstance(written, str):
+        written = datetime.fromisoformat(written)
+    if isinstance(written, datetime):
+        return written.timestamp()
+    return float(written)
 
 
 @dataclass(frozen=True)

@@ -152,14 +152,18 @@ def _gif_colours(palette: Palette) -> U8:
     Those of the legend and of the years come first, so that none of them is cut off; then shades
     between white and the colours of text.
     """
+    # Colours of whole areas: a frame must have them to the bit.
     origins = tuple(ORIGIN_COLOURS.values())
     pale_origins = tuple(pale(colour) for colour in origins)
-    exact = (*palette.colours, WHITE, RULE, *origins, *pale_origins)
-    exact_rgb = np.array([rgb(colour) for colour in exact], np.uint8)
+    area_colours = (*palette.colours, WHITE, RULE, *origins, *pale_origins)
+    area_rgb = np.array([rgb(colour) for colour in area_colours], np.uint8)
 
-    text = (INK, MUTED, *origins)
-    shades = [np.linspace(rgb(WHITE), rgb(colour), SHADES, dtype=np.uint8) for colour in text]
+    # The edges of letters are mixed with the white behind them.
+    white = rgb(WHITE)
+    text_rgb = [rgb(colour) for colour in (INK, MUTED, *origins)]
+    shades = [np.linspace(white, colour, SHADES, dtype=np.uint8) for colour in text_rgb]
 
-    table = np.concatenate([exact_rgb, *shades])[:256]
+    # A GIF's palette has 256 entries, whether they are needed or not.
+    table = np.concatenate([area_rgb, *shades])[:256]
     filler = np.repeat(table[-1:], 256 - len(table), axis=0)
     return np.concatenate([table, filler])

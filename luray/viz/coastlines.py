@@ -44,18 +44,23 @@ def coastlines_of_scale(scale: str) -> shapely.MultiLineString:
     origin = np.array(topology["transform"]["translate"])
     lines = []
     for arc in topology["arcs"]:
-        points_N2 = np.cumsum(arc, axis=0) * degrees_per_step + origin
+        steps_N2 = np.cumsum(arc, axis=0)  # each point is stored as the step from the one before
+        points_N2 = steps_N2 * degrees_per_step + origin
         lines.extend(_coasts(points_N2))
     return shapely.MultiLineString(lines)
 
 
 def _coasts(points_N2: F64) -> list[F64]:
     """The parts of a line that are coast: not those along the edge of the map, or across it."""
+    # Pieces lead from each point to the next: one fewer than there are points.
     on_edge_N = _on_edge(points_N2)
-    # Of the piece from each point to the next.
     along_edge = on_edge_N[:-1] & on_edge_N[1:]
     across_map = np.abs(np.diff(points_N2[:, 0])) > 180
-    parts = np.split(points_N2, np.flatnonzero(along_edge | across_map) + 1)
+    is_no_coast = along_edge | across_map
+
+    # The line is cut at the pieces that are no coast. What is left of a point alone is no line.
+    cuts = np.flatnonzero(is_no_coast) + 1
+    parts = np.split(points_N2, cuts)
     return [part for part in parts if len(part) > 1]
 
 

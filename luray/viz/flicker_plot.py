@@ -80,15 +80,18 @@ def _draw_flicker(axes: Axes, decades: Decades) -> None:
     observed = _percent(decades, "observed")
     axes.bar(places - 0.2, predicted, 0.4, color=ACCENT, label="predicted")
     bars = axes.bar(places + 0.2, observed, 0.4, color=INK, label="observed")
+    # Pale where the observed maps are of other years than the predicted ones.
     for bar, decade in zip(bars, decades, strict=True):
-        bar.set_alpha(0.75 if decade["observed_years"] == decade["years"] else 0.3)
+        same_years = decade["observed_years"] == decade["years"]
+        bar.set_alpha(0.75 if same_years else 0.3)
 
+    # A dash tells "nothing changed" from "nothing was undone", which is a bar of no height.
     for shift, shares in ((-0.2, predicted), (0.2, observed)):
         for place in places[np.isnan(shares)]:
             axes.text(place + shift, 0, "–", ha="center", va="bottom", fontsize=8, color=MUTED)
 
     open_spines(axes)
-    every = -(-len(decades) // MOST_NAMES)
+    every = -(-len(decades) // MOST_NAMES)  # every how manyth decade has its name
     names = [f"{decade['years'][0] // 10 * 10}s" for decade in decades]
     axes.set_xticks(places[::every], names[::every])
     axes.set_xlim(-0.6, max(len(decades), 4) - 0.4)

@@ -155,11 +155,11 @@ class FrameLayout:
     def _draw_legend(self, draw: ImageDraw.ImageDraw) -> None:
         """Draw the classes of land, and the other flags below them."""
         palette = self.view.palette
-        others = [k for k in range(len(palette.names)) if k not in palette.land]
+        other_flags = [k for k in range(len(palette.names)) if k not in palette.land]
         left, _ = self.panel
         unit = self.unit
         font = self.font(0.8)
-        for line, k in enumerate((*palette.land, *others)):
+        for line, k in enumerate((*palette.land, *other_flags)):
             top = self.margin + int((LEGEND_TOP + LEGEND_LINE * line) * unit)
             box = (left, top, left + unit, top + int(0.8 * unit))
             draw.rectangle(box, fill=palette.colours[k], outline=RULE)

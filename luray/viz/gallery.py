@@ -78,15 +78,15 @@ def _pictures_of_product(product: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
     yield "animation.mp4", partial(animate, product)
 
     if "scenario" in product.dims:
-        _, *others = product["scenario"].values.tolist()
-        for scenario in others:
+        _, *further_scenarios = product["scenario"].values.tolist()
+        for scenario in further_scenarios:
             yield f"overview_{scenario}.png", partial(overview, product.sel(scenario=scenario))
 
     years = overview_years(View.of(product))
     for year in years:
         yield f"map_{year}.png", partial(map_of_year, product, year)
-    for before, after in pairwise(years):
-        yield f"change_{before}_{after}.png", partial(change_map, product, before, after)
+    for earlier, later in pairwise(years):
+        yield f"change_{earlier}_{later}.png", partial(change_map, product, earlier, later)
 
 
 def _pictures_of_skill(

@@ -108,6 +108,7 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
     draw_map(page.axes, palette.rgb[picture.values], picture, view)
     decorate(page.axes, view)
 
+    # The largest classes have a row each, all others have one together.
     shares_K = shares(view.areas([year]))[0]
     named = largest(shares_K, MOST_ENTRIES)
     entries = []
@@ -116,8 +117,8 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
         entries.append(
             LegendEntry(palette.colours[k], palette.label(k), f"{shares_K[position]:.1%}")
         )
-    rest = float(shares_K.sum() - shares_K[named].sum())
-    entries += _others(len(palette.land) - len(named), f"{rest:.1%}")
+    unnamed_share = float(shares_K.sum() - shares_K[named].sum())
+    entries += _others(len(palette.land) - len(named), f"{unnamed_share:.1%}")
     entries.append(LegendEntry(palette.ocean, "ocean"))
     _draw_legend(page.panel, entries, "Share of land")
 
@@ -139,10 +140,11 @@ def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) 
     """
     view = View.of(product)
     palette = view.palette
-    before = view.map(year_a, at_most=PIXELS)
-    after = view.map(year_b, at_most=PIXELS)
+    picture_a = view.map(year_a, at_most=PIXELS)
+    picture_b = view.map(year_b, at_most=PIXELS)
     page = _page(view, f"{year_a} → {year_b}", f"change of {palette.long_name}")
-    draw_map(page.axes, change_image(before.values, after.values, view), after, view)
+    image = change_image(picture_a.values, picture_b.values, view)
+    draw_map(page.axes, image, picture_b, view)
     decorate(page.axes, view)
 
     gained_K = _gains(view, year_a, year_b)
@@ -155,22 +157,32 @@ def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) 
         area = f"{gained_K[position]:,.0f} km²"
         entries.append(LegendEntry(palette.colours[k], palette.label(k), area))
     n_gained = int((gained_K > 0).sum())
-    rest = float(gained_K.sum() - gained_K[named].sum())
-    entries += _others(n_gained - len(named), f"{rest:,.0f} km²")
+    unnamed_area = float(gained_K.sum() - gained_K[named].sum())
+    entries += _others(n_gained - len(named), f"{unnamed_area:,.0f} km²")
     entries.append(LegendEntry(UNCHANGED, "unchanged", unchanged))
     entries.append(LegendEntry(palette.ocean, "ocean"))
     _draw_legend(page.panel, entries, "Land that became")
     save(page.figure, path)
 
 
-def change_image(before: U8, after: U8, view: View) -> U8:
+def change_image(codes_a: U8, codes_b: U8, view: View) -> U8:
     """Return the colours of a change map, shape (H, W, 3).
 
-    The new class where the codes differ, grey elsewhere on land.
+    Parameters
+    ----------
+    codes_a, codes_b : array, uint8, shape (H, W)
+        Codes of the earlier and of the later year.
+    view : View
+        Has the colours.
+
+    Returns
+    -------
+    array, uint8, shape (H, W, 3)
+        The colour of the later class where the codes differ, grey elsewhere on land.
     """
-    image = view.palette.rgb[after]
-    land = np.isin(after, view.palette.land_codes)
-    image[(before == after) & land] = rgb(UNCHANGED)
+    image = view.palette.rgb[codes_b]
+    land = np.isin(codes_b, view.palette.land_codes)
+    image[(codes_a == codes_b) & land] = rgb(UNCHANGED)
     return image
 
 
@@ -183,6 +195,8 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
     ratio = view.projected.ratio
     n_columns = len(years) if ratio > 0.6 else min(2, len(years))
     n_rows = -(-len(years) // n_columns)
+
+    # Inches, from the foot of the page up: footnote, chart, maps with their headings, title.
     page_width = 12.0
     left = 0.45
     right = 0.3
@@ -418,13 +432,13 @@ def _draw_confidence_inset(page: Page, view: View, year: int) -> None:
 
 def _gains(view: View, year_a: int, year_b: int) -> F64:
     """Area in km2 that each class of land gained, shape (K,)."""
-    before, area = view.sample(year_a)
-    after, _ = view.sample(year_b)
-    changed = before != after
+    codes_a, area_H = view.sample(year_a)
+    codes_b, _ = view.sample(year_b)
+    changed = codes_a != codes_b
     gains_K = []
     for code in view.palette.land_codes:
-        gained_cells = (changed & (after == code)).sum(axis=1)
-        gains_K.append(float(area @ gained_cells))
+        gained_cells_H = (changed & (codes_b == code)).sum(axis=1)
+        gains_K.append(float(area_H @ gained_cells_H))
     return np.array(gains_K)
 
 

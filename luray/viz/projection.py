@@ -62,11 +62,14 @@ class Raster(NamedTuple):
         """
         block_row_HW = self.row_HW // factor
         block_col_HW = self.col_HW // factor
-        held_HW = self.inside_HW & (block_row_HW < values.shape[0])
-        held_HW &= block_col_HW < values.shape[1]
+        has_value_HW = self.inside_HW & (block_row_HW < values.shape[0])
+        has_value_HW &= block_col_HW < values.shape[1]
 
-        painted: U8 = values[np.where(held_HW, block_row_HW, 0), np.where(held_HW, block_col_HW, 0)]
-        painted[~held_HW] = background
+        # A pixel without a value looks up the first one, and is painted over.
+        block_row_HW = np.where(has_value_HW, block_row_HW, 0)
+        block_col_HW = np.where(has_value_HW, block_col_HW, 0)
+        painted: U8 = values[block_row_HW, block_col_HW]
+        painted[~has_value_HW] = background
         return painted
 
 
@@ -107,11 +110,15 @@ class ProjectedGrid:
         lon_P = np.linspace(grid.west + inset, grid.east - inset, EDGE_POINTS)
         lat_P = np.clip(np.linspace(grid.south, grid.north, EDGE_POINTS), -90, 90)
 
-        # On a map the edges are bent: the farthest point of one may be anywhere along it.
-        meridians = [(np.full_like(lat_P, lon), lat_P) for lon in lon_P[[0, -1]]]
-        parallels = [(lon_P, np.full_like(lon_P, lat)) for lat in lat_P[[0, -1]]]
-        edges = [self.to_metres(*edge) for edge in (*meridians, *parallels)]
-        x, y = np.concatenate(edges, axis=1)
+        # On a map the edges are bent: the farthest point of one may be anywhere along it. So all
+        # points of the western, eastern, southern and northern edge are projected.
+        west_P = np.full_like(lat_P, lon_P[0])
+        east_P = np.full_like(lat_P, lon_P[-1])
+        south_P = np.full_like(lon_P, lat_P[0])
+        north_P = np.full_like(lon_P, lat_P[-1])
+        edge_lons = np.concatenate([west_P, east_P, lon_P, lon_P])
+        edge_lats = np.concatenate([lat_P, lat_P, south_P, north_P])
+        x, y = self.to_metres(edge_lons, edge_lats)
         return float(x.min()), float(x.max()), float(y.min()), float(y.max())
 
     @property
@@ -172,6 +179,7 @@ def projected_grid(grid: Grid) -> ProjectedGrid:
 @lru_cache(maxsize=4)
 def _raster(projected: ProjectedGrid, longer_side: int) -> Raster:
     """`ProjectedGrid.raster`, once for the pictures of a size."""
+    # From the middle of each pixel back to its longitude and latitude.
     width, height = projected.size(longer_side)
     west, east, south, north = projected.extent
     x_W = west + (np.arange(width) + 0.5) / width * (east - west)

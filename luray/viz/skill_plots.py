@@ -233,9 +233,11 @@ def validation_of_model(report: Mapping[str, Any], path: str | Path) -> None:
     reliability_axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     for name, point in points.items():
         bins = point["reliability"]
+        predicted = [entry["predicted"] for entry in bins]
+        observed = [entry["observed"] for entry in bins]
         reliability_axes.plot(
-            [entry["predicted"] for entry in bins],
-            [entry["observed"] for entry in bins],
+            predicted,
+            observed,
             "o-",
             color=POINT_COLOURS[name],
             markersize=3,

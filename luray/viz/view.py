@@ -186,11 +186,14 @@ class View:
         """
         values = self.map(year, at_most=SAMPLE, name=name).values
         rows, _ = self._middles(self.factor(SAMPLE))
-        cell_area = self.grid.cell_area
-        sampled = cell_area[rows]
+        cell_area_m2 = self.grid.cell_area
+
+        # A sampled row stands for several rows, a sampled cell for several columns. Scaled so that
+        # all of them together have the area of the grid.
+        sampled_m2 = cell_area_m2[rows]
+        area_of_rows_m2 = sampled_m2 * cell_area_m2.sum() / sampled_m2.sum()
         n_columns = values.shape[1]
-        rows_stand_for = sampled * cell_area.sum() / sampled.sum()
-        return values, rows_stand_for * self.grid.n_lon / n_columns / 1e6
+        return values, area_of_rows_m2 * self.grid.n_lon / n_columns / 1e6
 
     def areas(self, years: Iterable[int]) -> F64:
         """Return the area of each class of land in km2, shape (years, K).
@@ -200,20 +203,23 @@ class View:
         codes = np.array(self.palette.codes)[list(self.palette.land)]
         areas_YK = []
         for year in years:
-            values, area = self.sample(year)
-            n_rows = len(area)
-            code_in_row = np.arange(n_rows)[:, None] * 256 + values
-            counts = np.bincount(code_in_row.ravel(), minlength=n_rows * 256).reshape(-1, 256)
-            area_by_code = area @ counts.astype(np.float64)
+            values_HW, area_H = self.sample(year)
+            n_rows = len(area_H)
+
+            # Each row counts its codes in 256 bins of its own, as its cells have an area of its
+            # own.
+            bin_HW = np.arange(n_rows)[:, None] * 256 + values_HW
+            counts_HC = np.bincount(bin_HW.ravel(), minlength=n_rows * 256).reshape(-1, 256)
+            area_by_code = area_H @ counts_HC.astype(np.float64)
             areas_YK.append(area_by_code[codes])
         return np.array(areas_YK)
 
-    def flow(self, before: int, after: int) -> F64:
+    def flow(self, earlier: int, later: int) -> F64:
         """Return the area that went from each class of land to each other one, km2.
 
         Parameters
         ----------
-        before, after : int
+        earlier, later : int
             Two years of the product.
 
         Returns
@@ -221,13 +227,15 @@ class View:
         array, shape (K, K)
             From class (rows) to class (columns); exact up to `SAMPLE` cells along the longer axis.
         """
+        # Codes that are no class of land count as one class more, which is cut off at the end.
         codes = self.palette.land_codes
         n = len(codes)
         class_of_code = np.full(256, n)
         class_of_code[list(codes)] = np.arange(n)
-        before_HW, area_H = self.sample(before)
-        after_HW, _ = self.sample(after)
-        bin_HW = class_of_code[before_HW] * (n + 1) + class_of_code[after_HW]
+
+        earlier_HW, area_H = self.sample(earlier)
+        later_HW, _ = self.sample(later)
+        bin_HW = class_of_code[earlier_HW] * (n + 1) + class_of_code[later_HW]
         weights_HW = np.broadcast_to(area_H[:, None], bin_HW.shape)
         sums = np.bincount(bin_HW.ravel(), weights=weights_HW.ravel(), minlength=(n + 1) ** 2)
         flow_KK: F64 = sums.reshape(n + 1, n + 1)[:n, :n].astype(np.float64)

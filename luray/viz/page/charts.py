@@ -119,12 +119,18 @@ def area_chart(
     axes = axes_at(figure, 0.75, 0.85, WIDTH - 0.9, 1.55)
     several = len(area_of_line) > 1
     for number, (label, area_Y) in enumerate(area_of_line.items()):
-        of_line = SCENARIO_COLOURS[number % len(SCENARIO_COLOURS)] if several else colour
-        axes.plot(years, area_Y / 1000, color=of_line, linewidth=1.6, label=label or "the maps")
+        # A single line has the colour of its class, and dots that stand out from it.
+        line_colour = colour
+        dot_colour = INK
+        if several:
+            line_colour = SCENARIO_COLOURS[number % len(SCENARIO_COLOURS)]
+            dot_colour = line_colour
+        axes.plot(years, area_Y / 1000, color=line_colour, linewidth=1.6, label=label or "the maps")
         if label in demand_of_line:
             demand_years, demanded_Y = demand_of_line[label]
-            dots = of_line if several else INK
-            axes.plot(demand_years, demanded_Y / 1000, ":", color=dots, linewidth=1.2)
+            axes.plot(demand_years, demanded_Y / 1000, ":", color=dot_colour, linewidth=1.2)
+
+    # One entry of the legend for all dotted lines.
     if demand_of_line:
         axes.plot([], [], ":", color=INK, linewidth=1.2, label="as the coarse forcing changes")
     axes.set_xlim(years[0], max(years[-1], years[0] + 1))
@@ -178,6 +184,7 @@ def flow_chart(
     n_classes = len(labels)
     axes.set(xlim=(0, len(years) - 1), ylim=(total + gap * n_classes, -gap))
 
+    # A year's stock is what leaves it; that of the last year is what arrives.
     stocks_YK = [flow.sum(axis=1) for flow in flows_KK]
     stocks_YK.append(flows_KK[-1].sum(axis=0))
     tops_YK = [_stacked(stock_K, gap) for stock_K in stocks_YK]
@@ -194,14 +201,21 @@ def flow_chart(
                         (left, tops_YK[step][k]), width, stocks_YK[step][k], color=colours[k]
                     )
                 )
-        place = ("left", "center", "right")[0 if step == 0 else 2 if year == years[-1] else 1]
-        axes.text(step, -1.5 * gap, str(year), ha=place, va="bottom", fontsize=9, color=INK)
+        # The outer years are aligned with the outer edges of the diagram.
+        alignment = "center"
+        if step == 0:
+            alignment = "left"
+        elif year == years[-1]:
+            alignment = "right"
+        axes.text(step, -1.5 * gap, str(year), ha=alignment, va="bottom", fontsize=9, color=INK)
 
-    middles_K = tops_YK[-1] + stocks_YK[-1] / 2
-    there = [k for k in largest(stocks_YK[-1], MOST_NAMES) if stocks_YK[-1][k] > 0]
-    places = spread(middles_K[there], least=0.0, most=total + gap * n_classes, gap=0.055 * total)
-    for k, place_of_label in zip(there, places, strict=True):
-        share = stocks_YK[-1][k] / total
+    # Names stand right of the last column, moved apart where they would overlap.
+    last_stock_K = stocks_YK[-1]
+    middles_K = tops_YK[-1] + last_stock_K / 2
+    named = [k for k in largest(last_stock_K, MOST_NAMES) if last_stock_K[k] > 0]
+    places = spread(middles_K[named], least=0.0, most=total + gap * n_classes, gap=0.055 * total)
+    for k, place_of_label in zip(named, places, strict=True):
+        share = last_stock_K[k] / total
         text = f"{shortened(labels[k], MOST_LETTERS)}  {share:.1%}"
         axes.text(len(years) - 1 + 0.03, place_of_label, text, fontsize=8, color=INK, va="center")
     return svg(figure, name)
@@ -269,6 +283,8 @@ def reliability_chart(validation: Mapping[str, Any], title: str, *, name: str) -
     figure = new_figure(WIDTH, 3.4)
     axes = axes_at(figure, 0.65, 0.6, WIDTH - 0.85, 2.35)
     axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
+
+    # The area of a dot grows with the share of the cells that it stands for.
     for point, colour in POINT_COLOURS.items():
         bins = validation["points"][point]["reliability"]
         predicted = [entry["predicted"] for entry in bins]

@@ -133,11 +133,14 @@ def blocks(side: int, places_N2: I64, values_N: F64, grid: Grid, *, most: float)
     shape = (-(-grid.n_lat // side), -(-grid.n_lon // side))
     image = np.empty((*shape, 3), np.uint8)
     image[:] = rgb(WATER)
-    known = ~np.isnan(values_N)
-    share_N = np.rint(np.clip(values_N / most, 0, 1) * SHADES) / SHADES
-    colours_N = colormaps["viridis"](share_N, bytes=True)[:, :3]
-    colours_N[~known] = rgb(UNCHANGED)
-    image[places_N2[:, 0], places_N2[:, 1]] = colours_N
+    # Few shades, as the picture has a palette of 256 colours at most.
+    share_N = np.clip(values_N / most, 0, 1)
+    shade_N = np.rint(share_N * SHADES) / SHADES
+    colours_N3 = colormaps["viridis"](shade_N, bytes=True)[:, :3]
+    colours_N3[np.isnan(values_N)] = rgb(UNCHANGED)
+
+    row_N, col_N = places_N2.T
+    image[row_N, col_N] = colours_N3
     return _picture(image, grid, factor=side)
 
 

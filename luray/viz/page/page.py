@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -101,22 +102,25 @@ def render(data: PageData) -> str:
         lstrip_blocks=True,
     )
     metrics = data.metrics
+    tests = [_test(data, test, number) for number, test in enumerate(metrics["tests"])]
+    reliability = []
+    for n, (direction, validation) in enumerate(data.validations.items()):
+        title = f"{direction} model"
+        reliability.append(charts.reliability_chart(validation, title, name=f"reliability-{n}"))
+    classes = data.legend.classes
     return environment.get_template("report.html.jinja").render(
         title=data.title,
         model=metrics["model"],
         caveats=metrics["caveats"],
         inputs=metrics["inputs"],
         made=data.made,
-        tests=[_test(data, test, number) for number, test in enumerate(metrics["tests"])],
+        tests=tests,
         areas=_area_charts(data),
         scenarios=len(data.areas.area_of_scenario_YK) > 1 if data.areas else False,
         demand_unknown=_scenarios_without_demand(data.areas),
         flows=_flow_charts(data),
-        reliability=[
-            charts.reliability_chart(validation, f"{direction} model", name=f"reliability-{n}")
-            for n, (direction, validation) in enumerate(data.validations.items())
-        ],
-        legend=[(c.name.replace("_", " "), c.colour) for c in data.legend.classes],
+        reliability=reliability,
+        legend=[(c.name.replace("_", " "), c.colour) for c in classes],
         agreement=maps.AGREEMENT,
         unchanged=maps.UNCHANGED,
         most_block_merit=MOST_BLOCK_MERIT,
@@ -302,8 +306,12 @@ def _groups(areas: AreaSeries, codes: Sequence[int]) -> list[tuple[int, ...]]:
     groups: dict[tuple[int, ...], None] = {}  # in order, each once
     for demand in areas.demand_of_scenario.values():
         groups.update(dict.fromkeys(demand.change_of_group_Y))
-    grouped = {code for group in groups for code in group}
-    groups.update(dict.fromkeys((code,) for code in codes if code not in grouped))
+
+    # A class that no forcing demands is a group of its own.
+    grouped_codes = set(chain.from_iterable(groups))
+    for code in codes:
+        if code not in grouped_codes:
+            groups[code,] = None
     return sorted(groups, key=lambda group: codes.index(group[0]))
 
 

@@ -73,10 +73,10 @@ def findings(test: Metrics) -> list[Finding]:
         One of the tests of the metrics.
     """
     years = test["mean_years"]
-    found = [_finding(test, "first_year", str(test["first_year"]))]
+    paragraphs = [_finding(test, "first_year", str(test["first_year"]))]
     if len(years) > 1:
-        found.append(_finding(test, "mean", f"mean of {years[0]} to {years[-1]}"))
-    return found
+        paragraphs.append(_finding(test, "mean", f"mean of {years[0]} to {years[-1]}"))
+    return paragraphs
 
 
 def _finding(test: Metrics, key: str, period: str) -> Finding:
@@ -120,7 +120,9 @@ def lead_years(test: Metrics) -> list[LeadYear]:
         model = entry["model"]
         compared = entry.get("against_persistence")
         gain = compared["accuracy_gain"] if compared else NOT_COMPARED
-        known = gain["low"] is not None
+        interval = DASH
+        if gain["low"] is not None:
+            interval = f"{_points(gain['low'])} to {_points(gain['high'])}"
         estimate = model["accuracy"] - entry["persistence"]["accuracy"]
         rows.append(
             LeadYear(
@@ -128,7 +130,7 @@ def lead_years(test: Metrics) -> list[LeadYear]:
                 entry["lead"],
                 gain["verdict"],
                 _points(estimate),
-                f"{_points(gain['low'])} to {_points(gain['high'])}" if known else DASH,
+                interval,
                 _number(model["figure_of_merit"], 3),
                 _number(model["change_ratio"], 2),
             )
