@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from luray.core.config import Config
 from luray.model.memory import MOST_MAPS
 
@@ -9,8 +11,8 @@ from luray.model.memory import MOST_MAPS
 class UNetConfig(Config):
     """Channels of the first level, doubled at each of `depth` halvings of the resolution."""
 
-    width: int = 16
-    depth: int = 3
+    width: int = Field(16, ge=1, le=4096)
+    depth: int = Field(3, ge=0, le=8)
     history: int = 8
     """Maps that a cell is remembered in, in the direction of travel; 1: the last map alone."""
 

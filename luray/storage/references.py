@@ -252,8 +252,13 @@ def _of_parquet(fs: Any, path: str) -> dict[str, Part]:
 
 def _chunk_counts(array: Mapping[str, Any]) -> list[int]:
     """Return the number of chunks along each dimension of an array, from its metadata."""
-    lengths = zip(array["shape"], array["chunks"], strict=True)
-    return [math.ceil(length / chunk) for length, chunk in lengths]
+    shape = array["shape"]
+    chunks = array["chunks"]
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError(f"shape {str(shape)[:80]}, expected whole numbers of at least 0")
+    if not all(type(length) is int and length > 0 for length in chunks):
+        raise ValueError(f"chunks {str(chunks)[:80]}, expected whole numbers of at least 1")
+    return [math.ceil(length / chunk) for length, chunk in zip(shape, chunks, strict=True)]
 
 
 def _chunk_keys(counts: list[int]) -> Iterator[str]:

@@ -43,6 +43,8 @@ def fault(*overrides):
         ("sources.1.colour=red", "colour: unknown key"),
         ("model.width=wide", "model.width: input should be a valid integer, got 'wide'"),
         ("model.width=1.5", "model.width: "),
+        ("model.width=0", "model.width: "),
+        ("model.depth=-1", "model.depth: "),
         ("sources.0.kind=landsat", "landsat"),
         ("training.years=[1960]", "training.years"),
         ("grid.shape=[400, -1]", "must be positive"),

@@ -345,6 +345,15 @@ def claim_chunks(folder):
     (folder / ".zmetadata").write_text(json.dumps(index))
 
 
+def damage_array(**changes):
+    def damage(folder):
+        index = json.loads((folder / ".zmetadata").read_text())
+        index["metadata"]["v/.zarray"].update(changes)
+        (folder / ".zmetadata").write_text(json.dumps(index))
+
+    return damage
+
+
 def climb(folder):
     index = json.loads((folder / ".zmetadata").read_text())
     index["metadata"]["../../v/.zarray"] = index["metadata"]["v/.zarray"]
@@ -371,6 +380,9 @@ def many_rows(folder):
         damage_index(record_size="9"),
         damage_index(metadata={}),
         damage_index(metadata=[]),
+        damage_array(chunks=[0, 4, 6]),
+        damage_array(chunks=[False, 4, 6]),
+        damage_array(shape=[-30, 4, 6]),
         claim_chunks,
         climb,
         lose_part,
