@@ -1,4 +1,4 @@
-"""What a finished product says of itself, in the words of STAC."""
+"""The description of a finished product in the terms of STAC."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What every STAC object of a product says of its version, place and making.
+"""Version, place and provenance, which every STAC object of a product has.
 
 These are the extensions version, processing and projection.
 """

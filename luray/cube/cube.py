@@ -204,7 +204,7 @@ class Cube:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What every report on this cube must repeat."""
+        """Sentences that every report on this cube must repeat."""
         return tuple(source["caveat"] for source in self.sources if source["caveat"])
 
     @cached_property

@@ -47,7 +47,7 @@ class Piece(NamedTuple):
 
 
 class BuildPlan(NamedTuple):
-    """What a build reads and writes, decided before it starts."""
+    """The pieces, sources and files of a build, decided before it starts."""
 
     url: str
     grid: Grid

@@ -48,7 +48,7 @@ class ResampledVariables:
 
     @property
     def channels(self) -> int:
-        """How many level channels they give."""
+        """Number of level channels that they give."""
         return sum(variable.channels for variable in self.variables)
 
     def seen(self, window: tuple[slice, slice]) -> Iterator[F32]:

@@ -20,7 +20,7 @@ product, year by year; observed: the map of the start, which is held.
 
 
 class EmulatorConfig(Config):
-    """What an emulator computes, and from what.
+    """Configuration of an emulator: its cube, model, region and start.
 
     For maps that equal a product's, everything here is as in its run file.
     """

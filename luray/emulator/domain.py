@@ -1,4 +1,4 @@
-"""Which windows a region needs, and which cells they see.
+"""The windows that a region needs, and the cells that they see.
 
 A cell's probabilities are an average over all windows that reach it, and some of these belong to
 the cells around the region. So a region's windows are all whose cells meet it, and its domain is

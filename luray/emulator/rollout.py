@@ -207,7 +207,7 @@ class RegionRollout:
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Let torch use some threads; the host's own number holds again afterwards."""
+    """Set the threads of torch for a block; afterwards it has the host's own number again."""
     threads_of_host = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -30,7 +30,7 @@ Taper = Literal["uniform", "linear"]
 
 
 class BlendingConfig(Config):
-    """How overlapping windows are averaged.
+    """Configuration of the average over overlapping windows.
 
     With `uniform` every window counts alike; with `linear` its weight falls towards its edge.
     """

@@ -1,4 +1,4 @@
-"""What the coarse scenario of a cube demands of a tile.
+"""The change that the coarse scenario of a cube demands of a tile.
 
 A demand is the change of each group's share in blocks of fine cells, one block a coarse cell.
 

@@ -34,14 +34,14 @@ from luray.engine.reassignment import reassign
 
 
 class DemandConfig(Config):
-    """How far the coarse change is imposed on the fine map: 0 not at all, 1 to the cell."""
+    """Strength with which the coarse change is imposed on the map: 0 not at all, 1 to the cell."""
 
     strength: float = Field(0.0, ge=0, le=1)
 
 
 @dataclass(frozen=True)
 class Shortfall:
-    """What of a demand could not be met, in cells; `+` merges two sets of blocks.
+    """The part of a demand that the map misses, in cells; `+` merges two sets of blocks.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How many cells of each group a block shall have, given what the coarse scenario demands.
+"""Numbers of cells that a block shall have of each group, as the coarse scenario demands.
 
 Everything here is arithmetic on counts; which cells change is decided in `reassignment`. All of a
 block follows from the block alone, so that no count depends on tiles.

@@ -34,7 +34,7 @@ WINDOWS_AT_ONCE = 2
 
 
 class YearContributions(NamedTuple):
-    """What the forcing contributes to the first layer in one year."""
+    """Contributions of the forcing to the first layer in one year."""
 
     year: int
     prior_year: int

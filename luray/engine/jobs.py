@@ -1,4 +1,4 @@
-"""What a worker can be asked to do."""
+"""The jobs of a worker: tasks of a wavefront, and side tasks."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Job(NamedTuple):
 
     @property
     def operation(self) -> str:
-        """What is done: "predict" or "reduce"."""
+        """The operation, "predict" or "reduce"."""
         return self.task.operation
 
 
@@ -32,7 +32,7 @@ class SideTask:
 
     @property
     def operation(self) -> str:
-        """What is done: the name of the payload's class."""
+        """The operation: the name of the payload's class."""
         return type(self.payload).__name__
 
 

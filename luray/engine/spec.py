@@ -1,4 +1,4 @@
-"""What a worker needs to know of an inference."""
+"""The specification of an inference, which is sent to its workers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class InferenceSpec:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What readers of the maps must know of how they were made.
+        """Sentences that readers of the maps must know about their making.
 
         That is what the model remembered at the start, and what the cube cannot tell.
         """

@@ -20,7 +20,7 @@ from luray.core.types import F32, I16, I32, I64, U8, Index
 
 
 class MemoryTables(NamedTuple):
-    """How whole numbers of the memory become numbers of the model, see `luray.model.memory`."""
+    """Factors that turn the counts of a memory into model input, see `luray.model.memory`."""
 
     weights_N: I64
     age_N: F32
@@ -30,7 +30,7 @@ class MemoryTables(NamedTuple):
 
 
 class QuietMemory(NamedTuple):
-    """What the model sees of a cell that had one class in all the maps that there are."""
+    """Model input for a cell that had one class in all the maps that exist."""
 
     share: np.float32
     """Of its class, all other classes having none."""
@@ -39,7 +39,7 @@ class QuietMemory(NamedTuple):
 
 
 class ShareChanges(NamedTuple):
-    """How the coarse share of each group of classes changes from the prior year to the year."""
+    """Change of the coarse share of each group of classes, from the prior year to the year."""
 
     change_GYX: F32
     relative_GYX: F32

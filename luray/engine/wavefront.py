@@ -1,4 +1,6 @@
-"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step).
+"""The wavefront decides which tile-year may run now: a graph of `predict` and `reduce`.
+
+The nodes of the graph are (tile, step).
 
 - `reduce(tile, step)` needs `predict(step)` of the tile and of the neighbours whose windows reach
   it.
@@ -105,7 +107,7 @@ class Wavefront:
 
     @property
     def n_ready(self) -> int:
-        """How many tasks may start now."""
+        """Number of tasks that may start now."""
         return len(self._ready)
 
     def ready(self) -> list[Task]:

@@ -18,7 +18,7 @@ without asking.
 
 @dataclass
 class WorkerState:
-    """What the scheduler knows of a worker."""
+    """The scheduler's knowledge of one worker."""
 
     last_event: float
     """When it was last given a job, or finished one."""

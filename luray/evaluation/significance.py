@@ -191,7 +191,7 @@ class Interval(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """What the interval says of a difference to persistence."""
+        """Whether a difference to persistence is significant."""
         if self.low > 0:
             return "better"
         if self.high < 0:
@@ -294,7 +294,7 @@ def _aligned(years: Sequence[BlockSums]) -> tuple[I64, F64]:
 
 
 def _times_drawn(n_blocks: int, *, resamples: int, seed: int) -> F64:
-    """How often each resample draws each block, shape (R, N)."""
+    """Number of times that each resample draws each block, shape (R, N)."""
     # A counter-based generator, and whole numbers only: the same draws on every machine. 32 random
     # bits times the number of blocks, over 2^32, are the number of a block.
     n_draws = resamples * n_blocks

@@ -44,7 +44,7 @@ Truth = Literal["raw", "deflickered"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one test gave: a rollout from the map of `start_year`, tallied against the truth."""
+    """Outcome of one test: a rollout from the map of `start_year`, tallied against the truth."""
 
     name: str
     direction: Direction

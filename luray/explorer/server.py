@@ -139,7 +139,7 @@ class ExplorerServer(ThreadingHTTPServer):
         return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a browser breaks off what it does not need any more."""
+        """Log nothing: a browser breaks off what it does not need any more."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -230,4 +230,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a picture takes dozens of requests."""
+        """Log nothing: a picture takes dozens of requests."""

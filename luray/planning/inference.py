@@ -1,4 +1,4 @@
-"""What an inference will take, counted and estimated before it runs.
+"""Estimate of the work, memory, time and cost of an inference before it runs.
 
 Pure: no engine, no stores, and nothing is measured here. Each part answers one question:
 

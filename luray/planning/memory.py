@@ -1,4 +1,4 @@
-"""How much memory a worker of an inference needs, and whether there is so much."""
+"""Memory that a worker of an inference needs, and a check that the machine has it."""
 
 import numpy as np
 

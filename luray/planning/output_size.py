@@ -1,4 +1,4 @@
-"""How many objects and bytes an inference writes."""
+"""Number of objects and bytes that an inference writes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ N_COARSE_COORDINATES = 7
 
 @dataclass(frozen=True)
 class OutputSize:
-    """What an inference writes; sizes are bytes."""
+    """Objects and bytes that an inference writes."""
 
     workload: Workload
     n_classes: int

@@ -1,4 +1,4 @@
-"""How fast a worker predicts a window."""
+"""The speed at which a worker predicts windows."""
 
 from dataclasses import dataclass
 

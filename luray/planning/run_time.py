@@ -1,4 +1,4 @@
-"""How long an inference takes.
+"""Estimate of the time of an inference.
 
 Seconds follow from the rate of a worker, which is handed in, and from what was measured of the
 engine (luray/PERFORMANCE.md). They are ranges.

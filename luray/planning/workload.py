@@ -1,4 +1,4 @@
-"""What an inference has to compute: tiles with land, their windows, and what is read for them.
+"""Workload of an inference: tiles with land, their windows, and the inputs read for them.
 
 Counts follow from tiling, land and years and are exact.
 """
@@ -28,7 +28,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class TileLoad:
-    """What inference has to do for a tile with land."""
+    """Work of an inference for one tile with land."""
 
     tile: Tile
     cells: int

@@ -78,7 +78,7 @@ class ComparedMaps:
 
 @dataclass(frozen=True)
 class Nesting:
-    """How a grid lies on the common grid of two series."""
+    """Position of a grid on the common grid of two series."""
 
     factor: int
     """Its cells along a side of a common one."""

@@ -1,4 +1,4 @@
-"""What readers of a product find beside its values: coordinates, bounds, areas and projection.
+"""Metadata for readers of a product: coordinates, bounds, cell areas and projection.
 
 They are in the words of CF 1.12 (https://cfconventions.org), and of the GeoZarr conventions `proj`,
 `spatial` and `multiscales` (https://geozarr.org/conventions). With them xarray, rioxarray, GDAL and

@@ -26,7 +26,7 @@ NO_DEMANDS: Mapping[int, DemandedChange] = {}
 
 
 class RolloutTallies(NamedTuple):
-    """What a rollout is scored by."""
+    """Sums by which a rollout is scored."""
 
     as_published: Tally
     """Of the predictions against the maps as published."""

@@ -110,7 +110,7 @@ class Product:
 
     @property
     def trajectories(self) -> tuple[Trajectory, ...]:
-        """What has to be computed; see `trajectories_of`."""
+        """The trajectories to be computed; see `trajectories_of`."""
         return trajectories_of(self.span, self.dims, scenario=self.scenario, seed=self.seed)
 
     def scenario_groups(self, year: int) -> tuple[tuple[int, ...], ...]:
@@ -297,7 +297,7 @@ class Product:
         return about.get("fingerprint") == self.fingerprint and about["finished"] is True
 
     def _about(self) -> Mapping[str, Any]:
-        """What the store says of itself at this moment; nothing where there is none."""
+        """The store's attribute `luray` at this moment; empty where there is no store."""
         try:
             with accessing(self.url):
                 root = zarr.open_group(self.url, mode="r", zarr_format=3, use_consolidated=False)

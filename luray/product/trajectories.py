@@ -175,7 +175,7 @@ def trajectories_of(
 
 
 class Done(NamedTuple):
-    """What has a receipt, from one listing."""
+    """Units that have a receipt, from one listing."""
 
     units: frozenset[Unit]
 

@@ -1,4 +1,4 @@
-"""What every scenario shares on the coarse cells: potentials of the land, provinces and towns.
+"""Setting that all scenarios share, on coarse cells: potentials, provinces and towns.
 
 Z counts coarse cells, row by row.
 """
@@ -31,7 +31,7 @@ PULSE_PERIODS = (73, 41, 23, 13)
 
 @dataclass(frozen=True)
 class Setting:
-    """What every scenario shares: potentials and towns on the coarse cells."""
+    """Potentials and towns on the coarse cells, the same in every scenario."""
 
     grid: Grid
     """The coarse grid; Z cells row by row."""

@@ -118,7 +118,7 @@ class AggregatedConfig(Config):
 
     @property
     def caveat(self) -> str:
-        """What every report on these fractions must repeat."""
+        """Sentence that every report on these fractions must repeat."""
         words = self.distort.words
         return f"{AGGREGATED}, distorted: {', '.join(words)}" if words else CAVEAT
 

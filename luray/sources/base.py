@@ -43,7 +43,7 @@ class About:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a variable is encoded in its file, before anything is done to it."""
+    """Encoding of a variable in its file, before any correction."""
 
     name: str
     """Name in the file, or the band."""
@@ -72,7 +72,7 @@ MAX_MISSING = 0.01
 
 
 class SourceConfig(Protocol):
-    """What a source is before any file of it is open: one `[[sources]]` table of a run file.
+    """A source before any of its files is open: one `[[sources]]` table of a run file.
 
     Whatever luray has to know of one source in particular is asked here, so that no code outside
     a source's own file names it. Configurations are frozen pydantic models; those of files derive
@@ -100,11 +100,11 @@ class SourceConfig(Protocol):
 
     @property
     def described(self) -> About:
-        """What is known of the data of this run: `about`, or what the run file says."""
+        """Description of the data in this run: `about`, or what the run file says."""
 
     @property
     def wanted(self) -> str:
-        """Which files are expected, where, and who publishes them, in words."""
+        """Expected files, their place and their publisher, in words."""
 
     @property
     def path(self) -> str:
@@ -191,7 +191,7 @@ class FilesConfig(Config):
 
     @property
     def described(self) -> About:
-        """What the publisher says."""
+        """The publisher's description."""
         return self.about
 
     @property
@@ -250,7 +250,7 @@ class Source(Protocol):
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """What `read` returns, in its order; all of one role."""
+        """Variables in the order in which `read` returns them; all of one role."""
 
     @property
     def role(self) -> Role:
@@ -312,7 +312,7 @@ class Source(Protocol):
 
     @property
     def encodings(self) -> tuple[Encoding, ...]:
-        """How each of `variables` is in its files; empty for a source without files of its own."""
+        """Encoding of each of `variables`; empty for a source without files of its own."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Read the values of one year.
@@ -437,7 +437,7 @@ def held_years(places: Mapping[int, object]) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run asks of every source: its years, its scenario, and the state source."""
+    """Request of a run to every source: its years, its scenario, and the state source."""
 
     run_years: range
     scenario: str

@@ -381,7 +381,7 @@ def _bands_of_years(
 
 
 def _rules(config: CategoricalConfig, maps: Maps, legend: Legend) -> tuple[str, ...]:
-    """What is done to the maps, in words."""
+    """Corrections of the maps, in words."""
     codes = ", ".join(f"{code} as {target}" for code, target in sorted(config.table.items()))
     rules = [f"codes read as {legend.name}: {codes}"]
     nodata_values = {raster.band(band).nodata for raster, band in maps.values()}

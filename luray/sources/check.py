@@ -70,7 +70,7 @@ class RowBand(NamedTuple):
 
 @dataclass(frozen=True)
 class Values:
-    """What was read of one variable; those of several bands add up.
+    """Summary of the values of one variable; those of several bands add up.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in row bands of one source; those of several bands add up in any order."""
+    """Findings in row bands of one source; those of several bands add up in any order."""
 
     values: tuple[Values, ...]
     """One a variable."""

@@ -55,7 +55,7 @@ def lattice_over(fine: Grid, run: Grid, *, where: str) -> Grid:
 
 @dataclass(frozen=True)
 class ClassResampling:
-    """How the cells of a fine grid lie under those of a coarser one that it covers."""
+    """Resampling of classes from a fine grid to a coarser one that it covers."""
 
     fine: Grid
     coarse: Grid

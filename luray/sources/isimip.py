@@ -127,7 +127,7 @@ class IsimipConfig(FilesConfig):
 
     @property
     def gaps(self) -> Literal["refused", "held"]:
-        """What is done with years that are missing within a file."""
+        """Treatment of years that are missing within a file."""
         return "held" if self.max_held_years else "refused"
 
     @property

@@ -193,7 +193,7 @@ def _from_surface(bottoms_cm: Sequence[float]) -> Edges:
 
 
 class LayerAxis(NamedTuple):
-    """What a file says of the depths of its layers in one variable."""
+    """Depths of layers that a file gives in one variable."""
 
     name: str
     values: tuple[Any, ...]

@@ -342,7 +342,7 @@ def find_band(raster: Raster, band: int | str) -> RasterBand:
 
 
 def _rules(band: OpenBand) -> list[str]:
-    """What is done to the values of a band, in words."""
+    """Corrections of the values of a band, in words."""
     config = band.config
     nodata = band.in_file.nodata
     rules = []

@@ -76,7 +76,7 @@ Moments = NDArray[Any]
 
 @dataclass(frozen=True)
 class TimeUnits:
-    """What the numbers of a time axis count, from when, in which calendar.
+    """Unit, epoch and calendar of a time axis.
 
     Made by `parse_units`.
 

@@ -92,7 +92,7 @@ No unit has them, and `9^9^9` would be computed for ever.
 
 @dataclass(frozen=True)
 class Conversion:
-    """What turns the values of a file into the expected unit."""
+    """Conversion of the values of a file into the expected unit."""
 
     factor: float = 1.0
     offset: float = 0.0

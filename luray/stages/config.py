@@ -54,7 +54,7 @@ class GridConfig(Config):
 
 
 class TargetConfig(Config):
-    """What is predicted: classes that change from year to year.
+    """The target of a run: classes that change from year to year.
 
     `legend` is one of luray's own (`catalogs/legends`) or the path of a TOML file like those. It
     names the classes, and the variable that holds the maps.
@@ -75,7 +75,7 @@ class TargetConfig(Config):
 
 
 class InferenceConfig(Config):
-    """Which years are made, from which observed years, and by how many workers.
+    """Years to be made, the observed years that they start from, and workers.
 
     `observed` are the first and last year whose maps luray may copy and start from; the other years
     of `years` are predicted, backward and forward from them, even where maps exist.
@@ -149,7 +149,7 @@ class InferenceConfig(Config):
 
 
 class ProductConfig(Config):
-    """What the product has beside the maps."""
+    """Companions of the maps in a product: coarse cells and overviews."""
 
     coarse_step: float | None = None
     """Size in degrees of the coarse cells that have fractions and transitions.
@@ -407,7 +407,7 @@ class RunConfig(Config):
 
     @property
     def lasting(self) -> bool:
-        """Tell whether the output is not relative to where the command runs."""
+        """Return whether the output does not depend on where the command runs."""
         return not is_local(self.output) or Path(self.output).is_absolute()
 
     @property

@@ -138,7 +138,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
 
 
 def is_evaluated(run: RunConfig) -> bool:
-    """Tell whether the report scores every test as the present models roll it out.
+    """Return whether the report scores every test as the present models roll it out.
 
     A report of an earlier version, which has other scores, does not.
     """
@@ -216,7 +216,7 @@ def _zone_names(run: RunConfig, cube: Cube) -> tuple[str, ...]:
 
 
 def _p_change(run: RunConfig, test: RolloutTest) -> dict[str, Any] | None:
-    """How far the probability of change of a test's model can be trusted, None where unknown."""
+    """Reliability of the probability of change of a test's model, None where it is not known."""
     validation = read_json(f"{run.model_folder(test.direction)}/validation.json")
     if validation is None:
         return None

@@ -73,7 +73,7 @@ class ModelToExport(NamedTuple):
 
 
 class ExportedModel(NamedTuple):
-    """What an export of a model has written."""
+    """Result of an export of a model: what it has written."""
 
     place: str
     files: tuple[str, ...]

@@ -86,7 +86,7 @@ class View:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What every picture has to say beside the data."""
+        """Sentences that every picture shows beside the data."""
         return tuple(self.product.attrs.get("caveats", ()))
 
     @cached_property

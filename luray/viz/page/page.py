@@ -31,7 +31,7 @@ MOST_TRANSITIONS = 10
 
 @dataclass(frozen=True)
 class Demand:
-    """How the coarse forcing of a scenario changes the area of groups of classes."""
+    """Change of the area of groups of classes in the coarse forcing of a scenario."""
 
     years: tuple[int, ...]
     change_of_group_Y: Mapping[tuple[int, ...], F64]
@@ -52,7 +52,7 @@ class AreaSeries:
 
 @dataclass(frozen=True)
 class Flows:
-    """What became of the land between some years of a product."""
+    """Areas that went from class to class between some years of a product."""
 
     years: tuple[int, ...]
     area_KK: tuple[F64, ...]
@@ -130,7 +130,7 @@ def render(data: PageData) -> str:
 
 
 def _test(data: PageData, test: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """What the template shows of one test."""
+    """Values of one test for the template."""
     return {
         "heading": words.heading(test),
         "point": data.points.get(test["name"], ""),

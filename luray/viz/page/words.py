@@ -1,4 +1,4 @@
-"""What an evaluation found, in sentences.
+"""The findings of an evaluation in sentences.
 
 Everything is taken from `EvaluationReport.to_dict()`, which is what metrics.json holds.
 """
@@ -28,7 +28,7 @@ NOT_COMPARED: Metrics = {"verdict": "cannot be told", "low": None}
 
 
 class Finding(NamedTuple):
-    """What was found in a period of one test."""
+    """The finding in a period of one test."""
 
     period: str
     verdict: Verdict
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 
 class LeadYear(NamedTuple):
-    """What was found in one lead year."""
+    """The finding in one lead year."""
 
     year: int
     lead: int
