@@ -38,7 +38,7 @@ class Kernel(Generic[P, R]):
 
     @property
     def _numba_type_(self) -> Any:
-        """By this numba knows a kernel inside of another one."""
+        """The attribute by which numba recognises a kernel inside of another one."""
         return self._dispatcher._numba_type_
 
 

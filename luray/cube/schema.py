@@ -15,7 +15,7 @@ from luray.core.variable import Variable
 from luray.storage.arrays import COMPRESSORS, coordinates, tile_array, whole_shards
 
 OCEAN = 0
-"""What the land mask holds where some observed year has ocean."""
+"""Code of the land mask where some observed year has ocean."""
 LAND = 1
 """Where every observed year has a class."""
 WITHOUT_DATA = 2

@@ -24,9 +24,9 @@ class Domain:
     tiling: Tiling
     region: Box
     cores: tuple[Core, ...]
-    """Of the windows with land; across the dateline they lie beyond the grid."""
+    """Cores of the windows with land; across the dateline they lie beyond the grid."""
     box: Box
-    """Of whole strides; it holds the cores of all windows, those of the ocean too."""
+    """Box of whole strides around the cores of all windows, those of the ocean too."""
     land_HW: Bool
     """Land mask of the region."""
     n_land_around: int

@@ -76,7 +76,7 @@ class RegionRollout:
         self.maps: dict[int, U8] = {}
         """Maps of the region by their year, the newest first, as many as the model remembers."""
         self.confidence_HW: U8 = np.zeros(region.shape, np.uint8)
-        """Of the newest map, in percent."""
+        """Confidence of the newest map, in percent."""
         self.no_data_HW = self.cube.no_data(region)
         self._seen: dict[int, U8] = {}
         """The same with what is around the region."""

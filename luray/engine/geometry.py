@@ -15,7 +15,7 @@ class Arrival:
     source: Tile
     """The neighbour whose windows it comes from."""
     index: int
-    """Which of the source's `Geometry.outbound` exchanges it is."""
+    """Its number among the source's `Geometry.outbound` exchanges."""
     own: tuple[slice, slice]
     """Where it lies in the tile that it arrives at."""
 

@@ -12,7 +12,7 @@ class Job(NamedTuple):
     """A task of the wavefront of one trajectory."""
 
     trajectory: int
-    """Which of the trajectories of a run it belongs to."""
+    """Number of the trajectory that it belongs to."""
     task: Task
 
     @property
@@ -51,4 +51,4 @@ SumsKey = tuple[int, Tile, int]
 """Trajectory, tile and step of a prediction whose sums wait in a worker."""
 
 InputsKey = tuple[Hashable, Tile]
-"""What static inputs are read for: a tile, and a group of trajectories that need the same."""
+"""Key of static inputs: a tile, and a group of trajectories that need the same ones."""

@@ -32,10 +32,10 @@ class InferenceSpec:
     batch: int
     """Windows of one forward pass."""
     threads: int
-    """Of a worker."""
+    """Threads of a worker."""
     operating_point: OperatingPoint = "cautious"
     demand: CoarseDemand | None = None
-    """What the first scenario demands; None where no demand is imposed."""
+    """Demand of the first scenario; None where no demand is imposed."""
     demand_strength: float = 0.0
     """How far it is imposed, 0 to 1."""
     history: int = 1

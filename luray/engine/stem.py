@@ -341,7 +341,7 @@ class BilinearContribution(NamedTuple):
     rows: AxisMap
     cols: AxisMap
     weights_V3TO: F32
-    """Of the level, change and relative change of each variable."""
+    """Weights of the level, change and relative change of each variable."""
 
     def add(self, out_HWO: F32, top: int, left: int) -> None:
         """Add it to a window, see `Contribution.add`."""

@@ -33,7 +33,7 @@ class QuietMemory(NamedTuple):
     """Model input for a cell that had one class in all the maps that exist."""
 
     share: np.float32
-    """Of its class, all other classes having none."""
+    """Share of its class; all other classes have none."""
     age: np.float32
     known: np.float32
 

@@ -77,7 +77,7 @@ class Wavefront:
         self._in_flight = in_flight
         self._order = {tile: i for i, tile in enumerate(self.tiles)}
         self._neighbourhood: dict[Tile, tuple[Tile, ...]] = {}
-        """Of each tile: itself and its neighbours with land."""
+        """Each tile together with its neighbours that have land."""
         for tile in self.tiles:
             with_land = {*neighbours(tile), tile} & self._order.keys()
             self._neighbourhood[tile] = tuple(sorted(with_land))

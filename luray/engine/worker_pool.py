@@ -23,7 +23,7 @@ class WorkerState:
     last_event: float
     """When it was last given a job, or finished one."""
     running: dict[Job | SideTask, float] = field(default_factory=dict)
-    """What it is doing, and since when."""
+    """Jobs that it is doing, and since when."""
     is_stuck: bool = False
     """Whether it is so slow that others do its jobs as well."""
     cached: dict[InputsKey, None] = field(default_factory=dict)

@@ -205,7 +205,7 @@ class Comparison(NamedTuple):
     accuracy_gain: Interval
     """Accuracy minus that of persistence: (hits - false alarms) / land."""
     figure_of_merit: Interval
-    """That of persistence is 0, and none is lower: this interval says how good, not whether."""
+    """Persistence has 0, and none is lower: it shows how good a rollout is, not whether."""
 
 
 @dataclass(frozen=True)

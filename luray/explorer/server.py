@@ -32,7 +32,7 @@ class Part:
     body: bytes
     first: int = 0
     size: int | None = None
-    """Of the whole file, None where the store does not say."""
+    """Bytes of the whole file, None where the store does not say."""
 
 
 class Store:

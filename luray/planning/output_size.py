@@ -28,7 +28,7 @@ N_COORDINATES = 8
 areas of cells. The coordinate system is one number, 0, which needs no chunk.
 """
 N_COARSE_COORDINATES = 7
-"""Those of coarse cells: two classes, latitude and longitude with their bounds, and areas."""
+"""Coordinates of coarse cells: two classes, latitude and longitude with bounds, and areas."""
 
 
 @dataclass(frozen=True)

@@ -39,5 +39,5 @@ class PriceTable(Config):
     as_of: str
     """When the prices were found."""
     devices: Mapping[str, DevicePrice]
-    """By the name that `--device` takes."""
+    """Prices of devices, by the name that `--device` takes."""
     storage: StoragePrice

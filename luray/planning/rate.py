@@ -12,9 +12,9 @@ STEM_SECONDS = 2.5e-9
 All the constants of time are explained in luray/PERFORMANCE.md.
 """
 SUMS_SECONDS = 11.5e-9
-"""Of one thread, to calibrate a cell of a window and add it to the sums."""
+"""Seconds of one thread to calibrate a cell of a window and add it to the sums."""
 SUM_BYTES = 4
-"""Of the sum of a class in a cell."""
+"""Bytes of the sum of a class in a cell."""
 
 
 @dataclass(frozen=True)

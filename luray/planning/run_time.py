@@ -31,7 +31,7 @@ READ_RATE = 1e9
 for a tile.
 """
 DRIVER_SECONDS = 0.0023
-"""Of the driver, for each predicted tile-year: there is one driver, however many workers."""
+"""Seconds of the driver for each predicted tile-year; there is one driver for all workers."""
 REQUESTS_A_SHARD = 2
 """To the store for each shard that is written, its old index and itself, one after the other; a
 receipt is one more.

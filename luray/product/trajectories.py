@@ -115,7 +115,7 @@ class OverviewYear(NamedTuple):
 
 
 Unit = TileYear | OverviewYear
-"""What a receipt is for."""
+"""A unit that has a receipt."""
 
 
 class Trajectory(NamedTuple):

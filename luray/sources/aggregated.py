@@ -42,7 +42,7 @@ from luray.sources.luh2 import STATES
 AGGREGATED = "forcing: class fractions aggregated from the target maps"
 
 CAVEAT = f"{AGGREGATED}, an upper bound"
-"""What every report says where they are not distorted."""
+"""Sentence in every report on fractions that are not distorted."""
 
 ABOUT = About(
     title="Coarse class fractions aggregated from the state source",

@@ -36,7 +36,7 @@ class About:
     url: str
     files: tuple[str, ...]
     values: str = ""
-    """What the files must hold to be read: cell size and units, or codes."""
+    """Requirements on the files: cell size and units, or codes."""
     ranges: Mapping[str, str] = field(default_factory=dict)
     """Range of each variable by its name, in words; under an empty name that of all others."""
 
@@ -53,9 +53,9 @@ class Encoding:
     fills: tuple[float, ...]
     """Values that the file declares missing."""
     orientation: str
-    """Which row is first, and the convention of longitudes."""
+    """The row that is first, and the convention of longitudes."""
     rules: tuple[str, ...]
-    """What is done to bring it onto luray's grids, in words."""
+    """Corrections that bring it onto luray's grids, in words."""
 
 
 class Asset(Config):
@@ -80,7 +80,7 @@ class SourceConfig(Protocol):
     """
 
     about: ClassVar[About]
-    """What the publisher says of the data, for all runs."""
+    """The publisher's description of the data, for all runs."""
     by_scenario: ClassVar[bool]
     """True where the scenario decides which files are read."""
     reads_other_years: ClassVar[bool]
@@ -446,7 +446,7 @@ class Request:
     grid: Grid | None = None
     """The run grid, likewise."""
     legend: Legend = HILDA
-    """That of the run's target."""
+    """Legend of the run's target."""
 
 
 def state_variable(legend: Legend) -> Variable:

@@ -59,7 +59,7 @@ from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError
 
 YEAR = r"(\d{4})"
-"""What `{year}` stands for, as a regular expression."""
+"""Regular expression that `{year}` stands for."""
 
 ABOUT = About(
     title="Categorical rasters described in the run file",

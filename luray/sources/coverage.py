@@ -30,9 +30,9 @@ class Coverage:
     """Shares of a run that a source reaches, between 0 and 1."""
 
     grid: float
-    """Of the cells of the run grid."""
+    """Share of the cells of the run grid."""
     land: float
-    """Of the cells with land; that of the grid for the maps, which say where land is."""
+    """Share of the cells with land. For the maps, which define land, that of the grid."""
 
     @property
     def is_whole(self) -> bool:

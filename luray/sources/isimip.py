@@ -153,7 +153,7 @@ class CountsFile:
     variable: str
     """Name of the counts in it."""
     to_persons: Conversion
-    """What makes persons of the counts."""
+    """Conversion of the counts into persons."""
 
 
 Steps = dict[int, tuple[CountsFile, int]]

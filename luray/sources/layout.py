@@ -39,7 +39,7 @@ class Layout:
     roll: int = 0
     """File column of the grid's first column."""
     rules: tuple[str, ...] = ()
-    """What is done to bring the file onto the grid, in words."""
+    """Corrections that bring the file onto the grid, in words."""
 
     @property
     def orientation(self) -> str:

@@ -610,7 +610,7 @@ def _held(
 def _join(
     history: History | None, futures: list[NetcdfFile], scenario: str, *, version: int
 ) -> str:
-    """Which file serves which years, in words."""
+    """The years that each file serves, in words."""
     past = "v2h" if version == 2 else "LUH3 history"
     future = "v2f" if version == 2 else "LUH3"
     if not futures:

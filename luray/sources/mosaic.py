@@ -29,7 +29,7 @@ class RasterMosaic:
 
     parts: tuple[RasterFile, ...]
     layout: Layout
-    """That of the rectangle around all of them."""
+    """Layout of the rectangle around all of them."""
 
     @property
     def url(self) -> str:

@@ -235,7 +235,7 @@ class _Pnnl(Described):
     file_of: Mapping[str, NetcdfFile]
     """File of each published variable."""
     conversions: Mapping[str, Conversion]
-    """What turns each published variable into its unit."""
+    """Conversion of each published variable into its unit."""
 
     def _values(self, name: str, box: Box) -> F32:
         """A published variable in its unit, shape (..., H, W), NaN where missing."""

@@ -66,7 +66,7 @@ class Band(Config):
     no-data are refused.
     """
     outside: Literal["refused", "missing", "clipped"] = "refused"
-    """What becomes of values outside `range`."""
+    """Treatment of values outside `range`."""
 
     @property
     def expected(self) -> str:

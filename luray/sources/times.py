@@ -62,7 +62,7 @@ EPOCH = re.compile(
 """A date with what UDUNITS lets follow it: hours, minutes and seconds, a time zone."""
 
 NOISE = timedelta(microseconds=500)
-"""What rounding in double precision may take from midnight, and more."""
+"""More than rounding in double precision may take from midnight."""
 
 WHOLE = 1e-6
 """Largest difference from a whole number that is rounding, in years or months."""

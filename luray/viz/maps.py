@@ -61,7 +61,7 @@ LEGEND_LINE = 0.235
 """Inches: height of a line of the legend."""
 
 MOST_LETTERS = 28
-"""Of a name in a legend."""
+"""Letters of a name in a legend, at most."""
 
 MOST_ENTRIES = 8
 """Classes that a legend names; the inset below it needs the rest of the panel."""
