@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import ALIGNMENT, Grid
 from luray.core.tiling import Box, Core, Tiling
 from luray.core.types import U8, Bool
@@ -36,8 +37,8 @@ class Domain:
     def of(cls, cube: Cube, region: Box, *, window: int, stride: int) -> "Domain":
         """Find the windows of a region of a cube."""
         tiling = cube.tiling(window=window, stride=stride, tile=stride)
-        n_core_rows = -(-tiling.n_lat // stride)  # rounded up
-        n_core_cols = -(-tiling.n_lon // stride)
+        n_core_rows = ceil_div(tiling.n_lat, stride)
+        n_core_cols = ceil_div(tiling.n_lon, stride)
 
         # Cores of the windows that reach the region. There are none beyond the poles; beyond the
         # dateline there are where the grid spans the globe.
@@ -93,7 +94,7 @@ class Domain:
 def _meeting(first: int, n_cells: int, tiling: Tiling) -> range:
     """Return the lattice positions along an axis whose windows meet some cells."""
     lowest = (first + tiling.margin - tiling.window) // tiling.stride + 1
-    highest = -(-(first + n_cells + tiling.margin) // tiling.stride) - 1
+    highest = ceil_div(first + n_cells + tiling.margin, tiling.stride) - 1
     return range(lowest, highest + 1)
 
 

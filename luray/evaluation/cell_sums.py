@@ -59,7 +59,7 @@ def change_in_blocks(
 ) -> tuple[F64, F64]:
     """Parts of the change, (4,), and net change by class, (K, 2); see `statistics.block_change`."""
     height, width = initial.shape
-    n_across = -(-width // block)
+    n_across = -(-width // block)  # rounded up
     observed_XKK = np.zeros((n_across, n_classes, n_classes))
     predicted_XKK = np.zeros((n_across, n_classes, n_classes))
     has_change_X = np.zeros(n_across, np.bool_)

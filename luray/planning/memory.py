@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.limits import MemoryLimit
 from luray.cube.chunks import STRIP_BYTES
 from luray.cube.cube import Cube
@@ -108,7 +109,7 @@ def worker_bound(spec: InferenceSpec, model: UNetConfig, *, on_cpu: bool) -> int
         See `inference_memory`.
     """
     tiling = spec.geometry.tiling
-    windows = (-(-tiling.tile // tiling.stride)) ** 2
+    windows = ceil_div(tiling.tile, tiling.stride) ** 2
     cells = tiling.tile**2
     loads = tuple(
         TileLoad(tile, cells, windows, cells, Reading(), Reading()) for tile in spec.geometry.tiles

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box, Tile, Tiling
 from luray.core.types import Bool
 from luray.cube.cube import Cube, Layer
@@ -86,7 +87,7 @@ def _reading(layer: Layer, region: Region, window: float) -> Reading:
     for pieces, side in zip(region.pieces[layer.path], chunk, strict=True):
         n_chunks = 0
         for piece in pieces:
-            end = -(-piece.stop // side)
+            end = ceil_div(piece.stop, side)
             n_chunks += end - piece.start // side
         chunks_along.append(n_chunks)
     n_chunks = chunks_along[0] * chunks_along[1]

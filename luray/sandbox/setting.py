@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.types import F32, F64, I32
 from luray.sandbox.noise import fractal
@@ -58,7 +59,7 @@ def coarse_cells(shape: tuple[int, int], *, size: int) -> I32:
     """
     rows = np.arange(shape[0], dtype=np.int32)[:, None] // size
     cols = np.arange(shape[1], dtype=np.int32)[None] // size
-    n_coarse_cols = -(-shape[1] // size)
+    n_coarse_cols = ceil_div(shape[1], size)
     return rows * n_coarse_cols + cols
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from luray.core.arithmetic import ceil_div
 from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE, Legend
@@ -136,8 +137,8 @@ class AggregatedConfig(Config):
 
         The last blocks may reach past the run grid, by cells that do not count.
         """
-        n_rows = -(-run_grid.n_lat // self.block)
-        n_columns = -(-run_grid.n_lon // self.block)
+        n_rows = ceil_div(run_grid.n_lat, self.block)
+        n_columns = ceil_div(run_grid.n_lon, self.block)
         step = run_grid.step * self.block
         return Grid(run_grid.north, run_grid.west, step, n_rows, n_columns)
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.compiled import compiled
 from luray.core.grid import ALIGNMENT, Grid
 from luray.core.tiling import Box
@@ -117,7 +118,7 @@ class _Overlaps:
             return cls(middle, np.ones((n, 1), np.int64))
 
         first = start // UNITS
-        end = -(-stop // UNITS)  # rounded up
+        end = ceil_div(stop, UNITS)
         n_overlaps = int((end - first).max())
 
         # What a fine cell and a coarse one have in common, from the larger of their beginnings to

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.publish_config import PublishConfig
+from luray.core.arithmetic import ceil_div
 from luray.core.config import Config, DeviceChoice, Workers
 from luray.core.grid import Grid
 from luray.core.legend import Legend
@@ -266,7 +267,7 @@ class RunConfig(Config):
         """Raise ValueError for a window that the U-Net cannot halve as often as it is deep."""
         unit = 2**self.model.depth
         if self.tiling.window % unit:
-            larger = -(-self.tiling.window // unit) * unit
+            larger = ceil_div(self.tiling.window, unit) * unit
             raise ValueError(
                 f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {unit}; set "
                 f"tiling.window = {larger} or a smaller model.depth"
