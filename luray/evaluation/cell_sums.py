@@ -1,9 +1,13 @@
 """Sums over the cells of a tile, compiled: one pass over the maps each.
 
 Areas are whole m2 in float64, whose sums are exact in any order. What the sums mean, and what is
-checked before, is in `statistics` and `texture`, which call these.
+checked before, is in `statistics`, `texture` and `significance`, which call these.
 
-Shapes: H W cells; K classes; Z zones; X blocks side by side.
+`initial`, `truth` and `predicted` are class indices, (H, W): the map at the start of a rollout, and
+the observed and the predicted map of a later year. In the loops their class in a cell is i, t, p.
+`scored` says which cells count, and `area_H` is the area of a cell of each row in m2.
+
+Shapes: H W cells; K classes; Z zones; Y X blocks.
 """
 
 import numpy as np
@@ -25,7 +29,9 @@ def tables(
 ) -> tuple[F64, I64]:
     """Area by zone, initial, true and predicted class, (Z, K, K, K), and the highest index of each.
 
-    Cells that are outside in any map, in no zone, or of a class beyond the legend are left out.
+    Cells that are outside in any map, in no zone, or of a class beyond the legend are left out. The
+    highest index stays 0 unless it is beyond the legend: the caller makes an error of it, as
+    compiled code cannot name the map.
     """
     tables_ZJTP = np.zeros((n_zones, n_classes, n_classes, n_classes))
     highest = np.zeros(3, np.int64)
@@ -65,6 +71,7 @@ def change_in_blocks(
     has_change_X = np.zeros(n_across, np.bool_)
     parts = np.zeros(4)
     net_change = np.zeros((n_classes, 2))
+
     # One row of blocks at a time: the areas of all blocks of a tile would be far more than its map.
     for top in range(0, height, block):
         for row in range(top, min(top + block, height)):
@@ -79,6 +86,8 @@ def change_in_blocks(
                         observed_XKK[x, i, t] += area_H[row]
                     if p != i:
                         predicted_XKK[x, i, p] += area_H[row]
+
+        # Few blocks change, so only these are added up and cleared for the next row of blocks.
         for x in range(n_across):
             if has_change_X[x]:
                 add_block(observed_XKK[x], predicted_XKK[x], parts, net_change)
@@ -92,8 +101,8 @@ def change_in_blocks(
 def add_block(observed_KK: F64, predicted_KK: F64, parts: F64, net_change: F64) -> None:
     """Add one block to the parts and the net change; rows are initial classes, columns later ones.
 
-    Its loss of each class that both changed is hit or wrong gain; the rest is missed or falsely
-    predicted.
+    Of the area that a class loses, what both maps lose is hit or wrong gain. What only the observed
+    map loses is missed, and what only the predicted one loses is a false alarm.
     """
     n_classes = len(observed_KK)
     for j in range(n_classes):
@@ -108,11 +117,12 @@ def add_block(observed_KK: F64, predicted_KK: F64, parts: F64, net_change: F64) 
             observed_gain += observed_KK[k, j]
             predicted_gain += predicted_KK[k, j]
             hits += min(observed_KK[j, k], predicted_KK[j, k])
-        in_both = min(observed_loss, predicted_loss)
+
+        lost_in_both = min(observed_loss, predicted_loss)
         parts[0] += hits
-        parts[1] += in_both - hits
-        parts[2] += observed_loss - in_both
-        parts[3] += predicted_loss - in_both
+        parts[1] += lost_in_both - hits  # wrong gain
+        parts[2] += observed_loss - lost_in_both  # misses
+        parts[3] += predicted_loss - lost_in_both  # false alarms
 
         observed_net = observed_gain - observed_loss
         predicted_net = predicted_gain - predicted_loss
@@ -140,11 +150,12 @@ def change_by_block(
                 continue
             sums_5 = sums_X5[block_col_W[col]]
             sums_5[0] += area
+
             i = initial[row, col]
             t = truth[row, col]
             p = predicted[row, col]
             if t == i and p == i:
-                continue
+                continue  # neither changes
             if t == p:
                 sums_5[1] += area  # hit
             elif t != i and p != i:
@@ -181,6 +192,7 @@ def changed_area(before: U8, after: U8, scored: Bool, area_H: F64) -> float:
     """Area of the scored cells whose class differs between two maps."""
     total = 0.0
     for row in range(after.shape[0]):
+        # All cells of a row have the same area: count them, and multiply once.
         n_changed = 0
         for col in range(after.shape[1]):
             n_changed += scored[row, col] and before[row, col] != after[row, col]
