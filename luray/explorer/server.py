@@ -73,9 +73,12 @@ class Store:
 
     def _read_remote(self, url: str, first: int | None, last: int | None) -> Part | None:
         fs, path = filesystem(url)
-        start, end = first, None if last is None else last + 1
+        start = first
+        end = None if last is None else last + 1
         if first is None and last is not None:
-            start, end = -last, None
+            # The last bytes of the object, however many it has.
+            start = -last
+            end = None
         with accessing(url):
             try:
                 body: bytes = fs.cat_file(path, start=start, end=end)
@@ -99,7 +102,9 @@ def _read_local(root: Path, key: str, first: int | None, last: int | None) -> Pa
         size = path.stat().st_size
         start = first or 0
         if first is None and last is not None:
-            start, last = max(0, size - last), size - 1
+            # The last bytes of the file.
+            start = max(0, size - last)
+            last = None
         end = size if last is None else min(size, last + 1)
         file.seek(start)
         return Part(file.read(max(0, end - start)), start, size)

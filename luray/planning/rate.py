@@ -7,7 +7,7 @@ from luray.planning.prices import DevicePrice
 from luray.planning.ranges import Range
 
 STEM_SECONDS = 2.5e-9
-"""Of one thread, for an output of a cell of a window's first layer.
+"""Seconds of one thread for one output of the first layer in one cell of a window.
 
 All the constants of time are explained in luray/PERFORMANCE.md.
 """
