@@ -20,7 +20,7 @@ KEYWORDS = {
     "land_use": ("land use", "land-use change", "land cover"),
     "land_cover": ("land cover", "land-cover change"),
 }
-"""What a product is found by, by the name of its maps; of others their long name."""
+"""Keywords of a product by the name of its maps; other maps have their long name."""
 
 FURTHER_KEYWORDS = ("annual", "reconstruction", "projection", "luray")
 

@@ -1,4 +1,4 @@
-"""What a finished product says of itself, in the words of STAC."""
+"""The description of a finished product in the terms of STAC."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class FinishedProduct:
     grid: Grid
     years: tuple[int, ...]
     origins: tuple[str, ...]
-    """Of each year: observed, hindcast or forecast."""
+    """Origin of each year: observed, hindcast or forecast."""
     axes: Mapping[str, tuple[Any, ...]]
     """Values along each of `AXES` and `COARSE` that it has."""
 
@@ -63,7 +63,7 @@ class FinishedProduct:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """What it was made of and by, see `provenance_of`; empty in products of old."""
+        """Provenance, see `provenance_of`; empty in products of earlier versions."""
         provenance: Mapping[str, Any] = self.attributes.get("provenance", {})
         return provenance
 

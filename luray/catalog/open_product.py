@@ -138,12 +138,12 @@ def _store_of_catalog(document: pystac.STACObject, place: str) -> str:
 
 
 def _has_product(item: pystac.Item) -> bool:
-    """Tell whether an item has a Zarr store among its data."""
+    """Return whether an item has a Zarr store among its data."""
     return any(_is_product(asset) for asset in item.assets.values())
 
 
 def _is_product(asset: pystac.Asset) -> bool:
-    """Tell whether an asset is a Zarr store of data."""
+    """Return whether an asset is a Zarr store of data."""
     return asset.media_type == ZARR and "data" in (asset.roles or ())
 
 

@@ -1,4 +1,4 @@
-"""What every STAC object of a product says of its version, place and making.
+"""Version, place and provenance, which every STAC object of a product has.
 
 These are the extensions version, processing and projection.
 """
@@ -49,9 +49,14 @@ def lineage(product: FinishedProduct) -> str:
     lines = ["Annual maps by a U-Net that walks year by year from observed maps."]
     for source in product.provenance.get("inputs", ()):
         rules = "; ".join([*source["rules"], *_held(source)])
+        if not rules:
+            lines.append(f"- {source['title']}")
+            continue
+
         n_files = len(source["files"])
-        files = f" ({n_files} file{'s' if n_files > 1 else ''})" if n_files else ""
-        lines.append(f"- {source['title']}{files}: {rules}" if rules else f"- {source['title']}")
+        plural = "s" if n_files > 1 else ""
+        files = f" ({n_files} file{plural})" if n_files else ""
+        lines.append(f"- {source['title']}{files}: {rules}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What a product was made of and by: inputs with hashes, rules, run file, code, weights.
+"""Provenance of a product: inputs with hashes, rules, run file, code, weights.
 
 It is collected when a product is created, stored in its attributes, and repeated by the catalog and
 the RO-Crate. Nothing of it depends on the machine: the same run gives the same bytes.

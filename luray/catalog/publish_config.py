@@ -1,4 +1,4 @@
-"""What a run publishes beside its product and the catalog."""
+"""Configuration of what a run publishes beside its product and the catalog."""
 
 from luray.core.config import Config
 

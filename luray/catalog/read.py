@@ -136,8 +136,9 @@ def _listed_by_files(reader: CatalogReader, name: str) -> Iterator[ListedAsset]:
     if name not in collections:
         raise _unknown(name, collections)
 
-    place, described = collections[name]
-    yield from _assets(described, base=place, owner=f"collection {name!r}")
+    # The collection's own assets first, then those of the items that it and its children link to.
+    place, collection = collections[name]
+    yield from _assets(collection, base=place, owner=f"collection {name!r}")
     for below, document in _walk(reader, place):
         for base, item in _items(reader, document, below):
             if item.get("collection", name) == name:
@@ -154,6 +155,7 @@ def _items(
     items: list[tuple[str, dict[str, Any]]] = []
     for href in _links(document, "items", place):
         for page in reader.get_pages(href):
+            # An item of an API says itself where it is; its page has another address.
             items.extend((_self(item) or place, item) for item in page["features"])
     items.extend((href, reader.document(href)) for href in _links(document, "item", place))
     return items

@@ -1,4 +1,4 @@
-"""What all STAC catalogs that luray writes share: whole objects on any store, and hrefs."""
+"""Parts common to all STAC catalogs that luray writes: whole objects on any store, and hrefs."""
 
 import re
 from typing import Any

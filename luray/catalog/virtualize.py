@@ -26,7 +26,7 @@ from luray.storage.objects import exists, filesystem, read_object, write_atomica
 from luray.storage.places import PlaceError, is_local, place_of, public
 
 KINDS = {".nc": "netcdf", ".nc4": "netcdf", ".cdf": "netcdf", ".tif": "geotiff", ".tiff": "geotiff"}
-"""What is catalogued, by the end of its name."""
+"""Kinds of files that are catalogued, by the end of their name."""
 
 FORMATS = {"parquet": "application/vnd.apache.parquet", "json": pystac.MediaType.JSON}
 """Formats of references, with their media types."""
@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What it is, by the end of its name."""
+        """Kind of the file, by the end of its name."""
         return KINDS[PurePosixPath(self.name).suffix.lower()]
 
     @property
@@ -59,7 +59,7 @@ class Entry:
 
     @property
     def version(self) -> str:
-        """What tells it from an earlier file of this name: its ETag, or size and time."""
+        """Identity that differs from an earlier file of this name: its ETag, or size and time."""
         fs, path = filesystem(self.url)
         info = fs.info(path)
         size_and_time = f"{info.get('size')}:{info.get('mtime')}"

@@ -61,11 +61,11 @@ MOST_TRANSITIONS = 8
 """Changes from class to class that the screen shows; metrics.parquet has all."""
 
 TRUTHS: Mapping[Truth, str] = {"raw": "", "deflickered": ", against de-flickered truth"}
-"""What headings say of the maps that a rollout is compared with."""
+"""Words of headings for the maps that a rollout is compared with."""
 
 
 FLICKER = f"changes undone within {WITHIN} years (A, B, A)"
-"""What the tables of flicker show."""
+"""Subject of the tables of flicker."""
 
 
 def render_report(report: EvaluationReport) -> Group:

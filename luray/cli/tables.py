@@ -46,7 +46,7 @@ class Listed:
     where: str = ""
     """Place in which a run looks for it."""
     found: str = ""
-    """What is there, in words."""
+    """Files that were found, in words."""
     refused: str = ""
     """Why it cannot be used."""
 

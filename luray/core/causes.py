@@ -1,4 +1,4 @@
-"""What led to an error."""
+"""The chain of errors behind an error."""
 
 from collections.abc import Iterator
 

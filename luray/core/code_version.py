@@ -1,4 +1,4 @@
-"""Which luray this is: its version, and the sha256 of its modules."""
+"""Identity of this copy of luray: its version, and the sha256 of its modules."""
 
 import hashlib
 from pathlib import Path

@@ -22,7 +22,7 @@ class Kernel(Generic[P, R]):
 
     @cached_property
     def _dispatcher(self) -> Any:
-        """What numba makes of the function.
+        """The function as numba has compiled it.
 
         numba is imported here, so that a module that has a kernel beside a configuration can be
         read in a process that never runs it.
@@ -38,7 +38,7 @@ class Kernel(Generic[P, R]):
 
     @property
     def _numba_type_(self) -> Any:
-        """By this numba knows a kernel inside of another one."""
+        """The attribute by which numba recognises a kernel inside of another one."""
         return self._dispatcher._numba_type_
 
 

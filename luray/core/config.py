@@ -18,7 +18,7 @@ class Config(BaseModel):
 
 
 class Workers(Config):
-    """How many workers a stage may use: between `min` and `max`, as the cluster has room.
+    """Number of workers of a stage: between `min` and `max`, as the cluster has room.
 
     A run file gives one number, or both.
 

@@ -39,7 +39,7 @@ def interruption_behind(error: BaseException) -> InterruptedBySignal | None:
 
 
 def raise_on_signals() -> None:
-    """Have SIGINT and SIGTERM raise `InterruptedBySignal` in the main thread.
+    """Make SIGINT and SIGTERM raise `InterruptedBySignal` in the main thread.
 
     The second one ends the process at once. Other threads cannot set handlers: nothing changes
     there.
@@ -57,14 +57,14 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _end_at_the_next() -> None:
-    """Let the next signal end the process at once."""
+    """Restore the system's handlers, so that the next signal ends the process at once."""
     for number in WORDS:
         signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:
-    """Have signals raise KeyboardInterrupt inside the block; what leaves it is as elsewhere.
+    """Turn signals into KeyboardInterrupt inside a block, and back again where they leave it.
 
     It is the only exception that ends Ray's waiting: any other one that a handler raises is dropped
     there, and the wait goes on to its end. Handlers that are not those of `raise_on_signals` stay.

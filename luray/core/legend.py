@@ -46,14 +46,14 @@ table of (K + 2)^3 rows (`luray.engine.stem`): about 50 MB for 64 classes and 16
 
 VARIABLE = "land_use"
 LONG_NAME = "land use"
-"""What a legend is of that does not say it."""
+"""Subject of a legend that names none."""
 
 TARGET = "target"
 """Attribute of a product, below `luray`, that names the array of its maps if it is not `VARIABLE`.
 """
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-"""What classes and variables are called: CF's flag meanings are words between blanks."""
+"""Pattern of the names of classes and variables: CF separates flag meanings by blanks."""
 
 TAKEN_NAMES = frozenset(
     (
@@ -138,14 +138,14 @@ class Legend:
     variable: str = VARIABLE
     """Name of the variable that holds the maps, in the cube and in the product."""
     long_name: str = LONG_NAME
-    """What the maps show, in words."""
+    """Subject of the maps, in words."""
 
     def __post_init__(self) -> None:
         _check(self)
 
     @property
     def title(self) -> str:
-        """What the maps show, as a title begins: `Land use`."""
+        """Subject of the maps, capitalised as in a title: `Land use`."""
         return capitalised(self.long_name)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: its cgroup's limits, where they are narrower.
+"""CPUs and memory that this process may use: those of the machine, or the limits of its cgroup.
 
 Containers see the CPUs and the memory of the whole host. What they may use stands in the files of
 their cgroup, of version 2 or 1, and of the groups above it.

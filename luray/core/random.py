@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box
 from luray.core.types import U32, U64
 
@@ -59,7 +60,7 @@ def random_rows(key: U64, n_numbers: int, *, year: int, box: Box) -> Iterator[U3
     """
     # The counter is (block of the cell in its row, row, year, 0), the first word being the least:
     # advancing by 2^64 is the next row at the same column.
-    blocks = -(-n_numbers // BLOCK)
+    blocks = ceil_div(n_numbers, BLOCK)
     counter = np.array([box.col * blocks, box.row, year, 0], np.uint64)
     generator = np.random.Philox(key=key, counter=counter)
     for _ in range(box.height):

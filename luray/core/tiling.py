@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.config import Config
 from luray.core.legend import OUTSIDE
 from luray.core.types import U8, Bool
@@ -59,8 +60,8 @@ class Box(NamedTuple):
         >>> Box(row=8, col=4, height=5, width=4).coarsened(4)
         Box(row=2, col=1, height=2, width=1)
         """
-        height = -(-self.height // block)
-        width = -(-self.width // block)
+        height = ceil_div(self.height, block)
+        width = ceil_div(self.width, block)
         assert self.row % block == self.col % block == 0, f"{self} begins inside a coarse cell"
         return Box(self.row // block, self.col // block, height, width)
 
@@ -207,7 +208,7 @@ class Tiling:
     @property
     def _tile_counts(self) -> tuple[int, int]:
         """Rows and columns of tiles; the last ones are cut by the grid's edge."""
-        return -(-self.n_lat // self.tile), -(-self.n_lon // self.tile)
+        return ceil_div(self.n_lat, self.tile), ceil_div(self.n_lon, self.tile)
 
     def tile_box(self, tile: Tile) -> Box:
         """Return the cells that a tile owns, cut at the grid's edge."""
@@ -236,16 +237,17 @@ class Tiling:
         These are the box, filled up to whole strides where the grid's edge cuts it, and a margin
         around it.
         """
-        height = -(-box.height // self.stride) * self.stride
-        width = -(-box.width // self.stride) * self.stride
+        height = ceil_div(box.height, self.stride) * self.stride
+        width = ceil_div(box.width, self.stride) * self.stride
         return Box(box.row, box.col, height, width).expand(self.margin)
 
     def cores(self, box: Box) -> Iterator[Core]:
         """Yield the cores that begin inside a box of whole strides, row by row."""
-        first_row = -(-box.row // self.stride)  # rounded up: a core that begins before is not in it
-        first_col = -(-box.col // self.stride)
-        end_row = -(-(box.row + box.height) // self.stride)
-        end_col = -(-(box.col + box.width) // self.stride)
+        # Rounded up: a core that begins before the box is not in it.
+        first_row = ceil_div(box.row, self.stride)
+        first_col = ceil_div(box.col, self.stride)
+        end_row = ceil_div(box.row + box.height, self.stride)
+        end_col = ceil_div(box.col + box.width, self.stride)
         for row, col in product(range(first_row, end_row), range(first_col, end_col)):
             yield Core(row, col)
 

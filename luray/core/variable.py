@@ -42,7 +42,7 @@ class Variable:
     Empty for a variable that is no share of land use.
     """
     share_of: Literal["cell", "land"] = "cell"
-    """What that share is of: the whole native cell, or its land."""
+    """The whole of that share: the native cell, or its land."""
 
     def __post_init__(self) -> None:
         if self.categories and self.resampling != "nearest":

@@ -16,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.buffer.cpu import NDBuffer
 
+from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box
 from luray.storage.cache import ByteLRUCache
 from luray.storage.objects import accessing
@@ -81,8 +82,8 @@ class Chunks:
         box = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
 
         # Rows and columns of the chunks that the box touches.
-        chunk_row_range = range(rows.start // chunk_rows, -(-rows.stop // chunk_rows))
-        chunk_col_range = range(cols.start // chunk_cols, -(-cols.stop // chunk_cols))
+        chunk_row_range = range(rows.start // chunk_rows, ceil_div(rows.stop, chunk_rows))
+        chunk_col_range = range(cols.start // chunk_cols, ceil_div(cols.stop, chunk_cols))
         places = list(product(chunk_row_range, chunk_col_range))
 
         values = np.empty((*array.shape[len(lead) : -2], *box.shape), array.dtype)

@@ -32,7 +32,7 @@ class Layer(NamedTuple):
     """One source in the cube: its variables on its native grid, over years or static."""
 
     path: str
-    """Of the array of values, such as forcing/luh2/values."""
+    """Path of the array of values, such as forcing/luh2/values."""
     grid: Grid
     variables: tuple[Variable, ...]
     steps: Mapping[int, int]
@@ -103,7 +103,7 @@ class Cube:
     `Source.other_kind`.
     """
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What was done to the data of each source, in words."""
+    """Corrections of the data of each source, in words."""
     tells_no_data: bool = False
     """Whether cells without data are told from ocean; cubes of earlier versions do not."""
 
@@ -204,7 +204,7 @@ class Cube:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What every report on this cube must repeat."""
+        """Sentences that every report on this cube must repeat."""
         return tuple(source["caveat"] for source in self.sources if source["caveat"])
 
     @cached_property

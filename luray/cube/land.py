@@ -1,4 +1,4 @@
-"""Which tiles of a cube have land, noted when it is built.
+"""The list of the tiles with land, which is written when a cube is built.
 
 No command has to read the land mask of the globe for it.
 """

@@ -20,7 +20,7 @@ from luray.sources.coverage import coverages, covered, cut
 from luray.storage.receipts import Ledger, fingerprint_of
 
 FORMAT = 2
-"""Of the cube; it enters the fingerprint."""
+"""Version of the cube's layout; it enters the fingerprint."""
 PIECES_PER_TASK = 8
 """Pieces that one task writes, or more where they lie in the same rows of the same year of a
 source.
@@ -47,7 +47,7 @@ class Piece(NamedTuple):
 
 
 class BuildPlan(NamedTuple):
-    """What a build reads and writes, decided before it starts."""
+    """The pieces, sources and files of a build, decided before it starts."""
 
     url: str
     grid: Grid

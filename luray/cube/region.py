@@ -25,7 +25,7 @@ from luray.cube.cube import Cube, Layer, NativeValues, Pieces
 from luray.model.features import category, scaled
 
 Indexed = TypeVar("Indexed", NDArray[Any], range)
-"""What `resampling_groups` divides: values of the variables, or their positions."""
+"""Values of the variables, or their positions: `resampling_groups` divides either."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ResampledVariables:
 
     @property
     def channels(self) -> int:
-        """How many level channels they give."""
+        """Number of level channels that they give."""
         return sum(variable.channels for variable in self.variables)
 
     def seen(self, window: tuple[slice, slice]) -> Iterator[F32]:

@@ -8,6 +8,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.array import CompressorsLike
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE, Legend
 from luray.core.types import Role
@@ -15,7 +16,7 @@ from luray.core.variable import Variable
 from luray.storage.arrays import COMPRESSORS, coordinates, tile_array, whole_shards
 
 OCEAN = 0
-"""What the land mask holds where some observed year has ocean."""
+"""Code of the land mask where some observed year has ocean."""
 LAND = 1
 """Where every observed year has a class."""
 WITHOUT_DATA = 2
@@ -63,12 +64,12 @@ def native_layout(native: Grid, variables: Sequence[Variable], *, window: float)
     """
     # A multiple of 32 cells that covers a window, within the bounds of `CHUNK`.
     fewest, most = CHUNK
-    covering = -(-round(window / native.step) // 32) * 32
+    covering = ceil_div(round(window / native.step), 32) * 32
     side = min(max(covering, fewest), most)
     chunk = min(side, native.n_lat), min(side, native.n_lon)
 
     # The whole grid, rounded up to whole chunks.
-    height, width = (-(-n // c) * c for n, c in zip(native.shape, chunk, strict=True))
+    height, width = (ceil_div(n, c) * c for n, c in zip(native.shape, chunk, strict=True))
     cell_bytes = len(variables) * np.dtype(variables[0].dtype).itemsize
     if height * width * cell_bytes > SHARD_BYTES:
         # A square of about `SHARD_BYTES`, rounded down to whole chunks, but one at least.

@@ -77,7 +77,7 @@ def cluster(*, cpus: int) -> Iterator[None]:
 
 @contextmanager
 def _explained_when_full(place: str) -> Iterator[None]:
-    """Say what to do when Ray has no room for an object, instead of Ray's own pages."""
+    """Replace Ray's error for a full store, which fills pages, by one that says what to do."""
     try:
         yield
     except (OutOfDiskError, ObjectStoreFullError) as error:

@@ -132,7 +132,7 @@ def read_windows(
 
 
 def in_order_and_silent() -> None:
-    """Have the datasets of this process keep the order of their rows, without progress bars.
+    """Configure Ray Data to keep the order of rows, and to show no progress bars.
 
     luray reports its progress itself.
     """

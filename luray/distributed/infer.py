@@ -57,7 +57,7 @@ ATTEMPTS = 4
 PROBE = 2**26
 """Bytes that Ray's memory for objects must have room for, or the disk that it spills to."""
 CLOCK_SECONDS = 1.0
-"""After which the scheduler looks for stuck and idle workers, though no call has finished."""
+"""Seconds after which stuck and idle workers are looked for, though no call has finished."""
 
 
 def infer(
@@ -163,7 +163,7 @@ class Driver:
         self._n_missing = self._count_missing(copies)
         self._actors = WorkerActors(spec, gpu=gpu)
         self._calls: dict[Any, Call] = {}
-        """By their markers."""
+        """Calls that are under way, by their markers."""
         self._failures: Counter[Job | SideTask | None] = Counter()
         self._metrics = PrometheusMetrics(public(spec.product.url))
 

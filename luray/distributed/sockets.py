@@ -88,7 +88,7 @@ def short_folders() -> Sequence[Path]:
 
 
 def holds_sockets(folder: Path) -> bool:
-    """Try whether sockets with paths as long as Ray's can be made below a folder."""
+    """Return whether sockets with paths as long as Ray's can be made below a folder."""
     if not folder.is_absolute():
         return False
     try:

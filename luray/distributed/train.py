@@ -175,7 +175,7 @@ def _storage(url: str) -> dict[str, Any]:
 
 
 def _worker_loop(config: dict[str, Any]) -> None:
-    """What every worker runs: its share of each training."""
+    """Run the share of each training that belongs to this worker."""
     status = config["status"]
     if ray.get(status.fault.remote()) is not None:
         return  # a fault that another try does not mend; the driver raises it

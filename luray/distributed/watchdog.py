@@ -18,7 +18,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 LOOKS_BETWEEN_FAMILIES = 20
 """Looks at the vital processes between two at what they have started."""
 SECONDS_TO_END = 5.0
-"""After which processes that are ending are killed."""
+"""Seconds after which processes that are ending are killed."""
 SHOW_CURSOR = "\x1b[?25h"
 """For a terminal whose cursor a progress bar has hidden."""
 

@@ -20,7 +20,7 @@ product, year by year; observed: the map of the start, which is held.
 
 
 class EmulatorConfig(Config):
-    """What an emulator computes, and from what.
+    """Configuration of an emulator: its cube, model, region and start.
 
     For maps that equal a product's, everything here is as in its run file.
     """
@@ -43,11 +43,11 @@ class EmulatorConfig(Config):
     product: OptionalPlace = ""
     """The finished product that `edge = "product"` reads."""
     scenario: str = ""
-    """Whose forcing is read where the cube has several; it also names the stream of a member."""
+    """Scenario that is read where the cube has several; it also names the stream of a member."""
     member: int | None = Field(None, ge=0)
     """The member of an ensemble whose classes are drawn; without it the likeliest are taken."""
     seed: int = Field(0, ge=0)
-    """Of the members' draws."""
+    """Seed of the members' draws."""
     operating_point: OperatingPoint = "cautious"
     window: int = 456
     """Cells along a side of a model window."""

@@ -1,4 +1,4 @@
-"""Which windows a region needs, and which cells they see.
+"""The windows that a region needs, and the cells that they see.
 
 A cell's probabilities are an average over all windows that reach it, and some of these belong to
 the cells around the region. So a region's windows are all whose cells meet it, and its domain is
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import ALIGNMENT, Grid
 from luray.core.tiling import Box, Core, Tiling
 from luray.core.types import U8, Bool
@@ -24,9 +25,9 @@ class Domain:
     tiling: Tiling
     region: Box
     cores: tuple[Core, ...]
-    """Of the windows with land; across the dateline they lie beyond the grid."""
+    """Cores of the windows with land; across the dateline they lie beyond the grid."""
     box: Box
-    """Of whole strides; it holds the cores of all windows, those of the ocean too."""
+    """Box of whole strides around the cores of all windows, those of the ocean too."""
     land_HW: Bool
     """Land mask of the region."""
     n_land_around: int
@@ -36,8 +37,8 @@ class Domain:
     def of(cls, cube: Cube, region: Box, *, window: int, stride: int) -> "Domain":
         """Find the windows of a region of a cube."""
         tiling = cube.tiling(window=window, stride=stride, tile=stride)
-        n_core_rows = -(-tiling.n_lat // stride)  # rounded up
-        n_core_cols = -(-tiling.n_lon // stride)
+        n_core_rows = ceil_div(tiling.n_lat, stride)
+        n_core_cols = ceil_div(tiling.n_lon, stride)
 
         # Cores of the windows that reach the region. There are none beyond the poles; beyond the
         # dateline there are where the grid spans the globe.
@@ -93,7 +94,7 @@ class Domain:
 def _meeting(first: int, n_cells: int, tiling: Tiling) -> range:
     """Return the lattice positions along an axis whose windows meet some cells."""
     lowest = (first + tiling.margin - tiling.window) // tiling.stride + 1
-    highest = -(-(first + n_cells + tiling.margin) // tiling.stride) - 1
+    highest = ceil_div(first + n_cells + tiling.margin, tiling.stride) - 1
     return range(lowest, highest + 1)
 
 

@@ -151,7 +151,7 @@ class LandSurface(Bmi):
             self.update()
 
     def finalize(self) -> None:
-        """Let go of model and maps; `initialize` may be called again."""
+        """Release model and maps; `initialize` may be called again."""
         self._rollout = None
         self._outputs = {}
         self._grids = []

@@ -76,7 +76,7 @@ class RegionRollout:
         self.maps: dict[int, U8] = {}
         """Maps of the region by their year, the newest first, as many as the model remembers."""
         self.confidence_HW: U8 = np.zeros(region.shape, np.uint8)
-        """Of the newest map, in percent."""
+        """Confidence of the newest map, in percent."""
         self.no_data_HW = self.cube.no_data(region)
         self._seen: dict[int, U8] = {}
         """The same with what is around the region."""
@@ -207,7 +207,7 @@ class RegionRollout:
 
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
-    """Let torch use some threads; the host's own number holds again afterwards."""
+    """Set the threads of torch for a block; afterwards it has the host's own number again."""
     threads_of_host = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

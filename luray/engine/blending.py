@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.compiled import compiled
 from luray.core.config import Config
 from luray.core.legend import OUTSIDE
@@ -30,7 +31,7 @@ Taper = Literal["uniform", "linear"]
 
 
 class BlendingConfig(Config):
-    """How overlapping windows are averaged.
+    """Configuration of the average over overlapping windows.
 
     With `uniform` every window counts alike; with `linear` its weight falls towards its edge.
     """
@@ -75,7 +76,7 @@ def window_weights(tiling: Tiling, *, taper: Taper) -> I32:
     axis = ramp if taper == "linear" else np.ones_like(ramp)
     weights = np.outer(axis, axis).astype(np.int32)
 
-    windows_over_a_cell = (-(-tiling.window // tiling.stride)) ** 2
+    windows_over_a_cell = ceil_div(tiling.window, tiling.stride) ** 2
     if int(weights.max()) * windows_over_a_cell * ONE > np.iinfo(np.int32).max:
         raise ValueError(
             f"linear weights over an overlap of {overlap} cells overflow 32 bits; use taper = "

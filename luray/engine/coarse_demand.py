@@ -1,4 +1,4 @@
-"""What the coarse scenario of a cube demands of a tile.
+"""The change that the coarse scenario of a cube demands of a tile.
 
 A demand is the change of each group's share in blocks of fine cells, one block a coarse cell.
 
@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import ALIGNMENT
 from luray.core.tiling import Box
 from luray.core.types import F32, I64, Bool
@@ -128,8 +129,8 @@ class CoarseDemand:
         first_row, first_col = self.first
         top = box.row // self.block + first_row
         left = box.col // self.block + first_col
-        n_rows = -(-box.height // self.block)  # rounded up
-        n_cols = -(-box.width // self.block)
+        n_rows = ceil_div(box.height, self.block)
+        n_cols = ceil_div(box.width, self.block)
         pieces = [slice(top, top + n_rows)], [slice(left, left + n_cols)]
         values_VYX = self.cube.native(self.layer, self.layer.lead(year), pieces)
 
@@ -206,8 +207,8 @@ def why_not_demanded(cube: Cube, *, tile: int, start: int, years: Collection[int
 def _land_cells(land: Bool, block: int) -> I64:
     """Land cells of each block, int64 (Y, X); blocks at the far edges may be cut."""
     height, width = land.shape
-    n_rows = -(-height // block)  # rounded up
-    n_cols = -(-width // block)
+    n_rows = ceil_div(height, block)
+    n_cols = ceil_div(width, block)
     padded = np.zeros((n_rows * block, n_cols * block), np.int64)
     padded[:height, :width] = land
     blocks_YbXb = padded.reshape(n_rows, block, n_cols, block)

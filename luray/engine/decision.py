@@ -1,5 +1,6 @@
-"""How the sums of a box become its map: the most probable classes or drawn ones, free or as the
-scenario demands.
+"""Decide the map of a box from its sums.
+
+Each cell gets its most probable class or a drawn one, freely or as the scenario demands.
 """
 
 from luray.core.random import RandomStream

@@ -24,6 +24,7 @@ from itertools import chain
 import numpy as np
 from pydantic import Field
 
+from luray.core.arithmetic import ceil_div
 from luray.core.config import Config
 from luray.core.legend import OUTSIDE
 from luray.core.percent import percent
@@ -34,14 +35,14 @@ from luray.engine.reassignment import reassign
 
 
 class DemandConfig(Config):
-    """How far the coarse change is imposed on the fine map: 0 not at all, 1 to the cell."""
+    """Strength with which the coarse change is imposed on the map: 0 not at all, 1 to the cell."""
 
     strength: float = Field(0.0, ge=0, le=1)
 
 
 @dataclass(frozen=True)
 class Shortfall:
-    """What of a demand could not be met, in cells; `+` merges two sets of blocks.
+    """The part of a demand that the map misses, in cells; `+` merges two sets of blocks.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def constrain(
     target: no group that should grow shrinks.
     """
     group_of = _group_of(groups, len(sums_KHW))
-    n_rows, n_cols = (-(-n // block) for n in land_HW.shape)  # rounded up
+    n_rows, n_cols = (ceil_div(n, block) for n in land_HW.shape)
     expected = (len(groups), n_rows, n_cols)
     if change_GYX.shape != expected or not sums_KHW.shape[1:] == prior_HW.shape == land_HW.shape:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How many cells of each group a block shall have, given what the coarse scenario demands.
+"""Numbers of cells that a block shall have of each group, as the coarse scenario demands.
 
 Everything here is arithmetic on counts; which cells change is decided in `reassignment`. All of a
 block follows from the block alone, so that no count depends on tiles.
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.compiled import compiled
 from luray.core.types import F32, F64, I8, I64, U8, Bool
 
@@ -50,7 +51,7 @@ def group_counts(
     n_groups : int
         G.
     """
-    n_rows, n_cols = (-(-n // block) for n in land_HW.shape)
+    n_rows, n_cols = (ceil_div(n, block) for n in land_HW.shape)
     free_GYX, prior_GYX, settled_GYX = np.zeros((3, n_groups, n_rows, n_cols), np.int64)
     counts = GroupCounts(free_GYX, prior_GYX, settled_GYX, np.zeros((n_rows, n_cols), np.int64))
     _count(free_HW, prior_HW, land_HW, group_of, block, *counts)

@@ -36,7 +36,7 @@ from luray.model.unet import UNet
 
 @dataclass(frozen=True)
 class DevicePredictor:
-    """What `Predictor` is on a CPU, on any device of torch.
+    """The counterpart of `Predictor` for any device of torch.
 
     On a GPU the network computes in half precision. On a CPU it computes in single precision, for
     tests.

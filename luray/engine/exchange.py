@@ -26,9 +26,9 @@ class ExchangedObjects:
         self._geometry = geometry
         self._wavefront = wavefront
         self._strips: dict[TileStep, list[Any]] = {}
-        """Of a predicted tile-year, in the order of `Geometry.outbound`."""
+        """Strips of each predicted tile-year, in the order of `Geometry.outbound`."""
         self._edges: dict[TileStep, Any] = {}
-        """Of a reduced tile-year, all in one object."""
+        """Edges of each reduced tile-year, all in one object."""
 
     def put_strips(self, tile: Tile, step: int, strips: list[Any]) -> None:
         """Keep the strips of a predicted tile-year."""

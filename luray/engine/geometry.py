@@ -1,4 +1,4 @@
-"""Which tiles have land, and which strips and edges travel between them."""
+"""The tiles with land, and the strips and edges that travel between them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +15,14 @@ class Arrival:
     source: Tile
     """The neighbour whose windows it comes from."""
     index: int
-    """Which of the source's `Geometry.outbound` exchanges it is."""
+    """Its number among the source's `Geometry.outbound` exchanges."""
     own: tuple[slice, slice]
     """Where it lies in the tile that it arrives at."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Which tiles have land and what they exchange.
+    """The tiles with land, and what they exchange.
 
     Sums travel as strips from `outbound` of one tile to `inbound` of another; the cells of the
     finished map travel back over the same rectangles, as edges.

@@ -34,7 +34,7 @@ WINDOWS_AT_ONCE = 2
 
 
 class YearContributions(NamedTuple):
-    """What the forcing contributes to the first layer in one year."""
+    """Contributions of the forcing to the first layer in one year."""
 
     year: int
     prior_year: int
@@ -53,9 +53,9 @@ class TileInputs:
     region: Region
     stem: Stem
     static: dict[Box, StaticContribution]
-    """What static inputs contribute to each window."""
+    """Contribution of static inputs to each window."""
     _forcing: YearContributions | None = None
-    """Of the latest year: all windows of a tile need the same one before the next year begins."""
+    """Those of the latest year: all windows of a tile need the same before the next year begins."""
 
     @property
     def arrays(self) -> Iterator[I16]:
@@ -244,9 +244,9 @@ class StaticBlock(NamedTuple):
 
     variables: tuple[Variable, ...]
     at: slice
-    """Which of the variables of their layer they are."""
+    """Their positions among the variables of their layer."""
     out_HWN: F32
-    """What they are written to, of the whole region."""
+    """Array of the whole region that they are written to."""
     first: int
     """Channel of `out_HWN` that the first of them is written to."""
 
@@ -262,7 +262,7 @@ class StaticInputs:
 
     continuous_HWN: F32
     continuous_channels: list[int]
-    """Which input channels they are."""
+    """Their numbers among the input channels."""
     categorical: list[Contribution]
 
     @classmethod

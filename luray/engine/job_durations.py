@@ -1,4 +1,4 @@
-"""How long jobs usually take, and which of them take too long."""
+"""The usual duration of jobs, by which slow ones are found."""
 
 from collections import deque
 from statistics import median

@@ -1,4 +1,4 @@
-"""What a worker can be asked to do."""
+"""The jobs of a worker: tasks of a wavefront, and side tasks."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ class Job(NamedTuple):
     """A task of the wavefront of one trajectory."""
 
     trajectory: int
-    """Which of the trajectories of a run it belongs to."""
+    """Number of the trajectory that it belongs to."""
     task: Task
 
     @property
     def operation(self) -> str:
-        """What is done: "predict" or "reduce"."""
+        """The operation, "predict" or "reduce"."""
         return self.task.operation
 
 
@@ -32,7 +32,7 @@ class SideTask:
 
     @property
     def operation(self) -> str:
-        """What is done: the name of the payload's class."""
+        """The operation: the name of the payload's class."""
         return type(self.payload).__name__
 
 
@@ -51,4 +51,4 @@ SumsKey = tuple[int, Tile, int]
 """Trajectory, tile and step of a prediction whose sums wait in a worker."""
 
 InputsKey = tuple[Hashable, Tile]
-"""What static inputs are read for: a tile, and a group of trajectories that need the same."""
+"""Key of static inputs: a tile, and a group of trajectories that need the same ones."""

@@ -1,8 +1,9 @@
-"""Which worker does what, with several wavefronts and workers that come and go.
+"""The scheduler decides which worker does what, while workers come and go.
 
-There is no engine and no clock in here. The engine asks what to send to whom, which workers to
-request and which to release, and reports what happened and when. All that is decided follows from
-that, so that a simulation can run the same rules with a clock of its own.
+There is no engine and no clock in here. The engine asks which job to send to which worker, which
+workers to request and which to release, and it reports completions and failures with their times.
+Every decision follows from these reports, so that a simulation can run the same rules with a clock
+of its own.
 
 The rules
 ---------

@@ -19,7 +19,7 @@ from luray.engine.predictor import Predictor, WindowInputs
 
 
 class DecideClasses(Protocol):
-    """How sums become a map, such as `most_probable` or `decision.decide_classes`."""
+    """A function that turns sums into a map: `most_probable`, or `decision.decide_classes`."""
 
     def __call__(
         self, sums_KHW: I32, prior_HW: U8, land_HW: Bool, *, year: int, prior_year: int

@@ -55,7 +55,7 @@ def years_to_copy(product: Product, tiles: Iterable[Tile], done: Done) -> Iterat
 
 
 class MemberSummaries:
-    """Which members can be summed up: those of a tile-year whose maps are all written.
+    """Summaries of members, each of which waits until all maps of its tile-year are written.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class MemberSummaries:
 
 
 class CoarserOverviews:
-    """Which coarser overviews can be made: those of a year whose tiles are all written.
+    """Coarser overviews, each of which waits until all tiles of its year are written.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a worker needs to know of an inference."""
+"""The specification of an inference, which is sent to its workers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class InferenceSpec:
     batch: int
     """Windows of one forward pass."""
     threads: int
-    """Of a worker."""
+    """Threads of a worker."""
     operating_point: OperatingPoint = "cautious"
     demand: CoarseDemand | None = None
-    """What the first scenario demands; None where no demand is imposed."""
+    """Demand of the first scenario; None where no demand is imposed."""
     demand_strength: float = 0.0
     """How far it is imposed, 0 to 1."""
     history: int = 1
@@ -62,7 +62,7 @@ class InferenceSpec:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What readers of the maps must know of how they were made.
+        """Sentences that readers of the maps must know about their making.
 
         That is what the model remembered at the start, and what the cube cannot tell.
         """

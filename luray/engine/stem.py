@@ -68,7 +68,7 @@ STEPS = 32767
 
 
 class Contribution(Protocol):
-    """What some input channels add to the first layer; it reaches over all cells of a box."""
+    """The contribution of some input channels to the first layer, over all cells of a box."""
 
     def add(self, out_HWO: F32, top: int, left: int) -> None:
         """Add it to the window whose first cell is (top, left) in the box."""
@@ -76,7 +76,7 @@ class Contribution(Protocol):
 
 
 class StaticContribution(NamedTuple):
-    """What bias and static channels give to a window, in integer steps.
+    """The contribution of bias and static channels to a window, in integer steps.
 
     16 bits take half the memory of single precision, and this is what a worker keeps most of. Each
     output has a step of its own, as outputs differ in size.
@@ -341,7 +341,7 @@ class BilinearContribution(NamedTuple):
     rows: AxisMap
     cols: AxisMap
     weights_V3TO: F32
-    """Of the level, change and relative change of each variable."""
+    """Weights of the level, change and relative change of each variable."""
 
     def add(self, out_HWO: F32, top: int, left: int) -> None:
         """Add it to a window, see `Contribution.add`."""

@@ -20,7 +20,7 @@ from luray.core.types import F32, I16, I32, I64, U8, Index
 
 
 class MemoryTables(NamedTuple):
-    """How whole numbers of the memory become numbers of the model, see `luray.model.memory`."""
+    """Factors that turn the counts of a memory into model input, see `luray.model.memory`."""
 
     weights_N: I64
     age_N: F32
@@ -30,16 +30,16 @@ class MemoryTables(NamedTuple):
 
 
 class QuietMemory(NamedTuple):
-    """What the model sees of a cell that had one class in all the maps that there are."""
+    """Model input for a cell that had one class in all the maps that exist."""
 
     share: np.float32
-    """Of its class, all other classes having none."""
+    """Share of its class; all other classes have none."""
     age: np.float32
     known: np.float32
 
 
 class ShareChanges(NamedTuple):
-    """How the coarse share of each group of classes changes from the prior year to the year."""
+    """Change of the coarse share of each group of classes, from the prior year to the year."""
 
     change_GYX: F32
     relative_GYX: F32
@@ -93,7 +93,21 @@ def write_static_and_prior(
     n_classes: int,
     unknown: int,
 ) -> None:
-    """Write what the static channels and the prior give: the first terms of the sum."""
+    """Write what the static channels and the prior give: the first terms of the sum.
+
+    Parameters
+    ----------
+    out_HWO : float32 array
+        The first layer before ReLU; what it holds is replaced.
+    prior_HW : uint8 array
+        Class indices of the map that the model starts from, or `unknown`, or outside.
+    steps_HWO, step_O : int16 and float32 array
+        The contribution of the static channels: a number of steps, and their size by output.
+    table_DSO : float32 array
+        The contribution of three cells of the prior beside each other, see `stem.rows_of_three`.
+    n_classes, unknown : int
+        Number of classes, and the code of land without a class.
+    """
     height, width, n_out = out_HWO.shape
     code_HW = np.empty((height, width), np.int32)
     triple_QW = np.empty((height + 2, width), np.int32)
@@ -136,7 +150,19 @@ def own_share_changes(
     col_W: Index,
     group_K: I64,
 ) -> F32:
-    """Return both changes of the share of each cell's class, with zeros around, (2, Q, P)."""
+    """Return both changes of the share of each cell's class, with zeros around, (2, Q, P).
+
+    Parameters
+    ----------
+    prior_HW : uint8 array
+        Class indices.
+    change_GYX, relative_GYX : float32 array
+        Change and relative change of each group's coarse share, on native cells.
+    row_H, col_W : int64 array
+        Native row of each row of the window, and native column of each column.
+    group_K : int64 array
+        Group of each class, -1 for none; a class without a group keeps 0.
+    """
     height, width = prior_HW.shape
     channels_2QP = np.zeros((2, height + 2, width + 2), np.float32)
     for i in range(height):
@@ -314,7 +340,21 @@ def add_categorical(
     n_categories: int,
     table_DSO: F32,
 ) -> None:
-    """Add what a categorical variable gives: three look-ups a cell."""
+    """Add what a categorical variable gives: three look-ups a cell, one for each row of taps.
+
+    Parameters
+    ----------
+    out_HWO : float32 array
+        What is added to.
+    channel_YX : int16 array
+        Which of the one-hot channels is 1 in a native cell, -1 for none.
+    row_H, col_W : int64 array
+        Native row of each row of the window, and native column of each column.
+    n_categories : int
+        Number of the one-hot channels.
+    table_DSO : float32 array
+        See `stem.rows_of_three`.
+    """
     height, width, n_out = out_HWO.shape
     code_HW = np.empty((height, width), np.int32)
     triple_QW = np.empty((height + 2, width), np.int32)
@@ -372,7 +412,19 @@ def add_nearest(
     """Add what channels give that are the same for a whole native cell.
 
     A line of outputs is worked out where a row sees other native rows than the row before it, and
-    added to all rows that see the same: one row in 25 or so.
+    added to all rows that see the same. With 0.01 degrees under 0.25, that is for one row in
+    25 or so.
+
+    Parameters
+    ----------
+    out_HWO : float32 array
+        What is added to.
+    values_YXN : float32 array
+        Model input on native cells.
+    row_H, col_W : int64 array
+        Native row of each row of the window, and native column of each column.
+    weights_NTO : float32 array
+        Weights of these channels.
     """
     height, width, n_out = out_HWO.shape
 

@@ -1,4 +1,6 @@
-"""Which tile-year may run now: a graph of `predict` and `reduce` over (tile, step).
+"""The wavefront decides which tile-year may run now: a graph of `predict` and `reduce`.
+
+The nodes of the graph are (tile, step).
 
 - `reduce(tile, step)` needs `predict(step)` of the tile and of the neighbours whose windows reach
   it.
@@ -75,7 +77,7 @@ class Wavefront:
         self._in_flight = in_flight
         self._order = {tile: i for i, tile in enumerate(self.tiles)}
         self._neighbourhood: dict[Tile, tuple[Tile, ...]] = {}
-        """Of each tile: itself and its neighbours with land."""
+        """Each tile together with its neighbours that have land."""
         for tile in self.tiles:
             with_land = {*neighbours(tile), tile} & self._order.keys()
             self._neighbourhood[tile] = tuple(sorted(with_land))
@@ -105,7 +107,7 @@ class Wavefront:
 
     @property
     def n_ready(self) -> int:
-        """How many tasks may start now."""
+        """Number of tasks that may start now."""
         return len(self._ready)
 
     def ready(self) -> list[Task]:

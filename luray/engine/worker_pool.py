@@ -18,12 +18,12 @@ without asking.
 
 @dataclass
 class WorkerState:
-    """What the scheduler knows of a worker."""
+    """The scheduler's knowledge of one worker."""
 
     last_event: float
     """When it was last given a job, or finished one."""
     running: dict[Job | SideTask, float] = field(default_factory=dict)
-    """What it is doing, and since when."""
+    """Jobs that it is doing, and since when."""
     is_stuck: bool = False
     """Whether it is so slow that others do its jobs as well."""
     cached: dict[InputsKey, None] = field(default_factory=dict)

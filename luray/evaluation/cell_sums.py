@@ -153,7 +153,7 @@ def change_by_block(
             i = initial[row, col]
             t = truth[row, col]
             p = predicted[row, col]
-            if t == i and p == i:
+            if t == i and p == i:  # neither changes
                 still_YXK[y, x, i] += area
                 continue
 

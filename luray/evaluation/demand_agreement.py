@@ -1,4 +1,4 @@
-"""How well maps follow the coarse scenario: their change in coarse cells beside what it demands.
+"""Agreement of maps with the coarse scenario: their change in coarse cells beside the demand.
 
 Areas are whole m2, so that sums of tiles are those of the whole map. Shapes: H W cells of a tile;
 G groups of classes; Y X coarse cells, each a block of b x b cells.

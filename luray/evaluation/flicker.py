@@ -117,7 +117,7 @@ class DecadeFlicker(NamedTuple):
     predicted: float
     """Share of the predicted changes that are undone; nan where nothing changes."""
     observed: float
-    """That of the observed changes; nan where nothing changes, or nothing is observed."""
+    """Share of the observed changes that are undone; nan where nothing changes or is observed."""
     observed_years: tuple[int, int] | None
     """The same years where maps of some of them are observed, else the whole observed period."""
 

@@ -134,7 +134,7 @@ DEFINITIONS = {
         f"{WITHIN} years, by area; observed maps of the same years, or else of observed_years"
     ),
 }
-"""What the names in the files mean, for readers of the files."""
+"""Definitions of the names in the files, for their readers."""
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ class EvaluationReport:
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Corrections that were made to the data of each source, in words."""
     observed_flicker: FlickerByYear = field(default_factory=dict)
-    """Of all observed maps."""
+    """Flicker of all observed maps."""
     product_flicker: FlickerByYear = field(default_factory=dict)
-    """Of the predicted maps of the product."""
+    """Flicker of the predicted maps of the product."""
     product: str = ""
     """Fingerprint of that product, empty where it was not finished."""
 

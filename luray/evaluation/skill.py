@@ -39,12 +39,12 @@ random. random place: as much changes as is observed, at random; it knows what n
 """
 
 Truth = Literal["raw", "deflickered"]
-"""What a rollout is compared with: the maps as published, or with their flicker removed."""
+"""The maps that a rollout is compared with: as published, or with their flicker removed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one test gave: a rollout from the map of `start_year`, tallied against the truth."""
+    """Outcome of one test: a rollout from the map of `start_year`, tallied against the truth."""
 
     name: str
     direction: Direction
@@ -55,7 +55,7 @@ class Outcome:
     left_out: tuple[int, ...] = ()
     """Years that are not scored, see `evaluation_years`."""
     flicker: FlickerByYear = field(default_factory=dict)
-    """Of the predicted maps."""
+    """Flicker of the predicted maps."""
     last_change: F64 | None = None
     """Area in m2 that went from class (rows) to class (columns) in the last year before the start,
     (K, K); None where there is no map of the year before it.

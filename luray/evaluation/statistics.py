@@ -61,7 +61,7 @@ class Statistics:
     Columns: area, and area where the predicted class is the true one.
     """
     pace: F64 = field(default_factory=lambda: np.zeros(PACE_SUMS))
-    """What changed since the year before, shape (3,); see `texture.change_since`."""
+    """Area that changed since the year before, shape (3,); see `texture.change_since`."""
     pairs: F64 = field(default_factory=lambda: np.zeros(PAIR_SUMS))
     """Neighbouring cells of unlike classes, shape (4,); see `texture.unlike_pairs`."""
     by_block: BlockSums = field(default_factory=BlockSums)

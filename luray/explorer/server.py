@@ -32,7 +32,7 @@ class Part:
     body: bytes
     first: int = 0
     size: int | None = None
-    """Of the whole file, None where the store does not say."""
+    """Bytes of the whole file, None where the store does not say."""
 
 
 class Store:
@@ -73,9 +73,12 @@ class Store:
 
     def _read_remote(self, url: str, first: int | None, last: int | None) -> Part | None:
         fs, path = filesystem(url)
-        start, end = first, None if last is None else last + 1
+        start = first
+        end = None if last is None else last + 1
         if first is None and last is not None:
-            start, end = -last, None
+            # The last bytes of the object, however many it has.
+            start = -last
+            end = None
         with accessing(url):
             try:
                 body: bytes = fs.cat_file(path, start=start, end=end)
@@ -99,7 +102,9 @@ def _read_local(root: Path, key: str, first: int | None, last: int | None) -> Pa
         size = path.stat().st_size
         start = first or 0
         if first is None and last is not None:
-            start, last = max(0, size - last), size - 1
+            # The last bytes of the file.
+            start = max(0, size - last)
+            last = None
         end = size if last is None else min(size, last + 1)
         file.seek(start)
         return Part(file.read(max(0, end - start)), start, size)
@@ -139,7 +144,7 @@ class ExplorerServer(ThreadingHTTPServer):
         return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a browser breaks off what it does not need any more."""
+        """Log nothing: a browser breaks off what it does not need any more."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -230,4 +235,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part.body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a picture takes dozens of requests."""
+        """Log nothing: a picture takes dozens of requests."""

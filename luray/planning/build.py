@@ -1,4 +1,4 @@
-"""What a build will read, write and hold, counted from its plan before anything starts."""
+"""Bytes and objects that a build will read, write and hold, counted from its plan."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ As read, checked in double precision, encoded, compressed.
 
 
 class SourceCost(NamedTuple):
-    """What one source of a build takes, as upper bounds.
+    """Cost of one source of a build, as upper bounds.
 
     Bytes to write are before compression, bytes to read are whole files.
     """

@@ -1,4 +1,4 @@
-"""What an inference costs in dollars, at the prices of a price table."""
+"""Cost of an inference in dollars, at the prices of a price table."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What an inference will take, counted and estimated before it runs.
+"""Estimate of the work, memory, time and cost of an inference before it runs.
 
 Pure: no engine, no stores, and nothing is measured here. Each part answers one question:
 
@@ -44,7 +44,7 @@ class InferencePlan:
     workers: int
     on_cpu: bool
     threads: int
-    """Of a worker."""
+    """Threads of a worker."""
     batch: int
     """Windows of a forward pass."""
     device: DevicePrice
@@ -56,7 +56,7 @@ class InferencePlan:
 
     @cached_property
     def workload(self) -> Workload:
-        """What has to be computed."""
+        """Workload: what has to be computed."""
         return Workload(self.product, self.loads)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""How often and how much an inference reads."""
+"""Number and size of the reads of an inference."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -15,7 +15,7 @@ flight.
 
 @dataclass(frozen=True)
 class InputReads:
-    """What an inference reads, with some workers that cache the inputs of some tiles each."""
+    """Reads of an inference by workers that cache the inputs of a few tiles each."""
 
     workload: Workload
     workers: int

@@ -1,4 +1,4 @@
-"""What a forward pass costs with nothing around it: the measure of everything that runs one."""
+"""Time of a bare forward pass, by which everything that runs one is measured."""
 
 import multiprocessing
 import time

@@ -1,7 +1,8 @@
-"""How much memory a worker of an inference needs, and whether there is so much."""
+"""Memory that a worker of an inference needs, and a check that the machine has it."""
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.limits import MemoryLimit
 from luray.cube.chunks import STRIP_BYTES
 from luray.cube.cube import Cube
@@ -47,6 +48,8 @@ def inference_memory(
     cached_tiles = min(cached_tiles, workload.tiles)
     window_cells = tiling.window**2
     padded_cells = (tiling.tile + 2 * tiling.margin) ** 2
+    # 4 bytes for each class in each cell. Twice: the sums of a prediction are still there while the
+    # strips for the neighbours, and what the tile keeps, are copied out of them.
     sums = 2 * 4.0 * len(cube.legend) * padded_cells
     of_inputs: dict[str, float]
     if on_cpu:
@@ -74,6 +77,7 @@ def inference_memory(
 def _cached_bytes(workload: Workload, width: int) -> int:
     """Return what a worker keeps of the static inputs of the largest tile, see `TileInputs`."""
     windows = max((load.windows for load in workload.loads), default=0)
+    # 16 bits for each output of the first layer in each cell of a window.
     return 2 * width * workload.tiling.window**2 * windows
 
 
@@ -108,7 +112,7 @@ def worker_bound(spec: InferenceSpec, model: UNetConfig, *, on_cpu: bool) -> int
         See `inference_memory`.
     """
     tiling = spec.geometry.tiling
-    windows = (-(-tiling.tile // tiling.stride)) ** 2
+    windows = ceil_div(tiling.tile, tiling.stride) ** 2
     cells = tiling.tile**2
     loads = tuple(
         TileLoad(tile, cells, windows, cells, Reading(), Reading()) for tile in spec.geometry.tiles

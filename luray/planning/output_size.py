@@ -1,4 +1,4 @@
-"""How many objects and bytes an inference writes."""
+"""Number of objects and bytes that an inference writes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ N_COORDINATES = 8
 areas of cells. The coordinate system is one number, 0, which needs no chunk.
 """
 N_COARSE_COORDINATES = 7
-"""Those of coarse cells: two classes, latitude and longitude with their bounds, and areas."""
+"""Coordinates of coarse cells: two classes, latitude and longitude with bounds, and areas."""
 
 
 @dataclass(frozen=True)
 class OutputSize:
-    """What an inference writes; sizes are bytes."""
+    """Objects and bytes that an inference writes."""
 
     workload: Workload
     n_classes: int

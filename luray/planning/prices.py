@@ -10,7 +10,7 @@ PRICES = Path(__file__).with_name("prices.toml")
 
 
 class DevicePrice(Config):
-    """What a device costs, and what a GPU computes; see prices.toml."""
+    """Price of a device, and the speed of a GPU; see prices.toml."""
 
     dollars: tuple[float, float]
     """An hour, spot and on demand: of a thread of a CPU, or of a GPU."""
@@ -23,7 +23,7 @@ class DevicePrice(Config):
 
 
 class StoragePrice(Config):
-    """What an object store costs in dollars, and how long a request takes."""
+    """Prices of an object store in dollars, and the time of a request."""
 
     gb_month: tuple[float, float]
     """Dollars of a gigabyte for a month, from the cheapest to the dearest."""
@@ -39,5 +39,5 @@ class PriceTable(Config):
     as_of: str
     """When the prices were found."""
     devices: Mapping[str, DevicePrice]
-    """By the name that `--device` takes."""
+    """Prices of devices, by the name that `--device` takes."""
     storage: StoragePrice

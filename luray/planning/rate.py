@@ -1,4 +1,4 @@
-"""How fast a worker predicts a window."""
+"""The speed at which a worker predicts windows."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from luray.planning.prices import DevicePrice
 from luray.planning.ranges import Range
 
 STEM_SECONDS = 2.5e-9
-"""Of one thread, for an output of a cell of a window's first layer.
+"""Seconds of one thread for one output of the first layer in one cell of a window.
 
 All the constants of time are explained in luray/PERFORMANCE.md.
 """
 SUMS_SECONDS = 11.5e-9
-"""Of one thread, to calibrate a cell of a window and add it to the sums."""
+"""Seconds of one thread to calibrate a cell of a window and add it to the sums."""
 SUM_BYTES = 4
-"""Of the sum of a class in a cell."""
+"""Bytes of the sum of a class in a cell."""
 
 
 @dataclass(frozen=True)

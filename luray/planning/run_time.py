@@ -1,4 +1,4 @@
-"""How long an inference takes.
+"""Estimate of the time of an inference.
 
 Seconds follow from the rate of a worker, which is handed in, and from what was measured of the
 engine (luray/PERFORMANCE.md). They are ranges.
@@ -15,33 +15,34 @@ from luray.planning.workload import TileLoad, Workload
 from luray.product.trajectories import Trajectory
 
 TILE_SECONDS = 15e-9
-"""For each cell of a tile: prior, bands, strips, class and confidence of a tile-year; and to read
-an observed map.
+"""Seconds for each cell of a tile-year beside its windows: to read the prior, to send and take the
+sums and edges that tiles share, and to find class and confidence. To read an observed map takes as
+long.
 """
 WRITE_SECONDS = 15e-9
-"""For each cell of a tile: to reduce and write a map."""
+"""Seconds for each cell of a tile to reduce and write a map."""
 COMPANION_SECONDS = 13e-9
-"""For each cell of a tile: to compute and write its fractions, transitions and overviews.
+"""Seconds for each cell of a tile to compute and write its fractions, transitions and overviews.
 
 They took 25e-9 (`tests.benchmarks product`) where a window took twice as long as where the others
 were measured.
 """
 READ_RATE = 1e9
-"""Decoded bytes of static inputs that are read, in whole chunks, and prepared in a second: 0.6 s
-for a tile.
+"""Decoded bytes of static inputs that a worker reads, in whole chunks, and prepares in a second.
+A tile takes 0.6 s.
 """
 DRIVER_SECONDS = 0.0023
-"""Of the driver, for each predicted tile-year: there is one driver, however many workers."""
+"""Seconds of the driver for each predicted tile-year; there is one driver for all workers."""
 REQUESTS_A_SHARD = 2
-"""To the store for each shard that is written, its old index and itself, one after the other; a
-receipt is one more.
+"""Requests to the store for each shard, one after the other: its old index is read, then the shard
+is written. A receipt takes one more.
 """
 EFFICIENCY = 0.83
-"""Share of the ideal that the scheduler reached at 2.5 tiles a worker; with more of them it is
-nearer to it.
+"""Share of the ideal speed that the scheduler reached with 2.5 tiles a worker; with more tiles a
+worker it comes nearer to the ideal.
 """
 MOST_WORKERS = 10**6
-"""Workers that are looked at, at most."""
+"""Largest number of workers that is considered."""
 
 
 @dataclass(frozen=True)

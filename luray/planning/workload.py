@@ -1,4 +1,4 @@
-"""What an inference has to compute: tiles with land, their windows, and what is read for them.
+"""Workload of an inference: tiles with land, their windows, and the inputs read for them.
 
 Counts follow from tiling, land and years and are exact.
 """
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box, Tile, Tiling
 from luray.core.types import Bool
 from luray.cube.cube import Cube, Layer
@@ -28,7 +29,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class TileLoad:
-    """What inference has to do for a tile with land."""
+    """Work of an inference for one tile with land."""
 
     tile: Tile
     cells: int
@@ -86,7 +87,7 @@ def _reading(layer: Layer, region: Region, window: float) -> Reading:
     for pieces, side in zip(region.pieces[layer.path], chunk, strict=True):
         n_chunks = 0
         for piece in pieces:
-            end = -(-piece.stop // side)
+            end = ceil_div(piece.stop, side)
             n_chunks += end - piece.start // side
         chunks_along.append(n_chunks)
     n_chunks = chunks_along[0] * chunks_along[1]

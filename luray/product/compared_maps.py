@@ -32,7 +32,7 @@ class ComparedMaps:
     other_kind: Mapping[int, str] = field(default_factory=dict)
     """Years whose map is of another kind than the others', see `Source.other_kind`."""
     caveat: str = ""
-    """Which of several sequences of maps it is, in words."""
+    """The sequence of maps, in words, where a product has several."""
 
     @classmethod
     def of_cube(cls, cube: Cube) -> Self:
@@ -78,7 +78,7 @@ class ComparedMaps:
 
 @dataclass(frozen=True)
 class Nesting:
-    """How a grid lies on the common grid of two series."""
+    """Position of a grid on the common grid of two series."""
 
     factor: int
     """Its cells along a side of a common one."""
@@ -176,7 +176,7 @@ def common_grid(a: Grid, b: Grid) -> tuple[Grid, Nesting, Nesting]:
 
 
 def _off_lattice(cells: float) -> float:
-    """By how much a distance differs from a whole number of cells."""
+    """Difference of a distance from a whole number of cells."""
     return abs(cells - round(cells))
 
 

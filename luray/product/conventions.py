@@ -1,4 +1,4 @@
-"""What readers of a product find beside its values: coordinates, bounds, areas and projection.
+"""Metadata for readers of a product: coordinates, bounds, cell areas and projection.
 
 They are in the words of CF 1.12 (https://cfconventions.org), and of the GeoZarr conventions `proj`,
 `spatial` and `multiscales` (https://geozarr.org/conventions). With them xarray, rioxarray, GDAL and
@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 import zarr_cm
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid, row_areas
 from luray.core.types import F64
 from luray.product.overviews import Overviews
@@ -52,8 +53,8 @@ class Lattice(NamedTuple):
     def of(cls, grid: Grid, *, level: int = 0) -> Self:
         """Return a grid, or the cells of a level of its overviews."""
         factor = 2**level
-        n_lat = -(-grid.n_lat // factor)
-        n_lon = -(-grid.n_lon // factor)
+        n_lat = ceil_div(grid.n_lat, factor)
+        n_lon = ceil_div(grid.n_lon, factor)
         return cls(grid.north, grid.west, grid.step * factor, n_lat, n_lon)
 
     @property

@@ -8,6 +8,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.array import CompressorsLike
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.product.coarse_cells import CoarseCells
@@ -345,4 +346,4 @@ def _create_overviews(
 
 def _whole_side(shape: tuple[int, int]) -> int:
     """Return the side of a square shard that holds a whole level, in whole chunks."""
-    return -(-max(shape) // MAX_CHUNK_CELLS) * MAX_CHUNK_CELLS
+    return ceil_div(max(shape), MAX_CHUNK_CELLS) * MAX_CHUNK_CELLS

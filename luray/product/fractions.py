@@ -8,6 +8,7 @@ Shapes: K classes; H W fine cells; Y X coarse cells, each a block of b x b fine 
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.compiled import compiled
 from luray.core.grid import ALIGNMENT, Grid
 from luray.core.types import F32, I64, U8
@@ -51,7 +52,7 @@ def coarse_grid(fine: Grid, step: float) -> Grid:
             f"coarse cells of {step} degrees are {step / fine.step:.3f} cells of the run grid, "
             "expected a whole number; choose another size, or correct grid.step"
         )
-    shape = (-(-fine.n_lat // block), -(-fine.n_lon // block))  # rounded up
+    shape = (ceil_div(fine.n_lat, block), ceil_div(fine.n_lon, block))
 
     # A cell that is off the global grid of its size could not be compared with LUH2's.
     divides_right_angle = abs(90 / step - round(90 / step)) < 1e-6
@@ -106,7 +107,7 @@ def class_sums(classes_HW: U8, share_H: I64, block: int, n_classes: int) -> I64:
     array, int64, shape (K, Y, X)
         In units of 1 / `WHOLE` of the coarse cell.
     """
-    height, width = classes_HW.shape
+    height, width = classes_HW.shape  # rounded up
     n_rows = -(-height // block)
     n_cols = -(-width // block)
     sums_KYX = np.zeros((n_classes, n_rows, n_cols), np.int64)
@@ -136,7 +137,7 @@ def transition_sums(before_HW: U8, after_HW: U8, share_H: I64, block: int, n_cla
         From class (first axis) to class (second axis), in units of 1 / `WHOLE`. The diagonal is 0:
         what stays is no transition. A cell that is of no class in one of the maps counts nowhere.
     """
-    height, width = after_HW.shape
+    height, width = after_HW.shape  # rounded up
     n_rows = -(-height // block)
     n_cols = -(-width // block)
     sums_KKYX = np.zeros((n_classes, n_classes, n_rows, n_cols), np.int64)

@@ -73,7 +73,7 @@ class Overviews:
 
 
 NO_OVERVIEWS = Overviews()
-"""Of a product that has none."""
+"""Overviews of a product that has none."""
 
 
 @compiled

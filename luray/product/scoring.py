@@ -26,14 +26,14 @@ NO_DEMANDS: Mapping[int, DemandedChange] = {}
 
 
 class RolloutTallies(NamedTuple):
-    """What a rollout is scored by."""
+    """Sums by which a rollout is scored."""
 
     as_published: Tally
-    """Of the predictions against the maps as published."""
+    """Tally of the predictions against the maps as published."""
     deflickered: Tally
-    """Of the same predictions against the maps without their flicker."""
+    """Tally of the same predictions against the maps without their flicker."""
     flicker: FlickerByYear
-    """Of the predicted maps."""
+    """Flicker of the predicted maps."""
     last_change: F64 | None
     """Area in m2 by class (K, K), from the year before the start to the start, see
     `metrics.last_change`; None where there is no map of that year.

@@ -1,4 +1,4 @@
-"""How far a product is, from its metadata, its receipts and its lease.
+"""Progress of a product, from its metadata, its receipts and its lease.
 
 Anybody may ask, also while the product is being written. The metadata is read as the JSON that it
 is: Zarr takes longer to import than all else takes together.

@@ -70,11 +70,11 @@ class Product:
     """Name of its scenario, or of the first of several."""
     dims: ProductDims = ONE_MAP
     seed: int = 0
-    """Of its members' draws."""
+    """Seed of its members' draws."""
     legend: Legend = field(kw_only=True)
-    """That of the cube."""
+    """Legend of the cube."""
     coarse: CoarseCells | None = field(default=None, kw_only=True)
-    """Those of which it has fractions and transitions, None where it has neither."""
+    """Coarse cells that have fractions and transitions; None in a product without them."""
     overviews: Overviews = field(default=NO_OVERVIEWS, kw_only=True)
     """Levels of its overviews."""
 
@@ -110,7 +110,7 @@ class Product:
 
     @property
     def trajectories(self) -> tuple[Trajectory, ...]:
-        """What has to be computed; see `trajectories_of`."""
+        """The trajectories to be computed; see `trajectories_of`."""
         return trajectories_of(self.span, self.dims, scenario=self.scenario, seed=self.seed)
 
     def scenario_groups(self, year: int) -> tuple[tuple[int, ...], ...]:
@@ -297,7 +297,7 @@ class Product:
         return about.get("fingerprint") == self.fingerprint and about["finished"] is True
 
     def _about(self) -> Mapping[str, Any]:
-        """What the store says of itself at this moment; nothing where there is none."""
+        """The store's attribute `luray` at this moment; empty where there is no store."""
         try:
             with accessing(self.url):
                 root = zarr.open_group(self.url, mode="r", zarr_format=3, use_consolidated=False)
@@ -348,7 +348,7 @@ class Product:
 
     @property
     def _checksums(self) -> Checksums:
-        """Those of metadata and coordinates, which no receipt covers."""
+        """Checksums of metadata and coordinates, which no receipt covers."""
         return Checksums(f"{self.url.rstrip('/')}.sha256", self.url)
 
     def _metadata_objects(self) -> list[str]:

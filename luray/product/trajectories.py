@@ -115,7 +115,7 @@ class OverviewYear(NamedTuple):
 
 
 Unit = TileYear | OverviewYear
-"""What a receipt is for."""
+"""A unit that has a receipt."""
 
 
 class Trajectory(NamedTuple):
@@ -175,7 +175,7 @@ def trajectories_of(
 
 
 class Done(NamedTuple):
-    """What has a receipt, from one listing."""
+    """Units that have a receipt, from one listing."""
 
     units: frozenset[Unit]
 

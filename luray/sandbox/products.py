@@ -1,4 +1,4 @@
-"""What the coarse data sets say of the simulated world: LUH2's states and ISIMIP's population.
+"""Coarse data sets of the simulated world: LUH2's states and ISIMIP's population.
 
 Arrays have the shape (year, lat, lon) over 1850-2100; inside, Z counts coarse cells and K classes.
 Like the real LUH2 these states show the same changes as the fine maps, not the same levels: some

@@ -1,4 +1,4 @@
-"""What every scenario shares on the coarse cells: potentials of the land, provinces and towns.
+"""Setting that all scenarios share, on coarse cells: potentials, provinces and towns.
 
 Z counts coarse cells, row by row.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.types import F32, F64, I32
 from luray.sandbox.noise import fractal
@@ -31,7 +32,7 @@ PULSE_PERIODS = (73, 41, 23, 13)
 
 @dataclass(frozen=True)
 class Setting:
-    """What every scenario shares: potentials and towns on the coarse cells."""
+    """Potentials and towns on the coarse cells, the same in every scenario."""
 
     grid: Grid
     """The coarse grid; Z cells row by row."""
@@ -58,7 +59,7 @@ def coarse_cells(shape: tuple[int, int], *, size: int) -> I32:
     """
     rows = np.arange(shape[0], dtype=np.int32)[:, None] // size
     cols = np.arange(shape[1], dtype=np.int32)[None] // size
-    n_coarse_cols = -(-shape[1] // size)
+    n_coarse_cols = ceil_div(shape[1], size)
     return rows * n_coarse_cols + cols
 
 

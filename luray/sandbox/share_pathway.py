@@ -1,4 +1,4 @@
-"""How much land use changes in every coarse cell and year: what LUH2 tells of the simulated world.
+"""Land-use change in every coarse cell and year of the simulated world, as LUH2 has it.
 
 Land use flows between classes at rates that follow the times (farms spread until about 1950, leave
 the mountains after, forests come back, towns grow) and the place (soils, slopes, towns, provinces).

@@ -51,7 +51,7 @@ N_URBAN = sum(to_class == URBAN for _, to_class in FLOWS)
 
 @dataclass(frozen=True)
 class Storyline:
-    """What a shared socioeconomic pathway does after 2015, as factors of the rates of the past."""
+    """A shared socioeconomic pathway after 2015, as factors of the rates of the past."""
 
     clearing: float
     """Of the spread of farms at its height."""

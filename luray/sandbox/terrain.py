@@ -44,7 +44,7 @@ class Town:
 
 @dataclass(frozen=True)
 class Terrain:
-    """What does not change in the 251 years; all arrays of shape (lat, lon)."""
+    """Fields that do not change in the 251 years; all arrays have shape (lat, lon)."""
 
     grid: Grid
     land: Bool

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from luray.core.arithmetic import ceil_div
 from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend_files import HILDA
@@ -85,8 +86,8 @@ class SandboxConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.height % 50 or self.width % 50:
-            height = -(-self.height // 50) * 50
-            width = -(-self.width // 50) * 50
+            height = ceil_div(self.height, 50) * 50
+            width = ceil_div(self.width, 50) * 50
             raise ValueError(
                 f"height {self.height} and width {self.width} must be multiples of 50 cells, "
                 f"0.5 degrees; set height = {height}, width = {width}"

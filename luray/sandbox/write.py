@@ -134,7 +134,7 @@ def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], No
 
 
 def _identity(config: SandboxConfig) -> dict[str, Any]:
-    """What decides the bytes of every file."""
+    """Everything that decides the bytes of the files."""
     # Without land cover the identity is that of sandboxes from before there was any.
     settings = config.model_dump(mode="json", exclude_none=True)
     return {"version": SANDBOX_VERSION, "config": settings}

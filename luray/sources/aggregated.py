@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from luray.core.arithmetic import ceil_div
 from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE, Legend
@@ -42,7 +43,7 @@ from luray.sources.luh2 import STATES
 AGGREGATED = "forcing: class fractions aggregated from the target maps"
 
 CAVEAT = f"{AGGREGATED}, an upper bound"
-"""What every report says where they are not distorted."""
+"""Sentence in every report on fractions that are not distorted."""
 
 ABOUT = About(
     title="Coarse class fractions aggregated from the state source",
@@ -118,7 +119,7 @@ class AggregatedConfig(Config):
 
     @property
     def caveat(self) -> str:
-        """What every report on these fractions must repeat."""
+        """Sentence that every report on these fractions must repeat."""
         words = self.distort.words
         return f"{AGGREGATED}, distorted: {', '.join(words)}" if words else CAVEAT
 
@@ -136,8 +137,8 @@ class AggregatedConfig(Config):
 
         The last blocks may reach past the run grid, by cells that do not count.
         """
-        n_rows = -(-run_grid.n_lat // self.block)
-        n_columns = -(-run_grid.n_lon // self.block)
+        n_rows = ceil_div(run_grid.n_lat, self.block)
+        n_columns = ceil_div(run_grid.n_lon, self.block)
         step = run_grid.step * self.block
         return Grid(run_grid.north, run_grid.west, step, n_rows, n_columns)
 

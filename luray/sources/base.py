@@ -36,14 +36,14 @@ class About:
     url: str
     files: tuple[str, ...]
     values: str = ""
-    """What the files must hold to be read: cell size and units, or codes."""
+    """Requirements on the files: cell size and units, or codes."""
     ranges: Mapping[str, str] = field(default_factory=dict)
     """Range of each variable by its name, in words; under an empty name that of all others."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a variable is encoded in its file, before anything is done to it."""
+    """Encoding of a variable in its file, before any correction."""
 
     name: str
     """Name in the file, or the band."""
@@ -53,9 +53,9 @@ class Encoding:
     fills: tuple[float, ...]
     """Values that the file declares missing."""
     orientation: str
-    """Which row is first, and the convention of longitudes."""
+    """The row that is first, and the convention of longitudes."""
     rules: tuple[str, ...]
-    """What is done to bring it onto luray's grids, in words."""
+    """Corrections that bring it onto luray's grids, in words."""
 
 
 class Asset(Config):
@@ -72,7 +72,7 @@ MAX_MISSING = 0.01
 
 
 class SourceConfig(Protocol):
-    """What a source is before any file of it is open: one `[[sources]]` table of a run file.
+    """A source before any of its files is open: one `[[sources]]` table of a run file.
 
     Whatever luray has to know of one source in particular is asked here, so that no code outside
     a source's own file names it. Configurations are frozen pydantic models; those of files derive
@@ -80,7 +80,7 @@ class SourceConfig(Protocol):
     """
 
     about: ClassVar[About]
-    """What the publisher says of the data, for all runs."""
+    """The publisher's description of the data, for all runs."""
     by_scenario: ClassVar[bool]
     """True where the scenario decides which files are read."""
     reads_other_years: ClassVar[bool]
@@ -100,11 +100,11 @@ class SourceConfig(Protocol):
 
     @property
     def described(self) -> About:
-        """What is known of the data of this run: `about`, or what the run file says."""
+        """Description of the data in this run: `about`, or what the run file says."""
 
     @property
     def wanted(self) -> str:
-        """Which files are expected, where, and who publishes them, in words."""
+        """Expected files, their place and their publisher, in words."""
 
     @property
     def path(self) -> str:
@@ -191,7 +191,7 @@ class FilesConfig(Config):
 
     @property
     def described(self) -> About:
-        """What the publisher says."""
+        """The publisher's description."""
         return self.about
 
     @property
@@ -250,7 +250,7 @@ class Source(Protocol):
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """What `read` returns, in its order; all of one role."""
+        """Variables in the order in which `read` returns them; all of one role."""
 
     @property
     def role(self) -> Role:
@@ -312,7 +312,7 @@ class Source(Protocol):
 
     @property
     def encodings(self) -> tuple[Encoding, ...]:
-        """How each of `variables` is in its files; empty for a source without files of its own."""
+        """Encoding of each of `variables`; empty for a source without files of its own."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Read the values of one year.
@@ -437,7 +437,7 @@ def held_years(places: Mapping[int, object]) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Request:
-    """What a run asks of every source: its years, its scenario, and the state source."""
+    """Request of a run to every source: its years, its scenario, and the state source."""
 
     run_years: range
     scenario: str
@@ -446,7 +446,7 @@ class Request:
     grid: Grid | None = None
     """The run grid, likewise."""
     legend: Legend = HILDA
-    """That of the run's target."""
+    """Legend of the run's target."""
 
 
 def state_variable(legend: Legend) -> Variable:

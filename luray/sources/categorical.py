@@ -59,7 +59,7 @@ from luray.sources.years import check_series, shared_years
 from luray.storage.errors import InputError
 
 YEAR = r"(\d{4})"
-"""What `{year}` stands for, as a regular expression."""
+"""Regular expression that `{year}` stands for."""
 
 ABOUT = About(
     title="Categorical rasters described in the run file",
@@ -381,7 +381,7 @@ def _bands_of_years(
 
 
 def _rules(config: CategoricalConfig, maps: Maps, legend: Legend) -> tuple[str, ...]:
-    """What is done to the maps, in words."""
+    """Corrections of the maps, in words."""
     codes = ", ".join(f"{code} as {target}" for code, target in sorted(config.table.items()))
     rules = [f"codes read as {legend.name}: {codes}"]
     nodata_values = {raster.band(band).nodata for raster, band in maps.values()}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import read_legend
@@ -164,7 +165,7 @@ class CciLc(Described):
 def _rounded(start: int, length: int, origin: int, block: int) -> tuple[int, int]:
     """Return where the blocks under some cells begin, and their cells in all."""
     first = (start + origin) // block * block - origin
-    end = -(-(start + length + origin) // block) * block - origin
+    end = ceil_div(start + length + origin, block) * block - origin
     return first, end - first
 
 

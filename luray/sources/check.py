@@ -23,7 +23,7 @@ from luray.sources.presence import Presence, compare_years, present
 from luray.storage.places import public
 
 REFUSALS = (ValueError, OSError, RuntimeError)
-"""What a source raises on input that it refuses or cannot read."""
+"""Errors that a source raises on input that it refuses or cannot read."""
 
 BAND_VALUES = 2**24
 """Most values of a row band, unless a single row has more."""
@@ -42,7 +42,7 @@ class OpenedSource:
     scenario: str = ""
     """The scenario whose part of a source it is, empty for the run's first."""
     coverage: Coverage | None = None
-    """What it reaches of the run, once that is known."""
+    """Coverage of the run, once it is known."""
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class RowBand(NamedTuple):
 
 @dataclass(frozen=True)
 class Values:
-    """What was read of one variable; those of several bands add up.
+    """Summary of the values of one variable; those of several bands add up.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in row bands of one source; those of several bands add up in any order."""
+    """Findings in row bands of one source; those of several bands add up in any order."""
 
     values: tuple[Values, ...]
     """One a variable."""

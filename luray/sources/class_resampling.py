@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from luray.core.arithmetic import ceil_div
 from luray.core.compiled import compiled
 from luray.core.grid import ALIGNMENT, Grid
 from luray.core.tiling import Box
@@ -55,7 +56,7 @@ def lattice_over(fine: Grid, run: Grid, *, where: str) -> Grid:
 
 @dataclass(frozen=True)
 class ClassResampling:
-    """How the cells of a fine grid lie under those of a coarser one that it covers."""
+    """Resampling of classes from a fine grid to a coarser one that it covers."""
 
     fine: Grid
     coarse: Grid
@@ -117,7 +118,7 @@ class _Overlaps:
             return cls(middle, np.ones((n, 1), np.int64))
 
         first = start // UNITS
-        end = -(-stop // UNITS)  # rounded up
+        end = ceil_div(stop, UNITS)
         n_overlaps = int((end - first).max())
 
         # What a fine cell and a coarse one have in common, from the larger of their beginnings to

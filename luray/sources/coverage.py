@@ -1,4 +1,4 @@
-"""How much of a run its sources reach; what lies beyond them is missing.
+"""Coverage of a run by its sources; values beyond them are missing.
 
 A source lies on a rectangle of cells. What the run grid has beyond it is filled with missing values
 when the source is read: the nearest value is never smeared outwards. Shapes: H W cells of the run
@@ -27,12 +27,12 @@ ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a source reaches of a run, as shares between 0 and 1."""
+    """Shares of a run that a source reaches, between 0 and 1."""
 
     grid: float
-    """Of the cells of the run grid."""
+    """Share of the cells of the run grid."""
     land: float
-    """Of the cells with land; that of the grid for the maps, which say where land is."""
+    """Share of the cells with land. For the maps, which define land, that of the grid."""
 
     @property
     def is_whole(self) -> bool:

@@ -1,4 +1,4 @@
-"""How aggregated class shares are made worse: smoothed, late, scrambled, biased, unchanging.
+"""Distortions of aggregated class shares: smoothed, late, scrambled, biased, unchanging.
 
 Shares that are aggregated from the maps agree with them perfectly, as no scenario does. A
 distortion takes that from them step by step, so that skill can be shown over the quality of the
@@ -30,7 +30,7 @@ UNMANAGED = [HILDA.index(code) for code in STATES["primn"].codes]
 
 
 class DistortConfig(Config):
-    """What is done to the shares of a block, in the order of the keys; by default nothing."""
+    """Distortions of the shares of a block, applied in the order of the keys; none by default."""
 
     smooth_space: int = Field(default=1, ge=1)
     """Blocks along a side of the square whose land is taken together, an odd number: a block has
@@ -108,7 +108,7 @@ class DistortConfig(Config):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What is done, in order; empty where nothing is.
+        """The distortions in words, in their order; empty where there are none.
 
         All values are in it, so that the rules of a cube tell one distortion from another.
 

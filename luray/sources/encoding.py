@@ -1,4 +1,4 @@
-"""How variables are encoded in their files, in the form that `luray build --check` shows."""
+"""Encoding of variables in their files, in the form that `luray build --check` shows."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain

@@ -89,7 +89,7 @@ class Gebco(Described):
 
     file: NetcdfFile
     to_metres: Conversion
-    """What turns the file's values into metres."""
+    """Conversion of the file's values into metres."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Return the elevation, shape (1, H, W); see `Source.read`.

@@ -46,7 +46,7 @@ VARIABLE = "LULC_states"
 """Name of the maps in the NetCDF files."""
 
 PREFIX = r"(?:[^/]*[_-])?"
-"""What those who cut a region put before the published name: `crete_hilda_plus_...`."""
+"""Prefix that users put before the published name of a region: `crete_hilda_plus_...`."""
 
 SERIES = {
     "v1": rf"(?i:{PREFIX}hilda_plus_(\d{{4}})_states_GLOB-v1[\w-]*_wgs84[\w-]*\.tiff?)",
@@ -58,7 +58,7 @@ NETCDF = rf"(?i:{PREFIX}hildaplus_v?GLOB-(\d)-?[\w.-]*_states\.nc)"
 """Name of the NetCDF file of all years: the version."""
 
 BASE_MAP = re.compile(r"base-?_?map", re.IGNORECASE)
-"""What the archive calls the map of 2015 in version 1, the only one of that year."""
+"""Name in the archive for the map of 2015 in version 1, the only one of that year."""
 
 BASE_YEARS = {"1": 2015}
 """Year of the base map of a version."""
@@ -68,7 +68,7 @@ BASE_MAP_WORDS = (
 )
 
 KEPT = "it is kept as if it were of the same kind (base_maps)"
-"""What the rules say of a base map that the run file keeps."""
+"""Words of the rules for a base map that the run file keeps."""
 
 ABOUT = About(
     title="HILDA+ global land use change 1960-2020 and its extension to 1899",

@@ -127,7 +127,7 @@ class IsimipConfig(FilesConfig):
 
     @property
     def gaps(self) -> Literal["refused", "held"]:
-        """What is done with years that are missing within a file."""
+        """Treatment of years that are missing within a file."""
         return "held" if self.max_held_years else "refused"
 
     @property
@@ -153,7 +153,7 @@ class CountsFile:
     variable: str
     """Name of the counts in it."""
     to_persons: Conversion
-    """What makes persons of the counts."""
+    """Conversion of the counts into persons."""
 
 
 Steps = dict[int, tuple[CountsFile, int]]

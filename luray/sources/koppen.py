@@ -58,7 +58,7 @@ PERIODS_2018 = {"present": (1980, 2016), "future": (2071, 2100)}
 """First and last year of each map of 2018."""
 
 MapKey = tuple[int, int, str]
-"""What a map is of: first year, last year, and scenario, which is empty in the past."""
+"""First year, last year and scenario of a map; the scenario is empty in the past."""
 
 Maps = dict[MapKey, dict[str, str]]
 """URLs of maps by what they are of, then by cell size."""

@@ -1,4 +1,4 @@
-"""How the rows and columns of a file lie on luray's grids.
+"""Position of the rows and columns of a file on luray's grids.
 
 luray's grids have the north first, longitudes -180..180 and square cells. A `Layout` says where
 their cells are in a file, and turns what it reads. Everything that is turned is recorded in
@@ -39,11 +39,11 @@ class Layout:
     roll: int = 0
     """File column of the grid's first column."""
     rules: tuple[str, ...] = ()
-    """What is done to bring the file onto the grid, in words."""
+    """Corrections that bring the file onto the grid, in words."""
 
     @property
     def orientation(self) -> str:
-        """How the file's rows and columns lie, in words."""
+        """Orientation of the file's rows and columns, in words."""
         first_row = "south" if self.south_first else "north"
         longitudes = "0..360" if TURNED in self.rules else "-180..180"
         return f"{first_row} first, longitudes {longitudes}"
@@ -97,11 +97,11 @@ class GriddedFile(Protocol):
 
     @property
     def layout(self) -> Layout:
-        """How it lies."""
+        """Its position on luray's grids."""
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """What is done to bring it onto luray's grids, in words."""
+        """Corrections that bring it onto luray's grids, in words."""
 
 
 def layout_of_axes(lat: F64, lon: F64, *, where: str) -> Layout:

@@ -149,7 +149,7 @@ class Luh2Config(FilesConfig):
 
     @property
     def gaps(self) -> Literal["refused", "held"]:
-        """What is done with years that are missing within a file."""
+        """Treatment of years that are missing within a file."""
         return "held" if self.max_held_years else "refused"
 
     @property
@@ -610,7 +610,7 @@ def _held(
 def _join(
     history: History | None, futures: list[NetcdfFile], scenario: str, *, version: int
 ) -> str:
-    """Which file serves which years, in words."""
+    """The years that each file serves, in words."""
     past = "v2h" if version == 2 else "LUH3 history"
     future = "v2f" if version == 2 else "LUH3"
     if not futures:
@@ -627,7 +627,7 @@ def _join(
 
 
 def _unit_rules(parts: Sequence[NetcdfFile], states: tuple[str, ...]) -> tuple[str, ...]:
-    """What makes fractions of states that are declared in another unit, in words."""
+    """Conversions of states that are declared in another unit, in words."""
     rules: list[str] = []
     for part in parts:
         for state in states:
@@ -639,7 +639,7 @@ def _unit_rules(parts: Sequence[NetcdfFile], states: tuple[str, ...]) -> tuple[s
 
 
 def _rules(states: tuple[str, ...], tolerance: float) -> tuple[str, ...]:
-    """What is done to the values of every LUH, in words."""
+    """Corrections of the values of every LUH, in words."""
     return (
         "missing (1e20) is 0 over water, missing over land",
         f"states scaled to sum to 1 - icwtr where they miss it by at most {tolerance:g}; refused "

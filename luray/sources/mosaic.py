@@ -29,7 +29,7 @@ class RasterMosaic:
 
     parts: tuple[RasterFile, ...]
     layout: Layout
-    """That of the rectangle around all of them."""
+    """Layout of the rectangle around all of them."""
 
     @property
     def url(self) -> str:
@@ -48,7 +48,7 @@ class RasterMosaic:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """What is done to the parts, each thing once, and that they are put together."""
+        """Corrections of the parts, each once, and that they are put together."""
         rules_of_parts = chain.from_iterable(part.rules for part in self.parts)
         each_once = dict.fromkeys(rules_of_parts)
         return (*each_once, f"{len(self.parts)} files side by side read as one map")

@@ -134,7 +134,7 @@ class NetcdfFile:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """What is done to bring it onto luray's grids and years, in words."""
+        """Corrections that bring it onto luray's grids and years, in words."""
         return (*self.layout.rules, *self.time_rules)
 
     @property

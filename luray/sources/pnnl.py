@@ -235,7 +235,7 @@ class _Pnnl(Described):
     file_of: Mapping[str, NetcdfFile]
     """File of each published variable."""
     conversions: Mapping[str, Conversion]
-    """What turns each published variable into its unit."""
+    """Conversion of each published variable into its unit."""
 
     def _values(self, name: str, box: Box) -> F32:
         """A published variable in its unit, shape (..., H, W), NaN where missing."""
@@ -448,7 +448,7 @@ def _one_of(
 def _conversions(
     file_of: Mapping[str, NetcdfFile], parameters: Mapping[str, Parameter]
 ) -> dict[str, Conversion]:
-    """What turns each variable into its unit.
+    """Conversion of each variable into its unit.
 
     Raises InputError for one in a unit of another kind.
     """
@@ -462,7 +462,7 @@ def _conversions(
 def _unit_rules(
     conversions: Mapping[str, Conversion], parameters: Mapping[str, Parameter]
 ) -> tuple[str, ...]:
-    """Which units were taken for granted and which were converted, in words."""
+    """Units that were assumed, and those that were converted, in words."""
     assumed = []
     changed = []
     for name, to_unit in conversions.items():
@@ -477,7 +477,7 @@ def _unit_rules(
 
 
 def _encodings(file_of: Mapping[str, NetcdfFile], names: Sequence[str]) -> tuple[Encoding, ...]:
-    """How the published variable of each variable is in its file."""
+    """Encoding of the published variable behind each variable."""
     return tuple(encoding_of_netcdf(name, [file_of[name]]) for name in names)
 
 

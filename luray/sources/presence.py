@@ -1,4 +1,4 @@
-"""Which years of a source lack values that other years have.
+"""Gaps of a source: years that lack values which other years have.
 
 A cell counts as land only where every year has a class. So a hole in one year is a hole in all of
 them, and a blank year leaves no land at all: both are recorded, or raise an error. Shapes: V
@@ -97,7 +97,7 @@ def compare_years(maps: Iterable[tuple[int, Bool]]) -> tuple[Bool, Presence]:
 
 
 def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
-    """Say what the years of a source lack; empty where all have the same cells.
+    """Describe the gaps of a source; empty where all years have the same cells.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ from luray.storage.objects import accessing, filesystem, read_object
 from luray.storage.places import public
 
 FORECAST = "forecast"
-"""What `origin` calls years that depend on the scenario."""
+"""Word of `origin` for years that depend on the scenario."""
 
 ABOUT = About(
     title="Product of another run of luray",
@@ -66,7 +66,7 @@ class ProductConfig(FilesConfig):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Group of the cube: a run may have several products."""
     legend: str = "hilda"
-    """That of its maps, as `target.legend`."""
+    """Legend of its maps, as in `target.legend`."""
     member: int | None = Field(None, ge=0)
     """Member of an ensemble; needed where the product has several."""
 

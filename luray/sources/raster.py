@@ -42,7 +42,7 @@ class RasterFile:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """What is done to bring it onto luray's grids, and which mask is followed, in words."""
+        """Corrections that bring it onto luray's grids, and the mask that is followed, in words."""
         rules = list(self.layout.rules)
         if self.alpha:
             rules.append("cells with alpha 0 read as missing")

@@ -27,7 +27,7 @@ PLACE_ADVICE = (
 
 
 class RasterHeader(NamedTuple):
-    """What the header of a GeoTIFF says; fields are those of `RasterFile`."""
+    """Contents of the header of a GeoTIFF; fields are those of `RasterFile`."""
 
     layout: Layout
     bands: tuple[RasterBand, ...]

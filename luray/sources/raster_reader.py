@@ -23,10 +23,10 @@ class _OpenRaster(threading.local):
         self.key: Any = None
         """File, grid it is warped onto, and version of the file; None where nothing may be used."""
         self.resources = ExitStack()
-        """What closes it."""
+        """Callback that closes it."""
         self.raster: Any = None
         self.faults: list[Exception] = []
-        """What goes wrong beneath GDAL; see `watched_raster`."""
+        """Errors beneath GDAL; see `watched_raster`."""
 
 
 _OPEN = _OpenRaster()

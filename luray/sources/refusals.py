@@ -35,7 +35,7 @@ BROKEN = (
     EOFError,
     zlib.error,
 )
-"""What the libraries of NetCDF and Zarr raise on a damaged file."""
+"""Errors that the libraries of NetCDF and Zarr raise on a damaged file."""
 
 ENGINES = {NETCDF_4: "h5netcdf", NETCDF_3: "scipy"}
 """xarray's name of the library that reads each format of NetCDF."""

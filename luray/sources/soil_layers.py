@@ -49,7 +49,7 @@ ROUNDING_CM = 0.3
 """How far a depth may miss a published one: a share of it, and cm. Axes are rounded."""
 
 BOTTOM_WORDS = ("bottom", "lower edge", "lower boundary", "lower interface")
-"""What an axis of lower edges is called."""
+"""Words by which an axis of lower edges is recognised."""
 
 
 def depth_mean(values_ZHW: F32, edges_cm: Edges, *, top: float, bottom: float) -> F32:
@@ -193,7 +193,7 @@ def _from_surface(bottoms_cm: Sequence[float]) -> Edges:
 
 
 class LayerAxis(NamedTuple):
-    """What a file says of the depths of its layers in one variable."""
+    """Depths of layers that a file gives in one variable."""
 
     name: str
     values: tuple[Any, ...]

@@ -66,7 +66,7 @@ class Band(Config):
     no-data are refused.
     """
     outside: Literal["refused", "missing", "clipped"] = "refused"
-    """What becomes of values outside `range`."""
+    """Treatment of values outside `range`."""
 
     @property
     def expected(self) -> str:
@@ -342,7 +342,7 @@ def find_band(raster: Raster, band: int | str) -> RasterBand:
 
 
 def _rules(band: OpenBand) -> list[str]:
-    """What is done to the values of a band, in words."""
+    """Corrections of the values of a band, in words."""
     config = band.config
     nodata = band.in_file.nodata
     rules = []

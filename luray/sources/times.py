@@ -62,7 +62,7 @@ EPOCH = re.compile(
 """A date with what UDUNITS lets follow it: hours, minutes and seconds, a time zone."""
 
 NOISE = timedelta(microseconds=500)
-"""What rounding in double precision may take from midnight, and more."""
+"""More than rounding in double precision may take from midnight."""
 
 WHOLE = 1e-6
 """Largest difference from a whole number that is rounding, in years or months."""
@@ -76,7 +76,7 @@ Moments = NDArray[Any]
 
 @dataclass(frozen=True)
 class TimeUnits:
-    """What the numbers of a time axis count, from when, in which calendar.
+    """Unit, epoch and calendar of a time axis.
 
     Made by `parse_units`.
 

@@ -42,7 +42,7 @@ DEFINITIONS = (
     "thousand = 1000",
     "million = 1000000",
 )
-"""What pint is told beside its own definitions."""
+"""Definitions that are added to pint's own."""
 
 LONGEST = 100
 """Characters of a unit; what is longer is a text."""
@@ -92,12 +92,12 @@ No unit has them, and `9^9^9` would be computed for ever.
 
 @dataclass(frozen=True)
 class Conversion:
-    """What turns the values of a file into the expected unit."""
+    """Conversion of the values of a file into the expected unit."""
 
     factor: float = 1.0
     offset: float = 0.0
     rule: str = ""
-    """What is done to the values, in words; empty where they are taken as they are."""
+    """The conversion in words; empty where values are taken as they are."""
     declared: bool = True
     """False where the file declares no unit, so that the expected one is assumed."""
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.publish_config import PublishConfig
+from luray.core.arithmetic import ceil_div
 from luray.core.config import Config, DeviceChoice, Workers
 from luray.core.grid import Grid
 from luray.core.legend import Legend
@@ -54,7 +55,7 @@ class GridConfig(Config):
 
 
 class TargetConfig(Config):
-    """What is predicted: classes that change from year to year.
+    """The target of a run: classes that change from year to year.
 
     `legend` is one of luray's own (`catalogs/legends`) or the path of a TOML file like those. It
     names the classes, and the variable that holds the maps.
@@ -75,7 +76,7 @@ class TargetConfig(Config):
 
 
 class InferenceConfig(Config):
-    """Which years are made, from which observed years, and by how many workers.
+    """Years to be made, the observed years that they start from, and workers.
 
     `observed` are the first and last year whose maps luray may copy and start from; the other years
     of `years` are predicted, backward and forward from them, even where maps exist.
@@ -149,7 +150,7 @@ class InferenceConfig(Config):
 
 
 class ProductConfig(Config):
-    """What the product has beside the maps."""
+    """Companions of the maps in a product: coarse cells and overviews."""
 
     coarse_step: float | None = None
     """Size in degrees of the coarse cells that have fractions and transitions.
@@ -266,7 +267,7 @@ class RunConfig(Config):
         """Raise ValueError for a window that the U-Net cannot halve as often as it is deep."""
         unit = 2**self.model.depth
         if self.tiling.window % unit:
-            larger = -(-self.tiling.window // unit) * unit
+            larger = ceil_div(self.tiling.window, unit) * unit
             raise ValueError(
                 f"tiling.window {self.tiling.window} must be a multiple of 2^depth = {unit}; set "
                 f"tiling.window = {larger} or a smaller model.depth"
@@ -407,7 +408,7 @@ class RunConfig(Config):
 
     @property
     def lasting(self) -> bool:
-        """Tell whether the output is not relative to where the command runs."""
+        """Return whether the output does not depend on where the command runs."""
         return not is_local(self.output) or Path(self.output).is_absolute()
 
     @property

@@ -78,55 +78,42 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             zones=run.evaluation.zones,
             progress=progress,
         )
-        outcomes.append(
-            Outcome(
-                test.name,
-                test.direction,
-                test.start,
-                tallies.as_published,
-                tallies.deflickered,
-                years.left_out,
-                tallies.flicker,
-                tallies.last_change,
-                zone_names,
-                demand_gap=why_not_demanded(
-                    spec.cube,
-                    tile=product.tiling.tile,
-                    start=years.maps[0],
-                    years=years.scored,
-                ),
-                p_change=_p_change(run, test),
-            )
+        demand_gap = why_not_demanded(
+            spec.cube, tile=product.tiling.tile, start=years.maps[0], years=years.scored
         )
+        outcome = Outcome(
+            test.name,
+            test.direction,
+            test.start,
+            tally=tallies.as_published,
+            deflickered=tallies.deflickered,
+            left_out=years.left_out,
+            flicker=tallies.flicker,
+            last_change=tallies.last_change,
+            zones=zone_names,
+            demand_gap=demand_gap,
+            p_change=_p_change(run, test),
+        )
+        outcomes.append(outcome)
         identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
         memory_caveats.update(dict.fromkeys(spec.caveats))
 
+    # Maps of another kind than the rest differ from their neighbours for reasons that are no change
+    # of the land: no flicker is taken from them.
     cube = spec.cube
+    observed_years = tuple(year for year in cube.years if year not in cube.other_kind)
     finished = finished_product(run)
+    predicted_chains = tuple(finished.product.span.chains.values()) if finished else ()
     flicker = flicker_of_maps(
-        finished or spec,
-        observed=tuple(year for year in cube.years if year not in cube.other_kind),
-        chains=tuple(finished.product.span.chains.values()) if finished else (),
-        progress=progress,
+        finished or spec, observed=observed_years, chains=predicted_chains, progress=progress
     )
 
-    first, last = run.training.years
-    history = run.model.history
-    model = (
-        f"U-Net of width {run.model.width} and depth {run.model.depth} that remembers "
-        f"{history} {'map' if history == 1 else 'maps'}, trained on "
-        f"{first}-{last}, {run.training.steps} steps"
-    )
+    caveats = (*cube.caveats, *memory_caveats, *_scored_map(run), *_left_out(outcomes, cube))
     report = EvaluationReport(
         tuple(outcomes),
         cube.legend,
-        model,
-        caveats=(
-            *cube.caveats,
-            *memory_caveats,
-            *_scored_map(run),
-            *_left_out(outcomes, cube),
-        ),
+        _model_in_words(run),
+        caveats=caveats,
         scored=identities,
         inputs=cube.rules,
         observed_flicker=flicker.observed,
@@ -137,8 +124,19 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     return report
 
 
+def _model_in_words(run: RunConfig) -> str:
+    """Describe the models of a run for the head of the report."""
+    first, last = run.training.years
+    history = run.model.history
+    return (
+        f"U-Net of width {run.model.width} and depth {run.model.depth} that remembers "
+        f"{history} {'map' if history == 1 else 'maps'}, trained on "
+        f"{first}-{last}, {run.training.steps} steps"
+    )
+
+
 def is_evaluated(run: RunConfig) -> bool:
-    """Tell whether the report scores every test as the present models roll it out.
+    """Return whether the report scores every test as the present models roll it out.
 
     A report of an earlier version, which has other scores, does not.
     """
@@ -153,9 +151,8 @@ def is_evaluated(run: RunConfig) -> bool:
     identities = {}
     for test in run.evaluation.tests:
         spec = rollout_of(run, test)
-        identities[test.name] = _identity_of_scores(
-            spec, _years_of(run, test, spec.cube), run.evaluation.zones
-        )
+        years = _years_of(run, test, spec.cube)
+        identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
     finished = finished_product(run)
     product = finished.product.fingerprint if finished else ""
     return bool(report["scored"] == identities and report["product"]["fingerprint"] == product)
@@ -216,7 +213,7 @@ def _zone_names(run: RunConfig, cube: Cube) -> tuple[str, ...]:
 
 
 def _p_change(run: RunConfig, test: RolloutTest) -> dict[str, Any] | None:
-    """How far the probability of change of a test's model can be trusted, None where unknown."""
+    """Reliability of the probability of change of a test's model, None where it is not known."""
     validation = read_json(f"{run.model_folder(test.direction)}/validation.json")
     if validation is None:
         return None

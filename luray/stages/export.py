@@ -45,7 +45,7 @@ FORMATS: Mapping[str, Format] = {
 
 
 class Exported(NamedTuple):
-    """What an export has written."""
+    """Result of an export: what it has written."""
 
     place: str
     files: tuple[str, ...]

@@ -38,7 +38,7 @@ from luray.storage.receipts import fingerprint_of
 FORMAT = 1
 """Version of the card."""
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-"""What writing and checking ONNX takes; luray runs without them."""
+"""Packages that write and check ONNX; luray runs without them."""
 TOLERANCE = 1e-5
 """Largest difference of a probability."""
 INPUTS = ("land_use", "forcing", "prior_forcing", "static")
@@ -73,7 +73,7 @@ class ModelToExport(NamedTuple):
 
 
 class ExportedModel(NamedTuple):
-    """What an export of a model has written."""
+    """Result of an export of a model: what it has written."""
 
     place: str
     files: tuple[str, ...]

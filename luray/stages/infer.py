@@ -112,7 +112,7 @@ def require_memory_for(run: RunConfig, spec: InferenceSpec) -> None:
 
 
 def is_of_another_run(run: RunConfig) -> bool:
-    """Tell whether the product at the run's place was made by another model, cube or span."""
+    """Return whether the product at the run's place was made by another model, cube or span."""
     return inference_of(run, run.inference.span, run.product).product.is_of_another_run
 
 

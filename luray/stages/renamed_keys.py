@@ -14,4 +14,4 @@ RENAMED_KEYS: Mapping[str, str] = {
         'training.windows_read_by: "late" is now "consumer", "ahead" is now "readers"'
     ),
 }
-"""What to write in place of an old key, by its dotted name."""
+"""The new key for each old one, by their dotted names."""

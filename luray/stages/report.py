@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import luray
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE
 from luray.core.progress import NamedProgress, no_named_progress
@@ -176,7 +177,7 @@ def _area_of_shares(cube: Cube, demand: CoarseDemand) -> F64:
     """Return what a share of 1 stands for in each coarse cell, km2; 0 where there is no land."""
     grid = cube.grid
     block = demand.block
-    shape = (-(-grid.n_lat // block), -(-grid.n_lon // block))
+    shape = (ceil_div(grid.n_lat, block), ceil_div(grid.n_lon, block))
     coarse = CoarseCells(grid, Grid(grid.north, grid.west, grid.step * block, *shape))
     land_YX = np.zeros(shape)
     for y in range(shape[0]):

@@ -31,7 +31,7 @@ def no_stage_progress(stage: str, done: int, total: int) -> None:
 
 
 def needs_evaluation(run: RunConfig) -> bool:
-    """Tell whether a run has tests that its report does not score as the models are now.
+    """Return whether a run has tests that its report does not score as the models are now.
 
     Every other stage finds out by itself what is missing.
     """

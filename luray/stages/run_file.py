@@ -206,7 +206,7 @@ def expand(node: Any) -> Any:
 
 
 def _wanted(source: SourceConfig) -> str:
-    """Which files a source needs and where they come from, a line."""
+    """The files that a source needs and their origin, in a line."""
     return f"  {source.kind}: {source.wanted}"
 
 

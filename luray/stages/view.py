@@ -25,9 +25,9 @@ class Viewed:
     scenario: str = ""
     """The one that a STAC item is of."""
     unfinished: dict[str, Any] | None = None
-    """What is there of a product that is not finished."""
+    """Progress of a product that is not finished."""
     notes: tuple[str, ...] = ()
-    """What a reader may miss, in words."""
+    """Notes on what a reader may miss."""
 
 
 def find_product(place: str, overrides: tuple[str, ...] = ()) -> Viewed:

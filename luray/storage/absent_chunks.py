@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from luray.core.arithmetic import ceil_div
 from luray.storage.errors import InputError
 
 FILL_ATTRIBUTES = ("fillvalue", "missingvalue")
@@ -70,7 +71,7 @@ def require_chunks(
     spans = [_span(part, length) for part, length in zip(index, shape, strict=True)]
     read_values = values.reshape([stop - start for start, stop in spans])
     chunk_numbers = [
-        range(start // size, -(-stop // size))
+        range(start // size, ceil_div(stop, size))
         for (start, stop), size in zip(spans, chunks, strict=True)
     ]
 

@@ -54,7 +54,7 @@ def no_lease() -> None:
 
 
 class LeaseClaim(NamedTuple):
-    """What a job's workers know of its lease.
+    """The claim of a job on its lease, as its workers have it.
 
     Its driver may stand still while they go on, so they look for themselves: each `require` reads
     the lease in the store.
@@ -118,7 +118,7 @@ class Lease:
 
     @property
     def claim(self) -> LeaseClaim:
-        """What workers of this job, in other processes, need to see that it still has the store."""
+        """Claim by which workers of this job, in other processes, check that it has the store."""
         return LeaseClaim(self.store, self.about["token"])
 
     def require(self) -> None:

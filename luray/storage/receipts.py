@@ -23,7 +23,7 @@ from luray.storage.objects import accessing, filesystem, read_object, remove, wr
 from luray.storage.places import is_local, public
 
 TIME_KEYS = ("mtime", "LastModified", "updated")
-"""Under which a local disk, S3 and Google's store tell when an object was written."""
+"""Keys under which a local disk, S3 and Google's store have the time of an object."""
 
 
 LISTING_PAUSES = (0.0, 0.5, 1.0, 2.0)

@@ -49,7 +49,7 @@ CACHED_TABLES = 16
 """Tables of references that a process remembers."""
 
 STAMP_KEYS = ("ETag", "etag", "mtime", "LastModified", "size")
-"""What file systems tell of a file that changes with its content."""
+"""Keys of file systems for properties of a file that change with its content."""
 UNREADABLE = (
     ValueError,
     TypeError,

@@ -1,4 +1,4 @@
-"""Which places are Zarr stores, and which kerchunk references that stand for one.
+"""Names by which Zarr stores and kerchunk references are recognised.
 
 Nothing is opened here, so that asking needs neither Zarr nor Arrow.
 """

@@ -1,4 +1,4 @@
-"""What luray may open: options of the stores, and the roots that documents may lead to.
+"""Permissions: options of the stores, and the roots that documents may lead to.
 
 Catalogs, references and redirects come from strangers. A place that one of them names is opened
 only if it lies below the document's own root or below a root that the user has allowed, and only if

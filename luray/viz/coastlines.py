@@ -65,7 +65,7 @@ def _coasts(points_N2: F64) -> list[F64]:
 
 
 def _on_edge(points_N2: F64) -> Bool:
-    """Which points lie at 180 degrees of longitude, or at the south pole."""
+    """Whether each point lies at 180 degrees of longitude, or at the south pole."""
     lon_N, lat_N = points_N2.T
     on_edge: Bool = (np.abs(lon_N) > 180 - EDGE) | (lat_N < -90 + EDGE)
     return on_edge

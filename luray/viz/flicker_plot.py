@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from luray.core.arithmetic import ceil_div
 from luray.core.types import F64
 from luray.viz.figure import (
     ACCENT,
@@ -91,7 +92,7 @@ def _draw_flicker(axes: Axes, decades: Decades) -> None:
             axes.text(place + shift, 0, "–", ha="center", va="bottom", fontsize=8, color=MUTED)
 
     open_spines(axes)
-    every = -(-len(decades) // MOST_NAMES)  # every how manyth decade has its name
+    every = ceil_div(len(decades), MOST_NAMES)  # every how manyth decade has its name
     names = [f"{decade['years'][0] // 10 * 10}s" for decade in decades]
     axes.set_xticks(places[::every], names[::every])
     axes.set_xlim(-0.6, max(len(decades), 4) - 0.4)

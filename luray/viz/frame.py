@@ -47,7 +47,7 @@ class FrameLayout:
 
     @cached_property
     def raster(self) -> Raster:
-        """Which cell each pixel of the map shows."""
+        """The cell that each pixel of the map shows."""
         return self.view.projected.raster(self.max_pixels)
 
     @cached_property

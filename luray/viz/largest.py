@@ -1,4 +1,4 @@
-"""What a picture has room for of a long legend: which classes it names, and how much of a name."""
+"""Long legends in pictures: the classes that are named, and shortened names."""
 
 from collections.abc import Sequence
 

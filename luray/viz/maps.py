@@ -20,6 +20,7 @@ from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, V
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
+from luray.core.arithmetic import ceil_div
 from luray.core.legend import capitalised, rgb
 from luray.core.types import F64, U8
 from luray.viz.figure import (
@@ -61,7 +62,7 @@ LEGEND_LINE = 0.235
 """Inches: height of a line of the legend."""
 
 MOST_LETTERS = 28
-"""Of a name in a legend."""
+"""Letters of a name in a legend, at most."""
 
 MOST_ENTRIES = 8
 """Classes that a legend names; the inset below it needs the rest of the panel."""
@@ -194,7 +195,7 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
     # Maps stand in one row, or two columns where they are wide, above the chart of the areas.
     ratio = view.projected.ratio
     n_columns = len(years) if ratio > 0.6 else min(2, len(years))
-    n_rows = -(-len(years) // n_columns)
+    n_rows = ceil_div(len(years), n_columns)
 
     # Inches, from the foot of the page up: footnote, chart, maps with their headings, title.
     page_width = 12.0

@@ -22,7 +22,7 @@ class Palette:
     variable: str
     """Name of the maps in the product."""
     long_name: str
-    """What they show."""
+    """Subject of the maps, such as land use."""
     codes: tuple[int, ...]
     names: tuple[str, ...]
     colours: tuple[str, ...]

@@ -84,7 +84,7 @@ def _unit(most: float) -> tuple[float, str]:
 
 
 def _label_years(axes: Axes, years: Sequence[int]) -> None:
-    """Let the x axis span the years, with whole years as ticks; one year alone is an axis, too."""
+    """Set the x axis to the years, with whole years as ticks; one year alone is an axis, too."""
     first = years[0]
     last = years[-1]
     axes.set_xlim(first, max(last, first + 1))

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.types import F64, U8
 from luray.viz.palette import Palette
@@ -86,7 +87,7 @@ class View:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What every picture has to say beside the data."""
+        """Sentences that every picture shows beside the data."""
         return tuple(self.product.attrs.get("caveats", ()))
 
     @cached_property
@@ -154,7 +155,7 @@ class View:
 
     def factor(self, at_most: int) -> int:
         """Return the edge of a block in grid cells, for `at_most` blocks along the longer axis."""
-        return -(-max(self.grid.shape) // at_most)
+        return ceil_div(max(self.grid.shape), at_most)
 
     def _middles(self, factor: int) -> tuple[slice, slice]:
         """Rows and columns of the middle cell of each block."""
@@ -244,7 +245,7 @@ class View:
     def chart_years(self) -> tuple[int, ...]:
         """Return the years that a chart over time reads; always the ends and the observed ends."""
         n_cells = self.grid.n_lat * self.grid.n_lon * len(self.years)
-        every = 1 if n_cells < MOST_CHART_CELLS else -(-len(self.years) // CHART_YEARS)
+        every = 1 if n_cells < MOST_CHART_CELLS else ceil_div(len(self.years), CHART_YEARS)
         ends = (self.years[-1], *(self.observed or ()))
         return tuple(sorted({*self.years[::every], *ends}))
 

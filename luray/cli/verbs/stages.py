@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from luray.stages.config import RunConfig
 
 STAGES = ("build", "train", "infer", "evaluate", "plot", "report", "publish", "run")
-"""What can be submitted as a job: the stages, and all of them."""
+"""Verbs that can be submitted as a job: each stage, and `run` for all of them."""
 
 
 def build(

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
+from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.legend import OCEAN_COLOUR, OUTSIDE, Legend, rgb
 from luray.core.tiling import Box
@@ -84,7 +85,7 @@ def thinned(read: ReadBox, grid: Grid) -> U8:
 
 def _thinning(grid: Grid) -> int:
     """Cells of the grid along a side of a picture cell."""
-    return -(-max(grid.shape) // PIXELS)
+    return ceil_div(max(grid.shape), PIXELS)
 
 
 def classes(classes_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
@@ -130,7 +131,7 @@ def blocks(side: int, places_N2: I64, values_N: F64, grid: Grid, *, most: float)
     most : float
         Value of the last colour.
     """
-    shape = (-(-grid.n_lat // side), -(-grid.n_lon // side))
+    shape = (ceil_div(grid.n_lat, side), ceil_div(grid.n_lon, side))
     image = np.empty((*shape, 3), np.uint8)
     image[:] = rgb(WATER)
     # Few shades, as the picture has a palette of 256 colours at most.

@@ -31,11 +31,11 @@ MOST_TRANSITIONS = 10
 
 @dataclass(frozen=True)
 class Demand:
-    """How the coarse forcing of a scenario changes the area of groups of classes."""
+    """Change of the area of groups of classes in the coarse forcing of a scenario."""
 
     years: tuple[int, ...]
     change_of_group_Y: Mapping[tuple[int, ...], F64]
-    """By how much the area of a group, by its codes, differs from the last observed year, km2."""
+    """Area of a group, by its codes, less that of the last observed year, km2."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class AreaSeries:
     """km2 by year and class, of each scenario; "" where there is none."""
     observed: tuple[int, int] | None
     demand_of_scenario: Mapping[str, Demand] = field(default_factory=dict)
-    """Of those scenarios whose coarse forcing has shares of classes."""
+    """Demand of the scenarios whose coarse forcing has shares of classes."""
 
 
 @dataclass(frozen=True)
 class Flows:
-    """What became of the land between some years of a product."""
+    """Areas that went from class to class between some years of a product."""
 
     years: tuple[int, ...]
     area_KK: tuple[F64, ...]
@@ -65,7 +65,7 @@ class PageData:
 
     title: str
     metrics: Mapping[str, Any]
-    """What metrics.json holds."""
+    """Contents of metrics.json."""
     legend: Legend
     grid: Grid
     points: Mapping[str, str]
@@ -73,13 +73,13 @@ class PageData:
     areas: AreaSeries | None
     """None where the product is not finished."""
     flows: Mapping[str, Flows]
-    """Of each scenario; "" where there is none, and nothing where the product is not finished."""
+    """Flows of each scenario, "" where there is none; empty while the product is not finished."""
     maps: Mapping[str, TestMaps]
-    """Of each test, by its name."""
+    """Maps of each test, by its name."""
     validations: Mapping[str, Mapping[str, Any]]
-    """What each model's validation.json holds, by direction."""
+    """Contents of each model's validation.json, by direction."""
     made: str
-    """By what the report was made, and when."""
+    """The version of luray that made the report, and the time."""
 
 
 def render(data: PageData) -> str:
@@ -130,7 +130,7 @@ def render(data: PageData) -> str:
 
 
 def _test(data: PageData, test: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """What the template shows of one test."""
+    """Values of one test for the template."""
     return {
         "heading": words.heading(test),
         "point": data.points.get(test["name"], ""),

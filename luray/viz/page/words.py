@@ -1,4 +1,4 @@
-"""What an evaluation found, in sentences.
+"""The findings of an evaluation in sentences.
 
 Everything is taken from `EvaluationReport.to_dict()`, which is what metrics.json holds.
 """
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from luray.evaluation.significance import Verdict
 
 Metrics = Mapping[str, Any]
-"""What metrics.json holds, or a part of it."""
+"""Contents of metrics.json, or a part of it."""
 
 OPENINGS: dict[Verdict, str] = {
     "better": "Better than persistence",
@@ -21,14 +21,14 @@ MARKS: dict[Verdict, str] = {"better": "▲", "worse": "▼", "cannot be told": 
 """Signs beside the verdicts, so that none is told by its colour alone."""
 
 DASH = "–"
-"""What stands in a table where a number cannot be told; below it a sentence says why."""
+"""Stands in a table where a number is not known; a sentence below says why."""
 
 NOT_COMPARED: Metrics = {"verdict": "cannot be told", "low": None}
-"""What stands in for a comparison that the metrics do not hold."""
+"""Takes the place of a comparison that the metrics do not have."""
 
 
 class Finding(NamedTuple):
-    """What was found in a period of one test."""
+    """The finding in a period of one test."""
 
     period: str
     verdict: Verdict
@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 
 class LeadYear(NamedTuple):
-    """What was found in one lead year."""
+    """The finding in one lead year."""
 
     year: int
     lead: int
