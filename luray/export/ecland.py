@@ -119,8 +119,8 @@ def ecland_crosswalk(job: ExportJob) -> VegetationCrosswalk:
     Raises
     ------
     ValueError
-        For a legend without crosswalk, a class or group that is missing, a type that ecLand does
-        not have, and percentages that are no tenths or do not sum to 100.
+        For a legend without crosswalk or source, a class or group that is missing, a type that
+        ecLand does not have, and percentages that are no tenths or do not sum to 100.
     """
     legend = job.maps.product.legend
     entries = read_crosswalk("ecland", legend)
@@ -128,6 +128,9 @@ def ecland_crosswalk(job: ExportJob) -> VegetationCrosswalk:
     where = f"catalogs/crosswalks/ecland.toml: {legend.name}"
     if legend.water is not None and str(legend.water) not in entries:
         raise ValueError(f"{where} lacks {legend.water}, its water; add it, as type 14")
+    source = file["sources"].get(legend.name)
+    if source is None:
+        raise ValueError(f"{where} has no source, expected one in its table sources; add it")
 
     by_group = [
         {group: _shares(entries[str(code)], group, f"{where} {code}") for group in GROUPS}
@@ -135,14 +138,18 @@ def ecland_crosswalk(job: ExportJob) -> VegetationCrosswalk:
     ]
     in_group_KMP = np.array([list(of_group.values()) for of_group in by_group])
     if (in_group_KMP == in_group_KMP[:, :1]).all():
-        return VegetationCrosswalk(in_group_KMP[:, :1], file["sources"][legend.name])
+        return VegetationCrosswalk(in_group_KMP[:, :1], source)
     unknown_KP = in_group_KMP[:, GROUPS.index(file["unknown"])]
     share_KMP = np.concatenate([unknown_KP[:, None], in_group_KMP], axis=1)
-    return VegetationCrosswalk(share_KMP, file["sources"][legend.name])
+    return VegetationCrosswalk(share_KMP, source)
 
 
-def _shares(entry: Mapping[str, Any], group: str, where: str) -> I64:
+def _shares(entry: Any, group: str, where: str) -> I64:
     """Return the shares of a class in a climate group, shape (P,). Raises ValueError."""
+    if not isinstance(entry, dict):
+        raise ValueError(
+            f"{where} is {entry!r}, expected a table such as {{ 2 = 100 }}; correct it"
+        )
     if set(entry) & set(GROUPS):
         if set(entry) != set(GROUPS):
             groups = ", ".join(entry)
@@ -159,9 +166,11 @@ def _shares(entry: Mapping[str, Any], group: str, where: str) -> I64:
         )
     share_P = np.zeros(N_TYPES + 1, np.int64)
     for number, percent in entry.items():
-        tenths = round(percent * 10)
-        if percent < 0 or abs(percent * 10 - tenths) > TOLERANCE:
-            raise ValueError(f"{where} {number} is {percent} %, expected whole tenths; correct it")
+        tenths = round(percent * 10) if isinstance(percent, int | float) else -1
+        if tenths < 0 or abs(percent * 10 - tenths) > TOLERANCE:
+            raise ValueError(
+                f"{where} {number} is {percent!r} %, expected whole tenths; correct it"
+            )
         share_P[int(number)] = tenths
     if share_P.sum() != WHOLE_CLASS:
         total = share_P.sum() * 100 / WHOLE_CLASS

@@ -219,6 +219,8 @@ def test_types_are_those_of_ecland():
         ({"190": {"21": 100}}, "190 has the types 21, expected numbers from 1 to 20"),
         ({"190": {"2": 33.33, "8": 66.67}}, "190 2 is 33.33 %, expected whole tenths"),
         ({"190": {"2": -10, "8": 110}}, "190 2 is -10 %"),
+        ({"190": {"2": "100"}}, "190 2 is '100' %, expected whole tenths"),
+        ({"190": "omitted"}, "190 is 'omitted', expected a table such as"),
         ({"190": {"A": {"2": 100}, "B": {"2": 100}}}, "190 has the groups A, B, expected A to E"),
         ({"190": {g: {"2": 80} for g in GROUPS}}, "190 A sums to 80 %"),
         ({"210": None}, "lacks 210, its water; add it, as type 14"),
@@ -230,6 +232,14 @@ def test_wrong_crosswalk_is_refused(world_of_cover, tmp_path, monkeypatch, chang
     monkeypatch.setattr(ecland, "read_crosswalk", lambda form, legend: entries)
     with pytest.raises(ValueError, match=message):
         ecland.ecland_crosswalk(job_of(world_of_cover, tmp_path, form="ecland"))
+
+
+def test_crosswalk_without_source_is_refused(world_of_cover, tmp_path, monkeypatch):
+    whole = read_crosswalk_file("ecland")
+    del whole["sources"]["ESA CCI-LC"]
+    monkeypatch.setattr(ecland, "read_crosswalk_file", lambda form: whole)
+    with pytest.raises(ValueError, match="ESA CCI-LC has no source"):
+        export(world_of_cover.run.product, "ecland", output=str(tmp_path))
 
 
 def test_code_that_the_crosswalk_lacks_is_named(world_of_cover, tmp_path, monkeypatch):
