@@ -58,8 +58,10 @@ def naive_vegetation(codes, zones, crosswalk, y, x):
     for kinds in ((1, 2, 7, 9, 10, 11, 13, 16, 17, 20), (3, 4, 5, 6, 18, 19)):
         of_kind = {number: areas[number] for number in areas if number in kinds}
         cover = sum(of_kind.values()) / base if base else 0.0
-        # no two types of a random map are equally large
-        found.append((cover, max(of_kind, key=of_kind.get) if of_kind else 0))
+        # sums of equal areas differ by rounding here
+        least = max(of_kind.values(), default=0.0) * (1 - 1e-9)
+        largest = min((number for number in of_kind if of_kind[number] >= least), default=0)
+        found.append((cover, largest))
     return found[0][0], found[1][0], found[0][1], found[1][1], base / whole
 
 
