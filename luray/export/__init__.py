@@ -1,1 +1,1 @@
-"""Products in the layouts that models and map tools read: LUH2, FATES, CTSM, LPJ-GUESS, COG, CF."""
+"""Products in layouts of models and map tools: LUH2, FATES, CTSM, LPJ-GUESS, ecLand, COG, CF."""

@@ -12,16 +12,13 @@ from luray.core.types import U8
 from luray.export.cog import write_cog
 from luray.export.files import BlockChecksum, check_rows, checksum_of
 from luray.export.job import ExportJob
-from luray.export.netcdf_files import add_axes, netcdf_file, reading
+from luray.export.netcdf_files import add_axes, add_time, netcdf_file, reading
 
 BLOCK_ROWS = 500
 """Rows of a map that are in memory at once."""
 
 CHUNK_CELLS = 500
 """Side of a NetCDF chunk."""
-
-FIRST_DAY = 1850
-"""Year from whose first of January CF's time counts."""
 
 
 def write_cogs(job: ExportJob) -> None:
@@ -68,24 +65,12 @@ def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[BlockChecksum]:
     grid = job.region.fine
     legend = job.maps.product.legend
     flags = legend.cf_attributes()
-    days = (year - FIRST_DAY) * 365.0  # a year of the calendar noleap has 365 days
     attributes = {"Conventions": "CF-1.11", **job.attributes(f"{legend.long_name} {year}")}
     checksums: list[BlockChecksum] = []
     with netcdf_file(path, attributes) as out:
         out.dimension("time", 1)
         add_axes(out, grid, bounds=("lat_bnds", "lon_bnds"))
-        time = {
-            "standard_name": "time",
-            "long_name": "time",
-            "units": f"days since {FIRST_DAY}-01-01",
-            "calendar": "noleap",
-            "axis": "T",
-            "bounds": "time_bnds",
-        }
-        out.variable("time", ("time",), np.array([days]), time)
-        out.variable("time_bnds", ("time", "bounds"), np.array([[days, days + 365]]), {})
-        described = {"long_name": "calendar year", "units": "1"}
-        out.variable("year", ("time",), np.array([year], np.int32), described)
+        add_time(out, year, dimensions=("time",))
         crs = {
             "grid_mapping_name": "latitude_longitude",
             "longitude_of_prime_meridian": 0.0,

@@ -29,6 +29,10 @@ BAND_CELLS = 2**24
 """Fine cells of a map that are in memory at once, at least one row of coarse cells."""
 
 
+BAND_COARSE_CELLS = 2**20
+"""Coarse cells of a band at most: there are sums of every class of each."""
+
+
 class CoarseBand(NamedTuple):
     """Sums of some rows of coarse cells, in units of 1 / `WHOLE` of a cell."""
 
@@ -57,8 +61,8 @@ class CoarseMaps:
         """Return first and last row (exclusive) of the bands in which the region is read."""
         region = self.region
         coarse_row_cells = region.block * region.box.width
-        rows = max(1, BAND_CELLS // coarse_row_cells)
-        n_lat = region.coarse.n_lat
+        n_lat, n_lon = region.coarse.shape
+        rows = max(1, min(BAND_CELLS // coarse_row_cells, BAND_COARSE_CELLS // n_lon))
         return [(row, min(row + rows, n_lat)) for row in range(0, n_lat, rows)]
 
     def band(self, year: int, rows: tuple[int, int], *, with_transition: bool) -> CoarseBand:

@@ -18,7 +18,7 @@ def read_crosswalk(form: str, legend: Legend) -> Mapping[str, Any]:
     Parameters
     ----------
     form : str
-        Name of the file: luh2, ctsm or lpj-guess.
+        Name of the file: luh2, ctsm, lpj-guess or ecland.
     legend : Legend
         Of the maps.
 

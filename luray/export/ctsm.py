@@ -15,25 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from luray.core.legend import OUTSIDE
-from luray.core.tiling import Box
-from luray.core.types import F64, U8
+from luray.core.types import F64
 from luray.cube.cube import Cube
-from luray.export.coarse_maps import CoarseMaps, water_index
+from luray.export.climate_groups import GROUPS, class_areas, cube_with_climate
+from luray.export.coarse_maps import water_index
 from luray.export.crosswalk import read_crosswalk, read_crosswalk_file
 from luray.export.job import ExportJob
 from luray.export.netcdf_files import NetcdfWriter, netcdf_file, reading
-from luray.product.fractions import WHOLE, class_sums, row_shares
-from luray.sources.koppen import CLIMATE
+from luray.product.fractions import WHOLE
 
 N_NATURAL = 15
 """Natural types: bare ground, trees, shrubs and grass."""
 
 N_CROPS = 64
 """Crop types, which are numbered on from the natural ones."""
-
-GROUPS = ("A", "B", "C", "D", "E")
-"""Koeppen-Geiger main groups; their codes count from 1."""
 
 OMITTED = "omitted"
 
@@ -54,7 +49,7 @@ def write_ctsm(job: ExportJob) -> None:
         If a file does not read back as it should.
     """
     crosswalk = ctsm_crosswalk(job)
-    cube = _cube_with_climate(job)
+    cube = cube_with_climate(job)
     for year, name in job.missing_files("landuse_{year}.nc"):
         area = _areas(job, cube, year, crosswalk)
         with job.folder.writing(name) as [path]:
@@ -110,25 +105,6 @@ def ctsm_crosswalk(job: ExportJob) -> PftCrosswalk:
     return PftCrosswalk(share_KMP, tuple(omitted), unknown)
 
 
-def _cube_with_climate(job: ExportJob) -> Cube:
-    """Return the cube. Raises ValueError where there is none with climate groups."""
-    if job.cube is None:
-        raise ValueError(
-            "--format ctsm-raw needs the climate groups of the run's cube, found only the product; "
-            "give the run file"
-        )
-    layers = [*job.cube.forcing, *job.cube.static]
-    variables = [variable for layer in layers for variable in layer.variables]
-    found = [v.categories for v in variables if v.name == CLIMATE.name]
-    if found != [CLIMATE.categories]:
-        raise ValueError(
-            f"--format ctsm-raw needs the variable {CLIMATE.name} of the run's cube with the "
-            f"categories {CLIMATE.categories}, found {found or 'none'}; build the cube with the "
-            "source koppen"
-        )
-    return job.cube
-
-
 @dataclass(frozen=True)
 class TypeAreas:
     """What a year has, as shares of the coarse cell."""
@@ -142,48 +118,25 @@ class TypeAreas:
 
 def _areas(job: ExportJob, cube: Cube, year: int, crosswalk: PftCrosswalk) -> TypeAreas:
     """Add up the types of a year, a band of rows at a time."""
-    region = job.region
-    source = CoarseMaps(job.maps, region)
-    n_classes = source.n_classes
-    n_groups = len(GROUPS) + 1
-    assert n_classes * n_groups <= OUTSIDE, "class and group together are a byte"
-    share_H = np.zeros(region.box.height, np.int64)
-    within = row_shares(region.fine, region.coarse)
-    share_H[: within.size] = within
+    coarse = job.region.coarse
+    n_classes = len(job.maps.product.legend)
 
     # a group more: cells whose climate is not known
-    share_KMP = np.zeros((n_classes, n_groups, N_NATURAL + N_CROPS))
+    share_KMP = np.zeros((n_classes, len(GROUPS) + 1, N_NATURAL + N_CROPS))
     share_KMP[:, 1:] = crosswalk.share_KMP
     share_KMP[:, 0] = crosswalk.share_KMP[:, crosswalk.unknown]
 
-    types = np.zeros((N_NATURAL + N_CROPS, *region.coarse.shape))
-    land = np.zeros(region.coarse.shape)
+    types = np.zeros((N_NATURAL + N_CROPS, *coarse.shape))
+    land = np.zeros(coarse.shape)
     unknown = 0.0
     total = 0.0
-    for first, last in source.bands():
-        rows = slice(first * region.block, last * region.block)
-        height = rows.stop - rows.start
-        box = Box(region.box.row + rows.start, region.box.col, height, region.box.width)
-        both_HW = _class_and_group(job, cube, year, box)
-        sums = class_sums(both_HW, share_H[rows], region.block, n_classes * n_groups)
-        area_KMYX = (sums / WHOLE).reshape(n_classes, n_groups, *sums.shape[1:])
-        types[:, first:last] = np.einsum("kmyx,kmp->pyx", area_KMYX, share_KMP)
-        land[first:last] = area_KMYX.sum(axis=(0, 1))
+    for rows, units_KMYX in class_areas(job, year, cube):
+        area_KMYX = units_KMYX / WHOLE
+        types[:, rows] = np.einsum("kmyx,kmp->pyx", area_KMYX, share_KMP)
+        land[rows] = area_KMYX.sum(axis=(0, 1))
         unknown += float(area_KMYX[:, 0].sum())
         total += float(area_KMYX.sum())
     return TypeAreas(types, land, unknown / total if total else 0.0)
-
-
-def _class_and_group(job: ExportJob, cube: Cube, year: int, box: Box) -> U8:
-    """Number of class and climate group together, `OUTSIDE` off land, shape (H, W)."""
-    classes_HW = job.maps.classes(year, box)
-    row, col = cube.grid.offset_of(job.maps.product.grid)
-    in_cube = box._replace(row=box.row + row, col=box.col + col)
-    _, group_HW = cube.categories(CLIMATE.name, year, in_cube)
-    is_known = (group_HW >= 1) & (group_HW <= len(GROUPS))
-    known_HW = np.where(is_known, group_HW, 0).astype(np.uint8)
-    both_HW = classes_HW * np.uint8(len(GROUPS) + 1) + known_HW
-    return np.where(classes_HW == OUTSIDE, np.uint8(OUTSIDE), both_HW)
 
 
 def _write(path: Path, job: ExportJob, year: int, area: TypeAreas) -> None:

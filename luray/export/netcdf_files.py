@@ -16,6 +16,9 @@ from luray.core.types import F64
 LUH2_EPOCH = 850
 """Year from which LUH2 counts."""
 
+FIRST_DAY = 1850
+"""Year from whose first of January CF's time counts."""
+
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 
 
@@ -124,6 +127,34 @@ def add_axes(out: NetcdfWriter, grid: Grid, *, bounds: Sequence[str]) -> None:
     half = grid.step / 2
     out.variable(bounds[0], ("lat", "bounds"), edges(grid.lat, half=half), {})
     out.variable(bounds[1], ("lon", "bounds"), edges(grid.lon, half=-half), {})
+
+
+def add_time(out: NetcdfWriter, year: int, *, dimensions: Sequence[str]) -> None:
+    """Add `time` of a file that has one year, with its bounds, and the number of the `year`.
+
+    Parameters
+    ----------
+    out : NetcdfWriter
+        With the dimension `bounds`, see `add_axes`.
+    year : int
+    dimensions : sequence of str
+        `("time",)`, or `()` for fields without a dimension of time.
+    """
+    days = (year - FIRST_DAY) * 365.0  # a year of the calendar noleap has 365 days
+    shape = (1,) * len(dimensions)
+    time = {
+        "standard_name": "time",
+        "long_name": "time",
+        "units": f"days since {FIRST_DAY}-01-01",
+        "calendar": "noleap",
+        "axis": "T",
+        "bounds": "time_bnds",
+    }
+    out.variable("time", dimensions, np.full(shape, days), time)
+    bounds = np.broadcast_to([days, days + 365], (*shape, 2))
+    out.variable("time_bnds", (*dimensions, "bounds"), bounds, {})
+    described = {"long_name": "calendar year", "units": "1"}
+    out.variable("year", dimensions, np.full(shape, year, np.int32), described)
 
 
 def edges(centres: F64, *, half: float) -> F64:

@@ -11,6 +11,7 @@ from luray.cube.cube import Cube
 from luray.export.class_maps import write_cogs, write_netcdf
 from luray.export.crosswalk import crosswalk_text
 from luray.export.ctsm import write_ctsm
+from luray.export.ecland import write_ecland
 from luray.export.fates import write_fates
 from luray.export.folder import ExportFolder
 from luray.export.job import ExportJob, Split
@@ -39,6 +40,7 @@ FORMATS: Mapping[str, Format] = {
     "fates": Format(write_fates, "coarse", "luh2"),
     "ctsm-raw": Format(write_ctsm, "coarse", "ctsm"),
     "lpj-guess": Format(write_lpj_guess, "coarse", "lpj-guess"),
+    "ecland": Format(write_ecland, "coarse", "ecland"),
     "cog": Format(write_cogs, "fine"),
     "netcdf": Format(write_netcdf, "fine"),
 }
@@ -73,7 +75,7 @@ def export(
     ----------
     source : RunConfig or str
         A run, or the place of a product. Only a run has the cube, whose forcing splits classes into
-        LUH2's states and whose climate zones choose plant types.
+        LUH2's states and whose climate zones choose plant and vegetation types.
     form : str
         One of `FORMATS`.
     region : str, optional

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from luray.core.legend import rgb
 from luray.viz.figure import ACCENT, INK, MUTED, RULE
+from luray.viz.largest import largest
 from luray.viz.projection import Raster
 from luray.viz.view import View
 
@@ -24,6 +25,9 @@ LEGEND_TOP = 7.0
 
 LEGEND_LINE = 1.35
 """Lines from one entry of the legend to the next."""
+
+FEWEST_ENTRIES = 12
+"""Entries that a legend always has room for; a higher map has room for more of them."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +74,41 @@ class FrameLayout:
     @cached_property
     def panel(self) -> tuple[int, int]:
         """Left edge and width of the panel beside the map."""
-        palette = self.view.palette
         font = self.font(0.8)
-        widest_name = max(font.getlength(palette.label(k)) for k in range(len(palette.names)))
+        widest_name = max(font.getlength(name) for name, _ in self.legend)
         left = self.map_size[0] + 2 * self.margin
         return left, int(max(widest_name + 1.6 * self.unit, 9 * self.unit))
+
+    @cached_property
+    def legend(self) -> list[tuple[str, str]]:
+        """Name and colour of what the legend shows: the classes of land, then the other flags.
+
+        Of more classes than the map is high it shows the largest, and how many there are besides.
+        """
+        palette = self.view.palette
+        lines_beside_map = (self.map_size[1] / self.unit - LEGEND_TOP) / LEGEND_LINE
+        most = max(FEWEST_ENTRIES, int(lines_beside_map))
+        others = [k for k in range(len(palette.names)) if k not in palette.land]
+
+        named = list(palette.land)
+        rest = 0
+        if len(named) + len(others) > most:
+            charted = set(self.view.chart_years()) & set(self.years)
+            area_K = self.view.areas(sorted({self.years[0], *charted, self.years[-1]})).sum(axis=0)
+            kept = largest(area_K, most - len(others) - 1)
+            named = [palette.land[position] for position in kept]
+            rest = len(palette.land) - len(named)
+
+        entries = [(palette.label(k), palette.colours[k]) for k in named]
+        if rest:
+            entries.append((f"{rest} other classes", WHITE))
+        return entries + [(palette.label(k), palette.colours[k]) for k in others]
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of a frame, both even as the video format wants them."""
         left, panel_width = self.panel
-        legend_lines = LEGEND_TOP + LEGEND_LINE * len(self.view.palette.names)
+        legend_lines = LEGEND_TOP + LEGEND_LINE * len(self.legend)
         content_height = max(self.map_size[1], int(legend_lines * self.unit))
         width = left + panel_width + self.margin
         height = content_height + 2 * self.margin + 3 * self.unit
@@ -153,18 +181,16 @@ class FrameLayout:
         return image
 
     def _draw_legend(self, draw: ImageDraw.ImageDraw) -> None:
-        """Draw the classes of land, and the other flags below them."""
-        palette = self.view.palette
-        other_flags = [k for k in range(len(palette.names)) if k not in palette.land]
+        """Draw the entries of the legend, one a line."""
         left, _ = self.panel
         unit = self.unit
         font = self.font(0.8)
-        for line, k in enumerate((*palette.land, *other_flags)):
+        for line, (name, colour) in enumerate(self.legend):
             top = self.margin + int((LEGEND_TOP + LEGEND_LINE * line) * unit)
             box = (left, top, left + unit, top + int(0.8 * unit))
-            draw.rectangle(box, fill=palette.colours[k], outline=RULE)
+            draw.rectangle(box, fill=colour, outline=RULE)
             place = (left + 1.6 * unit, top + 0.4 * unit)
-            draw.text(place, palette.label(k), fill=INK, font=font, anchor="lm")
+            draw.text(place, name, fill=INK, font=font, anchor="lm")
 
     def _draw_timeline(
         self, draw: ImageDraw.ImageDraw, frames: int, colours: Sequence[str]

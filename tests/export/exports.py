@@ -92,7 +92,7 @@ def small_world(folder, *, states=TWELVE, dims=ONE_MAP, legend=HILDA, climate=Tr
     fill(product)
     if finish:
         product.finish()
-    codes = zarr.open_group(run.product, mode="r")["land_use"][:]
+    codes = zarr.open_group(run.product, mode="r")[legend.variable][:]
     return SmallWorld(run, codes, weights, states, zones)
 
 
@@ -100,9 +100,9 @@ def _cube(url, weights, states, native, zones, *, legend, climate):
     years = tuple(SPAN.years)
     root = zarr.open_group(url, mode="w", zarr_format=3)
     create_state(root, grid=FINE, years=years, tile=8, legend=legend)
-    root["state/land_use"][:] = legend.codes[0]
+    root[f"state/{legend.variable}"][:] = legend.codes[0]
     root["state/land"][:] = 1
-    state = (Variable("land_use", "state", "1", "land use", dtype="uint8"),)
+    state = (Variable(legend.variable, "state", "1", legend.long_name, dtype="uint8"),)
     root["state"].attrs.update(describe("state", FINE, state, years))
     groups = {"hilda": "state"}
     layout = NativeLayout((4, 6), (4, 6))

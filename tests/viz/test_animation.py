@@ -109,6 +109,24 @@ def test_a_frame_names_its_year_and_origin_beside_the_map(layout):
         assert (legend == colour).all(axis=-1).sum() > 30, f"code {code} is in the legend"
 
 
+def test_a_long_legend_names_what_the_maps_have(product, layout):
+    few = layout.legend
+    assert len(few) == len(COLOURS)
+    absent = [code for code in range(1, 256) if code not in COLOURS][:40]
+    many = product.copy()
+    flags = product["land_use"].attrs
+    many["land_use"] = product["land_use"].assign_attrs(
+        flag_values=[*flags["flag_values"], *absent],
+        flag_meanings=" ".join([flags["flag_meanings"], *(f"cover_{code}" for code in absent)]),
+        flag_colors=" ".join([flags["flag_colors"], *["#123456"] * 40]),
+    )
+    long = FrameLayout(View.of(many), YEARS, PIXELS)
+    rest = ("40 other classes", "#ffffff")
+    land = [entry for entry in few if entry[0] not in ("ocean", "no data")]
+    assert long.legend == [*land, rest, *few[len(land) :]]
+    assert long.size[1] <= layout.size[1] + 2 * long.unit
+
+
 def test_a_map_is_as_large_as_asked_for(product):
     view = View.of(product)
     for pixels in (5, 18, 100, PIXELS):

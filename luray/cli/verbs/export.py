@@ -28,8 +28,8 @@ def export(
             help="luh2: states.nc, transitions.nc and staticData_quarterdeg.nc in LUH2's layout, "
             "0.25 degrees. fates: LUH2's states and transitions as shares of the land. ctsm-raw: "
             "percent of plant and crop types, a file a year. lpj-guess: a text table of land cover "
-            "fractions. cog: a cloud-optimised GeoTIFF a year. netcdf: a NetCDF file a year, after "
-            "CF.",
+            "fractions. ecland: cover and type of low and high vegetation for ecLand, a file a "
+            "year. cog: a cloud-optimised GeoTIFF a year. netcdf: a NetCDF file a year, after CF.",
         ),
     ],
     output: Annotated[
@@ -98,7 +98,11 @@ def export(
 
     Given a product and no run file, there is no forcing to split classes by
     and no climate zone to choose plant types by: luh2 and fates then need
-    --split default, and ctsm-raw needs the run file.
+    --split default. ctsm-raw needs the run file, and so does ecland where
+    the maps are those of HILDA+.
+
+    ecland takes maps of land cover, too (ESA CCI-LC, IGBP). It has no leaf
+    area index, because luray does not predict one yet.
     """
     # First, so that a wrong run file is answered before the rest is imported.
     source = luray.load_run(place, set_ or ()) if place.endswith(".toml") else place
