@@ -83,7 +83,8 @@ class FrameLayout:
     def legend(self) -> list[tuple[str, str]]:
         """Name and colour of what the legend shows: the classes of land, then the other flags.
 
-        Of more classes than the map is high it shows the largest, and how many there are besides.
+        Of more classes than the map is high it shows the largest, and how many more the maps have;
+        that line has no colour.
         """
         palette = self.view.palette
         lines_beside_map = (self.map_size[1] / self.unit - LEGEND_TOP) / LEGEND_LINE
@@ -97,11 +98,11 @@ class FrameLayout:
             area_K = self.view.areas(sorted({self.years[0], *charted, self.years[-1]})).sum(axis=0)
             kept = largest(area_K, most - len(others) - 1)
             named = [palette.land[position] for position in kept]
-            rest = len(palette.land) - len(named)
+            rest = int((area_K > 0).sum()) - len(named)
 
         entries = [(palette.label(k), palette.colours[k]) for k in named]
         if rest:
-            entries.append((f"{rest} other classes", WHITE))
+            entries.append((f"{rest} other classes", ""))
         return entries + [(palette.label(k), palette.colours[k]) for k in others]
 
     @cached_property
@@ -188,7 +189,8 @@ class FrameLayout:
         for line, (name, colour) in enumerate(self.legend):
             top = self.margin + int((LEGEND_TOP + LEGEND_LINE * line) * unit)
             box = (left, top, left + unit, top + int(0.8 * unit))
-            draw.rectangle(box, fill=colour, outline=RULE)
+            if colour:
+                draw.rectangle(box, fill=colour, outline=RULE)
             place = (left + 1.6 * unit, top + 0.4 * unit)
             draw.text(place, name, fill=INK, font=font, anchor="lm")
 

@@ -61,8 +61,13 @@ PANEL_HEIGHT = 2.45
 LEGEND_LINE = 0.235
 """Inches: height of a line of the legend."""
 
+<<<<<<< HEAD
 MOST_LETTERS = 28
 """Letters of a name in a legend, at most."""
+=======
+MOST_LETTERS = 34
+"""Of a name in a legend and of its value together."""
+>>>>>>> h-ecland
 
 MOST_ENTRIES = 8
 """Classes that a legend names; the inset below it needs the rest of the panel."""
@@ -75,6 +80,7 @@ class LegendEntry(NamedTuple):
     """A row of a legend."""
 
     colour: str
+    """Of its box; empty for no box."""
     name: str
     value: str = ""
 
@@ -155,14 +161,19 @@ def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) 
     entries = []
     for position in named:
         k = palette.land[position]
-        area = f"{gained_K[position]:,.0f} km²"
+        area = f"{gained_K[position]:,.0f}"
         entries.append(LegendEntry(palette.colours[k], palette.label(k), area))
     n_gained = int((gained_K > 0).sum())
+<<<<<<< HEAD
     unnamed_area = float(gained_K.sum() - gained_K[named].sum())
     entries += _others(n_gained - len(named), f"{unnamed_area:,.0f} km²")
+=======
+    rest = float(gained_K.sum() - gained_K[named].sum())
+    entries += _others(n_gained - len(named), f"{rest:,.0f}")
+>>>>>>> h-ecland
     entries.append(LegendEntry(UNCHANGED, "unchanged", unchanged))
     entries.append(LegendEntry(palette.ocean, "ocean"))
-    _draw_legend(page.panel, entries, "Land that became")
+    _draw_legend(page.panel, entries, "Land that became, km²")
     save(page.figure, path)
 
 
@@ -373,10 +384,12 @@ def _draw_legend(panel: Axes, entries: Sequence[LegendEntry], title: str) -> Non
     right = PANEL_WIDTH - 0.13
     for n, (colour, name, value) in enumerate(entries):
         y = top - 0.3 - LEGEND_LINE * (n + 0.9)
-        panel.add_patch(
-            Rectangle((0.13, y - 0.07), 0.2, 0.14, facecolor=colour, edgecolor=RULE, linewidth=0.6)
-        )
-        panel.text(0.43, y, shortened(name, MOST_LETTERS), fontsize=8.5, color=INK, va="center")
+        if colour:
+            box = Rectangle((0.13, y - 0.07), 0.2, 0.14, facecolor=colour, edgecolor=RULE)
+            box.set_linewidth(0.6)
+            panel.add_patch(box)
+        room = MOST_LETTERS - len(value)
+        panel.text(0.43, y, shortened(name, room), fontsize=8.5, color=INK, va="center")
         panel.text(right, y, value, fontsize=8.5, color=INK, va="center", ha="right")
 
 
@@ -384,7 +397,8 @@ def _others(n_classes: int, value: str) -> list[LegendEntry]:
     """Return the entry of the classes that there is no room to name; none for none."""
     if not n_classes:
         return []
-    return [LegendEntry("#ffffff", f"{n_classes} other classes", value)]
+    # no box: white is the colour of snow in some legends
+    return [LegendEntry("", f"{n_classes} other classes", value)]
 
 
 def _draw_confidence_inset(page: Page, view: View, year: int) -> None:

@@ -14,6 +14,7 @@ from luray.viz.figure import (
     ACCENT,
     INK,
     MUTED,
+    RULE,
     SHADE,
     axes_at,
     footnote,
@@ -111,7 +112,15 @@ def _name_layers(
             clip_on=False,
         )
         axes.plot(
-            [1.026], [place], "s", transform=beside, color=colour, markersize=7, clip_on=False
+            [1.026],
+            [place],
+            "s",
+            transform=beside,
+            color=colour,
+            markersize=7,
+            # snow and ice are white
+            markeredgecolor=RULE if colour.lower() == "#ffffff" else colour,
+            clip_on=False,
         )
         axes.text(1.038, place, name, transform=beside, fontsize=8, color=INK, va="center")
     axes.set_xlim(left, right)  # matplotlib has widened it to the lines

@@ -109,7 +109,7 @@ def test_a_frame_names_its_year_and_origin_beside_the_map(layout):
         assert (legend == colour).all(axis=-1).sum() > 30, f"code {code} is in the legend"
 
 
-def test_a_long_legend_names_what_the_maps_have(product, layout):
+def test_a_long_legend_names_what_the_maps_have(product, layout, monkeypatch):
     few = layout.legend
     assert len(few) == len(COLOURS)
     absent = [code for code in range(1, 256) if code not in COLOURS][:40]
@@ -120,11 +120,18 @@ def test_a_long_legend_names_what_the_maps_have(product, layout):
         flag_meanings=" ".join([flags["flag_meanings"], *(f"cover_{code}" for code in absent)]),
         flag_colors=" ".join([flags["flag_colors"], *["#123456"] * 40]),
     )
-    long = FrameLayout(View.of(many), YEARS, PIXELS)
-    rest = ("40 other classes", "#ffffff")
-    land = [entry for entry in few if entry[0] not in ("ocean", "no data")]
-    assert long.legend == [*land, rest, *few[len(land) :]]
-    assert long.size[1] <= layout.size[1] + 2 * long.unit
+    view = View.of(many)
+    long = FrameLayout(view, YEARS, PIXELS)
+    assert long.legend == few
+    assert long.size == layout.size
+
+    # of a legend that is longer than the map the smallest classes have no name
+    monkeypatch.setattr("luray.viz.frame.FEWEST_ENTRIES", 6)
+    small = FrameLayout(view, YEARS, 50)
+    areas = view.areas(YEARS).sum(axis=0)[:7]
+    largest = [few[k] for k in sorted(np.argsort(-areas)[:3].tolist())]
+    assert small.legend == [*largest, ("4 other classes", ""), *few[7:]]
+    assert small.background.size == small.size
 
 
 def test_a_map_is_as_large_as_asked_for(product):
