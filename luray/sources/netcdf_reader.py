@@ -67,9 +67,13 @@ def open_values(url: str) -> Iterator[ReadValues]:
                 yield lambda name, index: np.asarray(data.variables[name][index])
         else:
             with h5py.File(source, "r") as file:
-                yield lambda name, index: _values_of_hdf5(
-                    file[name], index, where=f"{public(url)}: {name}"
-                )
+
+                def read_values(name: str, index: ArrayIndex) -> NDArray[Any]:
+                    # A damaged file may open, and fail when a variable is looked up or read.
+                    with refusal(url, "NetCDF", BROKEN):
+                        return _values_of_hdf5(file[name], index, where=f"{public(url)}: {name}")
+
+                yield read_values
 
 
 def _values_of_hdf5(variable: h5py.Dataset, index: ArrayIndex, *, where: str) -> NDArray[Any]:

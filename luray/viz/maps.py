@@ -61,13 +61,8 @@ PANEL_HEIGHT = 2.45
 LEGEND_LINE = 0.235
 """Inches: height of a line of the legend."""
 
-<<<<<<< HEAD
-MOST_LETTERS = 28
-"""Letters of a name in a legend, at most."""
-=======
 MOST_LETTERS = 34
-"""Of a name in a legend and of its value together."""
->>>>>>> h-ecland
+"""Letters of a name in a legend and of its value together, at most."""
 
 MOST_ENTRIES = 8
 """Classes that a legend names; the inset below it needs the rest of the panel."""
@@ -164,13 +159,8 @@ def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) 
         area = f"{gained_K[position]:,.0f}"
         entries.append(LegendEntry(palette.colours[k], palette.label(k), area))
     n_gained = int((gained_K > 0).sum())
-<<<<<<< HEAD
     unnamed_area = float(gained_K.sum() - gained_K[named].sum())
-    entries += _others(n_gained - len(named), f"{unnamed_area:,.0f} km²")
-=======
-    rest = float(gained_K.sum() - gained_K[named].sum())
-    entries += _others(n_gained - len(named), f"{rest:,.0f}")
->>>>>>> h-ecland
+    entries += _others(n_gained - len(named), f"{unnamed_area:,.0f}")
     entries.append(LegendEntry(UNCHANGED, "unchanged", unchanged))
     entries.append(LegendEntry(palette.ocean, "ocean"))
     _draw_legend(page.panel, entries, "Land that became, km²")

@@ -105,6 +105,13 @@ def test_truncated_file_says_its_size(netcdf):
         inspect_netcdf(str(netcdf))
 
 
+def test_variable_that_is_gone_when_it_is_read_is_refused(netcdf):
+    file = inspect_netcdf(str(netcdf))
+    write_nc(netcdf, {**axes(GRID), "other": (DIMS, FIELD, {})})
+    with pytest.raises(InputError, match=r"f\.nc: cannot be read as NetCDF"):
+        file.read(("v",), Box(0, 0, 4, 6))
+
+
 def test_truncated_geotiff_is_refused_when_read(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
     path = write_tif(tmp_path / "f.tif", noise, north=50, west=10, step=0.01)
