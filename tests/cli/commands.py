@@ -1,6 +1,7 @@
 """Command lines in processes of their own: python -m tests.cli.commands
 
-Each line of the input is a JSON list of words. The answer is a line with what the command said, its
+The processes are forks of this one, which has imported what most commands begin with: the command
+line, and what reads a run file. Each line of the input is a JSON list of words. The answer is a line with what the command said, its
 exit code at the end, and the names of all modules that its process has.
 """
 
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from typing import IO
 
+import luray.stages.run_file  # noqa: F401
 from luray.cli.app import main
 
 

@@ -60,8 +60,7 @@ def answer():
     """A function that runs a command line in a process of its own.
 
     It returns what the command says, its exit code and the heavy packages that it has. The processes
-    are forks of one that has imported the command line and nothing more, as every command does
-    first.
+    are forks of one that has imported the command line and what reads a run file.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "tests.cli.commands"],
