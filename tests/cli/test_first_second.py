@@ -1,5 +1,6 @@
 """What a command waits for before it answers: nothing that opens files, computes or draws."""
 
+import json
 import subprocess
 import sys
 
@@ -54,22 +55,31 @@ def imported(code):
     return text + errors, names.split()
 
 
-def answer(*words):
-    """Run the command line; return what it says, its exit code and the heavy packages it has."""
-    text, names = imported(
-        "import sys\n"
-        "from luray.cli.app import main\n"
-        f"sys.argv = ['luray', *{words!r}]\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:\n"
-        "    print('exit code', end.code or 0)\n"
-    )
-    return text, names
+@pytest.fixture(scope="module")
+def answer():
+    """A function that runs a command line in a process of its own.
+
+    It returns what the command says, its exit code and the heavy packages that it has. The processes
+    are forks of one that has imported the command line and what reads a run file.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.cli.commands"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as commands:
+
+        def run(*words):
+            print(json.dumps(words), file=commands.stdin, flush=True)
+            said, modules = json.loads(commands.stdout.readline())
+            return said, [name for name in HEAVY if name in modules]
+
+        yield run
+        commands.stdin.close()
 
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("train", "--help")])
-def test_help_and_version_import_nothing_heavy(words):
+def test_help_and_version_import_nothing_heavy(answer, words):
     text, names = answer(*words)
     assert ("luray 0." if words == ("--version",) else "Usage") in text
     assert "exit code 0" in text
@@ -87,7 +97,7 @@ def test_help_and_version_import_nothing_heavy(words):
     ],
 )
 @pytest.mark.parametrize("verb", ["build", "infer", "status"])
-def test_a_wrong_run_file_imports_nothing_heavy(tmp_path, verb, edit, message):
+def test_a_wrong_run_file_imports_nothing_heavy(answer, tmp_path, verb, edit, message):
     right = demo_run().read_text(encoding="utf-8")
     wrong = edit(right)
     assert wrong != right
@@ -111,7 +121,7 @@ VERBS = [
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_an_absent_run_file_imports_nothing_heavy(tmp_path, verb):
+def test_an_absent_run_file_imports_nothing_heavy(answer, tmp_path, verb):
     options = ("--format", "luh2") if verb == "export" else ()
     text, names = answer(verb, str(tmp_path / "run.toml"), *options)
     assert "no such run file" in text
@@ -127,7 +137,7 @@ def test_every_verb_with_a_run_file_is_among_these():
     assert taking == set(VERBS)
 
 
-def test_status_of_a_product_imports_nothing_heavy(tmp_path):
+def test_status_of_a_product_imports_nothing_heavy(answer, tmp_path):
     cube = make_cube(str(tmp_path / "cube.zarr"), "region").cube
     product = created(cube, tmp_path / "product.zarr", tiles=6)
     fill(product)

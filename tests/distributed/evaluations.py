@@ -1,6 +1,7 @@
-"""One evaluation in a cluster of its own: python -m tests.distributed.evaluations CPUS RUN SETTING...
+"""Evaluations in clusters of their own: python -m tests.distributed.evaluations WORLD CPUS OUT...
 
-Each setting is one of `--set`. Prints the CPUs of the cluster, and how many processes tallied.
+Evaluates the run of the small world in each output, with the CPUs named before it. Prints for each
+the CPUs of its cluster, and how many processes tallied.
 """
 
 import os
@@ -11,17 +12,20 @@ import ray
 
 from luray.distributed.cluster import cluster
 from luray.stages.evaluate import evaluate
-from luray.stages.run_file import load_run
+from tests.distributed.conftest import small_run
 from tests.distributed.processes import named
+from tests.fork_server import forked_workers
 
 
-def main(cpus: int, file: str, settings: list[str]) -> None:
-    """Evaluate a run in a cluster of some CPUs."""
+def main(world: str, *words: str) -> None:
+    """Evaluate a run in a cluster of some CPUs, and the next one in the next cluster."""
     os.environ.pop("RAY_ADDRESS", None)
-    with cluster(cpus=cpus):
-        evaluate(load_run(Path(file), settings))
-        print(int(ray.cluster_resources()["CPU"]), len(named("ray::")))
+    with forked_workers():
+        for cpus, output in zip(words[::2], words[1::2], strict=True):
+            with cluster(cpus=int(cpus)):
+                evaluate(small_run(Path(world), Path(output)))
+                print(int(ray.cluster_resources()["CPU"]), len(named("ray::")))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(*sys.argv[1:])

@@ -98,8 +98,13 @@ def classes_decider(run):
     return decide_everything
 
 
+def in_memory(run, **options):
+    """The product, or one of its groups, read once: all that follows looks at every year."""
+    return xr.open_zarr(run.product, chunks=None, **options).load()
+
+
 def assert_equals_serial(run, expected):
-    product = xr.open_zarr(run.product)
+    product = in_memory(run)
     assert product.year.values.tolist() == sorted(expected)
     for year, (codes, confidence) in expected.items():
         assert np.array_equal(product.land_use.sel(year=year).values, codes), year
@@ -125,7 +130,7 @@ def assert_follows_from_its_maps(product, run):
 
     confidence = product.confidence.values
     for level in (1, 2):
-        overview = xr.open_zarr(run.product, group=str(level))
+        overview = in_memory(run, group=str(level))
         halves = [halve(*pair, len(legend)) for pair in zip(classes, confidence, strict=True)]
         classes, confidence = (np.stack(arrays) for arrays in zip(*halves, strict=True))
         assert np.array_equal(overview.land_use.values, legend.decode(classes)), level

@@ -24,6 +24,7 @@ OBSERVED = (1996, 2005)
 SCENARIOS = ("ssp126", "ssp585")
 MEMBERS = 2
 TILE = 40
+COARSE = CoarseCells.of(GRID, 0.25, tile=TILE)
 LAND_TILES = {"rows": 2, "cols": 3, "land": [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]}
 FINGERPRINT = "cd" * 32
 SHARES = (
@@ -71,14 +72,21 @@ def write_product(
     place: Path, *, finished: bool = True, overviews: bool = True, members: int = MEMBERS
 ) -> None:
     """Write the product; one without members has the first of them alone."""
-    maps = class_maps()
-    if not members:
-        maps = maps[:, 0]
-    confidence = confidence_of(class_maps())
-    if not members:
-        confidence = confidence[:, 0]
+    create_empty(place, finished=finished, overviews=overviews, members=members)
+    write_maps(place, overviews=overviews, members=members)
+    if finished:
+        consolidate_product(place, overviews=overviews)
+
+
+def write_empty_product(place: Path, *, finished: bool = True, members: int = MEMBERS) -> None:
+    """Write what the product says of itself, and none of its thousands of chunks."""
+    create_empty(place, finished=finished, overviews=True, members=members)
+    if finished:
+        consolidate_product(place, overviews=True)
+
+
+def create_empty(place: Path, *, finished: bool, overviews: bool, members: int) -> None:
     levels = Overviews(1, 1) if overviews else NO_OVERVIEWS
-    coarse = CoarseCells.of(GRID, 0.25, tile=TILE)
     origins = [1 if y < OBSERVED[0] else 2 if y > OBSERVED[1] else 0 for y in YEARS]
     create_product(
         str(place),
@@ -88,7 +96,7 @@ def write_product(
         tile=TILE,
         legend=HILDA,
         dims=ProductDims(SCENARIOS, members),
-        coarse=coarse,
+        coarse=COARSE,
         overviews=levels,
         attributes={
             "title": "A small world",
@@ -106,13 +114,20 @@ def write_product(
             },
         },
     )
+
+
+def write_maps(place: Path, *, overviews: bool, members: int) -> None:
+    maps = class_maps()
+    confidence = confidence_of(maps)
+    if not members:
+        maps, confidence = maps[:, 0], confidence[:, 0]
     root = zarr.open_group(str(place), mode="r+", use_consolidated=False)
     root["land_use"][:] = HILDA.decode(maps)
     root["confidence"][:] = confidence
     box = Box(0, 0, *GRID.shape)
     fractions = np.empty(root["fraction"].shape, np.float32)
     for position in np.ndindex(maps.shape[:-2]):
-        fractions[position] = coarse.fractions(maps[position], box=box, n_classes=len(HILDA))
+        fractions[position] = COARSE.fractions(maps[position], box=box, n_classes=len(HILDA))
         if overviews:
             halved, percent = halve(maps[position], confidence[position], len(HILDA))
             root["1/land_use"][position] = HILDA.decode(halved)
@@ -121,10 +136,12 @@ def write_product(
     if members:
         shares = np.stack([(maps == k).mean(axis=1) for k in range(len(HILDA))], axis=2)
         root["class_probability"][:] = np.rint(100 * shares).astype(np.uint8)
-    if finished:
-        if overviews:
-            consolidate(str(place), path="1")
-        consolidate(str(place))
+
+
+def consolidate_product(place: Path, *, overviews: bool) -> None:
+    if overviews:
+        consolidate(str(place), path="1")
+    consolidate(str(place))
 
 
 def write_wide_product(place: Path) -> Grid:

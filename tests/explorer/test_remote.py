@@ -16,7 +16,7 @@ from luray.storage.trust import RefusedError
 from tests.catalog.test_publish import forget_s3
 from tests.catalog.test_publish import run as publish
 from tests.explorer.conftest import explorer_at, serving
-from tests.explorer.small_world import write_product
+from tests.explorer.small_world import write_empty_product
 from tests.explorer.test_explorer import LINES, assert_drawn, hide
 from tests.gcs import GcsBucket
 from tests.machine import patience
@@ -215,7 +215,7 @@ def test_a_store_that_goes_away_is_no_missing_tile(s3: Bucket, world: Path, tmp_
 def test_a_remote_product_that_is_not_finished(
     place: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    write_product(tmp_path / "product.zarr", finished=False, members=0)
+    write_empty_product(tmp_path / "product.zarr", finished=False, members=0)
     store = request.getfixturevalue(STORES[place.split(":")[0]])
     put_metadata(tmp_path, store.put, "half")
     viewed = find_product(f"{store.url}/half/product.zarr")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from luray.cli.app import app
 from luray.explorer.server import ExplorerServer
 from luray.stages.view import find_product, make_server
-from tests.explorer.small_world import write_product
+from tests.explorer.small_world import write_empty_product
 from tests.machine import patience
 
 
@@ -104,7 +104,7 @@ def test_a_port_that_is_taken(world: Path) -> None:
 
 
 def test_a_product_that_is_not_finished(tmp_path: Path) -> None:
-    write_product(tmp_path / "product.zarr", finished=False, members=0)
+    write_empty_product(tmp_path / "product.zarr", finished=False, members=0)
     viewed = find_product(str(tmp_path / "product.zarr"))
     assert viewed.unfinished is not None
     assert viewed.unfinished["done"] == 0

@@ -18,7 +18,7 @@ from luray.product.compared_maps import common_grid, majority
 from luray.product.comparison import Comparison, merge_bands
 from luray.stages.compare import open_maps
 from luray.storage.arrays import consolidate
-from tests.explorer.small_world import write_product as write_small_product
+from tests.explorer.small_world import write_empty_product
 from tests.viz.pictures import write_product
 
 FINE = Grid(north=50, west=10, step=0.5, n_lat=60, n_lon=50)
@@ -154,9 +154,9 @@ def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> Non
 
 def test_a_product_that_is_not_finished_is_refused(tmp_path) -> None:
     """A product of two scenarios of which one is not there yet is half a product."""
-    write_small_product(tmp_path / "product.zarr", finished=False)
+    write_empty_product(tmp_path / "product.zarr", finished=False)
     with pytest.raises(ValueError, match=r"product\.zarr.*luray infer"):
         open_maps(str(tmp_path / "product.zarr"))
-    write_small_product(tmp_path / "finished.zarr")
+    write_empty_product(tmp_path / "finished.zarr")
     maps = open_maps(str(tmp_path / "finished.zarr"))
     assert maps.caveat == "scenario ssp126, of 2; member 0, of 2"

@@ -113,7 +113,7 @@ def test_product_holds_what_was_written(cube, tmp_path, dims):
         len(units),
         len(units),
     )
-    with xr.open_zarr(product.url) as ds:
+    with xr.open_zarr(product.url, chunks=None) as ds:
         expected = tuple(
             name
             for name, wanted in (("scenario", dims.scenarios), ("member", dims.members))
@@ -142,7 +142,7 @@ def test_product_holds_what_was_written(cube, tmp_path, dims):
 
 def check_summaries(product, maps, *, n_classes):
     """Shares and entropy of the first tile, cell by cell from the members' maps."""
-    with xr.open_zarr(product.url) as ds:
+    with xr.open_zarr(product.url, chunks=None) as ds:
         assert ds.class_probability.dims == ("scenario", "year", "class", "lat", "lon")
         assert ds.entropy.dims == ("scenario", "year", "lat", "lon")
         assert ds.scenario.values.tolist() == list(NAMES)
@@ -190,7 +190,7 @@ def test_product_has_the_legend_of_its_cube(tmp_path):
         assert set(np.unique(read)) <= {0, 1, 2, OUTSIDE}
     assert (product.read(2003, Box(-4, -4, 4, 4)) == OUTSIDE).all(), "beyond the grid"
 
-    with xr.open_zarr(product.url) as ds:
+    with xr.open_zarr(product.url, chunks=None) as ds:
         assert set(np.unique(ds.land_use)) == {17, 110, 210, 5}
         assert ds.land_use.flag_values == [17, 110, 210, 5, 0]
         assert ds.land_use.flag_meanings == "ocean trees crops bare no_data"
@@ -239,7 +239,7 @@ def test_fractions_and_transitions_are_those_of_the_maps(cube, finished):
     product, maps = finished
     everything = product.tiling.everything
     areas = cube.grid.cell_area, product.coarse.grid.cell_area
-    with xr.open_zarr(product.url) as ds:
+    with xr.open_zarr(product.url, chunks=None) as ds:
         assert ds.fraction.dims[-4:] == ("year", "class", "coarse_lat", "coarse_lon")
         assert ds.transition.dims[-4:-2] == ("class_from", "class_to")
         assert ds.fraction.dtype == ds.transition.dtype == np.float32
@@ -267,7 +267,7 @@ def test_fractions_and_transitions_are_those_of_the_maps(cube, finished):
 
 def test_overviews_are_those_of_the_maps(finished):
     product, _ = finished
-    with xr.open_zarr(product.url) as ds:
+    with xr.open_zarr(product.url, chunks=None) as ds:
         classes = HILDA.encode(ds.land_use.values)
         confidence = ds.confidence.values
     for level in (1, 2, 3):
@@ -278,7 +278,7 @@ def test_overviews_are_those_of_the_maps(finished):
         lead = classes.shape[:3]
         classes = np.stack([half for half, _ in overviews]).reshape(*lead, *overviews[0][0].shape)
         confidence = np.stack([mean for _, mean in overviews]).reshape(classes.shape)
-        with xr.open_zarr(product.url, group=str(level)) as ds:
+        with xr.open_zarr(product.url, chunks=None, group=str(level)) as ds:
             assert ds.land_use.dims == ("scenario", "member", "year", "lat", "lon")
             assert np.array_equal(ds.land_use, HILDA.decode(classes))
             assert np.array_equal(ds.confidence, confidence)

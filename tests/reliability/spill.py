@@ -19,6 +19,7 @@ import ray
 
 from luray.stages.infer import infer
 from luray.storage.errors import NoRoomError
+from tests.fork_server import forked_workers
 from tests.reliability import plain
 
 ENVIRONMENT = {
@@ -50,17 +51,18 @@ def fill() -> list[ray.ObjectRef]:
 def main(world: str, output: str) -> None:
     """Infer without room, and again with it; print what the first one says."""
     run = plain.run_of(Path(world), Path(output))
-    try:
-        with cluster(cpus=2):
-            ballast = fill()
-            del ballast[-ROOM:]
-            infer(run)
-    except NoRoomError as error:
-        print(f"refused: {error}", flush=True)
+    with forked_workers():
+        try:
+            with cluster(cpus=2):
+                ballast = fill()
+                del ballast[-ROOM:]
+                infer(run)
+        except NoRoomError as error:
+            print(f"refused: {error}", flush=True)
 
-    # What filled memory and disk went with its cluster.
-    with cluster(cpus=2):
-        infer(run)
+        # What filled memory and disk went with its cluster.
+        with cluster(cpus=2):
+            infer(run)
     print("finished", flush=True)
 
 

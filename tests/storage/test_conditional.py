@@ -25,7 +25,8 @@ url, name, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
 for n in range(times):
     while True:
         now = read_tagged(url)
-        count = int(now.data.split()[0]) if now else 0
+        # on a disk the object is empty for a moment after it was created
+        count = int(now.data.split()[0]) if now and now.data else 0
         text = f"{count + 1} {name} {n}".encode()
         if write_if(url, text, expected=now.tag if now else None):
             break
