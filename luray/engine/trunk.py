@@ -42,16 +42,21 @@ class Trunk(nn.Module):
         self.head = model.head
 
     def forward(self, first_BOHW: Tensor) -> Tensor:
-        """Return the heads."""
-        features = self.down[0](first_BOHW)
+        """Return the heads, in the precision of the head whatever that of the other layers."""
+        features = self.down[0](first_BOHW.to(self.dtype))
         skips = []
         for block in list(self.down)[1:]:
             skips.append(features)
             features = block(_max_pool(features))
         for block in self.up:
             features = block(skips.pop(), features)
-        heads: Tensor = self.head(features)
+        heads: Tensor = self.head(features.to(self.head.weight.dtype))
         return heads
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of all layers but the head."""
+        return next(self.down.parameters()).dtype
 
 
 class DecoderBlock(nn.Module):
