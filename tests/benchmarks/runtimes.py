@@ -80,7 +80,7 @@ def seconds_by_runtime(width: int) -> dict[str, float]:
 
 def exported_passes(model: UNet, inputs: torch.Tensor, file: Path) -> dict[str, Callable[[], Any]]:
     """Return a pass of each other runtime that is installed."""
-    heads = Heads(model)
+    heads = Heads(model).eval()
     torch.onnx.export(heads, (inputs.contiguous(),), str(file), dynamo=True, verbose=False)
     array = np.ascontiguousarray(inputs.numpy())
 
