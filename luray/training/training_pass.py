@@ -49,7 +49,7 @@ def _upward(level: Sequence[nn.Module], skip: Tensor, features: Tensor) -> Tenso
     convolution, *rest = level
     assert isinstance(convolution, nn.Conv2d)
     n_skip = skip.shape[1]
-    of_skip, of_features = convolution.weight.split([n_skip, features.shape[1]], dim=1)
+    of_skip, of_features = torch.split(convolution.weight, [n_skip, features.shape[1]], dim=1)
     corners = conv2d(features, _last(corner_kernels(of_features)), padding=1)
     out: Tensor = AddCorners.apply(conv2d(skip, _last(of_skip), padding=1), corners)  # type: ignore[no-untyped-call]
     for layer in rest:
