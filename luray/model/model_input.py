@@ -75,11 +75,14 @@ def _joined(groups: Sequence[Tensor]) -> Tensor:
     if first.device.type != "cpu" or torch.compiler.is_compiling():
         return torch.cat(list(groups), dim=1).contiguous(memory_format=torch.channels_last)
 
-    # On a CPU it takes a third of the time to write each group to its place: `cat` orders all
+    # On a CPU it takes a quarter of the time to write each group to its place: `cat` orders all
     # channels first, and then they are ordered anew.
     n_channels = sum(group.shape[1] for group in groups)
     shape = (first.shape[0], n_channels, *first.shape[2:])
-    joined_BCHW = torch.empty(shape, memory_format=torch.channels_last)
+    dtype = first.dtype
+    for group in groups:
+        dtype = torch.promote_types(dtype, group.dtype)
+    joined_BCHW = torch.empty(shape, dtype=dtype, memory_format=torch.channels_last)
     end = 0
     for group in groups:
         begin, end = end, end + group.shape[1]
