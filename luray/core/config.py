@@ -9,6 +9,8 @@ DeviceChoice = Literal["auto", "cpu", "gpu"]
 
 On GPUs if the cluster has any (auto), on none (cpu), or on GPUs that an autoscaler may bring (gpu).
 """
+CpuPrecision = Literal["float32", "bfloat16"]
+"""What the convolutions of a model are computed in on a CPU; see `luray.engine.precision`."""
 
 
 class Config(BaseModel):

@@ -103,21 +103,34 @@ class Region:
         default_factory=OrderedDict
     )
 
-    def forcing(self, year: int, box: Box) -> F32:
-        """Return the level channels of a year in a window inside the region, float32 (L, H, W)."""
-        return self._channels(self.cube.forcing, year, box)
+    def forcing(self, year: int, box: Box, *, out: F32 | None = None) -> F32:
+        """Return the level channels of a year in a window inside the region, float32 (L, H, W).
 
-    def static(self, box: Box) -> F32:
-        """Return the static channels in a window inside the region, float32 (S, H, W)."""
-        return self._channels(self.cube.static, 0, box)
+        They are written to `out` where it is given, of that shape and any strides.
+        """
+        return self._channels(self.cube.forcing, year, box, out)
 
-    def _channels(self, layers: tuple[Layer, ...], year: int, box: Box) -> F32:
+    def static(self, box: Box, *, out: F32 | None = None) -> F32:
+        """Return the static channels in a window inside the region, float32 (S, H, W).
+
+        They are written to `out` where it is given, of that shape and any strides.
+        """
+        return self._channels(self.cube.static, 0, box, out)
+
+    def _channels(
+        self, layers: tuple[Layer, ...], year: int, box: Box, out: F32 | None = None
+    ) -> F32:
         window = box.slices(origin=self.box)
-        pieces: list[F32] = []
+        if out is None:
+            out = np.empty((n_channels(layers), *box.shape), np.float32)
+        end = 0
         for layer in layers:
             for variables in self.resampled(layer, year):
-                pieces.extend(variables.seen(window))
-        return np.concatenate(pieces) if pieces else np.zeros((0, *box.shape), np.float32)
+                for piece in variables.seen(window):
+                    begin, end = end, end + len(piece)
+                    out[begin:end] = piece
+        assert end == len(out), f"{end} channels for {len(out)}"
+        return out
 
     def resampled(self, layer: Layer, year: int) -> list[ResampledVariables]:
         """Return the variables of a layer in a year, read unless they are remembered."""
@@ -180,6 +193,11 @@ class Region:
         if read_elsewhere is not None:
             return read_elsewhere
         return self.cube.native(layer, lead, self.pieces[layer.path])
+
+
+def n_channels(layers: tuple[Layer, ...]) -> int:
+    """Return how many channels the variables of some sources give."""
+    return sum(variable.channels for layer in layers for variable in layer.variables)
 
 
 def categorical(variable: Variable) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from luray.core.config import Config
+from luray.core.config import Config, CpuPrecision
 from luray.engine.blending import Taper
 from luray.model.operating_point import OperatingPoint
 from luray.storage.places import OptionalPlace, Place
@@ -57,6 +57,8 @@ class EmulatorConfig(Config):
     """How overlapping windows are averaged."""
     demand_strength: float = Field(0.0, ge=0, le=1)
     """How far the coarse change is imposed on the map."""
+    precision: CpuPrecision = "float32"
+    """Of the model; bfloat16 needs a CPU with AVX512-BF16 or AMX."""
     batch: int = Field(2, ge=1)
     """Windows of a forward pass; no bit depends on it."""
     threads: int = Field(1, ge=1)

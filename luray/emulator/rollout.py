@@ -239,6 +239,7 @@ def _predictor(config: EmulatorConfig, cube: Cube) -> tuple[ModelCard, Predictor
         window_weights(tiling, taper=config.taper),
         config.batch,
         card.points[config.operating_point],
+        config.precision,
     )
     return card, predictor
 

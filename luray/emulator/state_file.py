@@ -27,6 +27,10 @@ def identity_of(rollout: RegionRollout) -> dict[str, Any]:
             "demand_strength",
         }
     )  # fmt: skip
+    # State files of before there was a choice have none.
+    precision = rollout.config.precision
+    if precision != "float32":
+        config["precision"] = precision
     product = rollout.product
     return {
         "format": FORMAT,

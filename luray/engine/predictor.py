@@ -13,12 +13,14 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from luray.core.config import CpuPrecision
 from luray.core.tiling import Box, Core, Tiling
 from luray.core.types import F32, I16, I32, U8
 from luray.cube.cube import Cube
 from luray.engine.blending import add_window
 from luray.engine.forward_pass import ForwardPass
 from luray.engine.inputs import TileInputs
+from luray.engine.precision import trunk_of_precision
 from luray.engine.stem import Stem
 from luray.engine.trunk import Trunk
 from luray.model.features import Features
@@ -68,6 +70,8 @@ class Predictor:
     batch: int
     """Windows of one forward pass, at least 2 (see `unet.frozen`)."""
     calibration: Calibration = NO_CALIBRATION
+    precision: CpuPrecision = "float32"
+    """Of the trunk."""
 
     def predict(
         self,
@@ -127,7 +131,7 @@ class Predictor:
     @cached_property
     def trunk(self) -> Trunk:
         """All other layers of the model."""
-        return Trunk(self.model)
+        return trunk_of_precision(Trunk(self.model), self.precision)
 
     def _batches(self, cores: Sequence[Core]) -> Iterator[Sequence[Core]]:
         """Yield the windows of each pass.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from luray.core.config import CpuPrecision
 from luray.core.types import Direction
 from luray.cube.cube import Cube
 from luray.engine.blending import Taper
@@ -40,6 +41,8 @@ class InferenceSpec:
     """How far it is imposed, 0 to 1."""
     history: int = 1
     """Maps that the models remember, see `luray.model.memory`."""
+    precision: CpuPrecision = "float32"
+    """Of the models on CPUs."""
 
     @cached_property
     def features(self) -> Features:
@@ -68,6 +71,11 @@ class InferenceSpec:
         """
         # By what they are about: trajectories of several members say the same thing once.
         sentences: dict[Any, str] = {}
+        if self.precision != "float32":
+            sentences["precision"] = (
+                f"precision: the models computed in {self.precision} (inference.precision); in "
+                "float32 some cells have another class"
+            )
         if not self.cube.tells_no_data:
             sentences["no data"] = (
                 "no data: the cube was built by an earlier version, which did not tell cells "

@@ -358,9 +358,15 @@ class TileYears:
                 self.spec.batch,
                 card.points[self.spec.operating_point],
             )
-            self._predictors[direction] = (
-                Predictor(*parts)
-                if self._device == "cpu"
-                else DevicePredictor(*parts, device=self._device)
-            )
+            precision = self.spec.precision
+            if self._device == "cpu":
+                self._predictors[direction] = Predictor(*parts, precision)
+            elif precision == "float32":
+                self._predictors[direction] = DevicePredictor(*parts, device=self._device)
+            else:
+                raise ValueError(
+                    f"inference.precision is {precision!r}, which is one of CPUs, but a worker "
+                    f"runs on {self._device}, in half precision; set inference.device = 'cpu', or "
+                    "leave inference.precision out"
+                )
         return self._predictors[direction]

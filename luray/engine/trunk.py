@@ -1,19 +1,7 @@
 """Everything after the first layer of a frozen U-Net, in less arithmetic.
 
-The trick
----------
-A decoder block doubles the resolution of the features below it by repeating each cell to 2 x 2,
-puts them beside the skip, and convolves both. By linearity that is the convolution of the skip plus
-the convolution of the repeated features. And a 3 x 3 kernel over cells that are repeated twice sees
-no more than 2 x 2 different ones:
-
-    repeated row     a a | b b | c c        kernel  w0 w1 w2
-    on the left b    a  [a | b  b]  ->      w0 a + (w1 + w2) b
-    on the right b      [b  b | c]  ->      (w0 + w1) b + w2 c
-
-So there are four 2 x 2 kernels, one for each of the four cells that a cell is repeated to
-(`CORNERS`), whose taps are sums that are taken once. They run on the small features: 4 taps a cell
-for 9, and nothing is upsampled or concatenated. Equal to `UNet.heads` but for rounding.
+What a decoder block does with the features below it is worked out before they are repeated 2 x 2,
+see `luray.model.decoder_corners`. Equal to `UNet.heads` but for rounding.
 
 Shapes: B batch; O outputs of the first layer, K classes; H W window.
 """
@@ -24,10 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from luray.model.decoder_corners import add_corners, corner_kernels
 from luray.model.unet import UNet
-
-CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""Row and column of a cell among the four that one cell is repeated to."""
 
 
 class Trunk(nn.Module):
@@ -42,9 +28,9 @@ class Trunk(nn.Module):
         self.head = model.head
 
     def forward(self, first_BOHW: Tensor) -> Tensor:
-        """Return the heads."""
+        """Return the heads, in the precision of the head whatever that of the other layers."""
         top, *lower = self.down
-        features = top(first_BOHW)
+        features = top(first_BOHW.to(self.dtype))
 
         # Down: half the resolution at each block, the features before it kept as a skip.
         skips = []
@@ -57,8 +43,13 @@ class Trunk(nn.Module):
             skip = skips.pop()
             features = block(skip, features)
 
-        heads: Tensor = self.head(features)
+        heads: Tensor = self.head(features.to(self.head.weight.dtype))
         return heads
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of all layers but the head."""
+        return next(self.down.parameters()).dtype
 
 
 class DecoderBlock(nn.Module):
@@ -76,11 +67,7 @@ class DecoderBlock(nn.Module):
         self.skip = _parameter(weights_of_skip)
 
         # The four kernels are one convolution with four times the outputs.
-        kernels = []
-        for row, col in CORNERS:
-            folded_rows = _fold(weights_of_features, 2, row)
-            kernels.append(_fold(folded_rows, 3, col))
-        self.corners = _parameter(torch.cat(kernels))
+        self.corners = _parameter(corner_kernels(weights_of_features))
         self.later_layers = nn.Sequential(*later_layers)
 
     def forward(self, skip: Tensor, features: Tensor) -> Tensor:
@@ -93,12 +80,7 @@ class DecoderBlock(nn.Module):
             Of the block below.
         """
         out = conv2d(skip, self.skip, self.bias, padding=1)
-        # A 2 x 2 kernel with a cell of padding on all sides gives a row and a column more than the
-        # features have. The corner says which of them it does not see.
-        of_corners = conv2d(features, self.corners, padding=1).chunk(4, dim=1)
-        height, width = features.shape[2:]
-        for (row, col), of_corner in zip(CORNERS, of_corners, strict=True):
-            out[:, :, row::2, col::2] += of_corner[:, :, row : row + height, col : col + width]
+        add_corners(out, conv2d(features, self.corners, padding=1))
         result: Tensor = self.later_layers(out)
         return result
 
@@ -107,16 +89,6 @@ def _max_pool(features: Tensor) -> Tensor:
     """2 x 2 max pooling, in half the time that torch takes for it with channels last."""
     of_columns = torch.maximum(features[..., ::2], features[..., 1::2])
     return torch.maximum(of_columns[:, :, ::2], of_columns[:, :, 1::2])
-
-
-def _fold(kernel: Tensor, dim: int, place: int) -> Tensor:
-    """Fold three taps along an axis into two, for the first or the second of two repeated cells.
-
-    The first sees the cell before and then its own twice; the second its own twice, and the next.
-    """
-    w0, w1, w2 = kernel.unbind(dim)
-    taps = [w0, w1 + w2] if place == 0 else [w0 + w1, w2]
-    return torch.stack(taps, dim)
 
 
 def _parameter(weight: Tensor) -> nn.Parameter:

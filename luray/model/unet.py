@@ -81,7 +81,10 @@ class UNet(nn.Module):
 
     def forward(self, inputs_BCHW: Tensor) -> Tensor:
         """Return the logits of each class, (B, K, H, W); the prior's has the bonus."""
-        heads_BHW = self.heads(inputs_BCHW)
+        return self.logits(self.heads(inputs_BCHW), inputs_BCHW)
+
+    def logits(self, heads_BHW: Tensor, inputs_BCHW: Tensor) -> Tensor:
+        """Return the logits of each class for the heads of an input, (B, K, H, W)."""
         prior_BKHW = inputs_BCHW[:, : self.n_classes]
 
         # Softplus keeps the bonus positive: a cell can earn change, never a penalty for staying.

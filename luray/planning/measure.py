@@ -9,7 +9,9 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from luray.core.config import CpuPrecision
 from luray.core.processes import keep_memory
+from luray.engine.precision import trunk_of_precision
 from luray.engine.trunk import Trunk
 from luray.model.checkpoint import load_model
 from luray.model.unet import UNet, frozen
@@ -37,6 +39,7 @@ def forward_cost(
     threads: int,
     seconds: float,
     whole: bool = True,
+    precision: CpuPrecision = "float32",
 ) -> ForwardCost:
     """Measure what a window costs while several processes compute at once.
 
@@ -56,12 +59,15 @@ def forward_cost(
         About how long they compute.
     whole : bool
         Whether the whole model runs, or only its trunk, which is what inference leaves to torch.
+    precision : {"float32", "bfloat16"}
+        Of the trunk; the whole model runs in float32.
     """
+    assert precision == "float32" or not whole, "only a trunk has another precision"
     keep_memory()
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=fresh) as pool:
         jobs = [
-            pool.submit(_measure, folder, batch, window, threads, seconds, whole)
+            pool.submit(_measure, folder, batch, window, threads, seconds, whole, precision)
             for _ in range(processes)
         ]
         costs = [job.result() for job in jobs]
@@ -81,13 +87,19 @@ def together(costs: Sequence[ForwardCost]) -> ForwardCost:
 
 
 def _measure(
-    folder: str, batch: int, window: int, threads: int, seconds: float, whole: bool
+    folder: str,
+    batch: int,
+    window: int,
+    threads: int,
+    seconds: float,
+    whole: bool,
+    precision: CpuPrecision,
 ) -> ForwardCost:
     """Measure the cost of a window in this process."""
     torch.set_num_threads(threads)
     model, card = load_model(folder)
     fast = frozen(model)
-    forward = fast.heads if whole else Trunk(fast)
+    forward = fast.heads if whole else trunk_of_precision(Trunk(fast), precision)
     channels = len(card.channels) if whole else fast.first.out_channels
     inputs = torch.rand(batch, window, window, channels).permute(0, 3, 1, 2)
     with torch.inference_mode():

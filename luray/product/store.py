@@ -23,6 +23,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from luray.core.config import CpuPrecision
 from luray.core.crash_points import crash_point
 from luray.core.legend import NO_DATA, OUTSIDE, TARGET, VARIABLE, Legend
 from luray.core.tiling import Box, Tile, Tiling, pieces_on_grid
@@ -77,6 +78,8 @@ class Product:
     """Coarse cells that have fractions and transitions; None in a product without them."""
     overviews: Overviews = field(default=NO_OVERVIEWS, kw_only=True)
     """Levels of its overviews."""
+    precision: CpuPrecision = field(default="float32", kw_only=True)
+    """Of the models on CPUs."""
 
     @cached_property
     def layout(self) -> ProductLayout:
@@ -180,6 +183,7 @@ class Product:
             return
         if owner:
             self.require_layout()
+            self._require_precision()
             raise ValueError(
                 f"{self.url} belongs to run {owner[:12]}, this is run {self.fingerprint[:12]} "
                 "(another cube, model, tiling or span, or other scenarios, members or coarse "
@@ -241,6 +245,9 @@ class Product:
         }
         if self.legend.variable != VARIABLE:
             about[TARGET] = self.legend.variable
+        # What products say that were made before there was a choice did not change.
+        if self.precision != "float32":
+            about["precision"] = self.precision
         attributes = {
             "title": title,
             "caveats": [*cube.caveats, *caveats],
@@ -288,6 +295,16 @@ class Product:
             raise ValueError(
                 f"{public(self.url)} has layout {found}, written by another version of luray, "
                 f"expected layout {LAYOUT}; choose another output, or start over with --restart"
+            )
+
+    def _require_precision(self) -> None:
+        """Raise ValueError for a store whose models computed in another precision."""
+        found = self._about().get("precision", "float32")
+        if found != self.precision:
+            raise ValueError(
+                f"{public(self.url)} was made with inference.precision {found!r}, this run has "
+                f"{self.precision!r}, which gives some cells another class; set {found!r} to go "
+                "on, choose another output, or start over with --restart"
             )
 
     @property

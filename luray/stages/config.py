@@ -14,7 +14,7 @@ from pydantic import Field
 from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.publish_config import PublishConfig
 from luray.core.arithmetic import ceil_div
-from luray.core.config import Config, DeviceChoice, Workers
+from luray.core.config import Config, CpuPrecision, DeviceChoice, Workers
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import read_legend
@@ -101,6 +101,10 @@ class InferenceConfig(Config):
     """CPU threads of a worker."""
     batch: int = 2
     """Windows of a forward pass."""
+    precision: CpuPrecision = "float32"
+    """bfloat16: CPUs with AVX512-BF16 or AMX predict in about 0.6 of the time, some cells get
+    another class, the product says so, and other CPUs refuse. See PERFORMANCE.md.
+    """
     years_in_flight: int = 4
     """Years by which a tile may be ahead of another one."""
     members: int | None = None

@@ -88,6 +88,7 @@ def emulator_config(
         stride=tiling.stride,
         taper=run.blending.taper,
         demand_strength=run.demand.strength,
+        precision=run.inference.precision,
         batch=run.inference.batch,
         threads=run.inference.threads,
     )

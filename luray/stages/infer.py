@@ -69,6 +69,7 @@ def infer(
     spec = inference_of(run, run.inference.span, run.product)
     years = [] if from_year is None else spec.product.span.from_year(from_year)
     require_memory_for(run, spec)
+    require_precision_for(run)
 
     with leased(run.product) as lease:
         if restart:
@@ -109,6 +110,19 @@ def require_memory_for(run: RunConfig, spec: InferenceSpec) -> None:
         most=run.inference.workers.max,
         limit=memory_limit(),
     )
+
+
+def require_precision_for(run: RunConfig) -> None:
+    """Raise ValueError where this machine's CPU lacks the precision of a run.
+
+    Every worker looks for itself; here it is known before a product is touched. The machines of a
+    cluster that is joined are not looked at.
+    """
+    if run.inference.precision == "float32" or "RAY_ADDRESS" in os.environ:
+        return
+    from luray.engine.precision import require_bfloat16  # torch takes long to import
+
+    require_bfloat16()
 
 
 def is_of_another_run(run: RunConfig) -> bool:
@@ -170,6 +184,8 @@ def inference_of(
     overviews = run.overviews if companions == "all" else NO_OVERVIEWS
 
     # Whatever decides a byte of the product, its layout included.
+    precision = run.inference.precision
+    precision_parts = () if precision == "float32" else (precision,)
     models = {
         direction: (card.weights_sha256, card.points[point]) for direction, card in cards.items()
     }
@@ -199,6 +215,7 @@ def inference_of(
         strength,
         *further,
         layout,
+        *precision_parts,
     )
 
     product = Product(
@@ -212,6 +229,7 @@ def inference_of(
         legend=cube.legend,
         coarse=coarse,
         overviews=overviews,
+        precision=precision,
     )
     folders: dict[Direction, str] = {direction: run.model_folder(direction) for direction in cards}
     demand = CoarseDemand.of(cube, tile=tiling.tile) if strength else None
@@ -227,6 +245,7 @@ def inference_of(
         demand,
         strength,
         run.model.history,
+        precision,
     )
 
 

@@ -182,6 +182,7 @@ def measured_rate(run: RunConfig, cube: Cube, *, seconds: float) -> Rate:
             threads=threads,
             seconds=seconds,
             whole=False,
+            precision=run.inference.precision,
         )
 
     trunk_seconds = cost.cpu_seconds / threads

@@ -15,29 +15,32 @@ from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box
 from luray.core.types import U8, Bool
 from luray.cube.cube import Cube, NativeValues
-from luray.cube.region import Region
+from luray.cube.region import Region, n_channels
 from luray.training.rollout import Sample
 from luray.training.sample_window import SampleWindow
 
 
-def turned(field: NDArray[Any], symmetry: int) -> NDArray[Any]:
-    """Return a field (..., n, n) in one of the eight symmetries of a square.
+def unturned(field: NDArray[Any], symmetry: int) -> NDArray[Any]:
+    """Return a view of a field (..., n, n): what is written to it lies in the field turned.
 
-    It is turned by `symmetry` % 4 quarters, then mirrored left to right if `symmetry` is 4 or more.
-    The result is in C order, lest the order of sums over a batch follow the symmetries of its
-    samples.
+    It is turned by `symmetry` % 4 quarters, then mirrored left to right if `symmetry` is 4 or more:
+    one of the eight symmetries of a square. The field stays in C order, lest the order of sums over
+    a batch follow the symmetries of its samples.
 
     Examples
     --------
-    >>> turned(np.array([[1, 2], [3, 4]]), 1)
+    >>> field = np.zeros((2, 2), int)
+    >>> unturned(field, 1)[:] = [[1, 2], [3, 4]]
+    >>> field
     array([[2, 4],
            [1, 3]])
-    >>> turned(np.array([[1, 2], [3, 4]]), 4)
+    >>> unturned(field, 4)[:] = [[1, 2], [3, 4]]
+    >>> field
     array([[2, 1],
            [4, 3]])
     """
-    quarters = np.rot90(field, symmetry % 4, axes=(-2, -1))
-    return np.ascontiguousarray(quarters if symmetry < 4 else quarters[..., ::-1])
+    mirrored = field if symmetry < 4 else field[..., ::-1]
+    return np.rot90(mirrored, -(symmetry % 4), axes=(-2, -1))
 
 
 def everywhere(box: Box) -> Bool:
@@ -68,43 +71,58 @@ def read_samples(
     """
     if not native_values:
         native_values = [{}] * len(sample_windows)
-    samples = [
-        _read_sample(cube, window, counted(window.box), values)
-        for window, values in zip(sample_windows, native_values, strict=True)
+    fields = _empty_fields(cube, sample_windows)
+    for i, (window, values) in enumerate(zip(sample_windows, native_values, strict=True)):
+        # Each value is written once, where the batch has it and in the symmetry of its window.
+        places = [unturned(field[i], window.symmetry) for field in fields]
+        _read_sample(cube, window, counted(window.box), values, places)
+    return Sample(*map(torch.from_numpy, fields))
+
+
+def _empty_fields(cube: Cube, sample_windows: Sequence[SampleWindow]) -> list[NDArray[Any]]:
+    """Return the arrays of a `Sample`, to be filled."""
+    n_samples = len(sample_windows)
+    box, years, _, older_years = sample_windows[0]
+    n_levels = n_channels(cube.forcing)
+    n_static = n_channels(cube.static)
+    return [
+        np.empty((n_samples, len(years), *box.shape), np.uint8),
+        np.empty((n_samples, len(older_years), *box.shape), np.uint8),
+        np.empty((n_samples, len(years), n_levels, *box.shape), np.float32),
+        np.empty((n_samples, n_static, *box.shape), np.float32),
+        np.empty((n_samples, *box.shape), np.float32),
+        np.empty((n_samples, *box.shape), np.bool_),
     ]
-    fields = zip(*samples, strict=True)
-    return Sample(*(torch.from_numpy(np.stack(field)) for field in fields))
 
 
 def _read_sample(
-    cube: Cube, window: SampleWindow, counted_HW: Bool, native_values: NativeValues
-) -> tuple[NDArray[Any], ...]:
-    """Fields of one `Sample`, without its first axis."""
-    box, years, symmetry, older_years = window
+    cube: Cube,
+    window: SampleWindow,
+    counted_HW: Bool,
+    native_values: NativeValues,
+    places: Sequence[NDArray[Any]],
+) -> None:
+    """Write the fields of one `Sample`, without its first axis, to their places."""
+    box, years, _, older_years = window
+    maps_THW, older_maps_NHW, forcing_TLHW, static_SHW, area_HW, counted_place_HW = places
 
     def map_of(year: int | None) -> U8:
         if year is None:
             return np.full(box.shape, OUTSIDE, np.uint8)
         return native_values["state", year] if native_values else cube.state(year, box)
 
-    maps_THW = np.stack([map_of(year) for year in years])
-    older_maps_NHW = np.empty((len(older_years), *box.shape), np.uint8)
-    for n, year in enumerate(older_years):
-        older_maps_NHW[n] = map_of(year)
+    for t, year in enumerate(years):
+        maps_THW[t] = map_of(year)
+    for n, older_year in enumerate(older_years):
+        older_maps_NHW[n] = map_of(older_year)
 
     region = Region(cube, box, native_values)
-    forcing = [region.forcing(year, box) for year in years]
+    for t, year in enumerate(years):
+        region.forcing(year, box, out=forcing_TLHW[t])
+    region.static(box, out=static_SHW)
 
     # A row beyond a pole has no area of its own and takes that of the nearest one; it is not land.
     rows = np.clip(np.arange(box.row, box.row + box.height), 0, cube.grid.n_lat - 1)
     area_H = (cube.grid.cell_area[rows] / cube.grid.cell_area.max()).astype(np.float32)
-
-    fields = (
-        maps_THW,
-        older_maps_NHW,
-        np.stack(forcing),
-        region.static(box),
-        np.broadcast_to(area_H[:, None], box.shape),
-        counted_HW,
-    )
-    return tuple(turned(field, symmetry) for field in fields)
+    area_HW[:] = area_H[:, None]
+    counted_place_HW[:] = counted_HW

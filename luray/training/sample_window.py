@@ -13,7 +13,7 @@ class SampleWindow(NamedTuple):
     years: tuple[int, ...]
     """First the year of the prior, then those that are predicted."""
     symmetry: int = 0
-    """Which of the eight symmetries of a square the window is seen in (`sample_reader.turned`)."""
+    """Which symmetry of a square the window is seen in, 0 to 7; see `sample_reader.unturned`."""
     older_years: tuple[int | None, ...] = ()
     """Years of the maps that are remembered beside the prior, newest first; None where no map is.
     """

@@ -20,8 +20,9 @@ from luray.model.unet import UNet
 from luray.training.loss import Loss, TotalWeights, loss_of, total_weights
 from luray.training.ramps import warmup_cosine
 from luray.training.recipe import Recipe
-from luray.training.rollout import Sample, Step, rollout
+from luray.training.rollout import Sample, Step, likeliest_class, rollout
 from luray.training.step_metrics import StepCounts, StepMetrics
+from luray.training.training_pass import TrainingPass
 
 
 def one_worker(tensor: Tensor) -> Tensor:
@@ -62,6 +63,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
+        self.training_pass = TrainingPass(model)
+        """What computes the logits of the model in training."""
         self.done = 0
         """Steps that are done."""
 
@@ -200,7 +203,7 @@ class Trainer:
     def _logits(self, inputs_BCHW: Tensor) -> Tensor:
         """Logits (B, K, H, W) in float32, whatever the precision of the forward pass."""
         with torch.autocast("cuda", torch.bfloat16, enabled=self._in_bfloat16):
-            logits_BKHW: Tensor = self.model(inputs_BCHW)
+            logits_BKHW: Tensor = self.training_pass(inputs_BCHW)
         return logits_BKHW.float()
 
     def _noise(self, micro_batch: int) -> Generator:
@@ -228,7 +231,7 @@ class Trainer:
 def _count_cells(step: Step) -> Tensor:
     """The counts of cells of `StepCounts`, in its order, of one year of a rollout; float64 (6,)."""
     land = step.target_BHW != OUTSIDE
-    predicted_BHW = step.logits_BKHW.detach().argmax(dim=1)
+    predicted_BHW = likeliest_class(step.logits_BKHW.detach())
     hits = predicted_BHW == step.target_BHW
     predicted_change = predicted_BHW != step.previous_BHW
     changes = step.target_BHW != step.previous_BHW

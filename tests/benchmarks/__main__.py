@@ -16,6 +16,8 @@ BENCHMARKS = (
     "build",
     "demand",
     "feed",
+    "steps",
+    "runtimes",
     "engine",
     "emulator",
     "product",

@@ -142,7 +142,7 @@ def samples(cube: Cube, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
 def plain_samples(stack: zarr.Group, *, check: bool = False) -> list[np.ndarray[Any, Any]]:
     """The same samples from the stack."""
     seen = []
-    for box, years, _ in sample_windows():
+    for box, years, *_ in sample_windows():
         first, (rows, cols) = YEARS.index(years[0]), box.slices(origin=Box(0, 0, 0, 0))
         span = slice(first, first + len(years))
         seen += [

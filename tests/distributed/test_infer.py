@@ -25,13 +25,14 @@ from luray.product.overviews import halve
 from luray.product.status import status_of
 from luray.product.trajectories import OverviewYear, TileYear
 from luray.stages.emulator import emulator_config
+from luray.stages.infer import create_empty_product, inference_of
 from luray.stages.infer import infer as run_infer
-from luray.stages.infer import inference_of
 from luray.stages.verify import damaged, withdraw
 from luray.storage import lease
 from luray.storage.receipts import key_of
 from tests.distributed.conftest import give_models
 from tests.distributed.processes import named
+from tests.engine.test_precision import needs_bfloat16
 from tests.machine import patience
 from tests.worlds import SlowWindowInputs
 
@@ -55,6 +56,7 @@ def serial(run):
             window_weights(tiling, taper=run.blending.taper),
             5,
             card.points[run.inference.operating_point],
+            run.inference.precision,
         )
         start = cube.state(years[0], everything)
         for year, classes, confidence in serial_rollout(
@@ -297,6 +299,35 @@ def test_a_model_of_another_history_is_refused(place, tmp_path):
     give_models(place.run(tmp_path / "out"))
     with pytest.raises(ValueError, match="was trained for history 4, the run needs 5; train"):
         run_infer(place.run(tmp_path / "out", "model.history=5"))
+
+
+@needs_bfloat16
+def test_bfloat16_is_the_serial_rollout_and_says_so(place, tmp_path):
+    run = place.run(tmp_path / "out", "inference.precision=bfloat16")
+    give_models(run)
+    run_infer(run)
+    assert_equals_serial(run, serial(run))
+
+    attributes = zarr.open_group(run.product, mode="r").attrs
+    assert attributes["luray"]["precision"] == "bfloat16"
+    assert any(
+        caveat.startswith("precision: the models computed in bfloat16")
+        for caveat in attributes["caveats"]
+    )
+
+    float32 = place.run(tmp_path / "out")
+    with pytest.raises(ValueError, match=r"inference.precision 'bfloat16', this run has 'float32'"):
+        run_infer(float32)
+
+
+def test_a_float32_product_is_not_continued_in_bfloat16(place, finished, tmp_path):
+    run = finished(tmp_path / "out")
+    assert "precision" not in zarr.open_group(run.product, mode="r").attrs["luray"]
+
+    other = place.run(tmp_path / "out", "inference.precision=bfloat16")
+    spec = inference_of(other, other.inference.span, other.product)
+    with pytest.raises(ValueError, match=r"inference.precision 'float32', this run has 'bfloat16'"):
+        create_empty_product(spec, "title")
 
 
 def test_a_product_of_another_model_is_refused(place, finished, tmp_path):

@@ -1,5 +1,7 @@
 """What a GPU runs, on the CPU: the same sums as the engine of CPUs but for rounding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -129,30 +131,45 @@ def test_numbers_that_are_not_finite_are_an_error_and_no_map(cube):
         predictor.predict(cores, maps, inputs, year=2003, prior_year=2002, box=box)
 
 
+def spec_of(cube, folder, device):
+    """The inference of three years by the model in a folder, into a product there."""
+    tiling = cube.tiling(window=8, stride=4, tile=8)
+    spec = InferenceSpec(
+        cube,
+        Product(
+            str(folder / device.replace(":", "")),
+            Span(YEARS[0], YEARS[-1], (YEARS[0], YEARS[0])),
+            tiling,
+            "test",
+            legend=cube.legend,
+        ),
+        Geometry.of(cube, tiling),
+        {"forward": str(folder / "model")},
+        "linear",
+        batch=3,
+        threads=1,
+        history=UNetConfig().history,
+    )
+    tiles = spec.geometry.tiles
+    spec.product.create(cube, title="test", models=spec.models, tiles=len(tiles))
+    return spec
+
+
+def test_a_device_refuses_the_precision_of_a_cpu(tmp_path, cube):
+    save_random_model(cube, "forward", UNetConfig(width=4, depth=1), str(tmp_path / "model"))
+    spec = replace(spec_of(cube, tmp_path, "cpu:0"), precision="bfloat16")
+    tile_years = TileYears(spec, device="cpu:0")
+    with pytest.raises(ValueError, match=r"'bfloat16', which is one of CPUs.*runs on cpu:0"):
+        infer_year(tile_years, step=0)
+
+
 def test_an_inference_on_a_device_differs_in_few_cells(tmp_path, cube):
     """Three years, each the prior of the next, through everything that a worker does."""
     save_random_model(cube, "forward", UNetConfig(width=4, depth=1), str(tmp_path / "model"))
     maps = {}
     for device in ("cpu", "cpu:0"):  # any device but "cpu" takes what GPUs take
-        tiling = cube.tiling(window=8, stride=4, tile=8)
-        spec = InferenceSpec(
-            cube,
-            Product(
-                str(tmp_path / device.replace(":", "")),
-                Span(YEARS[0], YEARS[-1], (YEARS[0], YEARS[0])),
-                tiling,
-                "test",
-                legend=cube.legend,
-            ),
-            Geometry.of(cube, tiling),
-            {"forward": str(tmp_path / "model")},
-            "linear",
-            batch=3,
-            threads=1,
-            history=UNetConfig().history,
-        )
-        tiles = spec.geometry.tiles
-        spec.product.create(cube, title="test", models=spec.models, tiles=len(tiles))
+        spec = spec_of(cube, tmp_path, device)
+        tiling = spec.geometry.tiling
         tile_years = TileYears(spec, device=device)
         for step in range(len(YEARS) - 1):
             infer_year(tile_years, step=step)

@@ -63,6 +63,7 @@ def fault(*overrides):
         ("inference.workers=0", "inference.workers: workers between 0 and 0, expected 1 <= min"),
         ("inference.members=0", "inference.members is 0, expected at least 1; leave it out"),
         ("inference.members=2.5", "inference.members: "),
+        ("inference.precision=float16", "inference.precision: input should be 'float32' or"),
         ("inference.seed=-1", "inference.seed is -1, expected 0 or more"),
         (
             "inference.probabilities=[2050, 1950]",

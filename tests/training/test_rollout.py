@@ -8,7 +8,7 @@ from luray.core.legend import OUTSIDE
 from luray.model.features import CHANGE_SCALE, UNKNOWN
 from luray.model.model_input import memory_channels
 from luray.training.prior_feeding import PriorFeeding
-from luray.training.rollout import Sample, rollout
+from luray.training.rollout import Sample, likeliest_class, rollout
 from tests.worlds import FEATURES, REMEMBERING, K
 
 B, T, N = 2, 4, 8
@@ -148,3 +148,11 @@ def test_a_rollout_remembers_the_maps_it_was_shown(sample):
         maps = torch.stack(newest_first[: REMEMBERING.history], dim=1)
         memory = inputs[:, groups.shares.start : groups.known.stop]
         assert torch.equal(memory, memory_channels(maps, n_classes=K).channels_BMHW)
+
+
+def test_the_likeliest_class_is_the_first_of_the_largest():
+    logits = torch.randint(-2, 3, (2, 5, 6, 7), generator=torch.Generator().manual_seed(0)).float()
+    found = likeliest_class(logits)
+    expected = torch.from_numpy(logits.numpy().argmax(axis=1)).to(torch.uint8)
+    assert found.dtype == torch.uint8
+    assert torch.equal(found, expected)

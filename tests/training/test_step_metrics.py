@@ -16,7 +16,7 @@ def test_a_summary_has_the_figure_of_merit_of_all_its_cells():
     for step in range(40):
         samples = micro_batches_of(step, recipe)
         predictions = []
-        hook = trainer.model.register_forward_hook(
+        hook = trainer.training_pass.register_forward_hook(
             lambda module, args, logits, predictions=predictions: predictions.append(
                 logits.argmax(dim=1)
             )

@@ -65,7 +65,7 @@ def same_weights(trainer, weights):
 def record_inputs(trainer):
     """A list that fills with the first five channels of every input of the model."""
     inputs = []
-    trainer.model.register_forward_pre_hook(
+    trainer.training_pass.register_forward_pre_hook(
         lambda module, args: inputs.append(args[0][:, :5].clone())
     )
     return inputs

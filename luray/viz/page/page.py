@@ -169,7 +169,8 @@ def _reference_table(test: Mapping[str, Any], published: Mapping[str, Any]) -> l
             label = ""  # it stands at the first of them
         if test["against_persistence"]:
             gains = _gains(test["against_persistence"][period])
-            rows.append({"period": "", "name": "model minus persistence, 95 %", "scores": gains})
+            name = "model minus persistence, 95 %"
+            rows.append({"period": "", "name": name, "scores": gains, "ranges": True})
     return rows
 
 
@@ -245,7 +246,8 @@ def _range(interval: Mapping[str, Any] | None) -> str:
     """The ends of an interval of a difference, a dash where there is none."""
     if interval is None or interval["low"] is None:
         return words.DASH
-    ends = f"{interval['low']:+.3f} to {interval['high']:+.3f}"
+    # Where a cell is narrow its line breaks before the second number alone.
+    ends = f"{interval['low']:+.3f}\N{NO-BREAK SPACE}to {interval['high']:+.3f}"
     return ends.replace("-", "\N{MINUS SIGN}")
 
 
