@@ -151,8 +151,8 @@ class ShardFormat:
         if values.shape == self.shard:
             return values
         padded = np.full(self.shard, self.fill_value, self.dtype)
-        inside = tuple(slice(0, length) for length in values.shape)
-        padded[inside] = values
+        lengths: tuple[int, ...] = values.shape
+        padded[tuple(slice(0, length) for length in lengths)] = values
         return padded
 
 
