@@ -12,7 +12,8 @@ The rules
 - A worker predicts the tiles whose static inputs it has cached, a tile's scenarios and members one
   after the other: reading those inputs takes longer than a prediction. Without such work it takes a
   tile that no worker has cached, or else one that it can read before any worker that has it cached
-  will come to it. So workers that join a run are used at once.
+  will come to it. So workers that join a run are used at once. An idle worker does not read another
+  one's tile if one of its own will be ready soon.
 - A reduction goes at once to the worker that holds the sums of its prediction, which does it beside
   its other job: it is short, and neighbours wait for it.
 - Side tasks may go anywhere, and wait for tile-years.
@@ -42,8 +43,7 @@ CACHED = "predict, inputs cached"
 PATIENCE = 0.5
 """Times that a worker takes to read inputs that it waits for a tile whose inputs it has cached.
 
-With 0 an idle worker reads another tile at once, and with 1 it is idle for too long: see
-luray/PERFORMANCE.md.
+See "Scheduling" in luray/PERFORMANCE.md for what other values gave.
 """
 LOOKED_AT = 64
 """Waiting tiles of others, and idle workers, at most, that are looked at for a tile to be read."""
