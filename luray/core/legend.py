@@ -211,7 +211,7 @@ class Legend:
         if codes.dtype != np.uint8:
             codes = self._as_bytes(codes, where=where)
 
-        classes: U8 = self._lookup[codes]
+        classes = _looked_up(codes, self._lookup)
         unknown = classes == UNKNOWN_CODE
         if unknown.any():
             values, counts = np.unique(codes[unknown], return_counts=True)
@@ -244,8 +244,7 @@ class Legend:
         lookup = np.full(256, self.ocean, np.uint8)
         lookup[NO_DATA] = self.nodata
         lookup[: len(self)] = self.codes
-        codes: U8 = lookup[indices]
-        return codes
+        return _looked_up(indices, lookup)
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the legend as JSON, to be stored beside the maps that have it.
@@ -279,6 +278,15 @@ class Legend:
             "flag_meanings": " ".join([OCEAN_FLAG, *names, NO_DATA_FLAG]),
             "flag_colors": " ".join([OCEAN_COLOUR, *colours, "#eeeeee"]),
         }
+
+
+def _looked_up(values: U8, lookup: U8) -> U8:
+    """Return the entry of a table of 256 for every value, same shape.
+
+    `lookup[values]` gives the same in four times the time: it makes an index of 8 bytes of each.
+    """
+    found = bytearray(np.ascontiguousarray(values)).translate(lookup.tobytes())
+    return np.frombuffer(found, np.uint8).reshape(values.shape)
 
 
 def _check(legend: Legend) -> None:

@@ -19,8 +19,9 @@ from zarr.buffer.cpu import NDBuffer
 from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box
 from luray.storage.cache import ByteLRUCache
-from luray.storage.objects import accessing
-from luray.storage.places import is_local
+from luray.storage.objects import accessing, read_object
+from luray.storage.places import is_local, public
+from luray.storage.shards import ShardFormat
 
 STRIP_BYTES = 2**25
 """Most bytes of a strip; it has at least the rows of one chunk."""
@@ -41,6 +42,16 @@ class Strip(NamedTuple):
     """(..., 1 + rows, columns): the first row is the one above, zero where there is none. Rows
     behind those of the strip are undefined.
     """
+
+
+class StoredShard(NamedTuple):
+    """A shard as it is stored."""
+
+    values: NDArray[Any]
+    """Decoded, as far as they lie in the array."""
+    data: bytes | None
+    """Encoded; None where nothing is stored, and all values are the fill value."""
+    format: ShardFormat
 
 
 class Chunks:
@@ -158,6 +169,44 @@ class Chunks:
                 above = values[..., bottom - top, :].copy()
                 if number + n_buffers < len(spans):
                     arriving.append(pool.submit(read, number + n_buffers))
+
+    def shard(self, path: str, lead: tuple[int, ...], box: Box) -> StoredShard | None:
+        """Return the shard that holds a box of an array, None where the box is no whole shard.
+
+        Parameters
+        ----------
+        path, lead
+            As those of `read`; the array has as many axes before the last two as `lead` has.
+        box : Box
+            Rows and columns that lie in the array.
+
+        Raises
+        ------
+        ValueError
+            For a damaged shard.
+        """
+        array = self._array(path)
+        shard_rows, shard_cols = array.shards[-2:]
+        place = box.row // shard_rows, box.col // shard_cols
+        whole = Box(place[0] * shard_rows, place[1] * shard_cols, shard_rows, shard_cols)
+        if whole.clip(array.shape[-2:]) != box:
+            return None
+
+        key = array.metadata.encode_chunk_key((*lead, *place))
+        url = f"{self._url}/{path}/{key}"
+        shard_format = ShardFormat.of(array)
+        data = read_object(url)
+        if data is None:
+            return StoredShard(
+                np.full(box.shape, array.fill_value, array.dtype), None, shard_format
+            )
+        try:
+            values = shard_format.decode(data)
+        except ValueError as error:
+            raise ValueError(
+                f"{public(url)}: {error}; delete {public(self._url)} and build it again"
+            ) from error
+        return StoredShard(values[: box.height, : box.width], data, shard_format)
 
     def width(self, path: str) -> int:
         """Return the columns of a chunk of an array."""

@@ -22,7 +22,7 @@ from luray.core.tiling import Box, Tiling, pieces_on_grid
 from luray.core.types import U8, Bool, Direction
 from luray.core.variable import Variable
 from luray.core.years import years_before
-from luray.cube.chunks import Chunks
+from luray.cube.chunks import Chunks, StoredShard
 from luray.cube.schema import LAND, OCEAN, WITHOUT_DATA
 from luray.model.features import Features
 from luray.storage.objects import accessing
@@ -274,15 +274,34 @@ class Cube:
         ValueError
             For a year that is not in the cube, and for a stored code outside the legend.
         """
+        lead = self._step_of(year)
+        codes = self._read_box(self.legend.variable, lead, box, beyond=self.legend.ocean)
+        return self.classes_of(codes, self.land(box), year=year)
+
+    def stored_state(self, year: int, box: Box) -> StoredShard | None:
+        """Return the published codes of a year as they are stored.
+
+        None where the box is not exactly one shard of the maps. See `state` for the rest.
+        """
+        return self.chunks.shard(f"state/{self.legend.variable}", self._step_of(year), box)
+
+    def classes_of(self, codes: U8, land: Bool, *, year: int) -> U8:
+        """Return the class indices of the stored codes of a year, `OUTSIDE` off land.
+
+        Raises ValueError for a code outside the legend.
+        """
+        classes = self.legend.encode(codes, where=f"{self.url} {year}")
+        np.copyto(classes, np.uint8(OUTSIDE), where=~land)
+        return classes
+
+    def _step_of(self, year: int) -> tuple[int, ...]:
+        """Return the index of a year among the maps. Raises ValueError for one without a map."""
         if year not in self.years:
             raise ValueError(
                 f"{self.url} has no map of {year}, only {self.years[0]}-{self.years[-1]}; ask for "
                 "one of these, or run `luray build` with maps of that year"
             )
-        step = self.years.index(year)
-        codes = self._read_box(self.legend.variable, (step,), box, beyond=self.legend.ocean)
-        classes = self.legend.encode(codes, where=f"{self.url} {year}")
-        return np.where(self.land(box), classes, np.uint8(OUTSIDE))
+        return (self.years.index(year),)
 
     def years_before(self, year: int, *, direction: Direction, most: int) -> tuple[int, ...]:
         """Return the years whose observed maps a cell remembers beside that of a year.

@@ -190,8 +190,7 @@ class Driver:
         """Send what can be sent, and take note of what is finished meanwhile."""
         started = time.thread_time()
         self._follow_scheduler(time.monotonic())
-        # Results stay where they are: only markers are fetched here, by `_finish_call`.
-        finished, _ = ray.wait(list(self._calls), timeout=CLOCK_SECONDS, fetch_local=False)
+        finished = self._finished_calls()
         lease.require()
         missing_before = self._n_missing
         for marker in finished:
@@ -205,6 +204,17 @@ class Driver:
         )
         self._report_progress()
         self.seconds += time.thread_time() - started
+
+    def _finished_calls(self) -> list[Any]:
+        """Wait until a call is finished, or for a second; return all that are finished then.
+
+        A look at the calls costs the more the more there are, so all of them are taken at once.
+        """
+        markers = list(self._calls)
+        finished, _ = ray.wait(markers, timeout=CLOCK_SECONDS, fetch_local=False)
+        if finished:
+            finished, _ = ray.wait(markers, num_returns=len(markers), timeout=0, fetch_local=False)
+        return finished
 
     def _report_progress(self) -> None:
         self._progress(self._n_receipts - self._n_missing, self._n_receipts)

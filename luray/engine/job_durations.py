@@ -31,15 +31,22 @@ class JobDurations:
 
     def __init__(self) -> None:
         self._seconds: dict[str, deque[float]] = {}
+        self._usual: dict[str, float] = {}
+        """Medians that were asked for since the last job of their operation."""
 
     def add(self, operation: str, seconds: float) -> None:
         """Remember how long a job took."""
         self._seconds.setdefault(operation, deque(maxlen=REMEMBERED)).append(seconds)
+        self._usual.pop(operation, None)
 
     def usual(self, operation: str) -> float | None:
         """Return the median of an operation, None before its first job is done."""
         seconds = self._seconds.get(operation)
-        return median(seconds) if seconds else None
+        if not seconds:
+            return None
+        if operation not in self._usual:
+            self._usual[operation] = median(seconds)
+        return self._usual[operation]
 
     def is_slow(self, operation: str, seconds: float, *, times: float) -> bool:
         """Return whether a job that has been running for so long is slow by some factor.
@@ -47,5 +54,7 @@ class JobDurations:
         The first jobs of a run compile kernels and open files: nothing is slow before `KNOWN` jobs
         of the operation are done.
         """
-        durations = self._seconds.get(operation, ())
-        return len(durations) >= KNOWN and seconds > times * median(durations) + GRACE
+        if len(self._seconds.get(operation, ())) < KNOWN:
+            return False
+        usual = self.usual(operation)
+        return usual is not None and seconds > times * usual + GRACE

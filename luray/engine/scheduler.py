@@ -13,7 +13,8 @@ The rules
 - A worker predicts the tiles whose static inputs it has cached, a tile's scenarios and members one
   after the other: reading those inputs takes longer than a prediction. Without such work it takes a
   tile that no worker has cached, or else one that it can read before any worker that has it cached
-  will come to it. So workers that join a run are used at once.
+  will come to it. So workers that join a run are used at once. An idle worker does not read another
+  one's tile if one of its own will be ready soon.
 - A reduction goes at once to the worker that holds the sums of its prediction, which does it beside
   its other job: it is short, and neighbours wait for it.
 - Side tasks may go anywhere, and wait for tile-years.
@@ -23,13 +24,16 @@ The rules
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from heapq import merge
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import islice
+from math import inf
 
 from luray.core.config import Workers
+from luray.core.tiling import Tile
 from luray.engine.job_durations import LOST, SLOW, JobDurations
 from luray.engine.jobs import InputsKey, Job, SideTask, SumsKey
-from luray.engine.wavefront import Wavefront
+from luray.engine.waiting import WaitingPredictions
+from luray.engine.wavefront import Task, Wavefront
 from luray.engine.worker_pool import WorkerPool, WorkerState
 
 Assignment = tuple[int, Job | SideTask]
@@ -37,6 +41,15 @@ Assignment = tuple[int, Job | SideTask]
 
 READING = "predict, inputs to be read"
 CACHED = "predict, inputs cached"
+PATIENCE = 0.5
+"""Times that a worker takes to read inputs that it waits for a tile whose inputs it has cached.
+
+See "Scheduling" in luray/PERFORMANCE.md for what other values gave.
+"""
+LOOKED_AT = 64
+"""Waiting tiles of others, and idle workers, at most, that are looked at for a tile to be read."""
+LOOK_SECONDS = 1.0
+"""Between two looks at all workers for stuck, lost and idle ones."""
 
 
 class Scheduler:
@@ -73,8 +86,19 @@ class Scheduler:
         """Waiting or running."""
         self._sums_holder: dict[SumsKey, int] = {}
         """The worker that holds the sums of each prediction that is not reduced yet."""
+        self._waiting = WaitingPredictions()
+        self._reductions: set[Job] = set()
+        """Those that could be done."""
+        self._predicting: dict[SumsKey, int] = {}
+        """The worker that was given each running prediction last."""
+        self._looked_for: set[int] = set()
+        """Free workers that may have become able to predict a tile they have cached."""
         self._durations = JobDurations()
         self._closing = False
+        self._next_look = -inf
+        """When stuck workers are looked for again."""
+        self._next_release = -inf
+        """When lost and idle workers are looked for again."""
 
     @property
     def finished(self) -> bool:
@@ -85,10 +109,8 @@ class Scheduler:
         return not self._unfinished_side_tasks and all(f.finished for f in self.wavefronts)
 
     def _reductions_ready(self) -> bool:
-        for wavefront in self.wavefronts:
-            if any(task.operation == "reduce" for task in wavefront.ready()):
-                return True
-        return False
+        self._take_changes()
+        return bool(self._reductions)
 
     def close(self) -> None:
         """Begin nothing more: finish what runs, and reduce as far as no prediction is missing."""
@@ -110,11 +132,14 @@ class Scheduler:
     def join(self, worker: int, now: float) -> None:
         """Record that a requested worker is there."""
         self.pool.join(worker, now)
+        self._looked_for.add(worker)
 
     def leave(self, worker: int) -> None:
         """Record that a worker is gone: others do what it had, and its sums are lost."""
         state = self.pool.leave(worker)
         if state:
+            for inputs in state.cached:
+                self._waiting.drop(inputs, worker)
             self._take_back(worker, state)
 
     def release_workers(self, now: float) -> list[int]:
@@ -122,6 +147,9 @@ class Scheduler:
 
         A worker that holds sums is not idle, whatever it does.
         """
+        if now < self._next_release:
+            return []
+        self._next_release = now + LOOK_SECONDS
         if self.waiting:
             self.pool.keep_pending(now)
         states = self.pool.states.items()
@@ -134,15 +162,16 @@ class Scheduler:
 
         Nobody is stuck while all are busy: nobody could do it sooner.
         """
-        if not self.pool.free():
+        if now < self._next_look or not self.pool.any_free:
             return []
+        self._next_look = now + LOOK_SECONDS
         stuck = []
         for worker, state in self.pool.states.items():
             if not state.is_stuck and self._is_slow(state, now, times=SLOW):
                 stuck.append(worker)
         for worker in stuck:
             state = self.pool.states[worker]
-            state.is_stuck = True
+            self.pool.mark_stuck(worker)
             self._take_back(worker, state)
         return stuck
 
@@ -156,76 +185,85 @@ class Scheduler:
 
     def assign(self, now: float) -> list[Assignment]:
         """Return the jobs to send now, and to whom."""
-        # The order is the order of the rules above. Each step takes workers out of `free`.
-        free = set() if self._closing else self.pool.free()
+        # The steps have the order of the rules above: each takes workers that later ones lack.
+        self._take_changes()
         assignments: list[Assignment] = []
-        waiting = self._assign_reductions(assignments, now)
-        self._assign_cached_tiles(waiting, free, assignments, now)
-        self._assign_other_tiles(waiting, free, assignments, now)
-        self._assign_side_tasks(free, assignments, now)
+        self._assign_reductions(assignments, now)
+        if self.pool.any_free and not self._closing:
+            self._assign_cached_tiles(assignments, now)
+            self._assign_other_tiles(assignments, now)
+            self._assign_side_tasks(assignments, now)
         self.waiting = sum(front.n_ready for front in self.wavefronts) + len(self._side_tasks)
         return assignments
 
-    def _assign_reductions(
-        self, assignments: list[Assignment], now: float
-    ) -> dict[InputsKey, list[Job]]:
-        """Send every reduction to who holds its sums; return the predictions by their inputs."""
-        queues = []
+    def _take_changes(self) -> None:
+        """Bring what waits up to date with the wavefronts."""
         for trajectory, wavefront in enumerate(self.wavefronts):
-            queues.append([Job(trajectory, task) for task in wavefront.ready()])
+            for task in wavefront.take_changes():
+                job = Job(trajectory, task)
+                is_ready = wavefront.is_ready(task)
+                if job.operation == "reduce":
+                    (self._reductions.add if is_ready else self._reductions.discard)(job)
+                elif is_ready != (job in self._waiting):
+                    order = wavefront.order_of(task.tile)
+                    if is_ready:
+                        inputs = self._inputs_of(job)
+                        self._waiting.add(job, inputs, order=order)
+                        self._looked_for |= self._waiting.holders(inputs)
+                    else:
+                        self._waiting.remove(job, order=order)
 
-        # Each queue is sorted by step, so that a merge gives the earliest steps of all first.
-        predictions: dict[InputsKey, list[Job]] = {}
-        for job in merge(*queues, key=lambda job: job.task.step):
-            if job.operation == "reduce":
-                holder = self._sums_holder[job.trajectory, job.task.tile, job.task.step]
-                self._start(holder, job, assignments, now)
-            else:
-                predictions.setdefault(self._inputs_of(job), []).append(job)
-        return predictions
+    def _assign_reductions(self, assignments: list[Assignment], now: float) -> None:
+        """Send every reduction to who holds its sums."""
+        for job in sorted(self._reductions, key=self._place_in_line):
+            holder = self._sums_holder[job.trajectory, job.task.tile, job.task.step]
+            self._start(holder, job, assignments, now)
+        self._reductions.clear()
 
-    def _assign_cached_tiles(
-        self,
-        waiting: Mapping[InputsKey, list[Job]],
-        free: set[int],
-        assignments: list[Assignment],
-        now: float,
-    ) -> None:
-        """Give each free worker the earliest prediction whose inputs it has cached."""
-        for worker in sorted(free):
-            cached = [inputs for inputs in self.pool.states[worker].cached if waiting.get(inputs)]
-            if cached:
-                earliest = min(cached, key=lambda inputs: waiting[inputs][0].task.step)
-                self._start(worker, waiting[earliest].pop(0), assignments, now)
-                free.discard(worker)
+    def _place_in_line(self, job: Job) -> tuple[int, int, int]:
+        order = self.wavefronts[job.trajectory].order_of(job.task.tile)
+        return job.task.step, job.trajectory, order
 
-    def _assign_other_tiles(
-        self,
-        waiting: Mapping[InputsKey, list[Job]],
-        free: set[int],
-        assignments: list[Assignment],
-        now: float,
-    ) -> None:
+    def _assign_cached_tiles(self, assignments: list[Assignment], now: float) -> None:
+        """Give free workers the earliest prediction whose inputs they have cached.
+
+        Nothing changed for the others since they were looked at last.
+        """
+        free = self.pool.free()
+        for worker in sorted(self._looked_for & free):
+            earliest: Job | None = None
+            for inputs in self.pool.states[worker].cached:
+                waiting = self._waiting.of(inputs)
+                if waiting and (earliest is None or waiting[0].step < earliest.task.step):
+                    earliest = waiting[0].job
+            if earliest is not None:
+                self._start(worker, earliest, assignments, now)
+        self._looked_for.clear()
+
+    def _assign_other_tiles(self, assignments: list[Assignment], now: float) -> None:
         """Give the workers that are still free tiles whose inputs they have to read."""
-        if not free:
-            return
-        cached_somewhere: set[InputsKey] = set()
-        for state in self.pool.states.values():
-            cached_somewhere |= state.cached.keys()
-        soon = self._begun_soon_where_cached(waiting, now)
-        candidates: list[Job] = []
-        for inputs, jobs in waiting.items():
-            if inputs not in soon:
-                candidates += jobs
-        # False sorts before True: tiles that no worker has cached come first, then early years.
-        candidates.sort(key=lambda job: (self._inputs_of(job) in cached_somewhere, job.task.step))
-        for job in candidates[: len(free)]:
+        free = self.pool.free()
+        while free and (job := self._waiting.first_not_cached()) is not None:
             # Who has cached the fewest tiles loses the least by another one.
             worker = min(free, key=lambda worker: (len(self.pool.states[worker].cached), worker))
             self._start(worker, job, assignments, now)
             free.discard(worker)
 
-    def _assign_side_tasks(self, free: set[int], assignments: list[Assignment], now: float) -> None:
+        jobs: list[Job] = []
+        for job in islice(self._waiting.cached_elsewhere(), LOOKED_AT):
+            if len(jobs) == len(free):
+                break
+            if not self._begins_soon_where_cached(job, now):
+                jobs.append(job)
+        by_cached = sorted(free, key=lambda worker: (len(self.pool.states[worker].cached), worker))
+        for worker in by_cached[:LOOKED_AT]:
+            if not jobs:
+                return
+            if not self._has_work_soon(worker, now):
+                self._start(worker, jobs.pop(0), assignments, now)
+
+    def _assign_side_tasks(self, assignments: list[Assignment], now: float) -> None:
+        free = self.pool.free()
         while free and self._side_tasks:
             side_task = self._side_tasks.popleft()
             # It may have been given back to be done again, and then been done the first time.
@@ -240,43 +278,87 @@ class Scheduler:
         """Give a job to a worker."""
         inputs = None
         if isinstance(job, Job):
-            self.wavefronts[job.trajectory].start(job.task)
+            wavefront = self.wavefronts[job.trajectory]
+            wavefront.start(job.task)
             if job.operation == "predict":
                 inputs = self._inputs_of(job)
-        self.pool.states[worker].start(job, now, inputs=inputs)
+                self._waiting.remove(job, order=wavefront.order_of(job.task.tile))
+                self._waiting.cache(inputs, worker)
+                self._predicting[job.trajectory, job.task.tile, job.task.step] = worker
+        dropped = self.pool.start(worker, job, now, inputs=inputs)
+        if dropped is not None:
+            self._waiting.drop(dropped, worker)
         assignments.append((worker, job))
 
     def _inputs_of(self, job: Job) -> InputsKey:
         return self._input_groups[job.trajectory], job.task.tile
 
-    def _begun_soon_where_cached(
-        self, waiting: Mapping[InputsKey, Sequence[Job]], now: float
-    ) -> set[InputsKey]:
-        """Return the inputs whose holder will come to them before another worker has read them.
+    def _begins_soon_where_cached(self, job: Job, now: float) -> bool:
+        """Return whether a holder of its inputs comes to a job before another one has read them.
 
         A worker goes through its cached tiles by year. It comes to one after what it is doing and
         after its earlier tiles; another worker could begin after reading the inputs.
         """
-        seconds_reading = self._durations.usual(READING)
-        seconds_cached = self._durations.usual(CACHED)
-        if seconds_reading is None or seconds_cached is None:
-            return set()
+        seconds_reading = self._seconds_reading
+        if seconds_reading is None:
+            return False
+        for holder in self._waiting.holders(self._inputs_of(job)):
+            state = self.pool.states[holder]
+            if not state.is_stuck and self._seconds_until(holder, job, now) < seconds_reading:
+                return True
+        return False
 
-        soon = set[InputsKey]()
-        for state in self.pool.states.values():
-            if state.is_stuck:
-                continue
-            # The pace of the worker's own last prediction, as workers differ.
-            seconds = state.cached_seconds or seconds_cached
-            began = [t for job, t in state.running.items() if job.operation != "reduce"]
-            until_free = max((t + seconds - now for t in began), default=0.0)
-            cached = [inputs for inputs in state.cached if waiting.get(inputs)]
-            cached.sort(key=lambda inputs: waiting[inputs][0].task.step)
-            for inputs in cached:
-                if until_free < seconds_reading - seconds_cached:
-                    soon.add(inputs)
-                until_free += seconds * len(waiting[inputs])
-        return soon
+    def _seconds_until(self, worker: int, job: Job, now: float) -> float:
+        """Return the seconds until a worker comes to a job whose inputs it has cached."""
+        state = self.pool.states[worker]
+        seconds = state.cached_seconds or self._durations.usual(CACHED) or 0.0
+        began = [t for running, t in state.running.items() if running.operation != "reduce"]
+        until_free = max((t + seconds - now for t in began), default=0.0)
+        n_before = 0
+        for inputs in state.cached:
+            waiting = self._waiting.of(inputs)
+            if waiting and waiting[0].step < job.task.step:
+                n_before += len(waiting)
+        return until_free + seconds * n_before
+
+    @property
+    def _seconds_reading(self) -> float | None:
+        """How many seconds reading its inputs adds to a prediction, None before it is known."""
+        reading = self._durations.usual(READING)
+        cached = self._durations.usual(CACHED)
+        return None if reading is None or cached is None else reading - cached
+
+    def _has_work_soon(self, worker: int, now: float) -> bool:
+        """Return whether a tile that a worker has cached will be ready before long."""
+        seconds_reading = self._seconds_reading
+        if seconds_reading is None:
+            return False
+        patience = PATIENCE * seconds_reading
+        for group, tile in self.pool.states[worker].cached:
+            for trajectory, wavefront in enumerate(self.wavefronts):
+                if self._input_groups[trajectory] != group:
+                    continue
+                step = wavefront.next_step(tile)
+                if step == wavefront.end_step:
+                    continue
+                if all(
+                    self._seconds_left(trajectory, near, in_step, now) < patience
+                    for near, in_step in wavefront.missing_for(tile, step)
+                ):
+                    return True
+        return False
+
+    def _seconds_left(self, trajectory: int, tile: Tile, step: int, now: float) -> float:
+        """Return the seconds that a prediction will still take; infinity where none has begun."""
+        worker = self._predicting.get((trajectory, tile, step))
+        state = self.pool.states.get(worker) if worker is not None else None
+        if state is None:
+            return inf
+        began = state.running.get(Job(trajectory, Task("predict", tile, step)))
+        usual = self._durations.usual(READING if state.reads_inputs else CACHED)
+        if began is None or usual is None:
+            return inf
+        return began + (state.cached_seconds or usual) - now
 
     # What became of it
 
@@ -288,7 +370,8 @@ class Scheduler:
         """
         state = self.pool.states.get(worker)
         if state:
-            self._remember_duration(state, job, state.finish(job, now))
+            self._remember_duration(state, job, self.pool.finish(worker, job, now))
+            self._looked_for.add(worker)
         elif job.operation == "predict":
             return False
         if isinstance(job, SideTask):
@@ -318,6 +401,7 @@ class Scheduler:
             self._sums_holder.pop(sums, None)
         else:
             is_first = not wavefront.is_predicted(tile, step)
+            self._predicting.pop(sums, None)
             if is_first and not wavefront.is_reduced(tile, step):
                 self._sums_holder[sums] = worker
         if is_first:
@@ -329,7 +413,8 @@ class Scheduler:
     ) -> None:
         """Record that a job has to be done again, and which sums are lost as well."""
         if worker in self.pool.states:
-            self.pool.states[worker].finish(job, now)
+            self.pool.finish(worker, job, now)
+            self._looked_for.add(worker)
         self._forget(lost)
         self._give_back(job)
 

@@ -22,6 +22,7 @@ from luray.core.legend import NO_DATA, OUTSIDE
 from luray.core.tiling import Box, Tile
 from luray.core.types import I32, U8, Bool, Direction
 from luray.engine.blending import Rectangle, add_strip, frame, percentages, window_weights
+from luray.engine.copying import copy_years
 from luray.engine.decision import decide_classes
 from luray.engine.demand import Shortfall
 from luray.engine.device_predictor import DevicePredictor
@@ -99,23 +100,8 @@ class TileYears:
         """Year and sums of each tile and trajectory that is predicted, not reduced."""
 
     def copy(self, tile: Tile, years: Sequence[int]) -> None:
-        """Copy observed years of a tile into the product, for every scenario and member."""
-        product = self.spec.product
-        cube = self.spec.cube
-        box = self.tiling.tile_box(tile)
-        for year in years:
-            classes = cube.state(year, box)
-            confidence = (classes != OUTSIDE) * np.uint8(100)
-            pair = product.layout.transition_of(year)
-            prior = None if pair is None else cube.state(pair[0], box)
-            product.write(
-                year,
-                tile,
-                self._with_no_data(tile, classes),
-                confidence,
-                product.member_indices,
-                prior=prior,
-            )
+        """Copy observed years of a tile, see `copying.copy_years`."""
+        copy_years(self.spec, tile, years)
 
     def write_overviews(self, year: int, member_indices: Sequence[MemberIndex]) -> None:
         """Write the coarser overviews of a year, see `Product.write_coarser_overviews`."""

@@ -10,7 +10,7 @@ The nodes of the graph are (tile, step).
 No task waits for the whole globe, so a fast region may be years ahead of a slow one.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from luray.core.tiling import Tile
@@ -94,6 +94,8 @@ class Wavefront:
         self.running: set[Task] = set()
         """Tasks that were handed out."""
         self._ready: set[Task] = set()
+        self._changed: set[Task] = set()
+        """Tasks that became ready or ceased to be since the last `take_changes`."""
         self._first_step = 0
         """The first step that is not finished."""
         self._end_step = 0
@@ -114,10 +116,24 @@ class Wavefront:
         """Return the tasks that may start now, the earliest step first; the same until `start`."""
         return sorted(self._ready, key=lambda t: (t.step, self._order[t.tile], t.operation))
 
+    def is_ready(self, task: Task) -> bool:
+        """Return whether a task may start now."""
+        return task in self._ready
+
+    def take_changes(self) -> set[Task]:
+        """Return the tasks that became ready, or ceased to be, since the last call."""
+        changed = self._changed
+        self._changed = set()
+        return changed
+
+    def order_of(self, tile: Tile) -> int:
+        """Return the place of a tile among all tiles."""
+        return self._order[tile]
+
     def start(self, task: Task) -> None:
         """Mark a ready task as running."""
         self.running.add(task)
-        self._ready.discard(task)
+        self._set_ready(task, may_run=False)
 
     def finish(self, task: Task) -> None:
         """Mark a task as done; a second completion changes nothing."""
@@ -164,14 +180,17 @@ class Wavefront:
         if not self._first_step <= step < self._end_step:
             return
         for tile in tiles:
-            self._set_ready(Task("predict", tile, step), self._may_predict(tile, step))
-            self._set_ready(Task("reduce", tile, step), self._may_reduce(tile, step))
+            self._set_ready(Task("predict", tile, step), may_run=self._may_predict(tile, step))
+            self._set_ready(Task("reduce", tile, step), may_run=self._may_reduce(tile, step))
 
-    def _set_ready(self, task: Task, may_run: bool) -> None:
-        if may_run and task not in self.running:
-            self._ready.add(task)
-        else:
-            self._ready.discard(task)
+    def _set_ready(self, task: Task, *, may_run: bool) -> None:
+        is_ready = may_run and task not in self.running
+        if is_ready != (task in self._ready):
+            self._changed.add(task)
+            if is_ready:
+                self._ready.add(task)
+            else:
+                self._ready.discard(task)
 
     def _may_predict(self, tile: Tile, step: int) -> bool:
         # A tile that is reduced itself is predicted again where a neighbour still needs its strip,
@@ -188,6 +207,34 @@ class Wavefront:
             return False
         return all((t, step) in self._predicted for t in self._neighbourhood[tile])
 
+    def missing_for(self, tile: Tile, step: int) -> Iterator[TileStep]:
+        """Yield the predictions that have to be done before one may start, some more than once.
+
+        Those of the tile and its neighbours in the step before, and of the neighbours whose strips
+        their reductions need.
+        """
+        for near in self._neighbourhood[tile] if step > 0 else ():
+            if (near, step - 1) not in self._reduced:
+                for source in self._neighbourhood[near]:
+                    if (source, step - 1) not in self._predicted:
+                        yield source, step - 1
+
+    def next_step(self, tile: Tile) -> int:
+        """Return the first step in which a tile is not predicted, or being predicted."""
+        step = self._first_step
+        while step < self._end_step and (
+            (tile, step) in self._predicted
+            or (tile, step) in self._reduced
+            or Task("predict", tile, step) in self.running
+        ):
+            step += 1
+        return step
+
+    @property
+    def end_step(self) -> int:
+        """The step after the last one that may run now."""
+        return self._end_step
+
     def _advance(self) -> None:
         """Leave finished steps behind, and open those that come within reach."""
         while self._first_step < self.steps and not self._unreduced[self._first_step]:
@@ -198,7 +245,8 @@ class Wavefront:
 
         # Drop what is known of finished steps: memory is bounded by the steps in flight.
         self._predicted = {(t, s) for t, s in self._predicted if s >= self._first_step}
-        self._ready = {task for task in self._ready if task.step >= self._first_step}
+        for task in [task for task in self._ready if task.step < self._first_step]:
+            self._set_ready(task, may_run=False)
         first_new = max(self._end_step, self._first_step)
         self._end_step = end_step
         for step in range(first_new, end_step):

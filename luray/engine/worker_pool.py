@@ -39,18 +39,24 @@ class WorkerState:
         only_reduces = all(job.operation == "reduce" for job in self.running)
         return not self.is_stuck and only_reduces
 
-    def start(self, job: Job | SideTask, now: float, *, inputs: InputsKey | None = None) -> None:
-        """Record that it is given a job, which may need some inputs."""
+    def start(
+        self, job: Job | SideTask, now: float, *, inputs: InputsKey | None = None
+    ) -> InputsKey | None:
+        """Record that it is given a job, which may need some inputs; return those it drops."""
         self.running[job] = now
         self.last_event = now
-        if inputs:
-            # The same rule as `TileInputsCache`: the latest last, the oldest dropped.
-            self.reads_inputs = inputs not in self.cached
-            self.cached.pop(inputs, None)
-            self.cached[inputs] = None
-            if len(self.cached) > CACHED_TILES:
-                oldest = next(iter(self.cached))
-                self.cached.pop(oldest)
+        if inputs is None:
+            return None
+
+        # The same rule as `TileInputsCache`: the latest last, the oldest dropped.
+        self.reads_inputs = inputs not in self.cached
+        self.cached.pop(inputs, None)
+        self.cached[inputs] = None
+        if len(self.cached) <= CACHED_TILES:
+            return None
+        oldest = next(iter(self.cached))
+        self.cached.pop(oldest)
+        return oldest
 
     def finish(self, job: Job | SideTask, now: float) -> float:
         """Record that it has done a job, or failed; return the seconds it took.
@@ -77,6 +83,8 @@ class WorkerPool:
         """Workers that were requested and have not joined yet, and since when nobody needs them."""
         self._limits = limits
         self._n_requested = 0
+        self._free: set[int] = set()
+        self._n_stuck = 0
 
     def __len__(self) -> int:
         return len(self.states)
@@ -84,9 +92,8 @@ class WorkerPool:
     def request(self, n_waiting: int, now: float) -> list[int]:
         """Return the numbers of new workers: one for each waiting job, up to the most."""
         # A stuck worker does not count: its jobs are given to others as well.
-        n_working = sum(not state.is_stuck for state in self.states.values())
-        room = self._limits.max - n_working - len(self.pending)
-        n_new = max(0, min(room, n_waiting - len(self.pending)))
+        in_use = len(self.states) - self._n_stuck + len(self.pending)
+        n_new = max(0, min(self._limits.max - in_use, n_waiting - len(self.pending)))
         new = list(range(self._n_requested, self._n_requested + n_new))
         self._n_requested += n_new
         self.pending.update(dict.fromkeys(new, now))
@@ -96,11 +103,44 @@ class WorkerPool:
         """Record that a requested worker is there."""
         self.pending.pop(worker)
         self.states[worker] = WorkerState(now)
+        self._free.add(worker)
 
     def leave(self, worker: int) -> WorkerState | None:
         """Record that a worker is gone; return its state, None if it never joined."""
         self.pending.pop(worker, None)
-        return self.states.pop(worker, None)
+        self._free.discard(worker)
+        state = self.states.pop(worker, None)
+        if state and state.is_stuck:
+            self._n_stuck -= 1
+        return state
+
+    def start(
+        self, worker: int, job: Job | SideTask, now: float, *, inputs: InputsKey | None = None
+    ) -> InputsKey | None:
+        """Record that a worker is given a job; return the inputs that it drops for it, if any."""
+        dropped = self.states[worker].start(job, now, inputs=inputs)
+        self._note_whether_free(worker)
+        return dropped
+
+    def finish(self, worker: int, job: Job | SideTask, now: float) -> float:
+        """Record that a worker has done a job, or failed; return the seconds it took."""
+        state = self.states[worker]
+        self._n_stuck -= state.is_stuck
+        seconds = state.finish(job, now)
+        self._note_whether_free(worker)
+        return seconds
+
+    def mark_stuck(self, worker: int) -> None:
+        """Record that a worker is so slow that others do its jobs as well."""
+        self.states[worker].is_stuck = True
+        self._n_stuck += 1
+        self._free.discard(worker)
+
+    def _note_whether_free(self, worker: int) -> None:
+        if self.states[worker].is_free:
+            self._free.add(worker)
+        else:
+            self._free.discard(worker)
 
     def keep_pending(self, now: float) -> None:
         """Record that all pending workers are needed now."""
@@ -108,7 +148,12 @@ class WorkerPool:
 
     def free(self) -> set[int]:
         """Return the workers that can take a prediction or a side task."""
-        return {worker for worker, state in self.states.items() if state.is_free}
+        return set(self._free)
+
+    @property
+    def any_free(self) -> bool:
+        """True when some worker can take a prediction or a side task."""
+        return bool(self._free)
 
     def idle(self, now: float, *, needed: Collection[int]) -> list[int]:
         """Return the workers that nobody has needed for `IDLE` seconds, pending ones first."""

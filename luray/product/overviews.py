@@ -108,6 +108,25 @@ def halve(classes_HW: U8, confidence_HW: U8, n_classes: int) -> tuple[U8, U8]:
 
     for y in range(n_rows):
         for x in range(n_cols):
+            # Most cells lie beside others of their kind. They need no counting, which takes three
+            # times as long.
+            if 2 * y + 1 < height and 2 * x + 1 < width:
+                a = classes_HW[2 * y, 2 * x]
+                b = classes_HW[2 * y, 2 * x + 1]
+                c = classes_HW[2 * y + 1, 2 * x]
+                d = classes_HW[2 * y + 1, 2 * x + 1]
+                if max(a, b, c, d) < n_classes:
+                    classes_YX[y, x] = _most_frequent(a, b, c, d)
+                    above = int(confidence_HW[2 * y, 2 * x]) + confidence_HW[2 * y, 2 * x + 1]
+                    below = (
+                        int(confidence_HW[2 * y + 1, 2 * x]) + confidence_HW[2 * y + 1, 2 * x + 1]
+                    )
+                    confidence_YX[y, x] = (above + below + 2) // 4
+                    continue
+                if min(a, b, c, d) >= n_classes:
+                    classes_YX[y, x] = _most_frequent(a, b, c, d)
+                    continue
+
             n_cells = 0
             n_land = 0
             percent = 0
@@ -138,3 +157,13 @@ def halve(classes_HW: U8, confidence_HW: U8, n_classes: int) -> tuple[U8, U8]:
             if is_land:
                 confidence_YX[y, x] = (2 * percent + n_land) // (2 * n_land)
     return classes_YX, confidence_YX
+
+
+@compiled
+def _most_frequent(a: int, b: int, c: int, d: int) -> int:
+    """Return the most frequent of four values, the first one where several are as frequent."""
+    if a in (b, c, d):
+        return a
+    if b in (c, d):
+        return b
+    return c if c == d else a

@@ -50,6 +50,7 @@ from luray.storage.checksums import Checksums
 from luray.storage.objects import accessing, read_object, remove, write_atomically
 from luray.storage.places import public
 from luray.storage.receipts import Ledger, digest
+from luray.storage.shards import LatestShards, ShardFormat
 
 ROWS_AT_ONCE = 1024
 """Rows of a level that are halved at once, an even number."""
@@ -421,9 +422,21 @@ class Product:
             self._arrays[path] = self._root[path]
         return self._arrays[path]
 
+    @cached_property
+    def _formats(self) -> dict[str, ShardFormat]:
+        """Formats of the shards of arrays by their path."""
+        return {}
+
+    def shard_format(self, path: str) -> ShardFormat:
+        """Return how the shards of an array are encoded."""
+        if path not in self._formats:
+            with accessing(self.url):
+                self._formats[path] = ShardFormat.of(self._array(path))
+        return self._formats[path]
+
     def __getstate__(self) -> dict[str, Any]:
         # Open arrays stay behind: each process has its own.
-        opened = ("_root", "_arrays")
+        opened = ("_root", "_arrays", "_formats")
         return {name: value for name, value in self.__dict__.items() if name not in opened}
 
     # Maps
@@ -438,6 +451,7 @@ class Product:
         *,
         prior: U8 | None = None,
         probabilities: U8 | None = None,
+        latest: LatestShards | None = None,
     ) -> None:
         """Write one tile-year to each of some sequences of maps, with its receipt.
 
@@ -458,6 +472,8 @@ class Product:
             transitions has one of the year.
         probabilities : array of uint8, shape (K, H, W), optional
             Percent; given in `dims.probability_years` and only there.
+        latest : LatestShards, optional
+            Shards of the same tile that were encoded before, in another year or in the cube.
         """
         box = self.tiling.tile_box(tile)
         assert classes.shape == confidence.shape == box.shape, (
@@ -472,8 +488,8 @@ class Product:
         if self.coarse is not None:
             fields |= self._coarse_fields(self.coarse, year, box, classes, prior)
         fields |= self._overviews_of(classes, confidence, self.overviews.tile_levels)
-        for member_index in member_indices:
-            self._write(TileYear(year, tile, member_index), fields)
+        units = [TileYear(year, tile, member_index) for member_index in member_indices]
+        self._write(units, fields, latest)
 
     def _coarse_fields(
         self, coarse: CoarseCells, year: int, box: Box, classes: U8, prior: U8 | None
@@ -533,8 +549,7 @@ class Product:
             overview(levels.start, "confidence"): confidence,
             **self._overviews_of(classes, confidence, levels[1:]),
         }
-        for member_index in member_indices:
-            self._write(OverviewYear(year, member_index), fields)
+        self._write([OverviewYear(year, member_index) for member_index in member_indices], fields)
 
     def summarise(self, year: int, tile: Tile, scenarios: Sequence[int] = (0,)) -> None:
         """Write what the members have in common to each scenario of one of the `scenario_groups`.
@@ -552,26 +567,40 @@ class Product:
             maps, shape=box.shape, members=self.members, n_classes=len(self.legend)
         )
         fields = {"class_probability": shares_KHW, "entropy": entropy_HW}
-        for scenario in scenarios:
-            self._write(TileYear(year, tile, MemberIndex(scenario), across=True), fields)
+        units = [TileYear(year, tile, MemberIndex(scenario), across=True) for scenario in scenarios]
+        self._write(units, fields)
 
-    def _write(self, unit: Unit, fields: Mapping[str, U8 | F32]) -> None:
-        """Write the shards of a unit, each whole, then its receipt."""
-        # The digest of the receipt is over all arrays in this order, so it is checked.
-        arrays = self.layout.arrays(unit)
-        assert tuple(fields) == arrays, f"{unit} has {arrays}, got {tuple(fields)}"
-        crash_point("before shard")
+    def _write(
+        self,
+        units: Sequence[Unit],
+        fields: Mapping[str, U8 | F32],
+        latest: LatestShards | None = None,
+    ) -> None:
+        """Write the same shards to some units, each whole, then the receipt of the unit."""
+        latest = LatestShards() if latest is None else latest
+        shards = {}
         for name, values in fields.items():
-            if name != arrays[0]:
-                crash_point("between shards")
-            lead = self.layout.lead(unit, name)
-            one_each = tuple(slice(i, i + 1) for i in lead)
-            index = (*one_each, *self.layout.cells(unit, name))
-            with accessing(self._place_of(unit, name)):
-                self._array(name)[index] = values.reshape((1,) * len(lead) + values.shape)
-        crash_point("between shard and receipt")
-        self.ledger.record(self.layout.key(unit), digest(*fields.values()))
-        crash_point("after receipt")
+            shards[name] = latest.encode(name, values, self.shard_format(name))
+        sha256 = digest(*fields.values())
+
+        for unit in units:
+            arrays = self.layout.arrays(unit)
+            assert tuple(fields) == arrays, f"{unit} has {arrays}, got {tuple(fields)}"
+            crash_point("before shard")
+            for name, shard in shards.items():
+                if name != arrays[0]:
+                    crash_point("between shards")
+                self._write_shard(self._place_of(unit, name), shard)
+            crash_point("between shard and receipt")
+            self.ledger.record(self.layout.key(unit), sha256)
+            crash_point("after receipt")
+
+    def _write_shard(self, place: str, shard: bytes | None) -> None:
+        """Write a shard; one that holds fill values alone is not stored."""
+        if shard is None:
+            remove(place)
+        else:
+            write_atomically(place, shard)
 
     def read(self, year: int, box: Box, member_index: MemberIndex = FIRST) -> U8:
         """Return the map of a year in a box.

@@ -36,7 +36,7 @@ def digest(*arrays: NDArray[Any]) -> str:
     state = hashlib.sha256()
     for array in arrays:
         state.update(f"{array.dtype.str}{array.shape}".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
+        state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
 
 

@@ -7,6 +7,7 @@ measured.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -20,6 +21,13 @@ from luray.engine.worker_pool import CACHED_TILES
 from tests.benchmarks.ratio import Ratio
 from tests.simulation import Simulation
 
+LARGE = ((1000, 1), (4000, 4))
+"""Workers and trajectories of the runs on a grid of 250 m, which are looked at for their driver."""
+LARGE_TILES = (48, 49)
+"""16 times the 147 tiles with land of the globe at 1 km."""
+LARGE_YEARS = 2
+SCHEDULER_SECONDS = 0.001
+"""Most that the scheduler may take for a tile-year."""
 WORKERS = 128
 TILES = (16, 20)
 """Rows and columns of tiles: 2.5 tiles a worker."""
@@ -46,7 +54,7 @@ def simulated(took: Took) -> Iterator[Ratio]:
     yield Ratio(
         f"simulated {WORKERS} workers over the ideal",
         ideal / simulation.now,
-        1 / 1.1,
+        0.93,
         f"{TILES[0] * TILES[1]} tiles, {YEARS} years in {simulation.now:.0f} s, {ideal:.0f} s "
         "without waiting and static inputs",
     )
@@ -60,10 +68,30 @@ def simulated(took: Took) -> Iterator[Ratio]:
     yield Ratio(
         "wavefront over barrier, one worker of 8 slow",
         barrier / wavefront,
-        1,
+        1.05,
         f"20 tiles, {YEARS} years in {wavefront:.0f} and {barrier:.0f} s (simulated), "
         "one worker 3 times slower",
     )
+
+    for workers, trajectories in LARGE:
+        started = time.process_time()
+        _run(
+            took,
+            workers,
+            LARGE_TILES,
+            in_flight=4,
+            years=LARGE_YEARS,
+            trajectories=trajectories,
+        )
+        n_tile_years = LARGE_TILES[0] * LARGE_TILES[1] * LARGE_YEARS * trajectories
+        seconds = (time.process_time() - started) / n_tile_years
+        yield Ratio(
+            f"the scheduler a tile-year, {workers} simulated workers",
+            SCHEDULER_SECONDS / seconds,
+            1,
+            f"{1000 * seconds:.2f} ms with the simulation itself, {LARGE_TILES[0] * LARGE_TILES[1]} "
+            f"tiles, {trajectories} trajectories",
+        )
 
 
 def _run(
@@ -73,6 +101,8 @@ def _run(
     *,
     in_flight: int,
     slow: Callable[[int], float] = lambda _: 1,
+    years: int = YEARS,
+    trajectories: int = 1,
 ) -> tuple[Simulation, float]:
     """A finished simulation, and the seconds of all its jobs."""
     chance = random.Random(0)
@@ -90,8 +120,11 @@ def _run(
             seconds += reading
         return seconds * slow(worker)
 
-    front = Wavefront(tiling.tiles(), tiling.neighbours, steps=YEARS, in_flight=in_flight)
-    simulation = Simulation(Scheduler([front], workers=Workers(min=workers, max=workers)), duration)
+    fronts = [
+        Wavefront(tiling.tiles(), tiling.neighbours, steps=years, in_flight=in_flight)
+        for _ in range(trajectories)
+    ]
+    simulation = Simulation(Scheduler(fronts, workers=Workers(min=workers, max=workers)), duration)
     simulation.run()
     return simulation, total_seconds
 
