@@ -584,16 +584,21 @@ class Product:
         sha256 = digest(*fields.values())
 
         for unit in units:
-            arrays = self.layout.arrays(unit)
-            assert tuple(fields) == arrays, f"{unit} has {arrays}, got {tuple(fields)}"
-            crash_point("before shard")
-            for name, shard in shards.items():
-                if name != arrays[0]:
-                    crash_point("between shards")
-                self._write_shard(self._place_of(unit, name), shard)
-            crash_point("between shard and receipt")
-            self.ledger.record(self.layout.key(unit), sha256)
-            crash_point("after receipt")
+            self._write_unit(unit, shards, sha256)
+
+    def _write_unit(self, unit: Unit, shards: Mapping[str, bytes | None], sha256: str) -> None:
+        """Write the shards of a unit, then its receipt."""
+        # The digest of the receipt is over all arrays in this order, so it is checked.
+        arrays = self.layout.arrays(unit)
+        assert tuple(shards) == arrays, f"{unit} has {arrays}, got {tuple(shards)}"
+        crash_point("before shard")
+        for name, shard in shards.items():
+            if name != arrays[0]:
+                crash_point("between shards")
+            self._write_shard(self._place_of(unit, name), shard)
+        crash_point("between shard and receipt")
+        self.ledger.record(self.layout.key(unit), sha256)
+        crash_point("after receipt")
 
     def _write_shard(self, place: str, shard: bytes | None) -> None:
         """Write a shard; one that holds fill values alone is not stored."""

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -25,13 +24,15 @@ EPOCH = "an epoch has ended"
 
 def tell_what_is_begun() -> None:
     """Print `BEGUN` whenever a tile-year is begun to be written; one write to the log each."""
-    write = Product._write
+    write = Product._write_unit
 
-    def told(product: Product, unit: Unit, fields: Mapping[str, Any]) -> None:
+    def write_and_tell(
+        product: Product, unit: Unit, shards: Mapping[str, bytes | None], sha256: str
+    ) -> None:
         os.write(1, f"{BEGUN}\n".encode())
-        write(product, unit, fields)
+        write(product, unit, shards, sha256)
 
-    Product._write = told
+    Product._write_unit = write_and_tell
 
 
 def build(world: Path, output: Path, *settings: str) -> None:
