@@ -5,7 +5,9 @@ import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -155,6 +157,17 @@ def _end_with(error: BaseException) -> None:
     from luray.storage.places import without_secrets
 
     full = no_room(error, place="the output of the run, or the folder for temporary files")
-    message = without_secrets(str(full or error))
+    message = without_secrets(str(full or error)) + _place_of(error)
     console.err.print(f"[bold red]error[/]: {escape(message)}", soft_wrap=True)
     sys.exit(1)
+
+
+def _place_of(error: BaseException) -> str:
+    """Say where an error of the system was raised that names no file; "" for any other error."""
+    if not isinstance(error, OSError) or error.errno is None or error.filename is not None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    innermost = frames[-1]
+    return f" (in {innermost.name}, {Path(innermost.filename).name} line {innermost.lineno})"

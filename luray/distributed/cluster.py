@@ -1,5 +1,6 @@
 """The Ray cluster that a command uses, and collecting the results of its tasks."""
 
+import logging
 import os
 import signal
 import threading
@@ -18,6 +19,8 @@ from luray.distributed.sockets import session_folders, temporary_folder
 from luray.distributed.watchdog import descendants, families, kill_left_over, watched
 from luray.storage.errors import NoRoomError
 from luray.storage.trust import environment
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -93,7 +96,11 @@ def _shut_down(started: Iterable[psutil.Process]) -> None:
     """Leave the cluster, and end what it has started on this machine."""
     # Looked up before the shutdown: what a process has started is not found once it is gone.
     processes_of_ray = families(started)
-    ray.shutdown()
+    try:
+        ray.shutdown()
+    except Exception as error:
+        # The work is done by now, and must not be taken for failed. Ray's processes end below.
+        log.warning("Ray did not shut down in order (%s); its processes are ended", error)
     kill_left_over(processes_of_ray)
 
 

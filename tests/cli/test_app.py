@@ -46,3 +46,17 @@ def test_a_stage_that_does_not_exist_cannot_be_submitted():
     result = CliRunner().invoke(app, ["submit", "run.toml", "--stage", "walk"])
     assert result.exit_code == 2
     assert "'walk' is no stage" in result.output
+
+
+def test_an_error_of_the_system_without_a_file_says_where_it_was(capsys):
+    def look_up():
+        raise OSError(2, "No such file or directory")
+
+    with pytest.raises(OSError, match="No such file") as raised:
+        look_up()
+    with pytest.raises(SystemExit):
+        cli._end_with(raised.value)
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(
+        r"error: \[Errno 2\] No such file or directory \(in look_up, test_app\.py line \d+\)", said
+    )
