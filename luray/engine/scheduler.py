@@ -203,7 +203,10 @@ class Scheduler:
                 job = Job(trajectory, task)
                 is_ready = wavefront.is_ready(task)
                 if job.operation == "reduce":
-                    (self._reductions.add if is_ready else self._reductions.discard)(job)
+                    if is_ready:
+                        self._reductions.add(job)
+                    else:
+                        self._reductions.discard(job)
                 elif is_ready != (job in self._waiting):
                     order = wavefront.order_of(task.tile)
                     if is_ready:
@@ -242,12 +245,12 @@ class Scheduler:
 
     def _assign_other_tiles(self, assignments: list[Assignment], now: float) -> None:
         """Give the workers that are still free tiles whose inputs they have to read."""
-        free = self.pool.free()
+        # Who has cached the fewest tiles loses the least by another one.
+        free = sorted(
+            self.pool.free(), key=lambda worker: (len(self.pool.states[worker].cached), worker)
+        )
         while free and (job := self._waiting.first_not_cached()) is not None:
-            # Who has cached the fewest tiles loses the least by another one.
-            worker = min(free, key=lambda worker: (len(self.pool.states[worker].cached), worker))
-            self._start(worker, job, assignments, now)
-            free.discard(worker)
+            self._start(free.pop(0), job, assignments, now)
 
         jobs: list[Job] = []
         for job in islice(self._waiting.cached_elsewhere(), LOOKED_AT):
@@ -255,8 +258,7 @@ class Scheduler:
                 break
             if not self._begins_soon_where_cached(job, now):
                 jobs.append(job)
-        by_cached = sorted(free, key=lambda worker: (len(self.pool.states[worker].cached), worker))
-        for worker in by_cached[:LOOKED_AT]:
+        for worker in free[:LOOKED_AT]:
             if not jobs:
                 return
             if not self._has_work_soon(worker, now):

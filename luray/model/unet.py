@@ -7,6 +7,7 @@ prior, so that an untrained model says "nothing changes" and change has to be ea
 Shapes: B windows of a batch, C input channels, K classes, H W window.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -28,6 +29,17 @@ def convolution_block(n_in: int, n_out: int) -> nn.Sequential:
         nn.BatchNorm2d(n_out),
         nn.ReLU(inplace=True),
     )
+
+
+Decode = Callable[[nn.Sequential, Tensor, Tensor], Tensor]
+"""Gives what a decoder block does with its skip and the features of the block below."""
+
+
+def decode_block(level: nn.Sequential, skip: Tensor, features: Tensor) -> Tensor:
+    """Run a decoder block on its skip and, at twice their resolution, the features below."""
+    raised = interpolate(features, scale_factor=2.0, mode="nearest")
+    decoded: Tensor = level(torch.cat([skip, raised], dim=1))
+    return decoded
 
 
 class UNet(nn.Module):
@@ -98,8 +110,12 @@ class UNet(nn.Module):
         convolution: nn.Conv2d = self.down[0][0]  # type: ignore[index]
         return convolution
 
-    def heads(self, inputs_BCHW: Tensor) -> Tensor:
-        """Return the logits without a bonus, and the bonus before softplus, (B, K + 1, H, W)."""
+    def heads(self, inputs_BCHW: Tensor, *, decode: Decode = decode_block) -> Tensor:
+        """Return the logits without a bonus, and the bonus before softplus, (B, K + 1, H, W).
+
+        `decode` computes a decoder block; any other than the default gives the same but for
+        rounding.
+        """
         first_level, *lower_levels = self.down
         features = first_level(inputs_BCHW)
 
@@ -109,8 +125,7 @@ class UNet(nn.Module):
             features = level(max_pool2d(features, 2))
 
         for level in self.up:
-            raised = interpolate(features, scale_factor=2.0, mode="nearest")
-            features = level(torch.cat([skips.pop(), raised], dim=1))
+            features = decode(level, skips.pop(), features)  # type: ignore[arg-type]
 
         heads: Tensor = self.head(features)
         return heads

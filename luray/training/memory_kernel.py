@@ -1,7 +1,9 @@
 """What cells remember, as `luray.model.model_input.memory_channels` gives it, compiled for CPUs.
 
 The twin in torch passes over all cells for every map and class. Here each cell is looked at once.
-Both count in whole numbers, so they have the same bits.
+Both count in whole numbers, so they have the same bits. The loop over a cell's maps stands in
+`luray.engine.stem_kernels` as well: compiled code may use only what stands in its own file (see
+`luray.core.compiled`).
 
 Shapes: B batch, N maps from the newest, M channels of the memory, K classes, H W window.
 """

@@ -7,11 +7,9 @@ are rounded otherwise.
 Shapes: B windows of a batch, C input channels, K classes, H W window.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d
+from torch.nn.functional import conv2d
 
 from luray.model.decoder_corners import AddCorners, corner_kernels
 from luray.model.unet import UNet
@@ -31,20 +29,10 @@ class TrainingPass(nn.Module):
 
 def training_logits(model: UNet, inputs_BCHW: Tensor) -> Tensor:
     """Return what `model(inputs_BCHW)` does, (B, K, H, W), but for rounding."""
-    first_level, *lower_levels = model.down
-    features = first_level(inputs_BCHW)
-
-    skips = []
-    for level in lower_levels:
-        skips.append(features)
-        features = level(max_pool2d(features, 2))
-
-    for level in model.up:
-        features = _upward(level, skips.pop(), features)  # type: ignore[arg-type]
-    return model.logits(model.head(features), inputs_BCHW)
+    return model.logits(model.heads(inputs_BCHW, decode=_decode), inputs_BCHW)
 
 
-def _upward(level: Sequence[nn.Module], skip: Tensor, features: Tensor) -> Tensor:
+def _decode(level: nn.Sequential, skip: Tensor, features: Tensor) -> Tensor:
     """Return what a decoder block gives for the skip and the features of the block below."""
     convolution, *rest = level
     assert isinstance(convolution, nn.Conv2d)
