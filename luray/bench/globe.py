@@ -204,7 +204,7 @@ def _windows_left(run: RunConfig, measurements: Measurements) -> int:
     measurements.tiles = len(Geometry.of(cube, tiling).tiles)
     measurements.land_seconds = time.perf_counter() - started
 
-    plan = inference_of(run, run.inference.span, run.product)
+    plan = inference_of(run, run.span, run.product)
     done = plan.product.done()
     windows = 0
     for trajectory in plan.product.trajectories:

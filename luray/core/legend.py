@@ -4,12 +4,16 @@ A *legend* maps the codes of a published map to the class indices 0..K-1 that th
 maps in memory are uint8 class indices, shape (lat, lon), with `OUTSIDE` where there is no land to
 classify (ocean, no data).
 
-A legend is all there is to a categorical target: it also names the variable that holds the maps.
-Those of luray's own are in `luray.core.legend_files`; any other is a TOML file beside a run file.
+A legend is all there is to a target: it also names the variable that holds the maps. Those of
+luray's own are in `luray.core.legend_files`; any other is a TOML file beside a run file.
+
+The maps of a *continuous* target hold values, not classes. Its legend has a scale
+(`luray.core.value_scale`), and a "class" for each of its levels, in their order: so whatever
+stores, cuts out or paints class maps does the same with values.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -18,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.types import U8
+from luray.core.value_scale import ValueScale, require_scale
 
 OUTSIDE = 255
 """Class index of a cell that is no land: ocean, no data, or beyond the grid."""
@@ -43,6 +48,9 @@ MOST_CLASSES = 64
 Maps of indices would have room for 253. The first layer looks up three neighbours at a time, in a
 table of (K + 2)^3 rows (`luray.engine.stem`): about 50 MB for 64 classes and 16 channels.
 """
+
+NO_VALUE = 255
+"""Byte of a map of values where there is none, at sea or for want of data."""
 
 VARIABLE = "land_use"
 LONG_NAME = "land use"
@@ -105,6 +113,22 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def colour_between(colours: Sequence[str], position: float) -> str:
+    """Return the colour at a position between the first (0) and the last (1) of evenly spaced ones.
+
+    Examples
+    --------
+    >>> colour_between(["#000000", "#ffffff"], 0.5)
+    '#808080'
+    """
+    at = position * (len(colours) - 1)
+    before = min(int(at), len(colours) - 2)
+    weight = at - before
+    low, high = rgb(colours[before]), rgb(colours[before + 1])
+    mixed = [int(a * (1 - weight) + b * weight + 0.5) for a, b in zip(low, high, strict=True)]
+    return "#" + bytes(mixed).hex()
+
+
 @dataclass(frozen=True)
 class LandClass:
     """One class of a legend: published code, CF name (lower case, underscores), colour #rrggbb."""
@@ -139,6 +163,28 @@ class Legend:
     """Name of the variable that holds the maps, in the cube and in the product."""
     long_name: str = LONG_NAME
     """Subject of the maps, in words."""
+    scale: ValueScale | None = None
+    """What the levels stand for, in the legend of a continuous target."""
+
+    @classmethod
+    def of_values(cls, name: str, scale: ValueScale, *, variable: str, long_name: str) -> Self:
+        """Return the legend of a continuous target: a class for each level of its scale."""
+        require_scale(scale, where=f"legend {name}")
+        levels = tuple(
+            LandClass(
+                level, f"level_{level}", colour_between(scale.colours, level / (scale.levels - 1))
+            )
+            for level in range(scale.levels)
+        )
+        return cls(
+            name,
+            levels,
+            ocean=NO_VALUE,
+            nodata=NO_VALUE,
+            variable=variable,
+            long_name=long_name,
+            scale=scale,
+        )
 
     def __post_init__(self) -> None:
         _check(self)
@@ -251,7 +297,16 @@ class Legend:
 
         Land use goes without its name, as it did when there was no other target.
         """
+        if self.scale is not None:
+            # The classes follow from the scale.
+            return {
+                "name": self.name,
+                "variable": self.variable,
+                "long_name": self.long_name,
+                "scale": {**asdict(self.scale), "colours": list(self.scale.colours)},
+            }
         attributes = asdict(self)
+        del attributes["scale"]
         attributes["aliases"] = [list(pair) for pair in sorted(self.aliases.items())]
         for name, usual in (("variable", VARIABLE), ("long_name", LONG_NAME)):
             if attributes[name] == usual:
@@ -261,15 +316,34 @@ class Legend:
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Self:
         """Return the legend of which `to_attributes` gave the attributes."""
+        if "scale" in attributes:
+            scale = attributes["scale"]
+            return cls.of_values(
+                attributes["name"],
+                ValueScale(**{**scale, "colours": tuple(scale["colours"])}),
+                variable=attributes["variable"],
+                long_name=attributes["long_name"],
+            )
         classes = tuple(LandClass(**land_class) for land_class in attributes["classes"])
         aliases = dict(attributes["aliases"])
         return cls(**{**attributes, "classes": classes, "aliases": aliases})
 
     def cf_attributes(self) -> dict[str, Any]:
-        """Return CF's `flag_values`, `flag_meanings` and `flag_colors`.
+        """Return CF's description of the codes.
 
-        The ocean comes first, no data last.
+        Of classes `flag_values`, `flag_meanings` and `flag_colors`, the ocean first, no data last;
+        of values their packing, unit and range, in packed numbers as CF wants it.
         """
+        if self.scale is not None:
+            name = {"standard_name": self.scale.standard_name} if self.scale.standard_name else {}
+            return {
+                **name,
+                "units": self.scale.units,
+                "scale_factor": self.scale.step,
+                "add_offset": self.scale.first,
+                "valid_range": [0, self.scale.levels - 1],
+                "_FillValue": NO_VALUE,
+            }
         codes = [int(code) for code in self.codes]
         names = [land_class.name for land_class in self.classes]
         colours = [land_class.colour for land_class in self.classes]
@@ -292,13 +366,14 @@ def _looked_up(values: U8, lookup: U8) -> U8:
 def _check(legend: Legend) -> None:
     """Raise ValueError for a legend that no map could have."""
     where = f"legend {legend.name}"
-    if len(legend) > MOST_CLASSES:
+    if len(legend) > MOST_CLASSES and legend.scale is None:
         raise ValueError(
             f"{where} has {len(legend)} classes, expected at most {MOST_CLASSES}; merge some"
         )
 
     codes = [land_class.code for land_class in legend.classes]
-    all_codes = [*codes, *legend.aliases, legend.ocean, legend.nodata]
+    not_land = {legend.ocean, legend.nodata} if legend.scale else (legend.ocean, legend.nodata)
+    all_codes = [*codes, *legend.aliases, *not_land]
     beyond = [code for code in all_codes if not 0 <= code <= 255]
     if beyond:
         raise ValueError(f"{where} has the codes {beyond}, expected 0 to 255: maps hold bytes")

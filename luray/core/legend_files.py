@@ -8,9 +8,17 @@ from typing import Any
 
 from luray.core.legend import LandClass, Legend
 from luray.core.tables import tables
+from luray.core.value_scale import ValueScale
 
 KEYS = ("name", "variable", "long_name", "ocean", "nodata", "water", "aliases", "classes")
 NEEDED = ("name", "variable", "long_name", "ocean", "nodata", "classes")
+VALUE_KEYS = (
+    *("name", "variable", "long_name", "units", "valid_range", "step", "colours"),
+    *("transform", "standard_name"),
+)
+"""Keys of the legend of a continuous target."""
+OPTIONAL_VALUE_KEYS = ("transform", "standard_name")
+TRANSFORMS = (None, "linear", "sqrt")
 CLASS_KEYS = {"code", "name", "colour"}
 
 
@@ -65,6 +73,8 @@ def read_legend(name: str) -> Legend:
 
 def _legend_of(contents: Mapping[str, Any], *, where: str) -> Legend:
     """Return the legend that a TOML file describes. Raises ValueError naming the key at fault."""
+    if "valid_range" in contents:
+        return _legend_of_values(contents, where=where)
     unknown = [key for key in contents if key not in KEYS]
     lacking = [key for key in NEEDED if key not in contents]
     if unknown or lacking:
@@ -111,6 +121,45 @@ def _legend_of(contents: Mapping[str, Any], *, where: str) -> Legend:
     )
 
 
+def _legend_of_values(contents: Mapping[str, Any], *, where: str) -> Legend:
+    """Return the legend of a continuous target, see `_legend_of`."""
+    unknown = [key for key in contents if key not in VALUE_KEYS]
+    lacking = [key for key in VALUE_KEYS if key not in {*contents, *OPTIONAL_VALUE_KEYS}]
+    if unknown or lacking:
+        raise ValueError(
+            f"legend {where}: unknown keys {unknown}, missing keys {lacking}; expected "
+            f"{', '.join(VALUE_KEYS)}, of which {' and '.join(OPTIONAL_VALUE_KEYS)} may be left out"
+        )
+    valid_range = contents["valid_range"]
+    step = contents["step"]
+    numbers = [*valid_range, step] if isinstance(valid_range, list) else [valid_range, step]
+    wrong: list[Any] = [n for n in numbers if type(n) not in (int, float)]
+    wrong += [
+        contents[key]
+        for key in ("name", "variable", "long_name", "units")
+        if not isinstance(contents[key], str) or not contents[key]
+    ]
+    if wrong or len(numbers) != 3 or not step > 0 or contents.get("transform") not in TRANSFORMS:
+        raise ValueError(
+            f"legend {where}: valid_range {valid_range}, step {step}, transform "
+            f"{contents.get('transform')!r}{f', {wrong} of the wrong type' if wrong else ''}; "
+            "expected two numbers, a number above 0, one of linear and sqrt, and text for names"
+        )
+    first, last = valid_range
+    scale = ValueScale(
+        contents["units"],
+        float(first),
+        float(step),
+        round((last - first) / step) + 1,
+        contents.get("transform", "linear"),
+        contents.get("standard_name", ""),
+        tuple(contents["colours"]),
+    )
+    return Legend.of_values(
+        contents["name"], scale, variable=contents["variable"], long_name=contents["long_name"]
+    )
+
+
 HILDA = read_legend("hilda")
 """Land use of HILDA+: what a run predicts that names no other target."""
 
@@ -120,8 +169,9 @@ NAMED: Mapping[str, Legend] = {HILDA.name: HILDA}
 
 @cache
 def own_legends() -> tuple[Legend, ...]:
-    """Return luray's own legends."""
-    return tuple(map(read_legend, legend_names()))
+    """Return luray's own legends of classes."""
+    legends = map(read_legend, legend_names())
+    return tuple(legend for legend in legends if legend.scale is None)
 
 
 def stored_legend(stored: Mapping[str, Any] | str) -> Legend:

@@ -166,10 +166,13 @@ def read_piece(plan: BuildPlan, piece: Piece) -> NDArray[Any]:
 def _land(url: str, years: Sequence[int], box: Box, legend: Legend) -> tuple[U8, Presence]:
     """Return the land mask of a box, and how many cells have a class in which year.
 
+    Values may lack at times, as under clouds: where there is one in any year, there is land.
     Memory holds two maps of a tile.
     """
     ocean_HW = np.zeros(box.shape, np.bool_)
     """Cells that are ocean in some year."""
+    ever_HW = np.zeros(box.shape, np.bool_)
+    """Cells that have a class or value in some year."""
 
     def classed() -> Iterator[tuple[int, Bool]]:
         maps: Any = opened(url)[state_path(legend)]
@@ -177,13 +180,15 @@ def _land(url: str, years: Sequence[int], box: Box, legend: Legend) -> tuple[U8,
         for step, year in enumerate(years):
             codes_HW = maps[(step, *cells)]
             np.logical_or(ocean_HW, codes_HW == legend.ocean, out=ocean_HW)
-            yield year, legend.encode(codes_HW) != OUTSIDE
+            classed_HW = legend.encode(codes_HW) != OUTSIDE
+            np.logical_or(ever_HW, classed_HW, out=ever_HW)
+            yield year, classed_HW
 
     # Ocean in some year wins over missing data, and a class in every year over both.
     with accessing(url):
         land_HW, presence = compare_years(classed())
     mask_HW = np.where(ocean_HW, np.uint8(OCEAN), np.uint8(WITHOUT_DATA))
-    mask_HW[land_HW] = LAND
+    mask_HW[land_HW if legend.scale is None else ever_HW] = LAND
     return mask_HW, presence
 
 

@@ -19,12 +19,13 @@ from luray.core.legend import OUTSIDE, Legend
 from luray.core.legend_files import stored_legend
 from luray.core.regrid import gather, grid_map
 from luray.core.tiling import Box, Tiling, pieces_on_grid
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import U8, Bool, Direction
 from luray.core.variable import Variable
 from luray.core.years import years_before
 from luray.cube.chunks import Chunks, StoredShard
 from luray.cube.schema import LAND, OCEAN, WITHOUT_DATA
-from luray.model.features import Features
+from luray.model.features import UNKNOWN, Features
 from luray.storage.objects import accessing
 
 
@@ -43,20 +44,26 @@ class Layer(NamedTuple):
     """Arrays with the values of other scenarios, and the step at which each begins. Steps count on
     from those of `path`, so that a step names the same values in every scenario's view.
     """
+    per_year: int = 1
+    """Values of a year: where it is not 1, the keys of `steps` are steps of so many a year."""
+    time: TimeSteps = YEARLY
+    """Time steps of the maps."""
 
     def lead(self, year: int) -> tuple[int, ...]:
         """Return the index of a year along the first axis; () for a static source.
 
-        Raises ValueError for a year without values.
+        A year is a time step of the maps. Raises ValueError for one without values.
         """
         if not self.steps:
             return ()
-        if year not in self.steps:
+        own_step = self.time.index(year, self.per_year)
+        if own_step not in self.steps:
             raise ValueError(
-                f"{self.path} has no values for {year}, only {min(self.steps)}-{max(self.steps)}; "
-                "run `luray build` with a source that covers it"
+                f"{self.path} has no values for {self.time.label(year)}, only "
+                f"{min(self.steps) // self.per_year}-{max(self.steps) // self.per_year}; run "
+                "`luray build` with a source that covers it"
             )
-        return (self.steps[year],)
+        return (self.steps[own_step],)
 
     def place(self, lead: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
         """Return the array that holds the values of a `lead`, and their index in that array."""
@@ -106,6 +113,8 @@ class Cube:
     """Corrections of the data of each source, in words."""
     tells_no_data: bool = False
     """Whether cells without data are told from ocean; cubes of earlier versions do not."""
+    time: TimeSteps = YEARLY
+    """Time steps of the maps: where there are several a year, each "year" here is one of them."""
 
     @classmethod
     def open(cls, url: str) -> "Cube":
@@ -130,6 +139,7 @@ class Cube:
                 f"{url}: no finished predictor cube; run `luray build` first"
             ) from None
 
+        time = TimeSteps(about.get("time_step", YEARLY.interval))
         land_attributes: Any = root["state/land"].attrs
         paths = dict(sorted(about["groups"].items()))
         groups: dict[str, Any] = {name: root[path].attrs for name, path in paths.items()}
@@ -137,7 +147,7 @@ class Cube:
         # By name, so that channels have the same order whatever the order of [[sources]].
         for name, attributes in groups.items():
             described = attributes["luray"]
-            layers[described["role"]].append(_layer(paths[name], described))
+            layers[described["role"]].append(_layer(paths[name], described, time))
         [state] = layers["state"]
         forcing = tuple(layers["forcing"])
 
@@ -147,7 +157,7 @@ class Cube:
             parts[scenario] = []
             for path in about["parts"][scenario]:
                 part_attributes: Any = root[path].attrs
-                parts[scenario].append(_layer(path, part_attributes["luray"]))
+                parts[scenario].append(_layer(path, part_attributes["luray"], time))
         views = _views(forcing, parts)
 
         other_kind: dict[int, str] = {}
@@ -170,6 +180,7 @@ class Cube:
             other_kind=other_kind,
             rules={name: tuple(attributes["rules"]) for name, attributes in groups.items()},
             tells_no_data=WITHOUT_DATA in land_attributes["flag_values"],
+            time=time,
         )
 
     def of_scenario(self, name: str) -> "Cube":
@@ -221,6 +232,14 @@ class Cube:
             )
         forcing = chain.from_iterable(layer.variables for layer in self.forcing)
         static = chain.from_iterable(layer.variables for layer in self.static)
+        if self.legend.scale is not None:
+            return Features(
+                0,
+                tuple(forcing),
+                tuple(static),
+                scale=self.legend.scale,
+                per_year=self.time.per_year,
+            )
         codes = tuple(int(code) for code in self.legend.codes)
         return Features(len(self.legend), tuple(forcing), tuple(static), codes=codes)
 
@@ -288,9 +307,12 @@ class Cube:
     def classes_of(self, codes: U8, land: Bool, *, year: int) -> U8:
         """Return the class indices of the stored codes of a year, `OUTSIDE` off land.
 
-        Raises ValueError for a code outside the legend.
+        Land whose value is not known, as under a cloud, is `UNKNOWN`. Raises ValueError for a code
+        outside the legend.
         """
-        classes = self.legend.encode(codes, where=f"{self.url} {year}")
+        classes = self.legend.encode(codes, where=f"{self.url} {self.time.label(year)}")
+        if self.legend.scale is not None:
+            np.copyto(classes, np.uint8(UNKNOWN), where=classes == OUTSIDE)
         np.copyto(classes, np.uint8(OUTSIDE), where=~land)
         return classes
 
@@ -298,8 +320,9 @@ class Cube:
         """Return the index of a year among the maps. Raises ValueError for one without a map."""
         if year not in self.years:
             raise ValueError(
-                f"{self.url} has no map of {year}, only {self.years[0]}-{self.years[-1]}; ask for "
-                "one of these, or run `luray build` with maps of that year"
+                f"{self.url} has no map of {self.time.label(year)}, only "
+                f"{self.time.label(self.years[0])}-{self.time.label(self.years[-1])}; ask for one "
+                "of these, or run `luray build` with maps of that year"
             )
         return (self.years.index(year),)
 
@@ -393,7 +416,7 @@ class Cube:
         return values
 
 
-def _layer(path: str, described: Mapping[str, Any]) -> Layer:
+def _layer(path: str, described: Mapping[str, Any], time: TimeSteps) -> Layer:
     """Return the layer of a group from the attributes that `finish` wrote."""
     variables = []
     for fields in described["variables"]:
@@ -407,7 +430,14 @@ def _layer(path: str, described: Mapping[str, Any]) -> Layer:
     stored_years = [year for year in described["years"] if year not in source_year]
     step_of_stored = {year: step for step, year in enumerate(stored_years)}
     steps = {year: step_of_stored[source_year.get(year, year)] for year in described["years"]}
-    return Layer(f"{path}/values", Grid(**described["grid"]), tuple(variables), steps)
+    return Layer(
+        f"{path}/values",
+        Grid(**described["grid"]),
+        tuple(variables),
+        steps,
+        per_year=described.get("per_year", 1),
+        time=time,
+    )
 
 
 def _views(

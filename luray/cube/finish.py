@@ -11,6 +11,7 @@ from typing import Any
 import zarr
 
 from luray.core.tiling import Tile
+from luray.core.time_steps import YEARLY
 from luray.cube.build import opened
 from luray.cube.input_files import shared_names
 from luray.cube.land import note_tiles
@@ -89,6 +90,8 @@ def _describe(plan: BuildPlan, root: zarr.Group, gaps: Mapping[str, tuple[str, .
         "groups": groups,
         "fingerprint": plan.fingerprint,
     }
+    if plan.time != YEARLY:
+        about["time_step"] = plan.time.interval
     if plan.scenarios:
         about["scenarios"] = list(plan.scenarios)
         about["parts"] = parts
@@ -106,6 +109,8 @@ def _attributes(plan: BuildPlan, source: Source, gaps: tuple[str, ...]) -> dict[
         "years": list(source.years),
         "held": [list(pair) for pair in sorted(source.held.items())],
     }
+    if source.per_year != 1:
+        described["per_year"] = source.per_year
     if source.other_kind:
         described["other_kind"] = [list(pair) for pair in sorted(source.other_kind.items())]
     described["variables"] = [asdict(variable) for variable in source.variables]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from luray.core.grid import Grid
 from luray.core.legend_files import NAMED
 from luray.core.tiling import Box, Tiling
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.cube.input_files import InputFile, identify_all
 from luray.cube.schema import NativeLayout, native_layout
 from luray.sources.base import Source
@@ -61,6 +62,8 @@ class BuildPlan(NamedTuple):
     """Names of several scenarios; what the later ones have beside the first are sources of their
     own.
     """
+    time: TimeSteps = YEARLY
+    """Time steps of the maps."""
 
     @property
     def ledger(self) -> Ledger:
@@ -156,6 +159,7 @@ def plan_build(
     tiling: Tiling,
     sources: Iterable[Source],
     scenarios: tuple[str, ...] = (),
+    time: TimeSteps = YEARLY,
 ) -> BuildPlan:
     """Check that the sources make a cube, and identify their files.
 
@@ -172,6 +176,8 @@ def plan_build(
         other.
     scenarios : tuple of str
         Names of several scenarios, empty for one.
+    time : TimeSteps
+        Time steps of the maps.
 
     Raises
     ------
@@ -189,6 +195,12 @@ def plan_build(
     if len(set(names)) != len(names):
         raise ValueError(f"source names must be unique, found {names}; set a name in [[sources]]")
     grid.offset_of(ordered[0].grid)  # raises where the maps are not on the lattice of the run
+    if ordered[0].per_year != time.per_year:
+        raise ValueError(
+            f"{names[0]} has {ordered[0].per_year} maps a year, the target {time.per_year} "
+            f"(target.time_step = {time.interval!r}); correct target.time_step, or take another "
+            "source of the maps"
+        )
 
     reach = zip(ordered, coverages(ordered, grid), strict=True)
     complete = tuple(covered(source, coverage) for source, coverage in reach)
@@ -203,10 +215,12 @@ def plan_build(
     legend = complete[0].legend
     if NAMED.get(legend.name) != legend:
         optional.append(legend.to_attributes())
+    if time != YEARLY:
+        optional.append(time.interval)
     fingerprint = fingerprint_of(
         FORMAT, asdict(grid), tiling.tile, tiling.window, described, *optional
     )
-    return BuildPlan(url, grid, tiling, complete, fingerprint, files, scenarios)
+    return BuildPlan(url, grid, tiling, complete, fingerprint, files, scenarios, time)
 
 
 def _described(source: Source, files: Iterable[InputFile]) -> list[Any]:

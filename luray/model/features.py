@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from luray.core.compiled import compiled
 from luray.core.types import F32, I16, I64
+from luray.core.value_scale import ValueScale
 from luray.core.variable import Variable
 
 UNKNOWN = 254
@@ -96,9 +97,15 @@ class ChannelGroups(NamedTuple):
     """Where each group of channels lies in the input; the fields have the order of the input."""
 
     prior: slice
-    """One-hot class of the prior map, K channels; all 0 where the class is `UNKNOWN`."""
+    """One-hot class of the prior map, K channels; all 0 where the class is `UNKNOWN`. Of values two
+    channels: the value as the model sees it, and 1 where it is known.
+    """
     land: slice
     """1 on land, one channel."""
+    lags: slice
+    """The same two channels of each older map that a model of values is shown, see
+    `Features.lags`. Empty for classes, as the six groups that follow are for values.
+    """
     shares: slice
     """Share of each class in the last maps, K channels; see `luray.model.memory`. This group and
     the next four are empty where the model sees one map alone.
@@ -142,6 +149,8 @@ class ForcingSlices(NamedTuple):
 class Features:
     """Layout of the model input for K classes and the given forcing and static variables.
 
+    A model of values has a scale, and `n_classes` is 0.
+
     Examples
     --------
     >>> zone = Variable("zone", "forcing", "1", "zone", categories=(3, 1))
@@ -161,6 +170,33 @@ class Features:
     """N, maps that a cell is remembered in; see `luray.model.memory`."""
     codes: tuple[int, ...] = ()
     """Published code of each class, by which forcing that is a share of it is known."""
+    scale: ValueScale | None = None
+    """Scale of the values of a continuous target."""
+    per_year: int = 1
+    """Maps of a year."""
+
+    @property
+    def n_heads(self) -> int:
+        """What the network gives of a cell: K logits and a bonus, or a value and its spread."""
+        return self.n_classes + 1 if self.scale is None else 2
+
+    @property
+    def n_sums(self) -> int:
+        """What is added up of a cell: K probabilities, or weight, value and spread."""
+        return self.n_classes if self.scale is None else 3
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """How many maps before the prior each older map lies that a model of values is shown.
+
+        Of a map a year all that it remembers. Where there are several a year, the map of the same
+        time last year and the one before that, which tells how unusual the prior is.
+        """
+        if self.scale is None:
+            return ()
+        if self.per_year == 1:
+            return tuple(range(1, self.history))
+        return tuple(lag for lag in (self.per_year - 1, self.per_year) if lag < self.history)
 
     def remembering(self, history: int) -> "Features":
         """Return the layout for a model that remembers so many maps."""
@@ -174,9 +210,10 @@ class Features:
         n_static = sum(v.channels for v in self.static)
         n_share = 2 if self.share_groups else 0
         memory = (0, 0, 0, 0, 0, 0)
-        if self.history > 1:
+        if self.history > 1 and self.scale is None:
             memory = (self.n_classes, self.n_classes, 1, 1, 1, n_share)
-        of_maps = (self.n_classes, 1, *memory, n_share)
+        n_prior = self.n_classes if self.scale is None else 2
+        of_maps = (n_prior, 1, 2 * len(self.lags), *memory, n_share)
         widths = (*of_maps, n_levels, n_continuous, n_continuous, n_static)
         return ChannelGroups(*_consecutive(0, widths))
 
@@ -260,11 +297,20 @@ class Features:
             "known": [f"known {maps}"],
             "last_share": share_names("last other class"),
         }
-        if self.history == 1:
+        prior = [f"prior={k}" for k in classes]
+        lags: list[str] = []
+        if self.scale is not None:
+            scale = self.scale
+            what = f"{scale.transform} of {scale.first:g}-{scale.last:g} {scale.units}"
+            prior = [f"prior value, {what}", "prior is known"]
+            for lag in self.lags:
+                lags += [f"value {lag} before, {what}", f"value {lag} before is known"]
+        if self.history == 1 or self.scale is not None:
             memory = {group: [] for group in memory}
         names = {
-            "prior": [f"prior={k}" for k in classes],
+            "prior": prior,
             "land": ["land"],
+            "lags": lags,
             **memory,
             "own_share": share_names("own class"),
             "levels": levels,

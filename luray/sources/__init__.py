@@ -22,6 +22,7 @@ from typing import Annotated, Any, cast
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import HILDA
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.sources import base
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.base import About, Request, Source
@@ -75,6 +76,7 @@ def open_source(
     state: Source | None = None,
     grid: Grid | None = None,
     legend: Legend = HILDA,
+    time: TimeSteps = YEARLY,
 ) -> Source:
     """Open a source for a run: its files, years and variables are checked, no values are read.
 
@@ -92,12 +94,14 @@ def open_source(
         The run grid, likewise.
     legend : Legend
         That of the run's target.
+    time : TimeSteps
+        Time steps of the run's target.
 
     Raises
     ------
     InputError
         Naming the file, year or variable that is lacking or wrong.
     """
-    source: Any = config.open(Request(run_years, scenario, state, grid, legend))
+    source: Any = config.open(Request(run_years, scenario, state, grid, legend, time))
     limited = replace(source, min_coverage=config.min_coverage, max_missing=config.max_missing)
     return cast(Source, limited)

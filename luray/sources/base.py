@@ -20,6 +20,7 @@ from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import HILDA
 from luray.core.tiling import Box
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import U8, Bool, Role
 from luray.core.variable import Variable
 from luray.storage.errors import InputError
@@ -258,7 +259,14 @@ class Source(Protocol):
 
     @property
     def years(self) -> tuple[int, ...]:
-        """Years of the run that it serves, ascending; empty for a static source."""
+        """Years of the run that it serves, ascending; empty for a static source.
+
+        Of a source with several values a year these are time steps, see `per_year`.
+        """
+
+    @property
+    def per_year(self) -> int:
+        """Time steps of a year: its `years` are steps of `core.time_steps` where it is not 1."""
 
     @property
     def held(self) -> Mapping[int, int]:
@@ -371,6 +379,7 @@ class Described:
     rules: tuple[str, ...]
     files: tuple[str, ...]
     encodings: tuple[Encoding, ...] = ()
+    per_year: int = 1
     held: Mapping[int, int] = field(default_factory=dict)
     places: Mapping[int, object] = field(default_factory=dict)
     other_kind: Mapping[int, str] = field(default_factory=dict)
@@ -447,6 +456,8 @@ class Request:
     """The run grid, likewise."""
     legend: Legend = HILDA
     """Legend of the run's target."""
+    time: TimeSteps = YEARLY
+    """Time steps of the run's target."""
 
 
 def state_variable(legend: Legend) -> Variable:

@@ -26,6 +26,7 @@ def plan_cube(run: RunConfig) -> BuildPlan:
         tiling=run.tiles,
         sources=open_all(run),
         scenarios=scenario_dimension(run),
+        time=run.time,
     )
 
 
@@ -89,11 +90,18 @@ def cube_of_run(run: RunConfig) -> Cube:
             f"{run.cube} was built for scenarios {built_for}, the run file has "
             f"{list(run.scenario_names)}; run `luray build`"
         )
+    if cube.time != run.time:
+        raise ValueError(
+            f"{run.cube} was built for time steps of a {cube.time.interval}, the run's target has "
+            f"target.time_step = {run.time.interval!r}; run `luray build`"
+        )
     for layer in cube.forcing:
-        lacking = sorted(set(run.years) - set(layer.steps))
+        needed = {run.time.index(step, layer.per_year) for step in run.steps}
+        lacking = sorted(needed - set(layer.steps))
         if lacking:
+            years = f"{lacking[0] // layer.per_year}-{lacking[-1] // layer.per_year}"
             raise ValueError(
-                f"{run.cube}: {layer.path} has no values for {lacking[0]}-{lacking[-1]}, which "
-                "the run needs; run `luray build`"
+                f"{run.cube}: {layer.path} has no values for {years}, which the run needs; run "
+                "`luray build`"
             )
     return cube

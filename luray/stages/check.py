@@ -44,6 +44,6 @@ def check(run: RunConfig, *, progress: Progress = no_progress) -> CheckReport:
 def _wanted_years(run: RunConfig) -> dict[Role, set[int]]:
     """Return the years that sources of each role must have."""
     first, last = run.training.years
-    maps = {*run.inference.span.copied, *range(first, last + 1)}
-    maps.update(test.start for test in run.evaluation.tests)
+    maps = {*run.span.copied, *range(first, last + 1)}
+    maps.update(test.start for test in run.tests)
     return {"state": maps, "forcing": set(run.years), "static": set()}

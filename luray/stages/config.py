@@ -19,6 +19,7 @@ from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import read_legend
 from luray.core.tiling import Tiling, TilingConfig
+from luray.core.time_steps import Interval, TimeSteps
 from luray.core.types import Direction
 from luray.engine.blending import BlendingConfig
 from luray.engine.demand import DemandConfig
@@ -55,19 +56,34 @@ class GridConfig(Config):
 
 
 class TargetConfig(Config):
-    """The target of a run: classes that change from year to year.
+    """The target of a run: classes that change from year to year, or a quantity that varies.
 
     `legend` is one of luray's own (`catalogs/legends`) or the path of a TOML file like those. It
-    names the classes, and the variable that holds the maps.
+    names the classes, or the scale of the values, and the variable that holds the maps.
     """
 
-    kind: Literal["categorical"] = "categorical"
+    kind: Literal["categorical", "continuous"] = "categorical"
     legend: str = "hilda"
+    time_step: Interval = "year"
+    """How long a map of values holds: a year, month, dekad (a third of a month) or P8D (8 days).
+    Years in the run file stay years.
+    """
 
     def model_post_init(self, _: Any) -> None:
-        """Raise ValueError for a legend that is not there, or is none."""
-        if not re.search(VARIABLE, self.legend):  # a path that is complete only once expanded
-            read_legend(self.legend)
+        """Raise ValueError for a legend that is not there, or of another kind."""
+        if self.kind == "categorical" and self.time_step != "year":
+            raise ValueError(
+                f"target.time_step is {self.time_step!r}, which a target of values may have; "
+                "classes have a map a year: remove it"
+            )
+        if re.search(VARIABLE, self.legend):  # a path that is complete only once expanded
+            return
+        kind = "categorical" if read_legend(self.legend).scale is None else "continuous"
+        if kind != self.kind:
+            raise ValueError(
+                f"target.legend {self.legend!r} is {kind}, and target.kind is {self.kind!r}; set "
+                f"target.kind = {kind!r}, or name another legend"
+            )
 
     @property
     def classes(self) -> Legend:
@@ -264,6 +280,8 @@ class RunConfig(Config):
                 source.declared_for(self.target.classes)
         self._check_windows()
         self._check_coarse_step()
+        if self.target.kind == "continuous":
+            self._check_values()
         for test in self.evaluation.tests:
             self._check_test(test)
 
@@ -281,6 +299,23 @@ class RunConfig(Config):
             raise ValueError(
                 f"inference.window {window} must be a multiple of 2^depth = {unit}; set another, "
                 "or a smaller model.depth"
+            )
+
+    def _check_values(self) -> None:
+        """Raise ValueError for a setting that only classes have."""
+        inference = self.inference
+        of_classes = {
+            "inference.members": inference.members is not None,
+            "inference.probabilities": bool(inference.probabilities),
+            "product.coarse_step": self.product_config.coarse_step is not None,
+            "training.class_balance": self.training.class_balance > 0,
+            "demand.strength": self.demand.strength > 0,
+            "evaluation.zones": bool(self.evaluation.zones),
+        }
+        given = [key for key, is_given in of_classes.items() if is_given]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} is for classes, and the target is continuous; remove it"
             )
 
     def _check_coarse_step(self) -> None:
@@ -361,7 +396,12 @@ class RunConfig(Config):
 
     @property
     def coarse_cells(self) -> CoarseCells | None:
-        """Return the coarse cells of the product, None where those of the default do not nest."""
+        """Return the coarse cells of the product.
+
+        None where those of the default do not nest, and for values, of which there are no shares.
+        """
+        if self.target.kind == "continuous":
+            return None
         step = self.product_config.coarse_step
         if step is not None:
             return self._coarse_cells(step)
@@ -378,13 +418,50 @@ class RunConfig(Config):
     @property
     def product_caveats(self) -> tuple[str, ...]:
         """Return what readers of the product must know of what it lacks."""
-        if self.product_config.coarse_step is not None:
+        if self.product_config.coarse_step is not None or self.target.kind == "continuous":
             return ()
         try:
             self._coarse_cells(DEFAULT_STEP)
         except ValueError as error:
             return (f"no fractions and transitions: {error}; or set product.coarse_step",)
         return ()
+
+    @property
+    def time(self) -> TimeSteps:
+        """Return the time steps of the target."""
+        return TimeSteps(self.target.time_step)
+
+    @property
+    def steps(self) -> range:
+        """Return every time step of `years`."""
+        return self.time.of_years(self.years[0], self.years[-1])
+
+    @property
+    def span(self) -> Span:
+        """Return the time steps of the product, and of its observed maps."""
+        steps = self.time.of_years(*self.inference.years)
+        observed = self.time.of_years(*self.inference.observed)
+        return Span(steps[0], steps[-1], (observed[0], observed[-1]))
+
+    @property
+    def tests(self) -> tuple[RolloutTest, ...]:
+        """Return the tests in time steps: forward from the last step of `start` to that of `stop`.
+
+        Backward, from the first step of `start` to that of `stop`.
+        """
+        in_steps = []
+        for test in self.evaluation.tests:
+            k = self.time.per_year - 1 if test.direction == "forward" else 0
+            ends = {"start": self.time.step(test.start, k), "stop": self.time.step(test.stop, k)}
+            in_steps.append(test.model_copy(update=ends))
+        return tuple(in_steps)
+
+    @property
+    def unet(self) -> UNetConfig:
+        """Return the model; where there are several maps a year it is shown a year and one more."""
+        if self.time.per_year > 1 and "history" not in self.model.model_fields_set:
+            return self.model.model_copy(update={"history": self.time.per_year + 1})
+        return self.model
 
     @property
     def years(self) -> range:
@@ -397,7 +474,7 @@ class RunConfig(Config):
     @property
     def directions(self) -> tuple[Direction, ...]:
         """Return the directions that the product or a test travels in; each has a model."""
-        travelled = set(self.inference.span.chains)
+        travelled = set(self.span.chains)
         travelled.update(test.direction for test in self.evaluation.tests)
         return tuple(direction for direction in get_args(Direction) if direction in travelled)
 

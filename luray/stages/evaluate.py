@@ -46,7 +46,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
         If the run has no tests, a test begins where there is no map, or `evaluation.zones` is no
         categorical variable of the cube.
     """
-    if not run.evaluation.tests:
+    if not run.tests:
         raise ValueError(
             "the run file has no [[evaluation.tests]]; add one with name, start and stop"
         )
@@ -58,7 +58,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     outcomes: list[Outcome] = []
     identities: dict[str, str] = {}
     memory_caveats: dict[str, None] = {}  # in order, each once
-    for test in run.evaluation.tests:
+    for test in run.tests:
         spec = rollout_of(run, test)
         years = _years_of(run, test, spec.cube)
         product = spec.product
@@ -127,7 +127,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
 def _model_in_words(run: RunConfig) -> str:
     """Describe the models of a run for the head of the report."""
     first, last = run.training.years
-    history = run.model.history
+    history = run.unet.history
     return (
         f"U-Net of width {run.model.width} and depth {run.model.depth} that remembers "
         f"{history} {'map' if history == 1 else 'maps'}, trained on "
@@ -149,7 +149,7 @@ def is_evaluated(run: RunConfig) -> bool:
         return False
 
     identities = {}
-    for test in run.evaluation.tests:
+    for test in run.tests:
         spec = rollout_of(run, test)
         years = _years_of(run, test, spec.cube)
         identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
@@ -161,7 +161,7 @@ def is_evaluated(run: RunConfig) -> bool:
 def finished_product(run: RunConfig) -> InferenceSpec | None:
     """Describe the inference of the product, None where it is not finished."""
     try:
-        spec = inference_of(run, run.inference.span, run.product)
+        spec = inference_of(run, run.span, run.product)
     except FileNotFoundError:  # a direction that no test travels may have no model yet
         return None
     return spec if spec.product.is_finished else None
@@ -169,7 +169,7 @@ def finished_product(run: RunConfig) -> InferenceSpec | None:
 
 def rollout_of(run: RunConfig, test: RolloutTest) -> InferenceSpec:
     """Describe the rollout of a test: the product itself where that begins and ends as it does."""
-    product_span = run.inference.span
+    product_span = run.span
     product_point = run.inference.operating_point
     point = test.operating_point or product_point
     product_start = product_span.observed[1 if test.direction == "forward" else 0]

@@ -66,7 +66,7 @@ def infer(
         If `from_year` is not predicted, the product belongs to another run, or the workers could
         need more memory than this machine has.
     """
-    spec = inference_of(run, run.inference.span, run.product)
+    spec = inference_of(run, run.span, run.product)
     years = [] if from_year is None else spec.product.span.from_year(from_year)
     require_memory_for(run, spec)
     require_precision_for(run)
@@ -127,7 +127,7 @@ def require_precision_for(run: RunConfig) -> None:
 
 def is_of_another_run(run: RunConfig) -> bool:
     """Return whether the product at the run's place was made by another model, cube or span."""
-    return inference_of(run, run.inference.span, run.product).product.is_of_another_run
+    return inference_of(run, run.span, run.product).product.is_of_another_run
 
 
 def product_dims(run: RunConfig) -> ProductDims:
@@ -244,7 +244,7 @@ def inference_of(
         point,
         demand,
         strength,
-        run.model.history,
+        run.unet.history,
         precision,
     )
 
@@ -255,7 +255,7 @@ def _card(run: RunConfig, cube: Cube, direction: Direction) -> ModelCard:
     card = read_card(folder)
     if card is None:
         raise FileNotFoundError(f"{folder}: no trained {direction} model; run `luray train`")
-    features = cube.features.remembering(run.model.history)
+    features = cube.features.remembering(run.unet.history)
     check_fits(card, features, legend=cube.legend.name, direction=direction)
     return card
 
@@ -284,7 +284,7 @@ def create_empty_product(
 
 def restore_metadata(run: RunConfig, names: Iterable[str]) -> None:
     """Write damaged metadata and coordinates of a run's product again; see `Product.restore`."""
-    spec = inference_of(run, run.inference.span, run.product)
+    spec = inference_of(run, run.span, run.product)
     described = _described(
         spec,
         run.title or run.name,

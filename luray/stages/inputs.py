@@ -103,6 +103,7 @@ def _open(
         state=states[0] if states else None,
         grid=run.grid.grid,
         legend=run.target.classes,
+        time=run.time,
     )
     if source.role == "state":
         require_target(source.legend, run.target.classes, source=source.name)

@@ -96,7 +96,7 @@ def plan_of(
     first_scenario = run.scenario_names[0]
     product = Product(
         run.product,
-        run.inference.span,
+        run.span,
         tiling,
         "",
         first_scenario,
@@ -149,7 +149,7 @@ def _rate_of(run: RunConfig, cube: Cube, price: DevicePrice, rate: float | None)
     if price.tflops:
         tiling = run.inference_tiles
         classes = len(cube.legend)
-        history = run.model.history
+        history = run.unet.history
         n_channels = cube.features.remembering(history).n_channels
         first_layer = first_layer_flops(n_channels, run.model.width, window=tiling.window)
         flops = first_layer + trunk_flops(run.model, classes=classes, window=tiling.window)
@@ -171,7 +171,7 @@ def measured_rate(run: RunConfig, cube: Cube, *, seconds: float) -> Rate:
     with tempfile.TemporaryDirectory() as folder:
         legend = cube.legend
         codes = tuple(int(code) for code in legend.codes)
-        features = cube.features.remembering(run.model.history)
+        features = cube.features.remembering(run.unet.history)
         card = ModelCard("forward", legend.name, codes, features.names, run.model, {}, "plan", {})
         save_model(random_model(features, run.model), card, folder)
         cost = forward_cost(

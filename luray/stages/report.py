@@ -56,7 +56,7 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
             "models are now; run `luray evaluate` first"
         )
     metrics = read_json(run.path("report", "metrics.json"))
-    tests = run.evaluation.tests
+    tests = run.tests
     n_parts = len(tests) + 2
     test_maps = {}
     years_of_test = {entry["name"]: entry["by_lead_year"] for entry in metrics["tests"]}

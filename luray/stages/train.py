@@ -62,6 +62,6 @@ def trainings(run: RunConfig) -> list[Training]:
     cube = cube_of_run(run)
     described = []
     for direction in run.directions:
-        data = TrainingData(cube, run.tiles, run.training, direction, run.model.history)
-        described.append(Training(data, run.model, run.model_folder(direction)))
+        data = TrainingData(cube, run.tiles, run.training, direction, run.unet.history)
+        described.append(Training(data, run.unet, run.model_folder(direction)))
     return described

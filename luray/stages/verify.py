@@ -31,7 +31,7 @@ def damaged(run: RunConfig, *, progress: Progress = no_progress) -> list[Unit]:
     ValueError
         If the product has the layout of another version.
     """
-    spec = inference_of(run, run.inference.span, run.product)
+    spec = inference_of(run, run.span, run.product)
     spec.product.require_layout()
     units = list(spec.product.units(spec.geometry.tiles))
 
@@ -48,7 +48,7 @@ def damaged_metadata(run: RunConfig) -> list[str]:
 
     They are compared before tile-years are read through them.
     """
-    return inference_of(run, run.inference.span, run.product).product.damaged_metadata()
+    return inference_of(run, run.span, run.product).product.damaged_metadata()
 
 
 def damaged_publication(run: RunConfig) -> list[str]:
@@ -65,5 +65,5 @@ def restore(run: RunConfig, names: Sequence[str]) -> None:
 def withdraw(run: RunConfig, units: Sequence[Unit]) -> None:
     """Withdraw tile-years, so that the next inference computes them again."""
     unpublish(run)
-    spec = inference_of(run, run.inference.span, run.product)
+    spec = inference_of(run, run.span, run.product)
     repair.withdraw(spec.product, units)

@@ -25,8 +25,19 @@ classes = [
 """
 
 
-def test_luray_has_three_legends():
-    assert legend_names() == ("esa_cci_lc", "hilda", "igbp")
+VALUES = """
+name = "height"
+variable = "canopy_height"
+long_name = "canopy height"
+units = "m"
+valid_range = [0, 50]
+step = 0.5
+colours = ["#ffffff", "#004400"]
+"""
+
+
+def test_luray_has_three_legends_of_classes_and_one_of_values():
+    assert legend_names() == ("esa_cci_lc", "hilda", "igbp", "lai")
     assert [len(legend) for legend in own_legends()] == [37, 7, 17]
 
 
@@ -42,7 +53,7 @@ def test_land_cover_has_every_published_code():
     assert [int(code) for code in read_legend("igbp").codes] == list(range(1, 18))
 
 
-@pytest.mark.parametrize("legend", own_legends(), ids=legend_names())
+@pytest.mark.parametrize("legend", own_legends(), ids=lambda legend: legend.name)
 def test_codes_go_to_classes_and_back(legend):
     codes = np.array([legend.ocean, *legend.codes, legend.nodata], np.uint8)
     indices = legend.encode(codes)
@@ -98,6 +109,52 @@ def test_what_is_no_legend_is_refused(tmp_path, right, wrong, message):
     path.write_text(MINE.replace(right, wrong))
     with pytest.raises(ValueError, match=message):
         read_legend(str(path))
+
+
+def test_a_scale_of_ones_own_is_read(tmp_path):
+    (tmp_path / "mine.toml").write_text(VALUES)
+    mine = read_legend(str(tmp_path / "mine.toml"))
+    assert (len(mine), mine.variable, mine.scale.last) == (101, "canopy_height", 50.0)
+    assert mine.scale.values(mine.scale.levels_of(np.array([12.3, 49.9]))).tolist() == [12.5, 50.0]
+    assert mine.encode(np.array([0, 100, 255], np.uint8)).tolist() == [0, 100, OUTSIDE]
+    assert (mine.classes[0].colour, mine.classes[100].colour) == ("#ffffff", "#004400")
+    stored = json.loads(json.dumps(mine.to_attributes()))
+    assert Legend.from_attributes(stored) == mine
+    packing = mine.cf_attributes()
+    assert (packing["scale_factor"], packing["add_offset"], packing["units"]) == (0.5, 0.0, "m")
+    with pytest.raises(ValueError, match=r"code 101 .* not in legend height"):
+        mine.encode(np.array([101], np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("step = 0.5", "step = 0.1", "holds 501 steps of 0.1, expected 2 to 250"),
+        ("step = 0.5", "step = -1", "step -1, .* a number above 0"),
+        ("step = 0.5", 'step = "a"', r"\['a'\] of the wrong type"),
+        ("[0, 50]", "50", "expected two numbers"),
+        ("[0, 50]", "[-1, 50]\ntransform = 'sqrt'", "begin at -1, which has no square root"),
+        ("step = 0.5", "step = 0.5\ntransform = 'log'", "one of linear and sqrt"),
+        ('units = "m"', "", r"missing keys \['units'\]"),
+        ("step = 0.5", "step = 0.5\nocean = 3", r"unknown keys \['ocean'\]"),
+        ('"#ffffff", "#004400"', '"white", "#004400"', "white"),
+        ('"#ffffff", "#004400"', '"#ffffff"', "two colours or more"),
+        ('"canopy_height"', '"confidence"', "cannot name the maps"),
+    ],
+)
+def test_what_is_no_scale_is_refused(tmp_path, right, wrong, message):
+    assert right in VALUES
+    path = tmp_path / "mine.toml"
+    path.write_text(VALUES.replace(right, wrong))
+    with pytest.raises(ValueError, match=message):
+        read_legend(str(path))
+
+
+def test_values_outside_a_scale_are_refused():
+    scale = read_legend("lai").scale
+    with pytest.raises(ValueError, match=r"2 values lie outside 0 to 7 m2 m-2 \(first 7.2"):
+        scale.levels_of(np.array([1.0, 7.2, np.nan]))
+    assert scale.levels_of(np.array([7.02, -0.02])).tolist() == [140, 0]
 
 
 def test_a_legend_that_is_not_there_is_named(tmp_path):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from luray.cli.app import app
 from luray.core.legend import LandClass, Legend
-from luray.core.legend_files import HILDA, legend_names, own_legends, read_legend
+from luray.core.legend_files import HILDA, own_legends, read_legend
 from luray.export import ecland
 from luray.export.climate_groups import GROUPS, class_areas
 from luray.export.crosswalk import read_crosswalk_file
@@ -198,7 +198,7 @@ def test_sea_is_missing_and_land_is_its_class(world_of_cover, tmp_path):
     assert not file.land_share.values[codes == 220].any()
 
 
-@pytest.mark.parametrize("legend", own_legends(), ids=legend_names())
+@pytest.mark.parametrize("legend", own_legends(), ids=lambda legend: legend.name)
 def test_every_class_of_every_legend_is_covered(legend):
     entries = read_crosswalk_file("ecland")["legends"][legend.name]
     assert sorted(map(int, entries)) == sorted(int(code) for code in legend.codes)

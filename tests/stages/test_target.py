@@ -38,8 +38,11 @@ def test_a_legend_of_ones_own_may_lie_where_a_variable_says(tmp_path, monkeypatc
             r"target: there is no legend 'corine', expected one of esa_cci_lc",
         ),
         ("target.legend=igbp", r"source cci_lc has maps of ESA CCI-LC, .* the legend IGBP; set"),
-        ("target.kind=continuous", r"target\.kind: input should be 'categorical'"),
-        ("target.colour=red", r"target\.colour: unknown key; expected one of kind, legend"),
+        ("target.kind=continuous", r"'esa_cci_lc' is categorical, and target.kind is 'continuous'"),
+        ("target.legend=lai", r"'lai' is continuous, and target.kind is 'categorical'; set"),
+        ("target.time_step=month", r"target.time_step is 'month', which a target of values may"),
+        ("target.time_step=week", r"target\.time_step: input should be 'year', 'month', 'dekad' or"),
+        ("target.colour=red", r"target\.colour: unknown key; expected one of kind, legend, time_step"),
     ],
 )
 def test_a_target_that_the_run_cannot_have_is_refused(setting, message):
