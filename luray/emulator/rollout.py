@@ -124,7 +124,7 @@ class RegionRollout:
         self._seen = {y: self._seen_map(y) for y in self.maps}
 
         region = self.domain.region
-        shape = len(self.cube.legend), *region.shape
+        shape = self._predictor.features.n_sums, *region.shape
         sums_KHW = np.zeros(shape, np.int32)
         if self._inputs is not None:
             # New inputs each year: what the old ones remember may have been set anew since.
@@ -149,6 +149,7 @@ class RegionRollout:
             draws=self._draws,
             demand=self._demand,
             strength=self.config.demand_strength,
+            scale=self._predictor.features.scale,
         )
         # The newest map first, and as many as the model remembers.
         n_older = self._predictor.features.history - 1
