@@ -429,6 +429,46 @@ def probabilities(heads, prior, temperature=1.0, bias=0.0):
     return shares / shares.sum(axis=0)
 
 
+def seen_value(level, scale):
+    """A level as the model sees it, in single precision."""
+    position = np.float32(level / (scale.levels - 1))
+    return np.float32(math.sqrt(position)) if scale.transform == "sqrt" else position
+
+
+def value_and_spread(heads, prior, scale, temperature=1.0, bias=0.0):
+    """Position and its deviation, (2, H, W), from the heads (2, H, W), cell by cell."""
+    single = np.float32
+    found = np.zeros((2, *prior.shape), np.float32)
+    for row, col in np.ndindex(prior.shape):
+        level = int(prior[row, col])
+        known = level < scale.levels
+        mean = (seen_value(level, scale) if known else single(0)) + heads[0, row, col]
+        raw = heads[1, row, col]
+        soft = raw if raw > 20 else np.log1p(np.exp(raw))
+        spread = single(soft + single(1e-3))
+        if scale.transform == "sqrt":
+            mean = min(max(mean, single(0)), single(1))
+            variance = spread * spread
+            spread = np.sqrt(4 * mean * mean + 2 * variance) * spread
+            mean = mean * mean + variance
+        mean = min(max(mean, single(0)), single(1))
+        found[0, row, col] = min(max(mean + single(bias), 0), 1)
+        found[1, row, col] = min(spread * single(temperature), 1)
+    return found
+
+
+def decide_values(sums, land, scale):
+    """Level and spread in steps, rounded half up, of integer sums (3, lat, lon)."""
+    levels = np.full(land.shape, OUTSIDE)
+    spread = np.full(land.shape, 255)
+    for row, col in np.argwhere(land).tolist():
+        weight, value, deviation = (int(s) for s in sums[:, row, col])
+        for field, total in ((levels, value), (spread, deviation)):
+            exact = Fraction(total * (scale.levels - 1), weight)
+            field[row, col] = min(math.floor(exact + Fraction(1, 2)), 250)
+    return levels, spread
+
+
 def quantise(probabilities):
     """Probabilities 0..1 as fixed-point integers 0..65535."""
     return np.rint(probabilities * np.float32(65535)).astype(np.int32)

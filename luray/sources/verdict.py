@@ -5,6 +5,7 @@ run and the publisher's description expect, and puts both into words.
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -182,7 +183,9 @@ def _not_opened(opened: OpenedSource, about: About, expected: str) -> SourceChec
 
 def _refusals_of_years(source: Source, wanted: Collection[int]) -> list[str]:
     """Refuse a source that lacks years which the run names; a static one has none to lack."""
-    lacking = set(wanted) - set(source.years)
+    steps = Counter(step // source.per_year for step in source.years)
+    whole_years = {year for year, n_steps in steps.items() if n_steps == source.per_year}
+    lacking = set(wanted) - whole_years
     if not source.years or not lacking:
         return []
     return [

@@ -43,7 +43,7 @@ def check(run: RunConfig, *, progress: Progress = no_progress) -> CheckReport:
 
 def _wanted_years(run: RunConfig) -> dict[Role, set[int]]:
     """Return the years that sources of each role must have."""
-    first, last = run.training.years
-    maps = {*run.span.copied, *range(first, last + 1)}
-    maps.update(test.start for test in run.tests)
+    steps = {*run.span.copied, *run.time.of_years(*run.training.years)}
+    steps.update(test.start for test in run.tests)
+    maps = {run.time.year(step) for step in steps}
     return {"state": maps, "forcing": set(run.years), "static": set()}
