@@ -128,11 +128,12 @@ def describe(role, grid, variables, years, *, caveat="", held=()):
     }
 
 
-def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA, coarse=COARSE, gaps=False):
+def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA, coarse=None, gaps=False):
     """A cube on the `globe` or a `region`, with a forcing of two kinds and one static source.
 
     With `gaps` every other cell of the second map lacks a value, on land as well.
     """
+    coarse = COARSE if coarse is None else coarse
     random = np.random.default_rng(seed)
     grid = GLOBE if kind == "globe" else REGION
     native = NATIVE[kind]
