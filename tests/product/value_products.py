@@ -41,7 +41,7 @@ def levels_of(grid, time, step, *, gaps):
     """Levels of a step on the whole grid, `NO_VALUE` at sea and, where asked for, under clouds."""
     rows, cols = np.mgrid[: grid.n_lat, : grid.n_lon]
     season = np.sin(2 * np.pi * (time.in_year(step) + 0.5) / time.per_year - np.pi / 2)
-    lush = 30 + 50 * rows / grid.n_lat + 10 * np.sin(cols)
+    lush = 25 + 45 * rows / grid.n_lat + 10 * np.sin(cols)
     levels = np.rint(lush * (1 + 0.6 * season) + (time.year(step) - 2000)).astype(np.uint8)
     cloudy = (rows * 7 + cols * 5 + step) % 11 == 0
     known = on_land(grid) & ~(cloudy & gaps)
