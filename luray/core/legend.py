@@ -51,6 +51,11 @@ table of (K + 2)^3 rows (`luray.engine.stem`): about 50 MB for 64 classes and 16
 
 NO_VALUE = 255
 """Byte of a map of values where there is none, at sea or for want of data."""
+NO_VALUE_COLOUR = "#e9ecee"
+"""Colour of the same."""
+
+COLOUR_RAMP = "colour_ramp"
+"""Attribute of an array of values: its colours from the lowest value to the highest, #rrggbb."""
 
 VARIABLE = "land_use"
 LONG_NAME = "land use"

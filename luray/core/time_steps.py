@@ -34,6 +34,12 @@ def _days(interval: Interval) -> tuple[int, ...]:
     return (8,) * 45 + (5,)
 
 
+@cache
+def _first_days(interval: Interval) -> tuple[int, ...]:
+    """Return the days of a year that are over when each of its steps begins."""
+    return (0, *accumulate(_days(interval)))[:-1]
+
+
 def _date(year: int, day: int) -> str:
     """Return the date of a day of a year of 365 days, from 0."""
     ends = tuple(accumulate(DAYS_OF_MONTHS))
@@ -68,6 +74,11 @@ class TimeSteps:
         return "year" if self.per_year == 1 else "time"
 
     @property
+    def plural(self) -> str:
+        """What several steps are called: `years`, `months`, `dekads`, `steps of 8 days`."""
+        return "steps of 8 days" if self.interval == "P8D" else f"{self.interval}s"
+
+    @property
     def duration(self) -> str:
         """Length of a step as ISO 8601 writes it, empty where it varies otherwise than months."""
         return {"year": "P1Y", "month": "P1M", "dekad": "", "P8D": "P8D"}[self.interval]
@@ -90,12 +101,27 @@ class TimeSteps:
 
     def day_of_year(self, step: int) -> int:
         """Return the days of the year that are over when a step begins."""
-        return (0, *accumulate(_days(self.interval)))[self.in_year(step)]
+        return _first_days(self.interval)[self.in_year(step)]
 
     def bounds(self, step: int, *, epoch: int) -> tuple[int, int]:
         """Return the days since the first of January of `epoch` at which a step begins and ends."""
         first = DAYS_OF_YEAR * (self.year(step) - epoch) + self.day_of_year(step)
         return first, first + _days(self.interval)[self.in_year(step)]
+
+    def step_at(self, day: int, *, epoch: int) -> int:
+        """Return the step that begins so many days after the first of January of `epoch`.
+
+        The inverse of `bounds`. Raises ValueError for a day on which none begins.
+        """
+        year, day_of_year = divmod(day, DAYS_OF_YEAR)
+        first_days = _first_days(self.interval)
+        if day_of_year not in first_days:
+            date = _date(epoch + year, day_of_year)
+            raise ValueError(
+                f"{date} is no first day of a time step of the interval {self.interval!r}; correct "
+                "the time coordinate"
+            )
+        return self.step(epoch + year, first_days.index(day_of_year))
 
     def label(self, step: int) -> str:
         """Return the first day of a step as people write it: a year, a month or a date."""
@@ -124,6 +150,19 @@ class TimeSteps:
             f"{label!r} is no time step of the interval {self.interval!r}, expected one such as "
             f"{example!r}; correct it"
         )
+
+    def step_on(self, year: int, month: int, day: int) -> int:
+        """Return the step that begins on a date.
+
+        Raises ValueError for a date on which none begins.
+
+        Examples
+        --------
+        >>> TimeSteps("month").step_on(2004, 3, 1), TimeSteps().step_on(2004, 1, 1)
+        (24050, 2004)
+        """
+        day_of_year = sum(DAYS_OF_MONTHS[: month - 1]) + day - 1
+        return self.step_at(day_of_year, epoch=year)
 
     def dates(self, step: int) -> tuple[str, str]:
         """Return the first and the last day of a step, as dates.

@@ -10,7 +10,7 @@ from zarr.core.array import CompressorsLike
 
 from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
-from luray.core.legend import NO_VALUE, Legend
+from luray.core.legend import COLOUR_RAMP, NO_VALUE, Legend
 from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.value_scale import MOST_LEVELS
 from luray.product.coarse_cells import CoarseCells
@@ -154,7 +154,10 @@ def _create_maps(
     """Create the maps, or a level of their overviews, and their confidence or spread."""
     # Where `time` is a dimension it is a coordinate without being named.
     of_maps = {**OF_CELLS, **OF_YEARS} if "year" in lead else OF_CELLS
-    ancillary = {} if legend.scale is None else {"ancillary_variables": legend.quality}
+    of_values: dict[str, str] = {}
+    if legend.scale is not None:
+        of_values["ancillary_variables"] = legend.quality
+        of_values[COLOUR_RAMP] = " ".join(legend.scale.colours)
     tile_array(
         group,
         legend.variable,
@@ -166,7 +169,7 @@ def _create_maps(
             "units": "1",
             "comment": comment,
             **legend.cf_attributes(),
-            **ancillary,
+            **of_values,
             **of_maps,
         },
         fill_value=legend.ocean,

@@ -158,6 +158,24 @@ class Product:
         """Return what has a receipt."""
         return Done(frozenset(map(self.layout.unit_of, self.ledger.done())))
 
+    def from_year(self, year: int) -> list[int]:
+        """Return the predicted steps from a calendar year on, in its chain's direction.
+
+        Raises ValueError for a year of no chain.
+        """
+        chains = self.span.chains
+        # A chain enters a year by its first step, or backward by its last.
+        ends = {"forward": self.time.step(year), "backward": self.time.step(year + 1) - 1}
+        for direction, steps in chains.items():
+            if ends[direction] in steps[1:]:
+                return list(steps[steps.index(ends[direction]) :])
+        first, last = self.time.year(self.span.first), self.time.year(self.span.last)
+        observed = [self.time.year(step) for step in self.span.observed]
+        raise ValueError(
+            f"{year} is not predicted: the product has {first}-{last}, of which "
+            f"{observed[0]}-{observed[1]} are observed; name a predicted year"
+        )
+
     # The store from its creation to its end
 
     def create(

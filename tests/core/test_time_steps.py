@@ -51,6 +51,8 @@ def test_a_step_is_known_by_its_label(interval):
     time = TimeSteps(interval)
     for step in time.of_years(2003, 2004):
         assert time.step_of(time.label(step)) == step
+        assert time.step_at(time.bounds(step, epoch=1850)[0], epoch=1850) == step
+        assert time.step_on(*map(int, time.dates(step)[0].split("-"))) == step
         assert time.dates(step)[0].startswith(time.label(step))
         first, last = (date.fromisoformat(day) for day in time.dates(step))
         begin, end = time.bounds(step, epoch=time.year(step))
@@ -66,3 +68,8 @@ def test_steps_are_told_by_their_number_in_a_year():
         **{n: TimeSteps(interval) for interval, n in INTERVALS.items()},
         365: None,
     }
+
+
+def test_a_day_within_a_step_begins_none():
+    with pytest.raises(ValueError, match=r"2001-01-02 is no first day of .* 'month'"):
+        TimeSteps("month").step_on(2001, 1, 2)

@@ -11,13 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from luray.core.legend import NO_VALUE, OUTSIDE
-from luray.core.tiling import Tile
+import luray
+from luray.catalog.finished import read_finished
+from luray.catalog.product_maps import product_maps
+from luray.core.legend import NO_VALUE, OUTSIDE, Legend
+from luray.core.tiling import Box, Tile
 from luray.core.time_steps import TimeSteps
+from luray.core.value_scale import ValueScale
 from luray.cube.cube import Cube
+from luray.cube.schema import NativeLayout, create_native
 from luray.engine.side_work import CoarserOverviews, CopyYears, years_to_copy
 from luray.product.dimensions import FIRST, ProductDims
 from luray.product.overviews import halve_values
+from luray.product.product_maps import legend_of_flags
 from luray.product.repair import damaged, withdraw
 from luray.product.status import status_of
 from luray.product.trajectories import TileYear
@@ -25,6 +31,7 @@ from tests import reference
 from tests.product.products import OVERVIEWS
 from tests.product.value_products import (
     GRID,
+    LAI,
     MONTHLY,
     fill_values,
     finished_value_product,
@@ -217,8 +224,6 @@ def test_a_cube_of_months_opens_in_xarray(made):
 
 
 def test_values_of_days_have_no_place_in_a_cube(tmp_path):
-    from luray.cube.schema import NativeLayout, create_native
-
     root = zarr.open_group(str(tmp_path / "cube.zarr"), mode="w", zarr_format=3)
     with pytest.raises(ValueError, match="weather has 365 values a year, expected 1, 12, 36 or 46"):
         create_native(
@@ -231,3 +236,46 @@ def test_values_of_days_have_no_place_in_a_cube(tmp_path):
             layout=NativeLayout((5, 6), (5, 6)),
             per_year=365,
         )
+
+
+def test_a_year_is_predicted_again_from_where_its_chain_enters_it(made):
+    _, product = made
+    labels = [MONTHLY.label(step) for step in product.from_year(2003)]
+    assert labels == [f"2003-{month:02}" for month in range(1, 13)]
+    labels = [MONTHLY.label(step) for step in product.from_year(2000)]
+    assert labels == [f"2000-{month:02}" for month in range(12, 0, -1)]
+    with pytest.raises(
+        ValueError, match=r"2001 is not predicted: the product has 2000-2003, of wh"
+    ):
+        product.from_year(2001)
+
+
+def test_readers_know_scale_and_months(made):
+    _, product = made
+    finished = read_finished(product.url)
+    assert (finished.legend, finished.time) == (LAI, MONTHLY)
+    assert finished.years == tuple(product.span.years)
+    maps = product_maps(finished, None).series()
+    levels = levels_of(GRID, MONTHLY, MARCH, gaps=False)
+    box = Box(-1, 0, 15, 17)
+    assert np.array_equal(maps.codes(MARCH, box)[1:14], levels)
+    assert np.array_equal(maps.spread(MARCH, box)[1:14], spread_of(levels, MARCH))
+    assert (maps.spread(MARCH, box)[[0, 14]] == NO_VALUE).all()
+    assert (maps.classes(MARCH, box)[1:14] == np.where(levels == 255, OUTSIDE, levels)).all()
+
+
+def test_a_scale_of_ones_own_is_read_from_its_packing(tmp_path):
+    scale = ValueScale("m", -2.0, 0.25, 40, "linear", "", ("#000000", "#ff0000", "#ffffff"))
+    own = Legend.of_values("mine", scale, variable="height", long_name="canopy height")
+    cube = value_cube(f"{tmp_path}/cube.zarr", legend=own)
+    product = value_product(cube, f"{tmp_path}/product.zarr")
+    attributes = json.loads(Path(product.url, "height/zarr.json").read_text())["attributes"]
+    read = legend_of_flags(attributes, variable="height")
+    assert (read.scale, read.long_name) == (scale, "canopy height")
+
+
+def test_a_level_knows_its_maps_and_their_months(made):
+    _, product = made
+    level = luray.open_product(product.url, level=1)
+    assert level.luray["target"] == "lai"
+    assert level.lai.sel(time="2003-03").shape == (1, 7, 9)
