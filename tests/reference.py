@@ -895,6 +895,18 @@ def overview(classes, confidence, n_classes):
     return halves, means
 
 
+def mean_overview(values):
+    """Half of the resolution: the mean of what is known, 255 where less than half of it is."""
+    n_rows, n_cols = (-(-n // 2) for n in values.shape)
+    means = np.full((n_rows, n_cols), 255, np.uint8)
+    for y, x in np.ndindex(n_rows, n_cols):
+        cells = values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].ravel().tolist()
+        known = [value for value in cells if value <= 250]
+        if len(known) >= len(cells) / 2:
+            means[y, x] = math.floor(Fraction(sum(known), len(known)) + Fraction(1, 2))
+    return means
+
+
 # viz
 
 
