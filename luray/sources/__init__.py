@@ -28,6 +28,7 @@ from luray.sources.aggregated import AggregatedConfig
 from luray.sources.base import About, Request, Source
 from luray.sources.categorical import CategoricalConfig
 from luray.sources.cci_lc import CciLcConfig
+from luray.sources.climate import ClimateConfig
 from luray.sources.gebco import GebcoConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.isimip import IsimipConfig
@@ -36,6 +37,7 @@ from luray.sources.luh2 import Luh2Config
 from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig
 from luray.sources.product import ProductConfig
 from luray.sources.registry import OfRegisteredKind, kinds, register
+from luray.sources.season import SeasonConfig
 from luray.storage.errors import InputError
 
 SourceConfig = Annotated[base.SourceConfig, OfRegisteredKind()]
@@ -53,6 +55,8 @@ for _config_class in (
     AggregatedConfig,
     CciLcConfig,
     ProductConfig,
+    ClimateConfig,
+    SeasonConfig,
 ):
     register(_config_class)
 

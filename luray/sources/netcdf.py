@@ -20,11 +20,12 @@ from luray.core.tiling import Box
 from luray.core.types import F32
 from luray.sources.base import equals
 from luray.sources.layout import Layout, layout_of_axes
-from luray.sources.years import resolve_years
+from luray.sources.years import moments_of_axis, resolve_years
 from luray.storage.absent_chunks import FILL_ATTRIBUTES
 from luray.storage.errors import InputError
 
 if TYPE_CHECKING:
+    import cftime
     import xarray as xr
 
     from luray.sources.netcdf_reader import ReadValues
@@ -153,7 +154,32 @@ class NetcdfFile:
         return rules
 
     @cached_property
+    def moments(self) -> tuple["cftime.datetime", ...]:
+        """The moment of each time step: the middle of its bounds, else its stamp.
+
+        Raises InputError for a time axis that cannot be decoded.
+        """
+        times = self._plain_times()
+        return moments_of_axis(
+            times,
+            units=str(self.time_attrs.get("units", "")),
+            calendar=str(self.time_attrs.get("calendar", "standard")),
+            where=self.url,
+            bounds=None if self.time_bounds is None else np.array(self.time_bounds),
+        )
+
+    @cached_property
     def _resolved_years(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        return resolve_years(
+            self._plain_times(),
+            units=str(self.time_attrs.get("units", "")),
+            calendar=str(self.time_attrs.get("calendar", "standard")),
+            where=self.url,
+            bounds=None if self.time_bounds is None else np.array(self.time_bounds),
+        )
+
+    def _plain_times(self) -> NDArray[Any]:
+        """Return the numbers of the time axis. Raises InputError for gaps and packed ones."""
         if not self.time_axis:
             raise InputError(f"{self.url}: has no time dimension, expected one of {TIME_NAMES}")
         times = np.array(self.times)
@@ -168,13 +194,7 @@ class NetcdfFile:
                 f"{self.url}: the time axis has gaps (its declared missing value), expected a "
                 "number for every step; fill them in"
             )
-        return resolve_years(
-            times,
-            units=str(self.time_attrs.get("units", "")),
-            calendar=str(self.time_attrs.get("calendar", "standard")),
-            where=self.url,
-            bounds=None if self.time_bounds is None else np.array(self.time_bounds),
-        )
+        return times
 
     def require(self, *names: str) -> None:
         """Raise InputError unless the file has these variables on its grid."""
