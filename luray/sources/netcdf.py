@@ -278,7 +278,6 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         dims = [str(dim) for dim in data.sizes]
         lat = _dim_named(dims, LAT_NAMES)
         lon = _dim_named(dims, LON_NAMES)
-        time = _dim_named(dims, TIME_NAMES)
         if not lat or not lon or lat not in data.variables or lon not in data.variables:
             raise InputError(
                 f"{url}: has dimensions {', '.join(dims)}, expected latitude and longitude with "
@@ -288,28 +287,47 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         layout = layout_of_axes(
             data[lat].values.astype(float), data[lon].values.astype(float), where=url
         )
+        return netcdf_contents(data, (lat, lon), layout, where=url)
 
-        times: tuple[float, ...] = ()
-        time_attrs: dict[str, Any] = {}
-        if time in data.variables:
-            times = tuple(data[time].values.tolist())
-            time_attrs = dict(data[time].attrs)
-        time_bounds = _time_bounds(data, time_attrs, where=url)
 
-        fields = {}
-        for name, variable in data.variables.items():
-            dims_of_variable = tuple(map(str, variable.dims))
-            fields[str(name)] = Field(dims_of_variable, str(variable.dtype), dict(variable.attrs))
-        return NetcdfFile(
-            url=url,
-            layout=layout.with_rules(*_rules_of_fills(fields.values())),
-            axes=(lat, lon),
-            time_axis=time,
-            times=times,
-            time_attrs=time_attrs,
-            variables=fields,
-            time_bounds=time_bounds,
-        )
+def netcdf_contents(
+    data: "xr.Dataset", axes: tuple[str, str], layout: Layout, *, where: str
+) -> NetcdfFile:
+    """Return what an open file holds: its variables and its time axis.
+
+    Parameters
+    ----------
+    data : Dataset
+        The file, undecoded.
+    axes : tuple of str
+        Names of the dimensions of rows and columns.
+    layout : Layout
+        How these lie on a grid.
+    where : str
+        The file.
+    """
+    time = _dim_named([str(dim) for dim in data.sizes], TIME_NAMES)
+    times: tuple[float, ...] = ()
+    time_attrs: dict[str, Any] = {}
+    if time in data.variables:
+        times = tuple(data[time].values.tolist())
+        time_attrs = dict(data[time].attrs)
+    time_bounds = _time_bounds(data, time_attrs, where=where)
+
+    fields = {}
+    for name, variable in data.variables.items():
+        dims_of_variable = tuple(map(str, variable.dims))
+        fields[str(name)] = Field(dims_of_variable, str(variable.dtype), dict(variable.attrs))
+    return NetcdfFile(
+        url=where,
+        layout=layout.with_rules(*_rules_of_fills(fields.values())),
+        axes=axes,
+        time_axis=time,
+        times=times,
+        time_attrs=time_attrs,
+        variables=fields,
+        time_bounds=time_bounds,
+    )
 
 
 def _dim_named(dims: list[str], names: tuple[str, ...]) -> str:
