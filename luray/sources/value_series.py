@@ -35,6 +35,7 @@ from luray.sources.class_resampling import lattice_over
 from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, rules_of_files
 from luray.sources.mosaic import require_one_band
 from luray.sources.netcdf import NetcdfFile, inspect_netcdf
+from luray.sources.netcdf_map import is_netcdf
 from luray.sources.projected_netcdf import (
     ProjectedNetcdf,
     degrees_of,
@@ -55,9 +56,6 @@ from luray.sources.value_resampling import MeanResampling
 from luray.storage.errors import InputError
 from luray.storage.places import public
 
-NETCDF_ENDINGS = (".nc", ".nc4", ".cdf", ".zarr")
-"""Endings of the names of files that are opened as NetCDF; others are GeoTIFFs."""
-
 ROWS_AT_ONCE = 500
 """Rows of a map that are held when it is looked through for a value."""
 
@@ -73,6 +71,8 @@ class DatedFile:
     name: str
     date: cftime.datetime | None = None
     """None where the name has none: the time axis of the file has the dates."""
+    has_day: bool = True
+    """False where the name has a year alone, of which `date` is the first day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,10 +265,6 @@ def open_series(files: SeriesFiles, request: Request) -> Source:
     )
 
 
-def _is_netcdf(name: str) -> bool:
-    return name.lower().endswith(NETCDF_ENDINGS)
-
-
 def _warp_grid(files: SeriesFiles, dated: Sequence[DatedFile], run: Grid | None) -> Grid | None:
     """Return the cells onto which projected files are warped; None for longitude and latitude.
 
@@ -277,7 +273,7 @@ def _warp_grid(files: SeriesFiles, dated: Sequence[DatedFile], run: Grid | None)
     if not dated:
         return None
     first = dated[0]
-    if _is_netcdf(first.name):
+    if is_netcdf(first.name):
         projection = projection_of(first.url, crs=files.crs)
         native_step = None if projection is None else degrees_of(projection)
     else:
@@ -302,7 +298,7 @@ def _maps_of_file(
     files: SeriesFiles, dated: DatedFile, time: TimeSteps, warp: Grid | None, *, units: str
 ) -> list[tuple[int, ValueMap]]:
     """Return the time steps of a file with their maps."""
-    if not _is_netcdf(dated.name):
+    if not is_netcdf(dated.name):
         raster = inspect_raster(dated.url, warp_to=warp, packed="kept")
         if files.flags:
             raise InputError(
@@ -313,10 +309,10 @@ def _maps_of_file(
         band = require_one_band(raster) if files.band is None else find_band(raster, files.band)
         packing = files.packing(band.dtype)
         value_map = map_of_raster(raster, band.number, packing=packing, units=units)
-        if dated.date is None:
+        if dated.date is None or not (dated.has_day or time.per_year == 1):
             raise InputError(
-                f"{public(dated.url)}: neither its name nor a time axis gives a date, expected "
-                "{year} or {date} in `pattern`"
+                f"{public(dated.url)}: its name does not say which {time.interval} it is of, "
+                "expected {date} in `pattern`, or {year} for a map a year"
             )
         return [(step_of(dated.date, time, where=dated.url), value_map)]
 
@@ -327,10 +323,11 @@ def _maps_of_file(
         map_of_netcdf, file, files.variable, packing=packing, flags=files.flags, units=units
     )
     if file.time_axis not in file.variables[files.variable].dims:
-        if dated.date is None:
+        if dated.date is None or not (dated.has_day or time.per_year == 1):
             raise InputError(
-                f"{file.url}: {files.variable} has no time axis and the name of the file no date, "
-                "expected one of both; give {year} or {date} in `pattern`"
+                f"{file.url}: {files.variable} has no time axis, and the name of the file does not "
+                f"say which {time.interval} it is of, expected one of both; give {{date}} in "
+                "`pattern`, or {year} for a map a year"
             )
         return [(step_of(dated.date, time, where=file.url), map_at(-1))]
 
@@ -357,7 +354,7 @@ def _require_date(dated: DatedFile, steps: Sequence[int], time: TimeSteps) -> No
     if dated.date is None:
         return
     named = step_of(dated.date, time, where=dated.url)
-    if len(steps) == 1 and steps[0] != named:
+    if dated.has_day and len(steps) == 1 and steps[0] != named:
         raise InputError(
             f"{public(dated.url)}: holds {time.label(steps[0])}, its name says "
             f"{time.label(named)}; get the file again, or correct its time axis and calendar"

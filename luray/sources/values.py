@@ -121,7 +121,8 @@ def dated_files(config: FilesConfig, pattern: str) -> list[DatedFile]:
     files = []
     for url, match in matching(config, pattern):
         date = date_of(match, where=url)
-        files.append(DatedFile(url, published_name(match.string), date))
+        has_day = any(match.groupdict().get(group) for group in ("day", "day2", "doy"))
+        files.append(DatedFile(url, published_name(match.string), date, has_day))
     return files
 
 

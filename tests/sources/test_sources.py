@@ -24,7 +24,10 @@ KINDS = {
     "pnnl_topo": "pnnl",
     "pnnl_soil": "pnnl",
 }
-OTHER_KINDS = ("cci_lc", "categorical", "aggregated", "product", "climate", "season")
+OTHER_KINDS = (
+    *("cci_lc", "categorical", "aggregated", "product", "climate", "season"),
+    *("values", "c3s_lai", "mod15", "glass"),
+)
 """Kinds that no run of land use on the sandbox reads."""
 RUN = range(1850, 2101)
 
