@@ -950,6 +950,35 @@ def majority_of_area(codes, fine_step, coarse_step, offset, shape):
     return coarse
 
 
+# sources.value_resampling
+
+
+def mean_of_area(values, tenths, offset, shape):
+    """Mean over each cell of a coarser grid of the values that are known, weighted by area.
+
+    Cells are `tenths` tenths of a fine cell wide, the first one begins at `offset` tenths. NaN is
+    unknown, and where less than half of the area is known so is the mean.
+    """
+    ratio = Fraction(tenths, 10)
+
+    def overlap(first, i):
+        return max(Fraction(0), min(first + ratio, i + 1) - max(first, Fraction(i)))
+
+    mean = np.full(shape, np.nan)
+    for y, x in np.ndindex(*shape):
+        north = Fraction(offset[0], 10) + y * ratio
+        west = Fraction(offset[1], 10) + x * ratio
+        area, total = Fraction(0), Fraction(0)
+        for i, j in np.ndindex(*values.shape):
+            covered = overlap(north, i) * overlap(west, j)
+            if covered and not np.isnan(values[i, j]):
+                area += covered
+                total += covered * Fraction(float(values[i, j]))
+        if area and 2 * area >= ratio**2:
+            mean[y, x] = total / area
+    return mean
+
+
 # sources.cci_lc
 
 

@@ -36,10 +36,16 @@ class RasterHeader(NamedTuple):
     beside: tuple[str, ...]
 
 
-def read_header(url: str, *, warp_to: Grid | None, alpha: Literal["mask", "data"]) -> RasterHeader:
+def read_header(
+    url: str,
+    *,
+    warp_to: Grid | None,
+    alpha: Literal["mask", "data"],
+    packed: Literal["refused", "kept"],
+) -> RasterHeader:
     """Read the header of a GeoTIFF, see `inspect_raster`."""
     with open_raster(url) as raster:
-        _require_plain(raster, where=url)
+        _require_plain(raster, packed=packed, where=url)
         transform = _transform_of(raster, url)
         declared = raster.crs.to_wkt() if raster.crs else ""
         if not declared:
@@ -59,7 +65,19 @@ def read_header(url: str, *, warp_to: Grid | None, alpha: Literal["mask", "data"
         return RasterHeader(layout, bands, alpha_band, warp_from, beside)
 
 
-def _require_plain(raster: Any, *, where: str) -> None:
+def projected_step(url: str) -> float | None:
+    """Return about how large the cells of a projected GeoTIFF are, in degrees of latitude.
+
+    None for one in longitude and latitude.
+    """
+    with open_raster(url) as raster:
+        if raster.crs is None or raster.crs.is_geographic:
+            return None
+        _, south, _, north = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
+        return float(north - south) / float(raster.height)
+
+
+def _require_plain(raster: Any, *, packed: Literal["refused", "kept"], where: str) -> None:
     """Raise InputError for what rasterio would read only in part, or other than it is meant."""
     if raster.subdatasets:
         raise InputError(
@@ -67,7 +85,9 @@ def _require_plain(raster: Any, *, where: str) -> None:
             "would be read; expected one with a band for each: gdal_translate each page and join "
             "them as bands"
         )
-    if any(scale != 1 for scale in raster.scales) or any(offset != 0 for offset in raster.offsets):
+    is_packed = any(scale != 1 for scale in raster.scales)
+    is_packed = is_packed or any(offset != 0 for offset in raster.offsets)
+    if is_packed and packed == "refused":
         raise InputError(
             f"{where}: bands are scaled by {raster.scales} and offset by {raster.offsets}, "
             "expected plain values; apply them with gdal_translate -unscale"
@@ -190,6 +210,8 @@ def _bands_of(raster: Any, alpha: int) -> tuple[RasterBand, ...]:
                 description=raster.descriptions[number - 1] or "",
                 units=raster.units[number - 1] or "",
                 masked=masked,
+                scale=raster.scales[number - 1],
+                offset=raster.offsets[number - 1],
             )
         )
     return tuple(bands)
