@@ -41,8 +41,14 @@ def test_a_legend_of_ones_own_may_lie_where_a_variable_says(tmp_path, monkeypatc
         ("target.kind=continuous", r"'esa_cci_lc' is categorical, and target.kind is 'continuous'"),
         ("target.legend=lai", r"'lai' is continuous, and target.kind is 'categorical'; set"),
         ("target.time_step=month", r"target.time_step is 'month', which a target of values may"),
-        ("target.time_step=week", r"target\.time_step: input should be 'year', 'month', 'dekad' or"),
-        ("target.colour=red", r"target\.colour: unknown key; expected one of kind, legend, time_step"),
+        (
+            "target.time_step=week",
+            r"target\.time_step: input should be 'year', 'month', 'dekad' or",
+        ),
+        (
+            "target.colour=red",
+            r"target\.colour: unknown key; expected one of kind, legend, time_step",
+        ),
     ],
 )
 def test_a_target_that_the_run_cannot_have_is_refused(setting, message):
