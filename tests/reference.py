@@ -284,6 +284,85 @@ def deflicker(series, within=2):
     return calm
 
 
+def value_scores(cells, step):
+    """Bias, rmse, mae, R2 and anomaly correlation of cells (area, true, predicted, climatology).
+
+    Values are levels of a scale of this step.
+    """
+    total = sum(a for a, *_ in cells)
+    mean_truth = sum(a * t for a, t, _, _ in cells) / total
+    square_error = sum(a * (p - t) ** 2 for a, t, p, _ in cells)
+    square_truth = sum(a * (t - mean_truth) ** 2 for a, t, _, _ in cells)
+    product = sum(a * (p - c) * (t - c) for a, t, p, c in cells)
+    of_truth = sum(a * (t - c) ** 2 for a, t, _, c in cells)
+    of_prediction = sum(a * (p - c) ** 2 for a, _, p, c in cells)
+    both = of_truth * of_prediction
+    return {
+        "area_km2": float(total) / 10_000,
+        "bias": float(step * sum(a * (p - t) for a, t, p, _ in cells) / total),
+        "rmse": step * math.sqrt(square_error / total),
+        "mae": float(step * sum(a * abs(p - t) for a, t, p, _ in cells) / total),
+        "r2": float(1 - square_error / square_truth) if square_truth else math.nan,
+        "anomaly_correlation": float(product) / math.sqrt(both) if both else math.nan,
+    }
+
+
+def spread_scores(cells):
+    """Share within one and two spreads, and the mean squared z, of (area, true, predicted, spread)."""
+    total = sum(a for a, *_ in cells)
+    one = sum(a for a, t, p, s in cells if abs(p - t) <= s)
+    two = sum(a for a, t, p, s in cells if abs(p - t) <= 2 * s)
+    square = sum(a * ((p - t) / max(s, Fraction(1, 2))) ** 2 for a, t, p, s in cells)
+    return float(one / total), float(two / total), float(square / total)
+
+
+def mean_level(values_and_areas):
+    """Mean of (level, area), rounded to an eighth of a level; None of nothing."""
+    values_and_areas = list(values_and_areas)
+    total = sum(a for _, a in values_and_areas)
+    if not total:
+        return None
+    mean = Fraction(sum(v * a for v, a in values_and_areas), total)
+    return Fraction(math.floor(8 * mean + Fraction(1, 2)), 8)
+
+
+def null_values(maps, classes, area, training, seasonal, start, step, row, col):
+    """What each null model says of a cell: persistence, seasonal, climatology of cell and class.
+
+    `maps` and `classes` by time step; `training` the steps of the climatology of `step`, and of
+    `start`, by their step of the year as `maps` has them; levels above 249 are unknown.
+    """
+
+    def known(at, r, c):
+        level = int(maps[at][r, c])
+        return None if level > 249 else Fraction(level)
+
+    def of_cell(at):
+        levels = [known(s, row, col) for s in training[at]]
+        return mean_level((level, 1) for level in levels if level is not None)
+
+    def of_class(at):
+        own = int(classes[at][row, col])
+        of_own = []
+        of_all = []
+        for s in training[at]:
+            for r, c in np.ndindex(maps[s].shape):
+                if known(s, r, c) is not None:
+                    of_all.append((known(s, r, c), area[r]))
+                    if int(classes[s][r, c]) == own:
+                        of_own.append((known(s, r, c), area[r]))
+        in_a_class = own >= 0
+        return mean_level(of_own) if of_own and in_a_class else mean_level(of_all)
+
+    def first(*values):
+        return next(value for value in values if value is not None)
+
+    climatology = first(of_cell(step), of_class(step))
+    persistence = first(known(start, row, col), of_cell(start), of_class(start))
+    seasonal_value = None if seasonal is None else known(seasonal, row, col)
+    return persistence, first(seasonal_value, climatology), climatology, of_class(step)
+
+
 # geometry
 
 
@@ -427,6 +506,46 @@ def probabilities(heads, prior, temperature=1.0, bias=0.0):
     logits = (heads[:-1] + bonus * is_prior) / np.float32(temperature) + is_prior * np.float32(bias)
     shares = np.exp(logits - logits.max(axis=0))
     return shares / shares.sum(axis=0)
+
+
+def seen_value(level, scale):
+    """A level as the model sees it, in single precision."""
+    position = np.float32(level / (scale.levels - 1))
+    return np.float32(math.sqrt(position)) if scale.transform == "sqrt" else position
+
+
+def value_and_spread(heads, prior, scale, temperature=1.0, bias=0.0):
+    """Position and its deviation, (2, H, W), from the heads (2, H, W), cell by cell."""
+    single = np.float32
+    found = np.zeros((2, *prior.shape), np.float32)
+    for row, col in np.ndindex(prior.shape):
+        level = int(prior[row, col])
+        known = level < scale.levels
+        mean = (seen_value(level, scale) if known else single(0)) + heads[0, row, col]
+        raw = heads[1, row, col]
+        soft = raw if raw > 20 else np.log1p(np.exp(raw))
+        spread = single(soft + single(1e-3))
+        if scale.transform == "sqrt":
+            mean = min(max(mean, single(0)), single(1))
+            variance = spread * spread
+            spread = np.sqrt(4 * mean * mean + 2 * variance) * spread
+            mean = mean * mean + variance
+        mean = min(max(mean, single(0)), single(1))
+        found[0, row, col] = min(max(mean + single(bias), 0), 1)
+        found[1, row, col] = min(spread * single(temperature), 1)
+    return found
+
+
+def decide_values(sums, land, scale):
+    """Level and spread in steps, rounded half up, of integer sums (3, lat, lon)."""
+    levels = np.full(land.shape, OUTSIDE)
+    spread = np.full(land.shape, 255)
+    for row, col in np.argwhere(land).tolist():
+        weight, value, deviation = (int(s) for s in sums[:, row, col])
+        for field, total in ((levels, value), (spread, deviation)):
+            exact = Fraction(total * (scale.levels - 1), weight)
+            field[row, col] = min(math.floor(exact + Fraction(1, 2)), 250)
+    return levels, spread
 
 
 def quantise(probabilities):
@@ -853,6 +972,18 @@ def overview(classes, confidence, n_classes):
             total = sum(p for p, k in zip(percent, values, strict=True) if k < n_classes)
             means[y, x] = math.floor(Fraction(total, len(land)) + Fraction(1, 2))
     return halves, means
+
+
+def mean_overview(values):
+    """Half of the resolution: the mean of what is known, 255 where less than half of it is."""
+    n_rows, n_cols = (-(-n // 2) for n in values.shape)
+    means = np.full((n_rows, n_cols), 255, np.uint8)
+    for y, x in np.ndindex(n_rows, n_cols):
+        cells = values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].ravel().tolist()
+        known = [value for value in cells if value <= 250]
+        if len(known) >= len(cells) / 2:
+            means[y, x] = math.floor(Fraction(sum(known), len(known)) + Fraction(1, 2))
+    return means
 
 
 # viz

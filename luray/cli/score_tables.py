@@ -6,17 +6,19 @@ A score that does not exist (nan) is shown as "-".
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from luray.cli.score_layout import heading, new_table, notes, rounded
+from luray.cli.value_tables import render_value_report
 from luray.core.legend import Legend
 from luray.evaluation.flicker import WITHIN, DecadeFlicker
 from luray.evaluation.metrics import ClassChange, Scores
 from luray.evaluation.report import PUBLISHED, EvaluationReport, Period
 from luray.evaluation.significance import LEVEL, Comparison
 from luray.evaluation.skill import MOST_MEAN_YEARS, Outcome, RowName, Skill, Truth
+from luray.evaluation.value_report import ValueReport
 
 REFERENCE_COLUMNS = {
     "accuracy": "all\nacc.",
@@ -68,21 +70,17 @@ FLICKER = f"changes undone within {WITHIN} years (A, B, A)"
 """Subject of the tables of flicker."""
 
 
-def render_report(report: EvaluationReport) -> Group:
+def render_report(report: EvaluationReport | ValueReport) -> Group:
     """Return the report for a rich console of 80 columns or more."""
+    if isinstance(report, ValueReport):
+        return render_value_report(report)
     parts: list[RenderableType] = [Text(f"Evaluation of {report.model}", style="bold")]
     for outcome in report.outcomes:
         parts.extend(_outcome_parts(report, outcome))
     if report.flicker_of_product:
-        parts.append(_heading(f"the product, {FLICKER}"))
+        parts.append(heading(f"the product, {FLICKER}"))
         parts.append(_flicker_table(report.flicker_of_product))
-    if report.inputs:
-        parts.append(_heading("what was done to the inputs"))
-    for name, rules in report.inputs.items():
-        parts.extend(Text(f"{name}: {rule}", "dim") for rule in rules)
-    parts.append(Text())
-    parts.extend(Text(f"! {caveat}", style="yellow") for caveat in report.caveats)
-    return Group(*parts)
+    return Group(*parts, *notes(report.inputs, report.caveats))
 
 
 def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[RenderableType]:
@@ -96,13 +94,13 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
         published = truth == "raw" and bool(report.published)
 
         first = {row: skill.first(row) for row in skill.rows}
-        yield _heading(f"{title}, first year ({skill.years[0]}){note}")
+        yield heading(f"{title}, first year ({skill.years[0]}){note}")
         yield _reference_table(first, published="first_year" if published else None)
         yield Text()
         yield _change_table(first)
 
         mean = {row: skill.mean(row) for row in skill.rows}
-        yield _heading(f"{title}, mean of {_years(skill.mean_years, outcome.left_out)}{note}")
+        yield heading(f"{title}, mean of {_years(skill.mean_years, outcome.left_out)}{note}")
         yield _reference_table(mean, published="mean" if published else None)
         yield Text()
         yield _change_table(mean)
@@ -110,13 +108,13 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
             yield Text(f"demand error cannot be told: {outcome.demand_unknown}", style="dim")
 
     skill = skills["raw"]
-    yield _heading(f"{title}, skill by lead year")
+    yield heading(f"{title}, skill by lead year")
     yield _lead_table(skill, outcome)
 
     if skill.against_persistence is not None:
         n_blocks = skill.against_persistence.n_blocks
         side = skill.against_persistence.side
-        yield _heading(
+        yield heading(
             f"{title}, accuracy minus persistence\n"
             f"{LEVEL:.0%} intervals from {n_blocks} blocks of {side} x {side} cells"
         )
@@ -124,30 +122,30 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
         yield Text()
         yield _gains_of_scores_table(skill.against_persistence.mean)
 
-    yield _heading(
+    yield heading(
         f"{title}, significance and texture by lead year\n(patch: mean patch width in cells)"
     )
     yield _texture_table(skill, outcome)
 
     flicker = report.flicker_of(outcome)
     if flicker:
-        yield _heading(f"{title}, {FLICKER}")
+        yield heading(f"{title}, {FLICKER}")
         yield _flicker_table(flicker)
 
     if skill.by_zone:
-        yield _heading(f"{title}, by zone, mean of {_years(skill.mean_years, outcome.left_out)}")
+        yield heading(f"{title}, by zone, mean of {_years(skill.mean_years, outcome.left_out)}")
         yield _zone_table(skill)
 
-    yield _heading(f"{title}, by class, mean of {_years(skill.mean_years, outcome.left_out)}")
+    yield heading(f"{title}, by class, mean of {_years(skill.mean_years, outcome.left_out)}")
     yield _class_scores_table(skill, report.legend)
 
     last_year = skill.mean_years[-1]
     transitions = _transition_table(skill, report.legend)
     if transitions.row_count:
-        yield _heading(f"{title}, largest changes to {last_year} in km2")
+        yield heading(f"{title}, largest changes to {last_year} in km2")
         yield transitions
 
-    yield _heading(f"{title}, change by class in km2")
+    yield heading(f"{title}, change by class in km2")
     yield _class_table(
         report.class_change(outcome, last_year),
         report.legend,
@@ -157,25 +155,25 @@ def _outcome_parts(report: EvaluationReport, outcome: Outcome) -> Iterator[Rende
 
 def _reference_table(scores: Mapping[RowName, Scores], *, published: Period | None) -> Table:
     """Rows of the model, the null models, and the published model of a period."""
-    table = _table(*REFERENCE_COLUMNS.values())
+    table = new_table(*REFERENCE_COLUMNS.values())
     for row, row_scores in scores.items():
         table.add_row(row, *(_score(row_scores, name) for name in REFERENCE_COLUMNS))
     if published:
         published_scores = PUBLISHED[published]
-        cells = [_number(published_scores.get(name, np.nan), 4) for name in REFERENCE_COLUMNS]
+        cells = [rounded(published_scores.get(name, np.nan), 4) for name in REFERENCE_COLUMNS]
         table.add_row("published reference (other data)", *cells, style="dim")
     return table
 
 
 def _change_table(scores: Mapping[RowName, Scores]) -> Table:
-    table = _table(*CHANGE_COLUMNS.values())
+    table = new_table(*CHANGE_COLUMNS.values())
     for row, row_scores in scores.items():
         table.add_row(row, *(_score(row_scores, name) for name in CHANGE_COLUMNS))
     return table
 
 
 def _lead_table(skill: Skill, outcome: Outcome) -> Table:
-    table = _table(
+    table = new_table(
         "lead",
         "all\nacc.",
         "persis-\ntence",
@@ -207,7 +205,7 @@ def _gain_table(
     skills: Mapping[Truth, Skill], gain_from_noise: Mapping[Period, float] | None
 ) -> Table:
     """First year and mean against each truth: gain in accuracy, Figure of Merit and intervals."""
-    table = _table("gain\nacc.", "low", "high", "", "FoM", "low", "high", label="truth")
+    table = new_table("gain\nacc.", "low", "high", "", "FoM", "low", "high", label="truth")
     first_year = skills["raw"].years[0]
     for truth, skill in skills.items():
         compared = skill.against_persistence
@@ -228,13 +226,13 @@ def _add_gain(table: Table, label: str, comparison: Comparison) -> None:
         label,
         *(_signed(value) for value in gain),
         gain.verdict,
-        *(_number(value, 4) for value in comparison.figure_of_merit),
+        *(rounded(value, 4) for value in comparison.figure_of_merit),
     )
 
 
 def _gains_of_scores_table(mean: Comparison) -> Table:
     """What each score of the mean gains on persistence, which has 0 on changed land."""
-    table = _table("gain", "low", "high", "", label="mean")
+    table = new_table("gain", "low", "high", "", label="mean")
     for name, interval in mean._asdict().items():
         label = REFERENCE_COLUMNS[name.removesuffix("_gain")].replace("\n", " ")
         table.add_row(label, *(_signed(value) for value in interval), interval.verdict)
@@ -251,7 +249,7 @@ def _shown_years(skill: Skill, outcome: Outcome) -> Iterator[tuple[int, int, int
 
 def _texture_table(skill: Skill, outcome: Outcome) -> Table:
     """Interval of the gain in accuracy, change from year to year and width of patches."""
-    table = _table(
+    table = new_table(
         "lead",
         "gain\nlow",
         "gain\nhigh",
@@ -283,7 +281,7 @@ def _texture_table(skill: Skill, outcome: Outcome) -> Table:
 
 def _flicker_table(decades: Sequence[DecadeFlicker]) -> Table:
     """Flicker of the predicted maps of each decade beside that of observed ones."""
-    table = _table("predicted", "observed", "observed in", label="changes in")
+    table = new_table("predicted", "observed", "observed in", label="changes in")
     for decade in decades:
         table.add_row(
             _span(decade.years),
@@ -305,7 +303,7 @@ def _is_shown(lead: int) -> bool:
 
 def _zone_table(skill: Skill) -> Table:
     """Means over the years in each zone that has land."""
-    table = _table(
+    table = new_table(
         "all\nacc.", "persis-\ntence", "FoM", "pred/\nobs.", "obs.\nchange", label="zone"
     )
     for zone in skill.by_zone:
@@ -325,7 +323,7 @@ def _zone_table(skill: Skill) -> Table:
 
 def _class_scores_table(skill: Skill, legend: Legend) -> Table:
     """Means over the years of each class that has land; water is not scored."""
-    table = _table(
+    table = new_table(
         "F1",
         "persis-\ntence",
         "IoU",
@@ -342,21 +340,21 @@ def _class_scores_table(skill: Skill, legend: Legend) -> Table:
             continue
         table.add_row(
             land_class.name.replace("_", " "),
-            _number(model.f1, 4),
-            _number(skill.mean_of_class("persistence", k).f1, 4),
-            _number(model.iou, 4),
-            _number(model.change_f1, 4),
-            _number(model.figure_of_merit, 4),
+            rounded(model.f1, 4),
+            rounded(skill.mean_of_class("persistence", k).f1, 4),
+            rounded(model.iou, 4),
+            rounded(model.change_f1, 4),
+            rounded(model.figure_of_merit, 4),
             _percent(model.predicted_change, digits=2),
             _percent(model.observed_change, digits=2),
-            _number(model.change_ratio, 2),
+            rounded(model.change_ratio, 2),
         )
     return table
 
 
 def _transition_table(skill: Skill, legend: Legend) -> Table:
     """The largest observed changes from class to class, and how much of each is foreseen."""
-    table = _table("observed", "predicted", "in both", "FoM", label="from class to class")
+    table = new_table("observed", "predicted", "in both", "FoM", label="from class to class")
     names = [land_class.name.replace("_", " ") for land_class in legend.classes]
     for change in skill.transitions[len(skill.mean_years) - 1][:MOST_TRANSITIONS]:
         if change.observed_m2:
@@ -364,7 +362,7 @@ def _transition_table(skill: Skill, legend: Legend) -> Table:
             table.add_row(
                 f"{names[change.before]} to {names[change.after]}",
                 *(f"{area / 1e6:,.0f}" for area in areas),
-                _number(change.figure_of_merit, 3),
+                rounded(change.figure_of_merit, 3),
             )
     return table
 
@@ -378,24 +376,11 @@ def _class_table(change: ClassChange, legend: Legend, *, label: str) -> Table:
         "net\npred.": change.predicted_gain - change.predicted_loss,
         "net\nobs.": change.observed_gain - change.observed_loss,
     }
-    table = _table(*columns, label=label)
+    table = new_table(*columns, label=label)
     for k, land_class in enumerate(legend.classes):
         name = land_class.name.replace("_", " ")
         table.add_row(name, *(f"{area_m2[k] / 1e6:,.0f}" for area_m2 in columns.values()))
     return table
-
-
-def _table(*columns: str, label: str = "") -> Table:
-    """An empty table: a column of names under `label`, then columns of numbers."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
-    table.add_column(label, overflow="fold", min_width=11)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def _heading(text: str) -> Text:
-    return Text(f"\n{text}", style="bold cyan")
 
 
 def _years(years: Sequence[int], left_out: Sequence[int]) -> str:
@@ -418,7 +403,7 @@ def _score(scores: Scores, name: str) -> str:
     value = getattr(scores, name)
     if name in PERCENT_SCORES:
         return _percent(value, digits=2)
-    return _number(value, DIGITS.get(name, 4))
+    return rounded(value, DIGITS.get(name, 4))
 
 
 def _percent(value: float, *, digits: int) -> str:
@@ -427,7 +412,3 @@ def _percent(value: float, *, digits: int) -> str:
 
 def _signed(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:+.4f}"
-
-
-def _number(value: float, digits: int) -> str:
-    return "-" if np.isnan(value) else f"{value:.{digits}f}"

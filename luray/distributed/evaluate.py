@@ -7,10 +7,13 @@ import ray
 
 from luray.core.progress import Progress, no_progress
 from luray.core.tiling import Box, Tile
+from luray.core.types import I64
 from luray.distributed.cluster import collect
 from luray.engine.coarse_demand import demanded_since
 from luray.engine.spec import InferenceSpec
 from luray.evaluation.aggregation import Tally
+from luray.evaluation.climatology import ClassClimatology
+from luray.evaluation.value_sums import ValueTally, merge_values
 from luray.product.comparison import Comparison, merge_bands
 from luray.product.scoring import (
     MapsFlicker,
@@ -19,6 +22,12 @@ from luray.product.scoring import (
     merge_flicker_of_tiles,
     merge_tiles,
     tally_tile,
+)
+from luray.product.value_scoring import (
+    ValueMaps,
+    class_climatology,
+    class_sums_of_tile,
+    tally_values_of_tile,
 )
 
 
@@ -89,6 +98,46 @@ def evaluate(
         for tile in spec.geometry.tiles
     ]
     return merge_tiles(collect(tasks, progress=progress))
+
+
+@ray.remote(max_retries=3)
+def _class_sums(maps: ValueMaps, tile: Tile) -> I64:
+    return class_sums_of_tile(maps, tile)
+
+
+@ray.remote(max_retries=3)
+def _tally_values(maps: ValueMaps, tile: Tile, by_class: ClassClimatology) -> ValueTally:
+    return tally_values_of_tile(maps, tile, by_class)
+
+
+def evaluate_values(
+    maps: ValueMaps, tiles: Sequence[Tile], *, progress: Progress = no_progress
+) -> ValueTally:
+    """Score a finished rollout of values over all its tiles.
+
+    Parameters
+    ----------
+    maps : ValueMaps
+        What is scored, and what it is compared with.
+    tiles : sequence of Tile
+        All tiles with land.
+    progress : callable, optional
+        Called with the tiles done and in all: first for the climatology, then for the scores.
+
+    Raises
+    ------
+    Exception
+        What a tile raised.
+    ValueError
+        If the maps that a climatology is made of have no value.
+    """
+    shared = ray.put(maps)
+    sums: list[Any] = [_class_sums.remote(shared, tile) for tile in tiles]
+    by_class = class_climatology(maps, collect(sums, progress=progress))
+
+    climatology = ray.put(by_class)
+    tallies: list[Any] = [_tally_values.remote(shared, tile, climatology) for tile in tiles]
+    return merge_values(collect(tallies, progress=progress))
 
 
 @ray.remote(max_retries=3)

@@ -153,7 +153,7 @@ def significance(
     # All blocks once, which gives the scores themselves, then the resamples.
     times_drawn_RN = np.ones((1, n_blocks))
     if n_blocks >= FEWEST_BLOCKS:
-        resampled_RN = _times_drawn(n_blocks, resamples=resamples, seed=seed)
+        resampled_RN = times_drawn(n_blocks, resamples=resamples, seed=seed)
         times_drawn_RN = np.concatenate([times_drawn_RN, resampled_RN])
 
     scores_of_years = []
@@ -171,7 +171,7 @@ def significance(
     mean_scores = _mean_over_years(scores_of_years[:n_mean])
     mean_class_scores = _mean_over_years(class_scores_of_years[:n_mean])
 
-    tails = _widened_tails(n_blocks)
+    tails = widened_tails(n_blocks)
     by_class = []
     for k in range(n_classes):
         of_years = [_class_comparison(scores, k, tails) for scores in class_scores_of_years]
@@ -190,14 +190,14 @@ def significance(
 
 def _comparison(scores_R: Mapping[str, F64], tails: tuple[float, float]) -> Comparison:
     """Intervals of the scores of `_scores`."""
-    return Comparison(**{name: _interval(score_R, tails) for name, score_R in scores_R.items()})
+    return Comparison(**{name: interval_of(score_R, tails) for name, score_R in scores_R.items()})
 
 
 def _class_comparison(
     scores_RK: Mapping[str, F64], k: int, tails: tuple[float, float]
 ) -> ClassComparison:
     """Intervals of the scores of `_class_scores` of class k."""
-    intervals = {name: _interval(score_RK[:, k], tails) for name, score_RK in scores_RK.items()}
+    intervals = {name: interval_of(score_RK[:, k], tails) for name, score_RK in scores_RK.items()}
     return ClassComparison(**intervals)
 
 
@@ -285,8 +285,8 @@ def _f1_and_iou(true_RK: F64, predicted_RK: F64, right_RK: F64) -> tuple[F64, F6
     return _ratio(2 * right_RK, either_RK), _ratio(right_RK, either_RK - right_RK)
 
 
-def _times_drawn(n_blocks: int, *, resamples: int, seed: int) -> F64:
-    """How often each resample draws each block, shape (R, N)."""
+def times_drawn(n_blocks: int, *, resamples: int, seed: int) -> F64:
+    """Return how often each resample draws each block, shape (R, N)."""
     # A counter-based generator, and whole numbers only: the same draws on every machine. 32 random
     # bits times the number of blocks, over 2^32, are the number of a block.
     n_draws = resamples * n_blocks
@@ -298,8 +298,8 @@ def _times_drawn(n_blocks: int, *, resamples: int, seed: int) -> F64:
     # Each resample counts its blocks in bins of its own.
     resample = np.repeat(np.arange(resamples), n_blocks)
     bin_of_draw = resample * n_blocks + block
-    times_drawn = np.bincount(bin_of_draw, minlength=n_draws)
-    return times_drawn.reshape(resamples, n_blocks).astype(np.float64)
+    counts = np.bincount(bin_of_draw, minlength=n_draws)
+    return counts.reshape(resamples, n_blocks).astype(np.float64)
 
 
 def _ratio(part: F64, total: F64) -> F64:
@@ -319,8 +319,11 @@ def _mean_over_years(years: Sequence[Mapping[str, F64]]) -> dict[str, F64]:
     return means
 
 
-def _widened_tails(n_blocks: int) -> tuple[float, float]:
-    """The quantiles of the resamples that are the ends of an interval."""
+def widened_tails(n_blocks: int) -> tuple[float, float]:
+    """Return the quantiles of the resamples that are the ends of an interval.
+
+    They are nan for fewer than `FEWEST_BLOCKS` blocks.
+    """
     if n_blocks < FEWEST_BLOCKS:
         return np.nan, np.nan
 
@@ -335,8 +338,11 @@ def _widened_tails(n_blocks: int) -> tuple[float, float]:
     return widened_tail, 1 - widened_tail
 
 
-def _interval(score_R: F64, tails: tuple[float, float]) -> Interval:
-    """The interval of a score, of which the first is the score itself."""
+def interval_of(score_R: F64, tails: tuple[float, float]) -> Interval:
+    """Return the interval of a score, of which the first value is the score itself.
+
+    `tails` are those of `widened_tails`.
+    """
     estimate = float(score_R[0])
     resampled = score_R[1:]
     if not resampled.size or np.isnan(resampled).any():

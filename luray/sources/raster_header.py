@@ -107,6 +107,11 @@ def _transform_of(raster: Any, url: str) -> Any:
     """
     # GDAL gives the identity for a raster that has no place, and nobody has a raster there.
     if not raster.transform.is_identity:
+        if not np.isfinite(raster.transform).all():
+            raise InputError(
+                f"{url}: geotransform {tuple(raster.transform)[:6]} has gaps, expected six "
+                f"numbers; {PLACE_ADVICE}"
+            )
         return raster.transform
     if raster.gcps[0] or raster.rpcs:
         given_by = "ground control points" if raster.gcps[0] else "rational polynomials (RPC)"
@@ -195,20 +200,27 @@ def _warped_layout(raster: Any, grid: Grid, *, where: str) -> Layout:
 
 def _bands_of(raster: Any, alpha: int) -> tuple[RasterBand, ...]:
     """Return the bands of data: all but band number `alpha`."""
+    # Each of these asks GDAL for all bands, of which a damaged header may claim 65,535.
+    mask_flags = raster.mask_flag_enums
+    dtypes = raster.dtypes
+    nodatavals = raster.nodatavals
+    descriptions = raster.descriptions
+    units = raster.units
+
     bands = []
-    for number in raster.indexes:
+    for place, number in enumerate(raster.indexes):
         if number == alpha:
             continue
-        flags = set(raster.mask_flag_enums[number - 1])
+        flags = set(mask_flags[place])
         # A no-data value alone is compared by value, and an alpha band is read itself.
         masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         bands.append(
             RasterBand(
                 number=number,
-                dtype=str(raster.dtypes[number - 1]),
-                nodata=raster.nodatavals[number - 1],
-                description=raster.descriptions[number - 1] or "",
-                units=raster.units[number - 1] or "",
+                dtype=str(dtypes[place]),
+                nodata=nodatavals[place],
+                description=descriptions[place] or "",
+                units=units[place] or "",
                 masked=masked,
                 scale=raster.scales[number - 1],
                 offset=raster.offsets[number - 1],

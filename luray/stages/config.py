@@ -222,6 +222,7 @@ class EvaluationConfig(Config):
     tests: tuple[RolloutTest, ...] = ()
     zones: str = ""
     """A categorical variable of a source, such as climate: scores are given by its categories, too.
+    Of values its categories also have a climatology, with which the model is compared.
     """
 
 
@@ -310,7 +311,6 @@ class RunConfig(Config):
             "product.coarse_step": self.product_config.coarse_step is not None,
             "training.class_balance": self.training.class_balance > 0,
             "demand.strength": self.demand.strength > 0,
-            "evaluation.zones": bool(self.evaluation.zones),
         }
         given = [key for key, is_given in of_classes.items() if is_given]
         if given:

@@ -10,9 +10,13 @@ from luray.cube.cube import Cube
 from luray.engine.coarse_demand import why_not_demanded
 from luray.engine.spec import InferenceSpec
 from luray.evaluation.evaluation_years import EvaluationYears, evaluation_years
+from luray.evaluation.null_models import null_maps
 from luray.evaluation.report import DEFINITIONS, EvaluationReport
 from luray.evaluation.skill import Outcome
+from luray.evaluation.value_report import VALUE_DEFINITIONS, ValueReport
+from luray.evaluation.value_skill import ValueOutcome
 from luray.product.dimensions import ProductDims
+from luray.product.value_scoring import ValueMaps
 from luray.stages.build import cube_of_run
 from luray.stages.config import RolloutTest, RunConfig
 from luray.stages.infer import compute, create_empty_product, inference_of, product_dims
@@ -20,12 +24,13 @@ from luray.storage.lease import leased
 from luray.storage.objects import read_json, read_object
 
 
-def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationReport:
+def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationReport | ValueReport:
     """Score every test of a run and write the report.
 
     Tests that the product does not hold are rolled out first. Of several scenarios the first is
     scored, of several members the first: a map like any other of the product. The flicker of a
-    finished product is reported beside its tests.
+    finished product of classes is reported beside its tests; values are compared with several null
+    models.
 
     Parameters
     ----------
@@ -37,7 +42,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
 
     Returns
     -------
-    EvaluationReport
+    EvaluationReport or ValueReport
         Scores by test and lead year, as they are written to `report/` of the output.
 
     Raises
@@ -50,6 +55,13 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
         raise ValueError(
             "the run file has no [[evaluation.tests]]; add one with name, start and stop"
         )
+    if run.target.kind == "continuous":
+        return _evaluate_values(run, progress=progress)
+    return _evaluate_classes(run, progress=progress)
+
+
+def _evaluate_classes(run: RunConfig, *, progress: Progress) -> EvaluationReport:
+    """Score the tests of a run of classes, see `evaluate`."""
     from luray.distributed.evaluate import evaluate as evaluate_with_ray  # Ray: seconds to import
     from luray.distributed.evaluate import flicker_of_maps
 
@@ -61,13 +73,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     for test in run.tests:
         spec = rollout_of(run, test)
         years = _years_of(run, test, spec.cube)
-        product = spec.product
-
-        if product.url != run.product and product.is_of_another_run:
-            product.remove()  # nobody's result: a rollout by an earlier model
-        with leased(product.url) as lease:
-            create_empty_product(spec, f"{run.title or run.name}: test {test.name}")
-            compute(run, spec, lease, progress=progress)
+        _roll_out(run, test, spec, progress=progress)
 
         tallies = evaluate_with_ray(
             spec,
@@ -79,7 +85,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             progress=progress,
         )
         demand_gap = why_not_demanded(
-            spec.cube, tile=product.tiling.tile, start=years.maps[0], years=years.scored
+            spec.cube, tile=spec.product.tiling.tile, start=years.maps[0], years=years.scored
         )
         outcome = Outcome(
             test.name,
@@ -95,7 +101,7 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
             p_change=_p_change(run, test),
         )
         outcomes.append(outcome)
-        identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
+        identities[test.name] = _identity_of_scores(run, spec, years)
         memory_caveats.update(dict.fromkeys(spec.caveats))
 
     # Maps of another kind than the rest differ from their neighbours for reasons that are no change
@@ -124,6 +130,78 @@ def evaluate(run: RunConfig, *, progress: Progress = no_progress) -> EvaluationR
     return report
 
 
+def _evaluate_values(run: RunConfig, *, progress: Progress) -> ValueReport:
+    """Score the tests of a run of values, see `evaluate`."""
+    from luray.distributed.evaluate import evaluate_values  # Ray: seconds to import
+
+    cube = cube_of_run(run)
+    zone_names = _zone_names(run, cube)
+    # Tests that cannot be scored are an error before anything is rolled out.
+    specs = [rollout_of(run, test) for test in run.tests]
+    years_of_tests = [_years_of(run, test, cube) for test in run.tests]
+    maps_of_tests = []
+    for test, spec, years in zip(run.tests, specs, years_of_tests, strict=True):
+        maps_of_tests.append(_maps_of(run, test, spec, years))
+
+    outcomes: list[ValueOutcome] = []
+    identities: dict[str, str] = {}
+    memory_caveats: dict[str, None] = {}  # in order, each once
+    for test, spec, years, maps in zip(
+        run.tests, specs, years_of_tests, maps_of_tests, strict=True
+    ):
+        _roll_out(run, test, spec, progress=progress)
+        tally = evaluate_values(maps, spec.geometry.tiles, progress=progress)
+        outcome = ValueOutcome(
+            test.name, test.direction, maps.nulls, tally, zone_names, left_out=years.left_out
+        )
+        outcomes.append(outcome)
+        identities[test.name] = _identity_of_scores(run, spec, years)
+        memory_caveats.update(dict.fromkeys(spec.caveats))
+
+    finished = finished_product(run)
+    report = ValueReport(
+        tuple(outcomes),
+        cube.legend,
+        run.time,
+        _model_in_words(run),
+        caveats=(*cube.caveats, *memory_caveats, *_scored_map(run), *_left_out(outcomes, cube)),
+        scored=identities,
+        inputs=cube.rules,
+        product=finished.product.fingerprint if finished else "",
+    )
+    report.write(run.path("report"))
+    return report
+
+
+def _maps_of(
+    run: RunConfig, test: RolloutTest, spec: InferenceSpec, years: EvaluationYears
+) -> ValueMaps:
+    """Return the maps that a test of values scores, and those of its null models."""
+    cube = spec.cube
+    nulls = null_maps(
+        test.start,
+        years.scored,
+        direction=test.direction,
+        observed=[step for step in cube.years if step not in cube.other_kind],
+        training_years=run.training.years,
+        time=run.time,
+        has_classes=bool(run.evaluation.zones),
+    )
+    return ValueMaps(cube, spec.product, years.scored, nulls, run.evaluation.zones)
+
+
+def _roll_out(
+    run: RunConfig, test: RolloutTest, spec: InferenceSpec, *, progress: Progress
+) -> None:
+    """Compute the rollout of a test as far as it is not there."""
+    product = spec.product
+    if product.url != run.product and product.is_of_another_run:
+        product.remove()  # nobody's result: a rollout by an earlier model
+    with leased(product.url) as lease:
+        create_empty_product(spec, f"{run.title or run.name}: test {test.name}")
+        compute(run, spec, lease, progress=progress)
+
+
 def _model_in_words(run: RunConfig) -> str:
     """Describe the models of a run for the head of the report."""
     first, last = run.training.years
@@ -145,14 +223,15 @@ def is_evaluated(run: RunConfig) -> bool:
         report = json.loads(text)
     except ValueError:  # a damaged report is written anew
         return False
-    if report.get("definitions") != DEFINITIONS:
+    definitions = VALUE_DEFINITIONS if run.target.kind == "continuous" else DEFINITIONS
+    if report.get("definitions") != definitions:
         return False
 
     identities = {}
     for test in run.tests:
         spec = rollout_of(run, test)
         years = _years_of(run, test, spec.cube)
-        identities[test.name] = _identity_of_scores(spec, years, run.evaluation.zones)
+        identities[test.name] = _identity_of_scores(run, spec, years)
     finished = finished_product(run)
     product = finished.product.fingerprint if finished else ""
     return bool(report["scored"] == identities and report["product"]["fingerprint"] == product)
@@ -191,10 +270,12 @@ def _years_of(run: RunConfig, test: RolloutTest, cube: Cube) -> EvaluationYears:
     step = 1 if test.direction == "forward" else -1
     travelled = range(test.start, test.stop + step, step)
     years = tuple(year for year in travelled if year in cube.years)
+    label = cube.time.label
     if years[:1] != (test.start,) or len(years) < 2:
         raise ValueError(
             f"evaluation test {test.name!r}: the cube has maps of "
-            f"{cube.years[0]}-{cube.years[-1]}, expected {test.start} and the years after it"
+            f"{label(cube.years[0])}-{label(cube.years[-1])}, expected {label(test.start)} and the "
+            "years after it"
         )
 
     try:
@@ -233,24 +314,34 @@ def _year_before(test: RolloutTest, cube: Cube) -> int | None:
     return years[0] if years else None
 
 
-def _identity_of_scores(spec: InferenceSpec, years: EvaluationYears, zones: str) -> str:
-    """Return what tells the scores of a test from others: rollout, zones, years left out."""
+def _identity_of_scores(run: RunConfig, spec: InferenceSpec, years: EvaluationYears) -> str:
+    """Return what tells the scores of a test from others.
+
+    That is the rollout, zones, years left out, and of values the years of the climatology.
+    """
     identity = spec.product.fingerprint
-    if zones:
-        identity += f" by {zones}"
+    if run.evaluation.zones:
+        identity += f" by {run.evaluation.zones}"
     if years.left_out:
         identity += f" without {', '.join(map(str, years.left_out))}"
+    if run.target.kind == "continuous":
+        first, last = run.training.years
+        identity += f" beside {first}-{last}"
     return identity
 
 
-def _left_out(outcomes: Sequence[Outcome], cube: Cube) -> list[str]:
+def _left_out(outcomes: Sequence[Outcome | ValueOutcome], cube: Cube) -> list[str]:
     """Say which years are not scored and why."""
     years = sorted(set().union(*[outcome.left_out for outcome in outcomes]))
     if not years:
         return []
-    reasons = [f"{year} is {kind}" for year, kind in cube.other_kind.items() if year in years]
-    sentence = f"scores: {', '.join(map(str, years))} left out, since {'; '.join(reasons)}"
-    if any(outcome.scores_past_left_out for outcome in outcomes):
+    label = cube.time.label
+    reasons = [
+        f"{label(year)} is {kind}" for year, kind in cube.other_kind.items() if year in years
+    ]
+    sentence = f"scores: {', '.join(map(label, years))} left out, since {'; '.join(reasons)}"
+    past_left_out = [isinstance(o, Outcome) and o.scores_past_left_out for o in outcomes]
+    if any(past_left_out):
         sentence += "; later years are still compared with a start before it"
     return [sentence]
 
