@@ -5,13 +5,24 @@ from pathlib import Path
 
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.sandbox.world import SandboxConfig
-from luray.sandbox.write import LAND_COVER, demo_run, land_cover_runs, write_sandbox
+from luray.sandbox.write import (
+    LAND_COVER,
+    LEAF_AREA,
+    demo_run,
+    land_cover_runs,
+    leaf_area_run,
+    write_sandbox,
+)
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
 from luray.storage.places import local_place
 
 LAND_COVER_YEARS = (1992, 2020)
 """Years of the maps of land cover in its demo; those of the real ones begin there."""
+
+
+LEAF_AREA_CELLS = (100, 150)
+"""Cells of 0.01 degrees of the world of leaf area index: 112 x 168 of its maps."""
 
 
 def load_demo(overrides: Sequence[str] = ()) -> RunConfig:
