@@ -508,6 +508,46 @@ def probabilities(heads, prior, temperature=1.0, bias=0.0):
     return shares / shares.sum(axis=0)
 
 
+def seen_value(level, scale):
+    """A level as the model sees it, in single precision."""
+    position = np.float32(level / (scale.levels - 1))
+    return np.float32(math.sqrt(position)) if scale.transform == "sqrt" else position
+
+
+def value_and_spread(heads, prior, scale, temperature=1.0, bias=0.0):
+    """Position and its deviation, (2, H, W), from the heads (2, H, W), cell by cell."""
+    single = np.float32
+    found = np.zeros((2, *prior.shape), np.float32)
+    for row, col in np.ndindex(prior.shape):
+        level = int(prior[row, col])
+        known = level < scale.levels
+        mean = (seen_value(level, scale) if known else single(0)) + heads[0, row, col]
+        raw = heads[1, row, col]
+        soft = raw if raw > 20 else np.log1p(np.exp(raw))
+        spread = single(soft + single(1e-3))
+        if scale.transform == "sqrt":
+            mean = min(max(mean, single(0)), single(1))
+            variance = spread * spread
+            spread = np.sqrt(4 * mean * mean + 2 * variance) * spread
+            mean = mean * mean + variance
+        mean = min(max(mean, single(0)), single(1))
+        found[0, row, col] = min(max(mean + single(bias), 0), 1)
+        found[1, row, col] = min(spread * single(temperature), 1)
+    return found
+
+
+def decide_values(sums, land, scale):
+    """Level and spread in steps, rounded half up, of integer sums (3, lat, lon)."""
+    levels = np.full(land.shape, OUTSIDE)
+    spread = np.full(land.shape, 255)
+    for row, col in np.argwhere(land).tolist():
+        weight, value, deviation = (int(s) for s in sums[:, row, col])
+        for field, total in ((levels, value), (spread, deviation)):
+            exact = Fraction(total * (scale.levels - 1), weight)
+            field[row, col] = min(math.floor(exact + Fraction(1, 2)), 250)
+    return levels, spread
+
+
 def quantise(probabilities):
     """Probabilities 0..1 as fixed-point integers 0..65535."""
     return np.rint(probabilities * np.float32(65535)).astype(np.int32)
@@ -934,6 +974,18 @@ def overview(classes, confidence, n_classes):
     return halves, means
 
 
+def mean_overview(values):
+    """Half of the resolution: the mean of what is known, 255 where less than half of it is."""
+    n_rows, n_cols = (-(-n // 2) for n in values.shape)
+    means = np.full((n_rows, n_cols), 255, np.uint8)
+    for y, x in np.ndindex(n_rows, n_cols):
+        cells = values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].ravel().tolist()
+        known = [value for value in cells if value <= 250]
+        if len(known) >= len(cells) / 2:
+            means[y, x] = math.floor(Fraction(sum(known), len(known)) + Fraction(1, 2))
+    return means
+
+
 # viz
 
 
@@ -975,6 +1027,35 @@ def majority_of_area(codes, fine_step, coarse_step, offset, shape):
         most = max(area.values())
         coarse[y, x] = min(code for code, covered in area.items() if covered == most)
     return coarse
+
+
+# sources.value_resampling
+
+
+def mean_of_area(values, tenths, offset, shape):
+    """Mean over each cell of a coarser grid of the values that are known, weighted by area.
+
+    Cells are `tenths` tenths of a fine cell wide, the first one begins at `offset` tenths. NaN is
+    unknown, and where less than half of the area is known so is the mean.
+    """
+    ratio = Fraction(tenths, 10)
+
+    def overlap(first, i):
+        return max(Fraction(0), min(first + ratio, i + 1) - max(first, Fraction(i)))
+
+    mean = np.full(shape, np.nan)
+    for y, x in np.ndindex(*shape):
+        north = Fraction(offset[0], 10) + y * ratio
+        west = Fraction(offset[1], 10) + x * ratio
+        area, total = Fraction(0), Fraction(0)
+        for i, j in np.ndindex(*values.shape):
+            covered = overlap(north, i) * overlap(west, j)
+            if covered and not np.isnan(values[i, j]):
+                area += covered
+                total += covered * Fraction(float(values[i, j]))
+        if area and 2 * area >= ratio**2:
+            mean[y, x] = total / area
+    return mean
 
 
 # sources.cci_lc

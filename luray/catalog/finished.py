@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,13 +15,12 @@ from pystac.extensions.datacube import Dimension, Variable
 
 from luray.core.grid import Grid
 from luray.core.legend import Legend, variable_of
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import F64
 from luray.product.product_maps import legend_of_flags
+from luray.storage.arrays import EPOCH
 from luray.storage.objects import read_object
 from luray.storage.places import public
-
-VARIABLES = ("confidence", "origin")
-"""The arrays that, beside the maps, make a store a product of luray."""
 
 FURTHER = ("class_probability", "entropy", "probability", "fraction", "transition", "cell_area")
 """Arrays that a product has where its run asks for members, probabilities or coarse cells."""
@@ -50,6 +49,8 @@ class FinishedProduct:
     """Origin of each year: observed, hindcast or forecast."""
     axes: Mapping[str, tuple[Any, ...]]
     """Values along each of `AXES` and `COARSE` that it has."""
+    time: TimeSteps = YEARLY
+    """Time steps of the maps: where a year has several, each of `years` is one of them."""
 
     @property
     def scenarios(self) -> tuple[str, ...]:
@@ -70,10 +71,15 @@ class FinishedProduct:
     @property
     def interval(self) -> list[datetime]:
         """First and last moment of the years."""
-        return [
-            datetime(self.years[0], 1, 1, tzinfo=UTC),
-            datetime(self.years[-1], 12, 31, 23, 59, 59, tzinfo=UTC),
-        ]
+        return [self.moments(self.years[0])[0], self.moments(self.years[-1])[1]]
+
+    def moments(self, step: int) -> tuple[datetime, datetime]:
+        """Return the first and the last second of a year, or of another time step."""
+        first, last = (date.fromisoformat(day) for day in self.time.dates(step))
+        return (
+            datetime(first.year, first.month, first.day, tzinfo=UTC),
+            datetime(last.year, last.month, last.day, 23, 59, 59, tzinfo=UTC),
+        )
 
     @property
     def bbox(self) -> list[float]:
@@ -109,7 +115,9 @@ class FinishedProduct:
 
     @property
     def classes(self) -> list[Classification]:
-        """The classes, from the CF flags of the maps."""
+        """The classes, from the CF flags of the maps; none of values."""
+        if self.legend.scale is not None:
+            return []
         flags = self.arrays[self.variable]["attributes"]
         names = flags["flag_meanings"].split()
         colours = flags["flag_colors"].split()
@@ -134,11 +142,15 @@ class FinishedProduct:
                     "values": list(self.axes[name]),
                     "description": self.arrays[name]["attributes"]["long_name"],
                 }
-        described["year"] = {
+        if self.time.dimension == "year":
+            words = "calendar year; the coordinate holds plain numbers"
+        else:
+            words = f"{self.arrays['time']['attributes']['long_name']}, in years without leap days"
+        described[self.time.dimension] = {
             "type": "temporal",
             "extent": [first, last],
-            "step": "P1Y",
-            "description": "calendar year; the coordinate holds plain numbers",
+            "step": self.time.duration or None,  # none where it varies
+            "description": words,
         }
         described["lat"] = {
             "type": "spatial",
@@ -164,22 +176,25 @@ class FinishedProduct:
     @property
     def names(self) -> list[str]:
         """Names of its arrays, without coordinates."""
-        return [self.variable, *VARIABLES, *(name for name in FURTHER if name in self.arrays)]
+        further = [name for name in FURTHER if name in self.arrays]
+        return [self.variable, self.legend.quality, "origin", *further]
 
     @property
     def variables(self) -> dict[str, Variable]:
         """Variables of the datacube extension."""
         described = {}
+        scale = self.legend.scale
         for name in self.names:
             array = self.arrays[name]
-            described[name] = Variable.from_dict(
-                {
-                    "dimensions": list(array["dimension_names"]),
-                    "type": "data",
-                    "description": array["attributes"]["long_name"],
-                    "unit": array["attributes"].get("units", "1"),
-                }
-            )
+            fields = {
+                "dimensions": list(array["dimension_names"]),
+                "type": "data",
+                "description": array["attributes"]["long_name"],
+                "unit": array["attributes"].get("units", "1"),
+            }
+            if scale is not None and name == self.variable:
+                fields["extent"] = [scale.first, scale.last]
+            described[name] = Variable.from_dict(fields)
         return described
 
 
@@ -231,7 +246,11 @@ def read_finished(url: str) -> FinishedProduct:
             "finishes it"
         )
     arrays = consolidated["metadata"]
-    needed = (variable_of(attributes["luray"]), *VARIABLES, "year", "lat", "lon")
+    time = TimeSteps(attributes["luray"].get("time_step", YEARLY.interval))
+    variable = variable_of(attributes["luray"])
+    of_values = "scale_factor" in arrays.get(variable, {}).get("attributes", {})
+    quality = "spread" if of_values else "confidence"
+    needed = (variable, quality, "origin", time.dimension, "lat", "lon")
     missing = [array for array in needed if array not in arrays]
     if missing:
         raise ValueError(
@@ -240,7 +259,10 @@ def read_finished(url: str) -> FinishedProduct:
         )
 
     store: Any = zarr.open_group(url, mode="r", zarr_format=3, use_consolidated=True)
-    lat, lon, years = (np.asarray(store[axis][:]) for axis in ("lat", "lon", "year"))
+    lat, lon, times = (np.asarray(store[axis][:]) for axis in ("lat", "lon", time.dimension))
+    steps = tuple(int(number) for number in times)
+    if time.dimension == "time":
+        steps = tuple(time.step_at(day, epoch=EPOCH) for day in steps)
     words = arrays["origin"]["attributes"]["flag_meanings"].split()
     axes = {
         axis: tuple(np.asarray(store[axis][:]).tolist())
@@ -252,9 +274,10 @@ def read_finished(url: str) -> FinishedProduct:
         attributes,
         arrays,
         _grid(lat, lon, where=shown),
-        tuple(int(year) for year in years),
+        steps,
         tuple(words[origin] for origin in store["origin"][:]),
         axes,
+        time,
     )
 
 

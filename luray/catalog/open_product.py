@@ -38,6 +38,10 @@ def open_product(place: str | pystac.Item, *, level: int = 0, chunks: Any = None
         A level of the overviews has `land_use` and `confidence` alone. The STAC item of a scenario
         gives the maps of that scenario.
 
+        A product of values has their array, decoded to their units with NaN where there is none,
+        and `spread`, the standard deviation of predicted ones. Where a year has several maps they
+        are over `time`, whose calendar has no leap days, instead of year.
+
     Raises
     ------
     ValueError
@@ -103,6 +107,9 @@ def _opened(url: str, level: int, chunks: Any) -> xr.Dataset:
         )
     group = str(level) if level else None
     product: xr.Dataset = xr.open_zarr(url, group=group, consolidated=True, chunks=chunks)
+    if group is not None:
+        # What names the maps and their time steps.
+        product.attrs["luray"] = finished.attributes["luray"]
     return product
 
 

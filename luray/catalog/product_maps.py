@@ -37,4 +37,5 @@ def product_maps(finished: FinishedProduct, cube: Cube | None) -> ProductMaps:
         members=len(finished.axes.get("member", ())),
         caveats=tuple(finished.attributes.get("caveats", ())),
         scenario=str(about.get("scenario", "")),
+        time=finished.time,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.product.status import Status
 
 MOST_BEGUN_YEARS = 8
@@ -14,8 +15,8 @@ def status_lines(status: Status) -> list[str]:
     complete = status.complete
     lines = [
         status.title,
-        f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} years "
-        f"whole: {spans(complete) or 'none'}",
+        f"  {done} of {status.total} tile-years, {len(complete)} of {len(status.years)} "
+        f"{status.time.plural} whole: {spans(complete, status.time) or 'none'}",
     ]
 
     several = []
@@ -28,7 +29,10 @@ def status_lines(status: Status) -> list[str]:
 
     begun = [year for year in status.years if 0 < status.done[year] < status.each]
     if begun:
-        named = [f"{year} ({status.done[year]}/{status.each})" for year in begun[:MOST_BEGUN_YEARS]]
+        named = [
+            f"{status.time.label(year)} ({status.done[year]}/{status.each})"
+            for year in begun[:MOST_BEGUN_YEARS]
+        ]
         more = " ..." if len(begun) > MOST_BEGUN_YEARS else ""
         lines.append(f"  begun: {', '.join(named)}{more}")
 
@@ -47,13 +51,15 @@ def _pace(status: Status, done: int) -> str:
     return f"{rate:.2f} tile-years/s, {_hours((status.total - done) / rate)} left"
 
 
-def spans(years: Sequence[int]) -> str:
-    """Return ascending years as spans.
+def spans(years: Sequence[int], time: TimeSteps = YEARLY) -> str:
+    """Return ascending years, or other time steps, as spans.
 
     Examples
     --------
     >>> spans([1850, 1851, 1852, 2001])
     '1850-1852, 2001'
+    >>> spans([24048, 24049, 24060], TimeSteps("month"))
+    '2004-01 to 2004-02, 2005-01'
     """
     parts: list[list[int]] = []
     for year in years:
@@ -61,7 +67,8 @@ def spans(years: Sequence[int]) -> str:
             parts[-1] = [parts[-1][0], year]
         else:
             parts.append([year])
-    return ", ".join("-".join(map(str, part)) for part in parts)
+    joint = "-" if time == YEARLY else " to "
+    return ", ".join(joint.join(map(time.label, part)) for part in parts)
 
 
 def _hours(seconds: float) -> str:

@@ -32,6 +32,30 @@ null is the accuracy of persistence, FoM the Figure of Merit, pred/obs predicted
 change; first on the batches of the epoch, whose priors are corrupted, then on held-out blocks.
 """
 
+VALUE_COLUMNS = (
+    ("epoch", 5),
+    ("step", 6),
+    ("loss", 9),
+    ("RMSE", 8),
+    ("null", 8),
+    ("bias", 8),
+    ("in spread", 11),
+    ("held out", 10),
+    ("null", 8),
+    ("bias", 8),
+    ("in spread", 11),
+    ("rate", 9),
+    ("samples/s", 10),
+    ("left", 9),
+)
+"""The same of a model of values.
+
+RMSE and bias are in the unit of the target, null is the RMSE of persistence, in spread the share of
+truths within one spread of the prediction (68 % where the spread is right).
+"""
+
+VALUE_DIGITS = {"rmse": 4, "persistence_rmse": 4, "bias": 4, "within_1_spread": 3}
+
 SCORE_DIGITS = {
     "accuracy": 4,
     "persistence": 4,
@@ -41,9 +65,10 @@ SCORE_DIGITS = {
 """Scores of an epoch, each once on its batches and once on held-out blocks, with their digits."""
 
 
-def training_head() -> str:
-    """Return the headings over `training_line`."""
-    return "".join(f"{name:>{width}}" for name, width in TRAINING_COLUMNS)
+def training_head(metrics: Mapping[str, float]) -> str:
+    """Return the headings over `training_line` for metrics of classes or values."""
+    columns = VALUE_COLUMNS if "rmse" in metrics else TRAINING_COLUMNS
+    return "".join(f"{name:>{width}}" for name, width in columns)
 
 
 def training_line(
@@ -56,27 +81,28 @@ def training_line(
 ) -> str:
     """Return one epoch of a training as a line; columns without a value have a dash."""
     minutes, seconds = divmod(round(seconds_left), 60)
+    of_values = "rmse" in metrics
+    digits = VALUE_DIGITS if of_values else SCORE_DIGITS
+    losses = ["loss"] if of_values else ["loss", "loss_land", "loss_changed"]
     cells = [
         str(epoch),
         str(step),
-        f"{metrics['loss']:.4f}",
-        f"{metrics['loss_land']:.4f}",
-        f"{metrics['loss_changed']:.4f}",
-        *_score_cells(metrics),
-        *_score_cells(held_out),
+        *[f"{metrics[name]:.4f}" for name in losses],
+        *_score_cells(metrics, digits),
+        *_score_cells(held_out, digits),
         f"{metrics['learning_rate']:.5f}",
         f"{metrics['samples_per_second']:.1f}",
         f"{minutes}:{seconds:02d}",
     ]
-    columns = zip(cells, TRAINING_COLUMNS, strict=True)
+    columns = zip(cells, VALUE_COLUMNS if of_values else TRAINING_COLUMNS, strict=True)
     return "".join(f"{cell:>{width}}" for cell, (_, width) in columns)
 
 
-def _score_cells(scores: Mapping[str, float]) -> list[str]:
+def _score_cells(scores: Mapping[str, float], digits: Mapping[str, int]) -> list[str]:
     """Scores with their digits, dashes where there are none."""
     if not scores:
-        return ["-"] * len(SCORE_DIGITS)
-    return [f"{scores[name]:.{digits}f}" for name, digits in SCORE_DIGITS.items()]
+        return ["-"] * len(digits)
+    return [f"{scores[name]:.{n}f}" for name, n in digits.items()]
 
 
 class TrainingLines:
@@ -96,7 +122,9 @@ class TrainingLines:
 
     def _print(self, event: ProgressEvent) -> None:
         if event.direction not in self._headed:
-            console.out.print(f"{event.direction} model\n{training_head()}", soft_wrap=True)
+            console.out.print(
+                f"{event.direction} model\n{training_head(event.metrics)}", soft_wrap=True
+            )
         self._headed.add(event.direction)
 
         samples_left = (self._recipe.steps - event.step) * self._recipe.batch

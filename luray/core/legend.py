@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,11 @@ table of (K + 2)^3 rows (`luray.engine.stem`): about 50 MB for 64 classes and 16
 
 NO_VALUE = 255
 """Byte of a map of values where there is none, at sea or for want of data."""
+NO_VALUE_COLOUR = "#e9ecee"
+"""Colour of the same."""
+
+COLOUR_RAMP = "colour_ramp"
+"""Attribute of an array of values: its colours from the lowest value to the highest, #rrggbb."""
 
 VARIABLE = "land_use"
 LONG_NAME = "land use"
@@ -65,7 +70,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 TAKEN_NAMES = frozenset(
     (
-        *("confidence", "origin", "probability", "class_probability", "entropy"),
+        *("confidence", "spread", "origin", "probability", "class_probability", "entropy"),
         *("fraction", "transition", "class", "class_from", "class_to", "cell_area"),
         *("crs", "coarse_crs", "coarse_cell_area", "coarse_lat", "coarse_lon"),
         *("year", "probability_year", "time", "lat", "lon", "scenario", "member", "land"),
@@ -188,6 +193,14 @@ class Legend:
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def quality(self) -> Literal["confidence", "spread"]:
+        """Name of the array that says how sure the maps are: of classes their averaged probability.
+
+        Of values their standard deviation.
+        """
+        return "confidence" if self.scale is None else "spread"
 
     @property
     def title(self) -> str:

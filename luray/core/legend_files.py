@@ -168,6 +168,13 @@ NAMED: Mapping[str, Legend] = {HILDA.name: HILDA}
 
 
 @cache
+def own_scales() -> tuple[Legend, ...]:
+    """Return luray's own legends of values."""
+    legends = map(read_legend, legend_names())
+    return tuple(legend for legend in legends if legend.scale is not None)
+
+
+@cache
 def own_legends() -> tuple[Legend, ...]:
     """Return luray's own legends of classes."""
     legends = map(read_legend, legend_names())

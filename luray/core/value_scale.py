@@ -18,7 +18,9 @@ MOST_LEVELS = 250
 """Levels of a scale at most: a byte has room for no more beside those that are no value."""
 
 Transform = Literal["linear", "sqrt"]
-"""How the model sees a value: as it is, or its square root, which tells small values apart."""
+"""How a model sees a value: by its position between the first value and the last, or by the square
+root of that, which tells small values apart.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,4 @@ def require_scale(scale: ValueScale, *, where: str) -> None:
         raise ValueError(
             f"{where}: colours {list(scale.colours)}, expected two colours or more, each written "
             "#rrggbb"
-        )
-    if scale.transform == "sqrt" and scale.first < 0:
-        raise ValueError(
-            f"{where}: values begin at {scale.first:g}, which has no square root; set transform = "
-            "'linear'"
         )

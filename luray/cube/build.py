@@ -66,6 +66,7 @@ def _create(plan: BuildPlan) -> None:
         years=plan.state.years,
         tile=plan.tiling.tile,
         legend=plan.state.legend,
+        time=plan.time,
     )
     for source in plan.sources[1:]:
         native, _ = cut(source.grid, plan.grid)
@@ -77,6 +78,7 @@ def _create(plan: BuildPlan) -> None:
             variables=source.variables,
             years=stored_years(source) or None,
             layout=plan.layout(source),
+            per_year=source.per_year,
         )
     # The mark of a build that has begun is written when all arrays are there.
     root.attrs["building"] = plan.fingerprint

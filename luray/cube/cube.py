@@ -65,6 +65,19 @@ class Layer(NamedTuple):
             )
         return (self.steps[own_step],)
 
+    def by_step(self) -> "Layer":
+        """Return the same values with an entry in `steps` for each time step of the maps."""
+        if self.per_year == self.time.per_year:
+            return self
+        years = {own_step // self.per_year for own_step in self.steps}
+        steps = {}
+        for year in sorted(years):
+            for step in self.time.of_years(year, year):
+                own_step = self.time.index(step, self.per_year)
+                if own_step in self.steps:
+                    steps[step] = self.steps[own_step]
+        return self._replace(steps=steps, per_year=self.time.per_year)
+
     def place(self, lead: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
         """Return the array that holds the values of a `lead`, and their index in that array."""
         for path, first in reversed(self.parts):

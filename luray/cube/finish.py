@@ -19,6 +19,7 @@ from luray.cube.plan import FORMAT, BuildPlan, group_of
 from luray.sources.base import Source
 from luray.sources.coverage import cut
 from luray.sources.presence import Presence, presence_rule
+from luray.sources.time_steps import PER_YEAR
 from luray.storage.arrays import consolidate
 from luray.storage.objects import accessing
 
@@ -56,15 +57,23 @@ def gap_rules(plan: BuildPlan, source: Source) -> tuple[str, ...]:
             # JSON has made texts of the years.
             by_year = {int(year): n for year, n in facts["by_year"].items()}
             presence += Presence(by_year, facts["ever"], facts["always"])
-    rule = presence_rule(presence, name=source.name, max_missing=source.max_missing)
+    rule = presence_rule(
+        presence,
+        name=source.name,
+        max_missing=source.max_missing,
+        time=PER_YEAR[source.per_year],
+        cells="left out" if source.legend.scale is None else "kept",
+    )
     return (rule,) if rule else ()
 
 
 def _with_land(plan: BuildPlan) -> list[Tile]:
     """Return the tiles that have land, from the receipts of the mask: no shard is read again."""
     tiles = []
+    # Where values lack at times, land is what has one at some time; see `luray.cube.build`.
+    cells = "always" if plan.state.legend.scale is None else "ever"
     for piece in plan.land():
-        if plan.ledger.facts(piece.key)["always"]:
+        if plan.ledger.facts(piece.key)[cells]:
             row = piece.box.row // plan.tiling.tile
             col = piece.box.col // plan.tiling.tile
             tiles.append(Tile(row, col))

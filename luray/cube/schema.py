@@ -11,6 +11,7 @@ from zarr.core.array import CompressorsLike
 from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE, Legend
+from luray.core.time_steps import YEARLY, TimeSteps, steps_of_a_year
 from luray.core.types import Role
 from luray.core.variable import Variable
 from luray.storage.arrays import COMPRESSORS, coordinates, tile_array, whole_shards
@@ -86,14 +87,27 @@ def state_path(legend: Legend) -> str:
 
 
 def create_state(
-    root: zarr.Group, *, grid: Grid, years: Sequence[int], tile: int, legend: Legend
+    root: zarr.Group,
+    *,
+    grid: Grid,
+    years: Sequence[int],
+    tile: int,
+    legend: Legend,
+    time: TimeSteps = YEARLY,
 ) -> None:
-    """Create the group `state`: the observed maps and the land mask, on the run grid."""
+    """Create the group `state`: the observed maps and the land mask, on the run grid.
+
+    `years` are time steps where `time` has several a year.
+    """
+    land_name = "cells with a class in every observed year, and why others are none"
+    if legend.scale is not None:
+        # Clouds hide values, so no map need have all of them.
+        land_name = "cells with a value in some observed map"
     group = root.create_group("state", overwrite=True)
     tile_array(
         group,
         legend.variable,
-        lead={"year": len(years)},
+        lead={time.dimension: len(years)},
         shape=grid.shape,
         tile=tile,
         attributes={
@@ -110,13 +124,13 @@ def create_state(
         shape=grid.shape,
         tile=tile,
         attributes={
-            "long_name": "cells with a class in every observed year, and why others are none",
+            "long_name": land_name,
             "units": "1",
             "flag_values": [OCEAN, LAND, WITHOUT_DATA],
             "flag_meanings": "ocean land no_data",
         },
     )
-    coordinates(group, grid, years)
+    coordinates(group, grid, years, time=time)
 
 
 def create_native(
@@ -128,12 +142,24 @@ def create_native(
     variables: Sequence[Variable],
     years: Sequence[int] | None,
     layout: NativeLayout,
+    per_year: int = 1,
 ) -> None:
     """Create the group `<role>/<name>`: the values of one source on its native grid.
 
     All variables are in one chunk, as they are read together. `years` are those stored, None for a
-    static source.
+    static source; where `per_year` is not 1 they are steps of so many a year.
+
+    Raises
+    ------
+    ValueError
+        For a number of steps a year that no interval has.
     """
+    time = steps_of_a_year(per_year)
+    if time is None:
+        raise ValueError(
+            f"{name} has {per_year} values a year, expected 1, 12, 36 or 46: years, months, "
+            "dekads or steps of 8 days; give it values of one of these"
+        )
     group = root.require_group(role).create_group(name, overwrite=True)
     n_variables = len(variables)
     dtype = variables[0].dtype
@@ -143,7 +169,7 @@ def create_native(
     if years is not None:
         length = (len(years),)
         one_year = (1,)
-        dims = ("year",)
+        dims = (time.dimension,)
 
     group.create_array(
         "values",
@@ -170,7 +196,7 @@ def create_native(
             "flag_meanings": " ".join(v.name for v in variables),
         },
     )
-    coordinates(group, grid, years)
+    coordinates(group, grid, years, time=time)
 
 
 def _missing(dtype: str) -> float:

@@ -9,6 +9,7 @@ from ray.exceptions import RayTaskError
 
 from luray.core.grid import Grid
 from luray.core.progress import Progress, no_progress
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import Role
 from luray.sources.base import Source
 from luray.sources.check import (
@@ -37,6 +38,7 @@ def check(
     *,
     grid: Grid,
     wanted: Mapping[Role, Collection[int]],
+    time: TimeSteps = YEARLY,
     progress: Progress = no_progress,
 ) -> tuple[SourceCheck, ...]:
     """Read every value of every source that is open, and judge each source.
@@ -48,7 +50,9 @@ def check(
     grid : Grid
         The run grid.
     wanted : mapping
-        Years that a source of each role must have.
+        Years that a source of each role must have; time steps with several maps a year.
+    time : TimeSteps
+        Time steps of the run.
     progress : callable
         Called with the years of bands that are read and in all.
 
@@ -87,7 +91,7 @@ def check(
 
     checks = []
     for i, (opened_source, _) in enumerate(placed):
-        checks.append(judge(opened_source, findings.get(i), wanted=wanted))
+        checks.append(judge(opened_source, findings.get(i), wanted=wanted, time=time))
     return tuple(checks)
 
 

@@ -247,7 +247,7 @@ def _feed(
     """This worker's micro-batches of every step of its share, from a dataset of its own."""
     in_order_and_silent()
     recipe = data.recipe
-    first, last = recipe.years
+    first, last = data.whole
     rows = read_windows(
         data.cube,
         data.tiling,

@@ -89,7 +89,8 @@ class ForcedCube(Cube):
         cells = {layer.path: NativeCells.of(layer, pieces[layer.path]) for layer in cube.forcing}
 
         # What is set adds years to the steps, so they are copies.
-        layers = tuple(layer._replace(steps=dict(layer.steps)) for layer in cube.forcing)
+        by_step = (layer.by_step() for layer in cube.forcing)
+        layers = tuple(layer._replace(steps=dict(layer.steps)) for layer in by_step)
         fields_of_cube = {f.name: getattr(cube, f.name) for f in fields(Cube)}
         fields_of_cube["forcing"] = layers
         forced = cls(**fields_of_cube, cells=cells)
@@ -108,6 +109,8 @@ class ForcedCube(Cube):
 class Forcing:
     """The forcing of the coming year, which a host reads and sets on native grids.
 
+    Where the maps have several time steps a year, "year" means such a step.
+
     Parameters
     ----------
     cube : Cube
@@ -121,7 +124,7 @@ class Forcing:
     """
 
     def __init__(self, cube: Cube, box: Box) -> None:
-        self._of_cube = {layer.path: layer.steps for layer in cube.forcing}
+        self._of_cube = {layer.path: layer.by_step().steps for layer in cube.forcing}
         self.cube = ForcedCube.over(cube, box)
         self.year = 0
         """The coming year."""
@@ -224,10 +227,11 @@ class Forcing:
 
     def _lacking(self, layer: Layer, names: set[str]) -> ValueError:
         of_cube = self._of_cube[layer.path]
+        label = self.cube.time.label
         return ValueError(
-            f"{self.year}: no values of {', '.join(sorted(names))}; the cube has "
-            f"{min(of_cube)}-{max(of_cube)}. Set them before the update, or end with "
-            f"{self.last_year}"
+            f"{label(self.year)}: no values of {', '.join(sorted(names))}; the cube has "
+            f"{label(min(of_cube))}-{label(max(of_cube))}. Set them before the update, or end with "
+            f"{label(self.last_year)}"
         )
 
     # What is to be resumed

@@ -25,6 +25,9 @@ except ImportError as error:
         "luray.emulator needs bmipy, the abstract interface of BMI; pip install 'luray[emulator]'"
     ) from error
 
+STEP_ROUNDING = 1e-6
+"""Part of a time step that rounding may take from a time."""
+
 MAP_GRID = 0
 """Identifier of the region's grid; those of the forcing follow, in the order of its layers."""
 
@@ -135,19 +138,25 @@ class LandSurface(Bmi):
     def update_until(self, time: float) -> None:
         """Predict year after year until a time, a whole number of years since the start.
 
+        Where maps have several time steps a year, a whole number of these.
+
         Raises
         ------
         ValueError
-            For a part of a year, a time in the past, and one after the last year.
+            For a part of a step, a time in the past, and one after the last year.
         """
         now = self.get_current_time()
         end = self.get_end_time()
-        if time != round(time) or not now <= time <= end:
+        per_year = self._running.cube.time.per_year
+        n_steps = round(time * per_year)
+        is_whole = abs(time * per_year - n_steps) < STEP_ROUNDING
+        if not is_whole or not round(now * per_year) <= n_steps <= round(end * per_year):
+            steps = "years" if per_year == 1 else f"steps of 1/{per_year} year"
             raise ValueError(
-                f"update_until({time}): expected a whole number of years since the start, from "
+                f"update_until({time}): expected a whole number of {steps} since the start, from "
                 f"{now:g}, which is now, to {end:g}; choose one of them"
             )
-        while self.get_current_time() < time:
+        while round(self.get_current_time() * per_year) < n_steps:
             self.update()
 
     def finalize(self) -> None:
@@ -159,7 +168,7 @@ class LandSurface(Bmi):
     @property
     def year(self) -> int:
         """Calendar year of the map."""
-        return self._running.year
+        return self._running.cube.time.year(self._running.year)
 
     def save_state(self, place: str | Path) -> None:
         """Write a file from which an emulator of the same configuration goes on, to the bit.
@@ -194,7 +203,7 @@ class LandSurface(Bmi):
         classes_HW = rollout.maps[rollout.year]
         with_no_data = np.where(rollout.no_data_HW, np.uint8(NO_DATA), classes_HW)
         self._outputs[rollout.cube.legend.variable][...] = rollout.cube.legend.decode(with_no_data)
-        self._outputs["confidence"][...] = rollout.confidence_HW
+        self._outputs[self._certainty][...] = rollout.confidence_HW
 
     # What there is
 
@@ -218,8 +227,17 @@ class LandSurface(Bmi):
         return tuple(variable.name for variable in variables)
 
     def get_output_var_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the name of the maps, whose values are codes, and `confidence` (percent)."""
-        return self._running.cube.legend.variable, "confidence"
+        """Return the name of the maps and that of how certain they are.
+
+        Maps of classes hold codes, and there is `confidence` in percent. Maps of values hold whole
+        numbers of steps, see `get_var_units`, and there is their `spread`, 255 where there is none.
+        """
+        return self._running.cube.legend.variable, self._certainty
+
+    @property
+    def _certainty(self) -> str:
+        """Name of the output that says how certain a map is."""
+        return "confidence" if self._running.cube.legend.scale is None else "spread"
 
     def get_var_grid(self, name: str) -> int:
         """Return the grid that a variable is on."""
@@ -236,9 +254,15 @@ class LandSurface(Bmi):
         return str(self._values(name).dtype)
 
     def get_var_units(self, name: str) -> str:
-        """Return the unit of a variable; 1 for class codes and categories."""
+        """Return the unit of a variable; 1 for class codes and categories.
+
+        That of values is UDUNITS' of one step, such as 0.05 m2 m-2: value = first + number * step.
+        """
         self._check_name(name)
         if name in self.get_output_var_names():
+            scale = self._running.cube.legend.scale
+            if scale is not None:
+                return f"{scale.step:g} {scale.units}"
             return "%" if name == "confidence" else "1"
         return self._running.forcing.variable(name).units
 
@@ -259,7 +283,7 @@ class LandSurface(Bmi):
 
     def get_current_time(self) -> float:
         """Return the years since the start."""
-        return float(self._running.year - self._running.config.start)
+        return (self._running.year - self._running.start) * self.get_time_step()
 
     def get_start_time(self) -> float:
         """Return 0: the observed map of `start`."""
@@ -267,15 +291,15 @@ class LandSurface(Bmi):
 
     def get_end_time(self) -> float:
         """Return the years from the start to the last year that can be predicted."""
-        return float(self._running.end - self._running.config.start)
+        return (self._running.end - self._running.start) * self.get_time_step()
 
     def get_time_units(self) -> str:
-        """Return `year`: calendar years, which are the steps."""
+        """Return `year`: calendar years."""
         return "year"
 
     def get_time_step(self) -> float:
-        """Return 1 year."""
-        return 1.0
+        """Return 1 year, or the part of it that a step is on average."""
+        return 1 / self._running.cube.time.per_year
 
     # Values
 

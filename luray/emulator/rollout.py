@@ -1,5 +1,7 @@
 """The rollout of a region, one year at a time: what `engine.serial` does on a whole grid.
 
+Where the maps have several time steps a year, "year" means such a step (`luray.core.time_steps`).
+
 Shapes: K classes; H W the region; Y X its domain with the margin of the windows.
 """
 
@@ -11,7 +13,7 @@ import torch
 
 from luray.catalog.finished import read_finished
 from luray.catalog.product_maps import product_maps
-from luray.core.legend import OUTSIDE
+from luray.core.legend import NO_VALUE, OUTSIDE
 from luray.core.random import RandomStream
 from luray.core.tiling import pieces_on_grid
 from luray.core.types import U8
@@ -69,14 +71,14 @@ class RegionRollout:
             self._draws = RandomStream(config.seed, config.scenario, config.member)
         self.product: MapSeries | None = None
         if config.edge == "product":
-            self.product = _series(config, cube, end=self.end)
+            self.product = _series(config, cube, start=self.start, end=self.end)
 
-        older = self.cube.years_before(config.start, direction="forward", most=features.history - 1)
-        self._observed = (config.start, *older)
+        older = self.cube.years_before(self.start, direction="forward", most=features.history - 1)
+        self._observed = (self.start, *older)
         self.maps: dict[int, U8] = {}
         """Maps of the region by their year, the newest first, as many as the model remembers."""
         self.confidence_HW: U8 = np.zeros(region.shape, np.uint8)
-        """Confidence of the newest map, in percent."""
+        """Confidence of the newest map in percent, or the spread of values."""
         self.no_data_HW = self.cube.no_data(region)
         self._seen: dict[int, U8] = {}
         """The same with what is around the region."""
@@ -88,14 +90,24 @@ class RegionRollout:
         return next(iter(self.maps))
 
     @property
+    def start(self) -> int:
+        """The observed map that the rollout starts from: the last one of the start's year."""
+        return self.cube.time.of_years(self.config.start, self.config.start)[-1]
+
+    @property
     def end(self) -> int:
         """Last year that may be predicted."""
-        return self.forcing.last_year if self.config.end is None else self.config.end
+        if self.config.end is None:
+            return self.forcing.last_year
+        return self.cube.time.of_years(self.config.end, self.config.end)[-1]
 
     def restart(self) -> None:
         """Go back to the observed maps."""
         maps = {year: self.cube.state(year, self.domain.region) for year in self._observed}
-        confidence_HW = (maps[self.config.start] != OUTSIDE) * np.uint8(100)
+        if self.cube.legend.scale is None:
+            confidence_HW = (maps[self.start] != OUTSIDE) * np.uint8(100)
+        else:
+            confidence_HW = np.full(self.domain.region.shape, NO_VALUE, np.uint8)
         self.resume(maps, confidence_HW)
         self.forcing.begin(self.year + 1)
 
@@ -116,15 +128,16 @@ class RegionRollout:
         prior_year = self.year
         year = prior_year + 1
         if year > self.end:
+            label = self.cube.time.label
             raise ValueError(
-                f"{year} is beyond the last year, {self.end}: set `end` in the configuration, and "
-                "the forcing of each year that the cube lacks"
+                f"{label(year)} is beyond the last year, {label(self.end)}: set `end` in the "
+                "configuration, and the forcing of each year that the cube lacks"
             )
         self.forcing.commit()
         self._seen = {y: self._seen_map(y) for y in self.maps}
 
         region = self.domain.region
-        shape = len(self.cube.legend), *region.shape
+        shape = self._predictor.features.n_sums, *region.shape
         sums_KHW = np.zeros(shape, np.int32)
         if self._inputs is not None:
             # New inputs each year: what the old ones remember may have been set anew since.
@@ -149,6 +162,7 @@ class RegionRollout:
             draws=self._draws,
             demand=self._demand,
             strength=self.config.demand_strength,
+            scale=self._predictor.features.scale,
         )
         # The newest map first, and as many as the model remembers.
         n_older = self._predictor.features.history - 1
@@ -169,10 +183,10 @@ class RegionRollout:
         padded = self.domain.padded
         if not self.domain.n_land_around:
             return np.full(padded.shape, OUTSIDE, np.uint8)
-        if year <= self.config.start:
+        if year <= self.start:
             return self.cube.state(year, padded)
         if self.product is None:
-            return self.cube.state(self.config.start, padded)
+            return self.cube.state(self.start, padded)
         grid = self.cube.grid
         around_YX = np.full(padded.shape, OUTSIDE, np.uint8)
         for piece in pieces_on_grid(padded, grid.shape, periodic=grid.periodic):
@@ -245,10 +259,12 @@ def _predictor(config: EmulatorConfig, cube: Cube) -> tuple[ModelCard, Predictor
 
 
 def _check_start(config: EmulatorConfig, cube: Cube) -> None:
-    if config.start not in cube.years:
+    time = cube.time
+    if time.of_years(config.start, config.start)[-1] not in cube.years:
+        first, last = (time.label(cube.years[i]) for i in (0, -1))
         raise ValueError(
-            f"start {config.start}: {config.cube} has maps of {cube.years[0]}-{cube.years[-1]}; "
-            "start from an observed year"
+            f"start {config.start}: {config.cube} has maps of {first}-{last}; start from an "
+            "observed year"
         )
 
 
@@ -263,19 +279,21 @@ def _check_edge(config: EmulatorConfig, domain: Domain) -> None:
         )
 
 
-def _series(config: EmulatorConfig, cube: Cube, *, end: int) -> MapSeries:
+def _series(config: EmulatorConfig, cube: Cube, *, start: int, end: int) -> MapSeries:
     """Return the maps of the product that lie around the region."""
     finished = read_finished(config.product)
     maps = product_maps(finished, cube)
     series = maps.series(scenario=config.scenario if maps.scenarios else None, member=config.member)
     # Its chain has to leave from the same observed map, and to reach as far.
     origin = dict(zip(finished.years, finished.origins, strict=True))
-    begins = origin.get(config.start) == "observed" and origin.get(config.start + 1) == "forecast"
+    begins = origin.get(start) == "observed" and origin.get(start + 1) == "forecast"
     if not begins or maps.years[-1] < end - 1:
         forecast = [year for year, kind in origin.items() if kind == "forecast"]
-        years = f"{forecast[0]}-{forecast[-1]}" if forecast else "no years"
+        label = cube.time.label
+        years = f"{label(forecast[0])}-{label(forecast[-1])}" if forecast else "no years"
         raise ValueError(
-            f"{config.product} predicts {years}, expected every year from {config.start + 1}, "
-            f"the one after the start, to {end - 1}; correct start and end, or give another product"
+            f"{config.product} predicts {years}, expected every year from {label(start + 1)}, "
+            f"the one after the start, to {label(end - 1)}; correct start and end, or give another "
+            "product"
         )
     return series

@@ -115,20 +115,22 @@ def add_window(
     temperature, bias : float
         See `luray.model.calibration.Calibration`.
     """
-    bonus_HW = np.ascontiguousarray(heads_HWC[..., -1])
-    softplus_HW = np.log1p(np.exp(np.minimum(bonus_HW, LINEAR)))
-    is_linear_HW = bonus_HW > LINEAR
-    softplus_HW[is_linear_HW] = bonus_HW[is_linear_HW]
-
+    bonus_HW = softplus(np.ascontiguousarray(heads_HWC[..., -1]))
     height, width, _ = heads_HWC.shape
     shares_HKW = np.empty((height, len(sums_KYX), width), np.float32)
-    _calibrate(
-        heads_HWC, softplus_HW, prior_HW, np.float32(temperature), np.float32(bias), shares_HKW
-    )
+    _calibrate(heads_HWC, bonus_HW, prior_HW, np.float32(temperature), np.float32(bias), shares_HKW)
 
     # NumPy's exponential over one array, in one order: no bit depends on threads or on the batch.
     np.exp(shares_HKW, out=shares_HKW)
     _accumulate(shares_HKW, weights_HW, sums_KYX, *at)
+
+
+def softplus(values: F32) -> F32:
+    """Return log(1 + exp(x)) of each value as torch has it, same shape."""
+    result: F32 = np.log1p(np.exp(np.minimum(values, LINEAR)))
+    is_linear = values > LINEAR
+    result[is_linear] = values[is_linear]
+    return result
 
 
 @compiled

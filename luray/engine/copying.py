@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from luray.core.legend import NO_DATA, OUTSIDE
+from luray.core.legend import NO_DATA, NO_VALUE, OUTSIDE
 from luray.core.tiling import Box, Tile
 from luray.core.types import U8
 from luray.cube.chunks import StoredShard
@@ -49,14 +49,16 @@ def copy_years(spec: InferenceSpec, tile: Tile, years: Sequence[int]) -> None:
             latest.put(cube.legend.variable, stored.values, stored.data)
 
         classes_HW = observed.classes_HW
-        confidence_HW = (classes_HW != OUTSIDE) * np.uint8(100)
+        quality_HW = (classes_HW != OUTSIDE) * np.uint8(100)
+        if cube.legend.scale is not None:
+            quality_HW = np.full(box.shape, NO_VALUE, np.uint8)  # the spread is a prediction's
         if no_data_HW.any():
             classes_HW = np.where(no_data_HW, np.uint8(NO_DATA), classes_HW)
         product.write(
             year,
             tile,
             classes_HW,
-            confidence_HW,
+            quality_HW,
             product.member_indices,
             prior=prior,
             latest=latest,

@@ -1,15 +1,18 @@
 """Decide the map of a box from its sums.
 
-Each cell gets its most probable class or a drawn one, freely or as the scenario demands.
+Each cell gets its most probable class or a drawn one, freely or as the scenario demands; of a
+continuous target it gets the mean of the values.
 """
 
 from luray.core.random import RandomStream
 from luray.core.tiling import Box
 from luray.core.types import I32, U8, Bool
+from luray.core.value_scale import ValueScale
 from luray.engine.blending import decide
 from luray.engine.coarse_demand import CoarseDemand
 from luray.engine.demand import Shortfall, constrain
 from luray.engine.ensemble import perturbed, sample
+from luray.engine.value_blending import decide_values
 
 
 def decide_classes(
@@ -23,6 +26,7 @@ def decide_classes(
     draws: RandomStream | None = None,
     demand: CoarseDemand | None = None,
     strength: float = 0.0,
+    scale: ValueScale | None = None,
 ) -> tuple[U8, U8, Shortfall]:
     """Decide the class of each cell of a box.
 
@@ -44,14 +48,19 @@ def decide_classes(
         What the scenario demands.
     strength : float
         How far it is imposed, 0 to 1.
+    scale : ValueScale, optional
+        Scale of a continuous target, which has neither draws nor a demand.
 
     Returns
     -------
     classes, confidence : arrays, uint8, shape (H, W)
-        Class indices, and confidence in percent.
+        Class indices, and confidence in percent; or levels and spread, see
+        `value_blending.decide_values`.
     shortfall : Shortfall
         What of the demand is not met.
     """
+    if scale is not None:
+        return *decide_values(sums_KHW, land_HW, scale), Shortfall()
     if demand is None:
         if draws is None:
             classes, confidence = decide(sums_KHW, land_HW)

@@ -24,6 +24,7 @@ from torch.nn.functional import softplus
 from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box, Core, Tiling
 from luray.core.types import I32, U8
+from luray.core.value_scale import ValueScale
 from luray.cube.cube import Cube
 from luray.engine.blending import ONE
 from luray.engine.device_inputs import DeviceInputs
@@ -32,6 +33,7 @@ from luray.model.features import Features
 from luray.model.model_input import assemble
 from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet
+from luray.model.values import LEAST_SPREAD, moments, seen_levels
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class DevicePredictor:
         padded = self.tiling.padded(box)
         maps_NYX = self._uploaded(maps, padded)
         sums_KYX = torch.zeros(
-            (self.features.n_classes, *padded.shape), dtype=torch.int32, device=self._device
+            (self.features.n_sums, *padded.shape), dtype=torch.int32, device=self._device
         )
         # On the device, as are the sums: to look at either here would make the host wait.
         is_finite = torch.ones((), dtype=torch.bool, device=self._device)
@@ -106,9 +108,7 @@ class DevicePredictor:
                 )
                 heads_BCHW = self.network(inputs_BCHW.to(self.dtype)).float()
                 is_finite &= heads_BCHW.isfinite().all()
-                shares_BKHW = fixed_point_probabilities(
-                    heads_BCHW, maps_BNHW[:, 0], self.calibration
-                )
+                shares_BKHW = self._fixed_point(heads_BCHW, maps_BNHW[:, 0])
                 weighted_BKHW = shares_BKHW * self._weights_HW
                 # Not strict: the windows that filled up the last batch are left out.
                 for window, weighted_KHW in zip(windows, weighted_BKHW, strict=False):
@@ -122,6 +122,13 @@ class DevicePredictor:
             )
         sums: I32 = sums_KYX.cpu().numpy()
         return sums
+
+    def _fixed_point(self, heads_BCHW: Tensor, prior_BHW: Tensor) -> Tensor:
+        """What is added up of each cell, before it is weighted, int32."""
+        scale = self.features.scale
+        if scale is None:
+            return fixed_point_probabilities(heads_BCHW, prior_BHW, self.calibration)
+        return fixed_point_values(heads_BCHW, prior_BHW, self.calibration, scale)
 
     def _uploaded(self, maps: Sequence[U8], padded: Box) -> Tensor:
         """Maps on the device, (N, Y, X); maps that do not exist are `OUTSIDE` everywhere."""
@@ -176,3 +183,29 @@ def fixed_point_probabilities(
 
     probabilities_BKHW = calibrated_BKHW.softmax(dim=1)
     return (probabilities_BKHW * ONE).round().int()
+
+
+def fixed_point_values(
+    heads_B2HW: Tensor, prior_BHW: Tensor, calibration: Calibration, scale: ValueScale
+) -> Tensor:
+    """Return weight, value and spread as `value_blending.add_values` rounds them, (B, 3, H, W).
+
+    Parameters
+    ----------
+    heads_B2HW : Tensor
+        Change of the seen value, and spread before softplus, see `UNet.heads`.
+    prior_BHW : Tensor, uint8
+        Levels of the prior map.
+    calibration : Calibration
+        Temperature of the spread and bias of the value.
+    scale : ValueScale
+        What the levels stand for.
+    """
+    table = torch.from_numpy(seen_levels(scale)).to(prior_BHW.device)
+    mean_BHW = table[prior_BHW.long(), 0] + heads_B2HW[:, 0]
+    spread_BHW = softplus(heads_B2HW[:, 1]) + LEAST_SPREAD
+    position_BHW, deviation_BHW = moments(mean_BHW, spread_BHW, scale, torch)
+    position_BHW = (position_BHW + calibration.bias).clip(0, 1)
+    deviation_BHW = (deviation_BHW * calibration.temperature).clip(0, 1)
+    shares = [torch.ones_like(position_BHW), position_BHW, deviation_BHW]
+    return (torch.stack(shares, dim=1) * ONE).round().int()

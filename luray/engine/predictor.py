@@ -23,6 +23,7 @@ from luray.engine.inputs import TileInputs
 from luray.engine.precision import trunk_of_precision
 from luray.engine.stem import Stem
 from luray.engine.trunk import Trunk
+from luray.engine.value_blending import add_values
 from luray.model.features import Features
 from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet
@@ -102,10 +103,11 @@ class Predictor:
         Returns
         -------
         array, int32, shape (K, Y, X)
-            Over the padded box; see `blending.add_window`.
+            Over the padded box; see `blending.add_window`, and of values, where K is 3,
+            `value_blending.add_values`.
         """
         padded = self.tiling.padded(box)
-        sums_KYX = np.zeros((self.features.n_classes, *padded.shape), np.int32)
+        sums_KYX = np.zeros((self.features.n_sums, *padded.shape), np.int32)
         forward = self._forward
         for batch in self._batches(cores):
             window_maps = self._window_maps(batch, maps, padded)
@@ -167,14 +169,14 @@ class Predictor:
         padded: Box,
     ) -> None:
         for heads_HWC, (window, maps_HW) in zip(heads_BHWC, window_maps, strict=False):
-            add_window(
-                sums_KYX,
-                heads_HWC,
-                maps_HW[0],
-                self.weights_HW,
-                **self.calibration._asdict(),
-                at=(window.row - padded.row, window.col - padded.col),
-            )
+            at = (window.row - padded.row, window.col - padded.col)
+            temperature, bias = self.calibration
+            arrays = (sums_KYX, heads_HWC, maps_HW[0], self.weights_HW)
+            scale = self.features.scale
+            if scale is None:
+                add_window(*arrays, at=at, temperature=temperature, bias=bias)
+            else:
+                add_values(*arrays, scale, at=at, temperature=temperature, bias=bias)
 
     @cached_property
     def _forward(self) -> ForwardPass:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from luray.core.tiling import Tile
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.engine.jobs import in_words
 from luray.product.dimensions import MemberIndex
 from luray.product.store import Product
@@ -19,9 +20,13 @@ class CopyYears(NamedTuple):
 
     tile: Tile
     years: tuple[int, ...]
+    time: TimeSteps = YEARLY
 
     def __str__(self) -> str:
-        return f"copying {format_years(self.years)} of {in_words(self.tile)}"
+        years = format_years(self.years)
+        if self.time != YEARLY:
+            years = f"{self.time.label(self.years[0])} to {self.time.label(self.years[-1])}"
+        return f"copying {years} of {in_words(self.tile)}"
 
 
 class SummariseMembers(NamedTuple):
@@ -40,9 +45,10 @@ class MakeOverviews(NamedTuple):
 
     year: int
     member_indices: tuple[MemberIndex, ...]
+    time: TimeSteps = YEARLY
 
     def __str__(self) -> str:
-        return f"making the overviews of {self.year}"
+        return f"making the overviews of {self.time.label(self.year)}"
 
 
 def years_to_copy(product: Product, tiles: Iterable[Tile], done: Done) -> Iterator[CopyYears]:
@@ -51,7 +57,8 @@ def years_to_copy(product: Product, tiles: Iterable[Tile], done: Done) -> Iterat
     for tile in tiles:
         years = [year for year in product.span.copied if (year, tile) not in copied]
         for first in range(0, len(years), COPIED_AT_ONCE):
-            yield CopyYears(tile, tuple(years[first : first + COPIED_AT_ONCE]))
+            some_years = tuple(years[first : first + COPIED_AT_ONCE])
+            yield CopyYears(tile, some_years, product.time)
 
 
 class MemberSummaries:
@@ -132,6 +139,7 @@ class CoarserOverviews:
     """
 
     def __init__(self, product: Product, tiles: Sequence[Tile], done: Done) -> None:
+        self._time = product.time
         self._tiles_missing: dict[MakeOverviews, int] = {}
         """Tiles that the overviews of a year wait for."""
         if not product.overviews.coarser_levels:
@@ -148,7 +156,8 @@ class CoarserOverviews:
             for year in years:
                 if year not in years_with_overviews:
                     missing = sum((year, tile) not in written for tile in tiles)
-                    self._tiles_missing[MakeOverviews(year, member_indices)] = missing
+                    overviews = MakeOverviews(year, member_indices, product.time)
+                    self._tiles_missing[overviews] = missing
 
     @property
     def n_receipts(self) -> int:
@@ -161,7 +170,7 @@ class CoarserOverviews:
 
     def map_written(self, year: int, member_indices: Sequence[MemberIndex]) -> list[MakeOverviews]:
         """Record that a tile is written for some members; return what can be made by it."""
-        overviews = MakeOverviews(year, tuple(member_indices))
+        overviews = MakeOverviews(year, tuple(member_indices), self._time)
         if not self._tiles_missing.get(overviews):
             return []
         self._tiles_missing[overviews] -= 1

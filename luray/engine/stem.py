@@ -13,6 +13,8 @@ channel and output:
 - *Memory* (see `luray.model.memory`). Most cells have had one class in all the maps that they
   remember, so that what they remember follows from the prior and joins its table. Only of the
   others, the *restless* cells, the difference to that is worked out and added.
+- *Values* of a continuous target, of the prior and of older maps, are numbers: a table gives each
+  byte's, and they are convolved as they are.
 - *Shares of the own class*: how the coarse share of the class that a cell has changes. It depends
   on prior and forcing at once, so no table holds it: two channels are convolved as they are.
 - *Coarse channels* (LUH2 at 0.25 degrees). Hundreds of cells share a native cell. Its contribution
@@ -45,6 +47,7 @@ from torch.nn.functional import conv2d
 from luray.core.legend import OUTSIDE
 from luray.core.regrid import AxisMap
 from luray.core.types import F32, I16, U8, Index
+from luray.core.value_scale import ValueScale
 from luray.engine.stem_kernels import (
     MemoryTables,
     QuietMemory,
@@ -62,6 +65,7 @@ from luray.engine.stem_kernels import (
 from luray.model.features import CHANGE_SCALE, LEVEL_EPSILON, UNKNOWN, Features
 from luray.model.memory import WEIGHTS, change_scale, known_scale, seen_ages, share_scale
 from luray.model.unet import UNet
+from luray.model.values import seen_levels
 
 STEPS = 32767
 """Steps from 0 to the largest number of a static contribution; it is off by 1.5e-5 of that."""
@@ -125,8 +129,12 @@ class Stem:
         # The land channel is 1 wherever the prior has a class or is unknown. So it needs no table
         # of its own: each class brings it along, and "unknown" is a class with land alone.
         groups = self.features.slices
-        class_TKO = self.weights_TCO[:, groups.prior]
         land_T1O = self.weights_TCO[:, groups.land]
+        if self.features.scale is not None:
+            # Values are no classes: what they contribute is added by `_add_values`.
+            self._prior_tables[n_maps] = rows_of_three(land_T1O)
+            return self._prior_tables[n_maps]
+        class_TKO = self.weights_TCO[:, groups.prior]
         class_TKO = class_TKO + land_T1O
 
         # What a quiet cell remembers follows from its class, so it is added to the class's row. A
@@ -202,11 +210,16 @@ class Stem:
         # The first term overwrites the array, all others are added to it. Their order never
         # changes, as sums of floats depend on it.
         table_DSO = self._prior_table(len(maps_HW))
-        write_static_and_prior(out_HWO, maps_HW[0], *static, table_DSO, self.n_classes, UNKNOWN)
+        prior_HW = maps_HW[0]
+        if self.features.scale is not None:
+            prior_HW = np.where(prior_HW == OUTSIDE, prior_HW, np.uint8(UNKNOWN))  # land alone
+        write_static_and_prior(out_HWO, prior_HW, *static, table_DSO, self.n_classes, UNKNOWN)
 
         height, width = maps_HW[0].shape
         shares = shares.under(slice(top, top + height), slice(left, left + width))
-        if self.history > 1:
+        if self.features.scale is not None:
+            self._add_values(out_HWO, maps_HW, self.features.scale)
+        elif self.history > 1:
             add_memory(
                 out_HWO,
                 np.stack(maps_HW),
@@ -226,6 +239,27 @@ class Stem:
             contribution.add(out_HWO, top, left)
 
         rectify(out_HWO.reshape(-1))
+
+    def _add_values(self, out_HWO: F32, maps_HW: Sequence[U8], scale: ValueScale) -> None:
+        """Add what the prior's values contribute, and those of the lags, as they are."""
+        height, width = maps_HW[0].shape
+        table = seen_levels(scale)
+        lags = (0, *self.features.lags)
+        channels_VQP = np.zeros((2 * len(lags), height + 2, width + 2), np.float32)
+        for i, lag in enumerate(lags):
+            if lag < len(maps_HW):
+                # (H, W, 2) to the two channels of this map, with a cell of nothing around.
+                seen_2HW = np.moveaxis(table[maps_HW[lag]], -1, 0)
+                channels_VQP[2 * i : 2 * i + 2, 1:-1, 1:-1] = seen_2HW
+        add_fields(out_HWO, channels_VQP, self._values_VTO)
+
+    @cached_property
+    def _values_VTO(self) -> F32:
+        """Weights of the channels of `_add_values`."""
+        groups = self.features.slices
+        channels = [*range(groups.prior.start, groups.prior.stop)]
+        channels += range(groups.lags.start, groups.lags.stop)
+        return np.ascontiguousarray(self.weights_TCO[:, channels].transpose(1, 0, 2))
 
     @cached_property
     def _memory_tables(self) -> MemoryTables:

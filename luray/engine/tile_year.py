@@ -268,6 +268,7 @@ class TileYears:
             draws=self._trajectories[trajectory].draws,
             demand=self.spec.demand_of(self._trajectories[trajectory].scenario),
             strength=self.spec.demand_strength,
+            scale=self.spec.features.scale,
         )
         if pending.probabilities is not None:
             pending.probabilities[:, rows, cols] = percentages(sums_KHW, land)

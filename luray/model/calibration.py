@@ -7,12 +7,13 @@ log-odds of change by its negative.
 Shapes: N cells, K classes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from luray.core.types import F32, F64, I64
 from luray.model.operating_point import Calibration, OperatingPoint
+from luray.model.value_calibration import ValueCells
 
 KEPT_GAIN = 0.9
 """Share of the best gain in accuracy that the cautious point keeps; the rest is spent on change.
@@ -32,6 +33,9 @@ class Cells(NamedTuple):
     prior_N: I64
     truth_N: I64
     weight_N: F64
+
+
+CellsOfKind = TypeVar("CellsOfKind", Cells, ValueCells)
 
 
 def n_changed(cells: Cells) -> int:
@@ -131,15 +135,12 @@ def _fit_temperature(cells: Cells) -> float:
     return float(np.exp(fit.x[0]))
 
 
-def thinned(cells: Cells, *, most: int) -> Cells:
+def thinned(cells: CellsOfKind, *, most: int) -> CellsOfKind:
     """Return every n-th cell with n times its weight, so that at most `most` are left."""
     step = max(1, -(-cells.prior_N.size // most))
-    return Cells(
-        cells.logits_NK[::step],
-        cells.prior_N[::step],
-        cells.truth_N[::step],
-        cells.weight_N[::step] * step,
-    )
+    fields: Any = (field[::step] for field in cells)
+    kept = type(cells)(*fields)
+    return kept._replace(weight_N=kept.weight_N * step)
 
 
 def _by_readiness(cells: Cells, temperature: float) -> tuple[F64, F64, F64]:

@@ -1,5 +1,7 @@
 """The model as a host of any language runs it: maps and forcing in their units in, classes out.
 
+Of a continuous target levels go in, and values come out.
+
 All that inference does around the network is in it: codes become class indices, forcing is scaled,
 changes, shares and memory are worked out, and the logits are calibrated. What it leaves to the host
 is to cut out windows, and to average their probabilities where they overlap.
@@ -15,11 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from luray.core.legend import OUTSIDE
+from luray.core.value_scale import ValueScale
 from luray.core.variable import Variable
-from luray.model.features import Features
+from luray.model.features import UNKNOWN, Features
 from luray.model.model_input import assemble
 from luray.model.operating_point import Calibration
 from luray.model.unet import UNet, frozen
+from luray.model.values import moments
 
 N_CODES = 256
 """Codes that a byte can hold."""
@@ -53,8 +57,11 @@ class HostModel(nn.Module):
         self.temperature = float(calibration.temperature)
         self.bias = float(calibration.bias)
         index_of_code = torch.full((N_CODES,), OUTSIDE, dtype=torch.int64)
-        for index, code in enumerate(features.codes):
+        codes_of_maps = range(features.scale.levels) if features.scale else features.codes
+        for index, code in enumerate(codes_of_maps):
             index_of_code[code] = index
+        if features.scale is not None:
+            index_of_code[UNKNOWN] = UNKNOWN  # land whose value is not known
         self.register_buffer("index_of_code", index_of_code)
         codes = torch.tensor(features.codes, dtype=torch.int64)
         self.register_buffer("code_of_index", codes)
@@ -78,9 +85,11 @@ class HostModel(nn.Module):
         Returns
         -------
         probability : Tensor, float32, shape (B, K, H, W)
-            Of each class.
+            Of each class. Of values instead mean and standard deviation, (B, 2, H, W), in the unit
+            of the target.
         likeliest : Tensor, uint8, shape (B, H, W)
-            Code of the likeliest class; the ocean's where the newest map has no class.
+            Code of the likeliest class; the ocean's where the newest map has no class. Of values
+            the level nearest to the mean.
         """
         maps_BNHW = self.index_of_code[land_use.long()]
         inputs_BCHW = assemble(
@@ -90,13 +99,27 @@ class HostModel(nn.Module):
             _levels(static, self.features.static),
             self.features,
         )
+        is_land_BHW = maps_BNHW[:, 0] != OUTSIDE
+        if self.features.scale is not None:
+            values_B2HW, level_BHW = self._values(inputs_BCHW, self.features.scale)
+            level_BHW = torch.where(is_land_BHW, level_BHW, self.ocean)
+            return values_B2HW, level_BHW.to(torch.uint8)
         prior_BKHW = inputs_BCHW[:, : self.features.n_classes]
         logits_BKHW = self.network(inputs_BCHW) / self.temperature + self.bias * prior_BKHW
         probability_BKHW = torch.softmax(logits_BKHW, dim=1)
         likeliest_BHW = self.code_of_index[probability_BKHW.argmax(dim=1)]
-        is_land_BHW = maps_BNHW[:, 0] != OUTSIDE
         likeliest_BHW = torch.where(is_land_BHW, likeliest_BHW, self.ocean)
         return probability_BKHW, likeliest_BHW.to(torch.uint8)
+
+    def _values(self, inputs_BCHW: Tensor, scale: ValueScale) -> tuple[Tensor, Tensor]:
+        """Mean and deviation in the unit of the target, and the level nearest to the mean."""
+        outputs_B2HW = self.network(inputs_BCHW)
+        position_BHW, deviation_BHW = moments(outputs_B2HW[:, 0], outputs_B2HW[:, 1], scale, torch)
+        position_BHW = (position_BHW + self.bias).clip(0, 1)
+        deviation_BHW = (deviation_BHW * self.temperature).clip(0, 1)
+        size = scale.step * (scale.levels - 1)
+        values_B2HW = torch.stack([scale.first + size * position_BHW, size * deviation_BHW], dim=1)
+        return values_B2HW, (position_BHW * (scale.levels - 1) + 0.5).floor().long()
 
 
 def _levels(values_BVHW: Tensor, variables: Sequence[Variable]) -> Tensor:

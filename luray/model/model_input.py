@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from luray.core.legend import OUTSIDE
+from luray.core.value_scale import ValueScale
 from luray.model.features import UNKNOWN, Features, changes
 from luray.model.memory import WEIGHTS, change_scale, known_scale, seen_ages, share_scale
+from luray.model.values import seen_levels
 
 
 def assemble(
@@ -34,7 +36,7 @@ def assemble(
     ----------
     maps_BNHW : Tensor, uint8
         Class indices of the last N maps, the prior first; `UNKNOWN` and `OUTSIDE` are allowed, and
-        stand for a map that is not known. N is `features.history`.
+        stand for a map that is not known. N is `features.history`. Of values they are levels.
     now_BLHW, before_BLHW : Tensor
         Level channels of the year and of the prior year.
     static_BSHW : Tensor
@@ -46,6 +48,11 @@ def assemble(
     """
     n_classes = features.n_classes
     device = now_BLHW.device
+    if features.scale is not None:
+        groups = _value_channels(maps_BNHW, features.scale, features.lags)
+        groups += _forcing_and_static(now_BLHW, before_BLHW, static_BSHW, features)
+        return _joined(groups)
+
     # One row of the table a code of the prior: its one-hot class, and whether it is land.
     table = torch.zeros(256, n_classes + 1)
     table[:n_classes, :n_classes] = torch.eye(n_classes)
@@ -61,12 +68,30 @@ def assemble(
         groups.append(memory.channels_BMHW)
         groups += share_changes.of_class(memory.last_other_BHW)
     groups += share_changes.of_class(prior_BHW)
+    groups += _forcing_and_static(now_BLHW, before_BLHW, static_BSHW, features)
+    return _joined(groups)
 
+
+def _value_channels(maps_BNHW: Tensor, scale: ValueScale, lags: Sequence[int]) -> list[Tensor]:
+    """Return the channels of maps of values: of the prior, of land, of each lag."""
+    table = torch.from_numpy(seen_levels(scale)).to(maps_BNHW.device)
+
+    def channels(n: int) -> Tensor:
+        return table[maps_BNHW[:, n].long()].permute(0, 3, 1, 2)
+
+    is_land_B1HW = (maps_BNHW[:, :1] != OUTSIDE).float()
+    return [channels(0), is_land_B1HW, *map(channels, lags)]
+
+
+def _forcing_and_static(
+    now_BLHW: Tensor, before_BLHW: Tensor, static_BSHW: Tensor, features: Features
+) -> list[Tensor]:
+    """Return the channels that do not depend on the maps."""
+    device = now_BLHW.device
     continuous = torch.as_tensor(features.continuous_levels, device=device)
     now_BDHW = now_BLHW.index_select(1, continuous)
     before_BDHW = before_BLHW.index_select(1, continuous)
-    groups += [now_BLHW, *changes(now_BDHW, before_BDHW, torch), static_BSHW]
-    return _joined(groups)
+    return [now_BLHW, *changes(now_BDHW, before_BDHW, torch), static_BSHW]
 
 
 def _joined(groups: Sequence[Tensor]) -> Tensor:

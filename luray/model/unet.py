@@ -4,9 +4,13 @@ After Ronneberger et al. 2015 (doi:10.1007/978-3-319-24574-4_28), with batch nor
 nearest upsampling. The head gives each class a logit and each cell a bonus for the class of the
 prior, so that an untrained model says "nothing changes" and change has to be earned.
 
+A model of values has no classes: its two heads are the change since the prior and the spread, see
+`luray.model.values`.
+
 Shapes: B windows of a batch, C input channels, K classes, H W window.
 """
 
+import math
 from collections.abc import Callable
 from copy import deepcopy
 
@@ -16,6 +20,7 @@ from torch.nn.functional import interpolate, max_pool2d, pad, softplus
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from luray.model.unet_config import UNetConfig
+from luray.model.values import FIRST_SPREAD, LEAST_SPREAD
 
 
 def convolution_block(n_in: int, n_out: int) -> nn.Sequential:
@@ -45,12 +50,14 @@ def decode_block(level: nn.Sequential, skip: Tensor, features: Tensor) -> Tensor
 class UNet(nn.Module):
     """Logits (B, K, H, W) from inputs (B, C, H, W) whose first K channels are the one-hot prior.
 
+    Of values it gives mean and spread (B, 2, H, W), and the first channel is the prior's value.
+
     Parameters
     ----------
     n_channels : int
         C.
     n_classes : int
-        K.
+        K, 0 for a model of values.
     config : UNetConfig
         Width and depth; H and W must be multiples of 2^depth.
 
@@ -84,19 +91,29 @@ class UNet(nn.Module):
             for n_out, n_below in zip(finer, coarser, strict=True)
         )
 
-        self.head = nn.Conv2d(config.width, n_classes + 1, 1)
+        self.head = nn.Conv2d(config.width, n_classes + 1 if n_classes else 2, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            # The bonus of the prior's class at the start: P(no change) = 0.96 with 7 classes.
-            self.head.bias[n_classes] = 5.0  # type: ignore[index]
+            if n_classes:
+                # The bonus of the prior's class at first: P(no change) = 0.96 with 7 classes.
+                self.head.bias[n_classes] = 5.0  # type: ignore[index]
+            else:
+                self.head.bias[1] = math.log(math.expm1(FIRST_SPREAD))  # type: ignore[index]
 
     def forward(self, inputs_BCHW: Tensor) -> Tensor:
-        """Return the logits of each class, (B, K, H, W); the prior's has the bonus."""
+        """Return the logits of each class, (B, K, H, W); the prior's has the bonus.
+
+        Of values, mean and spread of the seen value, (B, 2, H, W).
+        """
         return self.logits(self.heads(inputs_BCHW), inputs_BCHW)
 
     def logits(self, heads_BHW: Tensor, inputs_BCHW: Tensor) -> Tensor:
-        """Return the logits of each class for the heads of an input, (B, K, H, W)."""
+        """Return what `forward` does, for the heads of an input."""
+        if not self.n_classes:
+            mean_B1HW = inputs_BCHW[:, :1] + heads_BHW[:, :1]
+            spread_B1HW = softplus(heads_BHW[:, 1:]) + LEAST_SPREAD
+            return torch.cat([mean_B1HW, spread_B1HW], dim=1)
         prior_BKHW = inputs_BCHW[:, : self.n_classes]
 
         # Softplus keeps the bonus positive: a cell can earn change, never a penalty for staying.
@@ -112,6 +129,8 @@ class UNet(nn.Module):
 
     def heads(self, inputs_BCHW: Tensor, *, decode: Decode = decode_block) -> Tensor:
         """Return the logits without a bonus, and the bonus before softplus, (B, K + 1, H, W).
+
+        Of values, the change since the prior and the spread before softplus, (B, 2, H, W).
 
         `decode` computes a decoder block; any other than the default gives the same but for
         rounding.

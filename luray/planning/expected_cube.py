@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import HILDA
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.cube.cube import Cube, Layer
 from luray.sources import SourceConfig
 from luray.sources.coverage import cut
@@ -22,6 +23,7 @@ def expected_cube(
     observed: Sequence[int],
     scenarios: Sequence[str] = (),
     legend: Legend = HILDA,
+    time: TimeSteps = YEARLY,
 ) -> Cube:
     """Return a cube of metadata alone, to count with: nothing can be read from it.
 
@@ -36,11 +38,13 @@ def expected_cube(
     years : range
         Years of the forcing.
     observed : sequence of int
-        Years with maps.
+        Time steps with maps.
     scenarios : sequence of str
         Names of the scenarios where there are several; the first one's forcing is the cube's.
     legend : Legend
         That of the run's target.
+    time : TimeSteps
+        Its time steps. All forcing is counted as if it were annual.
     """
     configs = sorted(sources, key=lambda config: config.label)  # the order of a built cube
     forcing_configs = [config for config in configs if config.declared[0].role == "forcing"]
@@ -55,7 +59,8 @@ def expected_cube(
         layers = []
         for config in forcing_configs:
             steps = index_of_place[config.label]
-            layers.append(_layer(config, grid, years, scenario, steps, legend))
+            layer = _layer(config, grid, years, scenario, steps, legend)
+            layers.append(layer._replace(time=time))
         views[scenario] = tuple(layers)
     first_view = next(iter(views.values()))
 
@@ -70,6 +75,7 @@ def expected_cube(
         fingerprint="",
         sources=(),
         scenarios=views if scenarios else {},
+        time=time,
     )
 
 

@@ -50,7 +50,7 @@ def inference_memory(
     padded_cells = (tiling.tile + 2 * tiling.margin) ** 2
     # 4 bytes for each class in each cell. Twice: the sums of a prediction are still there while the
     # strips for the neighbours, and what the tile keeps, are copied out of them.
-    sums = 2 * 4.0 * len(cube.legend) * padded_cells
+    sums = 2 * 4.0 * cube.features.n_sums * padded_cells
     of_inputs: dict[str, float]
     if on_cpu:
         # One window may be left over and joins a batch; beside its first layer there are its skip,

@@ -6,7 +6,7 @@ web maps open a product without a parameter.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import zarr
@@ -14,14 +14,12 @@ import zarr_cm
 
 from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid, row_areas
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import F64
 from luray.product.overviews import Overviews
-from luray.storage.arrays import coordinate, variable
+from luray.storage.arrays import EPOCH, TIME, coordinate, time_coordinate, variable
 
 CONVENTIONS = "CF-1.12"
-
-EPOCH = 1850
-"""Year from which `time` counts days, in a calendar whose years all have 365."""
 
 EPSG = 4326
 """WGS 84, longitude and latitude in degrees."""
@@ -97,7 +95,12 @@ class Lattice(NamedTuple):
 
 
 def write_coordinates(
-    group: zarr.Group, lattice: Lattice, years: Sequence[int], *, more: Sequence[str] = ()
+    group: zarr.Group,
+    lattice: Lattice,
+    years: Sequence[int],
+    *,
+    more: Sequence[str] = (),
+    time: TimeSteps = YEARLY,
 ) -> None:
     """Write years and cells, and name what else is a coordinate.
 
@@ -108,23 +111,16 @@ def write_coordinates(
     lattice : Lattice
         Its cells.
     years : sequence of int
-        Calendar years.
+        Calendar years, or time steps where `time` has several a year.
     more : sequence of str
         Further variables that are coordinates.
+    time : TimeSteps
+        Of the maps.
     """
-    calendar_years = np.array(years, np.int32)
-    coordinate(group, "year", calendar_years, {"long_name": "calendar year", "units": "1"})
-    time_attributes = {
-        "standard_name": "time",
-        "long_name": "first day of the year",
-        "units": f"days since {EPOCH}-01-01",
-        "calendar": "noleap",
-        "bounds": "time_bnds",
-    }
-    variable(group, "time", 365 * (calendar_years - EPOCH), ("year",), time_attributes)
-    time_bounds = 365 * (calendar_years[:, None] + np.arange(2, dtype=np.int32) - EPOCH)
-    variable(group, "time_bnds", time_bounds, ("year", "bnds"), {})
-
+    if time.dimension == "time":
+        time_coordinate(group, years, time)
+    else:
+        _write_years(group, years)
     lat_attributes = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
     _write_axis(group, "lat", lattice.lat, lattice.lat_edges, lat_attributes)
     lon_attributes = {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
@@ -133,6 +129,20 @@ def write_coordinates(
     _write_crs(group, "crs", lattice)
     # xarray takes what the attribute of a group names for coordinates of all its arrays.
     group.attrs["coordinates"] = " ".join([*COORDINATES, *more])
+
+
+def _write_years(group: zarr.Group, years: Sequence[int]) -> None:
+    """Write the coordinate of plain years, and the time at which each begins."""
+    calendar_years = np.array(years, np.int32)
+    coordinate(group, "year", calendar_years, {"long_name": "calendar year", "units": "1"})
+    time_attributes = {
+        "standard_name": "time",
+        "long_name": "first day of the year",
+        **{name: TIME[name] for name in ("units", "calendar", "bounds")},
+    }
+    variable(group, "time", 365 * (calendar_years - EPOCH), ("year",), time_attributes)
+    time_bounds = 365 * (calendar_years[:, None] + np.arange(2, dtype=np.int32) - EPOCH)
+    variable(group, "time_bnds", time_bounds, ("year", "bnds"), {})
 
 
 def write_coarse_coordinates(group: zarr.Group, grid: Grid) -> None:
@@ -190,8 +200,13 @@ def geozarr_attributes(
     return dict(zarr_cm.create_many(_conventions(lattice, dimensions)))
 
 
-def pyramid_attributes(grid: Grid, overviews: Overviews) -> dict[str, Any]:
-    """Return what GeoZarr says of the root group: that of the maps, and of their overviews."""
+def pyramid_attributes(
+    grid: Grid, overviews: Overviews, resampling: Literal["mode", "average"] = "mode"
+) -> dict[str, Any]:
+    """Return what GeoZarr says of the root group: that of the maps, and of their overviews.
+
+    `resampling` is how four cells became one.
+    """
     lattice = Lattice.of(grid)
     conventions = _conventions(lattice, ("lat", "lon"))
     if overviews.levels:
@@ -205,7 +220,7 @@ def pyramid_attributes(grid: Grid, overviews: Overviews) -> dict[str, Any]:
                     "asset": str(level),
                     "derived_from": str(level - 1) if level > 1 else ".",
                     "transform": transform,
-                    "resampling_method": "mode",
+                    "resampling_method": resampling,
                     **_placed(Lattice.of(grid, level=level)),
                 }
             )

@@ -10,7 +10,9 @@ from zarr.core.array import CompressorsLike
 
 from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
-from luray.core.legend import Legend
+from luray.core.legend import COLOUR_RAMP, NO_VALUE, Legend
+from luray.core.time_steps import YEARLY, TimeSteps
+from luray.core.value_scale import MOST_LEVELS
 from luray.product.coarse_cells import CoarseCells
 from luray.product.conventions import (
     COARSE_COORDINATES,
@@ -23,7 +25,7 @@ from luray.product.conventions import (
 )
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.overviews import NO_OVERVIEWS, Overviews
-from luray.storage.arrays import MAX_CHUNK_CELLS, coordinate, tile_array
+from luray.storage.arrays import LENGTHS, MAX_CHUNK_CELLS, coordinate, tile_array
 
 ORIGINS = ("observed", "hindcast", "forecast")
 """Where the map of a year can come from; array `origin` holds indices into it."""
@@ -58,6 +60,7 @@ def create_product(
     dims: ProductDims = ONE_MAP,
     coarse: CoarseCells | None = None,
     overviews: Overviews = NO_OVERVIEWS,
+    time: TimeSteps = YEARLY,
 ) -> None:
     """Create the arrays of a product; a shard is one tile in one year.
 
@@ -68,7 +71,7 @@ def create_product(
     grid : Grid
         The run grid.
     years, origins : sequence of int
-        Calendar years, and for each an index into `ORIGINS`.
+        Calendar years or time steps, and for each an index into `ORIGINS`.
     tile : int
         Cells along a side of a tile.
     attributes : mapping
@@ -81,24 +84,34 @@ def create_product(
         Those that have fractions and transitions.
     overviews : Overviews
         Levels of the maps' overviews.
+    time : TimeSteps
+        Of the maps.
     """
+    of_classes = legend.scale is None
     root = zarr.open_group(url, mode="w", zarr_format=3)
-    map_lead = {**dims.lead, "year": len(years)}
+    map_lead = {**dims.lead, time.dimension: len(years)}
+    comment = (
+        "Tiles without land are not stored: they read as ocean, also where the maps have no data."
+    )
+    if not of_classes:
+        comment = "There is no value at sea, and where an observed map has none."
     _create_maps(
         root,
         map_lead,
         shape=grid.shape,
         tile=tile,
         legend=legend,
-        comment="Tiles without land are not stored: they read as ocean, also where the maps have "
-        "no data.",
+        comment=comment,
     )
     array = root.create_array(
-        "origin", data=np.array(origins, np.uint8), dimension_names=("year",), chunks=(len(years),)
+        "origin",
+        data=np.array(origins, np.uint8),
+        dimension_names=(time.dimension,),
+        chunks=(len(years),),
     )
     array.attrs.update(
         {
-            "long_name": "where the map of a year comes from",
+            "long_name": f"where the map of a {LENGTHS[time.interval]} comes from",
             "flag_values": [0, 1, 2],
             "flag_meanings": " ".join(ORIGINS),
         }
@@ -121,10 +134,11 @@ def create_product(
         tile=tile,
         legend=legend,
         dims=dims,
+        time=time,
     )
     more_coordinates = COARSE_COORDINATES if coarse else ()
-    write_coordinates(root, Lattice.of(grid), years, more=more_coordinates)
-    geozarr = pyramid_attributes(grid, overviews)
+    write_coordinates(root, Lattice.of(grid), years, more=more_coordinates, time=time)
+    geozarr = pyramid_attributes(grid, overviews, "mode" if of_classes else "average")
     root.attrs.update({"Conventions": CONVENTIONS, **geozarr, **attributes})
 
 
@@ -137,7 +151,13 @@ def _create_maps(
     legend: Legend,
     comment: str,
 ) -> None:
-    """Create the maps, or a level of their overviews, and their confidence."""
+    """Create the maps, or a level of their overviews, and their confidence or spread."""
+    # Where `time` is a dimension it is a coordinate without being named.
+    of_maps = {**OF_CELLS, **OF_YEARS} if "year" in lead else OF_CELLS
+    of_values: dict[str, str] = {}
+    if legend.scale is not None:
+        of_values["ancillary_variables"] = legend.quality
+        of_values[COLOUR_RAMP] = " ".join(legend.scale.colours)
     tile_array(
         group,
         legend.variable,
@@ -149,11 +169,33 @@ def _create_maps(
             "units": "1",
             "comment": comment,
             **legend.cf_attributes(),
-            **OF_CELLS,
-            **OF_YEARS,
+            **of_values,
+            **of_maps,
         },
         fill_value=legend.ocean,
     )
+    if legend.scale is not None:
+        name = legend.scale.standard_name
+        tile_array(
+            group,
+            legend.quality,
+            lead=lead,
+            shape=shape,
+            tile=tile,
+            attributes={
+                "long_name": f"standard deviation of {legend.long_name}",
+                **({"standard_name": f"{name} standard_error"} if name else {}),
+                "units": legend.scale.units,
+                "comment": "Of a predicted value; observed maps have none.",
+                "scale_factor": legend.scale.step,
+                "add_offset": 0.0,
+                "valid_range": [0, MOST_LEVELS],
+                "_FillValue": NO_VALUE,
+                **of_maps,
+            },
+            fill_value=NO_VALUE,
+        )
+        return
     tile_array(
         group,
         "confidence",
@@ -164,8 +206,7 @@ def _create_maps(
             "long_name": "averaged probability of the class; 100 in observed years, 0 outside land",
             "units": "percent",
             "comment": comment,
-            **OF_CELLS,
-            **OF_YEARS,
+            **of_maps,
         },
     )
 
@@ -321,8 +362,18 @@ def _create_overviews(
     tile: int,
     legend: Legend,
     dims: ProductDims,
+    time: TimeSteps,
 ) -> None:
     """Create a group for each level of the overviews, with coordinates of its own."""
+    rule = (
+        "the most frequent class, or the mean confidence, of the land in 2 x 2 cells of the level "
+        "before. A cell is land where at least half of its cells are."
+    )
+    if legend.scale is not None:
+        rule = (
+            "the mean of the values, or of their spread, in 2 x 2 cells of the level before. A "
+            "cell has a value where at least half of its cells have one."
+        )
     for level in range(1, overviews.levels + 1):
         group = root.create_group(str(level))
         lattice = Lattice.of(grid, level=level)
@@ -335,12 +386,10 @@ def _create_overviews(
             shape=lattice.shape,
             tile=side,
             legend=legend,
-            comment=f"Level {level} of the overviews: the most frequent class, or the mean "
-            "confidence, of the land in 2 x 2 cells of the level before. A cell is land where at "
-            "least half of its cells are.",
+            comment=f"Level {level} of the overviews: {rule}",
         )
         _create_sequences(group, dims)
-        write_coordinates(group, lattice, years)
+        write_coordinates(group, lattice, years, time=time)
         group.attrs.update({"Conventions": CONVENTIONS, **geozarr_attributes(lattice)})
 
 

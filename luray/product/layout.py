@@ -9,10 +9,11 @@ from itertools import product
 
 from luray.core.legend import VARIABLE
 from luray.core.tiling import Tile, Tiling
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.product.dimensions import MemberIndex, ProductDims
 from luray.product.overviews import NO_OVERVIEWS, Overviews
 from luray.product.trajectories import OverviewYear, Span, TileYear, Unit
-from luray.storage.receipts import key_of, tile_year_of
+from luray.storage.receipts import key_of, tile_of, year_of
 
 LAYOUT = 2
 """Version of the layout. It enters the fingerprint: products of another one are not continued."""
@@ -64,6 +65,10 @@ class ProductLayout:
     overviews: Overviews = NO_OVERVIEWS
     variable: str = VARIABLE
     """Name of the array that holds the maps; see `Legend.variable`."""
+    quality: str = "confidence"
+    """Name of the array that says how sure they are; see `Legend.quality`."""
+    time: TimeSteps = YEARLY
+    """Time steps of the maps: where a year has several, each "year" here is one of them."""
 
     def units(self, tiles: Iterable[Tile], years: Iterable[int] | None = None) -> Iterator[Unit]:
         """Yield everything that has a receipt when these tiles are finished.
@@ -89,7 +94,8 @@ class ProductLayout:
     def key(self, unit: Unit) -> str:
         """Return the name of the receipt of a unit.
 
-        It is 2001/3.4 in a product of one map, ssp126/m2/2001/3.4 with scenarios and members.
+        It is 2001/3.4 in a product of one map, ssp126/m2/2001/3.4 with scenarios and members, and
+        2001-03/3.4 in one of a map a month.
         """
         names = []
         if self.dims.scenarios:
@@ -97,13 +103,14 @@ class ProductLayout:
         if self.dims.members:
             names.append("across" if unit.across else f"m{unit.member_index.member}")
         if isinstance(unit, OverviewYear):
-            return "/".join([*names, str(unit.year), OVERVIEWS_KEY])
-        return key_of(unit.year, unit.tile, *names)
+            return "/".join([*names, self.time.label(unit.year), OVERVIEWS_KEY])
+        return key_of(self.time.label(unit.year), unit.tile, *names)
 
     def unit_of(self, key: str) -> Unit:
         """Return what the receipt of a name is for; the inverse of `key`."""
         # In the order of `key`: scenario, member or "across", year, tile or "overviews".
-        *names, year, name = key.split("/")
+        *names, _, name = key.split("/")
+        year = year_of(key, self.time)
         scenario = 0
         if self.dims.scenarios:
             scenario = self.dims.scenarios.index(names.pop(0))
@@ -113,8 +120,8 @@ class ProductLayout:
         member_index = MemberIndex(scenario, member)
 
         if name == OVERVIEWS_KEY:
-            return OverviewYear(int(year), member_index)
-        return TileYear(*tile_year_of(key), member_index, across=names == ["across"])
+            return OverviewYear(year, member_index)
+        return TileYear(year, tile_of(key), member_index, across=names == ["across"])
 
     def transition_of(self, year: int) -> tuple[int, int] | None:
         """Return the years between which the map of a year and its prior tell a transition.
@@ -125,7 +132,7 @@ class ProductLayout:
 
     def arrays(self, unit: Unit) -> tuple[str, ...]:
         """Return the arrays that hold a unit, in the order in which they are written and hashed."""
-        maps = (self.variable, "confidence")
+        maps = (self.variable, self.quality)
         if isinstance(unit, OverviewYear):
             levels = self.overviews.coarser_levels
             return tuple(overview(level, name) for level in levels for name in maps)
@@ -145,7 +152,7 @@ class ProductLayout:
     @property
     def tile_arrays(self) -> frozenset[str]:
         """Every array whose shards belong to units, and are covered by their receipts."""
-        maps = (self.variable, "confidence")
+        maps = (self.variable, self.quality)
         names = {*maps, "class_probability", "entropy", "probability", *COARSE}
         for level in range(1, self.overviews.levels + 1):
             names |= {overview(level, name) for name in maps}

@@ -11,8 +11,10 @@ from typing import Self
 import numpy as np
 
 from luray.core.compiled import compiled
+from luray.core.legend import NO_VALUE
 from luray.core.tiling import Tiling
 from luray.core.types import U8
+from luray.core.value_scale import MOST_LEVELS
 
 COARSEST_CELLS = 1000
 """About the cells along the longer side of the coarsest level: a picture of the whole."""
@@ -157,6 +159,43 @@ def halve(classes_HW: U8, confidence_HW: U8, n_classes: int) -> tuple[U8, U8]:
             if is_land:
                 confidence_YX[y, x] = (2 * percent + n_land) // (2 * n_land)
     return classes_YX, confidence_YX
+
+
+@compiled
+def halve_values(values_HW: U8) -> U8:
+    """Return the next level of levels of values, or of their spread.
+
+    A cell has the mean of its cells that are known, rounded half up. It is known where at least
+    half of its cells are.
+
+    Parameters
+    ----------
+    values_HW : array, uint8
+        From 0 to `MOST_LEVELS`. Any other value is not known, such as `OUTSIDE` and `UNKNOWN`.
+
+    Returns
+    -------
+    array, uint8, shape (Y, X)
+        `NO_VALUE` where it is not known.
+    """
+    height, width = values_HW.shape
+    n_rows = (height + 1) // 2
+    n_cols = (width + 1) // 2
+    means_YX = np.full((n_rows, n_cols), NO_VALUE, np.uint8)
+    for y in range(n_rows):
+        for x in range(n_cols):
+            n_cells = 0
+            n_known = 0
+            total = 0
+            for row in range(2 * y, min(2 * y + 2, height)):
+                for col in range(2 * x, min(2 * x + 2, width)):
+                    n_cells += 1
+                    if values_HW[row, col] <= MOST_LEVELS:
+                        n_known += 1
+                        total += values_HW[row, col]
+            if n_known and 2 * n_known >= n_cells:
+                means_YX[y, x] = (2 * total + n_known) // (2 * n_known)
+    return means_YX
 
 
 @compiled

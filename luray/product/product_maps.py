@@ -4,7 +4,7 @@ Shapes: H W cells of a box.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,17 +13,21 @@ import zarr
 
 from luray.core.grid import Grid
 from luray.core.legend import (
+    COLOUR_RAMP,
     LONG_NAME,
     NO_DATA_FLAG,
+    NO_VALUE,
     NOT_LAND,
     OCEAN_FLAG,
     VARIABLE,
     LandClass,
     Legend,
 )
-from luray.core.legend_files import own_legends
+from luray.core.legend_files import own_legends, own_scales
 from luray.core.tiling import Box
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import U8
+from luray.core.value_scale import ValueScale
 from luray.storage.objects import accessing
 
 UNNAMED = "the product's own"
@@ -47,6 +51,8 @@ class ProductMaps:
     caveats: tuple[str, ...] = ()
     scenario: str = ""
     """Name of its only scenario, where it says it."""
+    time: TimeSteps = YEARLY
+    """Time steps of the maps: where a year has several, each of `years` is one of them."""
 
     def series(self, *, scenario: str | None = None, member: int | None = None) -> "MapSeries":
         """Return one of the product's sequences of maps.
@@ -128,20 +134,44 @@ class MapSeries:
 
     def classes(self, year: int, box: Box) -> U8:
         """Return class indices in a box, `OUTSIDE` off land and beyond the grid, shape (H, W)."""
-        return self.product.legend.encode(self.codes(year, box), where=f"the map of {year}")
+        where = f"the map of {self.product.time.label(year)}"
+        return self.product.legend.encode(self.codes(year, box), where=where)
+
+    def spread(self, year: int, box: Box) -> U8:
+        """Return the spread of values in a box, in steps of their scale, shape (H, W).
+
+        `NO_VALUE` where there is none.
+        """
+        product = self.product
+        assert product.legend.scale is not None, "classes have no spread"
+        spread_HW = np.full(box.shape, NO_VALUE, np.uint8)
+        inside = box.clip(product.grid.shape)
+        if inside is not None:
+            rows, cols = inside.slices(origin=Box(0, 0, 0, 0))
+            position = (*self.index, product.years.index(year), rows, cols)
+            with accessing(product.url):
+                spread_HW[inside.slices(origin=box)] = self._root[product.legend.quality][position]
+        return spread_HW
+
+    @cached_property
+    def _root(self) -> Any:
+        with accessing(self.product.url):
+            return zarr.open_group(self.product.url, mode="r", zarr_format=3, use_consolidated=True)
 
     @cached_property
     def _maps(self) -> Any:
         with accessing(self.product.url):
-            root = zarr.open_group(self.product.url, mode="r", zarr_format=3, use_consolidated=True)
-            return root[self.product.legend.variable]
+            return self._root[self.product.legend.variable]
 
 
 def legend_of_flags(flags: Mapping[str, Any], *, variable: str = VARIABLE) -> Legend:
     """Return the legend that the CF attributes of the maps describe.
 
-    It is one of luray's own where these classes are its classes, with the same codes and names.
+    It is one of luray's own where these classes are its classes, with the same codes and names, or
+    this is its scale.
     """
+    if "flag_values" not in flags and "scale_factor" in flags:
+        return _legend_of_packing(flags, variable=variable)
     names: Sequence[str] = flags["flag_meanings"].split()
     colours: Sequence[str] = flags["flag_colors"].split()
     code_of = dict(zip(names, flags["flag_values"], strict=True))
@@ -170,6 +200,28 @@ def legend_of_flags(flags: Mapping[str, Any], *, variable: str = VARIABLE) -> Le
         variable=variable,
         long_name=str(flags.get("long_name", LONG_NAME)),
     )
+
+
+def _legend_of_packing(packing: Mapping[str, Any], *, variable: str) -> Legend:
+    """Return the legend of values that the CF attributes of the maps describe."""
+    first_level, last_level = packing["valid_range"]
+    scale = ValueScale(
+        units=str(packing["units"]),
+        first=float(packing["add_offset"]),
+        step=float(packing["scale_factor"]),
+        levels=int(last_level) - int(first_level) + 1,
+        standard_name=str(packing.get("standard_name", "")),
+    )
+    colours = str(packing.get(COLOUR_RAMP, "")).split()
+    if colours:
+        scale = replace(scale, colours=tuple(colours))
+    for legend in own_scales():
+        assert legend.scale is not None
+        # How a model sees the values is not said of the maps.
+        if legend.variable == variable and replace(legend.scale, transform="linear") == scale:
+            return legend
+    long_name = str(packing.get("long_name", LONG_NAME))
+    return Legend.of_values(UNNAMED, scale, variable=variable, long_name=long_name)
 
 
 def _codes_and_names(classes: Sequence[LandClass]) -> list[tuple[int, str]]:

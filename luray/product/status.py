@@ -4,12 +4,13 @@ Anybody may ask, also while the product is being written. The metadata is read a
 is: Zarr takes longer to import than all else takes together.
 """
 
-import time
+import time as clock
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.layout import receipts_of_year
 from luray.product.overviews import NO_OVERVIEWS, Overviews
@@ -39,6 +40,8 @@ class Status:
     dims: ProductDims = ONE_MAP
     """Its scenarios and members."""
     overviews: Overviews = NO_OVERVIEWS
+    time: TimeSteps = YEARLY
+    """Time steps of its maps: where a year has several, each of `years` is one of them."""
 
     @property
     def complete(self) -> list[int]:
@@ -62,7 +65,7 @@ class Status:
 
         `now` is in seconds since 1970, the present by default.
         """
-        now = time.time() if now is None else now
+        now = clock.time() if now is None else now
         recent = [written for written in self.times if now - written <= RECENT]
         if len(recent) < 2 or recent[-1] <= recent[0]:
             return 0.0
@@ -92,7 +95,8 @@ def status_of(url: str) -> Status:
             f"{url}: no product of luray; give the product.zarr of a run, or its run file"
         )
     tiles = int(about["tiles"])
-    years = _years(url, about)
+    time = TimeSteps(about.get("time_step", YEARLY.interval))
+    years = _years(url, about, time)
 
     written = Ledger(url, about["fingerprint"]).written()
     lease = Lease(url).found()
@@ -101,12 +105,13 @@ def status_of(url: str) -> Status:
         str(attributes.get("title", url)),
         years,
         tiles,
-        done=Counter(year_of(key) for key in written),
+        done=Counter(year_of(key, time) for key in written),
         times=tuple(sorted(written.values())),
         finished=bool(about["finished"]),
         holder=lease["holder"] if lease else "",
         dims=dims,
         overviews=Overviews(**about.get("overviews", {})),
+        time=time,
     )
 
 
@@ -124,8 +129,11 @@ def _attributes(url: str) -> Mapping[str, Any]:
         ) from None
 
 
-def _years(url: str, about: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the years of a product."""
+def _years(url: str, about: Mapping[str, Any], time: TimeSteps) -> tuple[int, ...]:
+    """Return the years, or time steps, of a product."""
+    if "steps" in about:
+        first, last = (time.step_of(label) for label in about["steps"])
+        return tuple(range(first, last + 1))
     if "years" in about:
         first, last = about["years"]
         return tuple(range(first, last + 1))

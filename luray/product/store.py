@@ -27,6 +27,7 @@ from luray.core.config import CpuPrecision
 from luray.core.crash_points import crash_point
 from luray.core.legend import NO_DATA, OUTSIDE, TARGET, VARIABLE, Legend
 from luray.core.tiling import Box, Tile, Tiling, pieces_on_grid
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import F32, U8, Direction
 from luray.cube.cube import Cube
 from luray.model.card import read_card
@@ -34,7 +35,7 @@ from luray.product.coarse_cells import CoarseCells
 from luray.product.create import create_product
 from luray.product.dimensions import FIRST, ONE_MAP, MemberIndex, ProductDims
 from luray.product.layout import LAYOUT, ProductLayout, overview, receipts_of_year
-from luray.product.overviews import NO_OVERVIEWS, Overviews, halve
+from luray.product.overviews import NO_OVERVIEWS, Overviews, halve, halve_values
 from luray.product.summary import member_summary
 from luray.product.trajectories import (
     Done,
@@ -51,6 +52,9 @@ from luray.storage.objects import accessing, read_object, remove, write_atomical
 from luray.storage.places import public
 from luray.storage.receipts import Ledger, digest
 from luray.storage.shards import LatestShards, ShardFormat
+
+TIME_STEP = "time_step"
+"""Key under `luray` in the attributes with the interval of the time steps, where it is no year."""
 
 ROWS_AT_ONCE = 1024
 """Rows of a level that are halved at once, an even number."""
@@ -81,13 +85,22 @@ class Product:
     """Levels of its overviews."""
     precision: CpuPrecision = field(default="float32", kw_only=True)
     """Of the models on CPUs."""
+    time: TimeSteps = field(default=YEARLY, kw_only=True)
+    """Time steps of its maps: where a year has several, each "year" here is one of them."""
 
     @cached_property
     def layout(self) -> ProductLayout:
         """Where a tile-year lies in the store, and the name of its receipt."""
         block = self.coarse.block if self.coarse else 0
         return ProductLayout(
-            self.span, self.tiling, self.dims, block, self.overviews, self.legend.variable
+            self.span,
+            self.tiling,
+            self.dims,
+            block,
+            self.overviews,
+            self.legend.variable,
+            self.legend.quality,
+            self.time,
         )
 
     @property
@@ -144,6 +157,24 @@ class Product:
     def done(self) -> Done:
         """Return what has a receipt."""
         return Done(frozenset(map(self.layout.unit_of, self.ledger.done())))
+
+    def from_year(self, year: int) -> list[int]:
+        """Return the predicted steps from a calendar year on, in its chain's direction.
+
+        Raises ValueError for a year of no chain.
+        """
+        chains = self.span.chains
+        # A chain enters a year by its first step, or backward by its last.
+        ends = {"forward": self.time.step(year), "backward": self.time.step(year + 1) - 1}
+        for direction, steps in chains.items():
+            if ends[direction] in steps[1:]:
+                return list(steps[steps.index(ends[direction]) :])
+        first, last = self.time.year(self.span.first), self.time.year(self.span.last)
+        observed = [self.time.year(step) for step in self.span.observed]
+        raise ValueError(
+            f"{year} is not predicted: the product has {first}-{last}, of which "
+            f"{observed[0]}-{observed[1]} are observed; name a predicted year"
+        )
 
     # The store from its creation to its end
 
@@ -246,6 +277,10 @@ class Product:
         }
         if self.legend.variable != VARIABLE:
             about[TARGET] = self.legend.variable
+        if self.time != YEARLY:
+            del about["years"]
+            about[TIME_STEP] = self.time.interval
+            about["steps"] = [self.time.label(step) for step in (self.span.first, self.span.last)]
         # What products say that were made before there was a choice did not change.
         if self.precision != "float32":
             about["precision"] = self.precision
@@ -272,6 +307,7 @@ class Product:
             dims=self.dims,
             coarse=self.coarse,
             overviews=self.overviews,
+            time=self.time,
         )
 
     @property
@@ -446,7 +482,7 @@ class Product:
         year: int,
         tile: Tile,
         classes: U8,
-        confidence: U8,
+        quality: U8,
         member_indices: Sequence[MemberIndex] = (FIRST,),
         *,
         prior: U8 | None = None,
@@ -462,9 +498,11 @@ class Product:
         tile : Tile
             Which has shape (H, W).
         classes : array of uint8, shape (H, W)
-            Class indices; `OUTSIDE` or `NO_DATA` off land.
-        confidence : array of uint8, shape (H, W)
-            Percent.
+            Class indices; `OUTSIDE` or `NO_DATA` off land. Of values their levels; `OUTSIDE` or
+            `UNKNOWN` where there is none.
+        quality : array of uint8, shape (H, W)
+            Confidence in percent. Of values their spread in steps of the scale, `NO_VALUE` where
+            there is none.
         member_indices : sequence of MemberIndex
             Where the map is written.
         prior : array of uint8, shape (H, W), optional
@@ -476,18 +514,18 @@ class Product:
             Shards of the same tile that were encoded before, in another year or in the cube.
         """
         box = self.tiling.tile_box(tile)
-        assert classes.shape == confidence.shape == box.shape, (
+        assert classes.shape == quality.shape == box.shape, (
             f"{classes.shape} is not the tile {tile} {box}"
         )
         fields: dict[str, U8 | F32] = {
             self.legend.variable: self.legend.decode(classes),
-            "confidence": confidence,
+            self.legend.quality: quality,
         }
         if probabilities is not None:
             fields["probability"] = probabilities
         if self.coarse is not None:
             fields |= self._coarse_fields(self.coarse, year, box, classes, prior)
-        fields |= self._overviews_of(classes, confidence, self.overviews.tile_levels)
+        fields |= self._overviews_of(classes, quality, self.overviews.tile_levels)
         units = [TileYear(year, tile, member_index) for member_index in member_indices]
         self._write(units, fields, latest)
 
@@ -505,17 +543,21 @@ class Product:
             fields["transition"] = coarse.transitions(before, after, box=box, n_classes=n_classes)
         return fields
 
-    def _overviews_of(
-        self, classes: U8, confidence: U8, levels: Sequence[int]
-    ) -> dict[str, U8 | F32]:
-        """Return overviews of some levels, from map and confidence of the level below."""
+    def _overviews_of(self, classes: U8, quality: U8, levels: Sequence[int]) -> dict[str, U8 | F32]:
+        """Return overviews of some levels, from a map and its confidence, or spread, below them."""
         fields: dict[str, U8 | F32] = {}
         # Each level is made of the one before it.
         for level in levels:
-            classes, confidence = halve(classes, confidence, len(self.legend))
+            classes, quality = self._halved(classes, quality)
             fields[overview(level, self.legend.variable)] = self.legend.decode(classes)
-            fields[overview(level, "confidence")] = confidence
+            fields[overview(level, self.legend.quality)] = quality
         return fields
+
+    def _halved(self, classes: U8, quality: U8) -> tuple[U8, U8]:
+        """Return the next level of a map and its confidence or spread."""
+        if self.legend.scale is None:
+            return halve(classes, quality, len(self.legend))
+        return halve_values(classes), halve_values(quality)
 
     def write_coarser_overviews(self, year: int, member_indices: Sequence[MemberIndex]) -> None:
         """Write the coarser overviews of a year to sequences of maps that have the same map.
@@ -527,7 +569,7 @@ class Product:
         levels = self.overviews.coarser_levels
         below = levels.start - 1
         unit = OverviewYear(year, member_indices[0])
-        names = [self.legend.variable, "confidence"]
+        names = [self.legend.variable, self.legend.quality]
         if below:
             names = [overview(below, name) for name in names]
         n_rows = self.tiling.everything.coarsened(2**below).height
@@ -537,17 +579,17 @@ class Product:
         for first in range(0, n_rows, ROWS_AT_ONCE):
             index = (*self.layout.lead(unit, names[0]), slice(first, first + ROWS_AT_ONCE))
             with accessing(self.url):
-                codes, confidence = (np.asarray(self._array(name)[index]) for name in names)
-            classes = self.legend.encode(codes, where=f"{self.url} {year}")
+                codes, quality = (np.asarray(self._array(name)[index]) for name in names)
+            classes = self.legend.encode(codes, where=f"{self.url} {self.time.label(year)}")
             classes[codes == self.legend.nodata] = NO_DATA
-            strips.append(halve(classes, confidence, len(self.legend)))
+            strips.append(self._halved(classes, quality))
         classes = np.concatenate([strip_classes for strip_classes, _ in strips])
-        confidence = np.concatenate([strip_confidence for _, strip_confidence in strips])
+        quality = np.concatenate([strip_quality for _, strip_quality in strips])
 
         fields: dict[str, U8 | F32] = {
             overview(levels.start, self.legend.variable): self.legend.decode(classes),
-            overview(levels.start, "confidence"): confidence,
-            **self._overviews_of(classes, confidence, levels[1:]),
+            overview(levels.start, self.legend.quality): quality,
+            **self._overviews_of(classes, quality, levels[1:]),
         }
         self._write([OverviewYear(year, member_index) for member_index in member_indices], fields)
 
@@ -630,7 +672,7 @@ class Product:
             For a stored code outside the legend.
         """
         lead = self.layout.lead(TileYear(year, Tile(0, 0), member_index), self.legend.variable)
-        where = f"{self.url} {year}"
+        where = f"{self.url} {self.time.label(year)}"
         classes = np.full(box.shape, OUTSIDE, np.uint8)
         with accessing(self.url):
             array = self._array(self.legend.variable)
@@ -641,9 +683,9 @@ class Product:
         return classes
 
     def confidence(self, year: int, tile: Tile, member_index: MemberIndex = FIRST) -> U8:
-        """Return the confidence of a tile-year in percent, (H, W)."""
-        confidence: U8 = self.stored(TileYear(year, tile, member_index), "confidence")
-        return confidence
+        """Return the confidence of a tile-year in percent, or the spread of its values, (H, W)."""
+        quality: U8 = self.stored(TileYear(year, tile, member_index), self.legend.quality)
+        return quality
 
     def stored(self, unit: Unit, array: str) -> NDArray[Any]:
         """Return what an array holds of a unit: its cells, below the classes where it has any."""

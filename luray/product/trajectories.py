@@ -52,19 +52,6 @@ class Span:
         # A chain of the observed year alone predicts nothing.
         return {direction: years for direction, years in chains.items() if len(years) > 1}
 
-    def from_year(self, year: int) -> list[int]:
-        """Return the predicted years from `year` on, in its chain's direction.
-
-        Raises ValueError for a year of no chain.
-        """
-        for years in self.chains.values():
-            if year in years[1:]:
-                return list(years[years.index(year) :])
-        raise ValueError(
-            f"{year} is not predicted: the product has {self.first}-{self.last}, of which "
-            f"{self.observed[0]}-{self.observed[1]} are observed; name a predicted year"
-        )
-
     def transition_of(self, year: int) -> tuple[int, int] | None:
         """Return the two years between which the map of a year and its prior tell a transition.
 

@@ -50,9 +50,15 @@ def save_random_model(
     cube: Cube, direction: Direction, config: UNetConfig, folder: str, *, bonus: float = 0.5
 ) -> None:
     """Write a random model for the inputs of a cube, with its card."""
-    codes = tuple(int(code) for code in cube.legend.codes)
     features = cube.features.remembering(config.history)
     card = ModelCard(
-        direction, cube.legend.name, codes, features.names, config, {}, f"restless {bonus}", {}
+        direction,
+        cube.legend.name,
+        features.codes,
+        features.names,
+        config,
+        {},
+        f"restless {bonus}",
+        {},
     )
     save_model(random_model(features, config, bonus=bonus), card, folder)

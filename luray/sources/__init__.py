@@ -26,16 +26,22 @@ from luray.core.time_steps import YEARLY, TimeSteps
 from luray.sources import base
 from luray.sources.aggregated import AggregatedConfig
 from luray.sources.base import About, Request, Source
+from luray.sources.c3s_lai import C3sLaiConfig
 from luray.sources.categorical import CategoricalConfig
 from luray.sources.cci_lc import CciLcConfig
+from luray.sources.climate import ClimateConfig
 from luray.sources.gebco import GebcoConfig
+from luray.sources.glass import GlassConfig
 from luray.sources.hilda import HildaConfig
 from luray.sources.isimip import IsimipConfig
 from luray.sources.koppen import KoppenConfig
 from luray.sources.luh2 import Luh2Config
+from luray.sources.mod15 import Mod15Config
 from luray.sources.pnnl import PnnlSoilConfig, PnnlTopoConfig
 from luray.sources.product import ProductConfig
 from luray.sources.registry import OfRegisteredKind, kinds, register
+from luray.sources.season import SeasonConfig
+from luray.sources.values import ValuesConfig
 from luray.storage.errors import InputError
 
 SourceConfig = Annotated[base.SourceConfig, OfRegisteredKind()]
@@ -53,6 +59,12 @@ for _config_class in (
     AggregatedConfig,
     CciLcConfig,
     ProductConfig,
+    ClimateConfig,
+    SeasonConfig,
+    ValuesConfig,
+    C3sLaiConfig,
+    Mod15Config,
+    GlassConfig,
 ):
     register(_config_class)
 

@@ -462,11 +462,12 @@ class Request:
 
 def state_variable(legend: Legend) -> Variable:
     """Return the one variable of a state source, whose values are codes of its legend."""
+    scale = legend.scale
     return Variable(
         name=legend.variable,
         role="state",
-        units="1",
-        long_name=f"{legend.long_name} class",
+        units="1" if scale is None else scale.units,
+        long_name=f"{legend.long_name} class" if scale is None else legend.long_name,
         dtype="uint8",
         categories=tuple(int(code) for code in legend.codes),
     )

@@ -1,6 +1,6 @@
-"""Any series of categorical rasters as the state, and any GeoTIFF as static variables.
+"""Any series of categorical rasters as the state or a forcing, and any GeoTIFF as static variables.
 
-Both are described in the run file. A state series has a crosswalk from its codes to the HILDA+
+All are described in the run file. A state series has a crosswalk from its codes to the HILDA+
 legend::
 
     kind = "categorical"
@@ -12,6 +12,18 @@ legend::
 Several files of a year that lie side by side are one map: `pattern = "tile_*_{year}.tif"`. A file
 with a band a year is a series, too: `pattern = "brazil.tif"` with `band = "classification_{year}"`,
 the bands' descriptions, or with `first_year = 1985`, the year of the first band.
+
+A series is a forcing with `role = "forcing"`: GeoTIFF, or NetCDF with the name of the `variable`,
+of a legend or with a crosswalk to categories of one's own. Years of the run without a map may hold
+that of another year::
+
+    kind = "categorical"
+    name = "land_cover"
+    role = "forcing"
+    path = "${LURAY_DATA}/mcd12q1"
+    pattern = "igbp_{year}.tif"
+    legend = "igbp"
+    max_held_years = 2
 
 Static rasters name their bands; a band with categories is seen as one-hot, another as a number::
 
@@ -36,7 +48,7 @@ from pydantic import Field, model_validator
 
 from luray.core.grid import Grid
 from luray.core.legend import Legend
-from luray.core.legend_files import HILDA
+from luray.core.legend_files import HILDA, read_legend
 from luray.core.tiling import Box
 from luray.core.variable import Variable
 from luray.sources.base import (
@@ -45,6 +57,8 @@ from luray.sources.base import (
     FilesConfig,
     Request,
     Source,
+    held_years,
+    legend_table,
     recode,
     state_variable,
 )
@@ -52,10 +66,11 @@ from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_raster, rules_of_files
 from luray.sources.layout import shared_grid
 from luray.sources.mosaic import Raster, join_rasters, map_series, require_one_band
+from luray.sources.netcdf_map import NetcdfMap, inspect_netcdf_map, is_netcdf
 from luray.sources.raster import inspect_raster
 from luray.sources.raster_band import RasterBand
-from luray.sources.static_raster import Band, find_band, open_static_raster
-from luray.sources.years import check_series, shared_years
+from luray.sources.static_raster import MISSING, Band, find_band, open_static_raster
+from luray.sources.years import check_series, format_years, held_by, hold_rules, shared_years
 from luray.storage.errors import InputError
 
 YEAR = r"(\d{4})"
@@ -70,7 +85,9 @@ ABOUT = About(
     values="codes of the crosswalk, or numbers or categories of the bands",
 )
 
-Maps = dict[int, tuple[Raster, int]]
+AnyRaster = Raster | NetcdfMap
+
+Maps = dict[int, tuple[AnyRaster, int]]
 """Raster and number of the band of each year's map."""
 
 
@@ -86,9 +103,21 @@ class CategoricalConfig(FilesConfig):
     """File name below `path`; `{year}` stands for four digits, `*` for anything, `?` for one
     character.
     """
-    role: Literal["state", "static"] = "state"
+    role: Literal["state", "forcing", "static"] = "state"
     crosswalk: dict[str, int] = Field(default_factory=dict)
-    """Code of the target's legend for each code in the files (of HILDA+ 0 outside, 99 no data)."""
+    """Code of the target's legend for each code in the files (of HILDA+ 0 outside, 99 no data). Of
+    a forcing the category for each code, 255 for none.
+    """
+    legend: str = ""
+    """Legend of the maps of a forcing that needs no crosswalk, as in `target.legend`."""
+    variable: str = ""
+    """Variable of the NetCDF files of a forcing."""
+    crs: str = ""
+    """Coordinate reference system of projected NetCDF files that declare none."""
+    max_held_years: int = Field(0, ge=0)
+    """Of a forcing, how many years of the run may hold the map of another year: the last one before
+    them, or the first of all.
+    """
     band: int | str | None = None
     """Band of a yearly map with several: number from 1, or its description. With `{year}` in it,
     the descriptions of the bands of a file that holds a band a year.
@@ -107,8 +136,28 @@ class CategoricalConfig(FilesConfig):
 
     @property
     def table(self) -> dict[int, int]:
-        """The crosswalk with numbers for keys."""
+        """The crosswalk with numbers for keys, or that of the legend of a forcing."""
+        if self.legend:
+            legend = read_legend(self.legend)
+            not_land = (legend.ocean, legend.nodata)
+            return {
+                code: MISSING if code in not_land else target
+                for code, target in legend_table(legend).items()
+            }
         return {int(code): target for code, target in self.crosswalk.items()}
+
+    @property
+    def _forcing(self) -> Variable:
+        """The variable of a forcing."""
+        categories = sorted({code for code in self.table.values() if code != MISSING})
+        return Variable(
+            name=self.name,
+            role="forcing",
+            units="1",
+            long_name=self.title or self.name.replace("_", " "),
+            dtype="uint8",
+            categories=tuple(categories),
+        )
 
     @property
     def label(self) -> str:
@@ -124,8 +173,8 @@ class CategoricalConfig(FilesConfig):
     @property
     def described(self) -> About:
         """Where the data come from, as the run file says."""
-        if self.role == "state":
-            values = "codes " + ", ".join(self.crosswalk)
+        if self.role != "static":
+            values = "codes " + ", ".join(map(str, self.table))
         else:
             values = "; ".join(f"{band.name}: {band.expected}" for band in self.bands)
         return About(
@@ -143,11 +192,13 @@ class CategoricalConfig(FilesConfig):
         """The map of a state, or the bands, whose stored dtype is known once the file is open."""
         if self.role == "state":
             return (state_variable(HILDA),)
+        if self.role == "forcing":
+            return (self._forcing,)
         return tuple(band.variable("float32") for band in self.bands)
 
     def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
         """Return the same; ValueError for a crosswalk that leads out of the target's legend."""
-        if self.role == "static":
+        if self.role != "state":
             return self.declared
         targets = (legend.ocean, *(int(code) for code in legend.codes), legend.nodata)
         wrong = [f"{code} = {to}" for code, to in self.crosswalk.items() if to not in targets]
@@ -175,6 +226,8 @@ class CategoricalConfig(FilesConfig):
     def _check(self) -> Self:
         if self.role == "state":
             self._check_state()
+        elif self.role == "forcing":
+            self._check_forcing()
         else:
             self._check_static()
         wrong = []
@@ -209,6 +262,27 @@ class CategoricalConfig(FilesConfig):
                 "from one of them: remove the other"
             )
 
+    def _check_forcing(self) -> None:
+        if bool(self.crosswalk) == bool(self.legend) or self.bands:
+            raise ValueError(
+                f"source {self.name}: a forcing needs the `legend` of its maps or a `crosswalk` to "
+                "categories, one of the two, and no `bands`"
+            )
+        if self.pattern.count("{year}") != 1 or self.first_year is not None:
+            raise ValueError(
+                f"source {self.name}: a forcing needs {{year}} once in `pattern` "
+                f"({self.pattern!r}), a map a year"
+            )
+        if is_netcdf(self.pattern) != bool(self.variable) or (self.variable and self.band):
+            raise ValueError(
+                f"source {self.name}: `variable` is the name of the map in NetCDF files, `band` of "
+                f"one in GeoTIFFs, expected the one that fits {self.pattern!r}"
+            )
+        if self.legend and read_legend(self.legend).scale is not None:
+            raise ValueError(
+                f"source {self.name}: legend {self.legend!r} has values, expected classes"
+            )
+
     def _check_static(self) -> None:
         if self.crosswalk or not self.bands or "{year}" in self.pattern:
             raise ValueError(
@@ -231,12 +305,14 @@ class CategoricalConfig(FilesConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MapSeries(Described):
-    """A land-use map a year, in codes of the legend."""
+    """A map of classes a year, in codes of the legend or categories."""
 
-    maps: Mapping[int, tuple[Raster, int]]
+    maps: Mapping[int, tuple[AnyRaster, int]]
     """Raster and number of its band for each year."""
     table: Mapping[int, int]
-    """Code of the legend for each published code."""
+    """Code of the legend, or category, for each published code."""
+    missing: int
+    """Code of cells without data."""
 
     def read(self, year: int | None, box: Box) -> NDArray[Any]:
         """Return the codes of one year, shape (1, H, W), uint8; see `Source.read`."""
@@ -249,7 +325,7 @@ class MapSeries(Described):
             where=where,
             legend=f"the crosswalk of {self.name}",
             nodata=raster.band(band).nodata,
-            missing=self.legend.nodata,
+            missing=self.missing,
         )
         return codes_HW[None]
 
@@ -293,6 +369,9 @@ def open_categorical(
         raster = join_rasters([inspect_raster(url, warp_to=warp_to) for url in urls])
         return open_static_raster(config.label, config.described, config.bands, raster)
 
+    if config.role == "forcing":
+        return _open_forcing(config, matches, run_years, warp_to)
+
     if config.band_a_year:
         maps = _bands_of_years(config, urls, run_years, warp_to)
     else:
@@ -315,6 +394,63 @@ def open_categorical(
         encodings=(encoding_of_raster(rasters, band=first_band),),
         maps=maps,
         table=config.table,
+        missing=legend.nodata,
+    )
+
+
+def _open_forcing(
+    config: CategoricalConfig,
+    matches: Sequence[tuple[str, re.Match[str]]],
+    run_years: range,
+    warp_to: Grid | None,
+) -> Source:
+    """Open a series of maps as a forcing of every year of the run."""
+    years_and_urls = [(int(match[1]), url) for url, match in matches]
+    available = sorted({year for year, _ in years_and_urls})
+    # Maps from before or after the run may be held, too.
+    held = held_by(available, run_years)
+    if len(held) > config.max_held_years:
+        raise InputError(
+            f"{config.where}: source {config.name} has maps of {format_years(available)}, the run "
+            f"needs {format_years(held)}, too; get their files, shorten the run's years, or set "
+            f"max_held_years = {len(held)}: they would hold the map beside them"
+        )
+    needed = {held.get(year, year) for year in run_years}
+    urls = [(year, url) for year, url in years_and_urls if year in needed]
+    span = range(min(needed), max(needed) + 1)
+    where = f"{config.where} ({config.pattern})"
+    rasters: dict[int, AnyRaster] = {}
+    if config.variable:
+        check_series([year for year, _ in sorted(urls)], where=where, wanted=())
+        for year, url in urls:
+            rasters[year] = inspect_netcdf_map(
+                url, config.variable, warp_to=warp_to, crs=config.crs
+            )
+    else:
+        rasters |= map_series(urls, span, where=where, warp_to=warp_to)
+    maps: Maps = {}
+    for year in run_years:
+        raster = rasters[held.get(year, year)]
+        maps[year] = (raster, _band_of_map(config, raster).number)
+    used = list(rasters.values())
+    _, first_band = maps[run_years[0]]
+    rules = [*hold_rules(held), *rules_of_files(used)]
+    if config.crosswalk:
+        codes = ", ".join(f"{code} as {target}" for code, target in sorted(config.table.items()))
+        rules.insert(0, f"codes read as categories: {codes}")
+    return MapSeries(
+        name=config.label,
+        about=config.described,
+        grid=shared_grid(used),
+        variables=config.declared,
+        years=tuple(run_years),
+        held=held_years({year: held.get(year, year) for year in run_years}),
+        rules=tuple(rules),
+        files=tuple(chain.from_iterable(raster.urls for raster in used)),
+        encodings=(encoding_of_raster(used, band=first_band),),
+        maps=maps,
+        table=config.table,
+        missing=MISSING,
     )
 
 
@@ -334,15 +470,17 @@ def _files_of_years(
 ) -> Maps:
     """Raster and band of each year of the run, of files that hold a year each."""
     where = f"{config.where} ({config.pattern})"
-    maps = {}
+    maps: Maps = {}
     rasters = map_series(years_and_urls, run_years, where=where, warp_to=warp_to)
     for year, raster in rasters.items():
         maps[year] = (raster, _band_of_map(config, raster).number)
     return maps
 
 
-def _band_of_map(config: CategoricalConfig, raster: Raster) -> RasterBand:
+def _band_of_map(config: CategoricalConfig, raster: AnyRaster) -> RasterBand:
     """The band that is the map of a file: the one that the run file names, or the only one."""
+    if isinstance(raster, NetcdfMap):
+        return raster.band(1)
     if config.band is None:
         return require_one_band(raster)
     return find_band(raster, config.band)
@@ -377,7 +515,11 @@ def _bands_of_years(
     years = [year for year, _ in band_of_year]
     check_series(years, where=raster.url, wanted=run_years)
     years_of_run = shared_years(years, run_years, where=raster.url)
-    return {year: (raster, number) for year, number in band_of_year if year in years_of_run}
+    maps: Maps = {}
+    for year, number in band_of_year:
+        if year in years_of_run:
+            maps[year] = (raster, number)
+    return maps
 
 
 def _rules(config: CategoricalConfig, maps: Maps, legend: Legend) -> tuple[str, ...]:

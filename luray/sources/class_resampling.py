@@ -63,16 +63,16 @@ class ClassResampling:
     method: Method
 
     @cached_property
-    def _rows(self) -> "_Overlaps":
+    def _rows(self) -> "Overlaps":
         offset = (self.fine.north - self.coarse.north) / self.fine.step
         ratio = self.coarse.step / self.fine.step
-        return _Overlaps.of(offset, ratio, self.coarse.n_lat, self.fine.n_lat, self.method)
+        return Overlaps.of(offset, ratio, self.coarse.n_lat, self.fine.n_lat, self.method)
 
     @cached_property
-    def _cols(self) -> "_Overlaps":
+    def _cols(self) -> "Overlaps":
         offset = (self.coarse.west - self.fine.west) / self.fine.step
         ratio = self.coarse.step / self.fine.step
-        return _Overlaps.of(offset, ratio, self.coarse.n_lon, self.fine.n_lon, self.method)
+        return Overlaps.of(offset, ratio, self.coarse.n_lon, self.fine.n_lon, self.method)
 
     def fine_box(self, box: Box) -> Box:
         """Return the cells of the fine grid that a box of the coarser one is made of."""
@@ -98,7 +98,7 @@ class ClassResampling:
 
 
 @dataclass(frozen=True)
-class _Overlaps:
+class Overlaps:
     """Along one axis: the first fine cell under each coarse one, and how far each lies under it."""
 
     first: I64
@@ -106,7 +106,7 @@ class _Overlaps:
     """In `UNITS`, shape (cells, N); 0 where there are fewer than N."""
 
     @classmethod
-    def of(cls, offset: float, ratio: float, n: int, n_fine: int, method: Method) -> "_Overlaps":
+    def of(cls, offset: float, ratio: float, n: int, n_fine: int, method: Method) -> "Overlaps":
         """Work out the overlaps of n cells of `ratio` fine cells, beginning at `offset` of them."""
         # In whole units: edges that are equal but for rounding are equal.
         edges = np.rint((offset + ratio * np.arange(n + 1)) * UNITS).astype(np.int64)
@@ -135,10 +135,10 @@ class _Overlaps:
         n_last = int((self.weights[last] > 0).sum())
         return first, int(self.first[last]) + n_last - first
 
-    def part(self, start: int, length: int, origin: int) -> "_Overlaps":
+    def part(self, start: int, length: int, origin: int) -> "Overlaps":
         """Return the overlaps of some cells, with fine cells counted from an origin."""
         cells = slice(start, start + length)
-        return _Overlaps(self.first[cells] - origin, self.weights[cells])
+        return Overlaps(self.first[cells] - origin, self.weights[cells])
 
 
 @compiled

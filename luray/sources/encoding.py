@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Protocol
 
 from luray.sources.base import Encoding
 from luray.sources.layout import GriddedFile
-from luray.sources.mosaic import Raster
 from luray.sources.netcdf import NetcdfFile
+from luray.sources.raster_band import RasterBand
 
 
 def encoding_of_netcdf(name: str, files: Sequence[NetcdfFile]) -> Encoding:
@@ -21,7 +22,14 @@ def encoding_of_netcdf(name: str, files: Sequence[NetcdfFile]) -> Encoding:
     )
 
 
-def encoding_of_raster(files: Sequence[Raster], *, band: int = 1) -> Encoding:
+class Banded(GriddedFile, Protocol):
+    """A file with bands, on a grid."""
+
+    def band(self, number: int) -> RasterBand:
+        """Return a band by its number."""
+
+
+def encoding_of_raster(files: Sequence[Banded], *, band: int = 1) -> Encoding:
     """Describe a band (by its number) of one or several GeoTIFFs."""
     headers = [file.band(band) for file in files]
     return _encoding(

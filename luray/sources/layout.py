@@ -26,6 +26,12 @@ TURNED = "longitudes 0..360 turned to -180..180"
 SNAP = 1e-3
 """Offset that counts as rounding of coordinates stored in single precision, in cells."""
 
+SMALLEST, LARGEST = 1e-9, 1e9
+"""Sizes of a cell that luray can count with, and of coordinates, whatever their unit.
+
+The smallest is 0.1 mm in degrees; the largest is more than the way to the moon in metres.
+"""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -195,6 +201,14 @@ def make_layout(
     """
     rows, columns = shape
     lat_step, lon_step = steps
+    # Written so that NaN is refused too. What is counted in cells below then is finite.
+    is_cell = SMALLEST <= lon_step <= LARGEST
+    is_corner = abs(north) <= LARGEST and abs(west) <= LARGEST
+    if not (is_cell and is_corner):
+        raise InputError(
+            f"{where}: cells of {lat_step:g} x {lon_step:g} from {north:g}, {west:g}, expected "
+            "degrees; correct the coordinates"
+        )
     # A difference matters as much as it adds up to over the whole grid.
     if abs(lat_step - lon_step) * max(shape) > ALIGNMENT * lon_step:
         raise InputError(

@@ -20,11 +20,12 @@ from luray.core.tiling import Box
 from luray.core.types import F32
 from luray.sources.base import equals
 from luray.sources.layout import Layout, layout_of_axes
-from luray.sources.years import resolve_years
+from luray.sources.years import moments_of_axis, resolve_years
 from luray.storage.absent_chunks import FILL_ATTRIBUTES
 from luray.storage.errors import InputError
 
 if TYPE_CHECKING:
+    import cftime
     import xarray as xr
 
     from luray.sources.netcdf_reader import ReadValues
@@ -153,7 +154,32 @@ class NetcdfFile:
         return rules
 
     @cached_property
+    def moments(self) -> tuple["cftime.datetime", ...]:
+        """The moment of each time step: the middle of its bounds, else its stamp.
+
+        Raises InputError for a time axis that cannot be decoded.
+        """
+        times = self._plain_times()
+        return moments_of_axis(
+            times,
+            units=str(self.time_attrs.get("units", "")),
+            calendar=str(self.time_attrs.get("calendar", "standard")),
+            where=self.url,
+            bounds=None if self.time_bounds is None else np.array(self.time_bounds),
+        )
+
+    @cached_property
     def _resolved_years(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        return resolve_years(
+            self._plain_times(),
+            units=str(self.time_attrs.get("units", "")),
+            calendar=str(self.time_attrs.get("calendar", "standard")),
+            where=self.url,
+            bounds=None if self.time_bounds is None else np.array(self.time_bounds),
+        )
+
+    def _plain_times(self) -> NDArray[Any]:
+        """Return the numbers of the time axis. Raises InputError for gaps and packed ones."""
         if not self.time_axis:
             raise InputError(f"{self.url}: has no time dimension, expected one of {TIME_NAMES}")
         times = np.array(self.times)
@@ -168,13 +194,7 @@ class NetcdfFile:
                 f"{self.url}: the time axis has gaps (its declared missing value), expected a "
                 "number for every step; fill them in"
             )
-        return resolve_years(
-            times,
-            units=str(self.time_attrs.get("units", "")),
-            calendar=str(self.time_attrs.get("calendar", "standard")),
-            where=self.url,
-            bounds=None if self.time_bounds is None else np.array(self.time_bounds),
-        )
+        return times
 
     def require(self, *names: str) -> None:
         """Raise InputError unless the file has these variables on its grid."""
@@ -258,7 +278,6 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         dims = [str(dim) for dim in data.sizes]
         lat = _dim_named(dims, LAT_NAMES)
         lon = _dim_named(dims, LON_NAMES)
-        time = _dim_named(dims, TIME_NAMES)
         if not lat or not lon or lat not in data.variables or lon not in data.variables:
             raise InputError(
                 f"{url}: has dimensions {', '.join(dims)}, expected latitude and longitude with "
@@ -268,28 +287,47 @@ def inspect_netcdf(url: str) -> NetcdfFile:
         layout = layout_of_axes(
             data[lat].values.astype(float), data[lon].values.astype(float), where=url
         )
+        return netcdf_contents(data, (lat, lon), layout, where=url)
 
-        times: tuple[float, ...] = ()
-        time_attrs: dict[str, Any] = {}
-        if time in data.variables:
-            times = tuple(data[time].values.tolist())
-            time_attrs = dict(data[time].attrs)
-        time_bounds = _time_bounds(data, time_attrs, where=url)
 
-        fields = {}
-        for name, variable in data.variables.items():
-            dims_of_variable = tuple(map(str, variable.dims))
-            fields[str(name)] = Field(dims_of_variable, str(variable.dtype), dict(variable.attrs))
-        return NetcdfFile(
-            url=url,
-            layout=layout.with_rules(*_rules_of_fills(fields.values())),
-            axes=(lat, lon),
-            time_axis=time,
-            times=times,
-            time_attrs=time_attrs,
-            variables=fields,
-            time_bounds=time_bounds,
-        )
+def netcdf_contents(
+    data: "xr.Dataset", axes: tuple[str, str], layout: Layout, *, where: str
+) -> NetcdfFile:
+    """Return what an open file holds: its variables and its time axis.
+
+    Parameters
+    ----------
+    data : Dataset
+        The file, undecoded.
+    axes : tuple of str
+        Names of the dimensions of rows and columns.
+    layout : Layout
+        How these lie on a grid.
+    where : str
+        The file.
+    """
+    time = _dim_named([str(dim) for dim in data.sizes], TIME_NAMES)
+    times: tuple[float, ...] = ()
+    time_attrs: dict[str, Any] = {}
+    if time in data.variables:
+        times = tuple(data[time].values.tolist())
+        time_attrs = dict(data[time].attrs)
+    time_bounds = _time_bounds(data, time_attrs, where=where)
+
+    fields = {}
+    for name, variable in data.variables.items():
+        dims_of_variable = tuple(map(str, variable.dims))
+        fields[str(name)] = Field(dims_of_variable, str(variable.dtype), dict(variable.attrs))
+    return NetcdfFile(
+        url=where,
+        layout=layout.with_rules(*_rules_of_fills(fields.values())),
+        axes=axes,
+        time_axis=time,
+        times=times,
+        time_attrs=time_attrs,
+        variables=fields,
+        time_bounds=time_bounds,
+    )
 
 
 def _dim_named(dims: list[str], names: tuple[str, ...]) -> str:

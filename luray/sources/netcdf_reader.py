@@ -1,17 +1,20 @@
 """Open NetCDF files, Zarr stores and kerchunk references, and read their undecoded values."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import h5netcdf
 import h5py
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from xarray.backends import H5NetCDFStore
 
-from luray.sources.file_formats import HEAD_BYTES, identify_format
-from luray.sources.refusals import BROKEN, ENGINES, other_format, refusal
+from luray.sources.file_formats import HEAD_BYTES, NETCDF_4, identify_format
+from luray.sources.hdf5_guard import HeapGuard, require_one_file
+from luray.sources.refusals import BROKEN, EXPECTED, other_format, refusal
 from luray.storage.absent_chunks import ArrayIndex, require_chunks
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
@@ -36,18 +39,35 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
         with refusal(url, "Zarr", BROKEN), open_dataset(url) as data:
             yield data
         return
-    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as (source, engine):
+    with (
+        refusal(url, "NetCDF", (OSError,)),
+        _open_source(url) as source,
+        ExitStack() as resources,
+    ):
         # Only opening may fail in all of these ways: inside the `with` of the caller a ValueError
         # is the caller's.
         with refusal(url, "NetCDF", BROKEN):
-            if engine == "h5netcdf":
-                # What h5netcdf cannot read at first it leaves half open, and when that goes, an
-                # error is printed that nobody can catch. So the same is read here before.
-                with h5py.File(source, "r") as file:
-                    file.attrs.get("_nc3_strict")
-            data = xr.open_dataset(source, engine=engine, decode_cf=False, cache=False)
+            to_open = _hdf5_store(source, resources) if source.is_hdf5 else source.path_or_file
+            engine = "store" if source.is_hdf5 else "scipy"
+            data = xr.open_dataset(to_open, engine=engine, decode_cf=False, cache=False)
         with data:
             yield data
+
+
+def _hdf5_store(source: "_Source", resources: ExitStack) -> H5NetCDFStore:
+    """Open an HDF5 file for xarray; `resources` close it.
+
+    xarray would close a file that it has opened itself, but not one that it could not open.
+    """
+    if source.is_local:
+        # A file that another process is writing is told by its lock, which only a path has.
+        resources.enter_context(h5py.File(source.path_or_file, "r"))
+    guard = HeapGuard(source.file, where=source.shown)
+    file = resources.enter_context(h5py.File(guard, "r"))
+    # What h5netcdf cannot read at first it leaves half made, and when that goes, an error is
+    # printed that nobody can catch. So the same is read here before.
+    file.attrs.get("_nc3_strict")
+    return H5NetCDFStore(h5netcdf.File(file, "r", decode_vlen_strings=True))
 
 
 @contextmanager
@@ -61,12 +81,14 @@ def open_values(url: str) -> Iterator[ReadValues]:
         with refusal(url, "Zarr", BROKEN):
             yield partial(values_of, open_group(url), where=public(url))
         return
-    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as (source, engine):
-        if engine == "scipy":
-            with xr.open_dataset(source, engine=engine, decode_cf=False, cache=False) as data:
+    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as source:
+        if not source.is_hdf5:
+            with xr.open_dataset(
+                source.path_or_file, engine="scipy", decode_cf=False, cache=False
+            ) as data:
                 yield lambda name, index: np.asarray(data.variables[name][index])
         else:
-            with h5py.File(source, "r") as file:
+            with h5py.File(source.path_or_file, "r") as file:
 
                 def read_values(name: str, index: ArrayIndex) -> NDArray[Any]:
                     # A damaged file may open, and fail when a variable is looked up or read.
@@ -104,13 +126,37 @@ def _values_of_hdf5(variable: h5py.Dataset, index: ArrayIndex, *, where: str) ->
     return values
 
 
+class _Source(NamedTuple):
+    """An open NetCDF file, and how libraries open it once more."""
+
+    file: Any
+    path_or_file: Any
+    """The path of a local file, which libraries read faster."""
+    is_local: bool
+    is_hdf5: bool
+    """Whether it is of version 4, not 3."""
+    shown: str
+    """Its place, for messages."""
+
+
 @contextmanager
-def _open_source(url: str) -> Iterator[tuple[Any, str]]:
-    """Yield a path or file object, and xarray's name of the NetCDF library that opens it."""
+def _open_source(url: str) -> Iterator[_Source]:
+    """Open a NetCDF file. Raises InputError for another format."""
     fs, path = filesystem(url)
     with fs.open(path, "rb") as file:
-        file_format = identify_format(file.read(HEAD_BYTES))
-        if file_format.name not in ENGINES:
+        head = file.read(HEAD_BYTES)
+        file_format = identify_format(head)
+        if file_format.name not in EXPECTED["NetCDF"]:
             raise InputError(other_format(url, "NetCDF", file_format))
+        is_hdf5 = file_format.name == NETCDF_4
+        if is_hdf5:
+            require_one_file(head, where=public(url))
         file.seek(0)
-        yield path if is_local(url) else file, ENGINES[file_format.name]
+        local = is_local(url)
+        yield _Source(
+            file=file,
+            path_or_file=path if local else file,
+            is_local=local,
+            is_hdf5=is_hdf5,
+            shown=public(url),
+        )

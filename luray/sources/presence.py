@@ -7,11 +7,12 @@ variables, H W cells.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import Bool
 from luray.sources.coverage import format_share
 
@@ -96,7 +97,14 @@ def compare_years(maps: Iterable[tuple[int, Bool]]) -> tuple[Bool, Presence]:
     return always_HW, Presence(by_year, int(ever_HW.sum()), int(always_HW.sum()))
 
 
-def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
+def presence_rule(
+    presence: Presence,
+    *,
+    name: str,
+    max_missing: float,
+    time: TimeSteps = YEARLY,
+    cells: Literal["left out", "kept"] = "left out",
+) -> str:
     """Describe the gaps of a source; empty where all years have the same cells.
 
     Parameters
@@ -107,6 +115,10 @@ def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
         The source, for messages.
     max_missing : float
         Share of the cells with a value in some year that may lack it in another.
+    time : TimeSteps
+        Which time steps the years are.
+    cells : {"left out", "kept"}
+        What becomes of cells without a value in some year: values may lack at times.
 
     Raises
     ------
@@ -115,14 +127,13 @@ def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
         year without any value.
     """
     # A blank year would pass `max_missing = 1`: it leaves no land at all, so it is never meant.
-    cells = presence.in_some_year
-    blank = [year for year, n in presence.by_year.items() if n == 0]
-    if blank and cells:
+    blank = [time.label(year) for year, n in presence.by_year.items() if n == 0]
+    if blank and presence.in_some_year:
         raise ValueError(
-            f"{name}: no value at all in {', '.join(map(str, blank))}, while other years have "
+            f"{name}: no value at all in {', '.join(blank)}, while other years have "
             "some; get these files again, or narrow the years of the run"
         )
-    largest_holes = _largest_holes(presence)
+    largest_holes = _largest_holes(presence, time)
     if presence.share_lost > max_missing:
         raise ValueError(
             f"{name}: {format_share(presence.share_lost)} of the cells with a value in some year "
@@ -132,10 +143,12 @@ def presence_rule(presence: Presence, *, name: str, max_missing: float) -> str:
         )
     if not largest_holes:
         return ""
+    if cells == "kept":
+        return f"cells without a value at times are gaps: missing in {largest_holes}"
     return f"cells without a value in some years are left out: missing in {largest_holes}"
 
 
-def _largest_holes(presence: Presence) -> str:
+def _largest_holes(presence: Presence, time: TimeSteps) -> str:
     """Name the years that lack most cells, with how many; empty where none lacks any."""
     cells = presence.in_some_year
     lost = {year: cells - n for year, n in presence.by_year.items() if n < cells}
@@ -143,7 +156,7 @@ def _largest_holes(presence: Presence) -> str:
     named = []
     for year in worst:
         share = format_share(lost[year] / cells)
-        named.append(f"{year} ({lost[year]} of {cells} cells, {share})")
+        named.append(f"{time.label(year)} ({lost[year]} of {cells} cells, {share})")
 
     n_more = len(lost) - len(worst)
     more = f" and {n_more} more" if n_more else ""

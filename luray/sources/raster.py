@@ -93,7 +93,11 @@ class RasterFile:
 
 
 def inspect_raster(
-    url: str, *, warp_to: Grid | None = None, alpha: Literal["mask", "data"] = "mask"
+    url: str,
+    *,
+    warp_to: Grid | None = None,
+    alpha: Literal["mask", "data"] = "mask",
+    packed: Literal["refused", "kept"] = "refused",
 ) -> RasterFile:
     """Read from a GeoTIFF's header what it holds and how it lies.
 
@@ -107,6 +111,8 @@ def inspect_raster(
     alpha : {"mask", "data"}
         What a band that counts as alpha is. GDAL calls the last of four bands of bytes so unless it
         is told otherwise; `data` takes every band for data.
+    packed : {"refused", "kept"}
+        Treatment of bands with a scale or an offset; those that are kept are read as stored.
 
     Raises
     ------
@@ -117,7 +123,7 @@ def inspect_raster(
     """
     from luray.sources.raster_header import read_header
 
-    return RasterFile(url, *read_header(url, warp_to=warp_to, alpha=alpha))
+    return RasterFile(url, *read_header(url, warp_to=warp_to, alpha=alpha, packed=packed))
 
 
 def _read_window(raster: Any, band: int, rows: slice, cols: slice) -> NDArray[Any]:

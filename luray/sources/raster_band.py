@@ -15,3 +15,6 @@ class RasterBand:
     units: str
     masked: bool
     """Whether a mask inside or beside the file says which cells are missing."""
+    scale: float = 1.0
+    offset: float = 0.0
+    """Packing: a value is the stored number times `scale`, plus `offset`."""

@@ -36,10 +36,16 @@ class RasterHeader(NamedTuple):
     beside: tuple[str, ...]
 
 
-def read_header(url: str, *, warp_to: Grid | None, alpha: Literal["mask", "data"]) -> RasterHeader:
+def read_header(
+    url: str,
+    *,
+    warp_to: Grid | None,
+    alpha: Literal["mask", "data"],
+    packed: Literal["refused", "kept"],
+) -> RasterHeader:
     """Read the header of a GeoTIFF, see `inspect_raster`."""
     with open_raster(url) as raster:
-        _require_plain(raster, where=url)
+        _require_plain(raster, packed=packed, where=url)
         transform = _transform_of(raster, url)
         declared = raster.crs.to_wkt() if raster.crs else ""
         if not declared:
@@ -59,7 +65,19 @@ def read_header(url: str, *, warp_to: Grid | None, alpha: Literal["mask", "data"
         return RasterHeader(layout, bands, alpha_band, warp_from, beside)
 
 
-def _require_plain(raster: Any, *, where: str) -> None:
+def projected_step(url: str) -> float | None:
+    """Return about how large the cells of a projected GeoTIFF are, in degrees of latitude.
+
+    None for one in longitude and latitude.
+    """
+    with open_raster(url) as raster:
+        if raster.crs is None or raster.crs.is_geographic:
+            return None
+        _, south, _, north = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
+        return float(north - south) / float(raster.height)
+
+
+def _require_plain(raster: Any, *, packed: Literal["refused", "kept"], where: str) -> None:
     """Raise InputError for what rasterio would read only in part, or other than it is meant."""
     if raster.subdatasets:
         raise InputError(
@@ -67,7 +85,9 @@ def _require_plain(raster: Any, *, where: str) -> None:
             "would be read; expected one with a band for each: gdal_translate each page and join "
             "them as bands"
         )
-    if any(scale != 1 for scale in raster.scales) or any(offset != 0 for offset in raster.offsets):
+    is_packed = any(scale != 1 for scale in raster.scales)
+    is_packed = is_packed or any(offset != 0 for offset in raster.offsets)
+    if is_packed and packed == "refused":
         raise InputError(
             f"{where}: bands are scaled by {raster.scales} and offset by {raster.offsets}, "
             "expected plain values; apply them with gdal_translate -unscale"
@@ -87,6 +107,11 @@ def _transform_of(raster: Any, url: str) -> Any:
     """
     # GDAL gives the identity for a raster that has no place, and nobody has a raster there.
     if not raster.transform.is_identity:
+        if not np.isfinite(raster.transform).all():
+            raise InputError(
+                f"{url}: geotransform {tuple(raster.transform)[:6]} has gaps, expected six "
+                f"numbers; {PLACE_ADVICE}"
+            )
         return raster.transform
     if raster.gcps[0] or raster.rpcs:
         given_by = "ground control points" if raster.gcps[0] else "rational polynomials (RPC)"
@@ -175,21 +200,30 @@ def _warped_layout(raster: Any, grid: Grid, *, where: str) -> Layout:
 
 def _bands_of(raster: Any, alpha: int) -> tuple[RasterBand, ...]:
     """Return the bands of data: all but band number `alpha`."""
+    # Each of these asks GDAL for all bands, of which a damaged header may claim 65,535.
+    mask_flags = raster.mask_flag_enums
+    dtypes = raster.dtypes
+    nodatavals = raster.nodatavals
+    descriptions = raster.descriptions
+    units = raster.units
+
     bands = []
-    for number in raster.indexes:
+    for place, number in enumerate(raster.indexes):
         if number == alpha:
             continue
-        flags = set(raster.mask_flag_enums[number - 1])
+        flags = set(mask_flags[place])
         # A no-data value alone is compared by value, and an alpha band is read itself.
         masked = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
         bands.append(
             RasterBand(
                 number=number,
-                dtype=str(raster.dtypes[number - 1]),
-                nodata=raster.nodatavals[number - 1],
-                description=raster.descriptions[number - 1] or "",
-                units=raster.units[number - 1] or "",
+                dtype=str(dtypes[place]),
+                nodata=nodatavals[place],
+                description=descriptions[place] or "",
+                units=units[place] or "",
                 masked=masked,
+                scale=raster.scales[number - 1],
+                offset=raster.offsets[number - 1],
             )
         )
     return tuple(bands)

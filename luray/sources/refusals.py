@@ -37,10 +37,7 @@ BROKEN = (
 )
 """Errors that the libraries of NetCDF and Zarr raise on a damaged file."""
 
-ENGINES = {NETCDF_4: "h5netcdf", NETCDF_3: "scipy"}
-"""xarray's name of the library that reads each format of NetCDF."""
-
-EXPECTED = {"NetCDF": frozenset(ENGINES), "GeoTIFF": frozenset((TIFF,))}
+EXPECTED = {"NetCDF": frozenset((NETCDF_4, NETCDF_3)), "GeoTIFF": frozenset((TIFF,))}
 """Formats that are read as each kind of file."""
 
 LOCKED = "unable to lock file|already open for write|already open for read|No locks available"

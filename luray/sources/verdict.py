@@ -9,6 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 
+import numpy as np
+
+from luray.core.legend import Legend
+from luray.core.legend_files import HILDA
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import Role
 from luray.core.variable import Variable
 from luray.sources.base import About, Encoding, Source
@@ -16,7 +21,7 @@ from luray.sources.check import Findings, OpenedSource, Values
 from luray.sources.coverage import Coverage, format_share
 from luray.sources.layout import describe_grid
 from luray.sources.presence import presence_rule
-from luray.sources.years import format_years
+from luray.sources.time_steps import PER_YEAR, format_steps
 
 REFUSED = "refused"
 
@@ -105,7 +110,11 @@ class CheckReport:
 
 
 def judge(
-    opened: OpenedSource, findings: Findings | None, *, wanted: Mapping[Role, Collection[int]]
+    opened: OpenedSource,
+    findings: Findings | None,
+    *,
+    wanted: Mapping[Role, Collection[int]],
+    time: TimeSteps = YEARLY,
 ) -> SourceCheck:
     """Judge a source by what was found in its files.
 
@@ -116,7 +125,10 @@ def judge(
     findings : Findings or None
         The sum over all of its row bands; None for a source that did not open.
     wanted : mapping
-        Years that a source of each role must have, for the run to work.
+        Years that a source of each role must have, for the run to work. With several maps a year
+        these are time steps.
+    time : TimeSteps
+        Time steps of the run.
 
     Returns
     -------
@@ -127,7 +139,7 @@ def judge(
     about = opened.config.described
     # A part of a further scenario has the years in which it differs from the first, and no others.
     role = opened.config.declared[0].role
-    years = "" if opened.scenario else _years(role, wanted)
+    years = "" if opened.scenario else _years(role, wanted, time)
     expected = _join(years, about.values)
     if source is None or findings is None:
         return _not_opened(opened, about, expected)
@@ -140,13 +152,17 @@ def judge(
             f"and more: {findings.refused} of {findings.pieces} pieces of {source.name} are refused"
         )
     if not opened.scenario:
-        refusals.extend(_refusals_of_years(source, wanted[source.role]))
+        refusals.extend(_refusals_of_years(source, wanted[source.role], time))
 
     rules = list(source.rules)
     if not findings.refused:  # years that could not be read cannot be compared
         try:
             rule = presence_rule(
-                findings.presence, name=source.name, max_missing=source.max_missing
+                findings.presence,
+                name=source.name,
+                max_missing=source.max_missing,
+                time=PER_YEAR[source.per_year],
+                cells="left out" if source.legend.scale is None else "kept",
             )
         except ValueError as error:
             refusals.append(str(error))
@@ -180,14 +196,17 @@ def _not_opened(opened: OpenedSource, about: About, expected: str) -> SourceChec
     return SourceCheck(opened.name, "not opened", expected, (), tuple(rows), (opened.fault,))
 
 
-def _refusals_of_years(source: Source, wanted: Collection[int]) -> list[str]:
+def _refusals_of_years(source: Source, wanted: Collection[int], time: TimeSteps) -> list[str]:
     """Refuse a source that lacks years which the run names; a static one has none to lack."""
-    lacking = set(wanted) - set(source.years)
+    own_time = PER_YEAR[source.per_year]
+    own_wanted = {time.index(step, source.per_year) for step in wanted}
+    lacking = own_wanted - set(source.years)
     if not source.years or not lacking:
         return []
+    expected = format_steps(own_wanted, own_time).removeprefix("years ")
     return [
-        f"{source.name} has nothing for years {format_years(lacking)}, expected "
-        f"{format_years(wanted)} by {WANTED_BY[source.role]} of the run file; get their files or "
+        f"{source.name} has nothing for {format_steps(lacking, own_time)}, expected "
+        f"{expected} by {WANTED_BY[source.role]} of the run file; get their files or "
         "narrow those years"
     ]
 
@@ -227,9 +246,9 @@ def _row(
         source=source.name,
         variable=variable.name,
         stored=_stored(stored, variable.name),
-        values=_read(values, variable),
+        values=_read(values, variable, source.legend),
         missing=format_share(values.missing / values.cells) if values.cells else "",
-        expected=_allowed(variable, about),
+        expected=_allowed(variable, about, source.legend),
         verdict=verdict,
         covers=format_share(coverage.land) if coverage is not None else "",
     )
@@ -238,7 +257,7 @@ def _row(
 def files_of(source: Source) -> str:
     """Return the files of a source, its years, grid and orientation in words."""
     files = f"{len(source.files)} file{'s' if len(source.files) > 1 else ''}"
-    years = f"years {format_years(source.years)}" if source.years else ""
+    years = format_steps(source.years, PER_YEAR[source.per_year]) if source.years else ""
     orientations = dict.fromkeys(stored.orientation for stored in source.encodings)
     return _join(files, years, describe_grid(source.grid), " and ".join(orientations))
 
@@ -254,10 +273,14 @@ def _stored(stored: Encoding | None, name: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _read(values: Values, variable: Variable) -> str:
+def _read(values: Values, variable: Variable, legend: Legend) -> str:
     """Return the values as read: the range, or the classes that occur."""
     if values.missing == values.cells:
         return "no value"
+    if variable.role == "state" and legend.scale is not None:
+        levels = np.array([min(values.classes), max(values.classes)], np.uint8)
+        low, high = legend.scale.values(levels)
+        return f"{_number(low)}..{_number(high)}{_unit(variable)}"
     if variable.categories:
         return " ".join(map(str, sorted(values.classes)))
     return f"{_number(values.low)}..{_number(values.high)}{_unit(variable)}"
@@ -267,8 +290,11 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def _allowed(variable: Variable, about: About) -> str:
+def _allowed(variable: Variable, about: About, legend: Legend = HILDA) -> str:
     """Return the values that a variable may have; the empty name stands for all others."""
+    if variable.role == "state" and legend.scale is not None:
+        scale = legend.scale
+        return f"{_number(scale.first)}..{_number(scale.last)}{_unit(variable)}"
     if variable.categories:
         return " ".join(map(str, variable.categories))
     return about.ranges.get(variable.name) or about.ranges.get("") or f"numbers in {variable.units}"
@@ -278,8 +304,8 @@ def _unit(variable: Variable) -> str:
     return "" if variable.units == "1" else f" {variable.units}"
 
 
-def _years(role: Role, wanted: Mapping[Role, Collection[int]]) -> str:
-    return f"years {format_years(wanted[role])}" if wanted[role] else ""
+def _years(role: Role, wanted: Mapping[Role, Collection[int]], time: TimeSteps) -> str:
+    return format_steps(wanted[role], time) if wanted[role] else ""
 
 
 def _join(*parts: str) -> str:

@@ -81,11 +81,7 @@ def resolve_years(
         return tuple(int(stamp.year) for stamp in stamps), ()
 
     bounds = np.asarray(bounds)
-    if bounds.shape != (*times.shape, 2):
-        raise InputError(
-            f"{where}: time bounds of shape {bounds.shape}, expected {(*times.shape, 2)}: start "
-            "and end of each step; correct them or take the attribute `bounds` away"
-        )
+    _require_pairs(bounds, times, where=where)
     starts = decoder.moments(bounds[:, 0])
     ends = decoder.moments(bounds[:, 1])
     # One step over several years, stamped in their middle, is a mean that stands for that year. In
@@ -113,6 +109,42 @@ def resolve_years(
     return tuple(years), tuple(dict.fromkeys(rules))
 
 
+def moments_of_axis(
+    times: NDArray[Any],
+    *,
+    units: str,
+    calendar: str,
+    where: str,
+    bounds: NDArray[Any] | None = None,
+) -> tuple[cftime.datetime, ...]:
+    """Find the moment that each time step of any length stands for.
+
+    Parameters are those of `resolve_years`.
+
+    Returns
+    -------
+    tuple of cftime.datetime
+        The middle of a step's bounds; without bounds its stamp.
+
+    Raises
+    ------
+    InputError
+        For gaps, for stamps that cannot be decoded, and for bounds that end before they start.
+    """
+    _require_numbers(times, bounds, where=where)
+    decoder = parse_units(units, calendar, where=where)
+    if bounds is None:
+        return tuple(decoder.stamps(times))
+    _require_pairs(bounds, times, where=where)
+    starts = decoder.moments(bounds[:, 0])
+    ends = decoder.moments(bounds[:, 1])
+    middles = []
+    for start, end in zip(starts, ends, strict=True):
+        _require_one_year(start, end, where=where)
+        middles.append(start + (end - start) / 2)
+    return tuple(middles)
+
+
 def _require_numbers(times: NDArray[Any], bounds: NDArray[Any] | None, *, where: str) -> None:
     """Raise InputError unless times are one finite number a step, and bounds are finite."""
     if times.dtype.kind not in "iuf":
@@ -131,6 +163,15 @@ def _require_numbers(times: NDArray[Any], bounds: NDArray[Any] | None, *, where:
                 f"{where}: the time axis has gaps, expected a number for every step; fill them "
                 "in, or take the attribute `bounds` away where it is the bounds that have them"
             )
+
+
+def _require_pairs(bounds: NDArray[Any], times: NDArray[Any], *, where: str) -> None:
+    """Raise InputError unless there are a start and an end for each time step."""
+    if bounds.shape != (*times.shape, 2):
+        raise InputError(
+            f"{where}: time bounds of shape {bounds.shape}, expected {(*times.shape, 2)}: start "
+            "and end of each step; correct them or take the attribute `bounds` away"
+        )
 
 
 def _is_central(stamp: float, bounds: NDArray[Any]) -> bool:

@@ -36,14 +36,13 @@ def check(run: RunConfig, *, progress: Progress = no_progress) -> CheckReport:
 
     opened = open_or_refuse(run)
     checked = check_with_ray(
-        opened, grid=run.grid.grid, wanted=_wanted_years(run), progress=progress
+        opened, grid=run.grid.grid, wanted=_wanted(run), time=run.time, progress=progress
     )
     return CheckReport(run.name, checked)
 
 
-def _wanted_years(run: RunConfig) -> dict[Role, set[int]]:
-    """Return the years that sources of each role must have."""
-    first, last = run.training.years
-    maps = {*run.span.copied, *range(first, last + 1)}
+def _wanted(run: RunConfig) -> dict[Role, set[int]]:
+    """Return the time steps that sources of each role must have."""
+    maps = {*run.span.copied, *run.time.of_years(*run.training.years)}
     maps.update(test.start for test in run.tests)
-    return {"state": maps, "forcing": set(run.years), "static": set()}
+    return {"state": maps, "forcing": set(run.steps), "static": set()}

@@ -67,7 +67,7 @@ def infer(
         need more memory than this machine has.
     """
     spec = inference_of(run, run.span, run.product)
-    years = [] if from_year is None else spec.product.span.from_year(from_year)
+    years = [] if from_year is None else spec.product.from_year(from_year)
     require_memory_for(run, spec)
     require_precision_for(run)
 

@@ -112,7 +112,7 @@ def plan_of(
         inputs.cube,
         loads,
         inputs.land_source,
-        run.model,
+        run.unet,
         _rate_of(run, inputs.cube, price, rate),
         workers or run.inference.workers.max,
         not price.tflops,
@@ -148,7 +148,7 @@ def _rate_of(run: RunConfig, cube: Cube, price: DevicePrice, rate: float | None)
         return Rate(Range.exactly(1 / rate), "as given with --rate")
     if price.tflops:
         tiling = run.inference_tiles
-        classes = len(cube.legend)
+        classes = cube.features.n_sums
         history = run.unet.history
         n_channels = cube.features.remembering(history).n_channels
         first_layer = first_layer_flops(n_channels, run.model.width, window=tiling.window)
@@ -170,10 +170,11 @@ def measured_rate(run: RunConfig, cube: Cube, *, seconds: float) -> Rate:
 
     with tempfile.TemporaryDirectory() as folder:
         legend = cube.legend
-        codes = tuple(int(code) for code in legend.codes)
         features = cube.features.remembering(run.unet.history)
-        card = ModelCard("forward", legend.name, codes, features.names, run.model, {}, "plan", {})
-        save_model(random_model(features, run.model), card, folder)
+        card = ModelCard(
+            "forward", legend.name, features.codes, features.names, run.unet, {}, "plan", {}
+        )
+        save_model(random_model(features, run.unet), card, folder)
         cost = forward_cost(
             folder,
             batch=max(2, run.inference.batch),
@@ -216,9 +217,10 @@ def _planned_inputs(run: RunConfig) -> _PlannedInputs:
         grid=grid,
         sources=run.sources,
         years=run.years,
-        observed=range(first, last + 1),
+        observed=run.time.of_years(first, last),
         scenarios=scenarios,
         legend=run.target.classes,
+        time=run.time,
     )
 
     try:

@@ -111,7 +111,9 @@ def _published(run: RunConfig) -> list[str]:
 
 def _pictures(run: RunConfig) -> dict[str, str]:
     """Return the pictures of a catalog that are there."""
-    last_observed = run.inference.observed[1]
+    # Of several maps a year the one of its middle is drawn, see `overview_years`.
+    middle = run.time.step(run.inference.observed[1], run.time.per_year // 2)
+    last_observed = run.time.label(middle)
     places = {
         "thumbnail": run.path("pictures", f"map_{last_observed}.png"),
         "overview": run.path("pictures", "overview.png"),

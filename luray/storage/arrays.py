@@ -12,6 +12,7 @@ from zarr.core.array import CompressorsLike
 from zarr.errors import ZarrUserWarning
 
 from luray.core.grid import Grid
+from luray.core.time_steps import YEARLY, TimeSteps
 
 COMPRESSORS: CompressorsLike = (
     BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle"),
@@ -25,6 +26,20 @@ covers only its index.
 
 CLASS_DIMENSIONS = ("class", "class_from", "class_to")
 """Dimensions whose indices share a shard."""
+
+EPOCH = 1850
+"""Year from which `time` counts days, in a calendar whose years all have 365."""
+
+LENGTHS = {"year": "year", "month": "month", "dekad": "dekad", "P8D": "8 days"}
+"""Intervals of time steps in words."""
+
+TIME = {
+    "standard_name": "time",
+    "units": f"days since {EPOCH}-01-01",
+    "calendar": "noleap",
+    "bounds": "time_bnds",
+}
+"""CF attributes of a coordinate of time."""
 
 MAX_CHUNK_CELLS = 256
 """Rows, and columns, of the largest chunk inside a shard."""
@@ -109,17 +124,38 @@ def tile_array(
     )
 
 
-def coordinates(group: zarr.Group, grid: Grid, years: Sequence[int] | None = None) -> None:
-    """Write the CF coordinates of a grid and, if given, of plain calendar years."""
+def coordinates(
+    group: zarr.Group,
+    grid: Grid,
+    years: Sequence[int] | None = None,
+    *,
+    time: TimeSteps = YEARLY,
+) -> None:
+    """Write the CF coordinates of a grid and, if given, of time.
+
+    `years` are plain calendar years where `time` is of one step a year, else time steps.
+    """
     lat_attributes = {"units": "degrees_north", "standard_name": "latitude", "axis": "Y"}
     coordinate(group, "lat", grid.lat, lat_attributes)
 
     lon_attributes = {"units": "degrees_east", "standard_name": "longitude", "axis": "X"}
     coordinate(group, "lon", grid.lon, lon_attributes)
 
-    if years is not None:
-        year_attributes = {"long_name": "calendar year", "units": "1"}
-        coordinate(group, "year", np.array(years, np.int32), year_attributes)
+    if years is None:
+        return
+    if time.dimension == "time":
+        time_coordinate(group, years, time)
+        return
+    year_attributes = {"long_name": "calendar year", "units": "1"}
+    coordinate(group, "year", np.array(years, np.int32), year_attributes)
+
+
+def time_coordinate(group: zarr.Group, steps: Sequence[int], time: TimeSteps) -> None:
+    """Write the coordinate of dimension `time`, the first day of each step, with its bounds."""
+    bounds = np.array([time.bounds(step, epoch=EPOCH) for step in steps], np.int32).reshape(-1, 2)
+    attributes = {"long_name": f"first day of the {LENGTHS[time.interval]}", "axis": "T", **TIME}
+    coordinate(group, "time", bounds[:, 0], attributes)
+    variable(group, "time_bnds", bounds, ("time", "bnds"), {})
 
 
 def coordinate(

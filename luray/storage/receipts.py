@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.tiling import Tile
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.storage.objects import accessing, filesystem, read_object, remove, write_atomically
 from luray.storage.places import is_local, public
 
@@ -45,8 +46,10 @@ def fingerprint_of(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def key_of(year: int, tile: Tile, *member_index: str) -> str:
+def key_of(year: int | str, tile: Tile, *member_index: str) -> str:
     """Return the key of a tile-year; `member_index` names its scenario and member, if it has them.
+
+    `year` is a calendar year, or the label of a shorter time step.
 
     Examples
     --------
@@ -56,28 +59,27 @@ def key_of(year: int, tile: Tile, *member_index: str) -> str:
     return "/".join([*member_index, str(year), f"{tile.row}.{tile.col}"])
 
 
-def tile_year_of(key: str) -> tuple[int, Tile]:
-    """Return the year and the tile of the key of a tile-year.
+def tile_of(key: str) -> Tile:
+    """Return the tile of the key of a tile-year.
 
     Examples
     --------
-    >>> tile_year_of("ssp126/m2/2001/3.4")
-    (2001, Tile(row=3, col=4))
+    >>> tile_of("ssp126/m2/2001/3.4")
+    Tile(row=3, col=4)
     """
-    *_, year, tile = key.split("/")
-    row, _, col = tile.partition(".")
-    return int(year), Tile(int(row), int(col))
+    row, _, col = key.split("/")[-1].partition(".")
+    return Tile(int(row), int(col))
 
 
-def year_of(key: str) -> int:
-    """Return the year of the key of a tile-year, or of anything else that has one before its name.
+def year_of(key: str, time: TimeSteps = YEARLY) -> int:
+    """Return the time step of the key of a tile-year, or of what else has one before its name.
 
     Examples
     --------
-    >>> year_of("ssp126/m2/2001/overviews")
-    2001
+    >>> year_of("ssp126/m2/2001/overviews"), year_of("2001-03/3.4", TimeSteps("month"))
+    (2001, 24014)
     """
-    return int(key.split("/")[-2])
+    return time.step_of(key.split("/")[-2])
 
 
 def _time(info: Mapping[str, Any]) -> float:

@@ -17,6 +17,7 @@ from luray.core.legend import OUTSIDE
 from luray.core.tiling import Box, Tile, Tiling
 from luray.core.types import I16, I32, I64, Bool
 from luray.cube.cube import Cube
+from luray.model.features import UNKNOWN
 from luray.training.sampling_config import SamplingConfig
 
 NO_ZONE = -1
@@ -184,7 +185,9 @@ def count_tile(
         cells_YK[i] = np.bincount(classes[land], minlength=OUTSIDE + 1)[:n_classes]
         if previous is not None:
             # Off the land mask both maps are OUTSIDE, so the sea never changes.
-            changed_YRC[i - 1] = count_by_plot(classes != previous, plot)
+            # A value that comes out of a cloud is none either.
+            changed = (classes != previous) & (classes != UNKNOWN) & (previous != UNKNOWN)
+            changed_YRC[i - 1] = count_by_plot(changed, plot)
         previous = classes
 
     plots = Box(box.row // plot, box.col // plot, *land_RC.shape)

@@ -12,6 +12,12 @@ from luray.model.calibration import FEWEST_CHANGED_CELLS, Cells, calibrate, n_ch
 from luray.model.card import ModelCard, uncalibrated
 from luray.model.checkpoint import save_model
 from luray.model.operating_point import Calibration, OperatingPoint
+from luray.model.value_calibration import (
+    FEWEST_CELLS,
+    ValueCells,
+    calibrate_values,
+    value_report,
+)
 from luray.storage.lease import RequireLease, no_lease
 from luray.storage.objects import remove, write_atomically
 from luray.training.checkpoint import n_workers
@@ -30,7 +36,7 @@ MOST_HELD_OUT_CELLS = 300_000
 
 def held_out_cells(
     data: TrainingData, trainer: Trainer, plan: SamplePlan, *, share: float = 1.0
-) -> Cells:
+) -> Cells | ValueCells:
     """Predict held-out cells, `MOST_HELD_OUT_CELLS` of them at most.
 
     Parameters
@@ -48,11 +54,15 @@ def held_out_cells(
     n_batches = max(1, round(share * recipe.validation_batches))
     most = max(1, MOST_HELD_OUT_CELLS // n_batches)
 
-    batches = []
+    batches: list[Any] = []
     for i in range(n_batches):
         sample = data.micro_batch(plan, i * recipe.micro_batch)
-        batches.append(thinned(trainer.held_out(sample), most=most))
-    return Cells(*(np.concatenate(part) for part in zip(*batches, strict=True)))
+        cells_of_batch: Any = trainer.held_out(sample)
+        batches.append(thinned(cells_of_batch, most=most))
+    kind = type(batches[0])
+    fields = (np.concatenate(part) for part in zip(*batches, strict=True))
+    cells: Cells | ValueCells = kind(*fields)
+    return cells
 
 
 def calibrate_and_report(
@@ -71,7 +81,11 @@ def calibrate_and_report(
     report : dict
         See `validation.validation_report`; empty for an uncalibrated model.
     """
-    held_out = [(plan, held_out_cells(data, trainer, plan)) for plan in data.held_out_plans]
+    held_out: list[Any] = [
+        (plan, held_out_cells(data, trainer, plan)) for plan in data.held_out_plans
+    ]
+    if data.cube.legend.scale is not None:
+        return _calibrate_and_report_values(data, held_out)
     usable = [(plan, cells) for plan, cells in held_out if n_changed(cells) >= FEWEST_CHANGED_CELLS]
     if not usable:
         log.warning(
@@ -90,6 +104,30 @@ def calibrate_and_report(
         "years": [plan.first_year, plan.last_year],
     }
     return points, report | validation_report(operating_cells, points)
+
+
+def _calibrate_and_report_values(
+    data: TrainingData, held_out: list[tuple[SamplePlan, ValueCells]]
+) -> tuple[dict[OperatingPoint, Calibration], dict[str, Any]]:
+    """Do the same for a model of values: all is fitted on the held-out years, if there are any."""
+    scale = data.cube.legend.scale
+    assert scale is not None
+    usable = [(plan, cells) for plan, cells in held_out if cells.truth_N.size >= FEWEST_CELLS]
+    if not usable:
+        log.warning(
+            "the spread is not calibrated: fewer than %d held-out cells have a value; hold out "
+            "more blocks or years (training.sampling)",
+            FEWEST_CELLS,
+        )
+        return uncalibrated(), {}
+    plan, cells = usable[-1]
+    points = calibrate_values(cells)
+    label = data.cube.time.label
+    report = {
+        "held_out": "blocks" if plan.use == "held-out blocks" else "years",
+        "years": [label(plan.first_year), label(plan.last_year)],
+    }
+    return points, report | value_report(cells, points, scale)
 
 
 def report_path(training: Training) -> str:
@@ -122,7 +160,7 @@ def save_finished_model(
     card = ModelCard(
         direction=training.direction,
         legend=cube.legend.name,
-        classes=tuple(int(code) for code in cube.legend.codes),
+        classes=trainer.features.codes,
         channels=trainer.features.names,
         unet=training.unet,
         training={
@@ -143,7 +181,7 @@ def save_finished_model(
         about = {
             "direction": training.direction,
             "caveats": cube.caveats,
-            "classes": [c.name for c in cube.legend.classes],
+            "classes": [c.name for c in cube.legend.classes if cube.legend.scale is None],
         }
         write_atomically(report_path(training), json.dumps(about | report, indent=1).encode())
 

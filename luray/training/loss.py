@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from luray.core.legend import OUTSIDE
+from luray.model.features import UNKNOWN
 
 
 class TotalWeights(NamedTuple):
@@ -95,8 +96,11 @@ def loss_of(
 def _cell_weights(
     target: Tensor, previous: Tensor, area: Tensor, class_weights_K: Tensor | None
 ) -> Tensor:
-    """Area of cells that are land in both years, times the weight of the target's class; else 0."""
-    land = (target != OUTSIDE) & (previous != OUTSIDE)
+    """Area of cells that are land in both years, times the weight of the target's class; else 0.
+
+    A target whose value is not known, as under a cloud, has no weight either.
+    """
+    land = (target < UNKNOWN) & (previous != OUTSIDE)
     weights = land * area
     if class_weights_K is None:
         return weights

@@ -12,11 +12,12 @@ import torch
 from torch import Generator, Tensor
 
 from luray.core.legend import OUTSIDE
-from luray.model.features import Features
+from luray.model.features import UNKNOWN, Features
 from luray.model.model_input import assemble
 from luray.training.memory_kernel import fast_memory_channels
 from luray.training.noise import corrupt
 from luray.training.prior_feeding import CLEAN, PriorFeeding
+from luray.training.value_loss import predicted_levels
 
 
 class Sample(NamedTuple):
@@ -52,6 +53,7 @@ class Step(NamedTuple):
     """One predicted year of a rollout."""
 
     logits_BKHW: Tensor
+    """Of values mean and spread, see `UNet.forward`."""
     target_BHW: Tensor
     """The true map of the year, `OUTSIDE` where a cell does not count."""
     previous_BHW: Tensor
@@ -97,7 +99,7 @@ def rollout(
         maps_BTHW[:, 0],
         share=feeding.noise,
         kind=feeding.noise_kind,
-        n_classes=features.n_classes,
+        n_classes=features.n_classes if features.scale is None else features.scale.levels,
         generator=generator,
     )
     # What is remembered are the maps that the model was shown, noise and its own errors included.
@@ -121,10 +123,17 @@ def rollout(
         # Teacher forcing is drawn a sample, not a cell: half a true map would be a map of its own.
         drawn = torch.rand(n_samples, 1, 1, generator=generator) < feeding.teacher_forcing
         shown_truth = drawn.to(maps_BTHW.device)
-        predicted_BHW = likeliest_class(logits_BKHW.detach())
-        next_BHW = torch.where(shown_truth, true_BHW, predicted_BHW)
+        predicted_BHW = decided(logits_BKHW.detach(), features)
+        next_BHW = torch.where(shown_truth & (true_BHW != UNKNOWN), true_BHW, predicted_BHW)
         prior_BHW = torch.where(true_BHW == OUTSIDE, OUTSIDE, next_BHW)
         shown_BNHW = torch.cat([prior_BHW[:, None], shown_BNHW[:, :-1]], dim=1)
+
+
+def decided(outputs_BKHW: Tensor, features: Features) -> Tensor:
+    """Return the map that a model's outputs stand for, uint8 (B, H, W)."""
+    if features.scale is not None:
+        return predicted_levels(outputs_BKHW, features.scale)
+    return likeliest_class(outputs_BKHW)
 
 
 def likeliest_class(logits_BKHW: Tensor) -> Tensor:

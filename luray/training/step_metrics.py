@@ -28,7 +28,7 @@ class StepCounts(NamedTuple):
     cells: float
     """All land cells that count."""
 
-    def shares(self) -> StepMetrics:
+    def metrics(self) -> StepMetrics:
         """Return the counts of cells as shares of all cells, 0 where there are none."""
         counts = {
             "accuracy": self.hits,
@@ -41,6 +41,30 @@ class StepCounts(NamedTuple):
         return {name: count / max(self.cells, 1.0) for name, count in counts.items()}
 
 
+class ValueCounts(NamedTuple):
+    """The same sums of a continuous target, in its unit; cells whose value is known count."""
+
+    loss_land: float
+    loss_changed: float
+    error: float
+    squared_error: float
+    squared_change: float
+    """Squared differences of the true map from that of the step before."""
+    within_spread: float
+    """Cells whose error is at most the spread."""
+    cells: float
+
+    def metrics(self) -> StepMetrics:
+        """Return the means over cells, 0 where there are none."""
+        sums = {
+            "bias": self.error,
+            "squared_error": self.squared_error,
+            "squared_change": self.squared_change,
+            "within_1_spread": self.within_spread,
+        }
+        return {name: total / max(self.cells, 1.0) for name, total in sums.items()}
+
+
 def summary(steps: Sequence[StepMetrics]) -> StepMetrics:
     """Return the means of the metrics of several steps.
 
@@ -48,6 +72,12 @@ def summary(steps: Sequence[StepMetrics]) -> StepMetrics:
     means, not means of ratios. The learning rate is that of the last step.
     """
     mean = {name: sum(metrics[name] for metrics in steps) / len(steps) for name in steps[0]}
+    if "squared_error" in mean:
+        return mean | {
+            "rmse": mean.pop("squared_error") ** 0.5,
+            "persistence_rmse": mean.pop("squared_change") ** 0.5,
+            "learning_rate": steps[-1]["learning_rate"],
+        }
     change_hits = mean.pop("change_hits")
     change_either = mean.pop("change_either")
     return mean | {

@@ -14,15 +14,19 @@ import torch
 from torch import Generator, Tensor, nn
 
 from luray.core.legend import OUTSIDE
+from luray.core.value_scale import ValueScale
 from luray.model.calibration import Cells
 from luray.model.features import Features
 from luray.model.unet import UNet
+from luray.model.value_calibration import ValueCells
+from luray.model.values import moments
 from luray.training.loss import Loss, TotalWeights, loss_of, total_weights
 from luray.training.ramps import warmup_cosine
 from luray.training.recipe import Recipe
 from luray.training.rollout import Sample, Step, likeliest_class, rollout
-from luray.training.step_metrics import StepCounts, StepMetrics
+from luray.training.step_metrics import StepCounts, StepMetrics, ValueCounts
 from luray.training.training_pass import TrainingPass
+from luray.training.value_loss import count_values, value_loss_of
 
 
 def one_worker(tensor: Tensor) -> Tensor:
@@ -116,7 +120,7 @@ class Trainer:
             for number, sample in samples.items()
         ]
         summed = self._sum_over_workers(sum(counts_by_sample))  # type: ignore[arg-type]
-        counts = StepCounts(*summed.tolist())
+        counts = self._counts(*summed.tolist())
         loss = float(Loss(*summed[:2]).mixed(self.recipe.change_weight))
 
         # A step that cannot be trusted stops before the optimiser touches the weights.
@@ -136,7 +140,7 @@ class Trainer:
             "loss_changed": counts.loss_changed,
             "gradient_norm": norm,
             "learning_rate": rate,
-        } | counts.shares()
+        } | counts.metrics()
 
     def _total_weights(self, samples: Iterable[Sample]) -> TotalWeights:
         """Weights of the effective batch, over all workers."""
@@ -179,17 +183,24 @@ class Trainer:
                 for _ in rollout(self._logits, sample, self.features):
                     pass
 
-    def held_out(self, sample: Sample) -> Cells:
+    @property
+    def _counts(self) -> type[StepCounts] | type[ValueCounts]:
+        """What a step counts."""
+        return StepCounts if self.features.scale is None else ValueCounts
+
+    def held_out(self, sample: Sample) -> Cells | ValueCells:
         """Predict the first year of a sample from its true map.
 
         Returns
         -------
-        Cells
+        Cells or ValueCells
             The land cells that count.
         """
         self.model.eval()
         with torch.no_grad():
             step = next(rollout(self._logits, sample, self.features))
+        if self.features.scale is not None:
+            return _value_cells(step, sample.area_BHW, self.features.scale)
 
         counted_BHW = (step.target_BHW != OUTSIDE) & (step.previous_BHW != OUTSIDE)
         logits_NK = step.logits_BKHW.permute(0, 2, 3, 1)[counted_BHW]
@@ -214,18 +225,46 @@ class Trainer:
     def _accumulate(self, sample: Sample, generator: Generator, totals: TotalWeights) -> Tensor:
         """Add the gradient of a micro-batch; returns its part of `StepCounts`, float64 (8,)."""
         device = sample.maps_BTHW.device
-        counts = torch.zeros(len(StepCounts._fields), dtype=torch.float64, device=device)
+        counts = torch.zeros(len(self._counts._fields), dtype=torch.float64, device=device)
         loss = torch.zeros((), device=device)
         feeding = self.recipe.feeding(self.done)
         for step in rollout(self._logits, sample, self.features, feeding, generator=generator):
-            loss_parts = loss_of(
-                *step, sample.area_BHW, totals=totals, class_weights_K=self._class_weights_K
-            )
+            loss_parts = self._loss_of(step, sample.area_BHW, totals)
             loss = loss + loss_parts.mixed(self.recipe.change_weight)
             summed_losses = torch.stack(loss_parts).detach().double()
-            counts += torch.cat([summed_losses, _count_cells(step)])
+            counts += torch.cat([summed_losses, self._count(step)])
         loss.backward()  # type: ignore[no-untyped-call]
         return counts
+
+    def _loss_of(self, step: Step, area_BHW: Tensor, totals: TotalWeights) -> Loss:
+        """What a step of a rollout contributes to the loss of the effective batch."""
+        scale = self.features.scale
+        if scale is not None:
+            return value_loss_of(step.logits_BKHW, step.target_BHW, area_BHW, scale, totals=totals)
+        return loss_of(*step, area_BHW, totals=totals, class_weights_K=self._class_weights_K)
+
+    def _count(self, step: Step) -> Tensor:
+        """What a step of a rollout adds to the counts, behind the losses."""
+        scale = self.features.scale
+        return _count_cells(step) if scale is None else count_values(*step, scale)
+
+
+def _value_cells(step: Step, area_BHW: Tensor, scale: ValueScale) -> ValueCells:
+    """Return the cells of a step whose value is known, as positions in the scale."""
+    counted_BHW = step.target_BHW < scale.levels
+    highest = scale.levels - 1
+    outputs_B2HW = step.logits_BKHW
+    mean_BHW, deviation_BHW = moments(outputs_B2HW[:, 0], outputs_B2HW[:, 1], scale, torch)
+    prior_N = step.previous_BHW[counted_BHW].double() / highest
+    prior_N[step.previous_BHW[counted_BHW] > highest] = torch.nan
+    fields = (
+        mean_BHW[counted_BHW].double(),
+        deviation_BHW[counted_BHW].double(),
+        prior_N,
+        step.target_BHW[counted_BHW].double() / highest,
+        area_BHW[counted_BHW].double(),
+    )
+    return ValueCells(*(field_N.cpu().numpy() for field_N in fields))
 
 
 def _count_cells(step: Step) -> Tensor:

@@ -94,6 +94,9 @@ class Training:
         }
         if data.left_out:
             identity["left_out"] = sorted(data.left_out)
+        if data.cube.legend.scale is not None:
+            identity["scale"] = asdict(data.cube.legend.scale)
+            identity["time_step"] = data.cube.time.interval
 
         # As it comes back from a file: tuples are lists then.
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))

@@ -38,9 +38,15 @@ class TrainingData:
         return self.cube.features.remembering(self.history)
 
     @property
+    def whole(self) -> tuple[int, int]:
+        """First and last map that the training may see: time steps of its years."""
+        steps = self.cube.time.of_years(*self.recipe.years)
+        return steps[0], steps[-1]
+
+    @property
     def left_out(self) -> frozenset[int]:
         """Years of the training whose maps no sample meets: those of another kind."""
-        first, last = self.recipe.years
+        first, last = self.whole
         return frozenset(year for year in self.cube.other_kind if first <= year <= last)
 
     @property
@@ -54,7 +60,7 @@ class TrainingData:
         The held-out years are the last in the direction of travel. They share one map with the
         training: its last target is the prior of their first year.
         """
-        first, last = self.recipe.years
+        first, last = self.whole
         n_held_out = self.recipe.sampling.n_held_out_years(
             first, last, rollout_years=self.recipe.longest_rollout
         )
@@ -75,7 +81,8 @@ class TrainingData:
         self._require_observed_years()
         change_counts = self.change_counts
         first, last = self.years(use)
-        if use == "training" and recipe.sampling.absent_classes == "refuse":
+        of_classes = self.cube.legend.scale is None
+        if of_classes and use == "training" and recipe.sampling.absent_classes == "refuse":
             require_classes(
                 change_counts, self.cube.legend, years=(first, last), left_out=self.left_out
             )
@@ -91,16 +98,17 @@ class TrainingData:
             use=use,
             left_out=self.left_out,
             history=self.history,
-            remembered_years=recipe.years,
+            remembered_years=self.whole,
         )
 
     def _require_observed_years(self) -> None:
-        first, last = self.recipe.years
+        first, last = self.whole
         observed = self.cube.years
+        label = self.cube.time.label
         if first < observed[0] or last > observed[-1]:
             raise ValueError(
-                f"training.years {first}-{last} reach outside the observed years "
-                f"{observed[0]}-{observed[-1]} of the cube; narrow them or add maps"
+                f"training.years {label(first)}-{label(last)} reach outside the observed years "
+                f"{label(observed[0])}-{label(observed[-1])} of the cube; narrow them or add maps"
             )
 
     @cached_property

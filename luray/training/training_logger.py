@@ -6,6 +6,7 @@ from contextlib import suppress
 from luray.core.crash_points import crash_point
 from luray.model.calibration import cross_entropy, scores
 from luray.model.operating_point import NO_CALIBRATION
+from luray.model.value_calibration import ValueCells, value_scores
 from luray.storage.lease import RENEWED_EVERY, RequireLease, no_lease
 from luray.training.finished_model import held_out_cells
 from luray.training.progress_events import ProgressEvent, TrainingProgress
@@ -101,5 +102,9 @@ class TrainingLogger:
         if not plans:
             return {}
         cells = held_out_cells(self._training.data, trainer, plans[-1], share=QUICK_SHARE)
+        if isinstance(cells, ValueCells):
+            scale = self._training.data.cube.legend.scale
+            assert scale is not None
+            return value_scores(cells, NO_CALIBRATION, scale)
         entropy = cross_entropy(cells, NO_CALIBRATION)
         return scores(cells, NO_CALIBRATION) | {"cross_entropy": entropy}

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
+from luray.core.arithmetic import ceil_div
 from luray.core.legend import rgb
 from luray.core.progress import Progress, no_progress
 from luray.core.types import U8
@@ -25,6 +26,9 @@ SIZES = {".mp4": 1200, ".gif": 640}
 """Pixels along the longer axis of the map, by format."""
 
 FRAMES_PER_SECOND = 12
+
+MOST_STEPS = 720
+"""Frames of an animation where a year has several maps: a minute."""
 
 SHADES = 40
 """Shades of a GIF between white and each colour of text, whose edges are smoothed."""
@@ -47,7 +51,8 @@ def animate(
     path : path
         File to write, .mp4 or .gif.
     years : sequence of int, optional
-        Years that are shown, all of them by default.
+        Years, or time steps, that are shown. By default all of them; where a year has several, all
+        of so many years that there are at most `MOST_STEPS`.
     max_pixels : int, optional
         Bound of the longer axis of the map, `SIZES` by default. A larger grid is thinned to it by
         taking the middle cell of each block, a smaller one enlarged by a whole factor.
@@ -66,14 +71,11 @@ def animate(
             "rename it"
         )
     view = View.of(product)
-    shown = tuple(view.years if years is None else years)
+    shown = shown_years(view) if years is None else tuple(years)
     for year in shown:
         view.check_year(year)
     if not shown:
-        raise ValueError(
-            f"no year to show in {target.name}, expected at least one of "
-            f"{view.years[0]}-{view.years[-1]}"
-        )
+        raise ValueError(f"no year to show in {target.name}, expected at least one of {view.span}")
 
     layout = FrameLayout(view, shown, max_pixels or SIZES[target.suffix])
     frames = _frames(layout, progress)
@@ -87,6 +89,17 @@ def animate(
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def shown_years(view: View) -> tuple[int, ...]:
+    """Return the years, or time steps, that an animation shows of a product."""
+    time = view.time
+    if time.per_year == 1:
+        return view.years
+    calendar_years = sorted({time.year(step) for step in view.years})
+    every = ceil_div(len(calendar_years) * time.per_year, MOST_STEPS)
+    shown = set(calendar_years[::every])
+    return tuple(step for step in view.years if time.year(step) in shown)
 
 
 def _frames(layout: FrameLayout, progress: Progress) -> Iterator[Image.Image]:

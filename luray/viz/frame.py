@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from matplotlib import font_manager
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from luray.core.legend import rgb
+from luray.core.value_scale import ValueScale
 from luray.viz.figure import ACCENT, INK, MUTED, RULE
 from luray.viz.largest import largest
+from luray.viz.plots import in_signs
 from luray.viz.projection import Raster
 from luray.viz.view import View
 
@@ -25,6 +29,9 @@ LEGEND_TOP = 7.0
 
 LEGEND_LINE = 1.35
 """Lines from one entry of the legend to the next."""
+
+MOST_TICKS = 8
+"""Values that the legend of values shows, about."""
 
 FEWEST_ENTRIES = 12
 """Entries that a legend always has room for; a higher map has room for more of them."""
@@ -77,16 +84,27 @@ class FrameLayout:
         font = self.font(0.8)
         widest_name = max(font.getlength(name) for name, _ in self.legend)
         left = self.map_size[0] + 2 * self.margin
-        return left, int(max(widest_name + 1.6 * self.unit, 9 * self.unit))
+        time = self.view.time
+        widest_label = 0.0
+        if time.per_year > 1:
+            widest_label = self.year_font.getlength(time.label(self.years[0]))
+        return left, int(max(widest_name + 1.6 * self.unit, 9 * self.unit, widest_label))
+
+    @property
+    def year_font(self) -> ImageFont.FreeTypeFont:
+        """Font of the year, smaller where it has a month, too."""
+        return self.font(2.6 if self.view.time.per_year == 1 else 1.9, bold=True)
 
     @cached_property
     def legend(self) -> list[tuple[str, str]]:
         """Name and colour of what the legend shows: the classes of land, then the other flags.
 
         Of more classes than the map is high it shows the largest, and how many more the maps have;
-        that line has no colour.
+        that line has no colour. Of values it shows round ones, from the highest to the lowest.
         """
         palette = self.view.palette
+        if palette.scale is not None:
+            return self._scale_entries(palette.scale)
         lines_beside_map = (self.map_size[1] / self.unit - LEGEND_TOP) / LEGEND_LINE
         most = max(FEWEST_ENTRIES, int(lines_beside_map))
         others = [k for k in range(len(palette.names)) if k not in palette.land]
@@ -104,6 +122,18 @@ class FrameLayout:
         if rest:
             entries.append((f"{rest} other classes", ""))
         return entries + [(palette.label(k), palette.colours[k]) for k in others]
+
+    def _scale_entries(self, scale: ValueScale) -> list[tuple[str, str]]:
+        """Values and colours of the legend of values, and what has none."""
+        ticks = MaxNLocator(MOST_TICKS, steps=[1, 2, 5, 10]).tick_values(scale.first, scale.last)
+        values = np.array([value for value in ticks if scale.first <= value <= scale.last])
+        levels = scale.levels_of(values)
+        units = in_signs(scale.units)
+        entries = [
+            (f"{value:.6g} {units}".strip(), self.view.palette.colours[level])
+            for value, level in zip(values, levels, strict=True)
+        ]
+        return [*entries[::-1], ("no value", self.view.palette.ocean)]
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -171,8 +201,8 @@ class FrameLayout:
         draw = ImageDraw.Draw(image)
         left, _ = self.panel
         year_top = self.margin + 1.5 * self.unit
-        year_font = self.font(2.6, bold=True)
-        draw.text((left, year_top), str(year), fill=INK, font=year_font, anchor="la")
+        label = self.view.time.label(year)
+        draw.text((left, year_top), label, fill=INK, font=self.year_font, anchor="la")
         origin_top = self.margin + 4.5 * self.unit
         origin = self.view.origins[year]
         draw.text(
@@ -208,9 +238,9 @@ class FrameLayout:
         font = self.font(0.7)
         caveats = _shortened(" · ".join(self.view.caveats), font, right - left - 8 * self.unit)
         for text, x, anchor in (
-            (str(self.years[0]), left, "la"),
+            (self.view.time.label(self.years[0]), left, "la"),
             (caveats, (left + right) // 2, "ma"),
-            (str(self.years[-1]), right, "ra"),
+            (self.view.time.label(self.years[-1]), right, "ra"),
         ):
             place = (x, bottom + self.unit * 0.25)
             draw.text(place, text, fill=MUTED, font=font, anchor=anchor)

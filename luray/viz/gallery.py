@@ -13,7 +13,7 @@ from luray.storage.objects import read_json, write_atomically
 from luray.viz.animation import animate
 from luray.viz.flicker_plot import flicker_by_decade, flicker_panels
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
-from luray.viz.plots import area_by_class, confidence_over_time
+from luray.viz.plots import area_by_class, confidence_over_time, mean_over_time
 from luray.viz.skill_plots import skill_by_lead_year, validation_of_model
 from luray.viz.view import View
 
@@ -72,9 +72,14 @@ def draw_pictures(
 
 def _pictures_of_product(product: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
     """File name and drawing of each picture that the product alone allows."""
+    view = View.of(product)
     yield "overview.png", partial(overview, product)
-    yield "area_by_class.png", partial(area_by_class, product)
-    yield "confidence.png", partial(confidence_over_time, product)
+    if view.palette.scale is None:
+        yield "area_by_class.png", partial(area_by_class, product)
+        yield "confidence.png", partial(confidence_over_time, product)
+    else:
+        yield "mean.png", partial(mean_over_time, product)
+        yield "spread.png", partial(confidence_over_time, product)
     yield "animation.mp4", partial(animate, product)
 
     if "scenario" in product.dims:
@@ -82,11 +87,13 @@ def _pictures_of_product(product: xr.Dataset) -> Iterator[tuple[str, Drawing]]:
         for scenario in further_scenarios:
             yield f"overview_{scenario}.png", partial(overview, product.sel(scenario=scenario))
 
-    years = overview_years(View.of(product))
+    years = overview_years(view)
+    label = view.time.label
     for year in years:
-        yield f"map_{year}.png", partial(map_of_year, product, year)
+        yield f"map_{label(year)}.png", partial(map_of_year, product, year)
     for earlier, later in pairwise(years):
-        yield f"change_{earlier}_{later}.png", partial(change_map, product, earlier, later)
+        name = f"change_{label(earlier)}_{label(later)}.png"
+        yield name, partial(change_map, product, earlier, later)
 
 
 def _pictures_of_skill(

@@ -18,11 +18,13 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, VPacker
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from luray.core.arithmetic import ceil_div
-from luray.core.legend import capitalised, rgb
+from luray.core.legend import NO_VALUE_COLOUR, capitalised, rgb
 from luray.core.types import F64, U8
+from luray.core.value_scale import MOST_LEVELS
+from luray.storage.arrays import LENGTHS
 from luray.viz.figure import (
     INK,
     MUTED,
@@ -35,11 +37,15 @@ from luray.viz.figure import (
     text_at,
 )
 from luray.viz.largest import largest, shortened
-from luray.viz.plots import draw_areas
+from luray.viz.palette import Palette
+from luray.viz.plots import draw_areas, draw_means, in_signs
 from luray.viz.projection import DEGREES
 from luray.viz.view import Picture, View, shares
 
 UNCHANGED = "#e4e4df"
+DIFFERENCE = "BrBG"
+"""Colours of the difference of two maps of values: less is brown, more is green."""
+
 PIXELS = 1200
 """Cells along the longer axis of a large map."""
 
@@ -80,6 +86,28 @@ class LegendEntry(NamedTuple):
     value: str = ""
 
 
+class ColourBar(NamedTuple):
+    """The scale of a map of values."""
+
+    colours: U8
+    """From the lowest value to the highest, shape (n, 3)."""
+    first: float
+    last: float
+    name: str
+    units: str
+    note: str = ""
+    """A line below it."""
+
+    @classmethod
+    def of_scale(cls, palette: Palette, *, note: str = "") -> "ColourBar":
+        """Return the scale of the values of a product."""
+        scale = palette.scale
+        assert scale is not None
+        colours = palette.rgb[: scale.levels]
+        name = capitalised(palette.long_name)
+        return cls(colours, scale.first, scale.last, name, scale.units, note)
+
+
 @dataclass(frozen=True)
 class Page:
     """A figure with axes for a map and for a panel, whose units are inches."""
@@ -92,10 +120,10 @@ class Page:
 
 
 def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
-    """Draw the map of one year in the legend's colours.
+    """Draw the map of one year, or of another time step, in the legend's colours.
 
-    Beside it the legend with shares, ticks and a scale bar, and of a predicted year a small map of
-    the confidence.
+    Beside it the legend with shares, or the scale of the values, ticks and a scale bar, and of a
+    predicted year a small map of the confidence or spread.
 
     Raises
     ------
@@ -106,9 +134,17 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
     palette = view.palette
     picture = view.map(year, at_most=PIXELS, method="mode")
     origin = view.origins[year]
-    page = _page(view, f"{year}", origin)
+    page = _page(view, view.time.label(year), origin)
     draw_map(page.axes, palette.rgb[picture.values], picture, view)
     decorate(page.axes, view)
+    if palette.scale is not None:
+        [mean] = view.means([year])
+        bar = ColourBar.of_scale(palette, note=f"mean {mean:.3g}")
+        draw_colour_bar(page.panel, bar, height=_bar_height(page))
+        if origin != "observed":
+            _draw_quality_inset(page, view, year)
+        save(page.figure, path)
+        return
 
     # The largest classes have a row each, all others have one together.
     shares_K = shares(view.areas([year]))[0]
@@ -125,15 +161,15 @@ def map_of_year(product: xr.Dataset, year: int, path: str | Path) -> None:
     _draw_legend(page.panel, entries, "Share of land")
 
     if origin != "observed":
-        _draw_confidence_inset(page, view, year)
+        _draw_quality_inset(page, view, year)
     save(page.figure, path)
 
 
 def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) -> None:
     """Draw where the map differs between two years: the new class, grey where it is the same.
 
-    A large grid shows the cell in the middle of each block, so that the share of changed cells is
-    right.
+    Of values it is the difference, the later less the earlier one. A large grid shows the cell in
+    the middle of each block, so that the share of changed cells is right.
 
     Raises
     ------
@@ -144,7 +180,12 @@ def change_map(product: xr.Dataset, year_a: int, year_b: int, path: str | Path) 
     palette = view.palette
     picture_a = view.map(year_a, at_most=PIXELS)
     picture_b = view.map(year_b, at_most=PIXELS)
-    page = _page(view, f"{year_a} → {year_b}", f"change of {palette.long_name}")
+    heading = f"{view.time.label(year_a)} → {view.time.label(year_b)}"
+    page = _page(view, heading, f"change of {palette.long_name}")
+    if palette.scale is not None:
+        _draw_difference(page, view, picture_a.values, picture_b)
+        save(page.figure, path)
+        return
     image = change_image(picture_a.values, picture_b.values, view)
     draw_map(page.axes, image, picture_b, view)
     decorate(page.axes, view)
@@ -188,8 +229,32 @@ def change_image(codes_a: U8, codes_b: U8, view: View) -> U8:
     return image
 
 
+def _draw_difference(page: Page, view: View, levels_a: U8, picture_b: Picture) -> None:
+    """Draw the difference of two maps of values, and its scale."""
+    scale = view.palette.scale
+    assert scale is not None
+    known = (levels_a <= MOST_LEVELS) & (picture_b.values <= MOST_LEVELS)
+    difference = (picture_b.values.astype(np.int16) - levels_a) * scale.step
+    # The largest differences are few; the colours are for the others.
+    most = float(np.percentile(np.abs(difference[known]), 99)) if known.any() else 0.0
+    most = max(most, scale.step)
+    colours = colormaps[DIFFERENCE](0.5 + difference / (2 * most), bytes=True)[..., :3]
+    colours[~known] = rgb(view.palette.ocean)
+    draw_map(page.axes, colours, picture_b, view)
+    decorate(page.axes, view)
+
+    shades = np.linspace(0, 1, 101)
+    bar_colours = colormaps[DIFFERENCE](shades, bytes=True)[:, :3]
+    name = f"Change of {view.palette.long_name}"
+    bar = ColourBar(bar_colours, -most, most, name, scale.units)
+    draw_colour_bar(page.panel, bar, height=_bar_height(page))
+
+
 def overview(product: xr.Dataset, path: str | Path) -> None:
-    """Draw a whole product in one picture: up to four years, and the area of every class."""
+    """Draw a whole product in one picture: up to four years, and the area of every class.
+
+    Of values their mean over time.
+    """
     view = View.of(product)
     years = overview_years(view)
 
@@ -226,20 +291,40 @@ def overview(product: xr.Dataset, path: str | Path) -> None:
         picture = view.map(year, at_most=PIXELS // 2, method="mode")
         draw_map(axes, view.palette.rgb[picture.values], picture, view)
         above = y + height + 0.09
-        text_at(figure, x, above, str(year), size=13, weight="bold")
-        text_at(figure, x + 0.58, above, view.origins[year], size=9, colour=MUTED)
+        label = view.time.label(year)
+        text_at(figure, x, above, label, size=13, weight="bold")
+        after_label = x + 0.58 * len(label) / len("2000")
+        text_at(figure, after_label, above, view.origins[year], size=9, colour=MUTED)
     scale_bar(axes, view)
 
     # On the right of the chart there is room for the names of its layers.
     chart_width = page_width - left - right - 3.0
-    draw_areas(axes_at(figure, left + 0.55, foot, chart_width, chart_height), view)
+    chart = axes_at(figure, left + 0.55, foot, chart_width, chart_height)
+    if view.palette.scale is None:
+        draw_areas(chart, view)
+    else:
+        draw_means(chart, view)
+        panel = axes_at(
+            figure, page_width - right - PANEL_WIDTH + 0.75, foot, PANEL_WIDTH, chart_height
+        )
+        panel.set(xlim=(0, PANEL_WIDTH), ylim=(0, chart_height))
+        panel.axis("off")
+        draw_colour_bar(panel, ColourBar.of_scale(view.palette), height=chart_height - 0.75)
     footnote(figure, view.caveats, left=left)
     save(figure, path)
 
 
 def overview_years(view: View) -> tuple[int, ...]:
-    """Return first year, first and last observed year, last year: each once, ascending."""
-    return tuple(sorted({view.years[0], *(view.observed or ()), view.years[-1]}))
+    """Return first year, first and last observed year, last year: each once, ascending.
+
+    Where a year has several maps these are the ones of the middle of these years: of one season.
+    """
+    ends = {view.years[0], *(view.observed or ()), view.years[-1]}
+    time = view.time
+    if time.per_year > 1:
+        middles = {time.step(time.year(step), time.per_year // 2) for step in ends}
+        ends = (middles & set(view.years)) or ends
+    return tuple(sorted(ends))
 
 
 def map_axes_at(
@@ -383,6 +468,42 @@ def _draw_legend(panel: Axes, entries: Sequence[LegendEntry], title: str) -> Non
         panel.text(right, y, value, fontsize=8.5, color=INK, va="center", ha="right")
 
 
+def _bar_height(page: Page) -> float:
+    """Return the height of a colour bar in a panel, which a small map may follow."""
+    return PANEL_HEIGHT - 0.85 if page.is_wide else 2.0
+
+
+def draw_colour_bar(panel: Axes, bar: ColourBar, *, height: float) -> None:
+    """Draw the scale of values in the upper left of a panel whose units are inches."""
+    left, right = panel.get_xlim()
+    low, top = panel.get_ylim()
+    panel.text(0.13, top - 0.16, bar.name, fontsize=9, fontweight="bold", color=INK, va="center")
+    panel.text(0.13, top - 0.36, in_signs(bar.units), fontsize=8.5, color=MUTED, va="center")
+    bar_top = top - 0.55
+    bar_bottom = bar_top - height
+    panel.imshow(
+        bar.colours[::-1, None],
+        extent=(0.13, 0.38, bar_bottom, bar_top),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    frame = Rectangle((0.13, bar_bottom), 0.25, height, facecolor="none", edgecolor=RULE)
+    panel.add_patch(frame)
+    for value in MaxNLocator(6).tick_values(bar.first, bar.last):
+        if bar.first <= value <= bar.last:
+            y = bar_bottom + height * (value - bar.first) / (bar.last - bar.first)
+            panel.plot([0.38, 0.44], [y, y], color=MUTED, linewidth=0.6)
+            panel.text(0.5, y, f"{value:.6g}", fontsize=8.5, color=INK, va="center")
+    box = Rectangle(
+        (0.95, bar_bottom), 0.2, 0.14, facecolor=NO_VALUE_COLOUR, edgecolor=RULE, linewidth=0.6
+    )
+    panel.add_patch(box)
+    panel.text(1.25, bar_bottom + 0.07, "no value", fontsize=8.5, color=INK, va="center")
+    if bar.note:
+        panel.text(0.95, bar_bottom + 0.35, bar.note, fontsize=8.5, color=INK, va="center")
+    panel.set(xlim=(left, right), ylim=(low, top))  # imshow has moved them
+
+
 def _others(n_classes: int, value: str) -> list[LegendEntry]:
     """Return the entry of the classes that there is no room to name; none for none."""
     if not n_classes:
@@ -391,11 +512,22 @@ def _others(n_classes: int, value: str) -> list[LegendEntry]:
     return [LegendEntry("", f"{n_classes} other classes", value)]
 
 
-def _draw_confidence_inset(page: Page, view: View, year: int) -> None:
-    """Draw a small map of the confidence at the lower end of a panel, or right in one below."""
-    confidence = view.map(year, at_most=PIXELS // 3, name="confidence")
-    codes = view.map(year, at_most=PIXELS // 3).values
-    land = np.isin(codes, view.palette.land_codes)
+def _draw_quality_inset(page: Page, view: View, year: int) -> None:
+    """Draw a small map of the confidence or spread below in a panel, or right in one below."""
+    scale = view.palette.scale
+    if scale is None:
+        quality = view.map(year, at_most=PIXELS // 3, name="confidence")
+        codes = view.map(year, at_most=PIXELS // 3).values
+        land = np.isin(codes, view.palette.land_codes)
+        most = 100.0
+        title = "Confidence"
+        tick = FuncFormatter(lambda value, _: f"{value:.0f} %")
+    else:
+        quality = view.map(year, at_most=PIXELS // 3, name="spread")
+        land = quality.values <= MOST_LEVELS
+        most = float(quality.values[land].max(initial=1)) * scale.step
+        title = f"Standard deviation, {in_signs(scale.units)}"
+        tick = FuncFormatter(lambda value, _: f"{value:g}")
 
     # What the legend leaves of the panel, and the largest map that fits into it.
     panel = page.panel
@@ -422,17 +554,17 @@ def _draw_confidence_inset(page: Page, view: View, year: int) -> None:
         y += 0.42
 
     axes = map_axes_at(page.figure, view, x, y, width, height)
-    percent = np.where(land, confidence.values, 0)
-    colours = colormaps["cividis"](percent / 100, bytes=True)[..., :3]
+    values = np.where(land, quality.values, 0) * (scale.step if scale else 1)
+    colours = colormaps["cividis"](values / most, bytes=True)[..., :3]
     colours[~land] = rgb(view.palette.ocean)
-    draw_map(axes, colours, confidence, view)
-    axes.set_title("Confidence", loc="left", fontsize=9, fontweight="bold", color=INK, pad=4)
+    draw_map(axes, colours, quality, view)
+    axes.set_title(title, loc="left", fontsize=9, fontweight="bold", color=INK, pad=4)
 
     bar = axes_at(page.figure, x, y - 0.18, width, 0.09)
-    bar.imshow(np.linspace(0, 1, 101)[None], cmap="cividis", aspect="auto", extent=(0, 100, 0, 1))
+    bar.imshow(np.linspace(0, 1, 101)[None], cmap="cividis", aspect="auto", extent=(0, most, 0, 1))
     bar.set(yticks=[])
     bar.tick_params(labelsize=7, length=2)
-    bar.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+    bar.xaxis.set_major_formatter(tick)
 
 
 def _gains(view: View, year_a: int, year_b: int) -> F64:
@@ -449,8 +581,7 @@ def _gains(view: View, year_a: int, year_b: int) -> F64:
 
 def _span(view: View) -> str:
     """The years and the grid of a product, in words."""
-    first = view.years[0]
-    last = view.years[-1]
-    years = f"{first}–{last}" if len(view.years) > 1 else f"{first}"
     grid = view.grid
-    return f"{years}, one map a year, {grid.n_lat} × {grid.n_lon} cells of {grid.step:g}°"
+    cells = f"{grid.n_lat} × {grid.n_lon} cells of {grid.step:g}°"
+    each = "year" if view.time.per_year == 1 else LENGTHS[view.time.interval]
+    return f"{view.span}, one map a {each}, {cells}"

@@ -1,13 +1,28 @@
-"""Codes, names and colours of a product's maps, from their CF attributes."""
+"""Codes, names and colours of a product's maps, from their CF attributes.
 
+Maps of values have a level for each code, in the colours of their scale.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from luray.core.legend import NOT_LAND, OCEAN_FLAG, rgb, variable_of
+from luray.core.legend import (
+    NO_DATA_FLAG,
+    NO_VALUE,
+    NO_VALUE_COLOUR,
+    NOT_LAND,
+    OCEAN_FLAG,
+    rgb,
+    variable_of,
+)
 from luray.core.types import U8
+from luray.core.value_scale import ValueScale
+from luray.product.product_maps import legend_of_flags
 
 UNKNOWN = "#8d99a6"
 """Colour of a code that the product's flags do not name."""
@@ -26,6 +41,8 @@ class Palette:
     codes: tuple[int, ...]
     names: tuple[str, ...]
     colours: tuple[str, ...]
+    scale: ValueScale | None = None
+    """What the levels stand for, in maps of values; their codes are the levels."""
 
     @classmethod
     def of(cls, product: xr.Dataset) -> "Palette":
@@ -38,6 +55,10 @@ class Palette:
         """
         variable = variable_of(product.attrs.get("luray", {}))
         attributes = product[variable].attrs if variable in product else {}
+        # xarray keeps the packing of what it has decoded apart.
+        packing = product[variable].encoding if variable in product else {}
+        if "flag_values" not in attributes and "scale_factor" in {**packing, **attributes}:
+            return cls._of_values({**packing, **attributes}, variable)
         missing = [name for name in FLAGS if name not in attributes]
         if missing:
             raise ValueError(
@@ -55,6 +76,20 @@ class Palette:
         long_name = str(attributes.get("long_name", variable.replace("_", " ")))
         return cls(variable, long_name, codes, names, colours)
 
+    @classmethod
+    def _of_values(cls, packing: Mapping[str, Any], variable: str) -> "Palette":
+        """Return the palette of maps of values."""
+        legend = legend_of_flags(packing, variable=variable)
+        levels = legend.classes
+        return cls(
+            variable,
+            legend.long_name,
+            (*(level.code for level in levels), NO_VALUE),
+            (*(level.name for level in levels), NO_DATA_FLAG),
+            (*(level.colour for level in levels), NO_VALUE_COLOUR),
+            legend.scale,
+        )
+
     @cached_property
     def land(self) -> tuple[int, ...]:
         """Positions of the K classes of land."""
@@ -67,7 +102,9 @@ class Palette:
 
     @property
     def ocean(self) -> str:
-        """Colour of the ocean."""
+        """Colour of the ocean, or of cells without a value."""
+        if self.scale is not None:
+            return NO_VALUE_COLOUR
         return self.colours[self.names.index(OCEAN_FLAG)] if OCEAN_FLAG in self.names else UNKNOWN
 
     @cached_property

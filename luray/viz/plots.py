@@ -1,5 +1,6 @@
-"""Charts of a product over time: area by class, and confidence."""
+"""Charts of a product over time: area by class or mean of values, and confidence or spread."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from luray.core.types import F64
+from luray.core.value_scale import MOST_LEVELS
+from luray.storage.arrays import LENGTHS
 from luray.viz.figure import (
     ACCENT,
     INK,
@@ -31,6 +34,12 @@ MOST_NAMES = 12
 
 MOST_LETTERS = 32
 """Of such a name."""
+
+MOST_SINGLE_STEPS = 400
+"""Time steps that a chart shows one by one."""
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Digits of powers."""
 
 
 def area_by_class(product: xr.Dataset, path: str | Path) -> None:
@@ -76,6 +85,77 @@ def draw_areas(axes: Axes, view: View) -> None:
     mark_observed(axes, view.observed, over="layers")
 
 
+def mean_over_time(product: xr.Dataset, path: str | Path) -> None:
+    """Draw the mean of the values of land over time, weighted by area."""
+    view = View.of(product)
+    figure = new_figure(8, 3.6)
+    draw_means(axes_at(figure, 0.8, 0.75, 6.8, 2.2), view)
+    heading = f"Mean {view.palette.long_name}"
+    text_at(figure, 0.8, 3.26, heading, size=11, weight="bold")
+    text_at(figure, 0.8 + 0.095 * len(heading), 3.26, view.title, size=9, colour=MUTED)
+    footnote(figure, view.caveats, left=0.8)
+    save(figure, path)
+
+
+def draw_means(axes: Axes, view: View) -> None:
+    """Draw the mean of the values on given axes; where a year has several maps its mean, too.
+
+    Cells are weighted by their area. A step without any value is a gap.
+    """
+    scale = view.palette.scale
+    assert scale is not None
+    steps = view.chart_years()
+    means = view.means(steps)
+    positions = [view.position(step) for step in steps]
+    if view.time.per_year == 1:
+        axes.plot(positions, means, color=ACCENT, linewidth=1.6)
+    else:
+        _draw_seasons(axes, view, steps, means)
+        positions.append(view.position(steps[-1] + 1))  # the end of the last step
+    _label_years(axes, positions)
+    open_spines(axes)
+    axes.set_ylabel(in_signs(scale.units), color=MUTED, fontsize=8)
+    mark_observed(axes, view.observed_years, over="paper", through=view.time.per_year > 1)
+
+
+def _draw_seasons(axes: Axes, view: View, steps: Sequence[int], means: F64) -> None:
+    """Draw the maps of a year one by one, or their range where there are many, and their mean."""
+    by_year: dict[int, list[float]] = {}
+    for step, mean in zip(steps, means, strict=True):
+        by_year.setdefault(view.time.year(step), []).append(float(mean))
+    whole = {
+        year: found for year, found in by_year.items() if np.isfinite(found).sum() == len(found)
+    }
+    middles = [year + 0.5 for year in whole]
+
+    if len(steps) <= MOST_SINGLE_STEPS:
+        positions = [view.position(step + 0.5) for step in steps]
+        name = f"each {LENGTHS[view.time.interval]}"
+        axes.plot(positions, means, color=ACCENT, linewidth=0.7, alpha=0.55, label=name)
+    elif whole:
+        lowest = [min(found) for found in whole.values()]
+        highest = [max(found) for found in whole.values()]
+        axes.fill_between(
+            middles, lowest, highest, color=ACCENT, alpha=0.2, linewidth=0, label="of the seasons"
+        )
+    mean_of_year = [float(np.mean(found)) for found in whole.values()]
+    axes.plot(middles, mean_of_year, color=ACCENT, linewidth=1.8, label="mean of the year")
+    axes.legend(frameon=False, fontsize=8, loc="lower left", labelcolor=INK)
+
+
+def in_signs(units: str) -> str:
+    """Return units with raised powers, as a reader expects them; "" for the unit 1.
+
+    Examples
+    --------
+    >>> in_signs("m2 m-2"), in_signs("1")
+    ('m² m⁻²', '')
+    """
+    if units == "1":
+        return ""
+    return re.sub(r"(?<=[A-Za-z])-?\d+", lambda power: power[0].translate(RAISED), units)
+
+
 def _unit(most: float) -> tuple[float, str]:
     """Factor and name of the unit in which areas of up to `most` km2 have few digits."""
     for factor, name in ((1e6, "million km²"), (1e3, "1000 km²")):
@@ -84,7 +164,7 @@ def _unit(most: float) -> tuple[float, str]:
     return 1.0, "km²"
 
 
-def _label_years(axes: Axes, years: Sequence[int]) -> None:
+def _label_years(axes: Axes, years: Sequence[float]) -> None:
     """Set the x axis to the years, with whole years as ticks; one year alone is an axis, too."""
     first = years[0]
     last = years[-1]
@@ -161,11 +241,17 @@ def mark_observed(
     observed: tuple[int, int] | None,
     *,
     over: Literal["layers", "paper"] = "paper",
+    through: bool = False,
 ) -> None:
-    """Mark the observed years: layers by a light veil between two lines, paper by a shade."""
+    """Mark the observed years: layers by a light veil between two lines, paper by a shade.
+
+    The mark ends where the last of them begins, or where it ends if it goes `through` it.
+    """
     if observed is None:
         return
     first, last = observed
+    name = f"observed {first}–{last}"
+    last += through
     if over == "layers":
         axes.axvspan(first, last, color="white", alpha=0.22, linewidth=0)
         for year in observed:
@@ -173,7 +259,7 @@ def mark_observed(
     else:
         axes.axvspan(first, last, color=SHADE, linewidth=0, zorder=0)
     axes.annotate(
-        f"observed {first}–{last}",
+        name,
         ((first + last) / 2, 1),
         (0, 4),
         xycoords=("data", "axes fraction"),
@@ -186,40 +272,62 @@ def mark_observed(
 
 
 def confidence_over_time(product: xr.Dataset, path: str | Path) -> None:
-    """Draw the mean confidence of the land over the years, and the range of most of its cells."""
+    """Draw the mean confidence of the land over the years, and the range of most of its cells.
+
+    Of values it is their spread.
+    """
     view = View.of(product)
     figure = new_figure(8, 3.6)
     draw_confidence(axes_at(figure, 0.8, 0.75, 6.8, 2.2), view)
     heading = "Confidence: averaged probability of the class"
+    if view.palette.scale is not None:
+        heading = f"Spread: standard deviation of the predicted {view.palette.long_name}"
     text_at(figure, 0.8, 3.26, heading, size=11, weight="bold")
     footnote(figure, view.caveats, left=0.8)
     save(figure, path)
 
 
 def draw_confidence(axes: Axes, view: View) -> None:
-    """Draw the confidence on given axes, 0 to 102 %.
+    """Draw the confidence on given axes, 0 to 102 %, or the spread in units of the values.
 
     The mean is weighted by area; the range is that of the middle 80 % of the cells. A year without
-    land is a gap.
+    land, or without a spread as observed ones are, is a gap.
     """
+    scale = view.palette.scale
     years = view.chart_years()
     mean_Y, low_Y, high_Y = np.full((3, len(years)), np.nan)
     for n, year in enumerate(years):
-        codes, area = view.sample(year)
-        percent, _ = view.sample(year, name="confidence")
-        land = np.isin(codes, view.palette.land_codes)
+        if scale is None:
+            codes, area = view.sample(year)
+            quality, _ = view.sample(year, name="confidence")
+            land = np.isin(codes, view.palette.land_codes)
+        else:
+            quality, area = view.sample(year, name="spread")
+            land = quality <= MOST_LEVELS
         if land.any():
-            cell_area = np.broadcast_to(area[:, None], codes.shape)
-            mean_Y[n] = np.average(percent[land], weights=cell_area[land])
-            low_Y[n], high_Y[n] = np.percentile(percent[land], [10, 90])
+            cell_area = np.broadcast_to(area[:, None], quality.shape)
+            mean_Y[n] = np.average(quality[land], weights=cell_area[land])
+            low_Y[n], high_Y[n] = np.percentile(quality[land], [10, 90])
 
+    unit = 1.0 if scale is None else scale.step
+    positions = [view.position(year) for year in years]
     axes.fill_between(
-        years, low_Y, high_Y, color=ACCENT, alpha=0.2, linewidth=0, label="middle 80 % of cells"
+        positions,
+        low_Y * unit,
+        high_Y * unit,
+        color=ACCENT,
+        alpha=0.2,
+        linewidth=0,
+        label="middle 80 % of cells",
     )
-    axes.plot(years, mean_Y, color=ACCENT, linewidth=1.6, label="mean")
-    axes.set_ylim(0, 102)  # a line at 100 % is not cut
-    _label_years(axes, years)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+    axes.plot(positions, mean_Y * unit, color=ACCENT, linewidth=1.6, label="mean")
+    _label_years(axes, positions)
+    if scale is None:
+        axes.set_ylim(0, 102)  # a line at 100 % is not cut
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+    else:
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel(in_signs(scale.units), color=MUTED, fontsize=8)
     open_spines(axes)
-    mark_observed(axes, view.observed)
+    mark_observed(axes, view.observed_years, through=view.time.per_year > 1)
     axes.legend(frameon=False, fontsize=8, loc="lower left", labelcolor=INK)

@@ -13,12 +13,19 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from luray.core.arithmetic import ceil_div
 from luray.core.grid import Grid
+from luray.core.legend import NO_VALUE
+from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import F64, U8
+from luray.core.value_scale import MOST_LEVELS
 from luray.viz.palette import Palette
 from luray.viz.projection import ProjectedGrid, projected_grid
+
+Name = Literal["classes", "confidence", "spread"]
+"""What a picture shows of a product."""
 
 SINGLE_DIMENSIONS = ("scenario", "member")
 """Dimensions of which a picture shows one index."""
@@ -35,12 +42,15 @@ MOST_CHART_CELLS = 10**9
 CHART_YEARS = 50
 """About the number of years that a chart reads of a larger product."""
 
+CHART_WHOLE_YEARS = 10
+"""The same where a year has several maps, all of which are read."""
+
 
 class Picture(NamedTuple):
     """A thinned map."""
 
     values: U8
-    """Codes or percent, shape (H, W)."""
+    """Codes, percent or levels, shape (H, W)."""
     factor: int
     """Grid cells along a side of a picture cell; the last ones may reach past the grid's edge."""
 
@@ -71,9 +81,29 @@ class View:
         return cls(product, palette, _grid_of(product))
 
     @cached_property
+    def time(self) -> TimeSteps:
+        """Time steps of the maps: where a year has several, each "year" here is one of them."""
+        about = self.product.attrs.get("luray", {})
+        return TimeSteps(about.get("time_step", YEARLY.interval))
+
+    @cached_property
     def years(self) -> tuple[int, ...]:
-        """Years of the product, ascending as stored."""
-        return tuple(int(year) for year in self.product["year"].values)
+        """Years of the product, or its time steps, ascending as stored."""
+        if self.time.dimension == "year":
+            return tuple(int(year) for year in self.product["year"].values)
+        moments = self.product["time"].values
+        return tuple(self.time.step_on(when.year, when.month, when.day) for when in moments)
+
+    def position(self, year: float) -> float:
+        """Return the place of a year, or of the beginning of a step, on an axis of years."""
+        return year / self.time.per_year
+
+    @property
+    def span(self) -> str:
+        """The first and the last year or step, in words."""
+        first, last = self.time.label(self.years[0]), self.time.label(self.years[-1])
+        joint = "–" if self.time.per_year == 1 else " to "
+        return f"{first}{joint}{last}" if len(self.years) > 1 else first
 
     @property
     def title(self) -> str:
@@ -101,9 +131,17 @@ class View:
 
     @property
     def observed(self) -> tuple[int, int] | None:
-        """First and last observed year."""
+        """First and last observed year, or time step."""
         years = [year for year in self.years if self.origins[year] == "observed"]
         return (years[0], years[-1]) if years else None
+
+    @property
+    def observed_years(self) -> tuple[int, int] | None:
+        """Calendar years of the same."""
+        if self.observed is None:
+            return None
+        first, last = self.observed
+        return self.time.year(first), self.time.year(last)
 
     @cached_property
     def projected(self) -> ProjectedGrid:
@@ -114,8 +152,8 @@ class View:
         """Raise ValueError for a year that the product does not have."""
         if year not in self.origins:
             raise ValueError(
-                f"year {year} is not in the product, which has {self.years[0]}-{self.years[-1]}; "
-                "choose one of these"
+                f"{self.time.label(year)} is not in the product, which has {self.span}; choose one "
+                "of these"
             )
 
     def map(
@@ -124,7 +162,7 @@ class View:
         *,
         at_most: int,
         method: Literal["mode", "nearest"] = "nearest",
-        name: Literal["classes", "confidence"] = "classes",
+        name: Name = "classes",
     ) -> Picture:
         """Return the map of one year, thinned by a whole factor.
 
@@ -136,22 +174,33 @@ class View:
             Picture cells along the longer axis.
         method : {"mode", "nearest"}
             "mode" takes the most frequent code of each block (the first in the legend of equally
-            frequent ones). "nearest" takes the cell in its middle, which keeps the share of rare
-            classes.
-        name : {"classes", "confidence"}
-            What is read: codes, or percent, of which there is no mode.
+            frequent ones), and of values their mean. "nearest" takes the cell in its middle, which
+            keeps the share of rare classes.
+        name : {"classes", "confidence", "spread"}
+            What is read: codes or levels, or percent, or the steps of a spread, of which there is
+            no mode.
         """
         assert name == "classes" or method == "nearest", "a mode is of codes"
         self.check_year(year)
         factor = self.factor(at_most)
         variable = self.palette.variable if name == "classes" else name
-        array = self.product[variable].sel(year=year)
+        array = self.product[variable].isel({self.time.dimension: self.years.index(year)})
         if method == "nearest" or factor == 1:
             rows, columns = self._middles(factor)
-            values = array[rows, columns].values
+            values = self._bytes(array[rows, columns])
         else:
-            values = self._mode(array, factor)
+            values = self._summary(array, factor)
         return Picture(values, factor)
+
+    def _bytes(self, array: xr.DataArray) -> U8:
+        """Return an array as it is stored: values that xarray has decoded become levels again."""
+        values = array.values
+        if self.palette.scale is None or values.dtype == np.uint8:
+            stored: U8 = values
+            return stored
+        first = self.palette.scale.first if array.name == self.palette.variable else 0.0
+        levels = np.rint((values - first) / self.palette.scale.step)
+        return np.where(np.isnan(levels), NO_VALUE, levels).astype(np.uint8)
 
     def factor(self, at_most: int) -> int:
         """Return the edge of a block in grid cells, for `at_most` blocks along the longer axis."""
@@ -162,26 +211,30 @@ class View:
         rows, columns = (slice(min(factor, n) // 2, None, factor) for n in self.grid.shape)
         return rows, columns
 
-    def _mode(self, array: xr.DataArray, factor: int) -> U8:
-        """Most frequent code in blocks of factor x factor cells, read in bands of whole blocks."""
+    def _summary(self, array: xr.DataArray, factor: int) -> U8:
+        """Most frequent code in blocks of factor x factor cells, read in bands of whole blocks.
+
+        Of values their mean.
+        """
         blocks_in_band = max(1, BAND_BYTES // (factor * self.grid.n_lon))
         band_height = factor * blocks_in_band
         codes = np.array(self.palette.codes, np.uint8)
         bands = []
         for first in range(0, self.grid.n_lat, band_height):
-            band = array[first : first + band_height].values
-            bands.append(_block_mode(band, codes, factor))
+            band = self._bytes(array[first : first + band_height])
+            if self.palette.scale is None:
+                bands.append(_block_mode(band, codes, factor))
+            else:
+                bands.append(_block_mean(band, factor))
         return np.concatenate(bands)
 
-    def sample(
-        self, year: int, *, name: Literal["classes", "confidence"] = "classes"
-    ) -> tuple[U8, F64]:
+    def sample(self, year: int, *, name: Name = "classes") -> tuple[U8, F64]:
         """Return an even sample of cells and what each stands for.
 
         Returns
         -------
         values : array of uint8, shape (H, W)
-            Codes or percent.
+            Codes, percent or levels.
         area : array, shape (H,)
             Area in km2 that a cell of each row stands for; in all, the area of the grid.
         """
@@ -199,7 +252,7 @@ class View:
     def areas(self, years: Iterable[int]) -> F64:
         """Return the area of each class of land in km2, shape (years, K).
 
-        It is exact up to `SAMPLE` cells along the longer axis.
+        Of values a class is a level. It is exact up to `SAMPLE` cells along the longer axis.
         """
         codes = np.array(self.palette.codes)[list(self.palette.land)]
         areas_YK = []
@@ -214,6 +267,19 @@ class View:
             area_by_code = area_H @ counts_HC.astype(np.float64)
             areas_YK.append(area_by_code[codes])
         return np.array(areas_YK)
+
+    def means(self, years: Iterable[int]) -> F64:
+        """Return the mean of the values of land, weighted by area, shape (years,); NaN of none.
+
+        It is exact up to `SAMPLE` cells along the longer axis.
+        """
+        assert self.palette.scale is not None, "classes have no mean"
+        areas_YK = self.areas(years)
+        values_K = self.palette.scale.values(np.array(self.palette.land_codes, np.uint8))
+        total_Y = areas_YK.sum(axis=1)
+        with np.errstate(invalid="ignore"):  # no land is 0 / 0, which is NaN
+            means_Y: F64 = areas_YK @ values_K.astype(np.float64) / total_Y
+        return means_Y
 
     def flow(self, earlier: int, later: int) -> F64:
         """Return the area that went from each class of land to each other one, km2.
@@ -243,8 +309,19 @@ class View:
         return flow_KK
 
     def chart_years(self) -> tuple[int, ...]:
-        """Return the years that a chart over time reads; always the ends and the observed ends."""
+        """Return the years that a chart over time reads; always the ends and the observed ends.
+
+        Where a year has several maps these are all maps of some years, which keeps the seasons.
+        """
         n_cells = self.grid.n_lat * self.grid.n_lon * len(self.years)
+        if self.time.per_year > 1:
+            calendar_years = sorted({self.time.year(step) for step in self.years})
+            every = 1
+            if n_cells >= MOST_CHART_CELLS:
+                every = ceil_div(len(calendar_years), CHART_WHOLE_YEARS)
+            shown = set(calendar_years[::every])
+            shown |= {self.time.year(step) for step in (self.years[-1], *(self.observed or ()))}
+            return tuple(step for step in self.years if self.time.year(step) in shown)
         every = 1 if n_cells < MOST_CHART_CELLS else ceil_div(len(self.years), CHART_YEARS)
         ends = (self.years[-1], *(self.observed or ()))
         return tuple(sorted({*self.years[::every], *ends}))
@@ -284,6 +361,23 @@ def _block_mode(band: U8, codes: U8, factor: int) -> U8:
         mode[count > highest] = code
         highest = np.maximum(highest, count)
     return mode
+
+
+def _block_mean(band: U8, factor: int) -> U8:
+    """Mean of the known levels in each block of a band, rounded half up; `NO_VALUE` of none."""
+    first_rows = np.arange(0, band.shape[0], factor)
+    first_columns = np.arange(0, band.shape[1], factor)
+
+    def block_sums(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        in_rows = np.add.reduceat(cells, first_rows, axis=0)
+        sums: NDArray[np.int64] = np.add.reduceat(in_rows, first_columns, axis=1)
+        return sums
+
+    known = band <= MOST_LEVELS
+    counts = block_sums(known.astype(np.int64))
+    totals = block_sums(np.where(known, band, 0).astype(np.int64))
+    means = (2 * totals + counts) // np.maximum(2 * counts, 1)
+    return np.where(counts > 0, means, NO_VALUE).astype(np.uint8)
 
 
 def shares(areas: F64) -> F64:

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from luray.cli.status_lines import spans, status_lines
+from luray.core.time_steps import TimeSteps
 from luray.product.dimensions import ProductDims
 from luray.product.status import Status
 
@@ -66,3 +67,13 @@ def test_scenarios_and_members_are_named():
     )
     assert "of scenarios ssp126, ssp585 and 3 members" in text
     assert "begun: 2000 (5/32)" in text
+
+
+def test_months_are_named_by_their_labels():
+    first = TimeSteps("month").step(2004, 0)
+    steps = tuple(range(first, first + 14))
+    done = Counter(dict.fromkeys(steps[:5], 4)) + Counter({steps[13]: 4, steps[6]: 1})
+    status = Status("LAI", steps, 4, done, (), finished=False, holder="", time=TimeSteps("month"))
+    text = text_of(status)
+    assert "25 of 56 tile-years, 6 of 14 months whole: 2004-01 to 2004-05, 2005-02" in text
+    assert "begun: 2004-07 (1/4)" in text

@@ -1,11 +1,12 @@
 """Time steps: what a step is called, when it begins, and where it lies in a longer one."""
 
+from datetime import date
 from itertools import pairwise
 
 import cftime
 import pytest
 
-from luray.core.time_steps import DAYS_OF_YEAR, TimeSteps
+from luray.core.time_steps import DAYS_OF_YEAR, TimeSteps, steps_of_a_year
 
 INTERVALS = {"year": 1, "month": 12, "dekad": 36, "P8D": 46}
 
@@ -43,3 +44,32 @@ def test_a_longer_step_holds_for_all_steps_in_it():
         assert months.label(month) == dekads.label(step)[:7]
         assert dekads.index(step, 1) == dekads.year(step)
         assert dekads.index(step, 36) == step
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_a_step_is_known_by_its_label(interval):
+    time = TimeSteps(interval)
+    for step in time.of_years(2003, 2004):
+        assert time.step_of(time.label(step)) == step
+        assert time.step_at(time.bounds(step, epoch=1850)[0], epoch=1850) == step
+        assert time.step_on(*map(int, time.dates(step)[0].split("-"))) == step
+        assert time.dates(step)[0].startswith(time.label(step))
+        first, last = (date.fromisoformat(day) for day in time.dates(step))
+        begin, end = time.bounds(step, epoch=time.year(step))
+        leap_day = first <= date(2004, 2, 29) <= last
+        assert (last - first).days + 1 - leap_day == end - begin
+    for wrong in ("2004-13", "march", "2004-", "2004-03-02", "2004.5"):
+        with pytest.raises(ValueError, match=f"'{wrong}' is no time step .*, expected one such as"):
+            time.step_of(wrong)
+
+
+def test_steps_are_told_by_their_number_in_a_year():
+    assert {n: steps_of_a_year(n) for n in (1, 12, 36, 46, 365)} == {
+        **{n: TimeSteps(interval) for interval, n in INTERVALS.items()},
+        365: None,
+    }
+
+
+def test_a_day_within_a_step_begins_none():
+    with pytest.raises(ValueError, match=r"2001-01-02 is no first day of .* 'month'"):
+        TimeSteps("month").step_on(2001, 1, 2)

@@ -128,8 +128,12 @@ def describe(role, grid, variables, years, *, caveat="", held=()):
     }
 
 
-def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA):
-    """A cube on the `globe` or a `region`, with a forcing of two kinds and one static source."""
+def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA, coarse=None, gaps=False):
+    """A cube on the `globe` or a `region`, with a forcing of two kinds and one static source.
+
+    With `gaps` every other cell of the second map lacks a value, on land as well.
+    """
+    coarse = COARSE if coarse is None else coarse
     random = np.random.default_rng(seed)
     grid = GLOBE if kind == "globe" else REGION
     native = NATIVE[kind]
@@ -137,8 +141,10 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA):
     known_codes = np.array([legend.ocean, *legend.codes], np.uint8)
     codes = random.choice(known_codes, (len(YEARS), *grid.shape))
     land = (codes != legend.ocean).all(axis=0)
+    if gaps:
+        codes[1, :, ::2] = legend.nodata
     values = {
-        "luh2": random.random((len(YEARS), len(COARSE), *native["luh2"].shape)).astype(np.float32),
+        "luh2": random.random((len(YEARS), len(coarse), *native["luh2"].shape)).astype(np.float32),
         "koppen": random.integers(0, 4, (len(YEARS), 2, *native["koppen"].shape)).astype(np.uint8),
         "gebco": random.integers(-50, 4000, (len(relief), *native["gebco"].shape)).astype(np.int16),
     }
@@ -156,7 +162,7 @@ def make_cube(url, kind, *, seed=0, tile=8, relief=RELIEF, legend=HILDA):
     state = (Variable(legend.variable, "state", "1", legend.long_name, dtype="uint8"),)
     root["state"].attrs.update(describe("state", grid, state, YEARS))
     for name, variables, held in (
-        ("luh2", COARSE, ()),
+        ("luh2", coarse, ()),
         ("koppen", ZONES, HELD),
         ("gebco", relief, ()),
     ):

@@ -5,19 +5,21 @@ A case is a valid document with a few random edits: of its bytes, or of the tree
     python -m tests.reliability.fuzz PARSER FOLDER EXAMPLES SEED
 
 fuzzes one parser in a process of its own, which cannot have more than `ROOM` bytes beside what it
-has after it has read the valid document.
+has after it has read the valid document, and ends where it reads a document for `SECONDS`.
 """
 
 import contextlib
+import faulthandler
 import functools
 import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +34,8 @@ from tests.reliability.foreign import Parser, parsers
 
 ROOM = 256 * 2**20
 """Bytes that reading a document of a few kilobytes may take: far less than a tile's inputs."""
+SECONDS = 30.0
+"""CPU time that it may take. Most take milliseconds; some libraries would go on for ever."""
 NO_MEMORY = ("alloc", "memory")
 """Words by which libraries say that they wanted more."""
 OWN_BOUNDS = (
@@ -208,14 +212,34 @@ def ended(process: subprocess.Popen[str]) -> Tally:
     return Tally(*json.loads(printed.splitlines()[-1]))
 
 
+def within_seconds(
+    read: Callable[[Path, bytes], Any], seconds: float
+) -> Callable[[Path, bytes], Any]:
+    """Return a reader that ends the process, and prints where it was, after some CPU time.
+
+    No exception could end it: it may be inside of a library that never returns.
+    """
+    faulthandler.register(signal.SIGPROF, chain=True)  # then what the signal does: end the process
+
+    def read_within_seconds(folder: Path, data: bytes) -> Any:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        try:
+            return read(folder, data)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    return read_within_seconds
+
+
 def main(name: str, folder: Path, examples: int, seed: int) -> Tally:
-    """Fuzz one parser with a bound on memory."""
+    """Fuzz one parser with a bound on memory and on the time of each document."""
     # Each catalog reads the certificates of the machine, which takes longer than all of its
     # documents. This process reads them once.
     web.trusted_certificates = functools.cache(web.trusted_certificates)
     folder.mkdir(parents=True)
     [parser] = [parser for parser in parsers(folder / "valid") if parser.name == name]
     parser.read(folder, parser.valid)
+    parser = parser._replace(read=within_seconds(parser.read, SECONDS))
     fuzz(parser, folder, examples=20, seed=seed)  # imports and caches of what refuses
 
     bound = psutil.Process().memory_info().vms + ROOM

@@ -1,5 +1,6 @@
 """Foreign bytes end in a value or in a named error: a few cases each, 10,000 in `make chaos`."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,10 +37,6 @@ def test_every_parser_is_fuzzed(every_parser: dict[str, Parser]):
     assert tuple(every_parser) == NAMES
 
 
-# h5netcdf closes a damaged file once more when it is collected, and that may fail again.
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <function File.close:pytest.PytestUnraisableExceptionWarning"
-)
 @pytest.mark.parametrize("name", NAMES)
 def test_foreign_bytes_end_in_a_value_or_a_named_error(
     every_parser: dict[str, Parser], tmp_path: Path, name: str
@@ -77,6 +74,35 @@ def test_a_parser_that_wants_more_memory_than_the_bound_fails(tmp_path: Path):
     )
     assert done.returncode == 1
     assert "Unable to allocate 512. MiB" in done.stderr
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from tests.reliability import fuzz
+from tests.reliability.foreign import Parser
+
+def read(folder, data):
+    while data != b"valid":
+        pass
+
+fuzz.SECONDS = 0.2
+fuzz.parsers = lambda folder: [Parser("endless", b"valid", read)]
+fuzz.main("endless", Path(sys.argv[1]), 5, 1)
+"""
+"""Fuzzes a parser that never comes to the end of whatever is not valid."""
+
+
+def test_a_parser_that_never_ends_fails(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS, tmp_path / "endless"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGPROF
+    assert "in read_within_seconds" in done.stderr
 
 
 def test_a_parser_is_fuzzed_in_a_process_with_a_bound(every_parser, tmp_path: Path):

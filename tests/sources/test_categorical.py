@@ -15,7 +15,7 @@ from luray.core.tiling import Box
 from luray.sources.base import Request
 from luray.sources.categorical import CategoricalConfig, open_categorical
 from luray.storage.errors import InputError
-from tests.sources.writers import write_tif
+from tests.sources.writers import axes, write_nc, write_tif
 
 GRID = Grid(6, -75, 0.045, 4, 5)
 CODES = np.array(
@@ -73,6 +73,99 @@ def test_a_series_is_read_through_its_crosswalk(tmp_path):
     np.testing.assert_array_equal(source.read(2002, Box(1, 2, 2, 3)), got[:, 1:3, 2:5])
     assert source.rules[0].startswith("codes read as HILDA+: 0 as 0, 3 as 44, 12 as 55")
     assert (source.about.doi, source.about.licence) == ("10.1/x", "CC-BY-4.0")
+
+
+def forcing(path, **changes):
+    return CategoricalConfig.model_validate(
+        {
+            "kind": "categorical",
+            "name": "cover",
+            "role": "forcing",
+            "path": str(path),
+            "pattern": "mapbiomas23_brazil_5km_{year}.tif",
+            "crosswalk": {"0": 255, "3": 1, "12": 2, "15": 2, "18": 3, "24": 4, "26": 5, "27": 255},
+            **changes,
+        }
+    )
+
+
+def test_a_series_is_a_forcing_with_held_years(tmp_path):
+    write_maps(tmp_path, range(2000, 2003))
+    config = forcing(tmp_path, max_held_years=3)
+    source = pickle.loads(pickle.dumps(open_categorical(config, run_years=range(1999, 2005))))
+    assert (source.role, source.years) == ("forcing", tuple(range(1999, 2005)))
+    assert source.held == {2000: 1999, 2003: 2002, 2004: 2002}
+    [variable] = source.variables
+    assert (variable.name, variable.categories, variable.role) == (
+        "cover",
+        (1, 2, 3, 4, 5),
+        "forcing",
+    )
+    meant = np.vectorize(config.table.get)(CODES)
+    for year, of_year in ((1999, 2000), (2001, 2001), (2004, 2002)):
+        expected = np.roll(meant, of_year, axis=1)
+        assert np.array_equal(source.read(year, EVERYTHING)[0], expected)
+    assert "years 2003-2004 (2) hold 2002" in source.rules
+    with pytest.raises(InputError, match=r"the run needs 1999, 2003-2004, too; .* = 3"):
+        open_categorical(forcing(tmp_path, max_held_years=2), run_years=range(1999, 2005))
+
+
+def test_a_forcing_may_have_a_legend_and_be_netcdf(tmp_path):
+    igbp = read_legend("igbp")
+    codes = np.array([[1, 2, 3, 16, 17], [0, 255, 4, 5, 6], *[[7] * 5] * 2], np.uint8)
+    for year in (2000, 2001):
+        write_nc(
+            tmp_path / f"igbp_{year}.nc",
+            {**axes(GRID), "LC_Type1": (("lat", "lon"), np.roll(codes, year, axis=1), {})},
+        )
+    changes = {
+        "pattern": "igbp_{year}.nc",
+        "variable": "LC_Type1",
+        "crosswalk": {},
+        "legend": "igbp",
+    }
+    source = open_categorical(forcing(tmp_path, **changes), run_years=range(2000, 2002))
+    assert source.variables[0].categories == tuple(int(code) for code in igbp.codes)
+    expected = np.where((codes == 0) | (codes == 255), 255, codes)
+    for year in (2000, 2001):
+        assert np.array_equal(source.read(year, EVERYTHING)[0], np.roll(expected, year, axis=1))
+    changes["variable"] = "LC_Type2"
+    with pytest.raises(InputError, match="LC_Type2"):
+        open_categorical(forcing(tmp_path, **changes), run_years=range(2000, 2002))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"legend": "igbp"}, "needs the `legend` of its maps or a `crosswalk`"),
+        ({"crosswalk": {}}, "needs the `legend` of its maps or a `crosswalk`"),
+        ({"pattern": "a.tif"}, "needs {year} once"),
+        ({"variable": "x"}, "`variable` is the name of the map in NetCDF"),
+        ({"pattern": "a_{year}.nc"}, "`variable` is the name of the map in NetCDF"),
+        ({"crosswalk": {}, "legend": "lai"}, "has values, expected classes"),
+    ],
+)
+def test_a_wrong_forcing_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        forcing("p", **changes)
+
+
+def test_land_cover_of_arcachon_is_read_in_place(realdata):
+    config = forcing(
+        realdata / "modis_lai_arcachon",
+        pattern="arcachon_{year}.nc",
+        variable="LC_Type1",
+        crosswalk={},
+        legend="igbp",
+        reproject=True,
+    )
+    run = Grid(44.825, -340 / 240, 1 / 240, 81, 118)
+    source = open_categorical(config, run_years=range(2004, 2005), grid=run)
+    codes = source.read(2004, Box(0, 0, *source.grid.shape))[0]
+    assert {1, 5, 8, 17} <= set(np.unique(codes).tolist()) <= {*range(1, 18), 255}
+    refused = config.model_copy(update={"reproject": False})
+    with pytest.raises(InputError, match="is in a projection"):
+        open_categorical(refused, run_years=range(2004, 2005), grid=run)
 
 
 def test_a_code_without_crosswalk_is_named(tmp_path):

@@ -120,6 +120,9 @@ def test_single_precision_axes_give_exact_grid():
         ([10, 9], [-190, -189], "expected degrees within -180..180"),
         ([450000, 449000], [500000, 501000], "check that the file is in EPSG:4326"),
         ([100, 99], [0, 1], "spans latitudes"),
+        ([1e300, 0], [0, 1e300], r"cells of 1e\+300 x 1e\+300 .* expected degrees"),
+        ([1e-300, 0], [0, 1e-300], r"cells of 1e-300 x 1e-300 .* expected degrees"),
+        ([1e15, 1e15 - 1], [0, 1], r"from 1e\+15, -0\.5, expected degrees"),
     ],
 )
 def test_bad_axes_are_refused_by_name(lat, lon, message):

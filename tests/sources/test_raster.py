@@ -1,6 +1,7 @@
 """GeoTIFFs: their place, masks and bands, each against a reading by rasterio alone."""
 
 import pickle
+import time
 import warnings
 
 import numpy as np
@@ -271,6 +272,24 @@ def test_rotated_and_scaled_rasters_are_refused(tmp_path):
         out.transform = rasterio.Affine(1, 0.1, 10, 0, -1, 50)
     with pytest.raises(InputError, match="is rotated or mirrored"):
         inspect_raster(str(path))
+
+
+@pytest.mark.parametrize("gap", [np.nan, np.inf])
+def test_place_with_gaps_is_refused(tmp_path, gap):
+    path = tmp_path / "f.tif"
+    transform = rasterio.Affine(1, 0, gap, 0, -1, 50)
+    write_without_place(path, crs="EPSG:4326", transform=transform)
+    with pytest.raises(InputError, match=r"f\.tif: geotransform .* has gaps"):
+        inspect_raster(str(path))
+
+
+def test_many_bands_take_no_longer_each(tmp_path):
+    # A damaged header of a few hundred bytes may claim 65,535 bands.
+    path = write(tmp_path / "f.tif", np.zeros((3000, 4, 6), np.uint8))
+    inspect_raster(str(write(tmp_path / "g.tif")))
+    started = time.process_time()
+    assert len(inspect_raster(str(path)).bands) == 3000
+    assert time.process_time() - started < 2
 
 
 def test_south_first_raster_is_read_north_first(tmp_path):

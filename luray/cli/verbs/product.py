@@ -161,7 +161,8 @@ def _named(run: "RunConfig", unit: "Unit") -> str:
     from luray.product.trajectories import TileYear
 
     place = in_words(unit.tile) if isinstance(unit, TileYear) else "coarser overviews"
-    parts = [f"year {unit.year}", place]
+    when = f"year {unit.year}" if run.time.per_year == 1 else run.time.label(unit.year)
+    parts = [when, place]
     if run.scenarios:
         parts.append(f"scenario {run.scenarios[unit.member_index.scenario]}")
     if run.inference.members:
