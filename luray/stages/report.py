@@ -86,11 +86,6 @@ def _page_of_classes(run: RunConfig, metrics: Any, *, progress: NamedProgress) -
 
     progress(len(tests) + 1, n_parts, "page")
     point_of_run = run.inference.operating_point
-    validations: dict[str, Any] = {}
-    for direction in run.directions:
-        validation = read_json(f"{run.model_folder(direction)}/validation.json")
-        if validation is not None:
-            validations[direction] = validation
     page = render(
         PageData(
             title=run.title or run.name,
@@ -101,7 +96,7 @@ def _page_of_classes(run: RunConfig, metrics: Any, *, progress: NamedProgress) -
             areas=areas,
             flows=flows,
             maps=test_maps,
-            validations=validations,
+            validations=_validations(run),
             made=_made(),
         )
     )
@@ -137,11 +132,23 @@ def _page_of_values(run: RunConfig, metrics: Any, *, progress: NamedProgress) ->
             legend=cube.legend,
             grid=cube.grid,
             maps=test_maps,
+            validations=_validations(run),
+            point=run.inference.operating_point,
             made=_made(),
         )
     )
     progress(n_parts, n_parts, "")
     return page
+
+
+def _validations(run: RunConfig) -> dict[str, Any]:
+    """Return the validation of each model that has one, by direction."""
+    validations = {}
+    for direction in run.directions:
+        validation = read_json(f"{run.model_folder(direction)}/validation.json")
+        if validation is not None:
+            validations[direction] = validation
+    return validations
 
 
 def _made() -> str:

@@ -12,8 +12,10 @@ from PIL import Image
 from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE, rgb
 from luray.evaluation.value_report import ValueReport
+from luray.viz.gallery import _pictures_of_skill
 from luray.viz.page import maps
 from luray.viz.page.value_page import ValuePageData, render_values
+from luray.viz.value_skill_plots import value_skill, value_validation
 from tests.evaluation.value_cases import LAI, MONTHS, value_outcome
 from tests.viz.test_report_page import Links
 
@@ -43,6 +45,28 @@ def shown_maps(label="2005-12"):
     return maps.ValueTestMaps(label, truth, predicted)
 
 
+VALIDATION = {
+    "direction": "forward",
+    "caveats": ["caveat <one>"],
+    "held_out": "years",
+    "years": ["2002-01", "2003-12"],
+    "cells": 1000,
+    "units": LAI.scale.units,
+    "points": {
+        "cautious": {
+            "rmse": 0.123,
+            "persistence_rmse": 0.456,
+            "r2": 0.789,
+            "within_1_spread": 0.67,
+            "within_2_spreads": 0.94,
+            "coverage": [
+                {"spreads": s, "within": w} for s, w in ((0.5, 0.4), (1, 0.67), (2, 0.94))
+            ],
+        }
+    },
+}
+
+
 def page_of(given):
     return render_values(
         ValuePageData(
@@ -51,6 +75,8 @@ def page_of(given):
             legend=LAI,
             grid=GRID,
             maps={"forecast": shown_maps()},
+            validations={"forward": VALIDATION},
+            point="cautious",
             made="Made by a test.",
         )
     )
@@ -88,6 +114,8 @@ def test_a_page_says_what_the_metrics_say():
         assert sentence in text
     assert f"{test['spread']['within_one']:.1%}".replace("%", " %") in text
     assert "caveat <one>" in text
+    assert "errs by 0.123 m2 m-2 (root mean square), persistence by 0.456; R² 0.789" in text
+    assert "67.0 % of the observed values" in text
     assert "codes 249-255 read as no retrieval" in text
     assert "zone 2" in text
     assert "forecast: 2004-01 to 2005-12 from the map of 2003-12" in text
@@ -156,3 +184,32 @@ def test_metrics_hold_months_by_their_name():
     [test] = metrics(time="month", years=1)["tests"]
     assert [entry["label"] for entry in test["by_step_of_year"]][:2] == ["01", "02"]
     assert test["by_step"][0]["step"] == MONTHS.label(MONTHS.step(2004, 0))
+
+
+def size_of(file):
+    """Width and height of a picture."""
+    with Image.open(file) as picture:
+        return picture.size
+
+
+def test_pictures_of_skill_and_validation_are_drawn(tmp_path):
+    yearly = metrics(time="year", years=3)
+    heights = []
+    for name, given in (("months", metrics()), ("years", yearly)):
+        file = tmp_path / f"{name}.png"
+        value_skill(given, file)
+        heights.append(size_of(file)[1])
+    assert heights[0] > 1.5 * heights[1], "months have a panel of their own"
+    value_validation(VALIDATION, tmp_path / "validation.png")
+    assert size_of(tmp_path / "validation.png")[0] == round(5.6 * 150)
+
+
+def test_the_gallery_draws_values_and_no_flicker(tmp_path):
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics()))
+    (tmp_path / "validation.json").write_text(json.dumps(VALIDATION))
+    places = {"forward": str(tmp_path / "validation.json")}
+    drawn = dict(_pictures_of_skill(str(tmp_path / "metrics.json"), places))
+    assert list(drawn) == ["skill.png", "validation_forward.png"]
+    for name, draw in drawn.items():
+        draw(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 10_000

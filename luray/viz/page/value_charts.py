@@ -7,24 +7,14 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from luray.viz.figure import ACCENT, INK, MUTED, axes_at, new_figure, open_spines
-from luray.viz.page.charts import SCENARIO_COLOURS, WIDTH, svg
-from luray.viz.skill_plots import POINT_COLOURS, Line, Panel, draw_panel
-
-ROW_STYLES = {
-    "model": (ACCENT, "-"),
-    "persistence": (MUTED, "--"),
-    "seasonal_persistence": (POINT_COLOURS["unbiased"], "--"),
-    "climatology": (SCENARIO_COLOURS[3], ":"),
-    "class_climatology": (SCENARIO_COLOURS[4], ":"),
-    "land_climatology": (SCENARIO_COLOURS[4], ":"),
-}
-"""Colour and style of the line of each row."""
+from luray.viz.page.charts import WIDTH, svg
+from luray.viz.skill_plots import draw_panel
+from luray.viz.value_skill_plots import draw_coverage, error_panel
 
 
 def error_chart(
     entries: Sequence[Mapping[str, Any]],
     places: Sequence[int],
-    names: Mapping[str, str],
     *,
     title: str,
     below: str,
@@ -38,21 +28,14 @@ def error_chart(
         Of the metrics, with `rows`: by lead year or by step of the year.
     places : sequence of int
         Place of each entry on the x axis.
-    names : mapping
-        Name of each row for readers.
     title, below : str
         Of the chart, and of its x axis.
     name : str
         See `charts.svg`.
     """
-    lines = []
-    for row in entries[0]["rows"]:
-        colour, style = ROW_STYLES[row]
-        errors = [_or_nan(entry["rows"][row]["rmse"]) for entry in entries]
-        lines.append(Line(names[row], errors, colour, style))
     figure = new_figure(WIDTH, 3.3)
     axes = axes_at(figure, 0.55, 0.95, WIDTH - 0.7, 1.95)
-    draw_panel(axes, Panel(title, lines), places)
+    draw_panel(axes, error_panel(entries, title), places)
     axes.set_xlabel(below, fontsize=8, color=MUTED)
     # Below the chart, as within it there may be no free place.
     axes.legend(
@@ -116,6 +99,27 @@ def spread_chart(calibration: Mapping[str, Any], units: str, *, name: str) -> st
     axes.set_xlabel(f"spread, {units}", fontsize=8, color=MUTED)
     axes.set_ylabel(f"root mean squared error, {units}", fontsize=8, color=MUTED)
     axes.spines[["top", "right"]].set_visible(False)
+    return svg(figure, name)
+
+
+def coverage_chart(validation: Mapping[str, Any], title: str, *, point: str, name: str) -> str:
+    """Return the share of the truth within some spreads, on held-out cells, one step ahead.
+
+    Parameters
+    ----------
+    validation : mapping
+        What a model's validation.json holds.
+    title : str
+        Of the chart.
+    point : str
+        Operating point.
+    name : str
+        See `charts.svg`.
+    """
+    figure = new_figure(WIDTH, 3.3)
+    axes = axes_at(figure, 0.65, 0.6, WIDTH - 0.85, 2.3)
+    draw_coverage(axes, validation, point=point)
+    axes.set_title(title, loc="left", fontsize=9, color=INK)
     return svg(figure, name)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from luray.core.grid import Grid
@@ -10,6 +11,7 @@ from luray.evaluation.value_skill import IN_WORDS
 from luray.viz.page import maps, value_charts, words
 from luray.viz.page.maps import MapPicture, ValueTestMaps
 from luray.viz.page.template import fill_template
+from luray.viz.value_skill_plots import SEASONS
 
 SCORES = {
     "bias": "bias",
@@ -19,9 +21,6 @@ SCORES = {
     "anomaly_correlation": "anomaly correlation",
 }
 """Scores of the table of a test, by their names in the metrics."""
-
-SEASONS = {"month": "month", "dekad": "dekad of the year", "P8D": "8 days of the year"}
-"""Names of the steps of a year, by the time step of the metrics."""
 
 MOST_SEASONS = 12
 """Steps of a year up to which the page has a table of them; metrics.csv has all."""
@@ -39,6 +38,10 @@ class ValuePageData:
     grid: Grid
     maps: Mapping[str, ValueTestMaps]
     """Maps of each test, by its name."""
+    validations: Mapping[str, Mapping[str, Any]]
+    """Contents of each model's validation.json, by direction."""
+    point: str
+    """Operating point of the run."""
     made: str
     """The version of luray that made the report, and the time."""
 
@@ -63,6 +66,7 @@ def render_values(data: ValuePageData) -> str:
         inputs=metrics["inputs"],
         made=data.made,
         tests=tests,
+        validations=_validations(data),
         long_name=metrics["long_name"],
         units=metrics["units"],
         scores=list(SCORES.values()),
@@ -146,12 +150,10 @@ def _charts(metrics: Mapping[str, Any], test: Mapping[str, Any], number: int) ->
     """Charts of one test."""
     units = metrics["units"]
     leads = test["by_lead_year"]
-    names: Mapping[str, str] = {str(row): name for row, name in IN_WORDS.items()}
     charts = [
         value_charts.error_chart(
             leads,
             [entry["lead_year"] for entry in leads],
-            names,
             title=f"RMSE by lead year, {units}",
             below=f"lead year, from {test['start']}",
             name=f"lead-{number}",
@@ -165,7 +167,6 @@ def _charts(metrics: Mapping[str, Any], test: Mapping[str, Any], number: int) ->
             value_charts.error_chart(
                 seasons,
                 places,
-                names,
                 title=f"RMSE by {below}, {units}",
                 below=below,
                 name=f"season-{number}",
@@ -203,6 +204,27 @@ def _spread_in_words(spread: Mapping[str, Any] | None, units: str) -> str:
     )
 
 
+def _validations(data: ValuePageData) -> list[dict[str, str]]:
+    """A sentence and a chart on each model, one step ahead on cells held out of training."""
+    described = []
+    for n, (direction, validation) in enumerate(data.validations.items()):
+        scores = validation["points"][data.point]
+        first, last = validation["years"]
+        within_one = _percent(scores["within_1_spread"])
+        within_two = _percent(scores["within_2_spreads"])
+        sentence = (
+            f"The {direction} model errs by {_number(scores['rmse'])} {validation['units']} (root "
+            f"mean square), persistence by {_number(scores['persistence_rmse'])}; R² "
+            f"{_number(scores['r2'])}. {within_one} of the observed values lie within one spread "
+            f"and {within_two} within two. Held-out {validation['held_out']}, {first} to {last}."
+        )
+        chart = value_charts.coverage_chart(
+            validation, f"{direction} model", point=data.point, name=f"coverage-{n}"
+        )
+        described.append({"sentence": sentence, "chart": chart})
+    return described
+
+
 def _maps(data: ValuePageData, name: str) -> dict[str, Any] | None:
     """Captions and pictures of one test, None where its maps are not there."""
     if name not in data.maps:
@@ -223,7 +245,7 @@ def _maps(data: ValuePageData, name: str) -> dict[str, Any] | None:
 
 
 def _number(value: float | None) -> str:
-    if value is None:
+    if value is None or isnan(value):
         return words.DASH
     return f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
 
