@@ -143,7 +143,7 @@ def _page_of_values(run: RunConfig, metrics: Any, *, progress: NamedProgress) ->
 
 def _validations(run: RunConfig) -> dict[str, Any]:
     """Return the validation of each model that has one, by direction."""
-    validations = {}
+    validations: dict[str, Any] = {}
     for direction in run.directions:
         validation = read_json(f"{run.model_folder(direction)}/validation.json")
         if validation is not None:
