@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import h5netcdf
+import h5py
 import rasterio
 from numpy.typing import NDArray
 
@@ -106,6 +107,15 @@ def netcdf(path: Path, grid: Grid, *, title: str, ascending: bool = False) -> It
         out = NetCDF(partial, grid, title=title, ascending=ascending)
         with out.file:
             yield out
+
+
+def write_copy(path: Path, template: Path, values: Mapping[str, NDArray[Any]]) -> None:
+    """Write a copy of a netCDF file with other values of some variables, of the same shapes."""
+    with replacing(path) as partial:
+        shutil.copyfile(template, partial)
+        with h5py.File(partial, "r+") as file:
+            for name, new_values in values.items():
+                file[name][...] = new_values
 
 
 def write_geotiff(path: Path, codes: U8, grid: Grid, *, nodata: int | None = None) -> None:

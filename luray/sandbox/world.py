@@ -83,6 +83,11 @@ class SandboxConfig(Config):
     it is given.
     """
 
+    leaf_area: tuple[int, int] | None = None
+    """First and last year of leaf area index by dekads, as C3S publishes it, and of the monthly
+    climate that it follows; none unless it is given.
+    """
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.height % 50 or self.width % 50:
@@ -99,6 +104,11 @@ class SandboxConfig(Config):
         if self.land_cover and not 1992 <= self.land_cover[0] <= self.land_cover[1] <= 2022:
             raise ValueError(
                 f"land_cover is {self.land_cover}, expected a first and a last year of 1992-2022, "
+                "those that are published"
+            )
+        if self.leaf_area and not 1981 <= self.leaf_area[0] <= self.leaf_area[1] <= 2024:
+            raise ValueError(
+                f"leaf_area is {self.leaf_area}, expected a first and a last year of 1981-2024, "
                 "those that are published"
             )
         if len(set(self.scenario)) < len(self.scenario):
@@ -128,6 +138,14 @@ class SandboxConfig(Config):
         if self.land_cover is None:
             return range(0)
         first, last = self.land_cover
+        return range(first, last + 1)
+
+    @property
+    def leaf_area_maps(self) -> range:
+        """Years of the maps of leaf area index."""
+        if self.leaf_area is None:
+            return range(0)
+        first, last = self.leaf_area
         return range(first, last + 1)
 
 

@@ -14,14 +14,17 @@ from typing import Any
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.sandbox import writers
 from luray.sandbox.files import replacing
+from luray.sandbox.leaf_area import leaf_area
 from luray.sandbox.world import SandboxConfig, World, simulate
 
 __all__ = [
     "LAND_COVER",
+    "LEAF_AREA",
     "SandboxConfig",
     "World",
     "demo_run",
     "land_cover_runs",
+    "leaf_area_run",
     "simulate",
     "write_sandbox",
 ]
@@ -37,6 +40,8 @@ PARTS = (
     "gebco",
     "pnnl",
     "cci_lc",
+    "c3s_lai",
+    "climate",
     "truth*.zarr",
     ".truth*.zarr.partial",
 )
@@ -109,10 +114,19 @@ LAND_COVER = "build/land-cover"
 """Folder below which the run files of land cover have all their places."""
 
 
+LEAF_AREA = "build/leaf-area"
+"""Folder below which the run file of leaf area index has all its places."""
+
+
 def land_cover_runs() -> tuple[Path, Path]:
     """Return the run files of the demo of land cover: that of its land use, and its own."""
     folder = Path(__file__).with_name("land_cover_runs")
     return folder / "land_use.toml", folder / "land_cover.toml"
+
+
+def leaf_area_run() -> Path:
+    """Return the run file of the demo of leaf area index."""
+    return Path(__file__).with_name("leaf_area_run.toml")
 
 
 def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -127,6 +141,11 @@ def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], No
         yield f"hilda {year}", partial(writers.write_hilda, world, directory, year)
     for year in config.land_cover_maps:
         yield f"land cover {year}", partial(writers.write_land_cover, world, directory, year)
+    if config.leaf_area:
+        yield "climate", partial(writers.write_climate, world, directory)
+        leaves = leaf_area(world, config.leaf_area_maps)
+        for year in config.leaf_area_maps:
+            yield f"leaf area {year}", partial(writers.write_leaf_area, world, directory, leaves)
     yield "isimip", partial(writers.write_population, world, directory)
     yield "koppen", partial(writers.write_koeppen, world, directory)
     yield "gebco and pnnl topography", partial(writers.write_relief, world, directory)
@@ -135,7 +154,7 @@ def _steps(world: World, directory: Path) -> Iterator[tuple[str, Callable[[], No
 
 def _identity(config: SandboxConfig) -> dict[str, Any]:
     """Everything that decides the bytes of the files."""
-    # Without land cover the identity is that of sandboxes from before there was any.
+    # Without land cover and leaf area the identity is that of sandboxes from before there were any.
     settings = config.model_dump(mode="json", exclude_none=True)
     return {"version": SANDBOX_VERSION, "config": settings}
 

@@ -6,21 +6,27 @@ smaller.
 
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from luray.core.grid import Grid
 from luray.core.legend_files import HILDA
-from luray.core.types import F32, F64, Bool
+from luray.core.time_steps import DAYS_OF_MONTHS
+from luray.core.types import F32, Bool
 from luray.sandbox.climate_zones import koeppen
-from luray.sandbox.files import NOTICE, netcdf, replacing, write_geotiff
+from luray.sandbox.files import NOTICE, netcdf, replacing, write_copy, write_geotiff
 from luray.sandbox.land_cover import LEGEND as LAND_COVER
 from luray.sandbox.land_cover import land_cover
+from luray.sandbox.leaf_area import NOISE, NOISE_FLOOR, SPIN_UP, leaf_grid, published
+from luray.sandbox.monthly_climate import monthly_climate
 from luray.sandbox.noise import fractal
 from luray.sandbox.products import MISSING, STATES, ice_and_water, luh2_states, population
+from luray.sandbox.refinement import refined
 from luray.sandbox.storyline import FIRST_YEAR, YEARS, pathway_number
 from luray.sandbox.terrain import slope_and_aspect
 from luray.sandbox.world import COARSE, World
@@ -86,6 +92,19 @@ SEA_FLOOR_HEIGHT = "Sea floor height (above mean sea level) {bathymetric height}
 
 FIRST_C3S = 2016
 """First year of land cover that C3S publishes; those before are of ESA CCI."""
+
+LAI_SCALE = 1 / 6000
+"""Value of a packed unit of leaf area index, in m2 m-2."""
+
+LAI_FILL = np.uint16(65535)
+"""Packed number of cells without leaf area index."""
+
+FLAGS_OF_LAI = {
+    "long_name": "retrieval flag",
+    "flag_masks": np.array([0x01, 0x40, 0x80, 0x1000], np.uint32),
+    "flag_meanings": "obs_is_fillvalue tip_untrusted obs_unusable obs_nosnow_only",
+}
+"""Attributes of the flags; the published ones have more."""
 
 RELIEF_STREAM = 3
 """Number of the random stream of the relief's detail; see `world.TERRAIN_STREAM`."""
@@ -228,6 +247,103 @@ def write_land_cover(world: World, directory: Path, year: int) -> None:
         )
 
 
+def write_climate(world: World, directory: Path) -> None:
+    """Write the monthly climate of the years of leaf area index: `tas` in K, `pr` in kg m-2 s-1."""
+    years = world.config.leaf_area_maps
+    first = years.start - SPIN_UP
+    climate = monthly_climate(world, range(first, years.stop))
+    after_spin_up = slice(12 * SPIN_UP, None)
+    days = np.array([DAYS_OF_MONTHS[month % 12] for month in range(12 * len(years))], np.float64)
+    ends = np.cumsum(days)
+    seconds = 86400 * days[:, None, None]
+    fields = {
+        "tas": ("K", "air_temperature", climate.temperature[after_spin_up] + 273.15),
+        "pr": ("kg m-2 s-1", "precipitation_flux", climate.rain[after_spin_up] / seconds),
+    }
+    name = f"climate_monthly_{years[0]}-{years[-1]}.nc"
+    with netcdf(directory / "climate" / name, climate.grid, title="Monthly climate") as out:
+        out.axis(
+            "time",
+            ends - days / 2,
+            units=f"days since {years[0]}-01-01",
+            calendar="noleap",
+            standard_name="time",
+            bounds="time_bnds",
+            axis="T",
+        )
+        out.file.dimensions["bnds"] = 2
+        out.variable("time_bnds", ("time", "bnds"), np.stack([ends - days, ends], 1), {})
+        for variable, (units, standard_name, values) in fields.items():
+            about = {"units": units, "standard_name": standard_name, "cell_methods": "time: mean"}
+            maps = values.astype(np.float32)
+            out.variable(variable, ("time", "lat", "lon"), maps, about, fill=MISSING)
+
+
+def write_leaf_area(world: World, directory: Path, leaves: Iterator[tuple[int, F32]]) -> None:
+    """Write leaf area index of the next year as C3S publishes it: a file each dekad.
+
+    `leaves` are those of `leaf_area`: each call takes a year of them.
+    """
+    year, leaves_THW = next(leaves)
+    folder = directory / "c3s_lai"
+    first_file: Path | None = None
+    for dekad, leaves_HW in enumerate(leaves_THW):
+        last_day = (10, 20, DAYS_OF_MONTHS[dekad // 3])[dekad % 3]
+        date = np.datetime64(f"{year}-{dekad // 3 + 1:02}-{last_day:02}")
+        values = _packed_leaf_area(published(world, leaves_HW, year, dekad))
+        days = (date - np.datetime64("1970-01-01")).astype(int)
+        values["time"] = np.array([days], np.float64)
+        name = f"c3s_LAI_{str(date).replace('-', '')}000000_GLOBE_PROBAV_V3.0.1.nc"
+        # The files of a year differ in their values alone: to copy one takes a tenth of the time
+        # that it takes to describe all variables anew.
+        if first_file is None:
+            first_file = folder / name
+            _write_leaf_area_file(first_file, leaf_grid(world), values)
+        else:
+            write_copy(folder / name, first_file, values)
+
+
+def _packed_leaf_area(retrieved_HW: F32) -> dict[str, NDArray[Any]]:
+    """Return the variables of a file as stored, shape (1, H, W); NaN is no retrieval."""
+    is_known_HW = ~np.isnan(retrieved_HW)
+    error_HW = NOISE * retrieved_HW + NOISE_FLOOR
+    packed: dict[str, NDArray[Any]] = {}
+    for variable, values_HW in (("LAI", retrieved_HW), ("LAI_ERR", error_HW)):
+        packed_HW = np.full(retrieved_HW.shape, LAI_FILL, np.uint16)
+        packed_HW[is_known_HW] = (values_HW[is_known_HW] / LAI_SCALE).round()
+        packed[variable] = packed_HW[None]
+    # No observation, or one without snow.
+    packed["retrieval_flag"] = np.where(is_known_HW, 0x1000, 0x01).astype(np.uint32)[None]
+    return packed
+
+
+def _write_leaf_area_file(path: Path, grid: Grid, values: Mapping[str, NDArray[Any]]) -> None:
+    with netcdf(path, grid, title="Leaf area index of C3S") as out:
+        out.axis(
+            "time",
+            values["time"],
+            units="days since 1970-01-01 00:00:00",
+            calendar="gregorian",
+            standard_name="time",
+            axis="T",
+        )
+        for variable, long_name in (
+            ("LAI", "Effective Leaf Area Index 1km"),
+            ("LAI_ERR", "Uncertainty of Effective Leaf Area Index 1km"),
+        ):
+            about = {
+                "standard_name": "leaf_area_index" if variable == "LAI" else "",
+                "long_name": long_name,
+                "units": "m2 m-2",
+                "scale_factor": LAI_SCALE,
+                "add_offset": 0.0,
+                "valid_range": np.array([0, LAI_FILL - 1], np.uint16),
+            }
+            out.variable(variable, ("time", "lat", "lon"), values[variable], about, fill=LAI_FILL)
+        dims = ("time", "lat", "lon")
+        out.variable("retrieval_flag", dims, values["retrieval_flag"], FLAGS_OF_LAI)
+
+
 def write_population(world: World, directory: Path) -> None:
     """Write ISIMIP 2b: people per 0.5 degree cell, 1861-2005 and, for each pathway, 2006-2100.
 
@@ -281,40 +397,6 @@ def write_koeppen(world: World, directory: Path) -> None:
     for folder, kelvin in warming.items():
         path = directory / "koppen" / folder / "koppen_geiger_0p01.tif"
         write_geotiff(path, koeppen(world.terrain, warming=kelvin), world.config.grid, nodata=0)
-
-
-def refined(field: F32, grid: Grid, target: Grid) -> F32:
-    """Read a field between its cell centres (bilinear), held at the edges.
-
-    Parameters
-    ----------
-    field : array of float32, shape (grid.n_lat, grid.n_lon)
-    grid : Grid
-        Of the field.
-    target : Grid
-        Whose cell centres are read.
-
-    Returns
-    -------
-    array of float32, shape (target.n_lat, target.n_lon)
-    """
-    # latitudes descend, and np.interp wants them to ascend
-    along_lat = _linear_weights(-grid.lat, -target.lat)
-    along_lon = _linear_weights(grid.lon, target.lon)
-    return np.asarray(along_lat @ field @ along_lon.T)
-
-
-def _linear_weights(source: F64, target: F64) -> F32:
-    """Matrix that interpolates from ascending coordinates to others, shape (target, source)."""
-    position = np.interp(target, source, np.arange(len(source)))
-    low = np.minimum(position.astype(int), len(source) - 2)
-    fraction = position - low
-    row = np.arange(len(target))
-
-    matrix = np.zeros((len(target), len(source)), np.float32)
-    matrix[row, low] = 1 - fraction
-    matrix[row, low + 1] = fraction
-    return matrix
 
 
 def write_relief(world: World, directory: Path) -> None:

@@ -5,13 +5,24 @@ from pathlib import Path
 
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.sandbox.world import SandboxConfig
-from luray.sandbox.write import LAND_COVER, demo_run, land_cover_runs, write_sandbox
+from luray.sandbox.write import (
+    LAND_COVER,
+    LEAF_AREA,
+    demo_run,
+    land_cover_runs,
+    leaf_area_run,
+    write_sandbox,
+)
 from luray.stages.config import RunConfig
 from luray.stages.run_file import load_run
 from luray.storage.places import local_place
 
 LAND_COVER_YEARS = (1992, 2020)
 """Years of the maps of land cover in its demo; those of the real ones begin there."""
+
+
+LEAF_AREA_CELLS = (100, 150)
+"""Cells of 0.01 degrees of the world of leaf area index: 112 x 168 of its maps."""
 
 
 def load_demo(overrides: Sequence[str] = ()) -> RunConfig:
@@ -79,9 +90,40 @@ def load_land_cover_demo(
     return land_use, land_cover
 
 
-def _moved(place: str, folder: str) -> str:
-    """Return a place below the folder of the demo of land cover, below another folder."""
-    return folder.rstrip("/") + place.removeprefix(LAND_COVER)
+def load_leaf_area_demo(folder: str = LEAF_AREA, overrides: Sequence[str] = ()) -> RunConfig:
+    """Load the run file of the demo of leaf area index.
+
+    Parameters
+    ----------
+    folder : str
+        Where the simulated world and the outputs are to lie, on this machine.
+    overrides : sequence of str, optional
+        Values of the run file as `a.b=value`.
+    """
+    run = load_run(leaf_area_run())
+    places = [f"output={_moved(run.output, folder, LEAF_AREA)}"]
+    for number, source in enumerate(run.sources):
+        if source.path:
+            places.append(f"sources.{number}.path={_moved(source.path, folder, LEAF_AREA)}")
+    return load_run(leaf_area_run(), [*places, *overrides])
+
+
+def write_leaf_area_world(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> Path:
+    """Write the world that the demo of leaf area index reads; returns its folder."""
+    height, width = LEAF_AREA_CELLS
+    years = run.years
+    config = SandboxConfig(
+        height=height,
+        width=width,
+        first_map=years[0],
+        leaf_area=(years[0], years[-1]),
+    )
+    return write_sandbox(Path(run.output).parent / "world", config, progress=progress)
+
+
+def _moved(place: str, folder: str, usual: str = LAND_COVER) -> str:
+    """Return a place below the usual folder of a demo, below another folder."""
+    return folder.rstrip("/") + place.removeprefix(usual)
 
 
 def write_land_cover_world(

@@ -28,12 +28,25 @@ def demo(
             "land use; --set changes the run file of land cover.",
         ),
     ] = False,
+    leaf_area: Annotated[
+        bool,
+        typer.Option(
+            "--leaf-area",
+            help="Leaf area index by months, 1990-2020, that follows climate, season and land use, "
+            "in place of land use.",
+        ),
+    ] = False,
 ) -> None:
     """Run every stage on a small simulated world, 251 years in a few minutes; needs no inputs."""
     from luray.stages.demo import load_demo, write_demo_world
     from luray.stages.session import session
 
     started = time.monotonic()
+    if land_cover and leaf_area:
+        raise typer.BadParameter("--land-cover and --leaf-area are two demos; give one of them")
+    if leaf_area:
+        _leaf_area_demo(set_ or [], started)
+        return
     if land_cover:
         _land_cover_demo(set_ or [], started)
         return
@@ -56,6 +69,19 @@ def _land_cover_demo(overrides: list[str], started: float) -> None:
     for each in (land_use, run):
         with session(each):
             run_stages(each, restart=True)
+    _summary(run, world, time.monotonic() - started)
+
+
+def _leaf_area_demo(overrides: list[str], started: float) -> None:
+    """Run the demo of leaf area index."""
+    from luray.stages.demo import load_leaf_area_demo, write_leaf_area_world
+    from luray.stages.session import session
+
+    run = load_leaf_area_demo(overrides=overrides)
+    with progress("sandbox") as progressed:
+        world = write_leaf_area_world(run, progress=progressed)
+    with session(run):
+        run_stages(run, restart=True)
     _summary(run, world, time.monotonic() - started)
 
 
