@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 from luray.storage.objects import configure
 from luray.storage.trust import StorageConfig, configured
@@ -21,18 +21,33 @@ from tests.machine import LONGEST, patience, slowness
 from tests.s3 import Bucket, serve
 from tests.web import Site, serve_site
 
-TRAINING = (
+LONGEST_FIRST = (
     "distributed/test_stores.py",
     "distributed/test_jobs.py",
+    "explorer/test_screens.py",
+    "reliability/test_store_faults.py",
+    "distributed/test_infer.py",
+    "explorer/test_explorer.py",
+    "distributed/test_bench_globe.py",
+    "distributed/test_scenarios.py",
+    "reliability/test_two_jobs.py",
     "distributed/test_train.py",
+    "explorer/test_remote.py",
+    "distributed/test_base_maps.py",
+    "reliability/test_crash_points.py",
     "distributed/test_stages.py",
+    "distributed/test_evaluation_workers.py",
+    "reliability/test_signals.py",
+    "distributed/test_stac_build.py",
+    "reliability/test_spill.py",
+    "infra/test_shutdown.py",
+    "infra/test_coupling.py",
+    "reliability/test_fuzz.py",
 )
-"""Tests that train on a Ray cluster.
-
-One process of pytest-xdist has them all, because two trainings starve each other.
+"""The files that take longest, from five minutes down to half a one, in the order in which the
+processes of pytest-xdist get them: with a long one at the end, one process works and the others are
+done.
 """
-CLUSTERS = ("distributed/", "infra/test_shutdown.py", "reliability/test_signals.py")
-"""Tests that start a Ray cluster, and take the longest."""
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 """Gives the folder of a name, which a function makes."""
@@ -66,38 +81,26 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Limit the time of every test, and begin with those that take longest."""
+    """Limit the time of every test, and begin with the files that take longest."""
     for item in items:
         item.add_marker(pytest.mark.timeout(patience(LONGEST)))
-    items.sort(key=lambda item: rank(file_of(item.nodeid)))
+    items.sort(key=lambda item: rank(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Hand whole files to the processes in the order of collection, all that train to one process."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Hand whole files to the processes, in the order of collection.
+
+    The tests of a file share what is made once for all of them: a product, a page, a head node.
+    """
     config.option.loadscopereorder = False
-    return OneProcessTrains(config, log)
+    return LoadFileScheduling(config, log)
 
 
-class OneProcessTrains(LoadScopeScheduling):
-    """Hands out whole files, and all files that train as if they were one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        """Name of what a test is handed out with."""
-        file = file_of(nodeid)
-        return "training" if file in TRAINING else file
-
-
-def file_of(nodeid: str) -> str:
-    """Return the file of a test, relative to the folder `tests`."""
-    return nodeid.split("::")[0].removeprefix("tests/")
-
-
-def rank(file: str) -> int:
-    """Return the place of a file in the order of tests: training, other clusters, the rest."""
-    if file in TRAINING:
-        return TRAINING.index(file) - len(TRAINING)
-    return 0 if file.startswith(CLUSTERS) else 1
+def rank(nodeid: str) -> int:
+    """Return the place of a test's file among `LONGEST_FIRST`, which all others follow."""
+    file = nodeid.split("::")[0].removeprefix("tests/")
+    return LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,11 @@ PARQUET = "application/vnd.apache.parquet"
 KEYWORDS = {
     "land_use": ("land use", "land-use change", "land cover"),
     "land_cover": ("land cover", "land-cover change"),
+    "lai": ("leaf area index", "LAI", "vegetation"),
 }
 """Keywords of a product by the name of its maps; other maps have their long name."""
 
-FURTHER_KEYWORDS = ("annual", "reconstruction", "projection", "luray")
+FURTHER_KEYWORDS = ("reconstruction", "projection", "luray")
 
 SPDX = r"[A-Za-z][\w.+]*(?:-[\w.+]+)*-\d[\w.+]*"
 """Form of a licence identifier of SPDX with a version, such as CC-BY-4.0."""
@@ -36,7 +37,7 @@ DataSet = Mapping[str, str]
 def keywords_of(product: FinishedProduct) -> list[str]:
     """Return what a product is found by."""
     of_maps = KEYWORDS.get(product.variable, (product.legend.long_name,))
-    return [*of_maps, *FURTHER_KEYWORDS]
+    return [*of_maps, product.time.adjective, *FURTHER_KEYWORDS]
 
 
 def product_collection(

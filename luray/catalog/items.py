@@ -1,6 +1,5 @@
 """The STAC items of a product: one a scenario, and one a map that there is a file of."""
 
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pystac
@@ -22,6 +21,7 @@ class MapFile(NamedTuple):
 
     place: str
     year: int
+    """Or another time step of the product."""
     scenario: str = ""
     """Empty in a product without scenarios."""
     member: int | None = None
@@ -108,11 +108,16 @@ def _add_store(item: pystac.Item, product: FinishedProduct, *, folder: str, scen
     href = relative_href(product.url.rstrip("/"), folder=folder)
     arrays = ", ".join(product.names)
     description = f"Zarr v3 group: {arrays}. The classes are those of {product.variable}."
+    if product.legend.scale is not None:
+        description = (
+            f"Zarr v3 group: {arrays}. {product.variable} is packed as CF has it: readers of CF "
+            f"give values in {product.legend.scale.units}."
+        )
     if scenario:
         description += f' It holds all scenarios: take `.sel(scenario="{scenario}")`.'
     data = pystac.Asset(
         href,
-        title=f"{product.legend.title} by year",
+        title=f"{product.legend.title} by {product.time.each}",
         media_type=ZARR,
         roles=["data"],
         description=description,
@@ -120,7 +125,8 @@ def _add_store(item: pystac.Item, product: FinishedProduct, *, folder: str, scen
     item.add_asset("data", data)
     XarrayAssetsExtension.add_to(item)
     AssetXarrayAssetsExtension(data).open_kwargs = {"consolidated": True}
-    ClassificationExtension.ext(data, add_if_missing=True).apply(classes=product.classes)
+    if product.classes:
+        ClassificationExtension.ext(data, add_if_missing=True).apply(classes=product.classes)
     metadata = pystac.Asset(
         f"{href}/zarr.json",
         title="Metadata of all arrays",
@@ -133,7 +139,7 @@ def _add_store(item: pystac.Item, product: FinishedProduct, *, folder: str, scen
 def map_item(
     product: FinishedProduct, file: MapFile, *, name: str, title: str, folder: str
 ) -> pystac.Item:
-    """Return the item of the map of one year, as a file that tools without Zarr open.
+    """Return the item of the map of one year or step, as a file that tools without Zarr open.
 
     Parameters
     ----------
@@ -145,7 +151,8 @@ def map_item(
         As for `scenario_items`; the id is `world-ssp126-m3-2050`.
     """
     member = "" if file.member is None else f"m{file.member}"
-    parts = [part for part in (file.scenario, member, str(file.year)) if part]
+    label = product.time.label(file.year)
+    parts = [part for part in (file.scenario, member, label) if part]
     properties: dict[str, Any] = {
         "title": ", ".join([title, *parts]),
         "luray:origin": product.origins[product.years.index(file.year)],
@@ -155,7 +162,7 @@ def map_item(
     if file.member is not None:
         properties["luray:member"] = file.member
 
-    first = datetime(file.year, 1, 1, tzinfo=UTC)
+    first, last = product.moments(file.year)
     item = pystac.Item(
         "-".join([name, *parts]),
         product.geometry,
@@ -164,22 +171,31 @@ def map_item(
         first,
         properties,
         start_datetime=first,
-        end_datetime=datetime(file.year, 12, 31, 23, 59, 59, tzinfo=UTC),
+        end_datetime=last,
     )
     add_projection(item, product.grid)
     add_version(item, product.version)
     add_processing(item, product)
+    scale = product.legend.scale
+    description = "Class codes with their colours; overviews have the most frequent class."
+    if scale is not None:
+        description = f"Packed values, in {scale.units} by scale and offset; overviews have means."
     image = pystac.Asset(
         relative_href(file.place, folder=folder),
-        title=f"{product.legend.title} in {file.year}",
+        title=f"{product.legend.title} in {label}",
         media_type=pystac.MediaType.COG,
         roles=["data"],
-        description="Class codes with their colours; overviews have the most frequent class.",
+        description=description,
     )
     item.add_asset(product.variable, image)
     band = RasterBand.create(
         data_type=DataType.UINT8, nodata=file.nodata, sampling=Sampling.AREA, unit="1"
     )
+    if scale is not None:
+        band.unit = scale.units
+        band.scale = scale.step
+        band.offset = scale.first
     RasterExtension.ext(image, add_if_missing=True).apply([band])
-    ClassificationExtension.ext(image, add_if_missing=True).apply(classes=product.classes)
+    if product.classes:
+        ClassificationExtension.ext(image, add_if_missing=True).apply(classes=product.classes)
     return item

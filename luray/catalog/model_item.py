@@ -67,7 +67,7 @@ def model_item(
         None,
         {
             "title": f"{title}: {card.direction} model",
-            "description": _description(card, product.legend.long_name),
+            "description": _description(card, product),
             "luray:direction": card.direction,
             "luray:channels": list(card.channels),
             "luray:fingerprint": card.fingerprint,
@@ -76,27 +76,30 @@ def model_item(
         end_datetime=datetime(last, 12, 31, 23, 59, 59, tzinfo=UTC),
     )
     add_version(item, card.fingerprint[:12])
-    _add_network(item, card, product.classes)
+    _add_network(item, card, product)
     _add_files(item, model, folder=folder)
     return item
 
 
-def _description(card: ModelCard, what: str) -> str:
+def _description(card: ModelCard, product: FinishedProduct) -> str:
     """Say what a model does and how it is run, in CommonMark."""
-    year = "next" if card.direction == "forward" else "previous"
+    which = "next" if card.direction == "forward" else "previous"
+    outputs = "the logits of each class"
+    if product.legend.scale is not None:
+        outputs = "a value and its spread"
     return (
-        f"Predicts the {what} of the {year} year from the last {card.unet.history} maps, coarse "
-        "forcing and static inputs. With luray installed, one line opens it, checked against its "
-        'sha256: `model, card = luray.open_model("<address of this item>")`; `model(inputs)` gives '
-        "the logits of each class. The channels of the inputs are `luray:channels`; "
+        f"Predicts the {product.legend.long_name} of the {which} {product.time.each} from the last "
+        f"{card.unet.history} maps, coarse forcing and static inputs. With luray installed, one "
+        "line opens it, checked against its sha256: `model, card = "
+        'luray.open_model("<address of this item>")`; `model(inputs)` gives '
+        f"{outputs}. The channels of the inputs are `luray:channels`; "
         "`luray infer` makes them of a predictor cube."
     )
 
 
-def _add_network(item: pystac.Item, card: ModelCard, classes: Sequence[Classification]) -> None:
+def _add_network(item: pystac.Item, card: ModelCard, product: FinishedProduct) -> None:
     """Describe inputs, outputs and size of the network."""
     n_channels = len(card.channels)
-    n_classes = len(card.classes)
     inputs = ModelInput.create(
         "window",
         # A band is one of an image, and channels are none: `luray:channels` names them.
@@ -106,28 +109,46 @@ def _add_network(item: pystac.Item, card: ModelCard, classes: Sequence[Classific
         ),
         description=f"Height and width are multiples of {2**card.unet.depth} cells.",
     )
-    outputs = ModelOutput.create(
-        "logits",
-        tasks=[TaskType.SEMANTIC_SEGMENTATION],
-        result=ResultStructure.create(
-            [-1, n_classes, -1, -1], ["batch", "class", "height", "width"], DataType.FLOAT32
-        ),
-        classes=[known for known in classes if known.value in card.classes],
-        description="Logits of each class; the softmax of them is calibrated by the card's points.",
-    )
+    of_values = product.legend.scale is not None
+    outputs = _values_output() if of_values else _logits_output(card, product.classes)
     ClassificationExtension.add_to(item)
     with torch.device("meta"):
         network = untrained(card)
     MLMExtension.ext(item, add_if_missing=True).apply(
         name=item.id,
         architecture="U-Net",
-        tasks=[TaskType.SEMANTIC_SEGMENTATION],
+        tasks=[TaskType.REGRESSION if of_values else TaskType.SEMANTIC_SEGMENTATION],
         input=[inputs],
         output=[outputs],
         framework="PyTorch",
         total_parameters=sum(weights.numel() for weights in network.parameters()),
         pretrained=False,
         hyperparameters=Hyperparameters.create(**card.unet.model_dump()),
+    )
+
+
+def _logits_output(card: ModelCard, classes: Sequence[Classification]) -> ModelOutput:
+    """Describe the output of a model of classes."""
+    return ModelOutput.create(
+        "logits",
+        tasks=[TaskType.SEMANTIC_SEGMENTATION],
+        result=ResultStructure.create(
+            [-1, len(card.classes), -1, -1], ["batch", "class", "height", "width"], DataType.FLOAT32
+        ),
+        classes=[known for known in classes if known.value in card.classes],
+        description="Logits of each class; the softmax of them is calibrated by the card's points.",
+    )
+
+
+def _values_output() -> ModelOutput:
+    """Describe the output of a model of values."""
+    return ModelOutput.create(
+        "values",
+        tasks=[TaskType.REGRESSION],
+        result=ResultStructure.create(
+            [-1, 2, -1, -1], ["batch", "value_and_spread", "height", "width"], DataType.FLOAT32
+        ),
+        description="The value of a cell, and how far it may be off.",
     )
 
 

@@ -46,7 +46,9 @@ def add_processing(item: pystac.Item, product: FinishedProduct) -> None:
 
 def lineage(product: FinishedProduct) -> str:
     """Say in CommonMark which inputs a product was made of, and by which rules."""
-    lines = ["Annual maps by a U-Net that walks year by year from observed maps."]
+    walk = "year by year" if product.time.per_year == 1 else "step by step"
+    maps = product.time.adjective.capitalize()
+    lines = [f"{maps} maps by a U-Net that walks {walk} from observed maps."]
     for source in product.provenance.get("inputs", ()):
         rules = "; ".join([*source["rules"], *_held(source)])
         if not rules:

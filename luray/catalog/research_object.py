@@ -81,7 +81,7 @@ def write_crate(
     crate.datePublished = _date_published(place, product.version)
     crate.license = _licence(crate, sources)
     crate.keywords = keywords_of(product)
-    first, last = product.years[0], product.years[-1]
+    first, last = map(product.time.label, (product.years[0], product.years[-1]))
     root = crate.root_dataset
     root["version"] = product.version
     root["temporalCoverage"] = f"{first}/{last}"
@@ -91,7 +91,7 @@ def write_crate(
     made = crate.add_dataset(
         dest_path=product_path,
         properties={
-            "name": f"{product.legend.title} by year",
+            "name": f"{product.legend.title} by {product.time.each}",
             "encodingFormat": ZARR,
             "variableMeasured": product.names,
         },

@@ -79,6 +79,17 @@ class TimeSteps:
         return "steps of 8 days" if self.interval == "P8D" else f"{self.interval}s"
 
     @property
+    def adjective(self) -> str:
+        """What maps of these steps are called: `annual`, `monthly`, `dekadal`, `8-daily`."""
+        words = {"year": "annual", "month": "monthly", "dekad": "dekadal", "P8D": "8-daily"}
+        return words[self.interval]
+
+    @property
+    def each(self) -> str:
+        """What one step is called: `year`, `month`, `dekad`, `8 days`."""
+        return "8 days" if self.interval == "P8D" else self.interval
+
+    @property
     def duration(self) -> str:
         """Length of a step as ISO 8601 writes it, empty where it varies otherwise than months."""
         return {"year": "P1Y", "month": "P1M", "dekad": "", "P8D": "P8D"}[self.interval]

@@ -108,7 +108,7 @@ class WorkerActors:
 
     def copy(self, worker: int, copy: CopyYears) -> Any:
         """Call `TileYears.copy`; return the marker."""
-        return self._actors[worker].copy.remote(*copy)
+        return self._actors[worker].copy.remote(copy.tile, copy.years)
 
     def summarise(self, worker: int, summary: SummariseMembers) -> Any:
         """Call `TileYears.summarise`; return the marker."""
@@ -116,7 +116,7 @@ class WorkerActors:
 
     def write_overviews(self, worker: int, overviews: MakeOverviews) -> Any:
         """Call `TileYears.write_overviews`; return the marker."""
-        return self._actors[worker].write_overviews.remote(*overviews)
+        return self._actors[worker].write_overviews.remote(overviews.year, overviews.member_indices)
 
     def predict(
         self,

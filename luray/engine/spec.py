@@ -91,7 +91,7 @@ class InferenceSpec:
         for i, trajectory in enumerate(self.product.trajectories):
             n_maps = len(self.remembered_years(i, 0))
             if n_maps < self.history:
-                start = trajectory.years[0]
+                start = self.cube.time.label(trajectory.years[0])
                 sentences[trajectory.direction, start] = (
                     f"memory: {trajectory.direction} from {start} begins with {n_maps} of the "
                     f"{self.history} maps that the model remembers; no more are observed"

@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs of class maps, with their colours, overviews and class names.
+"""Cloud-optimised GeoTIFFs: of classes with their colours and names, of values with their scale.
 
 Shapes: H W cells; a block has all columns of some consecutive rows.
 """
@@ -28,11 +28,13 @@ def write_cog(
     legend: Legend,
     tags: Mapping[str, str],
 ) -> None:
-    """Write a class map as a cloud-optimised GeoTIFF (COG), read back before it gets its name.
+    """Write a map as a cloud-optimised GeoTIFF (COG), read back before it gets its name.
 
     It has the colours of the legend, no data as `legend.nodata`, and overviews of the most frequent
     class ("mode") at factors 2, 4, ... where the map is larger than 512 cells. The tags of its band
     name the classes: `class_22 = cropland`, and in CF's words `flag_values` and `flag_meanings`.
+
+    A map of values has no colours: its band has scale, offset and unit, and overviews of the mean.
 
     Parameters
     ----------
@@ -80,12 +82,13 @@ def write_cog(
                 driver="COG",
                 compress="DEFLATE",
                 blocksize=BLOCK_CELLS,
-                overview_resampling="MODE",
+                overview_resampling="MODE" if legend.scale is None else "AVERAGE",
                 num_threads="1",
             )
         finally:
             plain.unlink(missing_ok=True)
-        _check(temporary, checksums, grid=grid, shown=place.rsplit("/", 1)[-1])
+        shown = place.rsplit("/", 1)[-1]
+        _check(temporary, checksums, grid=grid, legend=legend, shown=shown)
 
 
 def _write_plain(
@@ -112,10 +115,15 @@ def _write_plain(
         bigtiff="IF_SAFER",
     ) as out:
         out.update_tags(**tags)
-        out.update_tags(1, **_class_tags(legend))
-        out.set_band_description(1, "land use")
-        out.colorinterp = [ColorInterp.palette]
-        out.write_colormap(1, _colours(legend))
+        out.set_band_description(1, legend.long_name)
+        if legend.scale is None:
+            out.update_tags(1, **_class_tags(legend))
+            out.colorinterp = [ColorInterp.palette]
+            out.write_colormap(1, _colours(legend))
+        else:
+            out.scales = (legend.scale.step,)
+            out.offsets = (legend.scale.first,)
+            out.units = (legend.scale.units,)
 
         row = 0
         for codes in blocks:
@@ -153,7 +161,9 @@ def _colours(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
     return colours
 
 
-def _check(path: Path, checksums: list[BlockChecksum], *, grid: Grid, shown: str) -> None:
+def _check(
+    path: Path, checksums: list[BlockChecksum], *, grid: Grid, legend: Legend, shown: str
+) -> None:
     """Raise RuntimeError unless the file is a COG that holds what was written."""
     with rasterio.open(path) as file:
         layout = file.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
@@ -161,6 +171,12 @@ def _check(path: Path, checksums: list[BlockChecksum], *, grid: Grid, shown: str
             raise RuntimeError(f"{shown}: layout {layout}, expected COG; GDAL is not as expected")
         if max(grid.shape) > BLOCK_CELLS and not file.overviews(1):
             raise RuntimeError(f"{shown}: found no overviews; GDAL is not as expected")
+        scale = legend.scale
+        if scale is not None and (file.scales, file.offsets) != ((scale.step,), (scale.first,)):
+            raise RuntimeError(
+                f"{shown}: scale {file.scales} and offset {file.offsets}, expected {scale.step} "
+                f"and {scale.first}; GDAL is not as expected"
+            )
 
         def read(row: int, rows: int) -> U8:
             codes: U8 = file.read(1, window=Window(0, row, grid.n_lon, rows))

@@ -25,7 +25,7 @@ from luray.product.conventions import (
 )
 from luray.product.dimensions import ONE_MAP, ProductDims
 from luray.product.overviews import NO_OVERVIEWS, Overviews
-from luray.storage.arrays import LENGTHS, MAX_CHUNK_CELLS, coordinate, tile_array
+from luray.storage.arrays import MAX_CHUNK_CELLS, coordinate, tile_array
 
 ORIGINS = ("observed", "hindcast", "forecast")
 """Where the map of a year can come from; array `origin` holds indices into it."""
@@ -111,7 +111,7 @@ def create_product(
     )
     array.attrs.update(
         {
-            "long_name": f"where the map of a {LENGTHS[time.interval]} comes from",
+            "long_name": f"where the map of a {time.each} comes from",
             "flag_values": [0, 1, 2],
             "flag_meanings": " ".join(ORIGINS),
         }

@@ -227,9 +227,15 @@ class NetcdfFile:
         -------
         list of array, shape (..., height, width)
             One a variable; in front are the dimensions that `index` does not name.
+
+        Raises
+        ------
+        InputError
+            For a variable that is not there or not on the grid, and for a damaged file.
         """
         from luray.sources.netcdf_reader import open_values
 
+        self.require(*names)
         with open_values(self.url) as read_values:
             arrays = []
             for name in names:

@@ -14,7 +14,8 @@ from xarray.backends import H5NetCDFStore
 
 from luray.sources.file_formats import HEAD_BYTES, NETCDF_4, identify_format
 from luray.sources.hdf5_guard import HeapGuard, require_one_file
-from luray.sources.refusals import BROKEN, EXPECTED, other_format, refusal
+from luray.sources.netcdf_3_header import require_whole_header
+from luray.sources.refusals import BROKEN, BROKEN_NETCDF_3, EXPECTED, other_format, refusal
 from luray.storage.absent_chunks import ArrayIndex, require_chunks
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
@@ -39,19 +40,19 @@ def open_netcdf(url: str) -> Iterator[xr.Dataset]:
         with refusal(url, "Zarr", BROKEN), open_dataset(url) as data:
             yield data
         return
-    with (
-        refusal(url, "NetCDF", (OSError,)),
-        _open_source(url) as source,
-        ExitStack() as resources,
-    ):
-        # Only opening may fail in all of these ways: inside the `with` of the caller a ValueError
-        # is the caller's.
-        with refusal(url, "NetCDF", BROKEN):
-            to_open = _hdf5_store(source, resources) if source.is_hdf5 else source.path_or_file
-            engine = "store" if source.is_hdf5 else "scipy"
-            data = xr.open_dataset(to_open, engine=engine, decode_cf=False, cache=False)
-        with data:
-            yield data
+    # Only opening and closing may fail in all of the ways that the libraries do. Inside the `with`
+    # of the caller a ValueError is the caller's.
+    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as source:
+        if source.is_hdf5:
+            with ExitStack() as resources:
+                with refusal(url, "NetCDF", BROKEN):
+                    store = _hdf5_store(source, resources)
+                    data = xr.open_dataset(store, engine="store", decode_cf=False, cache=False)
+                with data:
+                    yield data
+        else:
+            with _open_netcdf_3(url, source) as data:
+                yield data
 
 
 def _hdf5_store(source: "_Source", resources: ExitStack) -> H5NetCDFStore:
@@ -71,6 +72,20 @@ def _hdf5_store(source: "_Source", resources: ExitStack) -> H5NetCDFStore:
 
 
 @contextmanager
+def _open_netcdf_3(url: str, source: "_Source") -> Iterator[xr.Dataset]:
+    """Open a file of version 3 with xarray."""
+    require_whole_header(source.file, where=source.shown)
+    source.file.seek(0)
+    with refusal(url, "NetCDF", BROKEN_NETCDF_3):
+        data = xr.open_dataset(source.path_or_file, engine="scipy", decode_cf=False, cache=False)
+    try:
+        yield data
+    finally:
+        with refusal(url, "NetCDF", BROKEN_NETCDF_3):
+            data.close()
+
+
+@contextmanager
 def open_values(url: str) -> Iterator[ReadValues]:
     """Open a file for reading undecoded values alone.
 
@@ -82,20 +97,23 @@ def open_values(url: str) -> Iterator[ReadValues]:
             yield partial(values_of, open_group(url), where=public(url))
         return
     with refusal(url, "NetCDF", (OSError,)), _open_source(url) as source:
-        if not source.is_hdf5:
-            with xr.open_dataset(
-                source.path_or_file, engine="scipy", decode_cf=False, cache=False
-            ) as data:
-                yield lambda name, index: np.asarray(data.variables[name][index])
-        else:
+        # A damaged file may open, and fail when a variable is looked up or read.
+        if source.is_hdf5:
             with h5py.File(source.path_or_file, "r") as file:
 
-                def read_values(name: str, index: ArrayIndex) -> NDArray[Any]:
-                    # A damaged file may open, and fail when a variable is looked up or read.
+                def read_hdf5(name: str, index: ArrayIndex) -> NDArray[Any]:
                     with refusal(url, "NetCDF", BROKEN):
                         return _values_of_hdf5(file[name], index, where=f"{public(url)}: {name}")
 
-                yield read_values
+                yield read_hdf5
+        else:
+            with _open_netcdf_3(url, source) as data:
+
+                def read_netcdf_3(name: str, index: ArrayIndex) -> NDArray[Any]:
+                    with refusal(url, "NetCDF", BROKEN_NETCDF_3):
+                        return np.asarray(data.variables[name][index])
+
+                yield read_netcdf_3
 
 
 def _values_of_hdf5(variable: h5py.Dataset, index: ArrayIndex, *, where: str) -> NDArray[Any]:

@@ -37,6 +37,12 @@ BROKEN = (
 )
 """Errors that the libraries of NetCDF and Zarr raise on a damaged file."""
 
+BROKEN_NETCDF_3 = (*BROKEN, IndexError, AttributeError, ArithmeticError)
+"""Errors that SciPy raises on a damaged file of version 3.
+
+It looks for no damage, and keeps the file's attributes among those of its own object.
+"""
+
 EXPECTED = {"NetCDF": frozenset((NETCDF_4, NETCDF_3)), "GeoTIFF": frozenset((TIFF,))}
 """Formats that are read as each kind of file."""
 

@@ -33,7 +33,7 @@ def write_cogs(
     product : FinishedProduct
         The product.
     folder : str
-        Where the files go: `2000.tif`, or `ssp126/m3/2000.tif`.
+        Where the files go: `2000.tif`, or `ssp126/m3/2000.tif`; `2000-07.tif` of a month.
     legend : Legend
         Of the maps.
     progress : callable, optional
@@ -49,7 +49,7 @@ def write_cogs(
     maps = list(_maps(product, folder, nodata=legend.nodata))
     for n_done, file in enumerate(maps):
         progress(n_done, len(maps))
-        key = _key(file)
+        key = _key(product, file)
         # A file may be deleted by hand, its receipt with the whole folder only.
         if key in done and exists(file.place):
             continue
@@ -73,13 +73,14 @@ def _maps(product: FinishedProduct, folder: str, *, nodata: int) -> Iterator[Map
         for member in members:
             for year in product.years:
                 file = MapFile("", year, scenario, member, nodata)
-                yield file._replace(place=f"{folder}/{_key(file)}.tif")
+                yield file._replace(place=f"{folder}/{_key(product, file)}.tif")
 
 
-def _key(file: MapFile) -> str:
+def _key(product: FinishedProduct, file: MapFile) -> str:
     """Return the name of a map: `2000`, or `ssp126/m3/2000`."""
     member = "" if file.member is None else f"m{file.member}"
-    return "/".join(part for part in (file.scenario, member, str(file.year)) if part)
+    label = product.time.label(file.year)
+    return "/".join(part for part in (file.scenario, member, label) if part)
 
 
 def _rows(product: FinishedProduct, file: MapFile, sha256: Any) -> Iterator[U8]:
@@ -96,12 +97,15 @@ def _rows(product: FinishedProduct, file: MapFile, sha256: Any) -> Iterator[U8]:
 def _tags(product: FinishedProduct, file: MapFile) -> dict[str, str]:
     """Return what the file says of itself."""
     tags = {
-        "TITLE": f"{product.attributes['title']}, {_key(file)}",
-        "YEAR": str(file.year),
+        "TITLE": f"{product.attributes['title']}, {_key(product, file)}",
+        "YEAR": str(product.time.year(file.year)),
         "ORIGIN": product.origins[product.years.index(file.year)],
         "CAVEATS": "; ".join(product.attributes.get("caveats", ())),
         "FINGERPRINT": product.attributes["luray"]["fingerprint"],
     }
+    if product.time.per_year > 1:
+        first, last = product.time.dates(file.year)
+        tags["DATES"] = f"{first}/{last}"
     if file.scenario:
         tags["SCENARIO"] = file.scenario
     if file.member is not None:

@@ -23,12 +23,13 @@ import luray
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import NAMED
+from luray.core.value_scale import ValueScale
 from luray.core.variable import Variable
 from luray.cube.cube import Cube
 from luray.export.files import publishing
 from luray.model.card import ModelCard
 from luray.model.checkpoint import load_model
-from luray.model.features import Features
+from luray.model.features import UNKNOWN, Features
 from luray.model.host_model import HostModel
 from luray.model.operating_point import OperatingPoint
 from luray.storage.objects import exists, read_json, write_atomically
@@ -42,7 +43,9 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-5
 """Largest difference of a probability."""
 INPUTS = ("land_use", "forcing", "prior_forcing", "static")
-OUTPUTS = ("probability", "likeliest")
+"""The maps have this name whatever they show."""
+OUTPUTS_OF_CLASSES = ("probability", "likeliest")
+OUTPUTS_OF_VALUES = ("value_and_spread", "level")
 LEAST_BLOCKS = 2
 """Blocks of 2^depth cells that a window has at least: torch takes other paths for one."""
 MOST = 4096
@@ -65,6 +68,11 @@ class ModelToExport(NamedTuple):
     def features(self) -> Features:
         """Layout of the network's input."""
         return self.host.features
+
+    @property
+    def outputs(self) -> tuple[str, str]:
+        """Names of the outputs."""
+        return OUTPUTS_OF_CLASSES if self.legend.scale is None else OUTPUTS_OF_VALUES
 
     @property
     def block(self) -> int:
@@ -139,8 +147,8 @@ def export_model(
         progress(name)
         # The file gets its name at the end of the block, so only after the check has passed.
         with publishing(f"{output}/{name}") as file:
-            write(program, file)
-            differences.append(_check(exported, runner(file), name=name))
+            write(program, file, exported.outputs)
+            differences.append(_check(exported, runner(file, exported.outputs), name=name))
             data = file.read_bytes()
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
@@ -251,21 +259,25 @@ def _quiet() -> Any:
                 logger.setLevel(level)
 
 
-def _write_onnx(program: torch.export.ExportedProgram, file: Path) -> None:
+def _write_onnx(
+    program: torch.export.ExportedProgram, file: Path, outputs: tuple[str, str]
+) -> None:
     with _quiet():
         exported = torch.onnx.export(
             program,
             dynamo=True,
             external_data=False,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=list(outputs),
             verbose=False,
         )
         assert exported is not None
         exported.save(str(file), external_data=False)
 
 
-def _write_torch(program: torch.export.ExportedProgram, file: Path) -> None:
+def _write_torch(
+    program: torch.export.ExportedProgram, file: Path, outputs: tuple[str, str]
+) -> None:
     with _quiet(), file.open("wb") as stream:
         torch.export.save(program, stream)
 
@@ -276,14 +288,14 @@ Runner = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
 """Returns the outputs of some inputs."""
 
 
-def _onnx_runner(file: Path) -> Runner:
+def _onnx_runner(file: Path, outputs: tuple[str, str]) -> Runner:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    return lambda inputs: list(session.run(list(OUTPUTS), dict(inputs)))
+    return lambda inputs: list(session.run(list(outputs), dict(inputs)))
 
 
-def _torch_runner(file: Path) -> Runner:
+def _torch_runner(file: Path, outputs: tuple[str, str]) -> Runner:
     with _quiet(), file.open("rb") as stream:
         module = torch.export.load(stream).module()
 
@@ -307,6 +319,12 @@ def _check(exported: ModelToExport, run: Runner, *, name: str) -> float:
             expected = exported.host(*map(torch.from_numpy, inputs.values()))
         probability_BKHW, likeliest_BHW = (output.numpy() for output in expected)
         file_probability_BKHW, file_likeliest_BHW = run(inputs)
+        if exported.legend.scale is not None:
+            found = file_probability_BKHW, file_likeliest_BHW
+            of_model = probability_BKHW, likeliest_BHW
+            difference = _check_values(exported.legend.scale, of_model, found, name=name)
+            largest = max(largest, difference)
+            continue
         difference = float(np.abs(file_probability_BKHW - probability_BKHW).max())
 
         # Where the two likeliest classes are as good as equal, either may be chosen.
@@ -324,6 +342,34 @@ def _check(exported: ModelToExport, run: Runner, *, name: str) -> float:
             )
         largest = max(largest, difference)
     return largest
+
+
+def _check_values(
+    scale: ValueScale,
+    of_model: tuple[NDArray[Any], NDArray[Any]],
+    found: tuple[NDArray[Any], NDArray[Any]],
+    *,
+    name: str,
+) -> float:
+    """Return the largest difference of a value or spread, as a share of the scale.
+
+    Raises RuntimeError if it is too large, or if a level differs by more than rounding can explain.
+    """
+    values_B2HW, level_BHW = of_model
+    found_values_B2HW, found_level_BHW = found
+    size = scale.step * (scale.levels - 1)
+    difference = float(np.abs(found_values_B2HW - values_B2HW).max()) / size
+    steps_BHW = (values_B2HW[:, 0] - scale.first) / scale.step + 0.5
+    # Half way between two levels either may be chosen.
+    is_clear_BHW = np.abs(steps_BHW - np.rint(steps_BHW)) > 2 * TOLERANCE * scale.levels
+    n_other = int(((found_level_BHW != level_BHW) & is_clear_BHW).sum())
+    if not difference <= TOLERANCE or n_other:
+        raise RuntimeError(
+            f"{name}: values differ from the model's by {difference:.2g} of the scale and "
+            f"{n_other} cells have another level, expected at most {TOLERANCE:g} and none; another "
+            "version of onnx, onnxscript or torch may help"
+        )
+    return difference
 
 
 def _random_inputs(
@@ -365,7 +411,7 @@ def _card(exported: ModelToExport) -> dict[str, Any]:
     features = exported.features
     legend = exported.legend
     tiling = card.identity.get("tiling")
-    classes = [asdict(land_class) for land_class in legend.classes]
+    classes = [asdict(land_class) for land_class in legend.classes if legend.scale is None]
     forcing = [_described(variable, exported) for variable in features.forcing]
     static = [_described(variable, exported) for variable in features.static]
 
@@ -373,12 +419,44 @@ def _card(exported: ModelToExport) -> dict[str, Any]:
         shape = [axis for axis in ("batch", second, "rows", "cols") if axis]
         return {"name": name, "dtype": dtype, "shape": shape, "about": about, **more}
 
+    outputs = [
+        array(
+            "probability", "float32", "classes",
+            "Calibrated probability of each class, in the order of `classes`.",
+        ),
+        array(
+            "likeliest", "uint8", "",
+            "Code of the likeliest class; `ocean` where the newest map has no class.",
+        ),
+    ]  # fmt: skip
+    maps = (
+        f"Codes of the last {features.history} maps, the newest first: the year before, "
+        "then two years before, ... Any code that is not in `classes` is no class; fill "
+        "maps that there are none of with `ocean`."
+    )
+    if legend.scale is not None:
+        maps = (
+            f"Levels of the last {features.history} maps, the newest first; value = first + step * "
+            f"level, see `scale`. {UNKNOWN} is land whose value is not known, {legend.ocean} is no "
+            "land; fill maps that there are none of with it."
+        )
+        outputs = [
+            array(
+                "value_and_spread", "float32", "kinds",
+                f"Mean and standard deviation in {legend.scale.units}.",
+            ),
+            array(
+                "level", "uint8", "",
+                f"Level nearest to the mean; {legend.ocean} where the newest map has no land.",
+            ),
+        ]  # fmt: skip
+    time_step = card.identity.get("time_step", "year")
     return {
         "format": FORMAT,
         "luray": luray.__version__,
-        "about": f"One year of {legend.long_name} in windows of the grid of the maps. Rows go from "
-        "north to south, columns from west to east. Arrays are C-contiguous: the last axis varies "
-        "fastest.",
+        "about": f"One {time_step} of {legend.long_name} in windows of the grid of the maps. Rows "
+        "go from north to south, columns from west to east. Arrays are C-contiguous: the last axis "
+        "varies fastest.",
         "model": {
             "fingerprint": card.fingerprint,
             "weights_sha256": card.weights_sha256,
@@ -400,15 +478,11 @@ def _card(exported: ModelToExport) -> dict[str, Any]:
         },
         "legend": legend.name,
         "classes": classes,
+        "scale": None if legend.scale is None else asdict(legend.scale),
+        "time_step": time_step,
         "ocean": legend.ocean,
         "inputs": [
-            array(
-                "land_use", "uint8", "maps",
-                f"Codes of the last {features.history} maps, the newest first: the year before, "
-                "then two years before, ... Any code that is not in `classes` is no class; fill "
-                "maps that there are none of with `ocean`.",
-                maps=features.history,
-            ),
+            array("land_use", "uint8", "maps", maps, maps=features.history),
             array(
                 "forcing", "float32", "variables",
                 "Of the year that is predicted, in this order and these units. NaN is missing.",
@@ -425,16 +499,7 @@ def _card(exported: ModelToExport) -> dict[str, Any]:
                 variables=static,
             ),
         ],
-        "outputs": [
-            array(
-                "probability", "float32", "classes",
-                "Calibrated probability of each class, in the order of `classes`.",
-            ),
-            array(
-                "likeliest", "uint8", "",
-                "Code of the likeliest class; `ocean` where the newest map has no class.",
-            ),
-        ],
+        "outputs": outputs,
     }  # fmt: skip
 
 

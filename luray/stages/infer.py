@@ -230,6 +230,7 @@ def inference_of(
         coarse=coarse,
         overviews=overviews,
         precision=precision,
+        time=cube.time,
     )
     folders: dict[Direction, str] = {direction: run.model_folder(direction) for direction in cards}
     demand = CoarseDemand.of(cube, tile=tiling.tile) if strength else None

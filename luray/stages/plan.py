@@ -104,6 +104,7 @@ def plan_of(
         legend=inputs.cube.legend,
         coarse=run.coarse_cells,
         overviews=run.overviews,
+        time=run.time,
     )
     price = table.devices[device]
     return InferencePlan(

@@ -59,7 +59,8 @@ def _publish(run: RunConfig, *, progress: Progress) -> str:
     cube = Cube.open(run.cube)
     title = run.title or run.name
     first, last = run.inference.years
-    description = f"Annual {product.legend.long_name} {first}-{last}, made by luray"
+    maps_of = f"{run.time.adjective.capitalize()} {product.legend.long_name}"
+    description = f"{maps_of} {first}-{last}, made by luray"
     pictures = _pictures(run)
     models = _models(run, product)
     maps = write_cogs(product, run.cogs, cube.legend, progress=progress) if run.publish.cogs else []

@@ -48,14 +48,25 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
     ValueError
         If the run is not evaluated, or its models have changed since.
     """
-    from luray.viz.page.page import PageData, render
-
     if not is_evaluated(run):
         raise ValueError(
             f"{run.path('report', 'metrics.json')} does not score every test of this run as its "
             "models are now; run `luray evaluate` first"
         )
     metrics = read_json(run.path("report", "metrics.json"))
+    if run.target.kind == "continuous":
+        page = _page_of_values(run, metrics, progress=progress)
+    else:
+        page = _page_of_classes(run, metrics, progress=progress)
+    place = run.path("report", "report.html")
+    write_atomically(place, page.encode())
+    return place
+
+
+def _page_of_classes(run: RunConfig, metrics: Any, *, progress: NamedProgress) -> str:
+    """Return the page of a run of classes."""
+    from luray.viz.page.page import PageData, render
+
     tests = run.tests
     n_parts = len(tests) + 2
     test_maps = {}
@@ -75,11 +86,6 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
 
     progress(len(tests) + 1, n_parts, "page")
     point_of_run = run.inference.operating_point
-    validations: dict[str, Any] = {}
-    for direction in run.directions:
-        validation = read_json(f"{run.model_folder(direction)}/validation.json")
-        if validation is not None:
-            validations[direction] = validation
     page = render(
         PageData(
             title=run.title or run.name,
@@ -90,14 +96,64 @@ def report(run: RunConfig, *, progress: NamedProgress = no_named_progress) -> st
             areas=areas,
             flows=flows,
             maps=test_maps,
-            validations=validations,
-            made=f"Made by luray {luray.__version__} on {datetime.now(UTC):%Y-%m-%d}.",
+            validations=_validations(run),
+            made=_made(),
         )
     )
-    place = run.path("report", "report.html")
-    write_atomically(place, page.encode())
     progress(n_parts, n_parts, "")
-    return place
+    return page
+
+
+def _page_of_values(run: RunConfig, metrics: Any, *, progress: NamedProgress) -> str:
+    """Return the page of a run of values."""
+    from luray.viz.page.maps import ValueTestMaps, thinned
+    from luray.viz.page.value_page import ValuePageData, render_values
+
+    tests = run.tests
+    n_parts = len(tests) + 1
+    last_steps = {entry["name"]: entry["last_with_values"] for entry in metrics["tests"]}
+    test_maps = {}
+    for number, test in enumerate(tests):
+        progress(number, n_parts, f"maps of {test.name}")
+        spec = rollout_of(run, test)
+        step = last_steps[test.name]
+        test_maps[test.name] = ValueTestMaps(
+            run.time.label(step),
+            thinned(partial(spec.cube.state, step), spec.cube.grid),
+            thinned(partial(spec.product.read, step), spec.cube.grid),
+        )
+
+    progress(len(tests), n_parts, "page")
+    cube = Cube.open(run.cube)
+    page = render_values(
+        ValuePageData(
+            title=run.title or run.name,
+            metrics=metrics,
+            legend=cube.legend,
+            grid=cube.grid,
+            maps=test_maps,
+            validations=_validations(run),
+            point=run.inference.operating_point,
+            made=_made(),
+        )
+    )
+    progress(n_parts, n_parts, "")
+    return page
+
+
+def _validations(run: RunConfig) -> dict[str, Any]:
+    """Return the validation of each model that has one, by direction."""
+    validations: dict[str, Any] = {}
+    for direction in run.directions:
+        validation = read_json(f"{run.model_folder(direction)}/validation.json")
+        if validation is not None:
+            validations[direction] = validation
+    return validations
+
+
+def _made() -> str:
+    """Say by which version a page was made, and when."""
+    return f"Made by luray {luray.__version__} on {datetime.now(UTC):%Y-%m-%d}."
 
 
 def _maps_of_test(run: RunConfig, test: RolloutTest, *, year: int) -> "TestMaps":

@@ -69,7 +69,8 @@ def find_product(place: str, overrides: tuple[str, ...] = ()) -> Viewed:
     unfinished = None
     if about.get("finished") is not True:
         status = status_of(url)
-        missing = sorted(set(status.years) - set(status.complete))
+        steps = sorted(set(status.years) - set(status.complete))
+        missing = steps if status.time.per_year == 1 else list(map(status.time.label, steps))
         done = sum(status.done.values())
         unfinished = {"done": done, "total": status.total, "missing": missing}
         notes.append(

@@ -30,9 +30,6 @@ CLASS_DIMENSIONS = ("class", "class_from", "class_to")
 EPOCH = 1850
 """Year from which `time` counts days, in a calendar whose years all have 365."""
 
-LENGTHS = {"year": "year", "month": "month", "dekad": "dekad", "P8D": "8 days"}
-"""Intervals of time steps in words."""
-
 TIME = {
     "standard_name": "time",
     "units": f"days since {EPOCH}-01-01",
@@ -153,7 +150,7 @@ def coordinates(
 def time_coordinate(group: zarr.Group, steps: Sequence[int], time: TimeSteps) -> None:
     """Write the coordinate of dimension `time`, the first day of each step, with its bounds."""
     bounds = np.array([time.bounds(step, epoch=EPOCH) for step in steps], np.int32).reshape(-1, 2)
-    attributes = {"long_name": f"first day of the {LENGTHS[time.interval]}", "axis": "T", **TIME}
+    attributes = {"long_name": f"first day of the {time.each}", "axis": "T", **TIME}
     coordinate(group, "time", bounds[:, 0], attributes)
     variable(group, "time_bnds", bounds, ("time", "bnds"), {})
 

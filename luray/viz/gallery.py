@@ -15,6 +15,7 @@ from luray.viz.flicker_plot import flicker_by_decade, flicker_panels
 from luray.viz.maps import change_map, map_of_year, overview, overview_years
 from luray.viz.plots import area_by_class, confidence_over_time, mean_over_time
 from luray.viz.skill_plots import skill_by_lead_year, validation_of_model
+from luray.viz.value_skill_plots import value_skill, value_validation
 from luray.viz.view import View
 
 Drawing = Callable[[Path], None]
@@ -107,10 +108,15 @@ def _pictures_of_skill(
                 f"{metrics}: a report of an earlier version, expected one with flicker; run "
                 "luray evaluate again"
             )
-        yield "skill.png", partial(skill_by_lead_year, evaluation)
-        if flicker_panels(evaluation):
-            yield "flicker.png", partial(flicker_by_decade, evaluation)
+        if evaluation.get("kind") == "continuous":
+            yield "skill.png", partial(value_skill, evaluation)
+        else:
+            yield "skill.png", partial(skill_by_lead_year, evaluation)
+            if flicker_panels(evaluation):
+                yield "flicker.png", partial(flicker_by_decade, evaluation)
     for name, place in validations.items():
         validation = read_json(place)
         if validation is not None:
-            yield f"validation_{name}.png", partial(validation_of_model, validation)
+            # Of values the validation says their unit.
+            draw = value_validation if "units" in validation else validation_of_model
+            yield f"validation_{name}.png", partial(draw, validation)

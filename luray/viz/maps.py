@@ -24,7 +24,6 @@ from luray.core.arithmetic import ceil_div
 from luray.core.legend import NO_VALUE_COLOUR, capitalised, rgb
 from luray.core.types import F64, U8
 from luray.core.value_scale import MOST_LEVELS
-from luray.storage.arrays import LENGTHS
 from luray.viz.figure import (
     INK,
     MUTED,
@@ -583,5 +582,5 @@ def _span(view: View) -> str:
     """The years and the grid of a product, in words."""
     grid = view.grid
     cells = f"{grid.n_lat} × {grid.n_lon} cells of {grid.step:g}°"
-    each = "year" if view.time.per_year == 1 else LENGTHS[view.time.interval]
-    return f"{view.span}, one map a {each}, {cells}"
+    each = "one map a year" if view.time.per_year == 1 else f"{view.time.adjective} maps"
+    return f"{view.span}, {each}, {cells}"

@@ -12,7 +12,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from luray.core.types import F64
 from luray.core.value_scale import MOST_LEVELS
-from luray.storage.arrays import LENGTHS
 from luray.viz.figure import (
     ACCENT,
     INK,
@@ -130,7 +129,7 @@ def _draw_seasons(axes: Axes, view: View, steps: Sequence[int], means: F64) -> N
 
     if len(steps) <= MOST_SINGLE_STEPS:
         positions = [view.position(step + 0.5) for step in steps]
-        name = f"each {LENGTHS[view.time.interval]}"
+        name = f"each {view.time.each}"
         axes.plot(positions, means, color=ACCENT, linewidth=0.7, alpha=0.55, label=name)
     elif whole:
         lowest = [min(found) for found in whole.values()]

@@ -151,9 +151,11 @@ class View:
     def check_year(self, year: int) -> None:
         """Raise ValueError for a year that the product does not have."""
         if year not in self.origins:
+            label = self.time.label
+            what = f"year {year}" if self.time.per_year == 1 else label(year)
             raise ValueError(
-                f"{self.time.label(year)} is not in the product, which has {self.span}; choose one "
-                "of these"
+                f"{what} is not in the product, which has {label(self.years[0])}-"
+                f"{label(self.years[-1])}; choose one of these"
             )
 
     def map(

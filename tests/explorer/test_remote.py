@@ -11,12 +11,13 @@ import pytest
 import xarray as xr
 
 import luray
+from luray.explorer.page import write_page
 from luray.stages.view import find_product
 from luray.storage.trust import RefusedError
 from tests.catalog.test_publish import forget_s3
 from tests.catalog.test_publish import run as publish
 from tests.explorer.conftest import explorer_at, serving
-from tests.explorer.small_world import write_empty_product
+from tests.explorer.small_world import LAND_TILES, write_empty_product
 from tests.explorer.test_explorer import LINES, assert_drawn, hide
 from tests.gcs import GcsBucket
 from tests.machine import patience
@@ -221,3 +222,26 @@ def test_a_remote_product_that_is_not_finished(
     viewed = find_product(f"{store.url}/half/product.zarr")
     assert viewed.unfinished is not None
     assert "not finished" in viewed.notes[0]
+
+
+def test_a_bucket_is_a_site(browser: Any, world: Path, s3: Bucket, product: xr.Dataset) -> None:
+    copy(world, s3.put, "site")
+    assert not list((world / "product.zarr/land_use/c").glob("*/*/*/1/2")), "a tile without land"
+    write_page(f"{s3.url}/site/explorer", product="../product.zarr", tiles=LAND_TILES)
+    kept = s3.client.head_object(Bucket=s3.name, Key="site/explorer/index.html")
+    assert kept["ContentType"].startswith("text/html")
+    everybody_reads = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{s3.name}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [everybody_reads]}
+    s3.client.put_bucket_policy(Bucket=s3.name, Policy=json.dumps(policy))
+
+    link = f"{s3.endpoint}/{s3.name}/site/explorer/index.html#map=6.2/47/4&year=2010"
+    with explorer_at(browser, link) as explorer:
+        explorer.page.wait_for_function("window.explorer.maplibre.getLayer('coast')")
+        for line in LINES:
+            hide(explorer, line)
+        assert_drawn(explorer, product.land_use.sel(scenario="ssp126", member=0, year=2010).load())

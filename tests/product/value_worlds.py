@@ -46,11 +46,13 @@ def value_cube(url, *, years=(2001, 2004), seed=0, gaps=0.2, time=MONTHS, absent
     codes[:, ~land] = NO_VALUE
 
     root = zarr.open_group(str(url), mode="w", zarr_format=3)
-    create_state(root, grid=GRID, years=steps, tile=8, legend=LAI)
+    create_state(root, grid=GRID, years=steps, tile=8, legend=LAI, time=time)
     root[state_path(LAI)][:] = codes
     root["state/land"][:] = land
     state = (Variable(LAI.variable, "state", "1", LAI.long_name, dtype="uint8"),)
     root["state"].attrs.update(describe("state", GRID, state, steps))
+    state_attributes = root["state"].attrs
+    state_attributes["luray"] = {**state_attributes["luray"], "per_year": time.per_year}
     all_years = range(years[0], years[1] + 1)
     create_native(
         root,
@@ -86,6 +88,7 @@ def value_product(cube, url, start, stop, *, tile=8, seed=1):
         "ssp245",
         ONE_MAP,
         legend=cube.legend,
+        time=cube.time,
     )
     product.create(cube, title="t", models={}, tiles=len(list(product.tiling.tiles())))
     everything = product.tiling.everything

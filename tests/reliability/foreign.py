@@ -1,11 +1,13 @@
 """Everything that parses foreign bytes: how it is called, and a valid document for it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.io import netcdf_file
 
 from luray.catalog.catalog_config import CatalogConfig
 from luray.catalog.read import find_assets
@@ -122,7 +124,14 @@ def _geotiff(folder: Path, data: bytes) -> None:
 
 
 def _netcdf(folder: Path, data: bytes) -> None:
-    place = folder / "values.nc"
+    _read_netcdf(folder / "values.nc", data)
+
+
+def _netcdf_3(folder: Path, data: bytes) -> None:
+    _read_netcdf(folder / "classic.nc", data)
+
+
+def _read_netcdf(place: Path, data: bytes) -> None:
     place.write_bytes(data)
     file = inspect_netcdf(str(place))
     if "v" in file.variables:
@@ -204,18 +213,33 @@ def write_catalog(folder: Path) -> None:
     (folder / "collection.json").write_text(json.dumps({**collection, "links": [item], **common}))
 
 
+def write_netcdf_3(
+    path: Path, variables: Mapping[str, tuple[tuple[str, ...], NDArray[Any], Mapping[str, str]]]
+) -> Path:
+    """Write a NetCDF-3 file as `write_nc` does; attributes are texts."""
+    with netcdf_file(path, "w") as out:
+        for name, (dims, values, attributes) in variables.items():
+            for dim, size in zip(dims, values.shape, strict=True):
+                if dim not in out.dimensions:
+                    out.createDimension(dim, size)
+            variable = out.createVariable(name, values.dtype.char, dims)
+            variable[:] = values
+            for attribute, text in attributes.items():
+                setattr(variable, attribute, text)
+    return path
+
+
 def parsers(folder: Path) -> list[Parser]:
     """Every parser, with a valid document each, which are made in a folder."""
     folder.mkdir(exist_ok=True)
     field = np.arange(48, dtype=np.float32).reshape(6, 8)
-    netcdf = write_nc(
-        folder / "v.nc",
-        {
-            **axes(GRID),
-            "time": (("time",), np.arange(2.0), {"units": "years since 2000-01-01"}),
-            "v": (("time", "lat", "lon"), np.stack([field, field]), {"units": "1"}),
-        },
-    )
+    variables = {
+        **axes(GRID),
+        "time": (("time",), np.arange(2.0), {"units": "years since 2000-01-01"}),
+        "v": (("time", "lat", "lon"), np.stack([field, field]), {"units": "1"}),
+    }
+    netcdf = write_nc(folder / "v.nc", variables)
+    netcdf_3 = write_netcdf_3(folder / "v3.nc", variables)
     tif = write_tif(folder / "m.tif", field.astype(np.uint8), north=50, west=10, step=1)
     write_model(folder)
     write_parquet(folder)
@@ -266,6 +290,7 @@ def parsers(folder: Path) -> list[Parser]:
         Parser("p.sha256", (folder / "v.sha256").read_bytes(), _checksums),
         Parser("map.tif", tif.read_bytes(), _geotiff),
         Parser("values.nc", netcdf.read_bytes(), _netcdf),
+        Parser("classic.nc", netcdf_3.read_bytes(), _netcdf_3),
         Parser("weights.safetensors", (folder / "weights.safetensors").read_bytes(), _weights),
         Parser("training.safetensors", Path(checkpoint.path).read_bytes(), _training),
         Parser("card.json", (folder / "card.json").read_bytes(), _card, is_json=True),

@@ -135,7 +135,7 @@ def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Prog
     tile_years = TileYears(spec)
     for copy in years_to_copy(product, tiles, done):
         lease.require()
-        tile_years.copy(*copy)
+        tile_years.copy(copy.tile, copy.years)
         n_done += len(copy.years)
         progress(n_done, total)
     for trajectory in range(len(product.trajectories)):
@@ -148,7 +148,7 @@ def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Prog
         tile_years.summarise(*summary)
     for overviews in CoarserOverviews(product, tiles, product.done()).possible():
         lease.require()
-        tile_years.write_overviews(*overviews)
+        tile_years.write_overviews(overviews.year, overviews.member_indices)
     product.finish()
     return Shortfall()
 

@@ -21,6 +21,7 @@ NAMES = (
     "p.sha256",
     "map.tif",
     "values.nc",
+    "classic.nc",
     "weights.safetensors",
     "training.safetensors",
     "card.json",

@@ -196,6 +196,7 @@ def states_of(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(file): (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
 
 
+@pytest.mark.usefixtures("hurried")  # here, not in the driver: who stands still renews nothing
 def test_workers_of_a_training_whose_driver_stands_still_write_no_more(
     small_world: SmallWorld, tmp_path: Path
 ):

@@ -1,6 +1,7 @@
 """A model that is exported gives what the engine gives, in another program."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,24 @@ import onnxruntime
 import pytest
 import torch
 
+from luray.core.legend_files import read_legend
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
 from luray.engine.blending import ONE, window_weights
 from luray.engine.inputs import TileInputs
 from luray.engine.predictor import Predictor
+from luray.engine.value_blending import decide_values
 from luray.model.checkpoint import load_model, save_model
+from luray.model.operating_point import Calibration
 from luray.model.unet import frozen
+from luray.model.unet_config import UNetConfig
+from luray.sandbox.random_model import save_random_model
 from luray.stages import export_model as stage
 from luray.stages.export_model import export_model
-from tests.cube.cubes import COARSE, RELIEF, ZONES
+from tests.cube.cubes import COARSE, RELIEF, ZONES, make_cube
 from tests.exported_model import host_fields, host_maps, write_exported
+
+LEAF_AREA = read_legend("lai")
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +120,12 @@ def test_second_export_writes_nothing(exported):
 def test_file_that_differs_gets_no_name(exported, tmp_path, monkeypatch):
     _, model, _ = exported
 
-    def off(file):
-        run = stage._torch_runner(file)
+    def off(file, outputs):
+        run = stage._torch_runner(file, outputs)
         return lambda inputs: [run(inputs)[0] + np.float32(1e-4), run(inputs)[1]]
 
-    def write_torch(program, file):
-        stage._write_torch(program, file)
+    def write_torch(program, file, outputs):
+        stage._write_torch(program, file, outputs)
 
     monkeypatch.setattr(stage, "_onnx_runner", off)
     monkeypatch.setattr(stage, "_write_onnx", write_torch)
@@ -139,3 +147,52 @@ def test_what_is_missing_is_said(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs onnx, .*pip install 'luray\[onnx\]'"):
         export_model(model)
+
+
+def test_a_model_of_values_gives_those_of_the_engine(tmp_path):
+    """In ONNX, on the levels of the cube, clouds among them."""
+    coarse = tuple(replace(variable, classes=()) for variable in COARSE)
+    cube = make_cube(
+        str(tmp_path / "cube.zarr"), "region", legend=LEAF_AREA, coarse=coarse, gaps=True
+    ).cube
+    model = str(tmp_path / "model" / "forward")
+    config = UNetConfig(width=4, depth=1, history=3)
+    save_random_model(cube, "forward", config, model, bonus=-2.0)
+    network, card = load_model(model)
+    points = dict(card.points) | {"cautious": Calibration(1.2, 0.03)}
+    save_model(network, replace(card, points=points), model)
+    done = export_model(model, cube=cube.url)
+    assert done.difference <= 1e-5
+
+    scale = cube.legend.scale
+    described = json.loads(Path(done.place, "card.json").read_text())
+    assert described["scale"]["levels"] == scale.levels
+    assert [output["name"] for output in described["outputs"]] == ["value_and_spread", "level"]
+
+    tiling = cube.tiling(window=12, stride=12, tile=12)
+    predictor = Predictor(
+        frozen(network),
+        cube.features.remembering(3),
+        tiling,
+        window_weights(tiling, taper="uniform"),
+        batch=2,
+        calibration=points["cautious"],
+    )
+    box = Box(0, 0, 12, 12)
+    tile_inputs = TileInputs.of(cube, [box], predictor.stem)
+    maps = [cube.state(2002, box), cube.state(2001, box)]
+    cores = tiling.active_cores(box, cube.land(box))
+    sums_3HW = predictor.predict(cores, maps, tile_inputs, year=2003, prior_year=2002, box=box)
+    land = cube.land(box)
+    levels, spread = decide_values(sums_3HW, land, scale)
+
+    given = host_inputs(cube, box, 2003)
+    nothing = np.full(box.shape, 255, np.uint8)
+    given["land_use"] = np.stack([*maps, nothing])[None]
+    session = onnxruntime.InferenceSession(f"{done.place}/model.onnx")
+    values, level = session.run(None, given)
+    value = values[0, 0][land]
+    assert np.abs(level[0][land].astype(int) - levels[land]).max() <= 1
+    assert np.abs(value - scale.values(levels)[land]).max() <= scale.step * 0.51
+    assert np.abs(values[0, 1][land] - scale.step * spread[land]).max() <= scale.step * 0.51
+    assert (level[0][~land] == 255).all()

@@ -128,6 +128,13 @@ def _train(run: "RunConfig", *, restart: bool) -> None:
 def _validation(card: "ModelCard") -> None:
     """Print the scores of a model at each of its operating points."""
     for point, scores in card.training["validation"].items():
+        if "rmse" in scores:
+            say(
+                f"  on held-out cells, one step: RMSE {scores['rmse']:.3f} (persistence "
+                f"{scores['persistence_rmse']:.3f}), bias {scores['bias']:+.3f}, R2 "
+                f"{scores['r2']:.3f}, {100 * scores['within_1_spread']:.0f} % within one spread"
+            )
+            return  # of values all points are the same
         say(
             f"  {point} on held-out cells, one year: accuracy {scores['accuracy']:.4f} "
             f"(persistence {scores['persistence']:.4f}), "

@@ -7,6 +7,8 @@ import { fitCanvas, h, iconButton } from "./dom";
 import { coloursOf } from "./palettes";
 import type { Product } from "./product";
 import type { State } from "./state";
+import { spanText } from "./time";
+import { NO_VALUE, type ValueScale, digits, valueOf, withUnits } from "./values";
 
 /** Entries of the list of changes. */
 const MOST_CHANGES = 60;
@@ -53,6 +55,7 @@ export class Card {
       this.tip,
     );
     this.element.hidden = true;
+    this.element.classList.toggle("of-values", product.scale !== undefined);
     for (const canvas of [this.strip, this.chart]) {
       canvas.addEventListener("pointermove", (event) => this.showTip(event, canvas));
       canvas.addEventListener("pointerleave", () => (this.tip.hidden = true));
@@ -103,7 +106,7 @@ export class Card {
     const redraw = () => this.drawSoon();
     this.place.textContent = placeText(cell);
     this.classes = Series.ofCell(this.product, this.chunks, this.product.maps.array, cell, a, redraw);
-    this.confidence = Series.ofCell(this.product, this.chunks, "confidence", cell, a, redraw);
+    this.confidence = Series.ofCell(this.product, this.chunks, this.product.quality, cell, a, redraw);
     void this.classes.read(a.year).then(() => this.confidence?.read(a.year));
     this.fractions = undefined;
     this.coarse.hidden = this.product.coarse === undefined;
@@ -141,6 +144,10 @@ export class Card {
 
   private nameOf(code: number | undefined): string {
     if (code === undefined) return "…";
+    const { scale } = this.product;
+    if (scale !== undefined) {
+      return code === NO_VALUE ? "no value" : withUnits(scale, valueOf(scale, code));
+    }
     if (code === this.product.ocean.code) return "ocean";
     return this.product.classes.find((land) => land.code === code)?.name ?? "no data";
   }
@@ -152,12 +159,21 @@ export class Card {
     const swatch = h("span", { class: "swatch" });
     swatch.style.background = this.colours(palette).get(code ?? -1) ?? "var(--sea)";
     const isLand = this.product.classes.some((land) => land.code === code);
-    const certain = isLand && percent !== undefined ? `confidence ${percent} %` : "";
+    const certain = isLand ? this.qualityText(code, percent as number | undefined, "confidence ") : "";
     this.now.replaceChildren(
       swatch,
-      h("span", {}, h("strong", {}, this.nameOf(code)), ` in ${this.product.years[a.year]}`),
+      h("span", {}, h("strong", {}, this.nameOf(code)), ` in ${this.product.steps.labels[a.year]}`),
       h("span", { class: "muted" }, certain),
     );
+  }
+
+  /** Return how sure a map is of the cell in words: its confidence, or its spread. */
+  private qualityText(code: number | undefined, quality: number | undefined, what = ", "): string {
+    const { scale } = this.product;
+    if (quality === undefined) return "";
+    if (scale === undefined) return `${what}${quality} %`;
+    if (quality === NO_VALUE || code === NO_VALUE) return "";
+    return ` ± ${digits(scale, quality * scale.step)}`;
   }
 
   private colours(palette: State["palette"]): Map<number, string> {
@@ -169,10 +185,12 @@ export class Card {
     const colours = this.colours(palette);
     const context = fitCanvas(this.strip);
     const { clientWidth: width, clientHeight: height } = this.strip;
-    const n = this.product.years.length;
+    const { steps, scale } = this.product;
+    const n = steps.labels.length;
     const at = (i: number) => onPixel((width * i) / n);
     const bar = height - 8;
-    this.series.forEach((code, i) => {
+    if (scale !== undefined) this.drawValues(context, scale, width, bar);
+    else this.series.forEach((code, i) => {
       context.fillStyle = colours.get(code ?? -1) ?? "rgba(128, 140, 150, 0.18)";
       context.fillRect(at(i), 0, at(i + 1) - at(i), bar);
     });
@@ -184,14 +202,52 @@ export class Card {
     });
     this.drawMark(context, at(a.year + 0.5), height, ink);
     if (swipe || layer === "difference") this.drawMark(context, at(b.year + 0.5), height, ink);
+    if (scale !== undefined) {
+      this.strip.setAttribute("aria-label", `Values of the cell, ${spanText(steps, 0, n - 1)}`);
+      return;
+    }
     const spans = this.spans();
-    const text = spans.map(({ from, code }) => `${this.product.years[from]} ${this.nameOf(code)}`);
+    const text = spans.map(({ from, code }) => `${steps.labels[from]} ${this.nameOf(code)}`);
     this.strip.setAttribute("aria-label", `Classes of the cell: ${text.slice(0, 12).join(", ")}`);
   }
 
   private drawMark(context: CanvasRenderingContext2D, x: number, height: number, ink: string): void {
     context.fillStyle = ink;
     context.fillRect(Math.round(x) - 1, 0, 2, height);
+  }
+
+  /** Draw the values over time as a line, and twice their spread around it. */
+  private drawValues(context: CanvasRenderingContext2D, scale: ValueScale, width: number, height: number): void {
+    const n = this.series.length;
+    const x = (i: number) => (width * (i + 0.5)) / n;
+    const known = this.series.filter((level) => level !== undefined && level !== NO_VALUE) as number[];
+    const most = Math.min(scale.levels - 1, Math.max(10, ...known) + 4);
+    const y = (level: number) => height - 1 - ((height - 3) * Math.min(most, Math.max(0, level))) / most;
+    const style = getComputedStyle(this.element);
+    context.fillStyle = "rgba(128, 140, 150, 0.28)";
+    this.confidence?.values.forEach((spread, i) => {
+      const level = this.series[i];
+      if (typeof spread !== "number" || spread === NO_VALUE || level === undefined || level === NO_VALUE) return;
+      context.fillRect(x(i - 0.5), y(level + spread), width / n + 0.5, y(level - spread) - y(level + spread));
+    });
+    context.strokeStyle = style.getPropertyValue("--ink");
+    context.lineWidth = 1.4;
+    context.beginPath();
+    let isOpen = false;
+    this.series.forEach((level, i) => {
+      if (level === undefined || level === NO_VALUE) {
+        isOpen = false;
+        return;
+      }
+      if (isOpen) context.lineTo(x(i), y(level));
+      else context.moveTo(x(i), y(level));
+      isOpen = true;
+    });
+    context.stroke();
+    context.fillStyle = style.getPropertyValue("--muted");
+    context.font = "11px inherit, sans-serif";
+    context.textBaseline = "top";
+    context.fillText(withUnits(scale, valueOf(scale, most)), 2, 1);
   }
 
   /** Runs of years with one class, as far as years have come. */
@@ -207,15 +263,15 @@ export class Card {
   }
 
   private drawList(): void {
-    this.list.hidden = !this.isComplete;
-    if (!this.isComplete) return;
+    this.list.hidden = !this.isComplete || this.product.scale !== undefined;
+    if (this.list.hidden) return;
     const colours = this.colours(this.state().palette);
-    const { years } = this.product;
+    const years = this.product.steps.labels;
     const spans = this.spans();
     const items = spans.slice(0, MOST_CHANGES).map(({ from, to, code }) => {
       const swatch = h("span", { class: "swatch" });
       swatch.style.background = colours.get(code) ?? "var(--sea)";
-      const span = from === to ? String(years[from]) : `${years[from]}–${years[to]}`;
+      const span = from === to ? years[from] : `${years[from]}–${years[to]}`;
       return h("li", {}, swatch, h("span", { class: "span" }, span), this.nameOf(code));
     });
     if (spans.length > MOST_CHANGES) {
@@ -230,7 +286,7 @@ export class Card {
     const colours = this.colours(palette);
     const context = fitCanvas(this.chart);
     const { clientWidth: width, clientHeight: height } = this.chart;
-    const n = this.product.years.length;
+    const n = this.product.steps.labels.length;
     const at = (i: number) => onPixel((width * i) / n);
     const values = this.fractions.values as (Float32Array | undefined)[];
     let latest: Float32Array | undefined;
@@ -252,7 +308,7 @@ export class Card {
     const shares = this.product.classes
       .map(({ name }, k) => `${name} ${((now?.[k] || 0) * 100).toFixed(1)} %`)
       .join(", ");
-    this.chart.setAttribute("aria-label", `Fractions in ${this.product.years[a.year]}: ${shares}`);
+    this.chart.setAttribute("aria-label", `Fractions in ${this.product.steps.labels[a.year]}: ${shares}`);
   }
 
   /** Show what the scenario demands at the cell between the year before and this one. */
@@ -263,7 +319,7 @@ export class Card {
     if (cell === undefined) return;
     const demand = await this.demand;
     if (asked !== this.asked) return;
-    const year = product.years[a.year];
+    const year = product.steps.years[a.year];
     const scenario = product.scenarios[a.scenario] ?? product.scenario;
     const heading = h("h3", {}, `Demand, ${year - 1} to ${year}`);
     this.shares = undefined;
@@ -321,23 +377,23 @@ export class Card {
   }
 
   private axis(): HTMLElement {
-    const { years } = this.product;
+    const years = this.product.steps.labels;
     const middle = Math.floor(years.length / 2);
     const labels = years.length > 2 ? [years[0], years[middle], years.at(-1)!] : years;
-    return h("div", { class: "axis", "aria-hidden": "true" }, ...labels.map((year) => h("span", {}, String(year))));
+    return h("div", { class: "axis", "aria-hidden": "true" }, ...labels.map((year) => h("span", {}, year)));
   }
 
   private yearAt(event: MouseEvent, canvas: HTMLCanvasElement): number {
-    const n = this.product.years.length;
+    const n = this.product.steps.labels.length;
     return Math.min(n - 1, Math.max(0, Math.floor((event.offsetX / canvas.clientWidth) * n)));
   }
 
   private showTip(event: PointerEvent, canvas: HTMLCanvasElement): void {
     const i = this.yearAt(event, canvas);
-    const year = this.product.years[i];
+    const year = this.product.steps.labels[i];
     if (canvas === this.strip) {
-      const percent = this.confidence?.values[i];
-      const certain = percent === undefined ? "" : `, ${percent} %`;
+      const quality = this.confidence?.values[i] as number | undefined;
+      const certain = this.qualityText(this.series[i], quality);
       this.tip.textContent = `${year}: ${this.nameOf(this.series[i])}${certain}`;
     } else {
       const values = this.fractions?.values[i] as Float32Array | undefined;

@@ -47,7 +47,7 @@ export class Series {
     private pick: (values: Uint8Array | Float32Array) => number | Float32Array,
     private onValue: () => void,
   ) {
-    this.values = new Array(product.years.length).fill(undefined);
+    this.values = new Array(product.steps.labels.length).fill(undefined);
   }
 
   /** Read a map at a cell. */
@@ -120,7 +120,7 @@ export class Series {
 }
 
 function indexOf(product: Product, { scenario, member }: Sequence, year: number) {
-  const index: Record<string, number> = { year };
+  const index: Record<string, number> = { [product.steps.dimension]: year };
   if (product.scenarios.length > 0) index.scenario = scenario;
   if (product.members > 0) index.member = member;
   return index;

@@ -57,7 +57,7 @@ export class Changes {
   progress(tiles: Tile[], sequence: Sequence): number {
     if (tiles.length === 0) return 1;
     const read = tiles.map((tile) => this.get(tile, sequence)?.read ?? 0);
-    return read.reduce((sum, n) => sum + n, 0) / (tiles.length * this.product.years.length);
+    return read.reduce((sum, n) => sum + n, 0) / (tiles.length * this.product.steps.labels.length);
   }
 
   private name({ level, row, col }: Tile, { scenario, member }: Sequence): string {
@@ -69,7 +69,7 @@ export class Changes {
     if (this.running.has(name)) return;
     this.running.add(name);
     try {
-      const { years } = this.product;
+      const { years } = this.product.steps;
       const load = (year: number) => {
         return this.chunks.load(this.reference(tile, sequence, year), Priority.Series);
       };

@@ -51,6 +51,8 @@ export class ChunkLayer implements CustomLayerInterface {
   /** What is drawn at the next frame. */
   pictures: Picture[] = [];
   noData = -1;
+  /** Levels of difference at which the colours of differences of values end. */
+  mostDifference = 1;
   quiet: [number, number, number] = [220, 220, 216];
   /** Called after each frame that was drawn. */
   onFrame: () => void = () => {};
@@ -108,6 +110,7 @@ export class ChunkLayer implements CustomLayerInterface {
     gl.uniform1i(uniform.u_second, 1);
     gl.uniform1i(uniform.u_palette, 2);
     gl.uniform1i(uniform.u_no_data, this.noData);
+    gl.uniform1f(uniform.u_most, this.mostDifference);
     const [red, green, blue] = this.quiet;
     gl.uniform4f(uniform.u_quiet, red / 255, green / 255, blue / 255, 1);
     this.bind(2, this.palette);

@@ -15,6 +15,7 @@ import { Scene } from "./scene";
 import { type Place, type State, fromHash, toHash } from "./state";
 import type { StoredTiles } from "./store";
 import { Timeline } from "./timeline";
+import { NO_VALUE, digits, mostSpread, valueOf, withUnits } from "./values";
 
 /** `explorer.json`, which lies beside the page. */
 interface Config {
@@ -24,7 +25,7 @@ interface Config {
   /** Tiles that are stored, where the page is not served by `luray view`. */
   tiles?: StoredTiles;
   /** What is missing of a product that is not finished. */
-  unfinished?: { done: number; total: number; missing: number[] };
+  unfinished?: { done: number; total: number; missing: (number | string)[] };
 }
 
 /** Milliseconds between two writes of the URL, and between two counts of areas while playing. */
@@ -102,7 +103,7 @@ class Page {
     const { state, faults } = fromHash(location.hash, product);
     this.state = state;
     this.missing = new Set(
-      (config.unfinished?.missing ?? []).map((year) => product.years.indexOf(year)),
+      (config.unfinished?.missing ?? []).map((year) => product.steps.labels.indexOf(String(year))),
     );
     const get = () => this.state;
     const demand = config.cube
@@ -246,7 +247,7 @@ class Page {
 
   private sayYear(): void {
     const { year } = this.state.a;
-    this.live.textContent = `${this.product.years[year]}, ${this.product.origins[year]}`;
+    this.live.textContent = `${this.product.steps.labels[year]}, ${this.product.origins[year]}`;
   }
 
   private get isDark(): boolean {
@@ -266,8 +267,14 @@ class Page {
   private updatePalette(): void {
     const { layer, palette, hidden, ofClass } = this.state;
     const quiet = this.isDark ? "#46525d" : "#dcdad3";
-    const last = Math.min(254, this.product.years.length - 1);
+    const { scale, steps } = this.product;
+    const last = Math.min(254, steps.labels.length - 1);
+    const ofValues = scale && {
+      spread: { colours: RAMPS.spread, low: 0, high: mostSpread(scale) },
+      difference: { colours: RAMPS.difference, low: 0, high: 254 },
+    };
     const ramps = {
+      ...ofValues,
       confidence: { colours: RAMPS.confidence, low: 0, high: 100 },
       probability: { colours: RAMPS.probability, low: 0, high: 100 },
       first_change: { colours: RAMPS.years, low: 0, high: last },
@@ -373,7 +380,9 @@ class Page {
     const isButton = target.tagName === "BUTTON" || target.tagName === "A";
     if (isField || this.help.open) return;
     const { a } = this.state;
-    const last = this.product.years.length - 1;
+    const { perYear, labels } = this.product.steps;
+    const last = labels.length - 1;
+    const far = perYear === 1 ? 10 : perYear;
     const go = (year: number) => {
       this.timeline.pause();
       this.set({ a: { ...a, year: Math.min(last, Math.max(0, year)) } });
@@ -384,8 +393,8 @@ class Page {
       " ": () => this.timeline.toggle(),
       ",": () => go(a.year - 1),
       ".": () => go(a.year + 1),
-      PageDown: () => go(a.year - 10),
-      PageUp: () => go(a.year + 10),
+      PageDown: () => go(a.year - far),
+      PageUp: () => go(a.year + far),
       Home: () => go(0),
       End: () => go(last),
       g: () => this.projection.click(),
@@ -443,18 +452,33 @@ class Page {
     const nameOf = (code: number) => this.product.classes.find((land) => land.code === code)?.name;
     const name = nameOf(codes[i]);
     if (name === undefined) return undefined;
+    const { scale, steps } = this.product;
+    const years = steps.labels;
+    if (scale !== undefined) {
+      const value = withUnits(scale, valueOf(scale, codes[i]));
+      const second = this.scene.secondValue(tile, selection, i);
+      if (layer === "land_use" || second === undefined) return value;
+      if (layer === "spread") {
+        if (second === NO_VALUE) return `${value}, observed`;
+        return `${value}, spread ${digits(scale, second * scale.step)}`;
+      }
+      if (second === NO_VALUE) return `${value}, none in ${years[this.state.b.year]}`;
+      const more = (codes[i] - second) * scale.step;
+      const sign = more > 0 ? "+" : "";
+      const before = digits(scale, valueOf(scale, second));
+      return `${years[this.state.b.year]} ${before}, ${years[selection.year]} ${value}: ${sign}${digits(scale, more)}`;
+    }
     if (layer === "first_change" || layer === "changes") {
       const changes = this.scene.changes.get(tile, selection);
       if (changes === undefined) return name;
       const first = changes.first[i];
       if (first === NONE) return `${name}, never changes`;
       const n = changes.count[i];
-      return `${name}, first change ${this.product.years[first]}, ${n} change${n > 1 ? "s" : ""}`;
+      return `${name}, first change ${years[first]}, ${n} change${n > 1 ? "s" : ""}`;
     }
     if (layer === "difference") {
       const other = chunks.get(this.scene.codesOf(tile, this.scene.shown("b")));
       const from = other && nameOf(other[i]);
-      const { years } = this.product;
       if (from === undefined || from === name) return `${name}, the same`;
       return `${years[this.state.b.year]} ${from}, ${years[selection.year]} ${name}`;
     }
@@ -531,10 +555,10 @@ class Page {
     this.divider.hidden = !swipe;
     this.divider.style.left = `${100 * swipeAt}%`;
     this.divider.setAttribute("aria-valuenow", String(Math.round(100 * swipeAt)));
-    const { years, scenarios, members } = this.product;
+    const { steps, scenarios, members } = this.product;
     const label = (selection: State["a"]) =>
       [
-        String(years[selection.year]),
+        steps.labels[selection.year],
         scenarios.length > 1 && a.scenario !== b.scenario && scenarios[selection.scenario],
         members > 1 && a.member !== b.member && `member ${selection.member}`,
       ]
@@ -552,6 +576,8 @@ class Page {
       safe.setAttribute("aria-pressed", String(palette === "safe"));
     });
     safe.id = "palette";
+    // The colours of values differ in lightness.
+    safe.hidden = this.product.scale !== undefined;
     safe.setAttribute("aria-pressed", String(this.state.palette === "safe"));
     const theme = iconButton("theme", "Light or dark", () => {
       const dark = this.isDark;
@@ -602,11 +628,12 @@ class Page {
   }
 
   private makeHelp(): HTMLDialogElement {
+    const { name, perYear } = this.product.steps;
     const keys: [string, string][] = [
       ["Space", "play, pause"],
-      [", .  or  ← →", "a year back, on"],
-      ["Page ↓, Page ↑", "ten years back, on"],
-      ["Home, End", "first, last year"],
+      [", .  or  ← →", `a ${name} back, on`],
+      ["Page ↓, Page ↑", `${perYear === 1 ? "ten years" : "a year"} back, on`],
+      ["Home, End", `first, last ${name}`],
       ["g", "globe or flat map"],
       ["s", "swipe between two maps"],
       ["Enter on the map", "the cell in its middle"],
@@ -647,7 +674,8 @@ class Page {
     const { unfinished } = config;
     if (unfinished !== undefined) {
       const { missing, done, total } = unfinished;
-      const years = missing.length === 1 ? "1 year is" : `${missing.length} years are`;
+      const { name, plural } = this.product.steps;
+      const years = missing.length === 1 ? `1 ${name} is` : `${missing.length} ${plural} are`;
       this.tell(
         `This product is not finished: ${done} of ${total} tile-years are there, ${years} ` +
           "incomplete, hatched on the time line. What is missing looks like ocean. " +

@@ -54,6 +54,10 @@ export const RAMPS = {
   probability: ["#f2f0ec", "#c7dfd0", "#7dbfa5", "#31907c", "#0b5345"],
   /** Years, from the first to the last. */
   years: ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"],
+  /** Standard deviation of a value. Light is certain. */
+  spread: ["#fcfdbf", "#fe9f6d", "#de4968", "#8c2981", "#3b0f70"],
+  /** Difference of two values: less, the same, more. */
+  difference: ["#543005", "#bf812d", "#f6e8c3", "#f5f5f5", "#c7eae5", "#35978f", "#003c30"],
   /** Numbers of changes. */
   counts: ["#fde0c5", "#f9a873", "#e8604c", "#a52c60", "#420a4c"],
 } satisfies Record<string, Ramp>;
@@ -69,6 +73,10 @@ export function onRamp(ramp: Ramp, at: number): [number, number, number] {
 
 export function css([red, green, blue]: readonly number[]): string {
   return `rgb(${red} ${green} ${blue})`;
+}
+
+export function hex(colour: readonly number[]): string {
+  return `#${colour.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /** Kinds of codes, in the alpha of the palette texture. */

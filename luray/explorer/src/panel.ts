@@ -4,11 +4,14 @@ import { areaText } from "./areas";
 import { h } from "./dom";
 import { RAMPS, type Ramp, coloursOf } from "./palettes";
 import type { Product } from "./product";
-import { LAYERS, type LayerName, type Selection, type State, nearestYear } from "./state";
+import { type LayerName, type Selection, type State, layersOf } from "./state";
+import { nearestStep, spanText } from "./time";
+import { digits, meanOf, mostDifference, mostSpread, valueOf } from "./values";
 
 /** Names of the layers but the maps, which the product names. */
 const NAMES: Record<Exclude<LayerName, "land_use">, string> = {
   confidence: "Confidence",
+  spread: "Spread",
   first_change: "First year of change",
   changes: "Number of changes",
   difference: "Difference of two maps",
@@ -25,6 +28,7 @@ export class Panel {
   private about = h("p", { class: "about" });
   private comparison: HTMLElement;
   private progress = h("div", { class: "progress", role: "progressbar", "aria-label": "Years read" });
+  private mean = h("p", { class: "mean" });
   private rows = new Map<number, { area: HTMLElement; bar: HTMLElement; item: HTMLElement }>();
   private drawnFor = "";
   private swipe: HTMLInputElement;
@@ -41,7 +45,8 @@ export class Panel {
     notices: HTMLElement,
     close: HTMLElement,
   ) {
-    const { years } = product;
+    const { steps } = product;
+    const isYearly = steps.perYear === 1;
     this.swipe = h("input", {
       type: "checkbox",
       id: "swipe",
@@ -49,21 +54,23 @@ export class Panel {
       onchange: () => this.actions.set({ swipe: this.swipe.checked }),
     });
     this.otherYear = h("input", {
-      type: "number",
+      type: isYearly ? "number" : "text",
       id: "with-year",
-      min: years[0],
-      max: years.at(-1)!,
-      step: 1,
-      "aria-label": "Year to compare with",
+      min: isYearly && steps.years[0],
+      max: isYearly && steps.years.at(-1)!,
+      step: isYearly && 1,
+      "aria-label": `${capitalised(steps.name)} to compare with`,
       onchange: () => {
-        const year = nearestYear(product, Number(this.otherYear.value));
-        this.actions.set({ b: { ...this.state().b, year } });
+        const { b } = this.state();
+        const year = nearestStep(product, this.otherYear.value) ?? b.year;
+        this.actions.set({ b: { ...b, year } });
+        this.otherYear.value = steps.labels[year];
       },
     });
     this.comparison = h(
       "div",
       { class: "fields" },
-      h("label", { class: "field", for: "with-year" }, h("span", {}, "Year"), this.otherYear),
+      h("label", { class: "field", for: "with-year" }, h("span", {}, capitalised(steps.name)), this.otherYear),
       ...this.sequenceFields("b", "with-"),
     );
     this.ofClass = h("select", {
@@ -90,7 +97,7 @@ export class Panel {
         "fieldset",
         { class: "layers" },
         h("legend", {}, "Layer"),
-        ...LAYERS.map((layer) => this.layerChoice(layer)),
+        ...layersOf(product).map((layer) => this.layerChoice(layer)),
       ),
       this.ofClassRow,
       this.progress,
@@ -127,13 +134,13 @@ export class Panel {
     const compares = swipe || layer === "difference";
     this.comparison.hidden = !compares;
     if (document.activeElement !== this.otherYear) {
-      this.otherYear.value = String(this.product.years[b.year]);
+      this.otherYear.value = this.product.steps.labels[b.year];
     }
     for (const [select, value] of this.selects) select.value = String(value(state));
     this.ofClassRow.hidden = layer !== "probability";
     this.ofClass.value = String(state.ofClass);
     this.about.textContent = this.aboutText(state);
-    const isRamp = layer !== "land_use" && layer !== "difference";
+    const isRamp = this.product.scale !== undefined || (layer !== "land_use" && layer !== "difference");
     const drawnFor = [isRamp ? layer : "classes", state.palette, ...state.hidden].join();
     if (drawnFor !== this.drawnFor) {
       const focused = document.activeElement?.id;
@@ -145,6 +152,13 @@ export class Panel {
 
   /** Show the area in view of each class. */
   showAreas(areas: Map<number, number>): void {
+    const { scale } = this.product;
+    if (scale !== undefined) {
+      const mean = meanOf(scale, areas);
+      const text = mean === undefined ? "–" : `${mean.toFixed(2).replace("-", "−")} ${scale.units}`;
+      this.mean.textContent = `Mean in view ${text.trim()}`;
+      return;
+    }
     const total = [...areas.values()].reduce((sum, area) => sum + area, 0);
     const most = Math.max(...areas.values(), 1e-9);
     for (const [code, { area, bar, item }] of this.rows) {
@@ -163,8 +177,8 @@ export class Panel {
     if (isDone) return;
     this.progress.style.setProperty("--done", `${100 * share}%`);
     this.progress.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    const { years } = this.product;
-    const year = years[Math.min(years.length - 1, Math.floor(share * years.length))];
+    const { labels } = this.product.steps;
+    const year = labels[Math.min(labels.length - 1, Math.floor(share * labels.length))];
     this.progress.textContent = `Reading the maps of all years: ${year}`;
   }
 
@@ -249,14 +263,26 @@ export class Panel {
   }
 
   private rampLegend(layer: LayerName): HTMLElement {
-    const { years } = this.product;
+    const { steps, scale } = this.product;
+    const { labels: years } = steps;
     const percent = ["0 %", "50 %", "100 %"];
     const middle = years[Math.floor(years.length / 2)];
+    const ofValues: Partial<Record<LayerName, [Ramp, string[]]>> = {};
+    if (scale !== undefined) {
+      const { levels, step } = scale;
+      const at = (share: number) => digits(scale, valueOf(scale, Math.round(share * (levels - 1))));
+      const most = mostDifference(scale) * step;
+      const spread = mostSpread(scale) * step;
+      ofValues.land_use = [scale.colours, [at(0), at(0.5), at(1)]];
+      ofValues.difference = [RAMPS.difference, [digits(scale, -most), "0", `+${digits(scale, most)}`]];
+      ofValues.spread = [RAMPS.spread, ["0", digits(scale, spread / 2), `${digits(scale, spread)}+`]];
+    }
     const scales: Partial<Record<LayerName, [Ramp, string[]]>> = {
       confidence: [RAMPS.confidence, percent],
       probability: [RAMPS.probability, percent],
-      first_change: [RAMPS.years, [years[0], middle, years.at(-1)!].map(String)],
+      first_change: [RAMPS.years, [years[0], middle, years.at(-1)!]],
       changes: [RAMPS.counts, ["1", String(Math.ceil(mostChanges(this.product) / 2)), `${mostChanges(this.product)}+`]],
+      ...ofValues,
     };
     const [ramp, labels] = scales[layer]!;
     const gradient = h("div", { class: "ramp" });
@@ -264,18 +290,29 @@ export class Panel {
     const never = layer === "first_change" || layer === "changes";
     return h(
       "div",
-      {},
+      { class: scale && "values" },
+      scale && h("p", { class: "units" }, scale.units),
       gradient,
       h("div", { class: "ramp-labels" }, ...labels.map((label) => h("span", {}, label))),
       never && h("p", { class: "quiet-key" }, h("span", { class: "swatch quiet" }), "never changes"),
+      layer === "spread" &&
+        h("p", { class: "quiet-key" }, h("span", { class: "swatch quiet" }), "observed, without a spread"),
+      scale && layer !== "spread" && this.mean,
     );
   }
 
   private aboutText({ layer, a, b, ofClass }: State): string {
-    const { years, origins, probability, classes } = this.product;
+    const { origins, probability, classes, scale } = this.product;
+    const years = this.product.steps.labels;
+    if (scale !== undefined) {
+      if (layer === "land_use") return "Cells without a value show the map below.";
+      if (layer === "spread") return "Standard deviation of the predicted value of a cell.";
+      return `Value in ${years[a.year]} less that in ${years[b.year]}.`;
+    }
     const name = classes.find(({ code }) => code === ofClass)?.name ?? "";
     switch (layer) {
       case "land_use":
+      case "spread":
         return "";
       case "confidence":
         return origins[a.year] === "observed"
@@ -301,14 +338,18 @@ export class Panel {
 
 /** End of the scale of numbers of changes. */
 export function mostChanges(product: Product): number {
-  return Math.max(2, Math.min(8, product.years.length - 1));
+  return Math.max(2, Math.min(8, product.steps.labels.length - 1));
+}
+
+function capitalised(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function subtitle(product: Product): string {
-  const { years, levels, scenario, scenarios } = product;
+  const { steps, levels, scenario, scenarios } = product;
   const km = levels[0].step * 111.2;
   const size = km < 1.5 ? `${km.toFixed(km < 0.95 ? 1 : 0)} km` : `${levels[0].step}°`;
-  const span = years.length > 1 ? `${years[0]}–${years.at(-1)}` : String(years[0]);
+  const span = spanText(steps, 0, steps.labels.length - 1);
   const which = scenarios.length === 1 ? scenarios[0] : scenarios.length === 0 ? scenario : "";
   return [span, size, which].filter(Boolean).join(" · ");
 }

@@ -2,6 +2,9 @@
 
 import * as zarr from "zarrita";
 import { ShardStore, type StoredTiles } from "./store";
+import { type Steps, stepsOf } from "./time";
+import { NO_VALUE, type ValueScale, digits, scaleOf, valueOf } from "./values";
+import { hex, onRamp } from "./palettes";
 
 export interface LandClass {
   code: number;
@@ -35,11 +38,17 @@ export interface Product {
   title: string;
   caveats: string[];
   finished: boolean;
-  years: number[];
+  /** Its maps are one a year, or several: `steps.labels` says what each is called. */
+  steps: Steps;
   origins: Origin[];
   /** The array of the maps, and what they show. */
   maps: { array: string; title: string };
+  /** Of values a class for each level. */
   classes: LandClass[];
+  /** The scale of a product of values. */
+  scale?: ValueScale;
+  /** Array that says how sure the maps are. */
+  quality: "confidence" | "spread";
   /** Colour and code of the sea. */
   ocean: { code: number; colour: string };
   noData: number;
@@ -94,7 +103,11 @@ export async function openProduct(url: URL, tiles?: StoredTiles): Promise<Produc
   const numbers = async (path: string) => Array.from(await values(path), Number);
 
   const dimensions: string[] = maps.dimension_names;
-  const [years, origins] = await Promise.all([numbers("year"), numbers("origin")]);
+  const interval = about.time_step ?? "year";
+  const coordinate = interval === "year" ? "year" : "time";
+  const [times, origins] = await Promise.all([numbers(coordinate), numbers("origin")]);
+  const steps = stepsOf(interval, times);
+  const scale = scaleOf(maps.attributes);
   const words = (await store.node("origin")).attributes.flag_meanings.split(" ");
 
   const members = dimensions.includes("member")
@@ -109,15 +122,17 @@ export async function openProduct(url: URL, tiles?: StoredTiles): Promise<Produc
     maps: { array: variable, title: capitalised(maps.attributes.long_name) },
     caveats: attributes.caveats ?? [],
     finished: about.finished === true,
-    years,
+    steps,
     origins: origins.map((index) => words[index]),
-    ...legendOf(maps.attributes),
+    ...(scale === undefined ? legendOf(maps.attributes) : levelsOfScale(scale)),
+    scale,
+    quality: scale === undefined ? "confidence" : "spread",
     levels: await levelsOf(store, attributes, variable),
     scenarios,
     scenario: about.scenario ?? "",
     members,
     coarse: await coarseOf(store),
-    probability: await probabilityOf(store, years, numbers),
+    probability: await probabilityOf(store, steps.years, numbers),
     entropy: (await store.node("entropy")) !== undefined,
     array,
   };
@@ -141,6 +156,16 @@ function legendOf(attributes: any): Pick<Product, "classes" | "ocean" | "noData"
     ocean: { code: ocean?.code ?? 0, colour: ocean?.colour ?? "#dceaf5" },
     noData: noData?.code ?? -1,
   };
+}
+
+/** Return a class for each level of values, named by its value. */
+function levelsOfScale(scale: ValueScale): Pick<Product, "classes" | "ocean" | "noData"> {
+  const classes = Array.from({ length: scale.levels }, (_, level) => ({
+    code: level,
+    name: digits(scale, valueOf(scale, level)),
+    colour: hex(onRamp(scale.colours, level / (scale.levels - 1))),
+  }));
+  return { classes, ocean: { code: NO_VALUE, colour: "" }, noData: NO_VALUE };
 }
 
 /** Levels as the GeoZarr convention `multiscales` lists them; the maps alone where it does not. */

@@ -7,6 +7,7 @@ import { ChunkLayer, type Picture, type Piece } from "./layer";
 import type { Product, Sequence } from "./product";
 import { Mode } from "./shaders";
 import type { Selection, State } from "./state";
+import { mostDifference } from "./values";
 import { type Drawn, type Tile, type View, chooseTiles, tilesOf, viewOf } from "./tiles";
 
 /** Milliseconds after which the maps of a new year are shown one by one, if some are late. */
@@ -48,6 +49,7 @@ export class Scene {
     this.chunks = new Chunks(product);
     this.layer = new ChunkLayer(product.levels);
     this.layer.noData = product.noData;
+    if (product.scale !== undefined) this.layer.mostDifference = mostDifference(product.scale);
     this.changes = new Changes(product, this.chunks, (tile, sequence, year) =>
       this.codesOf(tile, { ...sequence, year }),
     );
@@ -120,7 +122,7 @@ export class Scene {
   }
 
   private indexOf({ year, scenario, member }: Selection): Record<string, number> {
-    const index: Record<string, number> = { year };
+    const index: Record<string, number> = { [this.product.steps.dimension]: year };
     if (this.product.scenarios.length > 0) index.scenario = scenario;
     if (this.product.members > 0) index.member = member;
     return index;
@@ -134,8 +136,9 @@ export class Scene {
   /** Return the chunk of values that is drawn over codes, where the layer has one of the store. */
   private secondOf(tile: Tile, selection: Selection): ChunkRef | undefined {
     const { layer, ofClass, b } = this.state();
-    const { probability, classes } = this.product;
+    const { probability, classes, quality } = this.product;
     if (layer === "difference") return this.codesOf(tile, b);
+    if (layer === "spread") return this.reference(quality, tile, selection);
     if (layer === "confidence" || (layer === "probability" && probability === undefined)) {
       return this.reference("confidence", tile, selection);
     }
@@ -250,7 +253,7 @@ export class Scene {
     }
     for (const step of steps) {
       const year = a.year + step;
-      if (year < 0 || year >= this.product.years.length) continue;
+      if (year < 0 || year >= this.product.steps.labels.length) continue;
       for (const ref of this.needs({ ...a, year })) {
         if (!this.chunks.has(ref)) void this.chunks.load(ref, Priority.Prefetch).catch(() => {});
       }
@@ -263,8 +266,9 @@ export class Scene {
 
   private picture(selection: Selection, clip: [number, number]): Picture {
     const { layer } = this.state();
+    const difference = this.product.scale === undefined ? Mode.Difference : Mode.LessOrMore;
     const mode =
-      layer === "land_use" ? Mode.Class : layer === "difference" ? Mode.Difference : Mode.Value;
+      layer === "land_use" ? Mode.Class : layer === "difference" ? difference : Mode.Value;
     const pieces: Piece[] = [];
     const isWhole = this.drawn.tiles.every((tile) => this.piece(tile, selection) !== undefined);
     if (!isWhole && !this.isFinestOnly) {
@@ -309,6 +313,6 @@ function same(one: Selection, other: Selection): boolean {
 /** Return the place of the nearest year along `probability_year`. */
 export function probabilityYear(product: Product, year: number): number {
   const years = product.probability!.years;
-  const distances = years.map((candidate) => Math.abs(candidate - product.years[year]));
+  const distances = years.map((candidate) => Math.abs(candidate - product.steps.years[year]));
   return distances.indexOf(Math.min(...distances));
 }

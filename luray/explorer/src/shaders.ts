@@ -8,6 +8,8 @@ export enum Mode {
   Value,
   /** Its class where it is another one than in the map that it is compared with. */
   Difference,
+  /** How much its value is more or less than in the map that it is compared with. */
+  LessOrMore,
 }
 
 /**
@@ -35,6 +37,7 @@ uniform highp sampler2D u_second;
 uniform highp sampler2D u_palette;
 uniform int u_mode;
 uniform int u_no_data;
+uniform float u_most; // difference at which the colours of differences end
 uniform vec2 u_clip; // first and last column of the screen, in device pixels
 uniform vec4 u_quiet;
 in highp vec2 v_cell;
@@ -57,6 +60,11 @@ void main() {
   if (u_mode == ${Mode.Value}) {
     if (of_class.a < 0.75) return; // a class that is hidden
     colour = vec4(texelFetch(u_palette, ivec2(second, 1), 0).rgb, 1.0);
+  } else if (u_mode == ${Mode.LessOrMore}) {
+    // 127 is no difference, 0 and 254 are its ends, and 255 is none to be known
+    float share = clamp(float(code - second) / u_most, -1.0, 1.0);
+    int index = second == u_no_data ? 255 : 127 + int(round(127.0 * share));
+    colour = vec4(texelFetch(u_palette, ivec2(index, 1), 0).rgb, 1.0);
   } else if (code == second) {
     colour = u_quiet;
   }

@@ -2,16 +2,25 @@
 
 import type { PaletteName } from "./palettes";
 import type { Product } from "./product";
+import { nearestStep, spanText } from "./time";
 
 export const LAYERS = [
   "land_use",
   "confidence",
+  "spread",
   "first_change",
   "changes",
   "difference",
   "probability",
 ] as const;
 export type LayerName = (typeof LAYERS)[number];
+
+const OF_VALUES: readonly LayerName[] = ["land_use", "spread", "difference"];
+
+/** Return the layers of a product: of values, or of classes. */
+export function layersOf({ scale }: Product): readonly LayerName[] {
+  return scale === undefined ? LAYERS.filter((layer) => layer !== "spread") : OF_VALUES;
+}
 
 /** A map of the product, by its place along year, scenario and member. */
 export interface Selection {
@@ -48,11 +57,14 @@ export interface State {
 
 export function firstState(product: Product): State {
   const last = product.origins.lastIndexOf("observed");
-  const year = last >= 0 ? last : product.years.length - 1;
+  let year = last >= 0 ? last : product.steps.labels.length - 1;
+  // Of several maps a year the one of its middle, so that both that are compared have one season.
+  const middle = Math.floor(product.steps.perYear / 2);
+  if (product.steps.perYear > 1) year = Math.max(0, year - (product.steps.perYear - 1) + middle);
   return {
     layer: "land_use",
     a: { year, scenario: 0, member: 0 },
-    b: { year: 0, scenario: 0, member: 0 },
+    b: { year: Math.min(middle, product.steps.labels.length - 1), scenario: 0, member: 0 },
     swipe: false,
     swipeAt: 0.5,
     hidden: new Set(),
@@ -74,12 +86,12 @@ export function toHash(state: State, product: Product): string {
     const { zoom, lat, lon } = state.camera;
     fields.push(["map", `${zoom.toFixed(2)}/${lat.toFixed(4)}/${lon.toFixed(4)}`]);
   }
-  fields.push(["year", String(product.years[state.a.year])]);
+  fields.push(["year", product.steps.labels[state.a.year]]);
   add("layer", state.layer, first.layer);
   if (product.scenarios.length > 1) fields.push(["scenario", product.scenarios[state.a.scenario]]);
   if (product.members > 1) fields.push(["member", String(state.a.member)]);
   if (state.swipe || state.layer === "difference") {
-    fields.push(["with", String(product.years[state.b.year])]);
+    fields.push(["with", product.steps.labels[state.b.year]]);
     if (product.scenarios.length > 1) {
       fields.push(["with_scenario", product.scenarios[state.b.scenario]]);
     }
@@ -123,13 +135,17 @@ export function fromHash(hash: string, product: Product): { state: State; faults
 
   const selection = (year: string, prefix: string, usual: Selection): Selection => {
     const chosen = { ...usual };
-    const given = numbers(year, ",")?.[0];
-    if (given !== undefined) {
-      const nearest = nearestYear(product, given);
-      if (product.years[nearest] !== given) {
+    const given = text(year);
+    const nearest = given === undefined ? undefined : nearestStep(product, given);
+    if (given !== undefined && nearest === undefined) {
+      faults.push(`The link's ${year} “${given}” cannot be read.`);
+    }
+    if (given !== undefined && nearest !== undefined) {
+      const { labels, name } = product.steps;
+      if (labels[nearest] !== given) {
         faults.push(
-          `The product has no year ${given}, only ${product.years[0]}–${product.years.at(-1)}; ` +
-            `this is ${product.years[nearest]}.`,
+          `The product has no ${name} ${given}, only ` +
+            `${spanText(product.steps, 0, labels.length - 1)}; this is ${labels[nearest]}.`,
         );
       }
       chosen.year = nearest;
@@ -162,8 +178,9 @@ export function fromHash(hash: string, product: Product): { state: State; faults
 
   state.a = selection("year", "", state.a);
   state.b = selection("with", "with_", state.b);
-  state.layer = oneOf("layer", LAYERS, state.layer);
-  state.palette = oneOf("palette", ["legend", "safe"], state.palette);
+  state.layer = oneOf("layer", layersOf(product), state.layer);
+  const palettes = product.scale === undefined ? (["legend", "safe"] as const) : (["legend"] as const);
+  state.palette = oneOf<PaletteName>("palette", palettes, state.palette);
   state.projection = oneOf("projection", ["globe", "mercator"], state.projection);
   state.theme = oneOf("theme", ["auto", "light", "dark"], state.theme);
   const swipe = numbers("swipe", ",")?.[0];
@@ -183,14 +200,6 @@ export function fromHash(hash: string, product: Product): { state: State; faults
   const cell = numbers("cell", ",");
   if (cell?.length === 2) state.cell = { lat: cell[0], lon: cell[1] };
   return { state, faults };
-}
-
-export function nearestYear(product: Product, year: number): number {
-  let nearest = 0;
-  product.years.forEach((candidate, i) => {
-    if (Math.abs(candidate - year) < Math.abs(product.years[nearest] - year)) nearest = i;
-  });
-  return nearest;
 }
 
 function words(name: string): string {

@@ -1,10 +1,11 @@
-/** The years: a slider with what is observed, playing, and speed. */
+/** The years, or shorter time steps: a slider with what is observed, playing, and speed. */
 
 import { h, icon } from "./dom";
 import type { Product } from "./product";
 import type { State } from "./state";
+import { spanText } from "./time";
 
-/** Years a second. */
+/** Maps a second. */
 const SPEEDS = [1, 2, 5, 10, 20];
 
 export class Timeline {
@@ -31,7 +32,7 @@ export class Timeline {
     private isLoaded: (index: number) => boolean,
     private onPlay: () => void,
   ) {
-    const { years } = product;
+    const { labels, name, plural, perYear } = product.steps;
     this.label = h("output", { class: "year", for: "year" });
     this.origin = h("span", { class: "origin" });
     this.button = h("button", {
@@ -44,9 +45,9 @@ export class Timeline {
       type: "range",
       id: "year",
       min: 0,
-      max: years.length - 1,
+      max: labels.length - 1,
       step: 1,
-      "aria-label": "Year",
+      "aria-label": capitalised(name),
       oninput: () => {
         this.pause();
         this.setYear(Number(this.slider.value));
@@ -55,14 +56,14 @@ export class Timeline {
     this.other = h("span", { class: "other-year", "aria-hidden": "true" });
     const speed = h("select", {
       id: "speed",
-      "aria-label": "Years a second",
+      "aria-label": `${capitalised(plural)} a second`,
       title: "Speed of playing",
       onchange: (event: Event) => {
         this.speed = Number((event.target as HTMLSelectElement).value);
       },
     });
     for (const value of SPEEDS) {
-      const label = `${value} year${value > 1 ? "s" : ""}/s`;
+      const label = `${value} ${value > 1 ? plural : name}/s`;
       speed.append(h("option", { value, selected: value === this.speed }, label));
     }
     const track = h("div", { class: "track", "aria-hidden": "true" }, ...this.segments(missing));
@@ -75,23 +76,24 @@ export class Timeline {
       h("div", { class: "range" }, track, this.other, this.slider, ticks),
       speed,
     );
-    this.element.style.setProperty("--years", String(years.length));
+    this.element.style.setProperty("--years", String(labels.length));
+    this.element.classList.toggle("steps", perYear > 1);
     this.showButton();
   }
 
   /** Show what the state says. */
   show(): void {
     const { a, b, swipe, layer } = this.state();
-    const year = this.product.years[a.year];
+    const year = this.product.steps.labels[a.year];
     const origin = this.product.origins[a.year];
     this.slider.value = String(a.year);
     this.slider.setAttribute("aria-valuetext", `${year}, ${origin}`);
-    this.label.textContent = String(year);
+    this.label.textContent = year;
     this.origin.textContent = origin;
     this.origin.dataset.origin = origin;
     this.other.hidden = !swipe && layer !== "difference";
     this.other.style.left = this.at(b.year + 0.5);
-    this.other.title = `compared with ${this.product.years[b.year]}`;
+    this.other.title = `compared with ${this.product.steps.labels[b.year]}`;
   }
 
   toggle(): void {
@@ -100,7 +102,7 @@ export class Timeline {
   }
 
   play(): void {
-    const last = this.product.years.length - 1;
+    const last = this.product.steps.labels.length - 1;
     if (this.state().a.year >= last) this.setYear(0);
     this.playing = true;
     this.fraction = 0;
@@ -122,7 +124,7 @@ export class Timeline {
     this.fraction += (Math.min(100, now - this.last) / 1000) * this.speed;
     this.last = now;
     const { year } = this.state().a;
-    const end = this.product.years.length - 1;
+    const end = this.product.steps.labels.length - 1;
     if (year >= end) {
       this.pause();
       return;
@@ -149,11 +151,11 @@ export class Timeline {
 
   /** Return the place of a year on the track, of which each year has an equal part. */
   private at(index: number): string {
-    return `${(100 * index) / this.product.years.length}%`;
+    return `${(100 * index) / this.product.steps.labels.length}%`;
   }
 
   private segments(missing: ReadonlySet<number>): HTMLElement[] {
-    const { origins, years } = this.product;
+    const { origins, steps } = this.product;
     const kinds = origins.map((origin, i) => (missing.has(i) ? "missing" : origin));
     const segments: HTMLElement[] = [];
     let start = 0;
@@ -161,7 +163,7 @@ export class Timeline {
       if (i < kinds.length && kinds[i] === kinds[start]) continue;
       const segment = h("span", {
         class: `segment ${kinds[start]}`,
-        title: `${kinds[start]} ${years[start]}–${years[i - 1]}`,
+        title: `${kinds[start]} ${spanText(steps, start, i - 1)}`,
       });
       segment.style.left = this.at(start);
       segment.style.width = this.at(i - start);
@@ -172,14 +174,19 @@ export class Timeline {
   }
 
   private ticks(): HTMLElement[] {
-    const { years } = this.product;
-    const span = years.length;
+    const { years, perYear } = this.product.steps;
+    const span = years.length / perYear;
     const every = span > 120 ? 50 : span > 40 ? 20 : span > 12 ? 5 : 1;
+    // Where a year has several steps the first of them is marked.
     const found = years.flatMap((year, i) => (year % every === 0 ? [i] : []));
     return found.map((i) => {
       const tick = h("span", { class: "tick" }, String(years[i]));
-      tick.style.left = this.at(i + 0.5);
+      tick.style.left = this.at(perYear === 1 ? i + 0.5 : i);
       return tick;
     });
   }
+}
+
+function capitalised(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }

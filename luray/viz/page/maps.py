@@ -5,7 +5,7 @@ Shapes: H W cells of a picture, each of which stands for a block of cells of the
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +29,13 @@ SHADES = 50
 BAND_BYTES = 64_000_000
 """Bytes of cells that are read at once."""
 
+ERROR_COLOURS = "RdBu_r"
+"""Colours of errors: blue below 0, white, red above."""
+
 WATER = OCEAN_COLOUR
 UNCHANGED = "#e3e6e8"
+WITHOUT_VALUE = "#c4cacf"
+"""Land whose value is not known."""
 
 AGREEMENT = {
     "hit": "#2d6a4f",
@@ -143,6 +148,59 @@ def blocks(side: int, places_N2: I64, values_N: F64, grid: Grid, *, most: float)
     row_N, col_N = places_N2.T
     image[row_N, col_N] = colours_N3
     return _picture(image, grid, factor=side)
+
+
+class ValueTestMaps(NamedTuple):
+    """Thinned maps of a step of a test of values, (H, W) each: levels, and what is none."""
+
+    label: str
+    """First day of the step."""
+    truth_HW: U8
+    predicted_HW: U8
+
+
+def values(levels_HW: U8, legend: Legend, grid: Grid) -> MapPicture:
+    """Return the picture of a map of values in the colours of its scale."""
+    colours = np.tile(np.array(rgb(WITHOUT_VALUE), np.uint8), (256, 1))
+    for level, of_level in enumerate(legend.classes):
+        colours[level] = rgb(of_level.colour)
+    colours[OUTSIDE] = rgb(WATER)
+    return _picture(colours[levels_HW], grid, factor=_thinning(grid))
+
+
+def largest_error(maps: ValueTestMaps, n_levels: int) -> int:
+    """Return the error in levels that 98 % of the cells do not exceed, at least 1."""
+    known = (maps.truth_HW < n_levels) & (maps.predicted_HW < n_levels)
+    if not known.any():
+        return 1
+    errors = np.abs(maps.predicted_HW[known].astype(int) - maps.truth_HW[known])
+    return max(1, int(np.quantile(errors, 0.98)))
+
+
+def errors(maps: ValueTestMaps, n_levels: int, grid: Grid, *, most: int) -> MapPicture:
+    """Return the picture of predicted minus true, blue where too low and red where too high.
+
+    `most` is the error in levels of the last colours.
+    """
+    error_HW = maps.predicted_HW.astype(np.float64) - maps.truth_HW
+    share_HW = np.clip(error_HW / most, -1, 1)
+    # Few shades, as the picture has a palette of 256 colours at most.
+    shade_HW = np.rint(share_HW * SHADES) / SHADES
+    image = colormaps[ERROR_COLOURS]((shade_HW + 1) / 2, bytes=True)[..., :3]
+    image[(maps.truth_HW >= n_levels) | (maps.predicted_HW >= n_levels)] = rgb(WITHOUT_VALUE)
+    image[maps.predicted_HW == OUTSIDE] = rgb(WATER)
+    return _picture(image, grid, factor=_thinning(grid))
+
+
+def ramp(colours: Sequence[str]) -> str:
+    """Return CSS's linear gradient of colours from left to right."""
+    return f"linear-gradient(90deg, {', '.join(colours)})"
+
+
+def error_ramp() -> str:
+    """Return the gradient of the colours of `errors`."""
+    shades = colormaps[ERROR_COLOURS](np.linspace(0, 1, 11), bytes=True)[:, :3]
+    return ramp(["#" + bytes(shade.tolist()).hex() for shade in shades])
 
 
 def _picture(image_HW3: U8, grid: Grid, *, factor: int) -> MapPicture:

@@ -6,13 +6,13 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
 
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.types import F64
 from luray.viz.page import charts, maps, words
 from luray.viz.page.maps import MapPicture, TestMaps
+from luray.viz.page.template import fill_template
 
 SCORES = {
     "accuracy": "accuracy",
@@ -95,12 +95,6 @@ def render(data: PageData) -> str:
     str
         The document. It loads nothing: styles, charts and maps are within.
     """
-    environment = Environment(
-        loader=PackageLoader("luray.viz.page", "."),
-        autoescape=select_autoescape(["jinja"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     metrics = data.metrics
     tests = [_test(data, test, number) for number, test in enumerate(metrics["tests"])]
     reliability = []
@@ -108,7 +102,8 @@ def render(data: PageData) -> str:
         title = f"{direction} model"
         reliability.append(charts.reliability_chart(validation, title, name=f"reliability-{n}"))
     classes = data.legend.classes
-    return environment.get_template("report.html.jinja").render(
+    return fill_template(
+        "report.html.jinja",
         title=data.title,
         model=metrics["model"],
         caveats=metrics["caveats"],
