@@ -30,6 +30,7 @@ from luray.sources.c3s_lai import C3sLaiConfig
 from luray.sources.categorical import CategoricalConfig
 from luray.sources.cci_lc import CciLcConfig
 from luray.sources.climate import ClimateConfig
+from luray.sources.climatology import ClimatologyConfig
 from luray.sources.gebco import GebcoConfig
 from luray.sources.glass import GlassConfig
 from luray.sources.hilda import HildaConfig
@@ -60,6 +61,7 @@ for _config_class in (
     CciLcConfig,
     ProductConfig,
     ClimateConfig,
+    ClimatologyConfig,
     SeasonConfig,
     ValuesConfig,
     C3sLaiConfig,

@@ -17,7 +17,7 @@ from pydantic import Field
 from luray.core.arithmetic import ceil_div
 from luray.core.config import Config
 from luray.core.grid import Grid
-from luray.core.legend import OUTSIDE, Legend
+from luray.core.legend import Legend
 from luray.core.legend_files import HILDA
 from luray.core.tiling import Box, pieces_on_grid
 from luray.core.types import F64, I64, U8
@@ -39,6 +39,7 @@ from luray.sources.distortion import (
     scrambled,
 )
 from luray.sources.luh2 import STATES
+from luray.sources.state_maps import classes_on_run_grid
 
 AGGREGATED = "forcing: class fractions aggregated from the target maps"
 
@@ -202,32 +203,10 @@ class Aggregated(Described):
         for piece in pieces_on_grid(box, self.grid.shape, periodic=self.grid.periodic):
             rows, columns = piece.in_box.slices(origin=box)
             fine_box = Box(*(self.block * cells for cells in piece.on_grid))
-            classes = self._classes(year, fine_box)
+            classes = classes_on_run_grid(self.state, self.run_grid, year, fine_box)
             counts_KHW[:, rows, columns] += block_counts(
                 classes, self.block, n_classes=len(counts_KHW)
             )
-
-    def _classes(self, year: int, box: Box) -> U8:
-        """Class indices of a box of the run grid, shape (H * b, W * b).
-
-        `OUTSIDE` beyond the run grid, and beyond the raster of the state.
-        """
-        classes = np.full(box.shape, OUTSIDE, np.uint8)
-        on_run_grid = box.clip(self.run_grid.shape)
-        if on_run_grid is None:
-            return classes
-
-        # The raster of the state in cells of the run grid, and what the box has of it.
-        row, col = self.run_grid.offset_of(self.state.grid)
-        state_box = Box(row, col, *self.state.grid.shape)
-        common = on_run_grid.intersection(state_box)
-        if common is None:
-            return classes
-
-        in_state = common._replace(row=common.row - row, col=common.col - col)
-        [codes] = self.state.read(year, in_state)
-        classes[common.slices(origin=box)] = self.state.legend.encode(codes)
-        return classes
 
 
 def block_counts(classes: U8, block: int, *, n_classes: int) -> I64:

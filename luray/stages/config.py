@@ -283,6 +283,11 @@ class RunConfig(Config):
         self._check_coarse_step()
         if self.target.kind == "continuous":
             self._check_values()
+        elif self.training.noise.kind == "jitter":
+            raise ValueError(
+                "training.noise.kind is 'jitter', which is for values, and the target is "
+                "categorical; set 'mask' or 'replace'"
+            )
         for test in self.evaluation.tests:
             self._check_test(test)
 

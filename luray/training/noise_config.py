@@ -9,8 +9,10 @@ from typing import Literal
 from luray.core.config import Config
 from luray.training.ramps import Ramp, constant
 
-NoiseKind = Literal["mask", "replace"]
-"""mask: the class of a cell is hidden; replace: it is a random one, by chance the true one."""
+NoiseKind = Literal["mask", "replace", "jitter"]
+"""mask: the class of a cell is hidden; replace: it is a random one, by chance the true one; jitter,
+of values: it is off by an error like the model's own, see `noise.JITTER`.
+"""
 
 
 class NoiseConfig(Config):

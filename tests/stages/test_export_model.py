@@ -120,12 +120,12 @@ def test_second_export_writes_nothing(exported):
 def test_file_that_differs_gets_no_name(exported, tmp_path, monkeypatch):
     _, model, _ = exported
 
-    def off(file):
-        run = stage._torch_runner(file)
+    def off(file, outputs):
+        run = stage._torch_runner(file, outputs)
         return lambda inputs: [run(inputs)[0] + np.float32(1e-4), run(inputs)[1]]
 
-    def write_torch(program, file):
-        stage._write_torch(program, file)
+    def write_torch(program, file, outputs):
+        stage._write_torch(program, file, outputs)
 
     monkeypatch.setattr(stage, "_onnx_runner", off)
     monkeypatch.setattr(stage, "_write_onnx", write_torch)
