@@ -208,12 +208,14 @@ def finding_of(skill: ValueSkill, scale: ValueScale) -> Finding:
     verdict: Verdict = "cannot be told"
     if worse:
         verdict = "worse"
-        opening = f"Worse than {_listed(worse)}"
+        all_of_them = len(worse) == len(intervals)
+        opening = f"Worse than {'all null models' if all_of_them else _listed(worse)}"
     elif not unclear:
         verdict = "better"
         opening = "Better than all null models"
     elif no_smaller_error:
-        opening = f"Does not beat {_listed(no_smaller_error)}"
+        none_of_them = len(no_smaller_error) == len(intervals)
+        opening = f"Does not beat {'any null model' if none_of_them else _listed(no_smaller_error)}"
     elif has_intervals:
         opening = f"Cannot be told from {_listed(unclear)}"
     else:

@@ -82,7 +82,7 @@ def tally_tile(
     cell_area = cube.grid.cell_area[box.row : box.row + box.height]
     legend = cube.legend
     water = None if legend.water is None else legend.index(legend.water)
-    side = block_side(cube.grid.shape, coarse=coarsest_side(cube))
+    side = block_side(cube.grid.shape, coarse=_coarsest_side(cube))
 
     zones_of_tile = None
     if zones:
@@ -208,7 +208,7 @@ def merge_flicker_of_tiles(tiles: Iterable[MapsFlicker]) -> MapsFlicker:
     )
 
 
-def coarsest_side(cube: Cube) -> int:
-    """Return the cells along a side of the coarsest forcing's cell, at least 1."""
+def _coarsest_side(cube: Cube) -> int:
+    """Cells along a side of the coarsest forcing's cell, at least 1."""
     sides = [round(layer.grid.step / cube.grid.step) for layer in cube.forcing]
     return max([1, *sides])

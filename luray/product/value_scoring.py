@@ -28,7 +28,6 @@ from luray.evaluation.climatology import (
 from luray.evaluation.null_models import NullMaps
 from luray.evaluation.statistics import Zones
 from luray.evaluation.value_sums import NONE, ValueSums, ValueTally, in_parts, value_sums
-from luray.product.scoring import coarsest_side
 from luray.product.store import Product
 
 
@@ -127,7 +126,7 @@ def tally_values_of_tile(maps: ValueMaps, tile: Tile, by_class: ClassClimatology
     cube = maps.cube
     box = maps.tile_box(tile)
     cell_area = cube.grid.cell_area[box.row : box.row + box.height]
-    side = block_side(cube.grid.shape, coarse=coarsest_side(cube))
+    side = _block_side(cube)
     n_zones = maps.n_zones
     start_HW = _start(maps, box, by_class)
 
@@ -161,6 +160,17 @@ def tally_values_of_tile(maps: ValueMaps, tile: Tile, by_class: ClassClimatology
                 side=side,
             )
     return tally
+
+
+def _block_side(cube: Cube) -> int:
+    """Cells along a side of the blocks from which intervals are drawn.
+
+    A block is whole cells of the coarsest forcing, see `block_side`. But a forcing whose cells are
+    as large as the map, such as the season, tells no places apart.
+    """
+    sides = [round(layer.grid.step / cube.grid.step) for layer in cube.forcing]
+    smaller_than_map = [side for side in sides if side < min(cube.grid.shape)]
+    return block_side(cube.grid.shape, coarse=max([1, *smaller_than_map]))
 
 
 def _start(maps: ValueMaps, box: Box, by_class: ClassClimatology) -> I16:

@@ -1,8 +1,10 @@
 """Open NetCDF files, Zarr stores and kerchunk references, and read their undecoded values."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from traceback import clear_frames
 from typing import Any, NamedTuple
 
 import h5netcdf
@@ -76,13 +78,29 @@ def _open_netcdf_3(url: str, source: "_Source") -> Iterator[xr.Dataset]:
     """Open a file of version 3 with xarray."""
     require_whole_header(source.file, where=source.shown)
     source.file.seek(0)
-    with refusal(url, "NetCDF", BROKEN_NETCDF_3):
+    with refusal(url, "NetCDF", BROKEN_NETCDF_3), _closed_on_error():
         data = xr.open_dataset(source.path_or_file, engine="scipy", decode_cf=False, cache=False)
     try:
         yield data
     finally:
         with refusal(url, "NetCDF", BROKEN_NETCDF_3):
             data.close()
+
+
+@contextmanager
+def _closed_on_error() -> Iterator[None]:
+    """Close what SciPy has opened and could not read.
+
+    It leaves that to the collector of garbage, and prints a warning then.
+    """
+    try:
+        yield
+    except Exception as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # The half-made object of SciPy is among the variables of the calls that failed.
+            clear_frames(error.__traceback__)
+        raise
 
 
 @contextmanager

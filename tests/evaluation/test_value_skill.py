@@ -51,7 +51,7 @@ SCALE = ValueScale("m", 0.0, 0.5, 200)
         (
             {"side": 12, "error": 9.0, "time": "year", "years": 3},
             "cannot be told",
-            "Does not beat persistence, climatology of the cell and climatology of all land",
+            "Does not beat any null model",
         ),
     ],
 )
