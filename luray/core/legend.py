@@ -277,6 +277,11 @@ class Legend:
             listed = ", ".join(
                 f"code {value} ({count} cells)" for value, count in zip(values, counts, strict=True)
             )
+            if self.scale is not None:
+                raise ValueError(
+                    f"{where}: {listed} not on the scale of legend {self.name}, expected levels "
+                    f"from 0 to {len(self) - 1}, or {NO_VALUE} for no value; correct the file"
+                )
             raise ValueError(
                 f"{where}: {listed} not in legend {self.name}, expected {self.known()}; "
                 "correct the file or add the code to the legend's crosswalk"

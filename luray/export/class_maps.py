@@ -1,4 +1,4 @@
-"""The class maps as they are, one file a year: cloud-optimised GeoTIFFs, or NetCDF after CF.
+"""The maps as they are, one file a map: cloud-optimised GeoTIFFs, or of classes NetCDF after CF.
 
 Shapes: H W cells of a block of rows.
 """
@@ -12,7 +12,7 @@ from luray.core.types import U8
 from luray.export.cog import write_cog
 from luray.export.files import BlockChecksum, check_rows, checksum_of
 from luray.export.job import ExportJob
-from luray.export.netcdf_files import add_axes, add_time, netcdf_file, reading
+from luray.export.netcdf_files import CRS, add_axes, add_time, netcdf_file, reading
 
 BLOCK_ROWS = 500
 """Rows of a map that are in memory at once."""
@@ -22,8 +22,9 @@ CHUNK_CELLS = 500
 
 
 def write_cogs(job: ExportJob) -> None:
-    """Write a cloud-optimised GeoTIFF for each year; see `luray.export.cog.write_cog`."""
+    """Write a cloud-optimised GeoTIFF for each map; see `luray.export.cog.write_cog`."""
     legend = job.maps.product.legend
+    time = job.maps.product.time
     for year, name in job.missing_files(f"{legend.variable}_{{year}}.tif"):
         with job.folder.writing(name) as [path]:
             write_cog(
@@ -31,7 +32,11 @@ def write_cogs(job: ExportJob) -> None:
                 map_blocks(job, year),
                 grid=job.region.fine,
                 legend=legend,
-                tags={**job.attributes(f"{legend.long_name} {year}"), "year": str(year)},
+                tags={
+                    **job.attributes(f"{legend.long_name} {time.label(year)}"),
+                    "year": str(time.year(year)),
+                    **({"dates": "/".join(time.dates(year))} if time.per_year > 1 else {}),
+                },
             )
 
 
@@ -71,13 +76,7 @@ def _write_netcdf(path: Path, job: ExportJob, year: int) -> list[BlockChecksum]:
         out.dimension("time", 1)
         add_axes(out, grid, bounds=("lat_bnds", "lon_bnds"))
         add_time(out, year, dimensions=("time",))
-        crs = {
-            "grid_mapping_name": "latitude_longitude",
-            "longitude_of_prime_meridian": 0.0,
-            "semi_major_axis": 6378137.0,
-            "inverse_flattening": 298.257223563,
-        }
-        out.variable("crs", (), np.array(0, np.int32), crs)
+        out.variable("crs", (), np.array(0, np.int32), CRS)
         out.yearly(
             legend.variable,
             ("time", "lat", "lon"),

@@ -27,6 +27,7 @@ class ExportJob:
     maps: MapSeries
     region: Region
     years: tuple[int, ...]
+    """Or other time steps of the product."""
     folder: ExportFolder
     cube: Cube | None = None
     """The predictor cube as the scenario sees it, None where only a product was given."""
@@ -50,18 +51,38 @@ class ExportJob:
     def missing_files(self, pattern: str) -> Iterator[tuple[int, str]]:
         """Yield the years whose file is not finished, with its name, and report progress.
 
+        Where a year has several maps, each of them has a file.
+
         Parameters
         ----------
         pattern : str
             Name of a file with `{year}` in it.
         """
+        label = self.maps.product.time.label
         done = self.folder.done()
         for number, year in enumerate(self.years):
             self.progress(number, len(self.years), "files")
-            name = pattern.format(year=year)
+            name = pattern.format(year=label(year))
             if name not in done:
                 yield year, name
         self.progress(len(self.years), len(self.years), "files")
+
+    def missing_years(self, pattern: str) -> Iterator[tuple[int, tuple[int, ...], str]]:
+        """Yield the calendar years whose file is not finished, their steps, and its name.
+
+        Progress is reported, and `pattern` is as in `missing_files`.
+        """
+        time = self.maps.product.time
+        steps_of: dict[int, tuple[int, ...]] = {}
+        for step in self.years:
+            steps_of[time.year(step)] = (*steps_of.get(time.year(step), ()), step)
+        done = self.folder.done()
+        for number, (year, steps) in enumerate(steps_of.items()):
+            self.progress(number, len(steps_of), "files")
+            name = pattern.format(year=year)
+            if name not in done:
+                yield year, steps, name
+        self.progress(len(steps_of), len(steps_of), "files")
 
     def attributes(self, title: str) -> dict[str, str]:
         """Return what every file says of where it comes from, without places.
@@ -78,12 +99,15 @@ class ExportJob:
         if self.maps.member is not None:
             of_what.append(f"member {self.maps.member}")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        first, last = self.years[0], self.years[-1]
+        first, last = map(product.time.label, (self.years[0], self.years[-1]))
+        joint = "-" if product.time.per_year == 1 else " to "
         attributes = {
             "title": f"{product.title}: {title}",
-            "source": f"luray {self.version}, annual maps of {product.legend.long_name} in cells "
-            f"of {product.grid.step:g} degrees ({', '.join(of_what)})",
-            "history": f"{now} luray {self.version} export --format {self.form}, {first}-{last}",
+            "source": f"luray {self.version}, {product.time.adjective} maps of "
+            f"{product.legend.long_name} in cells of {product.grid.step:g} degrees "
+            f"({', '.join(of_what)})",
+            "history": f"{now} luray {self.version} export --format {self.form}, "
+            f"{first}{joint}{last}",
             "luray_version": self.version,
             "luray_run_fingerprint": product.fingerprint,
             "luray_scenario": self.maps.scenario,

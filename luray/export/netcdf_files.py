@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luray.core.grid import Grid
+from luray.core.time_steps import TimeSteps
 from luray.core.types import F64
 
 LUH2_EPOCH = 850
@@ -18,6 +19,14 @@ LUH2_EPOCH = 850
 
 FIRST_DAY = 1850
 """Year from whose first of January CF's time counts."""
+
+CRS = {
+    "grid_mapping_name": "latitude_longitude",
+    "longitude_of_prime_meridian": 0.0,
+    "semi_major_axis": 6378137.0,
+    "inverse_flattening": 298.257223563,
+}
+"""CF attributes of WGS 84."""
 
 COMPRESSION = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 
@@ -155,6 +164,21 @@ def add_time(out: NetcdfWriter, year: int, *, dimensions: Sequence[str]) -> None
     out.variable("time_bnds", (*dimensions, "bounds"), bounds, {})
     described = {"long_name": "calendar year", "units": "1"}
     out.variable("year", dimensions, np.full(shape, year, np.int32), described)
+
+
+def add_steps(out: NetcdfWriter, time: TimeSteps, steps: Sequence[int]) -> None:
+    """Add `time` of a file with some time steps, each by its first day, with bounds."""
+    bounds = np.array([time.bounds(step, epoch=FIRST_DAY) for step in steps], np.float64)
+    attributes = {
+        "standard_name": "time",
+        "long_name": f"first day of the {time.each}",
+        "units": f"days since {FIRST_DAY}-01-01",
+        "calendar": "noleap",
+        "axis": "T",
+        "bounds": "time_bnds",
+    }
+    out.variable("time", ("time",), bounds[:, 0].copy(), attributes)
+    out.variable("time_bnds", ("time", "bounds"), bounds, {})
 
 
 def edges(centres: F64, *, half: float) -> F64:

@@ -153,6 +153,11 @@ class MapSeries:
                 spread_HW[inside.slices(origin=box)] = self._root[product.legend.quality][position]
         return spread_HW
 
+    def origin(self, year: int) -> int:
+        """Return where the map of a year comes from, an index into `create.ORIGINS`."""
+        with accessing(self.product.url):
+            return int(self._root["origin"][self.product.years.index(year)])
+
     @cached_property
     def _root(self) -> Any:
         with accessing(self.product.url):

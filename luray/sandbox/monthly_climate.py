@@ -50,7 +50,7 @@ class MonthlyClimate:
 
 
 def monthly_climate(world: World, years: range) -> MonthlyClimate:
-    """Make the climate of some years; the same world and first year give the same months.
+    """Make the climate of some years; the same world and years give the same months.
 
     Parameters
     ----------

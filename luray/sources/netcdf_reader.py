@@ -1,8 +1,10 @@
 """Open NetCDF files, Zarr stores and kerchunk references, and read their undecoded values."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from traceback import clear_frames
 from typing import Any, NamedTuple
 
 import h5netcdf
@@ -76,13 +78,29 @@ def _open_netcdf_3(url: str, source: "_Source") -> Iterator[xr.Dataset]:
     """Open a file of version 3 with xarray."""
     require_whole_header(source.file, where=source.shown)
     source.file.seek(0)
-    with refusal(url, "NetCDF", BROKEN_NETCDF_3):
+    with refusal(url, "NetCDF", BROKEN_NETCDF_3), _closed_on_error():
         data = xr.open_dataset(source.path_or_file, engine="scipy", decode_cf=False, cache=False)
     try:
         yield data
     finally:
         with refusal(url, "NetCDF", BROKEN_NETCDF_3):
             data.close()
+
+
+@contextmanager
+def _closed_on_error() -> Iterator[None]:
+    """Close what SciPy has opened and could not read.
+
+    It leaves that to the collector of garbage, and prints a warning then.
+    """
+    try:
+        yield
+    except Exception as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # The half-made object of SciPy is among the variables of the calls that failed.
+            clear_frames(error.__traceback__)
+        raise
 
 
 @contextmanager
@@ -114,6 +132,66 @@ def open_values(url: str) -> Iterator[ReadValues]:
                         return np.asarray(data.variables[name][index])
 
                 yield read_netcdf_3
+
+
+class RawHeader(NamedTuple):
+    """The header of a NetCDF-4 file as HDF5 has it."""
+
+    structure: tuple[object, ...]
+    """Names, shapes, types and attributes of all variables, and the values of all coordinates but
+    the times: equal for files that differ in values and times alone.
+    """
+    times: tuple[float, ...]
+
+
+def raw_header(url: str, *, time_axis: str) -> RawHeader | None:
+    """Read the header of a NetCDF-4 file without making sense of it.
+
+    None for other formats and for files with groups.
+
+    Parameters
+    ----------
+    url : str
+        Local path or URL.
+    time_axis : str
+        Name of the time axis, empty for none.
+    """
+    if is_store(url):
+        return None
+    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as source:
+        if not source.is_hdf5:
+            return None
+        guard = HeapGuard(source.file, where=source.shown)
+        with refusal(url, "NetCDF", BROKEN), h5py.File(guard, "r") as file:
+            structure: list[object] = [_raw_attributes(file)]
+            times: tuple[float, ...] = ()
+            for name, variable in file.items():
+                if not isinstance(variable, h5py.Dataset):
+                    return None
+                described = (name, variable.shape, variable.dtype.str, _raw_attributes(variable))
+                structure.append(described)
+                if name == time_axis:
+                    times = tuple(variable[()].tolist())
+                elif "CLASS" in variable.attrs:  # a dimension scale: a coordinate
+                    structure.append(variable[()].tobytes())
+            return RawHeader(tuple(structure), times)
+
+
+REFERENCES = ("DIMENSION_LIST", "REFERENCE_LIST")
+"""Attributes that name places in the file itself."""
+
+
+def _raw_attributes(item: h5py.Group | h5py.Dataset) -> tuple[tuple[str, str], ...]:
+    """Return the attributes of a file or variable in a form that can be compared."""
+    described = []
+    for name in item.attrs:
+        if name in REFERENCES:
+            continue
+        value = item.attrs[name]
+        # The text of a long array leaves out its middle.
+        text = value.tobytes().hex() if isinstance(value, np.ndarray) else ""
+        described.append((name, f"{type(value)} {getattr(value, 'dtype', '')} {value!r} {text}"))
+    return tuple(described)
 
 
 def _values_of_hdf5(variable: h5py.Dataset, index: ArrayIndex, *, where: str) -> NDArray[Any]:

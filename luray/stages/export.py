@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import luray
 from luray.catalog.finished import read_finished
 from luray.catalog.product_maps import product_maps
+from luray.core.legend import Legend
 from luray.core.progress import NamedProgress, no_named_progress
 from luray.cube.cube import Cube
 from luray.export.class_maps import write_cogs, write_netcdf
@@ -18,11 +19,20 @@ from luray.export.job import ExportJob, Split
 from luray.export.lpj_guess import write_lpj_guess
 from luray.export.luh2_files import write_luh2
 from luray.export.selection import parse_bounds, parse_years, region_of
+from luray.export.value_maps import write_cf_lai, write_packed
 from luray.product.coarse_cells import DEFAULT_STEP
 from luray.product.product_maps import MapSeries
 from luray.stages.config import RunConfig
 from luray.storage.places import place_of
 from luray.storage.receipts import fingerprint_of
+
+
+def _write_netcdf(job: ExportJob) -> None:
+    """Write maps of classes or of values as NetCDF."""
+    if job.maps.product.legend.scale is None:
+        write_netcdf(job)
+    else:
+        write_packed(job)
 
 
 class Format(NamedTuple):
@@ -31,18 +41,21 @@ class Format(NamedTuple):
     write: Callable[[ExportJob], None]
     cells: Literal["coarse", "fine"]
     """Whether it has coarse cells, or the maps as they are."""
+    of: tuple[Literal["classes", "values"], ...] = ("classes",)
+    """Which maps it can hold."""
     crosswalk: str = ""
     """Name of the crosswalk that its files depend on."""
 
 
 FORMATS: Mapping[str, Format] = {
-    "luh2": Format(write_luh2, "coarse", "luh2"),
-    "fates": Format(write_fates, "coarse", "luh2"),
-    "ctsm-raw": Format(write_ctsm, "coarse", "ctsm"),
-    "lpj-guess": Format(write_lpj_guess, "coarse", "lpj-guess"),
-    "ecland": Format(write_ecland, "coarse", "ecland"),
-    "cog": Format(write_cogs, "fine"),
-    "netcdf": Format(write_netcdf, "fine"),
+    "luh2": Format(write_luh2, "coarse", crosswalk="luh2"),
+    "fates": Format(write_fates, "coarse", crosswalk="luh2"),
+    "ctsm-raw": Format(write_ctsm, "coarse", crosswalk="ctsm"),
+    "lpj-guess": Format(write_lpj_guess, "coarse", crosswalk="lpj-guess"),
+    "ecland": Format(write_ecland, "coarse", crosswalk="ecland"),
+    "cog": Format(write_cogs, "fine", ("classes", "values")),
+    "netcdf": Format(_write_netcdf, "fine", ("classes", "values")),
+    "cf-lai": Format(write_cf_lai, "fine", ("values",)),
 }
 
 
@@ -110,7 +123,10 @@ def export(
     finished = read_finished(url)
     cube = Cube.open(source.cube) if isinstance(source, RunConfig) else None
     maps = product_maps(finished, cube).series(scenario=scenario, member=member)
-    asked_years = parse_years(years, finished.years)
+    _require_kind(form, maps.product.legend)
+    time = finished.time
+    asked_years = parse_years(years, sorted({time.year(step) for step in finished.years}))
+    asked_steps = tuple(step for step in finished.years if time.year(step) in asked_years)
     bounds = parse_bounds(region) if region is not None else None
     if FORMATS[form].cells == "fine":
         if grid is not None:
@@ -127,7 +143,7 @@ def export(
         form,
         maps,
         area,
-        asked_years,
+        asked_steps,
         folder,
         of_scenario,
         split,
@@ -139,6 +155,17 @@ def export(
     FORMATS[form].write(job)
     files = folder.finish(job.attributes(f"export as {form}"))
     return Exported(folder.place, tuple(files))
+
+
+def _require_kind(form: str, legend: Legend) -> None:
+    """Raise ValueError for a format that cannot hold the maps of a legend."""
+    kind: Literal["classes", "values"] = "classes" if legend.scale is None else "values"
+    if kind not in FORMATS[form].of:
+        possible = [name for name, known in FORMATS.items() if kind in known.of]
+        raise ValueError(
+            f"--format {form} has {' and '.join(FORMATS[form].of)}, and the maps of "
+            f"{legend.long_name} are {kind}; choose one of {', '.join(possible)}"
+        )
 
 
 def _request(

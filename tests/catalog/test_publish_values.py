@@ -11,6 +11,7 @@ from pystac.extensions.datacube import DatacubeExtension
 
 import luray
 from luray.catalog.finished import read_finished
+from luray.catalog.model_item import TrainedModel, model_item
 from luray.catalog.origin import lineage
 from luray.catalog.publish import publish
 from luray.catalog.research_object import write_crate
@@ -19,6 +20,9 @@ from luray.core.legend import NO_VALUE, Legend
 from luray.core.value_scale import ValueScale
 from luray.export import cog
 from luray.export.cog import write_cog
+from luray.model.card import ModelCard
+from luray.model.features import Features
+from luray.model.unet_config import UNetConfig
 from luray.stages.cogs import write_cogs
 from luray.storage.receipts import Ledger
 from tests.catalog.extension_schemas import validate
@@ -141,3 +145,21 @@ def test_the_crate_and_the_lineage_say_months(published):
     [root] = [entity for entity in graph if entity["@id"] == "./"]
     assert root["temporalCoverage"] == "2000-01/2003-12"
     assert any(entity.get("name") == "Leaf area index by month" for entity in graph)
+
+
+def test_a_model_of_values_is_a_regression(published):
+    product = read_finished(f"{published}/product.zarr")
+    features = Features(0, (), (), scale=LAI.scale, per_year=12).remembering(13)
+    card = ModelCard(
+        "forward", LAI.name, (), features.names, UNetConfig(history=13), {}, "ab" * 32, {},
+        weights_sha256="cd" * 32,
+    )  # fmt: skip
+    trained = TrainedModel(f"{published}/models/forward", card, (2001, 2002))
+    item = model_item(trained, product, name="lai", title="LAI", folder=f"{published}/stac/models")
+    validate(item.to_dict(include_self_link=False))
+    assert item.properties["mlm:tasks"] == ["regression"]
+    [output] = item.properties["mlm:output"]
+    assert output["result"]["shape"] == [-1, 2, -1, -1]
+    assert "next month from the last 13 maps" in item.properties["description"]
+    assert "gives a value and its spread" in item.properties["description"]
+    assert item.properties["mlm:total_parameters"] > 1000

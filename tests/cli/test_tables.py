@@ -117,6 +117,13 @@ def test_every_kind_is_listed_with_its_place_and_licence():
         "categorical",
         "aggregated",
         "product",
+        "climate",
+        "season",
+        "climatology",
+        "values",
+        "c3s_lai",
+        "mod15",
+        "glass",
     }
     for name, doi in (
         ("luh2", "10.22033/ESGF/input4MIPs.10454"),

@@ -122,7 +122,7 @@ def test_a_scale_of_ones_own_is_read(tmp_path):
     assert Legend.from_attributes(stored) == mine
     packing = mine.cf_attributes()
     assert (packing["scale_factor"], packing["add_offset"], packing["units"]) == (0.5, 0.0, "m")
-    with pytest.raises(ValueError, match=r"code 101 .* not in legend height"):
+    with pytest.raises(ValueError, match=r"code 101 .* not on the scale of legend height"):
         mine.encode(np.array([101], np.uint8))
 
 

@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 
 from luray.core.crash_points import FAILURES
@@ -47,16 +48,24 @@ def small_world(chaos: Chaos) -> SmallWorld:
 
 
 def driver_kills(chaos: Chaos) -> None:
-    """Kill whole inferences at random moments."""
-    found = kill_at_random(
-        small_world(chaos), chaos.folder, kills=chaos.times(250), seed=chaos.seed
-    )
-    chaos.count(
-        kills_of_drivers=found.kills,
-        runs_finished=found.runs,
-        tile_years_redone=found.redone,
-        cells_that_differ=found.differing,
-    )
+    """Kill whole inferences at random moments, two at once."""
+    small = small_world(chaos)
+    # In processes of their own, because lives of one process are waited for in one thread.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        series = []
+        for n in range(2):
+            folder = chaos.folder / f"series {n}"
+            folder.mkdir()
+            kills, seed = chaos.times(125), 2 * chaos.seed + n
+            series.append(pool.submit(kill_at_random, small, folder, kills=kills, seed=seed))
+        for one in series:
+            found = one.result()
+            chaos.count(
+                kills_of_drivers=found.kills,
+                runs_finished=found.runs,
+                tile_years_redone=found.redone,
+                cells_that_differ=found.differing,
+            )
 
 
 def crash_points(chaos: Chaos) -> None:

@@ -1,6 +1,7 @@
 """NetCDF-3 files: what their header names is looked for before SciPy makes room for it."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,3 +80,5 @@ def test_what_scipy_cannot_read_is_refused_by_name(tmp_path):
         path.write_bytes(data[:place] + number.to_bytes(4, "big") + data[place + 4 :])
         with pytest.raises(InputError, match=r"f\.nc: cannot be read as NetCDF"):
             inspect_netcdf(str(path))
+        open_files = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+        assert path not in open_files

@@ -29,7 +29,8 @@ def export(
             "0.25 degrees. fates: LUH2's states and transitions as shares of the land. ctsm-raw: "
             "percent of plant and crop types, a file a year. lpj-guess: a text table of land cover "
             "fractions. ecland: cover and type of low and high vegetation for ecLand, a file a "
-            "year. cog: a cloud-optimised GeoTIFF a year. netcdf: a NetCDF file a year, after CF.",
+            "year. cog: a cloud-optimised GeoTIFF a map. netcdf: a NetCDF file a year, after CF. "
+            "cf-lai: leaf area index and its spread, a file a year, after CF.",
         ),
     ],
     output: Annotated[
@@ -102,7 +103,9 @@ def export(
     the maps are those of HILDA+.
 
     ecland takes maps of land cover, too (ESA CCI-LC, IGBP). It has no leaf
-    area index, because luray does not predict one yet.
+    area index, which ecLand wants of low and of high vegetation, and a map
+    of leaf area index does not tell them apart. Maps of values go into cog,
+    netcdf and cf-lai; all other formats have classes.
     """
     # First, so that a wrong run file is answered before the rest is imported.
     source = luray.load_run(place, set_ or ()) if place.endswith(".toml") else place
