@@ -134,6 +134,66 @@ def open_values(url: str) -> Iterator[ReadValues]:
                 yield read_netcdf_3
 
 
+class RawHeader(NamedTuple):
+    """The header of a NetCDF-4 file as HDF5 has it."""
+
+    structure: tuple[object, ...]
+    """Names, shapes, types and attributes of all variables, and the values of all coordinates but
+    the times: equal for files that differ in values and times alone.
+    """
+    times: tuple[float, ...]
+
+
+def raw_header(url: str, *, time_axis: str) -> RawHeader | None:
+    """Read the header of a NetCDF-4 file without making sense of it.
+
+    None for other formats and for files with groups.
+
+    Parameters
+    ----------
+    url : str
+        Local path or URL.
+    time_axis : str
+        Name of the time axis, empty for none.
+    """
+    if is_store(url):
+        return None
+    with refusal(url, "NetCDF", (OSError,)), _open_source(url) as source:
+        if not source.is_hdf5:
+            return None
+        guard = HeapGuard(source.file, where=source.shown)
+        with refusal(url, "NetCDF", BROKEN), h5py.File(guard, "r") as file:
+            structure: list[object] = [_raw_attributes(file)]
+            times: tuple[float, ...] = ()
+            for name, variable in file.items():
+                if not isinstance(variable, h5py.Dataset):
+                    return None
+                described = (name, variable.shape, variable.dtype.str, _raw_attributes(variable))
+                structure.append(described)
+                if name == time_axis:
+                    times = tuple(variable[()].tolist())
+                elif "CLASS" in variable.attrs:  # a dimension scale: a coordinate
+                    structure.append(variable[()].tobytes())
+            return RawHeader(tuple(structure), times)
+
+
+REFERENCES = ("DIMENSION_LIST", "REFERENCE_LIST")
+"""Attributes that name places in the file itself."""
+
+
+def _raw_attributes(item: h5py.Group | h5py.Dataset) -> tuple[tuple[str, str], ...]:
+    """Return the attributes of a file or variable in a form that can be compared."""
+    described = []
+    for name in item.attrs:
+        if name in REFERENCES:
+            continue
+        value = item.attrs[name]
+        # The text of a long array leaves out its middle.
+        text = value.tobytes().hex() if isinstance(value, np.ndarray) else ""
+        described.append((name, f"{type(value)} {getattr(value, 'dtype', '')} {value!r} {text}"))
+    return tuple(described)
+
+
 def _values_of_hdf5(variable: h5py.Dataset, index: ArrayIndex, *, where: str) -> NDArray[Any]:
     """Read the undecoded values of a variable of an HDF5 file.
 

@@ -34,8 +34,9 @@ from luray.sources.base import (
 from luray.sources.class_resampling import lattice_over
 from luray.sources.encoding import encoding_of_netcdf, encoding_of_raster, rules_of_files
 from luray.sources.mosaic import require_one_band
-from luray.sources.netcdf import NetcdfFile, inspect_netcdf
+from luray.sources.netcdf import NetcdfFile
 from luray.sources.netcdf_map import is_netcdf
+from luray.sources.netcdf_series import SeriesInspector
 from luray.sources.projected_netcdf import (
     ProjectedNetcdf,
     degrees_of,
@@ -234,8 +235,11 @@ def open_series(files: SeriesFiles, request: Request) -> Source:
     in_run = [file for file in files.files if file.date is None or file.date.year in run_years]
     maps: Maps = {}
     warp = _warp_grid(files, in_run, request.grid)
+    inspector = SeriesInspector()
     for file in in_run:
-        for step, value_map in _maps_of_file(files, file, time, warp, units=scale.units):
+        for step, value_map in _maps_of_file(
+            files, file, time, warp, inspector=inspector, units=scale.units
+        ):
             if time.year(step) in run_years:
                 maps.setdefault(step, []).append(value_map)
     steps = _require_series(files, maps, time, request)
@@ -295,7 +299,13 @@ def _warp_grid(files: SeriesFiles, dated: Sequence[DatedFile], run: Grid | None)
 
 
 def _maps_of_file(
-    files: SeriesFiles, dated: DatedFile, time: TimeSteps, warp: Grid | None, *, units: str
+    files: SeriesFiles,
+    dated: DatedFile,
+    time: TimeSteps,
+    warp: Grid | None,
+    *,
+    inspector: SeriesInspector,
+    units: str,
 ) -> list[tuple[int, ValueMap]]:
     """Return the time steps of a file with their maps."""
     if not is_netcdf(dated.name):
@@ -316,7 +326,7 @@ def _maps_of_file(
             )
         return [(step_of(dated.date, time, where=dated.url), value_map)]
 
-    file = files.placed(_open_netcdf(dated.url, files, warp))
+    file = files.placed(_open_netcdf(dated.url, files, warp, inspector))
     file.require(files.variable)
     packing = files.packing(file.variables[files.variable].dtype)
     map_at = partial(
@@ -337,9 +347,11 @@ def _maps_of_file(
     return [(step, map_at(index)) for index, step in enumerate(steps)]
 
 
-def _open_netcdf(url: str, files: SeriesFiles, warp: Grid | None) -> NetcdfFile:
+def _open_netcdf(
+    url: str, files: SeriesFiles, warp: Grid | None, inspector: SeriesInspector
+) -> NetcdfFile:
     if warp is None:
-        return inspect_netcdf(url)
+        return inspector.inspect(url)
     projection = projection_of(url, crs=files.crs)
     if projection is None:
         raise InputError(

@@ -21,6 +21,7 @@ from luray.model.value_calibration import (
 from luray.storage.lease import RequireLease, no_lease
 from luray.storage.objects import remove, write_atomically
 from luray.training.checkpoint import n_workers
+from luray.training.class_climatology import class_climatology_rmse
 from luray.training.sample_plan import SamplePlan
 from luray.training.step_metrics import StepMetrics
 from luray.training.trainer import Trainer
@@ -123,11 +124,23 @@ def _calibrate_and_report_values(
     plan, cells = usable[-1]
     points = calibrate_values(cells)
     label = data.cube.time.label
-    report = {
+    report: dict[str, Any] = {
         "held_out": "blocks" if plan.use == "held-out blocks" else "years",
         "years": [label(plan.first_year), label(plan.last_year)],
     }
-    return points, report | value_report(cells, points, scale)
+    report |= value_report(cells, points, scale)
+    zone = data.recipe.sampling.zone
+    report["class_climatology"] = {
+        "classes": zone,
+        "rmse": class_climatology_rmse(
+            data.cube,
+            data.plan(),
+            plan,
+            zone=zone,
+            n_samples=data.recipe.validation_batches * data.recipe.micro_batch,
+        ),
+    }
+    return points, report
 
 
 def report_path(training: Training) -> str:
@@ -193,7 +206,11 @@ def save_finished_model(
 
 def _scores_of_points(report: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The numbers of each operating point in a report, without its tables."""
-    return {
+    scores = {
         point: {name: value for name, value in entries.items() if isinstance(value, float)}
         for point, entries in report.get("points", {}).items()
     }
+    if "class_climatology" in report:
+        for of_point in scores.values():
+            of_point["class_climatology_rmse"] = report["class_climatology"]["rmse"]
+    return scores

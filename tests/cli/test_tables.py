@@ -119,6 +119,7 @@ def test_every_kind_is_listed_with_its_place_and_licence():
         "product",
         "climate",
         "season",
+        "climatology",
         "values",
         "c3s_lai",
         "mod15",

@@ -26,7 +26,7 @@ KINDS = {
 }
 OTHER_KINDS = (
     *("cci_lc", "categorical", "aggregated", "product", "climate", "season"),
-    *("values", "c3s_lai", "mod15", "glass"),
+    *("climatology", "values", "c3s_lai", "mod15", "glass"),
 )
 """Kinds that no run of land use on the sandbox reads."""
 RUN = range(1850, 2101)

@@ -55,3 +55,23 @@ def test_noise_is_a_function_of_the_generator(seed, kind):
     once = corrupted(prior, share=0.3, kind=kind, seed=seed)
     assert torch.equal(once, corrupted(prior, share=0.3, kind=kind, seed=seed))
     assert not torch.equal(once, corrupted(prior, share=0.3, kind=kind, seed=seed + 1))
+
+
+def test_jittered_values_are_off_by_a_normal_error():
+    """Land alone, at most the scale's ends; gaps stay gaps."""
+    prior = torch.full((2, 64, 64), 70, dtype=torch.uint8)
+    prior[0, 0] = OUTSIDE
+    prior[0, 1] = UNKNOWN
+    prior[1, :8] = 139
+    settings = {"share": 0.5, "kind": "jitter", "n_classes": 141}
+    noisy = corrupt(prior, **settings, generator=Generator().manual_seed(3))
+    assert (noisy[0, 0] == OUTSIDE).all()
+    assert (noisy[0, 1] == UNKNOWN).all()
+    assert noisy[1, :8].max() == 140
+    error = noisy[:, 8:].float() - 70
+    assert 0.4 < float((error != 0).float().mean()) < 0.55
+    moved = error[error != 0]
+    assert float(moved.std()) == pytest.approx(0.05 * 141, rel=0.1)
+    assert abs(float(moved.mean())) < 0.5
+    again = corrupt(prior, **settings, generator=Generator().manual_seed(3))
+    assert torch.equal(noisy, again)

@@ -131,7 +131,8 @@ def _validation(card: "ModelCard") -> None:
         if "rmse" in scores:
             say(
                 f"  on held-out cells, one step: RMSE {scores['rmse']:.3f} (persistence "
-                f"{scores['persistence_rmse']:.3f}), bias {scores['bias']:+.3f}, R2 "
+                f"{scores['persistence_rmse']:.3f}, climatology by class "
+                f"{scores['class_climatology_rmse']:.3f}), bias {scores['bias']:+.3f}, R2 "
                 f"{scores['r2']:.3f}, {100 * scores['within_1_spread']:.0f} % within one spread"
             )
             return  # of values all points are the same
