@@ -112,7 +112,8 @@ def null_maps(
     backwards_in_time = -1 if direction == "forward" else 1
     seasonal = {}
     training = {}
-    for k in sorted({time.in_year(step) for step in (start, *scored)}):
+    scored_in_year = {time.in_year(step) for step in scored}
+    for k in sorted({time.in_year(start), *scored_in_year}):
         of_training = [s for s in steps_of_training if s in usable and time.in_year(s) == k]
         if not of_training:
             first, last = training_years
@@ -128,6 +129,6 @@ def null_maps(
         before = [
             s for s in usable if (s - start) * backwards_in_time >= 0 and time.in_year(s) == k
         ]
-        if before and time.per_year > 1:
+        if before and k in scored_in_year and time.per_year > 1:
             seasonal[k] = min(before, key=lambda step: abs(step - start))
     return NullMaps(time, start, seasonal, training, has_classes)

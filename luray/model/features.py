@@ -189,14 +189,16 @@ class Features:
     def lags(self) -> tuple[int, ...]:
         """How many maps before the prior each older map lies that a model of values is shown.
 
-        Of a map a year all that it remembers. Where there are several a year, the map of the same
-        time last year and the one before that, which tells how unusual the prior is.
+        Of a map a year all that it remembers. Where there are several a year, the two maps before
+        the prior, the map of the same time last year, and the one before that, which tells how
+        unusual the prior is.
         """
         if self.scale is None:
             return ()
         if self.per_year == 1:
             return tuple(range(1, self.history))
-        return tuple(lag for lag in (self.per_year - 1, self.per_year) if lag < self.history)
+        wanted = {1, 2, self.per_year - 1, self.per_year}
+        return tuple(lag for lag in sorted(wanted) if lag < self.history)
 
     def remembering(self, history: int) -> "Features":
         """Return the layout for a model that remembers so many maps."""

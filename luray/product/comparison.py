@@ -64,8 +64,16 @@ class Comparison:
         Raises
         ------
         ValueError
-            For other classes, grids that do not nest, or years that one of them does not have.
+            For other classes, maps of values, grids that do not nest, or years that one of them
+            does not have.
         """
+        for series in (product, reference):
+            if series.legend.scale is not None:
+                raise ValueError(
+                    f"{series.url} has values ({series.legend.long_name}), and a comparison scores "
+                    "maps of classes; score values with tests of a run file, `luray evaluate "
+                    "RUN.toml`"
+                )
         product_classes = [(c.code, c.name) for c in product.legend.classes]
         reference_classes = [(c.code, c.name) for c in reference.legend.classes]
         if product_classes != reference_classes:

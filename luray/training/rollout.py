@@ -95,15 +95,24 @@ def rollout(
     forcing_BTLHW = sample.forcing_BTLHW
     n_samples, n_maps = maps_BTHW.shape[:2]
 
-    prior_BHW = corrupt(
-        maps_BTHW[:, 0],
-        share=feeding.noise,
-        kind=feeding.noise_kind,
-        n_classes=features.n_classes if features.scale is None else features.scale.levels,
-        generator=generator,
-    )
+    def noisy(map_BHW: Tensor) -> Tensor:
+        return corrupt(
+            map_BHW,
+            share=feeding.noise,
+            kind=feeding.noise_kind,
+            n_classes=features.n_classes if features.scale is None else features.scale.levels,
+            generator=generator,
+        )
+
+    prior_BHW = noisy(maps_BTHW[:, 0])
+    older_maps_BNHW = sample.older_maps_BNHW
+    if feeding.noise and feeding.noise_kind == "jitter":
+        # Older maps are the model's own as well in use, with errors of their own.
+        older_maps_BNHW = older_maps_BNHW.clone()
+        for lag in features.lags:
+            older_maps_BNHW[:, lag - 1] = noisy(older_maps_BNHW[:, lag - 1])
     # What is remembered are the maps that the model was shown, noise and its own errors included.
-    shown_BNHW = torch.cat([prior_BHW[:, None], sample.older_maps_BNHW], dim=1)
+    shown_BNHW = torch.cat([prior_BHW[:, None], older_maps_BNHW], dim=1)
     for year in range(1, n_maps):
         inputs_BCHW = assemble(
             shown_BNHW,

@@ -139,7 +139,10 @@ def _draw_seasons(axes: Axes, view: View, steps: Sequence[int], means: F64) -> N
         )
     mean_of_year = [float(np.mean(found)) for found in whole.values()]
     axes.plot(middles, mean_of_year, color=ACCENT, linewidth=1.8, label="mean of the year")
-    axes.legend(frameon=False, fontsize=8, loc="lower left", labelcolor=INK)
+    # The lines go through all of the chart, so that the legend covers what is below it.
+    axes.legend(
+        framealpha=0.85, edgecolor="none", fontsize=8, loc="lower left", labelcolor=INK, ncols=2
+    )
 
 
 def in_signs(units: str) -> str:
@@ -249,7 +252,7 @@ def mark_observed(
     if observed is None:
         return
     first, last = observed
-    name = f"observed {first}–{last}"
+    name = f"observed {first}–{last}" if first < last else f"observed {first}"
     last += through
     if over == "layers":
         axes.axvspan(first, last, color="white", alpha=0.22, linewidth=0)

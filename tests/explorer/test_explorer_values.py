@@ -127,6 +127,9 @@ def test_a_cell_without_a_value_shows_the_map_below(explorer: Explorer) -> None:
     ]
     assert gaps
     assert not greens & set(gaps)
+    # Its colour is told from that of the lowest values.
+    contrast = np.abs(np.array(gaps) - np.array(rgb(LAI.classes[0].colour))).max(axis=1)
+    assert contrast.min() > 20
 
 
 def test_the_pointer_reads_the_value_with_its_unit(explorer: Explorer, product: xr.Dataset) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from luray.core.grid import Grid
 from luray.core.legend import OUTSIDE
-from luray.core.legend_files import HILDA
+from luray.core.legend_files import HILDA, read_legend
 from luray.core.tiling import Box
 from luray.evaluation.metrics import score
 from luray.product import comparison as module
@@ -148,6 +148,9 @@ def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> Non
         Comparison.of(fine, fine, start=2000, years=(2001, 2010))
     with pytest.raises(ValueError, match="all before or all after"):
         Comparison.of(fine, fine, start=2001, years=(2000, 2002))
+    of_values = replace(fine, legend=read_legend("lai"))
+    with pytest.raises(ValueError, match=r"has values \(leaf area index\), .*`luray evaluate RUN"):
+        Comparison.of(of_values, of_values, start=2000)
     with pytest.raises(ValueError, match="there is no Zarr store"):
         open_maps(str(tmp_path / "nothing.zarr"))
 

@@ -20,6 +20,9 @@ export const LIGHT: MapColours = {
   graticule: "#8aa2b3",
 };
 
+/** The same below values, whose lowest are pale: what has no value is told from a low one. */
+export const LIGHT_BELOW_VALUES: MapColours = { ...LIGHT, land: "#cfd6db" };
+
 export const DARK: MapColours = {
   ocean: "#16222d",
   land: "#26303a",

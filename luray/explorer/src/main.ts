@@ -2,7 +2,7 @@
 
 import { Map as MapLibreMap, setWorkerUrl } from "maplibre-gl";
 import { areasInView } from "./areas";
-import { DARK, LIGHT, type MapColours, addWorld, firstStyle, paintWorld } from "./basemap";
+import { DARK, LIGHT, LIGHT_BELOW_VALUES, type MapColours, addWorld, firstStyle, paintWorld } from "./basemap";
 import { Card } from "./card";
 import { cellAt } from "./cell";
 import { Demand } from "./demand";
@@ -256,7 +256,8 @@ class Page {
   }
 
   private get colours(): MapColours {
-    return this.isDark ? DARK : LIGHT;
+    const light = this.product.scale === undefined ? LIGHT : LIGHT_BELOW_VALUES;
+    return this.isDark ? DARK : light;
   }
 
   private applyTheme(): void {
