@@ -41,6 +41,8 @@ def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
     output = plan.output
     tiling = workload.tiling
     span = plan.product.span
+    time = plan.product.time
+    per_map = "a year" if time.per_year == 1 else "a map"
     names = plan.product.scenarios or (plan.product.scenario,)
     n_tiles = sum(1 for _ in tiling.tiles())
     copied = len(span.copied) * workload.tiles * len(plan.product.member_indices)
@@ -53,10 +55,12 @@ def _amounts(plan: InferencePlan) -> Iterator[PlanRow]:
     )
     yield PlanRow(
         "windows",
-        f"{workload.windows:,} a year in {workload.tiles} of {n_tiles} tiles",
+        f"{workload.windows:,} {per_map} in {workload.tiles} of {n_tiles} tiles",
         f"{tiling.window} cells at a stride of {tiling.stride}; {plan.land_source}",
     )
-    yield PlanRow("years", _years(plan), f"{workload.windows * workload.steps:,} windows in all")
+    yield PlanRow(
+        time.plural, _years(plan), f"{workload.windows * workload.steps:,} windows in all"
+    )
     yield PlanRow(
         "tile-years",
         f"{output.tile_years:,} written, {workload.predictions:,} predicted",
@@ -90,7 +94,7 @@ def _times(plan: InferencePlan) -> Iterator[PlanRow]:
     """Rows of time."""
     longest = max(len(trajectory.years) - 1 for trajectory in plan.workload.trajectories)
     largest_tile = max(load.windows for load in plan.loads)
-    n_years = len(plan.product.span.years)
+    n_steps = f"{len(plan.product.span.years)} {plan.product.time.plural}"
     work = plan.time.work
     shares = [f"{part} {time.low / work.low:.0%}" for part, time in plan.time.parts.items()]
     kind = f"of {plan.threads} threads" if plan.on_cpu else "with a GPU each"
@@ -98,8 +102,8 @@ def _times(plan: InferencePlan) -> Iterator[PlanRow]:
     yield PlanRow(
         "critical path",
         _durations(plan.time.critical_path),
-        f"a tile of {largest_tile} windows, {longest} of the {n_years} years in turn; the driver "
-        f"takes {_duration(plan.time.driver)}",
+        f"a tile of {largest_tile} windows, {longest} of the {n_steps} in turn; the driver takes "
+        f"{_duration(plan.time.driver)}",
     )
     yield PlanRow("work", _durations(work), f"of one worker: {', '.join(shares)}")
     yield PlanRow(

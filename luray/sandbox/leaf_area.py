@@ -32,11 +32,14 @@ SPIN_UP = 2
 
 DEKADS = 36
 
-WATER_LEFT = 0.8
+WATER_LEFT = 0.6
 """Share of the soil's water that is there a month later, without rain."""
 
-RESPONSE = 0.35
+RESPONSE = 0.5
 """Share of the difference to what the weather allows that leaves make up for in a dekad."""
+
+WIDTH = 3.0
+"""How gradually warmth brings leaves, in K."""
 
 HARVEST = range(20, 27)
 """Dekads from late July to September, in which fields are bare for the most part."""
@@ -70,12 +73,12 @@ class Plants(NamedTuple):
 
 
 PLANTS: Mapping[int, Plants] = {
-    11: Plants(1.2, 0.30, 8.0, 0.4),
-    22: Plants(4.4, 0.05, 9.0, 0.6),
-    33: Plants(3.4, 0.20, 6.0, 0.6),
-    44: Plants(5.0, 0.25, 10.0, 0.4),
-    55: Plants(2.8, 0.15, 8.0, 0.9),
-    66: Plants(0.9, 0.10, 7.0, 0.9),
+    11: Plants(1.4, 0.30, 8.0, 0.4),
+    22: Plants(5.4, 0.05, 9.0, 0.6),
+    33: Plants(4.2, 0.20, 6.0, 0.6),
+    44: Plants(5.8, 0.25, 10.0, 0.4),
+    55: Plants(3.6, 0.15, 8.0, 0.9),
+    66: Plants(1.2, 0.10, 7.0, 0.9),
 }
 """By the code of land use of HILDA+. Water has no leaves and is not retrieved."""
 
@@ -134,13 +137,13 @@ def allowed_leaves(use: U8, temperature: F32, water: F32, dekad: int) -> F32:
     >>> use = np.array([22, 22, 44, 77], np.uint8)
     >>> warm, wet = np.full(4, 20, np.float32), np.full(4, 1, np.float32)
     >>> [f"{leaves:.1f}" for leaves in allowed_leaves(use, warm, wet, 15)]
-    ['3.6', '3.6', '4.8', '0.0']
+    ['3.4', '3.4', '4.5', '0.0']
     """
     leaves = np.zeros(use.shape, np.float32)
     for code, plants in PLANTS.items():
         is_grown: Bool = use == code
-        warmth = 1 / (1 + np.exp(-(temperature[is_grown] - plants.warmth) / 2.0))
-        moisture = water[is_grown] ** 3 / (water[is_grown] ** 3 + plants.thirst**3)
+        warmth = 1 / (1 + np.exp(-(temperature[is_grown] - plants.warmth) / WIDTH))
+        moisture = water[is_grown] / (water[is_grown] + plants.thirst)
         growth = plants.least + (1 - plants.least) * warmth * moisture
         if code == 22 and dekad in HARVEST:
             growth = growth * STUBBLE

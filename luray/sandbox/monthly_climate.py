@@ -24,16 +24,16 @@ COLDEST_MONTH = 0.5
 WARMING_A_YEAR = 0.025
 """K a year, counted from 1990."""
 
-ANOMALY = 1.8
+ANOMALY = 3.0
 """Spread of the temperature of a month around its mean, in K."""
 
 MEMORY = 0.6
 """Share of an anomaly of temperature that is left a month later."""
 
-RAIN_SPREAD = 0.55
+RAIN_SPREAD = 0.5
 """Spread of the logarithm of a month's rain."""
 
-RAIN_MEMORY = 0.5
+RAIN_MEMORY = 0.3
 """Share of an anomaly of rain that is left a month later."""
 
 

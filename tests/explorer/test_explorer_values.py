@@ -198,6 +198,9 @@ def test_click_shows_the_series_of_the_cell(explorer: Explorer, product: xr.Data
     text = explorer.page.locator(".cell-now").inner_text()
     assert f"{cell[42]:.2f} m² m⁻² in 2003-07" in text
     assert not explorer.page.locator("ol.changes").is_visible()
+    observed = re.compile(r"/spread/c/(1[2-9]|2\d|3[0-5])/")
+    assert not [url for url in explorer.requests if observed.search(url)], "none is stored"
+    assert [url for url in explorer.requests if "/spread/c/40/" in url]
     explorer.page.keyboard.press("Escape")
 
 

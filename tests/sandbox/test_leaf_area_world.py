@@ -63,8 +63,8 @@ def leaves_of_cell(world, row, col):
         year = climate.first_year + dekad // law.DEKADS
         month = dekad // 3
         plants = law.PLANTS[int(uses[year - FIRST_YEAR])]
-        warmth = 1 / (1 + np.exp(-(temperature[month] + warmer - plants.warmth) / 2))
-        moisture = water[month] ** 3 / (water[month] ** 3 + plants.thirst**3)
+        warmth = 1 / (1 + np.exp(-(temperature[month] + warmer - plants.warmth) / law.WIDTH))
+        moisture = water[month] / (water[month] + plants.thirst)
         growth = plants.least + (1 - plants.least) * warmth * moisture
         if uses[year - FIRST_YEAR] == 22 and dekad % law.DEKADS in law.HARVEST:
             growth *= law.STUBBLE

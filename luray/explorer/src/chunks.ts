@@ -6,6 +6,7 @@
  */
 
 import type { Product } from "./product";
+import { NO_VALUE } from "./values";
 
 /** Where a chunk lies: array, index by dimension name, row and column of chunks. */
 export interface ChunkRef {
@@ -124,11 +125,25 @@ export class Chunks {
   }
 
   private async read({ array, index, row, col }: ChunkRef): Promise<Values> {
+    const side = this.sideWithoutSpread(array, index);
+    if (side !== undefined) return new Uint8Array(side * side).fill(NO_VALUE);
     const opened = await this.product.array(array);
     const names = opened.dimensionNames ?? [];
     const position = names.slice(0, -2).map((name) => index[name] ?? 0);
     const chunk = await opened.getChunk([...position, row, col]);
     return chunk.data as Values;
+  }
+
+  /**
+   * Return the side of a chunk of spread of an observed map, undefined of any other.
+   *
+   * There is no spread of what is observed, and nothing is stored: a web server would answer each
+   * request for it with an error.
+   */
+  private sideWithoutSpread(array: string, index: ChunkRef["index"]): number | undefined {
+    const { quality, steps, origins, levels } = this.product;
+    if (quality !== "spread" || origins[index[steps.dimension]] !== "observed") return undefined;
+    return levels.find(({ path }) => array === (path === "" ? quality : `${path}/${quality}`))?.chunk;
   }
 
   private keep(key: string, values: Values): void {
