@@ -52,6 +52,7 @@ VALIDATION = {
     "years": ["2002-01", "2003-12"],
     "cells": 1000,
     "units": LAI.scale.units,
+    "class_climatology": {"classes": "land_use", "rmse": 0.345},
     "points": {
         "cautious": {
             "rmse": 0.123,
@@ -114,7 +115,10 @@ def test_a_page_says_what_the_metrics_say():
         assert sentence in text
     assert f"{test['spread']['within_one']:.1%}".replace("%", " %") in text
     assert "caveat <one>" in text
-    assert "errs by 0.123 m2 m-2 (root mean square), persistence by 0.456; R² 0.789" in text
+    assert (
+        "errs by 0.123 m2 m-2 (root mean square), persistence by 0.456, the climatology of the class by 0.345; R² 0.789"
+        in text
+    )
     assert "67.0 % of the observed values" in text
     assert "codes 249-255 read as no retrieval" in text
     assert "zone 2" in text
@@ -161,16 +165,16 @@ def test_pictures_have_the_colours_of_values_gaps_and_sea():
     assert rgb(maps.WITHOUT_VALUE) not in colours_of(maps.values(shown.predicted_HW, LAI, GRID))
 
 
-def test_errors_are_red_where_too_high_and_white_where_right():
+def test_errors_are_orange_where_too_high_and_white_where_right():
     shown = shown_maps()
     assert maps.largest_error(shown, len(LAI)) == 3
     of_errors = colours_of(maps.errors(shown, len(LAI), GRID, most=3))
-    darkest_red = (103, 0, 31)
-    assert darkest_red in of_errors
+    darkest_orange = (127, 59, 8)
+    assert darkest_orange in of_errors
     assert rgb(maps.WITHOUT_VALUE) in of_errors
     right = maps.ValueTestMaps("x", shown.predicted_HW, shown.predicted_HW)
     assert maps.largest_error(right, len(LAI)) == 1
-    assert darkest_red not in colours_of(maps.errors(right, len(LAI), GRID, most=3))
+    assert darkest_orange not in colours_of(maps.errors(right, len(LAI), GRID, most=3))
 
 
 def test_a_map_without_values_has_a_page():

@@ -29,8 +29,8 @@ SHADES = 50
 BAND_BYTES = 64_000_000
 """Bytes of cells that are read at once."""
 
-ERROR_COLOURS = "RdBu_r"
-"""Colours of errors: blue below 0, white, red above."""
+ERROR_COLOURS = "PuOr_r"
+"""Colours of errors: purple below 0, white, orange above. None is like the sea."""
 
 WATER = OCEAN_COLOUR
 UNCHANGED = "#e3e6e8"
@@ -178,7 +178,7 @@ def largest_error(maps: ValueTestMaps, n_levels: int) -> int:
 
 
 def errors(maps: ValueTestMaps, n_levels: int, grid: Grid, *, most: int) -> MapPicture:
-    """Return the picture of predicted minus true, blue where too low and red where too high.
+    """Return the picture of predicted minus true, purple where too low and orange where too high.
 
     `most` is the error in levels of the last colours.
     """

@@ -210,18 +210,23 @@ def _validations(data: ValuePageData) -> list[dict[str, str]]:
     for n, (direction, validation) in enumerate(data.validations.items()):
         scores = validation["points"][data.point]
         first, last = validation["years"]
+        by_class = validation["class_climatology"]
+        of_what = "the class" if by_class["classes"] else "all land"
         within_one = _percent(scores["within_1_spread"])
         within_two = _percent(scores["within_2_spreads"])
-        sentence = (
+        errors = (
             f"The {direction} model errs by {_number(scores['rmse'])} {validation['units']} (root "
-            f"mean square), persistence by {_number(scores['persistence_rmse'])}; R² "
-            f"{_number(scores['r2'])}. {within_one} of the observed values lie within one spread "
-            f"and {within_two} within two. Held-out {validation['held_out']}, {first} to {last}."
+            f"mean square), persistence by {_number(scores['persistence_rmse'])}, the climatology "
+            f"of {of_what} by {_number(by_class['rmse'])}; R² {_number(scores['r2'])}."
+        )
+        coverage = (
+            f"{within_one} of the observed values lie within one spread and {within_two} within "
+            f"two. Held-out {validation['held_out']}, {first} to {last}."
         )
         chart = value_charts.coverage_chart(
             validation, f"{direction} model", point=data.point, name=f"coverage-{n}"
         )
-        described.append({"sentence": sentence, "chart": chart})
+        described.append({"sentence": f"{errors} {coverage}", "chart": chart})
     return described
 
 
