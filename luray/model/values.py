@@ -33,8 +33,8 @@ def seen_levels(scale: ValueScale) -> F32:
     Examples
     --------
     >>> table = seen_levels(ValueScale("1", first=0.0, step=0.5, levels=3, transform="sqrt"))
-    >>> table[[0, 1, 2, 255]].round(2).tolist()
-    [[0.0, 1.0], [0.71, 1.0], [1.0, 1.0], [0.0, 0.0]]
+    >>> table[[0, 2, 255]].tolist(), f"{table[1, 0]:.2f}"
+    ([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]], '0.71')
     """
     table = np.zeros((256, 2), np.float32)
     table[: scale.levels, 0] = seen(np.arange(scale.levels) / (scale.levels - 1), scale, np)
