@@ -6,6 +6,7 @@ so a process that does a whole inference is there in no time, and can be killed 
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import zarr
@@ -61,8 +62,8 @@ def prepared(world: Path, output: Path, *settings: str) -> RunConfig:
 
 def build(run: RunConfig, *, progress: Progress = no_progress) -> None:
     """The stage `build`, with `write_cube` in the place of Ray."""
-    build_stage.write_cube = write_cube
-    build_stage.build(plan_cube(run), progress=progress)
+    with patch.object(build_stage, "write_cube", write_cube):
+        build_stage.build(plan_cube(run), progress=progress)
 
 
 def write_cube(
@@ -84,8 +85,8 @@ def train(
     run: RunConfig, *, restart: bool = False, progress: TrainingProgress = no_training_progress
 ) -> None:
     """The stage `train`, with `train_models` in the place of Ray."""
-    train_stage.train_models = train_models
-    train_stage.train(run, restart=restart, progress=progress)
+    with patch.object(train_stage, "train_models", train_models):
+        train_stage.train(run, restart=restart, progress=progress)
 
 
 def train_models(
@@ -121,8 +122,8 @@ def batches(training: Training, done: int) -> Iterator[dict[int, Sample]]:
 
 def infer(run: RunConfig, *, progress: Progress = no_progress) -> None:
     """The stage `infer`, with `compute` in the place of Ray."""
-    infer_stage.compute = compute
-    infer_stage.infer(run, progress=progress)
+    with patch.object(infer_stage, "compute", compute):
+        infer_stage.infer(run, progress=progress)
 
 
 def compute(run: RunConfig, spec: InferenceSpec, lease: Lease, *, progress: Progress) -> Shortfall:
