@@ -44,7 +44,9 @@ class Bucket:
             count(b"inf")
 
     def keys(self) -> list[str]:
-        return [o["Key"] for o in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+        """All keys: the server lists a thousand at a time."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
 
 CONDITIONS = threading.Lock()
