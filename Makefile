@@ -38,7 +38,7 @@ demo: .venv/demo
 	$(BIN)/luray demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 # Hundreds of failures; prints its figures and writes build/chaos.json. One part: make chaos CHAOS="--part 'driver kills'"
 chaos: .venv/installed

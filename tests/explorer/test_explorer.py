@@ -353,7 +353,7 @@ def test_keys_alone_do_everything(explorer: Explorer) -> None:
 PLAYED_TO_YEAR_4 = """async () => {
   // A clock of our own, of 50 ms a frame, that stands still while a map is on its way: what is
   // measured does not depend on how fast the machine draws.
-  const { timeline, scene, state } = window.explorer;
+  const { timeline, scene } = window.explorer;
   const requestFrame = window.requestAnimationFrame;
   let waiting = [];
   window.requestAnimationFrame = (callback) => waiting.push(callback);
@@ -362,7 +362,7 @@ PLAYED_TO_YEAR_4 = """async () => {
   if (button.getAttribute("aria-label") !== "Pause") throw new Error("it does not play");
   const begun = performance.now();
   let passed = 0;
-  while (state.a.year < 4 && passed < 10000) {
+  while (window.explorer.state.a.year < 4 && passed < 10000) {
     passed += 50;
     const due = waiting;
     waiting = [];
