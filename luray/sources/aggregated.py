@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from luray.core.arithmetic import ceil_div
-from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import HILDA
@@ -23,12 +22,11 @@ from luray.core.tiling import Box, pieces_on_grid
 from luray.core.types import F64, I64, U8
 from luray.core.variable import Variable
 from luray.sources.base import (
-    MAX_MISSING,
-    MIN_COVERAGE,
     About,
     Described,
     Request,
     Source,
+    WithoutFilesConfig,
     held_years,
 )
 from luray.sources.distortion import (
@@ -93,24 +91,16 @@ def fraction_variables(legend: Legend) -> tuple[Variable, ...]:
     return tuple(variables)
 
 
-class AggregatedConfig(Config):
+class AggregatedConfig(WithoutFilesConfig):
     """Size of a block, and how its fractions are distorted.
 
     A `SourceConfig` without files: what it reads are the maps of the state source.
     """
 
     about: ClassVar[About] = ABOUT
-    described: ClassVar[About] = ABOUT
     label: ClassVar[str] = "aggregated"
-    by_scenario: ClassVar[bool] = False
-    reads_other_years: ClassVar[bool] = False
     is_derived: ClassVar[bool] = True
-    path: ClassVar[str] = ""
-    collection: ClassVar[str] = ""
-    where: ClassVar[str] = ""
     wanted: ClassVar[str] = "no files of its own, made from the maps"
-    min_coverage: ClassVar[float] = MIN_COVERAGE
-    max_missing: ClassVar[float] = MAX_MISSING
 
     kind: Literal["aggregated"]
     block: int = Field(ge=2)

@@ -156,6 +156,28 @@ class SourceConfig(Protocol):
         """Return a copy with some fields set; every pydantic model has it."""
 
 
+class WithoutFilesConfig(Config):
+    """A source that has no files: what it reads is computed, or made from the maps.
+
+    Each subclass is a `SourceConfig`: it sets `about`, `label`, `is_derived`, `wanted` and `kind`,
+    and defines `declared`, `native_grid`, `place_of` and `open`.
+    """
+
+    about: ClassVar[About]
+    by_scenario: ClassVar[bool] = False
+    reads_other_years: ClassVar[bool] = False
+    path: ClassVar[str] = ""
+    collection: ClassVar[str] = ""
+    where: ClassVar[str] = ""
+    min_coverage: ClassVar[float] = MIN_COVERAGE
+    max_missing: ClassVar[float] = MAX_MISSING
+
+    @property
+    def described(self) -> About:
+        """The description of the data."""
+        return self.about
+
+
 class FilesConfig(Config):
     """Where the files of a source are: a folder or file, or a collection of the run's STAC catalog.
 

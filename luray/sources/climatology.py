@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.legend_files import HILDA
@@ -27,7 +26,14 @@ from luray.core.tiling import Box
 from luray.core.time_steps import TimeSteps
 from luray.core.value_scale import ValueScale
 from luray.core.variable import Variable
-from luray.sources.base import MIN_COVERAGE, About, Described, Request, Source, held_years
+from luray.sources.base import (
+    About,
+    Described,
+    Request,
+    Source,
+    WithoutFilesConfig,
+    held_years,
+)
 from luray.sources.state_maps import classes_on_run_grid
 from luray.storage.errors import InputError
 
@@ -41,23 +47,16 @@ ABOUT = About(
 )
 
 
-class ClimatologyConfig(Config):
+class ClimatologyConfig(WithoutFilesConfig):
     """Years of the mean.
 
     A `SourceConfig` without files: what it reads are the maps of the state source.
     """
 
     about: ClassVar[About] = ABOUT
-    described: ClassVar[About] = ABOUT
     label: ClassVar[str] = "climatology"
-    by_scenario: ClassVar[bool] = False
-    reads_other_years: ClassVar[bool] = False
     is_derived: ClassVar[bool] = True
-    path: ClassVar[str] = ""
-    collection: ClassVar[str] = ""
-    where: ClassVar[str] = ""
     wanted: ClassVar[str] = "no files of its own, made from the maps"
-    min_coverage: ClassVar[float] = MIN_COVERAGE
     max_missing: ClassVar[float] = 1.0
 
     kind: Literal["climatology"]

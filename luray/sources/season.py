@@ -15,19 +15,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.core.config import Config
 from luray.core.grid import Grid
 from luray.core.legend import Legend
 from luray.core.tiling import Box
 from luray.core.time_steps import TimeSteps
 from luray.core.variable import Variable
 from luray.sources.base import (
-    MAX_MISSING,
-    MIN_COVERAGE,
     About,
     Described,
     Request,
     Source,
+    WithoutFilesConfig,
     held_years,
 )
 from luray.sources.time_steps import middle_of_year
@@ -57,21 +55,13 @@ ABOUT = About(
 )
 
 
-class SeasonConfig(Config):
+class SeasonConfig(WithoutFilesConfig):
     """The season. A `SourceConfig` without files, in which there is nothing to set."""
 
     about: ClassVar[About] = ABOUT
-    described: ClassVar[About] = ABOUT
     label: ClassVar[str] = "season"
-    by_scenario: ClassVar[bool] = False
-    reads_other_years: ClassVar[bool] = False
     is_derived: ClassVar[bool] = False
-    path: ClassVar[str] = ""
-    collection: ClassVar[str] = ""
-    where: ClassVar[str] = ""
     wanted: ClassVar[str] = "no files, computed from the dates"
-    min_coverage: ClassVar[float] = MIN_COVERAGE
-    max_missing: ClassVar[float] = MAX_MISSING
     declared: ClassVar[tuple[Variable, ...]] = VARIABLES
 
     kind: Literal["season"]
