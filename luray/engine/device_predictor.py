@@ -33,7 +33,7 @@ from luray.model.features import Features
 from luray.model.model_input import assemble
 from luray.model.operating_point import NO_CALIBRATION, Calibration
 from luray.model.unet import UNet
-from luray.model.values import LEAST_SPREAD, moments, seen_levels
+from luray.model.values import LEAST_SPREAD, calibrated_moments, seen_levels
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,8 @@ def fixed_point_values(
     table = torch.from_numpy(seen_levels(scale)).to(prior_BHW.device)
     mean_BHW = table[prior_BHW.long(), 0] + heads_B2HW[:, 0]
     spread_BHW = softplus(heads_B2HW[:, 1]) + LEAST_SPREAD
-    position_BHW, deviation_BHW = moments(mean_BHW, spread_BHW, scale, torch)
-    position_BHW = (position_BHW + calibration.bias).clip(0, 1)
-    deviation_BHW = (deviation_BHW * calibration.temperature).clip(0, 1)
+    position_BHW, deviation_BHW = calibrated_moments(
+        mean_BHW, spread_BHW, scale, calibration, torch
+    )
     shares = [torch.ones_like(position_BHW), position_BHW, deviation_BHW]
     return (torch.stack(shares, dim=1) * ONE).round().int()

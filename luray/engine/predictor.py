@@ -170,13 +170,12 @@ class Predictor:
     ) -> None:
         for heads_HWC, (window, maps_HW) in zip(heads_BHWC, window_maps, strict=False):
             at = (window.row - padded.row, window.col - padded.col)
-            temperature, bias = self.calibration
             arrays = (sums_KYX, heads_HWC, maps_HW[0], self.weights_HW)
             scale = self.features.scale
             if scale is None:
-                add_window(*arrays, at=at, temperature=temperature, bias=bias)
+                add_window(*arrays, at=at, **self.calibration._asdict())
             else:
-                add_values(*arrays, scale, at=at, temperature=temperature, bias=bias)
+                add_values(*arrays, scale, at=at, calibration=self.calibration)
 
     @cached_property
     def _forward(self) -> ForwardPass:

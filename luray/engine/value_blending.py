@@ -15,7 +15,8 @@ from luray.core.legend import NO_VALUE, OUTSIDE
 from luray.core.types import F32, I32, U8, Bool
 from luray.core.value_scale import MOST_LEVELS, ValueScale
 from luray.engine.blending import ONE, softplus
-from luray.model.values import LEAST_SPREAD, moments, seen_levels
+from luray.model.operating_point import Calibration
+from luray.model.values import LEAST_SPREAD, calibrated_moments, seen_levels
 
 
 def add_values(
@@ -26,8 +27,7 @@ def add_values(
     scale: ValueScale,
     *,
     at: tuple[int, int],
-    temperature: float,
-    bias: float,
+    calibration: Calibration,
 ) -> None:
     """Add a window's weight, values and spreads to the sums, in place.
 
@@ -45,22 +45,32 @@ def add_values(
         What the levels stand for.
     at : tuple of int
         Row and column of the sums that the window's first cell is added to.
-    temperature, bias : float
-        The spread is multiplied by the one, the other is added to the position; see
-        `luray.model.value_calibration`.
+    calibration : Calibration
+        Of the operating point, see `luray.model.value_calibration`.
     """
-    mean_HW = seen_levels(scale)[prior_HW, 0] + heads_HW2[..., 0]
-    spread_HW = softplus(np.ascontiguousarray(heads_HW2[..., 1])) + np.float32(LEAST_SPREAD)
-    position_HW, deviation_HW = moments(mean_HW, spread_HW, scale, np)
-    position_HW = np.clip(position_HW + np.float32(bias), 0, 1)
-    deviation_HW = np.clip(deviation_HW * np.float32(temperature), 0, 1)
+    # The heads say how the seen value changes since the prior, and how sure that is.
+    prior_value_HW = seen_levels(scale)[prior_HW, 0]
+    mean_HW = prior_value_HW + heads_HW2[..., 0]
+    raw_spread_HW = np.ascontiguousarray(heads_HW2[..., 1])
+    spread_HW = softplus(raw_spread_HW) + np.float32(LEAST_SPREAD)
+    position_HW, deviation_HW = calibrated_moments(mean_HW, spread_HW, scale, calibration, np)
 
+    top, left = at
     height, width = prior_HW.shape
-    cells = slice(at[0], at[0] + height), slice(at[1], at[1] + width)
-    # Rounded before it is weighted: what a window adds does not depend on other windows.
-    sums_3YX[0, *cells] += ONE * weights_HW
-    for plane_YX, share_HW in zip(sums_3YX[1:], (position_HW, deviation_HW), strict=True):
-        plane_YX[cells] += np.rint(share_HW * np.float32(ONE)).astype(np.int32) * weights_HW
+    weight_sums_YX, value_sums_YX, spread_sums_YX = sums_3YX
+    in_window = (slice(top, top + height), slice(left, left + width))
+    weight_sums_YX[in_window] += ONE * weights_HW
+    value_sums_YX[in_window] += _fixed_point(position_HW) * weights_HW
+    spread_sums_YX[in_window] += _fixed_point(deviation_HW) * weights_HW
+
+
+def _fixed_point(share: F32) -> I32:
+    """Round shares of 1 to whole numbers of 1 / `ONE`.
+
+    That comes before they are weighted: what a window adds does not depend on other windows.
+    """
+    rounded: I32 = np.rint(share * np.float32(ONE)).astype(np.int32)
+    return rounded
 
 
 def decide_values(sums_3HW: I32, land: Bool, scale: ValueScale) -> tuple[U8, U8]:

@@ -23,7 +23,7 @@ from luray.model.features import UNKNOWN, Features
 from luray.model.model_input import assemble
 from luray.model.operating_point import Calibration
 from luray.model.unet import UNet, frozen
-from luray.model.values import moments
+from luray.model.values import calibrated_moments, nearest_level
 
 N_CODES = 256
 """Codes that a byte can hold."""
@@ -113,13 +113,16 @@ class HostModel(nn.Module):
 
     def _values(self, inputs_BCHW: Tensor, scale: ValueScale) -> tuple[Tensor, Tensor]:
         """Mean and deviation in the unit of the target, and the level nearest to the mean."""
-        outputs_B2HW = self.network(inputs_BCHW)
-        position_BHW, deviation_BHW = moments(outputs_B2HW[:, 0], outputs_B2HW[:, 1], scale, torch)
-        position_BHW = (position_BHW + self.bias).clip(0, 1)
-        deviation_BHW = (deviation_BHW * self.temperature).clip(0, 1)
-        size = scale.step * (scale.levels - 1)
-        values_B2HW = torch.stack([scale.first + size * position_BHW, size * deviation_BHW], dim=1)
-        return values_B2HW, (position_BHW * (scale.levels - 1) + 0.5).floor().long()
+        mean_BHW, spread_BHW = self.network(inputs_BCHW).unbind(dim=1)
+        calibration = Calibration(self.temperature, self.bias)
+        position_BHW, deviation_BHW = calibrated_moments(
+            mean_BHW, spread_BHW, scale, calibration, torch
+        )
+
+        size = scale.step * (scale.levels - 1)  # of the scale in its unit
+        value_BHW = scale.first + size * position_BHW
+        values_B2HW = torch.stack([value_BHW, size * deviation_BHW], dim=1)
+        return values_B2HW, nearest_level(position_BHW, scale, torch).long()
 
 
 def _levels(values_BVHW: Tensor, variables: Sequence[Variable]) -> Tensor:

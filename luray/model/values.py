@@ -19,6 +19,7 @@ import numpy as np
 
 from luray.core.types import F32
 from luray.core.value_scale import ValueScale
+from luray.model.operating_point import Calibration
 
 LEAST_SPREAD = 1e-3
 """Smallest spread of a seen value: without it a loss could fall without end."""
@@ -66,3 +67,21 @@ def moments(mean: Any, spread: Any, scale: ValueScale, xp: ModuleType) -> tuple[
         spread = xp.sqrt(4 * mean * mean + 2 * variance) * spread
         mean = mean * mean + variance
     return xp.clip(mean, 0, 1), spread
+
+
+def calibrated_moments(
+    mean: Any, spread: Any, scale: ValueScale, calibration: Calibration, xp: ModuleType
+) -> tuple[Any, Any]:
+    """Return the same after calibration: the bias is added to the mean, the deviation is scaled.
+
+    Both stay within the scale, between 0 and 1.
+    """
+    position, deviation = moments(mean, spread, scale, xp)
+    position = xp.clip(position + calibration.bias, 0, 1)
+    deviation = xp.clip(deviation * calibration.temperature, 0, 1)
+    return position, deviation
+
+
+def nearest_level(position: Any, scale: ValueScale, xp: ModuleType) -> Any:
+    """Return the number of the level nearest to a position, as a number with a point."""
+    return xp.floor(position * (scale.levels - 1) + 0.5)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from luray.core.value_scale import ValueScale
 from luray.model.features import UNKNOWN
-from luray.model.values import moments, seen_levels
+from luray.model.values import moments, nearest_level, seen_levels
 from luray.training.loss import Loss, TotalWeights
 
 BETA = 0.5
@@ -62,7 +62,7 @@ def value_loss_of(
 def predicted_levels(outputs_B2HW: Tensor, scale: ValueScale) -> Tensor:
     """Return the level nearest to the mean of each cell, uint8 (B, H, W)."""
     position_BHW, _ = moments(outputs_B2HW[:, 0], outputs_B2HW[:, 1], scale, torch)
-    level_BHW: Tensor = (position_BHW * (scale.levels - 1) + 0.5).floor()
+    level_BHW: Tensor = nearest_level(position_BHW, scale, torch)
     return level_BHW.to(torch.uint8)
 
 

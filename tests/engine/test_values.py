@@ -103,7 +103,7 @@ def test_values_are_added_as_the_twin_and_a_gpu_do(transform, heads, prior):
     scale = SCALES[transform]
     weights = np.arange(1, 31, dtype=np.int32).reshape(5, 6)
     sums = np.zeros((3, 8, 9), np.int32)
-    add_values(sums, heads, prior, weights, scale, at=(1, 2), **CALIBRATION._asdict())
+    add_values(sums, heads, prior, weights, scale, at=(1, 2), calibration=CALIBRATION)
     found = sums[:, 1:6, 2:8]
     twin = reference.value_and_spread(np.moveaxis(heads, -1, 0), prior, scale, *CALIBRATION)
     assert (found[0] == 65535 * weights).all()
