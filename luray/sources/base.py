@@ -466,6 +466,18 @@ def held_years(places: Mapping[int, object]) -> dict[int, int]:
     return held
 
 
+def wanted_files(where: str, pattern: str, *publisher: str) -> str:
+    """Say which files a source wants that the run file describes: their place, pattern and origin.
+
+    Examples
+    --------
+    >>> wanted_files("maps", "lai_{date}.tif", "Leaf area", ""), wanted_files("maps", "*.tif")
+    ('maps/lai_{date}.tif (Leaf area)', 'maps/*.tif (your own)')
+    """
+    origin = ", ".join(filter(None, publisher)) or "your own"
+    return f"{where}/{pattern} ({origin})"
+
+
 @dataclass(frozen=True)
 class Request:
     """Request of a run to every source: its years, its scenario, and the state source."""

@@ -61,6 +61,7 @@ from luray.sources.base import (
     legend_table,
     recode,
     state_variable,
+    wanted_files,
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_raster, rules_of_files
@@ -167,8 +168,7 @@ class CategoricalConfig(FilesConfig):
     @property
     def wanted(self) -> str:
         """The pattern of the files, and what the run file says of who publishes them."""
-        origin = ", ".join(filter(None, (self.title, self.url or self.doi))) or "your own"
-        return f"{self.where}/{self.pattern} ({origin})"
+        return wanted_files(self.where, self.pattern, self.title, self.url or self.doi)
 
     @property
     def described(self) -> About:

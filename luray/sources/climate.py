@@ -37,6 +37,7 @@ from luray.sources.base import (
     Source,
     held_years,
     refuse_cells,
+    wanted_files,
 )
 from luray.sources.discover import matching
 from luray.sources.encoding import encoding_of_netcdf, rules_of_files
@@ -140,8 +141,7 @@ class ClimateConfig(FilesConfig):
     @property
     def wanted(self) -> str:
         """The pattern of the files, and what the run file says of who publishes them."""
-        origin = ", ".join(filter(None, (self.title, self.url or self.doi))) or "your own"
-        return f"{self.where}/{self.pattern} ({origin})"
+        return wanted_files(self.where, self.pattern, self.title, self.url or self.doi)
 
     @property
     def described(self) -> About:

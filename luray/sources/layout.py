@@ -340,6 +340,46 @@ def shared_grid(files: Sequence[GriddedFile]) -> Grid:
     return first.layout.grid
 
 
+def warped_layout(
+    bounds: tuple[float, float, float, float], grid: Grid, *, projection: str, where: str
+) -> Layout:
+    """Return the layout of a projected file after warping: the part of a grid that it reaches.
+
+    Parameters
+    ----------
+    bounds : tuple of float
+        West, south, east and north of the file in degrees.
+    grid : Grid
+        The cells that it is warped onto.
+    projection : str
+        That of the file, for the rule.
+    where : str
+        The file, for the error.
+
+    Raises
+    ------
+    InputError
+        Where the file does not reach the grid.
+    """
+    west, south, east, north = bounds
+    top = int(np.floor((grid.north - north) / grid.step))
+    bottom = int(np.ceil((grid.north - south) / grid.step))
+    left = int(np.floor((west - grid.west) / grid.step))
+    right = int(np.ceil((east - grid.west) / grid.step))
+    box = Box(top, left, bottom - top, right - left).clip(grid.shape)
+    if box is None:
+        raise InputError(
+            f"{where}: lies at longitudes {west:.4f}..{east:.4f}, latitudes "
+            f"{south:.4f}..{north:.4f}, expected some of the run grid of {describe_grid(grid)}; "
+            "correct [grid] or the file"
+        )
+    part = Grid(
+        grid.north - box.row * grid.step, grid.west + box.col * grid.step, grid.step, *box.shape
+    )
+    rule = f"warped from {projection[:60]} onto the run grid, nearest cell"
+    return Layout(part, part.n_lat, rules=(rule,))
+
+
 def describe_grid(grid: Grid) -> str:
     """Return a grid in words.
 

@@ -7,7 +7,7 @@ Shapes: H W cells of the grid.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from luray.core.grid import Grid
 from luray.core.tiling import Box
 from luray.core.types import Bool, Index
-from luray.sources.layout import Layout, describe_grid
+from luray.sources.layout import Layout, warped_layout
 from luray.sources.netcdf import NetcdfFile, netcdf_contents
 from luray.storage.errors import InputError
 
@@ -215,22 +215,7 @@ def _layout(projection: Projection, grid: Grid, *, where: str) -> Layout:
     for first, step, number in (projection.x, projection.y):
         edges += [first - step / 2, first + (number - 0.5) * step]
     left, right, first_y, last_y = edges
-    west, south, east, north = transformer.transform_bounds(
+    bounds = transformer.transform_bounds(
         min(left, right), min(first_y, last_y), max(left, right), max(first_y, last_y)
     )
-    top = int(np.floor((grid.north - north) / grid.step))
-    bottom = int(np.ceil((grid.north - south) / grid.step))
-    first_col = int(np.floor((west - grid.west) / grid.step))
-    end_col = int(np.ceil((east - grid.west) / grid.step))
-    box = Box(top, first_col, bottom - top, end_col - first_col).clip(grid.shape)
-    if box is None:
-        raise InputError(
-            f"{where}: lies at longitudes {west:.4f}..{east:.4f}, latitudes "
-            f"{south:.4f}..{north:.4f}, expected some of the run grid of {describe_grid(grid)}; "
-            "correct [grid] or the file"
-        )
-    part = Grid(
-        grid.north - box.row * grid.step, grid.west + box.col * grid.step, grid.step, *box.shape
-    )
-    rule = f"warped from {projection.crs[:60]} onto the run grid, nearest cell"
-    return replace(Layout(part, part.n_lat), rules=(rule,))
+    return warped_layout(bounds, grid, projection=projection.crs, where=where)

@@ -8,10 +8,9 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.warp import transform_bounds
 
 from luray.core.grid import Grid
-from luray.core.tiling import Box
 from luray.sources.crs import geographic_rule
 from luray.sources.geotiff import open_raster
-from luray.sources.layout import Layout, describe_grid, make_layout
+from luray.sources.layout import Layout, make_layout, warped_layout
 from luray.sources.raster_band import RasterBand
 from luray.storage.errors import InputError
 from luray.storage.objects import filesystem
@@ -177,25 +176,8 @@ def _layout_of(raster: Any, transform: Any, declared: str, *, where: str) -> Lay
 def _warped_layout(raster: Any, grid: Grid, *, where: str) -> Layout:
     """Return the layout of a projected raster after warping: the part of a grid that it reaches."""
     # Points along the edges, because a straight edge of the projection is a curve in degrees.
-    west, south, east, north = transform_bounds(
-        raster.crs, "EPSG:4326", *raster.bounds, densify_pts=101
-    )
-    top = int(np.floor((grid.north - north) / grid.step))
-    bottom = int(np.ceil((grid.north - south) / grid.step))
-    left = int(np.floor((west - grid.west) / grid.step))
-    right = int(np.ceil((east - grid.west) / grid.step))
-    box = Box(top, left, bottom - top, right - left).clip(grid.shape)
-    if box is None:
-        raise InputError(
-            f"{where}: lies at longitudes {west:.4f}..{east:.4f}, latitudes "
-            f"{south:.4f}..{north:.4f}, expected some of the run grid of {describe_grid(grid)}; "
-            "correct [grid] or the file"
-        )
-    part = Grid(
-        grid.north - box.row * grid.step, grid.west + box.col * grid.step, grid.step, *box.shape
-    )
-    rule = f"warped from {raster.crs.to_string()[:60]} onto the run grid, nearest cell"
-    return Layout(part, part.n_lat, rules=(rule,))
+    bounds = transform_bounds(raster.crs, "EPSG:4326", *raster.bounds, densify_pts=101)
+    return warped_layout(bounds, grid, projection=raster.crs.to_string(), where=where)
 
 
 def _bands_of(raster: Any, alpha: int) -> tuple[RasterBand, ...]:

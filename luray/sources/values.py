@@ -27,7 +27,7 @@ from luray.core.legend import Legend
 from luray.core.legend_files import read_legend
 from luray.core.time_steps import Interval, TimeSteps
 from luray.core.variable import Variable
-from luray.sources.base import About, FilesConfig, Request, Source, state_variable
+from luray.sources.base import About, FilesConfig, Request, Source, state_variable, wanted_files
 from luray.sources.discover import matching, published_name
 from luray.sources.value_maps import FlagMask, Packing
 from luray.sources.value_series import (
@@ -179,8 +179,7 @@ class ValuesConfig(ValuesConfigBase):
     @property
     def wanted(self) -> str:
         """The pattern of the files, and what the run file says of who publishes them."""
-        origin = ", ".join(filter(None, (self.title, self.url or self.doi))) or "your own"
-        return f"{self.where}/{self.pattern} ({origin})"
+        return wanted_files(self.where, self.pattern, self.title, self.url or self.doi)
 
     @property
     def described(self) -> About:

@@ -54,6 +54,23 @@ def open_spines(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
+def legend_below(axes: Axes, *, ncols: int, top: float) -> None:
+    """Put the legend below a chart, as within it there may be no free place.
+
+    `top` is that of the legend, as a share of the axes' height: negative below them.
+    """
+    axes.legend(
+        frameon=False,
+        fontsize=7,
+        labelcolor=INK,
+        handlelength=2,
+        ncols=ncols,
+        loc="upper left",
+        bbox_to_anchor=(-0.1, top),
+        columnspacing=1,
+    )
+
+
 def text_at(
     figure: Figure,
     x: float,

@@ -13,7 +13,16 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from luray.core.types import F64
-from luray.viz.figure import ACCENT, INK, MUTED, RULE, axes_at, new_figure, open_spines
+from luray.viz.figure import (
+    ACCENT,
+    INK,
+    MUTED,
+    RULE,
+    axes_at,
+    legend_below,
+    new_figure,
+    open_spines,
+)
 from luray.viz.largest import largest, shortened
 from luray.viz.plots import MOST_LETTERS, MOST_NAMES, mark_observed, spread
 from luray.viz.skill_plots import (
@@ -140,17 +149,7 @@ def area_chart(
     open_spines(axes)
     mark_observed(axes, observed)
     if demand_of_line or several:
-        # Below the chart: within it there is no place that is free in every one.
-        axes.legend(
-            frameon=False,
-            fontsize=7,
-            labelcolor=INK,
-            handlelength=2,
-            ncols=3,
-            loc="upper left",
-            bbox_to_anchor=(-0.1, -0.18),
-            columnspacing=1,
-        )
+        legend_below(axes, ncols=3, top=-0.18)
     return svg(figure, name)
 
 

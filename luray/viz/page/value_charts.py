@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from luray.viz.figure import ACCENT, INK, MUTED, axes_at, new_figure, open_spines
+from luray.viz.figure import ACCENT, INK, MUTED, axes_at, legend_below, new_figure, open_spines
 from luray.viz.page.charts import WIDTH, svg
 from luray.viz.skill_plots import draw_panel
 from luray.viz.value_skill_plots import draw_coverage, error_panel
@@ -37,17 +37,7 @@ def error_chart(
     axes = axes_at(figure, 0.55, 0.95, WIDTH - 0.7, 1.95)
     draw_panel(axes, error_panel(entries, title), places)
     axes.set_xlabel(below, fontsize=8, color=MUTED)
-    # Below the chart, as within it there may be no free place.
-    axes.legend(
-        frameon=False,
-        fontsize=7,
-        labelcolor=INK,
-        handlelength=2,
-        ncols=2,
-        loc="upper left",
-        bbox_to_anchor=(-0.1, -0.2),
-        columnspacing=1,
-    )
+    legend_below(axes, ncols=2, top=-0.2)
     return svg(figure, name)
 
 
