@@ -18,6 +18,8 @@ VALUE_KEYS = (
 )
 """Keys of the legend of a continuous target."""
 OPTIONAL_VALUE_KEYS = ("transform", "standard_name")
+WHOLE_STEPS = 1e-6
+"""Part of a step that is rounding, as 7 / 0.05 is not 140 to the last bit."""
 TRANSFORMS = (None, "linear", "sqrt")
 CLASS_KEYS = {"code", "name", "colour"}
 
@@ -146,11 +148,17 @@ def _legend_of_values(contents: Mapping[str, Any], *, where: str) -> Legend:
             "expected two numbers, a number above 0, one of linear and sqrt, and text for names"
         )
     first, last = valid_range
+    n_steps = (last - first) / step
+    if abs(n_steps - round(n_steps)) > WHOLE_STEPS:
+        raise ValueError(
+            f"legend {where}: valid_range {valid_range} is {n_steps:g} steps of {step:g}, expected "
+            "a whole number of them, lest the range be another one; correct either"
+        )
     scale = ValueScale(
         contents["units"],
         float(first),
         float(step),
-        round((last - first) / step) + 1,
+        round(n_steps) + 1,
         contents.get("transform", "linear"),
         contents.get("standard_name", ""),
         tuple(contents["colours"]),

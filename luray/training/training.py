@@ -97,6 +97,8 @@ class Training:
         if data.cube.legend.scale is not None:
             identity["scale"] = asdict(data.cube.legend.scale)
             identity["time_step"] = data.cube.time.interval
+            # What the model is shown may differ from version to version; of classes it has stayed.
+            identity["channels"] = list(data.features.names)
 
         # As it comes back from a file: tuples are lists then.
         as_stored: dict[str, Any] = json.loads(json.dumps(identity))

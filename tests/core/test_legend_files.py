@@ -130,6 +130,7 @@ def test_a_scale_of_ones_own_is_read(tmp_path):
     ("right", "wrong", "message"),
     [
         ("step = 0.5", "step = 0.1", "holds 501 steps of 0.1, expected 2 to 250"),
+        ("step = 0.5", "step = 0.4001", r"is 124.969 steps of 0.4001, expected a whole number"),
         ("step = 0.5", "step = -1", "step -1, .* a number above 0"),
         ("step = 0.5", 'step = "a"', r"\['a'\] of the wrong type"),
         ("[0, 50]", "50", "expected two numbers"),

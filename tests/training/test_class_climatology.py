@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from luray.core.legend_files import read_legend
+from luray.model.unet_config import UNetConfig
 from luray.training.class_climatology import class_climatology_rmse
 from luray.training.recipe import Recipe
 from luray.training.sampling_config import SamplingConfig
+from luray.training.training import Training
 from luray.training.training_data import TrainingData
 from tests.cube.cubes import COARSE, make_cube
 
@@ -53,3 +55,13 @@ def test_error_is_that_of_the_twin(data, zone):
         areas += area
     assert found == pytest.approx((squared / areas) ** 0.5)
     assert found > 1
+
+
+def test_a_model_that_is_shown_other_channels_is_another_one(data, tmp_path):
+    """A finished model of an earlier version is then trained anew, not refused where it is used."""
+    unet = UNetConfig(width=4, depth=1, history=1)
+    found = Training(data, unet, str(tmp_path))
+    assert found.identity["channels"] == list(data.features.names)
+    longer = replace(data, history=2)
+    other = Training(longer, unet.model_copy(update={"history": 2}), str(tmp_path))
+    assert other.fingerprint != found.fingerprint
