@@ -22,6 +22,7 @@ from luray.product.store import Product
 from luray.product.trajectories import Span
 from luray.sandbox.random_model import save_random_model
 from tests.benchmarks.product import infer_year
+from tests.emulator.conftest import bmi_tests_passed
 from tests.product.value_worlds import LAI, MONTHS, value_cube
 
 WINDOW, STRIDE, HISTORY = 8, 4, 13
@@ -69,16 +70,18 @@ def serial(made):
     return {step: (levels, spread) for step, levels, spread in maps}
 
 
-def land_surface(made, **settings):
+def config_of(made, **settings):
     folder, cube = made
-    emulator = LandSurface()
-    emulator.initialize(
-        EmulatorConfig(
-            cube=cube.url,
-            model=str(folder / "model"),
-            **{"start": 2002, "window": WINDOW, "stride": STRIDE} | settings,
-        )
+    return EmulatorConfig(
+        cube=cube.url,
+        model=str(folder / "model"),
+        **{"start": 2002, "window": WINDOW, "stride": STRIDE} | settings,
     )
+
+
+def land_surface(made, **settings):
+    emulator = LandSurface()
+    emulator.initialize(config_of(made, **settings))
     return emulator
 
 
@@ -148,6 +151,10 @@ def test_emulator_steps_by_months_as_the_serial_rollout(made, serial):
         assert np.array_equal(found, expected)
     with pytest.raises(ValueError, match=r"expected a whole number of steps of 1/12 year"):
         again.update_until(0.55)
+
+
+def test_bmi_tester_passes_on_months(made, tmp_path):
+    assert bmi_tests_passed(config_of(made), tmp_path) > 60
 
 
 def test_state_of_an_emulator_goes_on_within_the_year(made, serial, tmp_path: Path):
