@@ -26,9 +26,14 @@ from luray.export.leaf_area_maps import DEKADS, LEAF_AREA_INDEX, LeafAreaMaps, d
 from luray.export.netcdf_files import FIRST_DAY, NetcdfWriter
 from luray.product.fractions import class_sums
 
+NAMES = ("lai_lv", "lai_hv")
+"""Variables of low and of high vegetation, as ECMWF names them."""
+
+PARAMETERS = (66, 67)
+"""Their GRIB parameters."""
+
 FILL = np.float32(-9999.0)
 """What stands off land, and where there is vegetation of which no leaf area index is known."""
-
 
 COUNTED = 2**20
 """Unit in which areas of many coarse cells are counted."""
@@ -222,13 +227,6 @@ def _weighted(weights_G: Any, sums_GYX: Any) -> Any:
     for group in np.flatnonzero(weights_G):
         total_YX += weights_G[group] * sums_GYX[group]
     return total_YX
-
-
-NAMES = ("lai_lv", "lai_hv")
-"""Variables of low and of high vegetation, as ECMWF names them."""
-
-PARAMETERS = (66, 67)
-"""Their GRIB parameters."""
 
 
 class BandChecksum(NamedTuple):
