@@ -188,9 +188,9 @@ def test_what_a_host_sets_counts_for_one_month(made, serial):
 @pytest.mark.parametrize(
     ("name", "values", "units", "message"),
     [
-        ("zone", np.ones(7, np.uint8), "", r"shape \(7,\), expected 120 values, 10 rows .* of 12"),
-        ("zone", np.full(120, 4, np.uint8), "", r"expected one of \[1, 2, 3\], or 0"),
-        ("zone", np.ones(120, np.uint8), "m", "is in 'm', expected"),
+        ("zone", np.ones(7, np.uint8), "", r"shape \(7,\), expected 108 values, 9 rows .* of 12"),
+        ("zone", np.full(108, 4, np.uint8), "", r"expected one of \[1, 2, 3\], or 0"),
+        ("zone", np.ones(108, np.uint8), "m", "is in 'm', expected"),
         ("lai", np.zeros(221, np.uint8), "", "is an output, .* expected one of zone"),
     ],
 )
