@@ -18,7 +18,7 @@ from tests.machine import patience
 from tests.reliability import plain
 from tests.reliability.chaos import Chaos, Part
 from tests.reliability.conftest import SmallWorld, make, small_world_in
-from tests.reliability.crashes import cross, crash_training, crossed, kill_at_random
+from tests.reliability.crashes import crash_training, cross, crossed, kill_at_random
 from tests.reliability.damage import KINDS, flip
 from tests.reliability.foreign import Parser, parsers
 from tests.reliability.fuzz import begin, ended
