@@ -93,9 +93,7 @@ def _scenario_item(
     add_version(item, product.version)
     add_processing(item, product)
     _add_store(item, product, folder=folder, scenario=scenario)
-    scale = product.legend.scale
-    # readers of CF give values of the store in their unit
-    _add_render(item, product, asset="data", ends=(scale.first, scale.last) if scale else None)
+    _add_render(item, product, asset="data")
     return item
 
 
@@ -203,9 +201,9 @@ def map_item(
     RasterExtension.ext(image, add_if_missing=True).apply([band])
     if product.classes:
         ClassificationExtension.ext(image, add_if_missing=True).apply(classes=product.classes)
-    # readers of GeoTIFFs give stored numbers, unless they are asked to unpack them
-    ends = (0, scale.levels - 1) if scale is not None else None
-    _add_render(item, product, asset=product.variable, ends=ends)
+    if scale is None:
+        # Colours of values are 256 numbers: the item of the store has them, not that of every map.
+        _add_render(item, product, asset=product.variable)
     return item
 
 
@@ -214,26 +212,27 @@ def _add_render(
     product: FinishedProduct,
     *,
     asset: str,
-    ends: tuple[float, float] | None,
 ) -> None:
     """Say in which colours a map of an asset is drawn.
 
-    Classes have theirs by code, and sea and missing cells none. Values are scaled from their
-    `ends` to 0..255, and have the colours of their legend over that.
+    Classes have theirs by code, and sea and missing cells none. Values, which readers of CF give in
+    their unit, are scaled from the ends of their scale to 0..255, and have the colours of their
+    legend over that.
     """
     legend = product.legend
-    if legend.scale is None:
+    scale = legend.scale
+    if scale is None:
         colours = {str(land_class.code): land_class.colour for land_class in legend.classes}
         resampling = "mode"
     else:
         colours = {
-            str(number): colour_between(legend.scale.colours, number / 255) for number in range(256)
+            str(number): colour_between(scale.colours, number / 255) for number in range(256)
         }
         resampling = "average"
     render = Render.create(
         assets=[asset],
         title=legend.title,
-        rescale=[list(ends)] if ends is not None else None,
+        rescale=[[scale.first, scale.last]] if scale is not None else None,
         nodata=legend.nodata,
         colormap=colours,
         resampling=resampling,
