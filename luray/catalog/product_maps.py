@@ -32,6 +32,7 @@ def product_maps(finished: FinishedProduct, cube: Cube | None) -> ProductMaps:
         finished.years,
         cube.legend if cube is not None else finished.legend,
         fingerprint=about["fingerprint"],
+        n_tiles=int(about["tiles"]),
         title=str(finished.attributes.get("title", finished.legend.long_name)),
         scenarios=tuple(str(name) for name in finished.axes.get("scenario", ())),
         members=len(finished.axes.get("member", ())),

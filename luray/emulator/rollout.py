@@ -296,4 +296,5 @@ def _series(config: EmulatorConfig, cube: Cube, *, start: int, end: int) -> MapS
             f"the one after the start, to {label(end - 1)}; correct start and end, or give another "
             "product"
         )
+    series.require_whole(step for step in maps.years if start <= step < end)
     return series

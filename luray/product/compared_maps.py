@@ -5,7 +5,7 @@ Maps on another grid are brought onto a coarser one whose cells are whole blocks
 Shapes: H W cells of a box; Y X cells of a grid that is `factor` times as coarse.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -57,6 +57,14 @@ class ComparedMaps:
             product.series(scenario=scenario, member=member),
             caveat="; ".join(chosen),
         )
+
+    def require_whole(self, years: Iterable[int]) -> None:
+        """Raise InputError where a part of the maps of some years is lost; see `MapSeries`.
+
+        The maps of a predictor cube cannot be told from ocean; `luray build` has receipts of them.
+        """
+        if isinstance(self.maps, MapSeries):
+            self.maps.require_whole(years)
 
     def read(self, year: int, box: Box) -> U8:
         """Return the map of a year in a box within the grid.

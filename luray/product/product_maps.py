@@ -3,7 +3,7 @@
 Shapes: H W cells of a box.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -28,6 +28,7 @@ from luray.core.tiling import Box
 from luray.core.time_steps import YEARLY, TimeSteps
 from luray.core.types import U8
 from luray.core.value_scale import ValueScale
+from luray.storage.lost_shards import require_shards
 from luray.storage.objects import accessing
 
 UNNAMED = "the product's own"
@@ -43,6 +44,8 @@ class ProductMaps:
     years: tuple[int, ...]
     legend: Legend
     fingerprint: str
+    n_tiles: int
+    """Tiles with land."""
     title: str
     scenarios: tuple[str, ...] = ()
     """Names along dimension `scenario`, empty where the product lacks it."""
@@ -116,6 +119,19 @@ class MapSeries:
     """Position along the dimensions before the year."""
     scenario: str
     member: int | None
+
+    def require_whole(self, years: Iterable[int]) -> None:
+        """Raise InputError where a shard of the maps of some years is lost.
+
+        It would be read as ocean. Of values it is read as missing, as where nothing was observed.
+        """
+        product = self.product
+        if product.legend.scale is not None:
+            return
+        maps = (
+            (product.time.label(year), (*self.index, product.years.index(year))) for year in years
+        )
+        require_shards(product.url, product.legend.variable, maps, n_tiles=product.n_tiles)
 
     def codes(self, year: int, box: Box) -> U8:
         """Return published codes in a box of the product's grid, shape (H, W).

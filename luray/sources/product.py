@@ -39,7 +39,8 @@ from luray.sources.base import (
 from luray.sources.layout import layout_of_axes
 from luray.sources.years import format_years
 from luray.storage.errors import InputError
-from luray.storage.objects import accessing, filesystem, read_object
+from luray.storage.lost_shards import require_shards
+from luray.storage.objects import accessing, read_object
 from luray.storage.places import public
 
 FORECAST = "forecast"
@@ -195,7 +196,8 @@ def open_product_maps(config: ProductConfig, *, run_years: range, scenario: str)
             forecast.add(year)
     lead = _lead(config, arrays[legend.variable], about, names, scenario, forecast & set(run_years))
     index = {year: (*lead, years.index(year)) for year in run_years}
-    _require_shards(url, legend.variable, index, tiles=int(about["tiles"]))
+    maps = ((str(year), place) for year, place in index.items())
+    require_shards(url, legend.variable, maps, n_tiles=int(about["tiles"]))
 
     # Years that no scenario decides are the same in all, and are stored once.
     places = {year: (scenario if year in forecast else "", year) for year in run_years}
@@ -302,22 +304,6 @@ def _lead(
     elif config.member is not None:
         raise InputError(f"{where}: has no members; leave out `member` of this source")
     return tuple(lead)
-
-
-def _require_shards(
-    url: str, variable: str, index: Mapping[int, tuple[int, ...]], *, tiles: int
-) -> None:
-    """Raise InputError for years of which maps are lost: they would be read as ocean."""
-    fs, path = filesystem(url)
-    for year, place in index.items():
-        folder = "/".join([path.rstrip("/"), variable, "c", *map(str, place)])
-        with accessing(url):
-            n_shards = len(fs.find(folder))
-        if n_shards != tiles:
-            raise InputError(
-                f"{public(url)}: {variable} of {year} has {n_shards} of {tiles} tiles, the others "
-                "are lost; run `luray verify --repair` with the run file of that product"
-            )
 
 
 def _caveat(caveats: Sequence[str], title: str) -> str:

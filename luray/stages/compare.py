@@ -46,8 +46,8 @@ def compare(
     Raises
     ------
     ValueError
-        If one of them has no finished maps, their classes differ, their grids do not nest, or a
-        year is missing; the message names both sides.
+        If one of them has no finished maps, or has lost some, their classes differ, their grids do
+        not nest, or a year is missing; the message names both sides.
     """
     from luray.distributed.cluster import cluster  # Ray takes seconds to import
     from luray.distributed.evaluate import compare as compare_with_ray
@@ -58,6 +58,8 @@ def compare(
         start=start,
         years=_years(years),
     )
+    comparison.product.require_whole(comparison.years)
+    comparison.reference.require_whole(comparison.maps)
     with cluster(cpus=usable_cpus()):
         raw, deflickered = compare_with_ray(comparison, progress=progress)
 

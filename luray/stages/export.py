@@ -134,6 +134,7 @@ def export(
     time = finished.time
     asked_years = parse_years(years, sorted({time.year(step) for step in finished.years}))
     asked_steps = tuple(step for step in finished.years if time.year(step) in asked_years)
+    maps.require_whole(asked_steps)
     bounds = parse_bounds(region) if region is not None else None
     if FORMATS[form].cells == "fine":
         if grid is not None:

@@ -103,7 +103,7 @@ def write_maps(url: str, *, seed: int) -> None:
         url, codes, grid=GRID, years=YEARS, origins=[0] * len(YEARS), confidence=0, tile=2000
     )
     root = zarr.open_group(url, mode="r+")
-    about = {"finished": True, "fingerprint": "f" * 64}
+    about = {"finished": True, "fingerprint": "f" * 64, "tiles": 2 * 3}
     root.attrs.update({"grid": asdict(GRID), "luray": about})
     consolidate(url)
 

@@ -121,6 +121,7 @@ def write_run(folder: Path) -> RunConfig:
                 "scenarios": list(SCENARIOS),
                 "models": {"forward": CARD.fingerprint},
                 "tile": 20,
+                "tiles": 2 * 3,
             },
         },
     )

@@ -1,8 +1,10 @@
 """What may be asked of an export, how it goes on, and where it writes."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,6 +164,16 @@ def test_unfinished_product_is_refused(tmp_path):
         export(world.run, "cog")
     with pytest.raises(ValueError, match="found no Zarr store"):
         export(str(tmp_path / "nowhere.zarr"), "cog", output=str(tmp_path / "out"))
+
+
+def test_a_lost_map_is_not_exported_as_ocean(world, tmp_path):
+    copy = Path(shutil.copytree(world.run.product, tmp_path / "copy.zarr"))
+    shard = next(path for path in (copy / "land_use/c/2").rglob("*") if path.is_file())
+    shard.unlink()
+    with pytest.raises(ValueError, match=r"land_use of 2002 has \d+ of \d+ tiles.*luray verify"):
+        export(str(copy), "cog", output=str(tmp_path / "cog"))
+    assert not (tmp_path / "cog").exists()
+    export(str(copy), "cog", years="2001", output=str(tmp_path / "cog"))
 
 
 @pytest.mark.parametrize("form", ["luh2", "fates", "ctsm-raw", "lpj-guess"])

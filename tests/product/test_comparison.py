@@ -1,6 +1,8 @@
 """Any maps judged against any others: grids that nest, bands that merge, and what is refused."""
 
+import shutil
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from luray.evaluation.metrics import score
 from luray.product import comparison as module
 from luray.product.compared_maps import common_grid, majority
 from luray.product.comparison import Comparison, merge_bands
-from luray.stages.compare import open_maps
+from luray.stages.compare import compare, open_maps
 from luray.storage.arrays import consolidate
 from tests.explorer.small_world import write_empty_product
 from tests.viz.pictures import write_product
@@ -44,7 +46,9 @@ def stores(tmp_path_factory):
             folder / f"{name}.zarr", codes, grid=grid, years=YEARS, origins=[0] * len(YEARS)
         )
         root = zarr.open_group(str(folder / f"{name}.zarr"), mode="r+")
-        about = {"finished": True, "fingerprint": "f" * 64}
+        shards = list((folder / f"{name}.zarr/land_use/c/0").rglob("*"))
+        n_tiles = sum(shard.is_file() for shard in shards)
+        about = {"finished": True, "fingerprint": "f" * 64, "tiles": n_tiles}
         root.attrs.update({"grid": asdict(grid), "luray": about})
         consolidate(str(folder / f"{name}.zarr"))
         found[name] = (str(folder / f"{name}.zarr"), codes)
@@ -153,6 +157,22 @@ def test_what_cannot_be_compared_is_refused_naming_both(stores, tmp_path) -> Non
         Comparison.of(of_values, of_values, start=2000)
     with pytest.raises(ValueError, match="there is no Zarr store"):
         open_maps(str(tmp_path / "nothing.zarr"))
+
+
+def test_a_product_that_has_lost_a_map_is_refused(stores, tmp_path) -> None:
+    url, _ = stores["fine"]
+    copy = Path(shutil.copytree(url, tmp_path / "copy.zarr"))
+    shutil.rmtree(copy / "land_use/c/2")
+    compared = {"start": 2000, "years": "2001-2002", "folder": str(tmp_path / "out")}
+    with pytest.raises(
+        ValueError, match=r"copy.zarr: land_use of 2002 has 0 of \d+ tiles.*copy the"
+    ):
+        compare(str(copy), url, **compared)
+    with pytest.raises(
+        ValueError, match=r"copy.zarr: land_use of 2002 has 0 of \d+ tiles.*copy the"
+    ):
+        compare(url, str(copy), **compared)
+    open_maps(str(copy)).require_whole([2000, 2001, 2003])
 
 
 def test_a_product_that_is_not_finished_is_refused(tmp_path) -> None:
