@@ -3,8 +3,8 @@
 A worker that Ray starts itself imports torch, xarray and the rest of luray for four seconds of CPU
 before it does anything, and the tests start hundreds. A fork has them after a few milliseconds, and
 from there on it is a worker like any other. Ray reads its settings when it is imported, among them
-the job of a worker. So the server has a fork for each job, which imports Ray with the settings of
-that job, and forks its workers. Clusters of the command line's own (`test_signals`, `test_sockets`, `test_jobs`) start
+the job of a worker and its node. So the server has a fork for each job with more than a few workers
+on a node, which imports Ray with the settings of that job, and forks its workers. Clusters of the command line's own (`test_signals`, `test_sockets`, `test_jobs`) start
 their workers as users' do.
 """
 
@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,9 @@ IMPORTED_FOR_A_JOB = (
 )
 """Modules that the fork for a job imports: Ray, its training and its data."""
 NO_JOB = "ffffffff"
-"""The job of the few workers that a node starts before there is any."""
+"""The job of workers that a node starts before there is any; those that spill have none at all."""
+FEW = 2
+"""Workers that a job may have on a node before there is a fork for it."""
 LARGEST_REQUEST = 2**17
 """Bytes."""
 
@@ -140,11 +143,14 @@ def main(address: str) -> None:
 
 def next_worker(server: socket.socket) -> Worker | None:
     """Return, in a fork, the worker that it is to become; in the server None, when it ends."""
+    n_asked_for: Counter[frozenset[tuple[str, str]]] = Counter()
     jobs: dict[frozenset[tuple[str, str]], socket.socket] = {}
     while server in select.select([server, sys.stdin], [], [])[0]:
         request, outputs = receive(server)
         settings = settings_of_ray(request["environment"])
-        if request["environment"]["RAY_JOB_ID"] == NO_JOB:
+        n_asked_for[settings] += 1
+        has_job = request["environment"].get("RAY_JOB_ID", NO_JOB) != NO_JOB
+        if not has_job or n_asked_for[settings] <= FEW:
             if os.fork() == 0:
                 return request, outputs
         else:
