@@ -105,7 +105,7 @@ def test_a_training_whose_driver_and_then_worker_are_killed_ends_with_the_same_w
     settings = settings_of(place.world, tmp_path / "out", *options)
     arguments = [part for setting in settings for part in ("--set", setting)]
     driver = subprocess.Popen(
-        [sys.executable, "-m", "luray.cli", "train", str(demo_run()), *arguments],
+        [sys.executable, "-m", "tests.forked_cli", "train", str(demo_run()), *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

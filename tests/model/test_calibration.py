@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from luray.model.calibration import (
@@ -10,6 +11,7 @@ from luray.model.calibration import (
     calibrate,
     calibrated_logits,
     cross_entropy,
+    cross_entropy_and_slope,
     log_sum_exp,
     scores,
     thinned,
@@ -59,6 +61,32 @@ def test_a_distortion_is_found_and_undone(temperature, bias):
     hotter = fitted._replace(temperature=fitted.temperature * 1.1)
     for other in (Calibration(), hotter, fitted._replace(bias=bias + 0.1)):
         assert other == fitted or entropy <= cross_entropy(cells, other) + 1e-4
+
+
+def test_the_slope_of_entropy_is_that_of_differences():
+    cells, _ = drawn_cells(2000, temperature=1.5, bias=-1)
+    here = np.array([0.3, -0.7])
+
+    def entropy(log_temperature, bias):
+        return cross_entropy(cells, Calibration(np.exp(log_temperature), bias))
+
+    steps = np.eye(2) * 1e-5
+    differences = [(entropy(*here + step) - entropy(*here - step)) / 2e-5 for step in steps]
+    found, slope = cross_entropy_and_slope(cells, Calibration(np.exp(here[0]), here[1]))
+    assert found == pytest.approx(entropy(*here), rel=1e-12)
+    assert slope == pytest.approx(differences, abs=1e-8)
+
+
+def test_the_temperature_is_that_of_a_search_without_slopes():
+    cells, _ = drawn_cells(5000, temperature=1.7, bias=2.0)
+
+    def entropy(log_temperature_and_bias):
+        log_temperature, bias = log_temperature_and_bias
+        return cross_entropy(cells, Calibration(np.exp(log_temperature), bias))
+
+    searched = minimize(entropy, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-6})
+    fitted = calibrate(cells)["cautious"].temperature
+    assert fitted == pytest.approx(np.exp(searched.x[0]), rel=1e-4)
 
 
 def test_unbiased_predicts_the_observed_amount_and_cautious_less():

@@ -27,15 +27,18 @@ WORKS = {
 
 @contextmanager
 def begin_verb(
-    small: SmallWorld, folder: Path, verb: str, *further: str
+    small: SmallWorld, folder: Path, verb: str, *further: str, module: str = "luray.cli"
 ) -> Iterator[subprocess.Popen[str]]:
-    """Begin a verb in a copy of the small world's output; it is killed at the end of the block."""
+    """Begin a verb in a copy of the small world's output; it is killed at the end of the block.
+
+    The verb is one of the command line, as users have it or as `tests.forked_cli` has it.
+    """
     output = small.copy(folder / "out")
     made = {"build": "cube.zarr", "train": "model"}
     if verb in made:
         shutil.rmtree(output / made[verb])
     settings = settings_of(small.world, output, *plain.YEARS, *further)
-    command = [sys.executable, "-m", "luray.cli", verb, str(demo_run())]
+    command = [sys.executable, "-m", module, verb, str(demo_run())]
     for setting in settings:
         command += ["--set", setting]
     with subprocess.Popen(

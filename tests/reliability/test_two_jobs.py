@@ -202,7 +202,7 @@ def test_workers_of_a_training_whose_driver_stands_still_write_no_more(
 ):
     """The driver cannot see that it lost its lease; the workers of its cluster look themselves."""
     settings = ("training.steps=4000", "training.epochs=2000")
-    with begin_verb(small_world, tmp_path, "train", *settings) as driver:
+    with begin_verb(small_world, tmp_path, "train", *settings, module="tests.forked_cli") as driver:
         run = small_world.run(tmp_path / "out", *settings)
         [first, *_] = trainings(run)
         until(lambda: exists(first.checkpoint.path), expected="a checkpoint", seconds=240)
