@@ -7,6 +7,7 @@ the top down, in strips.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise, product
 from math import prod
 from typing import Any, NamedTuple
@@ -18,10 +19,11 @@ from zarr.buffer.cpu import NDBuffer
 
 from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box
+from luray.core.types import U64
 from luray.storage.cache import ByteLRUCache
-from luray.storage.objects import accessing, read_object
+from luray.storage.objects import ByteRange, accessing, read_object, read_ranges
 from luray.storage.places import is_local, public
-from luray.storage.shards import ShardFormat
+from luray.storage.shards import ShardFormat, stored_range
 
 STRIP_BYTES = 2**25
 """Most bytes of a strip; it has at least the rows of one chunk."""
@@ -29,6 +31,11 @@ REMOTE_STRIPS = 4
 """Strips that are read at once from a remote store: of a shard, Zarr asks for one chunk after the
 other, and each request waits for the network.
 """
+
+INDICES_BYTES = 2**23
+"""Indices of shards that are remembered: of some thousand shards."""
+INDEX_OVERHEAD_BYTES = 400
+"""What an index takes beside its numbers: two objects and the URL of its shard."""
 
 
 class Strip(NamedTuple):
@@ -69,7 +76,9 @@ class Chunks:
         self._url = url
         self._most_bytes = most_bytes
         self._arrays: dict[str, Any] = {}
+        self._formats: dict[str, ShardFormat] = {}
         self._cache: ByteLRUCache[NDArray[Any]] = ByteLRUCache(most_bytes=most_bytes)
+        self._index_cache: ByteLRUCache[U64] = ByteLRUCache(most_bytes=INDICES_BYTES)
 
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         """Return a rectangle of an array.
@@ -98,7 +107,7 @@ class Chunks:
         places = list(product(chunk_row_range, chunk_col_range))
 
         values = np.empty((*array.shape[len(lead) : -2], *box.shape), array.dtype)
-        for (row, col), chunk in self._decoded(array, path, lead, places).items():
+        for (row, col), chunk in self._decoded(array, path, lead, places):
             chunk_box = Box(row * chunk_rows, col * chunk_cols, chunk_rows, chunk_cols)
             common = chunk_box.intersection(box)
             assert common is not None
@@ -194,18 +203,14 @@ class Chunks:
 
         key = array.metadata.encode_chunk_key((*lead, *place))
         url = f"{self._url}/{path}/{key}"
-        shard_format = ShardFormat.of(array)
+        shard_format = self._format(path)
         data = read_object(url)
         if data is None:
             return StoredShard(
                 np.full(box.shape, array.fill_value, array.dtype), None, shard_format
             )
-        try:
+        with self._explained(url):
             values = shard_format.decode(data)
-        except ValueError as error:
-            raise ValueError(
-                f"{public(url)}: {error}; delete {public(self._url)} and build it again"
-            ) from error
         return StoredShard(values[: box.height, : box.width], data, shard_format)
 
     def width(self, path: str) -> int:
@@ -220,43 +225,104 @@ class Chunks:
                 self._arrays[path] = zarr.open_array(f"{self._url}/{path}", mode="r", zarr_format=3)
         return self._arrays[path]
 
+    def _format(self, path: str) -> ShardFormat:
+        """Return how an array is stored, worked out once."""
+        if path not in self._formats:
+            self._formats[path] = ShardFormat.of(self._array(path))
+        return self._formats[path]
+
+    @contextmanager
+    def _explained(self, shard: str) -> Iterator[None]:
+        """Say which shard is damaged, and what to do."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(
+                f"{public(shard)}: {error}; delete {public(self._url)} and build it again"
+            ) from error
+
     def _decoded(
         self, array: Any, path: str, lead: tuple[int, ...], places: list[tuple[int, int]]
-    ) -> dict[tuple[int, int], NDArray[Any]]:
-        """Return chunks by their row and column; those that are not remembered are read at once."""
-        decoded = {}
+    ) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+        """Yield chunks with their row and column, of which those not remembered are read."""
         missing = []
         for place in places:
             chunk = self._cache.get((path, *lead, *place))
             if chunk is None:
                 missing.append(place)
             else:
-                decoded[place] = chunk
+                yield place, chunk
         if not missing:
-            return decoded
+            return
 
-        # One read of the box around all missing chunks: Zarr decodes them in parallel.
-        chunk_rows, chunk_cols = array.chunks[-2:]
-        top = min(row for row, _ in missing)
-        bottom = max(row for row, _ in missing) + 1
-        left = min(col for _, col in missing)
-        right = max(col for _, col in missing) + 1
-        block_rows = slice(top * chunk_rows, bottom * chunk_rows)
-        block_cols = slice(left * chunk_cols, right * chunk_cols)
-        with accessing(self._url):
-            block = np.asarray(array[(*lead, ..., block_rows, block_cols)])
-
-        # A large block is that of a whole tile, which is read once: it would only push out others.
-        remember = block.nbytes <= self._most_bytes // 4
-        for row, col in missing:
-            first_row = (row - top) * chunk_rows
-            first_col = (col - left) * chunk_cols
-            rows_in_block = slice(first_row, first_row + chunk_rows)
-            cols_in_block = slice(first_col, first_col + chunk_cols)
-            chunk = block[..., rows_in_block, cols_in_block]
-            decoded[row, col] = chunk
+        # Many chunks are those of a whole tile, which is read once: they would push out others.
+        chunk_bytes = prod(array.chunks) * array.dtype.itemsize
+        remember = len(missing) * chunk_bytes <= self._most_bytes // 4
+        for place, chunk in self._stored(array, path, lead, missing):
             if remember:
-                # A view would keep the whole block that it was read in.
-                copy = chunk.copy()
-                self._cache.put((path, *lead, row, col), copy, n_bytes=copy.nbytes)
-        return decoded
+                self._cache.put((path, *lead, *place), chunk, n_bytes=chunk.nbytes)
+            yield place, chunk
+
+    def _stored(
+        self, array: Any, path: str, lead: tuple[int, ...], places: list[tuple[int, int]]
+    ) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+        """Yield chunks as they are read, with their row and column.
+
+        Zarr is not asked: for each chunk it starts a coroutine and a thread, and copies it twice.
+        """
+        shard_format = self._format(path)
+        shard_chunks = [n // c for n, c in zip(array.shards[-2:], array.chunks[-2:], strict=True)]
+        chunk_shape = (*array.shape[len(lead) : -2], *array.chunks[-2:])
+
+        def shard_of(place: tuple[int, int]) -> str:
+            row, col = place
+            shard_place = (row // shard_chunks[0], col // shard_chunks[1])
+            # All indices between the first axes and the last two share their shards.
+            middle = (0,) * (array.ndim - len(lead) - 2)
+            key = array.metadata.encode_chunk_key((*lead, *middle, *shard_place))
+            return f"{self._url}/{path}/{key}"
+
+        shards = {place: shard_of(place) for place in places}
+        indices = self._indices(shard_format, list(dict.fromkeys(shards.values())))
+
+        empty = []
+        ranges = {}
+        for place in places:
+            row, col = place
+            index = indices[shards[place]]
+            in_shard = (row % shard_chunks[0], col % shard_chunks[1])
+            stored = stored_range(index, (*(0,) * (index.ndim - 3), *in_shard))
+            if stored is None:
+                empty.append(place)
+            else:
+                ranges[place] = ByteRange(shards[place], stored)
+
+        for place in empty:
+            yield place, np.full(chunk_shape, array.fill_value, array.dtype)
+        for place, data in zip(ranges, read_ranges(list(ranges.values())), strict=True):
+            with self._explained(shards[place]):
+                # A shard that has gone since its index was read is a damaged one.
+                chunk = shard_format.decode_chunk(data or b"")
+            yield place, chunk.reshape(chunk_shape)
+
+    def _indices(self, shard_format: ShardFormat, shards: list[str]) -> dict[str, U64]:
+        """Return where the chunks of shards lie, by URL; a shard that is not there has none."""
+        indices = {}
+        missing = []
+        for shard in shards:
+            index = self._index_cache.get(shard)
+            if index is None:
+                missing.append(shard)
+            else:
+                indices[shard] = index
+
+        first_bytes = slice(0, shard_format.index_bytes)
+        data_of_missing = read_ranges([ByteRange(shard, first_bytes) for shard in missing])
+        for shard, data in zip(missing, data_of_missing, strict=True):
+            with self._explained(shard):
+                index = (
+                    shard_format.empty_index if data is None else shard_format.decode_index(data)
+                )
+            self._index_cache.put(shard, index, n_bytes=index.nbytes + INDEX_OVERHEAD_BYTES)
+            indices[shard] = index
+        return indices

@@ -10,9 +10,9 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 from fsspec.config import conf
@@ -174,6 +174,39 @@ def read_object(url: str) -> bytes | None:
             data: bytes = fs.cat_file(path)
         except FileNotFoundError:
             return None
+    return data
+
+
+class ByteRange(NamedTuple):
+    """Some bytes of an object."""
+
+    url: str
+    bytes: slice
+
+
+def read_ranges(ranges: Sequence[ByteRange]) -> list[bytes | None]:
+    """Return bytes of several objects of one store, None for those of an object that is not there.
+
+    A remote store is asked for all of them at once.
+    """
+    if not ranges:
+        return []
+    fs, _ = filesystem(ranges[0].url)
+    with accessing(ranges[0].url):
+        found = fs.cat_ranges(
+            [url for url, _ in ranges],
+            [piece.start for _, piece in ranges],
+            [piece.stop for _, piece in ranges],
+            on_error="return",
+        )
+        data: list[bytes | None] = []
+        for piece in found:
+            if isinstance(piece, FileNotFoundError):
+                data.append(None)
+            elif isinstance(piece, Exception):
+                raise piece
+            else:
+                data.append(piece)
     return data
 
 
