@@ -5,7 +5,7 @@ the top down, in strips.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise, product
@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.buffer.cpu import NDBuffer
 
 from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box
@@ -28,8 +27,7 @@ from luray.storage.shards import ShardFormat, stored_range
 STRIP_BYTES = 2**25
 """Most bytes of a strip; it has at least the rows of one chunk."""
 REMOTE_STRIPS = 4
-"""Strips that are read at once from a remote store: of a shard, Zarr asks for one chunk after the
-other, and each request waits for the network.
+"""Strips that are read at once from a remote store: one is decoded while others are on their way.
 """
 
 INDICES_BYTES = 2**23
@@ -59,6 +57,10 @@ class StoredShard(NamedTuple):
     data: bytes | None
     """Encoded; None where nothing is stored, and all values are the fill value."""
     format: ShardFormat
+
+
+Place = tuple[int, int]
+"""Row and column of a chunk."""
 
 
 class Chunks:
@@ -98,22 +100,11 @@ class Chunks:
             A copy.
         """
         array = self._array(path)
-        chunk_rows, chunk_cols = array.chunks[-2:]
-        box = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-
-        # Rows and columns of the chunks that the box touches.
-        chunk_row_range = range(rows.start // chunk_rows, ceil_div(rows.stop, chunk_rows))
-        chunk_col_range = range(cols.start // chunk_cols, ceil_div(cols.stop, chunk_cols))
-        places = list(product(chunk_row_range, chunk_col_range))
-
-        values = np.empty((*array.shape[len(lead) : -2], *box.shape), array.dtype)
-        for (row, col), chunk in self._decoded(array, path, lead, places):
-            chunk_box = Box(row * chunk_rows, col * chunk_cols, chunk_rows, chunk_cols)
-            common = chunk_box.intersection(box)
-            assert common is not None
-            in_box = (..., *common.slices(origin=box))
-            in_chunk = (..., *common.slices(origin=chunk_box))
-            values[in_box] = chunk[in_chunk]
+        n_rows = rows.stop - rows.start
+        n_cols = cols.stop - cols.start
+        values = np.empty((*array.shape[len(lead) : -2], n_rows, n_cols), array.dtype)
+        places = _places(array.chunks[-2:], rows, cols)
+        _lay(values, rows, cols, self._decoded(array, path, lead, places))
         return values
 
     def strips(self, path: str, rows: slice, cols: Sequence[slice]) -> Iterator[Strip]:
@@ -159,9 +150,10 @@ class Chunks:
             left = 0
             for piece in cols:
                 right = left + piece.stop - piece.start
-                out = NDBuffer.from_numpy_array(buffer[..., 1 : 1 + bottom - top, left:right])
-                with accessing(self._url):
-                    array.get_basic_selection((..., slice(top, bottom), piece), out=out)
+                out = buffer[..., 1 : 1 + bottom - top, left:right]
+                strip_rows = slice(top, bottom)
+                places = _places(array.chunks[-2:], strip_rows, piece)
+                _lay(out, strip_rows, piece, self._stored(array, path, (), places))
                 left = right
 
         with ThreadPoolExecutor(n_buffers) as pool:
@@ -242,8 +234,8 @@ class Chunks:
             ) from error
 
     def _decoded(
-        self, array: Any, path: str, lead: tuple[int, ...], places: list[tuple[int, int]]
-    ) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+        self, array: Any, path: str, lead: tuple[int, ...], places: list[Place]
+    ) -> Iterator[tuple[Place, NDArray[Any]]]:
         """Yield chunks with their row and column, of which those not remembered are read."""
         missing = []
         for place in places:
@@ -264,8 +256,8 @@ class Chunks:
             yield place, chunk
 
     def _stored(
-        self, array: Any, path: str, lead: tuple[int, ...], places: list[tuple[int, int]]
-    ) -> Iterator[tuple[tuple[int, int], NDArray[Any]]]:
+        self, array: Any, path: str, lead: tuple[int, ...], places: list[Place]
+    ) -> Iterator[tuple[Place, NDArray[Any]]]:
         """Yield chunks as they are read, with their row and column.
 
         Zarr is not asked: for each chunk it starts a coroutine and a thread, and copies it twice.
@@ -274,7 +266,7 @@ class Chunks:
         shard_chunks = [n // c for n, c in zip(array.shards[-2:], array.chunks[-2:], strict=True)]
         chunk_shape = (*array.shape[len(lead) : -2], *array.chunks[-2:])
 
-        def shard_of(place: tuple[int, int]) -> str:
+        def shard_of(place: Place) -> str:
             row, col = place
             shard_place = (row // shard_chunks[0], col // shard_chunks[1])
             # All indices between the first axes and the last two share their shards.
@@ -326,3 +318,29 @@ class Chunks:
             self._index_cache.put(shard, index, n_bytes=index.nbytes + INDEX_OVERHEAD_BYTES)
             indices[shard] = index
         return indices
+
+
+def _places(chunk: tuple[int, int], rows: slice, cols: slice) -> list[Place]:
+    """Return the places of all chunks that a rectangle touches."""
+    chunk_rows, chunk_cols = chunk
+    return list(
+        product(
+            range(rows.start // chunk_rows, ceil_div(rows.stop, chunk_rows)),
+            range(cols.start // chunk_cols, ceil_div(cols.stop, chunk_cols)),
+        )
+    )
+
+
+def _lay(
+    values: NDArray[Any], rows: slice, cols: slice, chunks: Iterable[tuple[Place, NDArray[Any]]]
+) -> None:
+    """Write to a rectangle what chunks have of it."""
+    box = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+    for (row, col), chunk in chunks:
+        height, width = chunk.shape[-2:]
+        chunk_box = Box(row * height, col * width, height, width)
+        common = chunk_box.intersection(box)
+        assert common is not None
+        in_values = (..., *common.slices(origin=box))
+        in_chunk = (..., *common.slices(origin=chunk_box))
+        values[in_values] = chunk[in_chunk]

@@ -42,6 +42,10 @@ MEDIA_TYPE_OPTION = {
 """Name of the option by which the writer of a scheme takes the media type of an object."""
 
 
+RANGES_AT_ONCE = 32
+"""Pieces of objects that a store is asked for at once."""
+
+
 def configure(options: StorageConfig) -> None:
     """Use these options from now on, in this process and in those that it starts.
 
@@ -184,30 +188,25 @@ class ByteRange(NamedTuple):
     bytes: slice
 
 
-def read_ranges(ranges: Sequence[ByteRange]) -> list[bytes | None]:
-    """Return bytes of several objects of one store, None for those of an object that is not there.
+def read_ranges(ranges: Sequence[ByteRange]) -> Iterator[bytes | None]:
+    """Yield bytes of objects of one store, None for those of an object that is not there.
 
-    A remote store is asked for all of them at once.
+    The store is asked for up to `RANGES_AT_ONCE` at a time, so no more are held in memory.
     """
-    if not ranges:
-        return []
-    fs, _ = filesystem(ranges[0].url)
-    with accessing(ranges[0].url):
-        found = fs.cat_ranges(
-            [url for url, _ in ranges],
-            [piece.start for _, piece in ranges],
-            [piece.stop for _, piece in ranges],
-            on_error="return",
-        )
-        data: list[bytes | None] = []
-        for piece in found:
-            if isinstance(piece, FileNotFoundError):
-                data.append(None)
-            elif isinstance(piece, Exception):
-                raise piece
-            else:
-                data.append(piece)
-    return data
+    for first in range(0, len(ranges), RANGES_AT_ONCE):
+        asked = ranges[first : first + RANGES_AT_ONCE]
+        fs, _ = filesystem(asked[0].url)
+        urls = [url for url, _ in asked]
+        starts = [piece.start for _, piece in asked]
+        stops = [piece.stop for _, piece in asked]
+        with accessing(asked[0].url):
+            answers = fs.cat_ranges(urls, starts, stops, on_error="return")
+            for answer in answers:
+                is_absent = isinstance(answer, FileNotFoundError)
+                if isinstance(answer, Exception) and not is_absent:
+                    raise answer
+        for answer in answers:
+            yield answer if isinstance(answer, bytes) else None
 
 
 def sha256_of(url: str) -> str | None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from luray.core.regrid import joined
 from luray.cube import chunks
 from luray.cube.chunks import Chunks
+from luray.cube.schema import compressors_of
+from luray.storage.arrays import whole_shards
 
 
 @pytest.mark.parametrize("scheme", ["", "memory://"])
@@ -18,7 +20,12 @@ def test_strips_are_the_rows_of_the_array_from_the_top_down(data, scheme, tmp_pa
     array = np.random.default_rng(height).integers(0, 1000, (2, height, width), dtype=np.int16)
     url = scheme + str(tmp_path_factory.mktemp("chunks"))
     stored = zarr.create_array(
-        f"{url}/a", shape=array.shape, dtype="i2", chunks=(1, high, 5), shards=(2, 2 * high, 10)
+        f"{url}/a",
+        shape=array.shape,
+        dtype="i2",
+        chunks=(2, high, 5),
+        shards=whole_shards((2, 2 * high, 10)),
+        compressors=compressors_of("static", "i2"),
     )
     stored[:] = array
     rows = slice(
