@@ -202,8 +202,8 @@ def cells_of(box: Box, grid: Grid) -> tuple[Index, Index]:
     """
     rows = np.arange(box.row, box.row + box.height)
     cols = np.arange(box.col, box.col + box.width)
-    cols = cols % grid.n_lon if grid.periodic else np.clip(cols, 0, grid.n_lon - 1)
-    return np.clip(rows, 0, grid.n_lat - 1), cols
+    cols = cols % grid.n_lon if grid.periodic else cols.clip(0, grid.n_lon - 1)
+    return rows.clip(0, grid.n_lat - 1), cols
 
 
 def gather(native_VYX: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> F32:

@@ -30,8 +30,6 @@ REMOTE_STRIPS = 4
 """Strips that are read at once from a remote store: one is decoded while others are on their way.
 """
 
-INDICES_BYTES = 2**23
-"""Indices of shards that are remembered: of some thousand shards."""
 INDEX_OVERHEAD_BYTES = 400
 """What an index takes beside its numbers: two objects and the URL of its shard."""
 
@@ -71,7 +69,7 @@ class Chunks:
     url : str
         Place of a Zarr group.
     most_bytes : int
-        Decoded chunks that are remembered.
+        Decoded chunks and indices of shards that are remembered.
     """
 
     def __init__(self, url: str, *, most_bytes: int) -> None:
@@ -80,7 +78,6 @@ class Chunks:
         self._arrays: dict[str, Any] = {}
         self._formats: dict[str, ShardFormat] = {}
         self._cache: ByteLRUCache[NDArray[Any]] = ByteLRUCache(most_bytes=most_bytes)
-        self._index_cache: ByteLRUCache[U64] = ByteLRUCache(most_bytes=INDICES_BYTES)
 
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
         """Return a rectangle of an array.
@@ -103,7 +100,7 @@ class Chunks:
         n_rows = rows.stop - rows.start
         n_cols = cols.stop - cols.start
         values = np.empty((*array.shape[len(lead) : -2], n_rows, n_cols), array.dtype)
-        places = _places(array.chunks[-2:], rows, cols)
+        places = _places(self._format(path), rows, cols)
         _lay(values, rows, cols, self._decoded(array, path, lead, places))
         return values
 
@@ -152,7 +149,7 @@ class Chunks:
                 right = left + piece.stop - piece.start
                 out = buffer[..., 1 : 1 + bottom - top, left:right]
                 strip_rows = slice(top, bottom)
-                places = _places(array.chunks[-2:], strip_rows, piece)
+                places = _places(self._format(path), strip_rows, piece)
                 _lay(out, strip_rows, piece, self._stored(array, path, (), places))
                 left = right
 
@@ -302,7 +299,7 @@ class Chunks:
         indices = {}
         missing = []
         for shard in shards:
-            index = self._index_cache.get(shard)
+            index = self._cache.get(shard)
             if index is None:
                 missing.append(shard)
             else:
@@ -315,14 +312,14 @@ class Chunks:
                 index = (
                     shard_format.empty_index if data is None else shard_format.decode_index(data)
                 )
-            self._index_cache.put(shard, index, n_bytes=index.nbytes + INDEX_OVERHEAD_BYTES)
+            self._cache.put(shard, index, n_bytes=index.nbytes + INDEX_OVERHEAD_BYTES)
             indices[shard] = index
         return indices
 
 
-def _places(chunk: tuple[int, int], rows: slice, cols: slice) -> list[Place]:
+def _places(shard_format: ShardFormat, rows: slice, cols: slice) -> list[Place]:
     """Return the places of all chunks that a rectangle touches."""
-    chunk_rows, chunk_cols = chunk
+    chunk_rows, chunk_cols = shard_format.chunk[-2:]
     return list(
         product(
             range(rows.start // chunk_rows, ceil_div(rows.stop, chunk_rows)),
@@ -335,12 +332,18 @@ def _lay(
     values: NDArray[Any], rows: slice, cols: slice, chunks: Iterable[tuple[Place, NDArray[Any]]]
 ) -> None:
     """Write to a rectangle what chunks have of it."""
-    box = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
     for (row, col), chunk in chunks:
         height, width = chunk.shape[-2:]
-        chunk_box = Box(row * height, col * width, height, width)
-        common = chunk_box.intersection(box)
-        assert common is not None
-        in_values = (..., *common.slices(origin=box))
-        in_chunk = (..., *common.slices(origin=chunk_box))
-        values[in_values] = chunk[in_chunk]
+        rows_in_values, rows_in_chunk = _common(row * height, height, rows)
+        cols_in_values, cols_in_chunk = _common(col * width, width, cols)
+        values[..., rows_in_values, cols_in_values] = chunk[..., rows_in_chunk, cols_in_chunk]
+
+
+def _common(first: int, length: int, wanted: slice) -> tuple[slice, slice]:
+    """Return where the part of a chunk that is wanted lies among what is wanted, and in the chunk.
+
+    The chunk has `length` cells of an axis from `first` on.
+    """
+    start = max(first, wanted.start)
+    stop = min(first + length, wanted.stop)
+    return slice(start - wanted.start, stop - wanted.start), slice(start - first, stop - first)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from luray.core.regrid import (
     AxisMap,
     Method,
+    cells_of,
     gather,
     grid_map,
     interpolate,
@@ -28,7 +29,7 @@ from luray.core.regrid import (
     same,
 )
 from luray.core.tiling import Box
-from luray.core.types import F32
+from luray.core.types import F32, Index
 from luray.core.variable import Variable
 from luray.cube.cube import Cube, Layer, NativeValues, Pieces
 from luray.model.features import category, scaled
@@ -196,9 +197,20 @@ class Region:
 
     def _maps(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
         """Return maps of all the cells of the region on the native cells under it."""
-        rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
+        rows, cols = self._taken(layer, method)
         native_rows, native_cols = self.pieces[layer.path]
         return rows.within(native_rows), cols.within(native_cols)
+
+    def _taken(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
+        """Return maps of all the cells of the region on the native grid."""
+        whole = grid_map(layer.grid, self.cube.grid, method)
+        rows, cols = self._cells
+        return whole.rows.take(rows), whole.cols.take(cols)
+
+    @cached_property
+    def _cells(self) -> tuple[Index, Index]:
+        """Rows and columns of the fine grid that stand for those of the region."""
+        return cells_of(self.box, self.cube.grid)
 
     @cached_property
     def pieces(self) -> dict[str, Pieces]:
@@ -208,7 +220,7 @@ class Region:
             # Interpolation needs one more cell on either side, which serves the others, too.
             interpolated = any(v.resampling == "bilinear" for v in layer.variables)
             method: Method = "bilinear" if interpolated else "nearest"
-            rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
+            rows, cols = self._taken(layer, method)
             pieces[layer.path] = rows.needed(), cols.needed()
         return pieces
 
