@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import fsspec
@@ -195,18 +196,39 @@ def read_ranges(ranges: Sequence[ByteRange]) -> Iterator[bytes | None]:
     """
     for first in range(0, len(ranges), RANGES_AT_ONCE):
         asked = ranges[first : first + RANGES_AT_ONCE]
-        fs, _ = filesystem(asked[0].url)
-        urls = [url for url, _ in asked]
-        starts = [piece.start for _, piece in asked]
-        stops = [piece.stop for _, piece in asked]
         with accessing(asked[0].url):
-            answers = fs.cat_ranges(urls, starts, stops, on_error="return")
-            for answer in answers:
-                is_absent = isinstance(answer, FileNotFoundError)
-                if isinstance(answer, Exception) and not is_absent:
-                    raise answer
-        for answer in answers:
-            yield answer if isinstance(answer, bytes) else None
+            if is_local(asked[0].url):
+                answers = [_local_range(url, piece) for url, piece in asked]
+            else:
+                answers = _remote_ranges(asked)
+        yield from answers
+
+
+def _local_range(url: str, piece: slice) -> bytes | None:
+    """Return bytes of a file. To open it through fsspec takes longer than to read them."""
+    _, path = filesystem(url)
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            file.seek(piece.start)
+            return file.read(piece.stop - piece.start)
+    except FileNotFoundError:
+        return None
+
+
+def _remote_ranges(ranges: Sequence[ByteRange]) -> list[bytes | None]:
+    """Return bytes of objects of a remote store, asked for at once."""
+    fs, _ = filesystem(ranges[0].url)
+    answers = fs.cat_ranges(
+        [url for url, _ in ranges],
+        [piece.start for _, piece in ranges],
+        [piece.stop for _, piece in ranges],
+        on_error="return",
+    )
+    for answer in answers:
+        is_absent = isinstance(answer, FileNotFoundError)
+        if isinstance(answer, Exception) and not is_absent:
+            raise answer
+    return [answer if isinstance(answer, bytes) else None for answer in answers]
 
 
 def sha256_of(url: str) -> str | None:
