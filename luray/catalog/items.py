@@ -6,11 +6,13 @@ import pystac
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.datacube import DatacubeExtension, Dimension
 from pystac.extensions.raster import DataType, RasterBand, RasterExtension, Sampling
+from pystac.extensions.render import Render, RenderExtension
 from pystac.extensions.xarray_assets import AssetXarrayAssetsExtension, XarrayAssetsExtension
 
 from luray.catalog.finished import FinishedProduct
 from luray.catalog.origin import add_processing, add_projection, add_version
 from luray.catalog.stac import relative_href
+from luray.core.legend import colour_between
 
 ZARR = "application/vnd.zarr"
 """Media type of a Zarr store; with a `version` parameter, xpystac does not know it."""
@@ -91,6 +93,7 @@ def _scenario_item(
     add_version(item, product.version)
     add_processing(item, product)
     _add_store(item, product, folder=folder, scenario=scenario)
+    _add_render(item, product, asset="data")
     return item
 
 
@@ -198,4 +201,40 @@ def map_item(
     RasterExtension.ext(image, add_if_missing=True).apply([band])
     if product.classes:
         ClassificationExtension.ext(image, add_if_missing=True).apply(classes=product.classes)
+    if scale is None:
+        # Colours of values are 256 numbers: the item of the store has them, not that of every map.
+        _add_render(item, product, asset=product.variable)
     return item
+
+
+def _add_render(
+    item: pystac.Item,
+    product: FinishedProduct,
+    *,
+    asset: str,
+) -> None:
+    """Say in which colours a map of an asset is drawn.
+
+    Classes have theirs by code, and sea and missing cells none. Values, which readers of CF give in
+    their unit, are scaled from the ends of their scale to 0..255, and have the colours of their
+    legend over that.
+    """
+    legend = product.legend
+    scale = legend.scale
+    if scale is None:
+        colours = {str(land_class.code): land_class.colour for land_class in legend.classes}
+        resampling = "mode"
+    else:
+        colours = {
+            str(number): colour_between(scale.colours, number / 255) for number in range(256)
+        }
+        resampling = "average"
+    render = Render.create(
+        assets=[asset],
+        title=legend.title,
+        rescale=[[scale.first, scale.last]] if scale is not None else None,
+        nodata=legend.nodata,
+        colormap=colours,
+        resampling=resampling,
+    )
+    RenderExtension.ext(item, add_if_missing=True).apply({legend.variable: render})

@@ -300,11 +300,28 @@ class Legend:
             )
         return as_bytes
 
-    def decode(self, indices: U8) -> U8:
+    def decode(self, indices: U8, *, where: str = "map") -> U8:
         """Turn class indices into published codes, same shape.
 
         `OUTSIDE` becomes the ocean code, `NO_DATA` the no-data code.
+
+        Raises
+        ------
+        ValueError
+            Naming `where`, and the numbers that are no class or level: they are never taken for
+            ocean.
         """
+        beyond = (indices >= len(self)) & (indices < NO_DATA)
+        if beyond.any():
+            values, counts = np.unique(indices[beyond], return_counts=True)
+            listed = ", ".join(
+                f"{value} ({count} cells)" for value, count in zip(values, counts, strict=True)
+            )
+            noun = "classes" if self.scale is None else "levels"
+            raise ValueError(
+                f"{where}: {listed} are no {noun} of legend {self.name}, expected 0 to "
+                f"{len(self) - 1}, {NO_DATA} or {OUTSIDE}; the maps are damaged, make them again"
+            )
         lookup = np.full(256, self.ocean, np.uint8)
         lookup[NO_DATA] = self.nodata
         lookup[: len(self)] = self.codes

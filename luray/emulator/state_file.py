@@ -83,6 +83,9 @@ def restore(rollout: RegionRollout, place: str) -> None:
             "configuration that it was saved from, or start anew"
         )
     maps = {year: arrays[f"map {year}"] for year in about["years"]}
+    for year, classes_HW in maps.items():
+        # refuses what is no class, before anything is taken over
+        rollout.cube.legend.decode(classes_HW, where=f"{place}, map {year}")
     rollout.resume(maps, arrays["confidence"])
     rollout.forcing.from_arrays(arrays, rollout.year + 1)
 

@@ -4,6 +4,7 @@ Shapes: K classes; M climate groups; H W fine cells of a band; Y X coarse cells 
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,8 +40,26 @@ def cube_with_climate(job: ExportJob) -> Cube:
     return job.cube
 
 
-def class_areas(job: ExportJob, year: int, cube: Cube | None) -> Iterator[tuple[slice, I64]]:
-    """Yield the areas of a year, a band of coarse rows at a time.
+class GroupedBand(NamedTuple):
+    """The classes of some coarse rows, told apart by climate group where that matters."""
+
+    rows: slice
+    """Coarse rows of the region."""
+    box: Box
+    """Fine cells of the product's grid."""
+    groups_HW: U8
+    """Class, and climate group of that class, as one number; `OUTSIDE` off land."""
+    share_H: I64
+    """Share of its coarse cell that a fine cell of each row covers, see `row_shares`."""
+    block: int
+    """Fine cells along a side of a coarse cell."""
+    n_classes: int
+    n_groups: int
+    """Climate groups of each class: 6 with a cube, first the cells whose climate is not known."""
+
+
+def grouped_bands(job: ExportJob, year: int, cube: Cube | None) -> Iterator[GroupedBand]:
+    """Yield the maps of a year, a band of coarse rows at a time.
 
     Parameters
     ----------
@@ -49,14 +68,6 @@ def class_areas(job: ExportJob, year: int, cube: Cube | None) -> Iterator[tuple[
         Of the product.
     cube : Cube, optional
         One with climate groups, see `cube_with_climate`; None where climate does not matter.
-
-    Yields
-    ------
-    rows : slice
-        Coarse rows of the region.
-    area_KMYX : array of int64
-        Area of each class in each group, in units of 1 / `luray.product.fractions.WHOLE` of the
-        coarse cell. M is 6 with a cube, first the cells whose climate is not known, and 1 without.
     """
     region = job.region
     source = CoarseMaps(job.maps, region)
@@ -76,11 +87,35 @@ def class_areas(job: ExportJob, year: int, cube: Cube | None) -> Iterator[tuple[
         rows = slice(first * region.block, last * region.block)
         height = rows.stop - rows.start
         box = Box(region.box.row + rows.start, region.box.col, height, region.box.width)
-        classes_HW = job.maps.classes(year, box)
+        groups_HW = job.maps.classes(year, box)
         if cube is not None:
-            classes_HW = _class_and_group(job, cube, year, box, classes_HW)
-        sums = class_sums(classes_HW, share_H[rows], region.block, n_classes * n_groups)
-        yield slice(first, last), sums.reshape(n_classes, n_groups, *sums.shape[1:])
+            groups_HW = _class_and_group(job, cube, year, box, groups_HW)
+        yield GroupedBand(
+            slice(first, last),
+            box,
+            groups_HW,
+            share_H[rows],
+            region.block,
+            n_classes,
+            n_groups,
+        )
+
+
+def class_areas(job: ExportJob, year: int, cube: Cube | None) -> Iterator[tuple[slice, I64]]:
+    """Yield the areas of a year, a band of coarse rows at a time; see `grouped_bands`.
+
+    Yields
+    ------
+    rows : slice
+        Coarse rows of the region.
+    area_KMYX : array of int64
+        Area of each class in each group, in units of 1 / `luray.product.fractions.WHOLE` of the
+        coarse cell. M is 6 with a cube, first the cells whose climate is not known, and 1 without.
+    """
+    for band in grouped_bands(job, year, cube):
+        n_numbers = band.n_classes * band.n_groups
+        sums = class_sums(band.groups_HW, band.share_H, band.block, n_numbers)
+        yield band.rows, sums.reshape(band.n_classes, band.n_groups, *sums.shape[1:])
 
 
 def _class_and_group(job: ExportJob, cube: Cube, year: int, box: Box, classes_HW: U8) -> U8:

@@ -1,5 +1,7 @@
 """Vegetation of ecLand, the land surface model of ECMWF, one file a year: `cvl cvh tvl tvh`.
 
+With a product of leaf area index there are `lai_lv lai_hv` as well: `luray.export.leaf_area`.
+
 A grid cell of ecLand has one low and one high vegetation: the cover of each, and the number of its
 type. Which types a class has, in which shares, stands in `catalogs/crosswalks/ecland.toml`, with
 its source.
@@ -11,7 +13,7 @@ multiplies it by what lakes, ice and towns leave of the cell, and by the density
 Shapes: K classes; M climate groups; P types, by number; Y X coarse cells.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +22,17 @@ import numpy as np
 
 from luray.core.types import F32, I8, I64, Bool
 from luray.cube.cube import Cube
-from luray.export.climate_groups import GROUPS, class_areas, cube_with_climate
+from luray.export.climate_groups import GROUPS, class_areas, cube_with_climate, grouped_bands
 from luray.export.crosswalk import read_crosswalk, read_crosswalk_file
 from luray.export.job import ExportJob
-from luray.export.netcdf_files import add_axes, add_time, netcdf_file, reading
+from luray.export.leaf_area import (
+    BandChecksum,
+    KindOfVegetation,
+    check_leaf_area,
+    kinds_of_vegetation,
+    write_leaf_area,
+)
+from luray.export.netcdf_files import NetcdfWriter, add_axes, add_time, netcdf_file, reading
 from luray.product.fractions import WHOLE
 
 LOW: Mapping[int, str] = {
@@ -68,6 +77,17 @@ COVER_FILL = np.float32(-9999.0)
 TYPE_FILL = np.int8(-1)
 """What stands in cells without any land."""
 
+LEAF_AREA_COMMENT = (
+    "lai_lv and lai_hv are per area of low and of high vegetation, so that the leaves of that land "
+    "are cvl * lai_lv + cvh * lai_hv: values of the maps over the share of their class that is "
+    "vegetation, the same for both kinds, as a map does not tell them apart. They are missing "
+    "where there is such vegetation and no known value in the whole cell; ecLand takes no missing "
+    "values, so fill them. In a surfclim file of ecLand they are Mlail and Mlaih over month, with "
+    "LECLIM10D preceded by the last dekad of the year before and followed by the first of the "
+    "year after"
+)
+NO_LEAF_AREA_COMMENT = "Leaf area index is left out, as no product of it was given with --leaf-area"
+
 TOLERANCE = 1e-6
 """By how much low and high cover, which are stored in float32, may exceed 1 together."""
 
@@ -87,15 +107,15 @@ def write_ecland(job: ExportJob) -> None:
     cube = cube_with_climate(job) if crosswalk.depends_on_climate else None
     for year, name in job.missing_files("ecland_{year}.nc"):
         vegetation, unknown = _vegetation(job, cube, year, crosswalk)
-        more = {"luray_crosswalk": f"catalogs/crosswalks/ecland.toml: {crosswalk.source}"}
-        if crosswalk.depends_on_climate:
-            more["luray_unknown_climate"] = (
-                f"{100 * unknown:.3f} % of the land has no climate group and has the types of that "
-                "which the crosswalk names"
-            )
+        attributes = _attributes(job, year, crosswalk, unknown)
         with job.folder.writing(name) as [path]:
-            _write(path, job, year, vegetation, more)
-            _check(path, name, vegetation)
+            checksums: list[BandChecksum] = []
+            with netcdf_file(path, attributes) as out:
+                _add_vegetation(out, job, year, vegetation)
+                if job.leaf_area is not None:
+                    bands = grouped_bands(job, year, cube)
+                    checksums = write_leaf_area(out, job.leaf_area, year, bands, crosswalk.kinds())
+            _check(path, name, vegetation, checksums)
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,12 @@ class VegetationCrosswalk:
     def depends_on_climate(self) -> bool:
         """Whether a class is other types in another climate."""
         return len(self.share_KMP[0]) > 1
+
+    def kinds(self) -> tuple[KindOfVegetation, KindOfVegetation]:
+        """Return how much low and high vegetation there is in each class and climate group."""
+        share_GP = self.share_KMP.reshape(-1, N_TYPES + 1)
+        low_G, high_G = (share_GP[:, list(kind)].sum(axis=1) for kind in (LOW, HIGH))
+        return kinds_of_vegetation(low_G, high_G, whole=WHOLE_CLASS)
 
 
 def ecland_crosswalk(job: ExportJob) -> VegetationCrosswalk:
@@ -260,61 +286,76 @@ def vegetation_of(area_KMYX: I64, share_KMP: I64) -> Vegetation:
     return Vegetation(cover[0], cover[1], types[0], types[1], land_share)
 
 
-def _write(
-    path: Path, job: ExportJob, year: int, vegetation: Vegetation, more: Mapping[str, str]
-) -> None:
-    """Write the file of a year, with more attributes than every export has."""
+def _attributes(
+    job: ExportJob,
+    year: int,
+    crosswalk: VegetationCrosswalk,
+    unknown: float,
+) -> dict[str, str]:
+    """Return the attributes of the file of a year; `unknown` is the land without climate group."""
     attributes = {
         "Conventions": "CF-1.11",
         **job.attributes(f"vegetation of {year} for ecLand"),
         "comment": "cvl and cvh are shares of the land of a grid cell without inland water and "
         "permanent ice, as ecLand takes them, and land_share is that land's share of the cell. tvl "
         "and tvh are the types with the largest area, of equal ones the lower number, and 0 where "
-        "there is no such vegetation. Cells without any land are missing. Leaf area index is left "
-        "out, which luray does not predict",
-        **more,
+        "there is no such vegetation. Cells without any land are missing. "
+        + (LEAF_AREA_COMMENT if job.leaf_area is not None else NO_LEAF_AREA_COMMENT),
+        "luray_crosswalk": f"catalogs/crosswalks/ecland.toml: {crosswalk.source}",
     }
-    with netcdf_file(path, attributes) as out:
-        # `lat` and `lon` are the names by which ecLand knows the dimensions of a regular grid
-        add_axes(out, job.region.coarse, bounds=("lat_bnds", "lon_bnds"))
-        add_time(out, year, dimensions=())
-        for number, name, cover, long_name in (
-            (27, "cvl", vegetation.cvl, "low vegetation cover"),
-            (28, "cvh", vegetation.cvh, "high vegetation cover"),
-        ):
-            described: dict[str, Any] = {
-                "long_name": long_name,
-                "units": "1",
-                "valid_range": np.array([0, 1], np.float32),
-                "GRIB_paramId": np.int32(number),
-                "coordinates": "time year",
-            }
-            out.variable(name, ("lat", "lon"), cover, described, fill=COVER_FILL)
-        for number, name, types, long_name, kinds in (
-            (29, "tvl", vegetation.tvl, "type of low vegetation", LOW),
-            (30, "tvh", vegetation.tvh, "type of high vegetation", HIGH),
-        ):
-            described = {
-                "long_name": long_name,
-                "units": "1",
-                "flag_values": np.array([NO_VEGETATION, *kinds], np.int8),
-                "flag_meanings": " ".join(["no_vegetation", *kinds.values()]),
-                "GRIB_paramId": np.int32(number),
-                "coordinates": "time year",
-            }
-            out.variable(name, ("lat", "lon"), types, described, fill=TYPE_FILL)
-        described = {
-            "long_name": "land without inland water and permanent ice, as a share of the cell",
+    if crosswalk.depends_on_climate:
+        attributes["luray_unknown_climate"] = (
+            f"{100 * unknown:.3f} % of the land has no climate group and has the types of that "
+            "which the crosswalk names"
+        )
+    if job.leaf_area is not None:
+        attributes["luray_leaf_area"] = job.leaf_area.described
+    return attributes
+
+
+def _add_vegetation(out: NetcdfWriter, job: ExportJob, year: int, vegetation: Vegetation) -> None:
+    """Add cover and types of a year, with their axes."""
+    # `lat` and `lon` are the names by which ecLand knows the dimensions of a regular grid
+    add_axes(out, job.region.coarse, bounds=("lat_bnds", "lon_bnds"))
+    add_time(out, year, dimensions=())
+    for number, name, cover, long_name in (
+        (27, "cvl", vegetation.cvl, "low vegetation cover"),
+        (28, "cvh", vegetation.cvh, "high vegetation cover"),
+    ):
+        described: dict[str, Any] = {
+            "long_name": long_name,
             "units": "1",
+            "valid_range": np.array([0, 1], np.float32),
+            "GRIB_paramId": np.int32(number),
             "coordinates": "time year",
         }
-        out.variable("land_share", ("lat", "lon"), vegetation.land_share, described)
+        out.variable(name, ("lat", "lon"), cover, described, fill=COVER_FILL)
+    for number, name, types, long_name, kinds in (
+        (29, "tvl", vegetation.tvl, "type of low vegetation", LOW),
+        (30, "tvh", vegetation.tvh, "type of high vegetation", HIGH),
+    ):
+        described = {
+            "long_name": long_name,
+            "units": "1",
+            "flag_values": np.array([NO_VEGETATION, *kinds], np.int8),
+            "flag_meanings": " ".join(["no_vegetation", *kinds.values()]),
+            "GRIB_paramId": np.int32(number),
+            "coordinates": "time year",
+        }
+        out.variable(name, ("lat", "lon"), types, described, fill=TYPE_FILL)
+    described = {
+        "long_name": "land without inland water and permanent ice, as a share of the cell",
+        "units": "1",
+        "coordinates": "time year",
+    }
+    out.variable("land_share", ("lat", "lon"), vegetation.land_share, described)
 
 
-def _check(path: Path, name: str, written: Vegetation) -> None:
+def _check(path: Path, name: str, written: Vegetation, leaf_area: Sequence[BandChecksum]) -> None:
     """Raise RuntimeError unless the file holds what was written, and what ecLand can take."""
     with reading(path) as fields:
         read = Vegetation(*(np.asarray(fields[field][...]) for field in Vegetation._fields))
+        check_leaf_area(fields, leaf_area, name=name)
     for field in Vegetation._fields:
         if not np.array_equal(getattr(read, field), getattr(written, field)):
             raise RuntimeError(

@@ -9,6 +9,7 @@ from luray.core.progress import NamedProgress, no_named_progress
 from luray.cube.cube import Cube
 from luray.export.coarse_maps import CoarseMaps, CoarseWork
 from luray.export.folder import ExportFolder
+from luray.export.leaf_area_maps import LeafAreaMaps
 from luray.export.selection import Region
 from luray.product.product_maps import MapSeries
 
@@ -32,6 +33,8 @@ class ExportJob:
     cube: Cube | None = None
     """The predictor cube as the scenario sees it, None where only a product was given."""
     split: Split = "auto"
+    leaf_area: LeafAreaMaps | None = None
+    """What ecLand's files have beside the vegetation."""
     progress: NamedProgress = no_named_progress
     version: str = "unknown"
     """Of luray."""

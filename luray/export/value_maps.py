@@ -17,14 +17,12 @@ from luray.core.value_scale import MOST_LEVELS, ValueScale
 from luray.export.class_maps import BLOCK_ROWS, CHUNK_CELLS
 from luray.export.files import BlockChecksum, check_rows, checksum_of
 from luray.export.job import ExportJob
+from luray.export.leaf_area_maps import LEAF_AREA_INDEX
 from luray.export.netcdf_files import CRS, NetcdfWriter, add_axes, add_steps, netcdf_file, reading
 from luray.product.create import ORIGINS
 
 FILL = np.float32(9.969209968386869e36)
 """Missing value of float32 in NetCDF."""
-
-LEAF_AREA_INDEX = "leaf_area_index"
-"""CF's name of what `cf-lai` has."""
 
 
 def write_packed(job: ExportJob) -> None:

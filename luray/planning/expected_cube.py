@@ -44,7 +44,7 @@ def expected_cube(
     legend : Legend
         That of the run's target.
     time : TimeSteps
-        Its time steps. All forcing is counted as if it were annual.
+        Its time steps.
     """
     configs = sorted(sources, key=lambda config: config.label)  # the order of a built cube
     forcing_configs = [config for config in configs if config.declared[0].role == "forcing"]
@@ -59,12 +59,13 @@ def expected_cube(
         layers = []
         for config in forcing_configs:
             steps = index_of_place[config.label]
-            layer = _layer(config, grid, years, scenario, steps, legend)
-            layers.append(layer._replace(time=time))
+            layers.append(_layer(config, grid, years, scenario, steps, legend, time))
         views[scenario] = tuple(layers)
     first_view = next(iter(views.values()))
 
-    static = tuple(_layer(config, grid, range(0), "", {}, legend) for config in static_configs)
+    static = tuple(
+        _layer(config, grid, range(0), "", {}, legend, YEARLY) for config in static_configs
+    )
     return Cube(
         url,
         grid,
@@ -86,13 +87,18 @@ def _layer(
     scenario: str,
     index_of_place: dict[Hashable, int],
     legend: Legend,
+    time: TimeSteps,
 ) -> Layer:
     """A source as a scenario sees it; places that no earlier scenario has read are added."""
+    per_year = config.values_a_year(time)
     steps = {}
     for year in years:
-        place = config.place_of(year, scenario)
-        steps[year] = index_of_place.setdefault(place, len(index_of_place))
+        place_of_year = config.place_of(year, scenario)
+        for k in range(per_year):
+            place = (place_of_year, k)
+            steps[year * per_year + k] = index_of_place.setdefault(place, len(index_of_place))
 
     native, _ = cut(config.native_grid(grid), grid)
     variables = config.declared_for(legend)
-    return Layer(f"{variables[0].role}/{config.label}/values", native, variables, steps)
+    path = f"{variables[0].role}/{config.label}/values"
+    return Layer(path, native, variables, steps, per_year=per_year, time=time)

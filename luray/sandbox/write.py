@@ -29,7 +29,7 @@ __all__ = [
     "write_sandbox",
 ]
 
-SANDBOX_VERSION = 1
+SANDBOX_VERSION = 2
 """Raised whenever the same configuration would give other files."""
 
 PARTS = (

@@ -149,6 +149,12 @@ class SourceConfig(Protocol):
         The counterpart of `Source.places` before any file is open, for planning.
         """
 
+    def values_a_year(self, time: TimeSteps) -> int:
+        """Return how many values a year it has in a run with these time steps.
+
+        The counterpart of `Source.per_year` before any file is open, for planning.
+        """
+
     def open(self, request: "Request") -> "Source":
         """Return the source for a run. Raises InputError naming the file and what is wrong."""
 
@@ -176,6 +182,10 @@ class WithoutFilesConfig(Config):
     def described(self) -> About:
         """The description of the data."""
         return self.about
+
+    def values_a_year(self, time: TimeSteps) -> int:
+        """Return one for each time step: it is computed for each."""
+        return time.per_year
 
 
 class FilesConfig(Config):
@@ -236,6 +246,10 @@ class FilesConfig(Config):
     def place_of(self, year: int, scenario: str) -> Hashable:
         """Return the year: each has values of its own, the same for all scenarios."""
         return year
+
+    def values_a_year(self, time: TimeSteps) -> int:
+        """Return 1: most data are annual."""
+        return 1
 
     def declared_for(self, legend: Legend) -> tuple[Variable, ...]:
         """Return `declared`, which subclasses define: the target matters to few sources."""

@@ -1,6 +1,11 @@
 """Leaf area index of the Copernicus Climate Change Service (C3S), 1 km and 300 m, by dekads.
 
 The files give the last day of each dekad, and what the retrieval is worth in `retrieval_flag`.
+
+The uncertainty of each value, `LAI_ERR`, is not used. It grows with the value, as dense canopies
+saturate the signal: a limit on it, or weights by it, would take dense canopies away first and leave
+a map that is too low. How far predicted values are from retrieved ones, the error of the retrieval
+among it, says the spread of a model, which is calibrated on cells that it has not seen.
 """
 
 import re

@@ -170,6 +170,10 @@ class ClimateConfig(FilesConfig):
         """Return the year, and the scenario where the files depend on it."""
         return year, scenario if SCENARIO in self.pattern else ""
 
+    def values_a_year(self, time: TimeSteps) -> int:
+        """Return 12, whatever the time steps of the run."""
+        return MONTHS.per_year
+
     def open(self, request: Request) -> Source:
         """Return the source for a run; see `open_climate`."""
         return open_climate(

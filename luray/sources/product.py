@@ -71,11 +71,14 @@ class ProductConfig(FilesConfig):
     """Member of an ensemble; needed where the product has several."""
 
     def model_post_init(self, _: Any) -> None:
-        """Raise ValueError for a collection, and for a legend that is not there."""
+        """Raise ValueError for a collection, and for a legend of values or that is not there."""
         if not self.path:
             raise ValueError(f"source {self.name}: a product needs a `path`, that of its store")
-        if "${" not in self.legend:
-            read_legend(self.legend)
+        if "${" not in self.legend and read_legend(self.legend).scale is not None:
+            raise ValueError(
+                f"source {self.name}: the legend {self.legend!r} is one of values, expected one of "
+                "classes, which a product as a forcing has; set `legend` to that of the product"
+            )
 
     @property
     def label(self) -> str:

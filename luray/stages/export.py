@@ -1,6 +1,6 @@
 """The stage `export`: a finished product in the layout that a model or a map tool reads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import luray
@@ -16,6 +16,7 @@ from luray.export.ecland import write_ecland
 from luray.export.fates import write_fates
 from luray.export.folder import ExportFolder
 from luray.export.job import ExportJob, Split
+from luray.export.leaf_area_maps import LeafAreaMaps
 from luray.export.lpj_guess import write_lpj_guess
 from luray.export.luh2_files import write_luh2
 from luray.export.selection import parse_bounds, parse_years, region_of
@@ -23,7 +24,7 @@ from luray.export.value_maps import write_cf_lai, write_packed
 from luray.product.coarse_cells import DEFAULT_STEP
 from luray.product.product_maps import MapSeries
 from luray.stages.config import RunConfig
-from luray.storage.places import place_of
+from luray.storage.places import place_of, public
 from luray.storage.receipts import fingerprint_of
 
 
@@ -45,6 +46,8 @@ class Format(NamedTuple):
     """Which maps it can hold."""
     crosswalk: str = ""
     """Name of the crosswalk that its files depend on."""
+    takes_leaf_area: bool = False
+    """Whether it has leaf area index beside classes."""
 
 
 FORMATS: Mapping[str, Format] = {
@@ -52,7 +55,7 @@ FORMATS: Mapping[str, Format] = {
     "fates": Format(write_fates, "coarse", crosswalk="luh2"),
     "ctsm-raw": Format(write_ctsm, "coarse", crosswalk="ctsm"),
     "lpj-guess": Format(write_lpj_guess, "coarse", crosswalk="lpj-guess"),
-    "ecland": Format(write_ecland, "coarse", crosswalk="ecland"),
+    "ecland": Format(write_ecland, "coarse", crosswalk="ecland", takes_leaf_area=True),
     "cog": Format(write_cogs, "fine", ("classes", "values")),
     "netcdf": Format(_write_netcdf, "fine", ("classes", "values")),
     "cf-lai": Format(write_cf_lai, "fine", ("values",)),
@@ -77,6 +80,7 @@ def export(
     scenario: str | None = None,
     member: int | None = None,
     split: Split = "auto",
+    leaf_area: str | None = None,
     output: str | None = None,
     progress: NamedProgress = no_named_progress,
 ) -> Exported:
@@ -101,6 +105,9 @@ def export(
         Which of the product's sequences of maps; needed where it has several.
     split : {"auto", "forcing", "default"}, optional
         How classes are split into LUH2's states; see `luray.export.job.Split`.
+    leaf_area : str, optional
+        Place of a finished product of leaf area index, of the same region and years: ecLand's files
+        then have that of low and of high vegetation.
     output : str, optional
         A folder: local, s3:// or gs://. By default `export/<format>` in the output of the run.
     progress : callable, optional
@@ -133,11 +140,17 @@ def export(
             raise ValueError(f"--format {form} has the maps as they are; leave out --grid {grid:g}")
         grid = finished.grid.step
     area = region_of(finished.grid, step=grid or DEFAULT_STEP, bounds=bounds)
+    leaf_maps = None
+    if leaf_area is not None:
+        series = _leaf_area_series(leaf_area, form, asked_years, scenario=maps.scenario)
+        leaf_maps = LeafAreaMaps.of(series, land=finished.grid, region=area, years=asked_years)
 
     if output is None:
         assert isinstance(source, RunConfig)
         output = source.path("export", form)
-    folder = ExportFolder(place_of(output), _request(form, maps, area.coarse, asked_years, split))
+    request = _request(form, maps, area.coarse, asked_years, split)
+    request["leaf_area"] = leaf_maps.maps.product.fingerprint if leaf_maps is not None else ""
+    folder = ExportFolder(place_of(output), request)
     of_scenario = cube.of_scenario(maps.scenario) if cube is not None else None
     job = ExportJob(
         form,
@@ -147,6 +160,7 @@ def export(
         folder,
         of_scenario,
         split,
+        leaf_maps,
         progress,
         version=luray.__version__,
     )
@@ -166,6 +180,38 @@ def _require_kind(form: str, legend: Legend) -> None:
             f"--format {form} has {' and '.join(FORMATS[form].of)}, and the maps of "
             f"{legend.long_name} are {kind}; choose one of {', '.join(possible)}"
         )
+
+
+def _leaf_area_series(place: str, form: str, years: Sequence[int], *, scenario: str) -> MapSeries:
+    """Return the maps of leaf area index of a scenario.
+
+    Raises ValueError for a format that has none, a place without a finished product, and one of
+    another scenario in years that depend on it.
+    """
+    if not FORMATS[form].takes_leaf_area:
+        possible = [name for name, known in FORMATS.items() if known.takes_leaf_area]
+        raise ValueError(
+            f"--format {form} has no leaf area index beside it; leave out --leaf-area, or choose "
+            f"--format {', '.join(possible)}"
+        )
+    finished = read_finished(place_of(place).rstrip("/"))
+    leaf_maps = product_maps(finished, None)
+    if leaf_maps.scenarios:
+        return leaf_maps.series(scenario=scenario)
+
+    forecast = [
+        finished.time.year(step)
+        for step, origin in zip(finished.years, finished.origins, strict=True)
+        if origin == "forecast"
+    ]
+    depending = sorted(set(forecast) & set(years))
+    if leaf_maps.scenario != scenario and depending:
+        raise ValueError(
+            f"--leaf-area {public(finished.url)} is of the scenario {leaf_maps.scenario!r}, and "
+            f"the classes are of {scenario!r}, which matters from {depending[0]} on; give a "
+            "product of the same scenario, or choose earlier --years"
+        )
+    return leaf_maps.series()
 
 
 def _request(

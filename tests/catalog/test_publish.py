@@ -19,6 +19,7 @@ import zarr
 from fsspec.implementations.memory import MemoryFileSystem
 from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.datacube import DatacubeExtension
+from pystac.extensions.render import RenderExtension
 from pystac.extensions.scientific import ScientificExtension
 from pystac_client.warnings import PystacClientWarning
 
@@ -212,6 +213,14 @@ def test_item_leads_to_data_report_pictures(published: str, tmp_path: Path) -> N
         (c.code, c.name, c.colour) for c in HILDA.classes
     ]
     assert (classes[0].name, classes[-1].name) == ("ocean", "no_data")
+
+
+def test_item_says_the_colours_of_its_classes(published: str) -> None:
+    _, _, item = load(published)
+    [(name, render)] = RenderExtension.ext(item).renders.items()
+    assert (name, render.assets, render.rescale) == ("land_use", ["data"], None)
+    assert render.colormap == {str(c.code): c.colour for c in HILDA.classes}
+    assert (render.nodata, render.resampling) == (HILDA.nodata, "mode")
 
 
 def test_scenarios_and_members_are_dimensions(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pystac
 import pytest
 import rasterio
 from pystac.extensions.datacube import DatacubeExtension
+from pystac.extensions.render import RenderExtension
 
 import luray
 from luray.catalog.finished import read_finished
@@ -16,7 +17,7 @@ from luray.catalog.origin import lineage
 from luray.catalog.publish import publish
 from luray.catalog.research_object import write_crate
 from luray.core.grid import Grid
-from luray.core.legend import NO_VALUE, Legend
+from luray.core.legend import NO_VALUE, Legend, rgb
 from luray.core.value_scale import ValueScale
 from luray.export import cog
 from luray.export.cog import write_cog
@@ -92,6 +93,27 @@ def test_a_map_is_found_by_its_month(published):
     assert collection["extent"]["temporal"]["interval"] == [
         ["2000-01-01T00:00:00Z", "2003-12-31T23:59:59Z"]
     ]
+
+
+def test_the_item_of_the_store_says_the_colours_of_values(published):
+    store = pystac.Item.from_file(str(published / "stac/lai/lai.json"))
+    render = RenderExtension.ext(store).renders["lai"]
+    assert render.assets == ["data"]
+    assert "data" in store.assets
+    assert (render.rescale, render.nodata) == ([[0.0, 7.0]], NO_VALUE)
+    assert (render.title, render.resampling) == ("Leaf area index", "average")
+    # a value in the middle has the colour of its level
+    middle = int(255 * 70 / 140)
+    assert list(render.colormap) == [str(number) for number in range(256)]
+    assert render.colormap["0"] == LAI.classes[0].colour
+    assert render.colormap["255"] == LAI.classes[-1].colour
+    near = LAI.classes[70].colour
+    for a, b in zip(rgb(render.colormap[str(middle)]), rgb(near), strict=True):
+        assert abs(a - b) <= 2
+
+    # they are not said again of every month
+    month = pystac.Item.from_file(str(published / "stac/lai/lai-2001-02.json"))
+    assert not RenderExtension.has_extension(month)
 
 
 def test_a_geotiff_has_values_by_scale_and_offset(published):

@@ -167,6 +167,7 @@ def test_every_document_fits_its_schemas(run: RunConfig) -> None:
         "processing",
         "projection",
         "raster",
+        "render",
         "version",
         "xarray-assets",
     }

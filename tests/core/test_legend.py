@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from luray.core.legend import OUTSIDE, LandClass, Legend
-from luray.core.legend_files import HILDA
+from luray.core.legend import NO_DATA, OUTSIDE, LandClass, Legend
+from luray.core.legend_files import HILDA, read_legend
 
 MERGED = {
     11: 11,
@@ -45,6 +45,23 @@ def test_a_map_with_an_unknown_code_is_refused_by_code_and_count(codes):
         HILDA.encode(codes, where="map of 2001")
     for code in set(unknown):
         assert f"code {code} ({unknown.count(code)} cells)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("legend", "number", "message"),
+    [
+        (HILDA, 7, r"7 \(2 cells\) are no classes of legend HILDA\+, expected 0 to 6, 254 or 255"),
+        (HILDA, 253, r"253 \(2 cells\) are no classes"),
+        (read_legend("lai"), 141, r"map of May: 141 \(2 cells\) are no levels of legend LAI, exp"),
+    ],
+)
+def test_numbers_that_are_no_class_are_not_taken_for_ocean(legend, number, message):
+    indices = np.array([[0, number, number], [OUTSIDE, NO_DATA, 6]], np.uint8)
+    with pytest.raises(ValueError, match=message):
+        legend.decode(indices, where="map of May")
+    indices[0, 1:] = 6
+    decoded = legend.decode(indices)
+    assert decoded[1, :2].tolist() == [legend.ocean, legend.nodata]
 
 
 @pytest.mark.parametrize("value", [267, -245, 11.5, np.nan, np.inf])

@@ -16,6 +16,8 @@ from luray.cube.land import tiles_with_land
 from luray.cube.plan import plan_build
 from luray.cube.region import Region
 from luray.model.features import UNKNOWN
+from luray.planning.expected_cube import expected_cube
+from luray.planning.workload import cube_bytes
 from luray.sources.base import Request
 from luray.sources.climate import ClimateConfig
 from luray.sources.season import SeasonConfig
@@ -40,7 +42,8 @@ def tenths(step):
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory):
+def tables(tmp_path_factory):
+    """Tables of a run file: the maps, monthly climate, and the season."""
     folder = tmp_path_factory.mktemp("inputs")
     steps = MONTHS.of_years(2003, 2004)
     for step in steps:
@@ -58,7 +61,7 @@ def sources(tmp_path_factory):
             "tas": (("time", "lat", "lon"), maps, {"units": "K"}),
         },
     )
-    tables = (
+    return (
         ValuesConfig(
             kind="values",
             name="mine",
@@ -76,6 +79,10 @@ def sources(tmp_path_factory):
         ),
         SeasonConfig(kind="season"),
     )
+
+
+@pytest.fixture(scope="module")
+def sources(tables):
     request = Request(YEARS, "", grid=GRID, legend=LAI, time=MONTHS)
     opened = [table.open(request) for table in tables]
     opened[0] = type(opened[0])(**{**vars(opened[0]), "max_missing": tables[0].max_missing})
@@ -127,3 +134,32 @@ def test_forcing_is_that_of_the_month(cube):
         angle = np.arctan2(values["season_sin"], values["season_cos"]) % (2 * np.pi)
         first, end = MONTHS.bounds(step, epoch=MONTHS.year(step))
         assert angle == pytest.approx(2 * np.pi * (first + end) / 2 / 365, abs=1e-5)
+
+
+def test_a_plan_counts_every_month_of_the_forcing(tables, cube):
+    expected = expected_cube(
+        "nowhere",
+        grid=GRID,
+        sources=tables,
+        years=YEARS,
+        observed=cube.years,
+        legend=LAI,
+        time=MONTHS,
+    )
+    built = {layer.path: layer for layer in cube.forcing}
+    counts = {}
+    for layer in expected.forcing:
+        assert layer.per_year == 12
+        assert layer.steps == built[layer.path].steps
+        assert layer.lead(cube.years[17]) == built[layer.path].lead(cube.years[17])
+        counts[layer.path] = len(set(layer.steps.values()))
+    # two years of climate; the season is the same in both
+    assert counts == {"forcing/climate/values": 24, "forcing/season/values": 12}
+    maps_and_land = (len(cube.years) + 1) * GRID.n_lat * GRID.n_lon
+    climate = expected.forcing[0].grid
+    season = expected.forcing[1].grid
+    assert cube_bytes(expected) == (
+        maps_and_land
+        + 24 * 4 * climate.n_lat * climate.n_lon
+        + 12 * 2 * 4 * season.n_lat * season.n_lon
+    )

@@ -1,10 +1,15 @@
 """Small worlds for the emulator: a cube, a random model that changes much, and its serial maps."""
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
@@ -120,3 +125,33 @@ def assert_same(maps, expected, *, at: Box | None = None):
         for field, whole in zip(fields, expected[year], strict=True):
             cut = whole if at is None else whole[at.slices(origin=Box(0, 0, 0, 0))]
             assert np.array_equal(field, cut), year
+
+
+def write_config(path: Path, config: EmulatorConfig) -> None:
+    """Write a configuration as the file that `initialize` reads."""
+    path.write_text(tomli_w.dumps(config.model_dump(exclude_defaults=True)))
+
+
+def bmi_tests_passed(config: EmulatorConfig, folder: Path) -> int:
+    """Run the tests of CSDMS on an emulator; return how many there are, all of which pass."""
+    write_config(folder / "emulator.toml", config)
+    command = [
+        *(sys.executable, "-m", "bmi_tester", "luray.emulator:LandSurface", "--quiet"),
+        *("--root-dir", str(folder), "--config-file", "emulator.toml"),
+    ]
+    # an environment inside the checkout would find the checkout's settings of pytest
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    options = f"-c {folder}/pytest.ini -p no:cacheprovider"
+    root = str(Path(__file__).parents[2])
+    tested = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": root, "PYTEST_ADDOPTS": options},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    passed = [int(count) for count in re.findall(r"(\d+) passed", tested.stdout)]
+    assert len(passed) == 4, tested.stdout  # its stages
+    return sum(passed)

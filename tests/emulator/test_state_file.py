@@ -71,3 +71,17 @@ def test_file_that_is_no_state_is_refused(globe, tmp_path):
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="not a whole state file"):
         emulator.restore_state(tmp_path / "half.npz")
+
+
+def test_state_with_codes_that_are_no_class_is_refused(globe, tmp_path):
+    emulator = globe.land_surface()
+    emulator.update()
+    emulator.save_state(tmp_path / "state.npz")
+    with np.load(tmp_path / "state.npz") as stored:
+        arrays = dict(stored)
+    arrays["map 2002"][3, :2] = 200
+    np.savez(tmp_path / "damaged.npz", **arrays)
+    before = maps_of(emulator)
+    with pytest.raises(ValueError, match=r"damaged\.npz, map 2002: 200 \(2 cells\) are no classes"):
+        emulator.restore_state(tmp_path / "damaged.npz")
+    assert all(np.array_equal(a, b) for a, b in zip(maps_of(emulator), before, strict=True))

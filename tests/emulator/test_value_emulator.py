@@ -22,6 +22,7 @@ from luray.product.store import Product
 from luray.product.trajectories import Span
 from luray.sandbox.random_model import save_random_model
 from tests.benchmarks.product import infer_year
+from tests.emulator.conftest import bmi_tests_passed
 from tests.product.value_worlds import LAI, MONTHS, value_cube
 
 WINDOW, STRIDE, HISTORY = 8, 4, 13
@@ -69,16 +70,18 @@ def serial(made):
     return {step: (levels, spread) for step, levels, spread in maps}
 
 
-def land_surface(made, **settings):
+def config_of(made, **settings):
     folder, cube = made
-    emulator = LandSurface()
-    emulator.initialize(
-        EmulatorConfig(
-            cube=cube.url,
-            model=str(folder / "model"),
-            **{"start": 2002, "window": WINDOW, "stride": STRIDE} | settings,
-        )
+    return EmulatorConfig(
+        cube=cube.url,
+        model=str(folder / "model"),
+        **{"start": 2002, "window": WINDOW, "stride": STRIDE} | settings,
     )
+
+
+def land_surface(made, **settings):
+    emulator = LandSurface()
+    emulator.initialize(config_of(made, **settings))
     return emulator
 
 
@@ -150,6 +153,11 @@ def test_emulator_steps_by_months_as_the_serial_rollout(made, serial):
         again.update_until(0.55)
 
 
+def test_bmi_tester_passes_on_months(made, tmp_path):
+    # three variables on two grids
+    assert bmi_tests_passed(config_of(made), tmp_path) > 40
+
+
 def test_state_of_an_emulator_goes_on_within_the_year(made, serial, tmp_path: Path):
     _, cube = made
     emulator = land_surface(made)
@@ -175,3 +183,41 @@ def test_what_a_host_sets_counts_for_one_month(made, serial):
     levels, _ = maps_of(emulator, cube.grid.shape)
     assert not np.array_equal(levels, LAI.decode(serial[START + 1][0]))
     assert np.array_equal(emulator.get_value_ptr("zone"), zone), "the cube's value is back"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "units", "message"),
+    [
+        ("zone", np.ones(7, np.uint8), "", r"shape \(7,\), expected 108 values, 9 rows .* of 12"),
+        ("zone", np.full(108, 4, np.uint8), "", r"expected one of \[1, 2, 3\], or 0"),
+        ("zone", np.ones(108, np.uint8), "m", "is in 'm', expected"),
+        ("lai", np.zeros(221, np.uint8), "", "is an output, .* expected one of zone"),
+    ],
+)
+def test_impossible_values_leave_the_months_as_they_were(
+    made, serial, name, values, units, message
+):
+    _, cube = made
+    emulator = land_surface(made)
+    with pytest.raises(ValueError, match=message):
+        emulator.set_value(name, values, units=units)
+    emulator.update()
+    levels, _ = maps_of(emulator, cube.grid.shape)
+    assert np.array_equal(levels, LAI.decode(serial[START + 1][0]))
+
+
+def test_windows_without_any_value_are_predicted(made, tmp_path):
+    """Under clouds from sea to sea, in all maps: the model has climate and place alone."""
+    folder, _ = made
+    cube = value_cube(tmp_path / "cube.zarr", gaps=1.0)
+    everything = cube.tiling(window=WINDOW, stride=STRIDE, tile=STRIDE).everything
+    land = cube.land(everything)
+    emulator = land_surface((folder, cube))
+    start, spread = maps_of(emulator, cube.grid.shape)
+    assert (start == NO_VALUE).all()
+    assert (spread == NO_VALUE).all()
+    emulator.update()
+    levels, spread = maps_of(emulator, cube.grid.shape)
+    assert (levels[land] < len(LAI)).all()
+    assert (spread[land] != NO_VALUE).all()
+    assert (levels[~land] == NO_VALUE).all()

@@ -301,15 +301,15 @@ def test_scenario_and_member_choose_the_maps(tmp_path):
 
 
 def test_wrong_file_gets_no_name(world_of_cover, tmp_path, monkeypatch):
-    def write_and_spoil(path, *arguments):
-        write(path, *arguments)
+    def spoil_and_check(path, *arguments):
         with h5py.File(path, "r+") as fields:
             fields["cvh"][1, 2] += 0.25
+        check(path, *arguments)
 
-    write = ecland._write
+    check = ecland._check
     arguments = {"years": "2001,2002", "output": str(tmp_path)}
     with monkeypatch.context() as patch:
-        patch.setattr(ecland, "_write", write_and_spoil)
+        patch.setattr(ecland, "_check", spoil_and_check)
         with pytest.raises(RuntimeError, match=r"ecland_2001.nc: cvh does not read back"):
             export(world_of_cover.run.product, "ecland", **arguments)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export.json"]
@@ -349,7 +349,7 @@ def test_command(world_of_cover, tmp_path):
     assert "ecland_2001.nc" in result.output
     shown = " ".join(CliRunner().invoke(app, ["export", "--help"]).output.split())
     assert "ecland:" in shown
-    assert "no leaf area index" in shown
+    assert "--leaf-area" in shown
 
 
 def test_crosswalk_is_part_of_the_request(world_of_cover, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,19 @@ def crossed() -> list[tuple[CrashPoint, Failure]]:
     """Every crash point of an inference with every failure."""
     points = [point for point in CRASH_POINTS if point != OF_TRAINING]
     return [(point, failure) for point in points for failure in FAILURES]
+
+
+def cross(
+    small: SmallWorld, folder: Path, pairs: Sequence[tuple[CrashPoint, Failure]]
+) -> "Survival":
+    """Fail at some points, one after the other, and say how many cells differ after the repeats."""
+    n_differing = 0
+    for point, failure in pairs:
+        of_pair = folder / f"{point} {failure}"
+        of_pair.mkdir()
+        output = crash(small, of_pair, point, failure)
+        n_differing += plain.differing_cells(small.run(output).product, small.product)
+    return Survival(runs=len(pairs), kills=0, redone=0, differing=n_differing)
 
 
 def crash(small: SmallWorld, folder: Path, point: CrashPoint, failure: Failure) -> Path:

@@ -18,7 +18,7 @@ from tests.machine import patience
 from tests.reliability import plain
 from tests.reliability.chaos import Chaos, Part
 from tests.reliability.conftest import SmallWorld, make, small_world_in
-from tests.reliability.crashes import crash, crash_training, crossed, kill_at_random
+from tests.reliability.crashes import crash_training, cross, crossed, kill_at_random
 from tests.reliability.damage import KINDS, flip
 from tests.reliability.foreign import Parser, parsers
 from tests.reliability.fuzz import begin, ended
@@ -47,11 +47,15 @@ def small_world(chaos: Chaos) -> SmallWorld:
     return small_world_in(folder)
 
 
+def processes() -> ProcessPoolExecutor:
+    """Two processes: the lives that one process has begun are waited for in one thread."""
+    return ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+
+
 def driver_kills(chaos: Chaos) -> None:
     """Kill whole inferences at random moments, two at once."""
     small = small_world(chaos)
-    # In processes of their own, because lives of one process are waited for in one thread.
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with processes() as pool:
         series = []
         for n in range(2):
             folder = chaos.folder / f"series {n}"
@@ -69,17 +73,18 @@ def driver_kills(chaos: Chaos) -> None:
 
 
 def crash_points(chaos: Chaos) -> None:
-    """Fail in every way at every crash point."""
+    """Fail in every way at every crash point, at two points at once."""
     small = small_world(chaos)
-    for point, failure in crossed():
-        folder = chaos.folder / f"{point} {failure}"
-        folder.mkdir()
-        output = crash(small, folder, point, failure)
-        chaos.count(
-            failures_at_crash_points=1,
-            runs_finished=1,
-            cells_that_differ=plain.differing_cells(small.run(output).product, small.product),
-        )
+    pairs = crossed()
+    with processes() as pool:
+        series = [pool.submit(cross, small, chaos.folder, pairs[n::2]) for n in range(2)]
+        for one in series:
+            found = one.result()
+            chaos.count(
+                failures_at_crash_points=found.runs,
+                runs_finished=found.runs,
+                cells_that_differ=found.differing,
+            )
     for failure in FAILURES:
         folder = chaos.folder / f"training {failure}"
         folder.mkdir()

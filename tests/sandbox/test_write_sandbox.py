@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from luray.sandbox.world import SandboxConfig
-from luray.sandbox.write import write_sandbox
+from luray.sandbox.write import SANDBOX_VERSION, write_sandbox
 
 CONFIG = SandboxConfig(height=50, width=50, first_map=2000, last_map=2002)
 
@@ -96,6 +96,12 @@ def test_another_configuration_replaces_all_files(finished: Path):
     assert [path.name for path in finished.glob("luh2/*ssp*")] == [
         "multiple-states_input4MIPs_landState_ScenarioMIP_UofMD-IMAGE-ssp126-2-1-f_gn_2015-2100.nc"
     ]
+
+
+def test_a_world_of_another_law_is_made_anew(finished: Path, monkeypatch):
+    monkeypatch.setattr("luray.sandbox.write.SANDBOX_VERSION", SANDBOX_VERSION + 1)
+    assert len(steps(finished)) > 5
+    assert steps(finished) == ["is there"]
 
 
 def test_real_data_under_the_same_names_are_never_touched(tmp_path: Path):

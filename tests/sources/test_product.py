@@ -18,6 +18,7 @@ from luray.sources.product import ProductConfig
 from luray.storage.errors import InputError
 from tests.cube.cubes import COVER, make_cube
 from tests.product.products import NAMES, WALK, created, fill
+from tests.product.value_products import finished_value_product
 
 MANY = ProductDims(NAMES, 2)
 
@@ -115,6 +116,12 @@ def test_another_legend_is_refused(one, tmp_path):
         opened(product.url)
 
 
+def test_a_product_of_values_is_refused(tmp_path):
+    _, product = finished_value_product(tmp_path)
+    with pytest.raises(InputError, match=r"has maps lai with flag_values None, expected land_use"):
+        opened(product.url)
+
+
 def test_a_store_that_is_no_finished_product_is_refused(one, cube, tmp_path):
     with pytest.raises(InputError, match="found no Zarr store"):
         opened(tmp_path / "product.zarr")
@@ -147,6 +154,7 @@ def test_a_lost_map_is_not_read_as_ocean(one, tmp_path):
         ({"legend": "corine"}, "no legend 'corine'"),
         ({"path": "", "collection": "land-use"}, "needs a `path`"),
         ({"name": "Land use"}, "should match pattern"),
+        ({"legend": "lai"}, "'lai' is one of values, expected one of classes"),
     ],
 )
 def test_an_impossible_config_is_refused(changes, message):

@@ -117,6 +117,41 @@ def test_loss_is_that_of_the_twin():
     assert change == pytest.approx(float(expected.sum()), rel=1e-5)
 
 
+def test_windows_without_any_value_weigh_nothing():
+    """A batch with such a window gives the loss and the gradient of the other window alone."""
+    sample = sample_of(3)
+    maps = sample.maps_BTHW.clone()
+    maps[1] = torch.where(maps[1] == OUTSIDE, OUTSIDE, UNKNOWN)
+    with_gap = sample._replace(maps_BTHW=maps)
+    alone = Sample(*(field[:1] for field in sample))
+    losses = []
+    for batch in (with_gap, alone):
+        totals = total_weights(batch.scored_maps_BTHW[:, :2], batch.area_BHW)
+        n = len(batch.maps_BTHW)
+        outputs = (torch.arange(n * 2 * SIZE * SIZE) % 7 / 7 + 0.1).reshape(n, 2, SIZE, SIZE)
+        outputs.requires_grad_()
+        target = batch.scored_maps_BTHW[:, 1]
+        loss = value_loss_of(outputs, target, batch.area_BHW, SCALE, totals=totals).land
+        loss.backward()
+        losses.append((loss.detach(), outputs.grad))
+    (loss, gradient), (loss_alone, gradient_alone) = losses
+    assert gradient[1].abs().max() == 0
+    assert not torch.isnan(loss)
+    assert loss == pytest.approx(float(loss_alone), rel=1e-5)
+    torch.testing.assert_close(gradient[:1], gradient_alone)
+
+
+def test_a_batch_without_any_value_changes_nothing_for_the_worse():
+    trainer = trainer_of()
+    sample = sample_of(4)
+    maps = torch.where(sample.maps_BTHW == OUTSIDE, OUTSIDE, UNKNOWN).byte()
+    metrics = trainer.step({0: sample._replace(maps_BTHW=maps), 1: sample_of(5)})
+    assert math.isfinite(metrics["loss"])
+    trainer.step({n: sample._replace(maps_BTHW=maps) for n in range(2)})
+    for parameter in trainer.model.parameters():
+        assert torch.isfinite(parameter).all()
+
+
 def test_a_model_learns_a_law_and_its_own_error():
     """Better than persistence; after calibration its spread is right on held-out cells."""
     trainer = trainer_of(learning_rate=0.02)

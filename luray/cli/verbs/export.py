@@ -28,9 +28,10 @@ def export(
             help="luh2: states.nc, transitions.nc and staticData_quarterdeg.nc in LUH2's layout, "
             "0.25 degrees. fates: LUH2's states and transitions as shares of the land. ctsm-raw: "
             "percent of plant and crop types, a file a year. lpj-guess: a text table of land cover "
-            "fractions. ecland: cover and type of low and high vegetation for ecLand, a file a "
-            "year. cog: a cloud-optimised GeoTIFF a map. netcdf: a NetCDF file a year, after CF. "
-            "cf-lai: leaf area index and its spread, a file a year, after CF.",
+            "fractions. ecland: cover and type of low and high vegetation for ecLand, and their "
+            "leaf area index with --leaf-area, a file a year. cog: a cloud-optimised GeoTIFF a "
+            "map. netcdf: a NetCDF file a year, after CF. cf-lai: leaf area index and its spread, "
+            "a file a year, after CF.",
         ),
     ],
     output: Annotated[
@@ -87,6 +88,17 @@ def export(
             "LUH2 the default, which the files say.",
         ),
     ] = "auto",
+    leaf_area: Annotated[
+        str | None,
+        typer.Option(
+            "--leaf-area",
+            metavar="PRODUCT",
+            show_default=False,
+            help="A product.zarr of leaf area index by dekad, month or 8 days, of the same region "
+            "and years, on the same cells or whole blocks of them. ecland then has lai_lv and "
+            "lai_hv in the 36 dekads of a year.",
+        ),
+    ] = None,
     set_: Overrides = None,
 ) -> None:
     """Write a finished product in the layout that a model or a map tool reads.
@@ -102,10 +114,12 @@ def export(
     --split default. ctsm-raw needs the run file, and so does ecland where
     the maps are those of HILDA+.
 
-    ecland takes maps of land cover, too (ESA CCI-LC, IGBP). It has no leaf
-    area index, which ecLand wants of low and of high vegetation, and a map
-    of leaf area index does not tell them apart. Maps of values go into cog,
-    netcdf and cf-lai; all other formats have classes.
+    ecland takes maps of land cover, too (ESA CCI-LC, IGBP). Given
+    --leaf-area, it has the leaf area index of low and of high vegetation,
+    each per area of that vegetation, as ecLand takes them. A map does not
+    tell them apart: both have the value of the map over the share of the
+    class that is vegetation. Maps of values go into cog, netcdf and cf-lai;
+    all other formats have classes.
     """
     # First, so that a wrong run file is answered before the rest is imported.
     source = luray.load_run(place, set_ or ()) if place.endswith(".toml") else place
@@ -128,6 +142,7 @@ def export(
             scenario=scenario,
             member=member,
             split=cast("Split", split),
+            leaf_area=leaf_area,
             output=output,
             progress=lambda done, total, name: progressed(done, total, name=name),
         )
