@@ -45,10 +45,13 @@ def host_fields(cube: Cube, layers, box, year):
     fields = []
     for layer in layers:
         for group in region.resampled(layer, year):
-            pieces = list(group.seen(everywhere))
-            # categories come variable by variable, the others together
-            channels = pieces if group.categorical else pieces[0]
-            fields += map(_in_units, group.variables, channels)
+            channels_CHW = np.empty((group.channels, *box.shape), np.float32)
+            group.write(everywhere, channels_CHW)
+            first = 0
+            for variable in group.variables:
+                end = first + variable.channels
+                fields.append(_in_units(variable, channels_CHW[first:end]))
+                first = end
     return np.stack(fields)[None].astype(np.float32)
 
 
@@ -57,5 +60,5 @@ def _in_units(variable, channels):
     if variable.categories:
         codes = np.array(variable.categories)
         return (channels * codes[:, None, None]).sum(axis=0)
-    level = channels * np.float32(variable.scale)
+    level = channels[0] * np.float32(variable.scale)
     return np.expm1(level) if variable.transform == "log1p" else level

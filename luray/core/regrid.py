@@ -202,8 +202,8 @@ def cells_of(box: Box, grid: Grid) -> tuple[Index, Index]:
     """
     rows = np.arange(box.row, box.row + box.height)
     cols = np.arange(box.col, box.col + box.width)
-    cols = cols % grid.n_lon if grid.periodic else np.clip(cols, 0, grid.n_lon - 1)
-    return np.clip(rows, 0, grid.n_lat - 1), cols
+    cols = cols % grid.n_lon if grid.periodic else cols.clip(0, grid.n_lon - 1)
+    return rows.clip(0, grid.n_lat - 1), cols
 
 
 def gather(native_VYX: F32, rows: AxisMap, cols: AxisMap, *, method: Method) -> F32:
@@ -286,3 +286,62 @@ def interpolate(
                 left = line_X[cols.low[j]] * (one - w)
                 right = line_X[cols.high[j]] * w
                 out_HWN[i, j, first + v] = left + right
+
+
+@compiled
+def nearest_levels(
+    native_VYX: NDArray[Any], scale_V: F32, row_H: Index, col_W: Index, out_VHW: F32
+) -> None:
+    """Write what nearest `gather` gives of stored values over their scale.
+
+    A missing value (NaN) is taken as 0.
+
+    Parameters
+    ----------
+    native_VYX : array
+        Values of V variables, in the type that they are stored in.
+    scale_V : float32 array
+        What the values of each variable are divided by.
+    row_H, col_W : int64 array
+        Native row of each of H rows, native column of each of W columns.
+    out_VHW : float32 array
+        Where the values are written.
+    """
+    nothing = np.float32(0)
+    for v in range(len(native_VYX)):
+        scale = scale_V[v]
+        for i in range(len(row_H)):
+            # Many fine rows lie on one coarse row: its line is copied.
+            if i > 0 and row_H[i] == row_H[i - 1]:
+                for j in range(len(col_W)):
+                    out_VHW[v, i, j] = out_VHW[v, i - 1, j]
+                continue
+            for j in range(len(col_W)):
+                value = np.float32(native_VYX[v, row_H[i], col_W[j]]) / scale
+                out_VHW[v, i, j] = nothing if np.isnan(value) else value
+
+
+@compiled
+def one_hot(
+    native_YX: NDArray[Any], categories: NDArray[Any], row_H: Index, col_W: Index, out_CHW: F32
+) -> None:
+    """Write a channel for each of C categories: 1 where the nearest native cell has it, else 0.
+
+    Parameters
+    ----------
+    native_YX : array
+        Codes on the native grid.
+    categories : array of its type
+        Code of each channel.
+    row_H, col_W : int64 array
+        Native row of each of H rows, native column of each of W columns.
+    out_CHW : float32 array
+        Where the channels are written.
+    """
+    line_W = np.empty(len(col_W), native_YX.dtype)
+    for i in range(len(row_H)):
+        for j in range(len(col_W)):
+            line_W[j] = native_YX[row_H[i], col_W[j]]
+        for c in range(len(categories)):
+            for j in range(len(col_W)):
+                out_CHW[c, i, j] = np.float32(line_W[j] == categories[c])

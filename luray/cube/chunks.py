@@ -5,8 +5,9 @@ the top down, in strips.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise, product
 from math import prod
 from typing import Any, NamedTuple
@@ -14,21 +15,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.buffer.cpu import NDBuffer
 
 from luray.core.arithmetic import ceil_div
 from luray.core.tiling import Box
+from luray.core.types import U64
 from luray.storage.cache import ByteLRUCache
-from luray.storage.objects import accessing, read_object
+from luray.storage.objects import ByteRange, accessing, read_object, read_ranges
 from luray.storage.places import is_local, public
-from luray.storage.shards import ShardFormat
+from luray.storage.shards import ShardFormat, stored_range
 
 STRIP_BYTES = 2**25
 """Most bytes of a strip; it has at least the rows of one chunk."""
 REMOTE_STRIPS = 4
-"""Strips that are read at once from a remote store: of a shard, Zarr asks for one chunk after the
-other, and each request waits for the network.
+"""Strips that are read at once from a remote store: one is decoded while others are on their way.
 """
+
+INDEX_OVERHEAD_BYTES = 400
+"""What an index takes beside its numbers: two objects and the URL of its shard."""
 
 
 class Strip(NamedTuple):
@@ -54,6 +57,10 @@ class StoredShard(NamedTuple):
     format: ShardFormat
 
 
+Place = tuple[int, int]
+"""Row and column of a chunk."""
+
+
 class Chunks:
     """Reader of the arrays below a URL; threads may share it.
 
@@ -62,13 +69,14 @@ class Chunks:
     url : str
         Place of a Zarr group.
     most_bytes : int
-        Decoded chunks that are remembered.
+        Decoded chunks and indices of shards that are remembered.
     """
 
     def __init__(self, url: str, *, most_bytes: int) -> None:
         self._url = url
         self._most_bytes = most_bytes
         self._arrays: dict[str, Any] = {}
+        self._formats: dict[str, ShardFormat] = {}
         self._cache: ByteLRUCache[NDArray[Any]] = ByteLRUCache(most_bytes=most_bytes)
 
     def read(self, path: str, lead: tuple[int, ...], rows: slice, cols: slice) -> NDArray[Any]:
@@ -89,22 +97,11 @@ class Chunks:
             A copy.
         """
         array = self._array(path)
-        chunk_rows, chunk_cols = array.chunks[-2:]
-        box = Box(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-
-        # Rows and columns of the chunks that the box touches.
-        chunk_row_range = range(rows.start // chunk_rows, ceil_div(rows.stop, chunk_rows))
-        chunk_col_range = range(cols.start // chunk_cols, ceil_div(cols.stop, chunk_cols))
-        places = list(product(chunk_row_range, chunk_col_range))
-
-        values = np.empty((*array.shape[len(lead) : -2], *box.shape), array.dtype)
-        for (row, col), chunk in self._decoded(array, path, lead, places).items():
-            chunk_box = Box(row * chunk_rows, col * chunk_cols, chunk_rows, chunk_cols)
-            common = chunk_box.intersection(box)
-            assert common is not None
-            in_box = (..., *common.slices(origin=box))
-            in_chunk = (..., *common.slices(origin=chunk_box))
-            values[in_box] = chunk[in_chunk]
+        n_rows = rows.stop - rows.start
+        n_cols = cols.stop - cols.start
+        values = np.empty((*array.shape[len(lead) : -2], n_rows, n_cols), array.dtype)
+        places = _places(self._format(path), rows, cols)
+        _lay(values, rows, cols, self._decoded(array, path, lead, places))
         return values
 
     def strips(self, path: str, rows: slice, cols: Sequence[slice]) -> Iterator[Strip]:
@@ -150,9 +147,10 @@ class Chunks:
             left = 0
             for piece in cols:
                 right = left + piece.stop - piece.start
-                out = NDBuffer.from_numpy_array(buffer[..., 1 : 1 + bottom - top, left:right])
-                with accessing(self._url):
-                    array.get_basic_selection((..., slice(top, bottom), piece), out=out)
+                out = buffer[..., 1 : 1 + bottom - top, left:right]
+                strip_rows = slice(top, bottom)
+                places = _places(self._format(path), strip_rows, piece)
+                _lay(out, strip_rows, piece, self._stored(array, path, (), places))
                 left = right
 
         with ThreadPoolExecutor(n_buffers) as pool:
@@ -194,18 +192,14 @@ class Chunks:
 
         key = array.metadata.encode_chunk_key((*lead, *place))
         url = f"{self._url}/{path}/{key}"
-        shard_format = ShardFormat.of(array)
+        shard_format = self._format(path)
         data = read_object(url)
         if data is None:
             return StoredShard(
                 np.full(box.shape, array.fill_value, array.dtype), None, shard_format
             )
-        try:
+        with self._explained(url):
             values = shard_format.decode(data)
-        except ValueError as error:
-            raise ValueError(
-                f"{public(url)}: {error}; delete {public(self._url)} and build it again"
-            ) from error
         return StoredShard(values[: box.height, : box.width], data, shard_format)
 
     def width(self, path: str) -> int:
@@ -220,43 +214,136 @@ class Chunks:
                 self._arrays[path] = zarr.open_array(f"{self._url}/{path}", mode="r", zarr_format=3)
         return self._arrays[path]
 
+    def _format(self, path: str) -> ShardFormat:
+        """Return how an array is stored, worked out once."""
+        if path not in self._formats:
+            self._formats[path] = ShardFormat.of(self._array(path))
+        return self._formats[path]
+
+    @contextmanager
+    def _explained(self, shard: str) -> Iterator[None]:
+        """Say which shard is damaged, and what to do."""
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(
+                f"{public(shard)}: {error}; delete {public(self._url)} and build it again"
+            ) from error
+
     def _decoded(
-        self, array: Any, path: str, lead: tuple[int, ...], places: list[tuple[int, int]]
-    ) -> dict[tuple[int, int], NDArray[Any]]:
-        """Return chunks by their row and column; those that are not remembered are read at once."""
-        decoded = {}
+        self, array: Any, path: str, lead: tuple[int, ...], places: list[Place]
+    ) -> Iterator[tuple[Place, NDArray[Any]]]:
+        """Yield chunks with their row and column, of which those not remembered are read."""
         missing = []
         for place in places:
             chunk = self._cache.get((path, *lead, *place))
             if chunk is None:
                 missing.append(place)
             else:
-                decoded[place] = chunk
+                yield place, chunk
         if not missing:
-            return decoded
+            return
 
-        # One read of the box around all missing chunks: Zarr decodes them in parallel.
-        chunk_rows, chunk_cols = array.chunks[-2:]
-        top = min(row for row, _ in missing)
-        bottom = max(row for row, _ in missing) + 1
-        left = min(col for _, col in missing)
-        right = max(col for _, col in missing) + 1
-        block_rows = slice(top * chunk_rows, bottom * chunk_rows)
-        block_cols = slice(left * chunk_cols, right * chunk_cols)
-        with accessing(self._url):
-            block = np.asarray(array[(*lead, ..., block_rows, block_cols)])
-
-        # A large block is that of a whole tile, which is read once: it would only push out others.
-        remember = block.nbytes <= self._most_bytes // 4
-        for row, col in missing:
-            first_row = (row - top) * chunk_rows
-            first_col = (col - left) * chunk_cols
-            rows_in_block = slice(first_row, first_row + chunk_rows)
-            cols_in_block = slice(first_col, first_col + chunk_cols)
-            chunk = block[..., rows_in_block, cols_in_block]
-            decoded[row, col] = chunk
+        # Many chunks are those of a whole tile, which is read once: they would push out others.
+        chunk_bytes = prod(array.chunks) * array.dtype.itemsize
+        remember = len(missing) * chunk_bytes <= self._most_bytes // 4
+        for place, chunk in self._stored(array, path, lead, missing):
             if remember:
-                # A view would keep the whole block that it was read in.
-                copy = chunk.copy()
-                self._cache.put((path, *lead, row, col), copy, n_bytes=copy.nbytes)
-        return decoded
+                self._cache.put((path, *lead, *place), chunk, n_bytes=chunk.nbytes)
+            yield place, chunk
+
+    def _stored(
+        self, array: Any, path: str, lead: tuple[int, ...], places: list[Place]
+    ) -> Iterator[tuple[Place, NDArray[Any]]]:
+        """Yield chunks as they are read, with their row and column.
+
+        Zarr is not asked: for each chunk it starts a coroutine and a thread, and copies it twice.
+        """
+        shard_format = self._format(path)
+        shard_chunks = [n // c for n, c in zip(array.shards[-2:], array.chunks[-2:], strict=True)]
+        chunk_shape = (*array.shape[len(lead) : -2], *array.chunks[-2:])
+
+        def shard_of(place: Place) -> str:
+            row, col = place
+            shard_place = (row // shard_chunks[0], col // shard_chunks[1])
+            # All indices between the first axes and the last two share their shards.
+            middle = (0,) * (array.ndim - len(lead) - 2)
+            key = array.metadata.encode_chunk_key((*lead, *middle, *shard_place))
+            return f"{self._url}/{path}/{key}"
+
+        shards = {place: shard_of(place) for place in places}
+        indices = self._indices(shard_format, list(dict.fromkeys(shards.values())))
+
+        empty = []
+        ranges = {}
+        for place in places:
+            row, col = place
+            index = indices[shards[place]]
+            in_shard = (row % shard_chunks[0], col % shard_chunks[1])
+            stored = stored_range(index, (*(0,) * (index.ndim - 3), *in_shard))
+            if stored is None:
+                empty.append(place)
+            else:
+                ranges[place] = ByteRange(shards[place], stored)
+
+        for place in empty:
+            yield place, np.full(chunk_shape, array.fill_value, array.dtype)
+        for place, data in zip(ranges, read_ranges(list(ranges.values())), strict=True):
+            with self._explained(shards[place]):
+                # A shard that has gone since its index was read is a damaged one.
+                chunk = shard_format.decode_chunk(data or b"")
+            yield place, chunk.reshape(chunk_shape)
+
+    def _indices(self, shard_format: ShardFormat, shards: list[str]) -> dict[str, U64]:
+        """Return where the chunks of shards lie, by URL; a shard that is not there has none."""
+        indices = {}
+        missing = []
+        for shard in shards:
+            index = self._cache.get(shard)
+            if index is None:
+                missing.append(shard)
+            else:
+                indices[shard] = index
+
+        first_bytes = slice(0, shard_format.index_bytes)
+        data_of_missing = read_ranges([ByteRange(shard, first_bytes) for shard in missing])
+        for shard, data in zip(missing, data_of_missing, strict=True):
+            with self._explained(shard):
+                index = (
+                    shard_format.empty_index if data is None else shard_format.decode_index(data)
+                )
+            self._cache.put(shard, index, n_bytes=index.nbytes + INDEX_OVERHEAD_BYTES)
+            indices[shard] = index
+        return indices
+
+
+def _places(shard_format: ShardFormat, rows: slice, cols: slice) -> list[Place]:
+    """Return the places of all chunks that a rectangle touches."""
+    chunk_rows, chunk_cols = shard_format.chunk[-2:]
+    return list(
+        product(
+            range(rows.start // chunk_rows, ceil_div(rows.stop, chunk_rows)),
+            range(cols.start // chunk_cols, ceil_div(cols.stop, chunk_cols)),
+        )
+    )
+
+
+def _lay(
+    values: NDArray[Any], rows: slice, cols: slice, chunks: Iterable[tuple[Place, NDArray[Any]]]
+) -> None:
+    """Write to a rectangle what chunks have of it."""
+    for (row, col), chunk in chunks:
+        height, width = chunk.shape[-2:]
+        rows_in_values, rows_in_chunk = _common(row * height, height, rows)
+        cols_in_values, cols_in_chunk = _common(col * width, width, cols)
+        values[..., rows_in_values, cols_in_values] = chunk[..., rows_in_chunk, cols_in_chunk]
+
+
+def _common(first: int, length: int, wanted: slice) -> tuple[slice, slice]:
+    """Return where the part of a chunk that is wanted lies among what is wanted, and in the chunk.
+
+    The chunk has `length` cells of an axis from `first` on.
+    """
+    start = max(first, wanted.start)
+    stop = min(first + length, wanted.stop)
+    return slice(start - wanted.start, stop - wanted.start), slice(start - first, stop - first)

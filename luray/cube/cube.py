@@ -286,7 +286,7 @@ class Cube:
         no_data: Bool = self._read_box("land", (), box, beyond=OCEAN) == WITHOUT_DATA
         return no_data
 
-    def state(self, year: int, box: Box) -> U8:
+    def state(self, year: int, box: Box, *, land: Bool | None = None) -> U8:
         """Return the observed map of a year in a box.
 
         Parameters
@@ -295,6 +295,8 @@ class Cube:
             One of `years`.
         box : Box
             It may reach past the grid: longitude wraps where the grid spans the globe.
+        land : array of bool, optional
+            The land mask of the box, for callers that want many years of it; else it is read.
 
         Returns
         -------
@@ -308,7 +310,8 @@ class Cube:
         """
         lead = self._step_of(year)
         codes = self._read_box(self.legend.variable, lead, box, beyond=self.legend.ocean)
-        return self.classes_of(codes, self.land(box), year=year)
+        land = self.land(box) if land is None else land
+        return self.classes_of(codes, land, year=year)
 
     def stored_state(self, year: int, box: Box) -> StoredShard | None:
         """Return the published codes of a year as they are stored.

@@ -17,9 +17,19 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from luray.core.regrid import AxisMap, Method, gather, grid_map, same
+from luray.core.regrid import (
+    AxisMap,
+    Method,
+    cells_of,
+    gather,
+    grid_map,
+    interpolate,
+    nearest_levels,
+    one_hot,
+    same,
+)
 from luray.core.tiling import Box
-from luray.core.types import F32
+from luray.core.types import F32, Index
 from luray.core.variable import Variable
 from luray.cube.cube import Cube, Layer, NativeValues, Pieces
 from luray.model.features import category, scaled
@@ -36,8 +46,8 @@ class ResampledVariables:
     """
 
     variables: tuple[Variable, ...]
-    values_VYX: NDArray[Any]
-    """As the model sees them, float32; of categorical ones the `category`."""
+    native_VYX: NDArray[Any]
+    """As they are stored."""
     rows: AxisMap
     cols: AxisMap
 
@@ -51,21 +61,44 @@ class ResampledVariables:
         """Number of level channels that they give."""
         return sum(variable.channels for variable in self.variables)
 
-    def seen(self, window: tuple[slice, slice]) -> Iterator[F32]:
-        """Yield the channels of a window, (channels, H, W), in one piece or several."""
-        values_VHW = gather(
-            self.values_VYX,
-            self.rows.take(window[0]),
-            self.cols.take(window[1]),
-            method=self.variables[0].resampling,
-        )
-        if not self.categorical:
-            yield values_VHW
+    @cached_property
+    def values_VYX(self) -> NDArray[Any]:
+        """As the model sees them, float32; of categorical ones the `category`."""
+        converted: list[NDArray[Any]] = []
+        for native_YX, variable in zip(self.native_VYX, self.variables, strict=True):
+            if categorical(variable):
+                converted.append(category(native_YX, variable))
+            else:
+                converted.append(scaled(native_YX, variable)[0])
+        return np.stack(converted)
+
+    def write(self, window: tuple[slice, slice], out_CHW: F32) -> None:
+        """Write the channels of a window, of any strides.
+
+        Stored values are scaled, or spread over their categories, on the way: nothing but the
+        channels themselves is ever held at the fine resolution.
+        """
+        rows = self.rows.take(window[0])
+        cols = self.cols.take(window[1])
+        if self.categorical:
+            first = 0
+            for native_YX, variable in zip(self.native_VYX, self.variables, strict=True):
+                end = first + variable.channels
+                categories = np.array(variable.categories, native_YX.dtype)
+                one_hot(native_YX, categories, rows.low, cols.low, out_CHW[first:end])
+                first = end
             return
-        # Categories become channels only here: before, one number a cell stands for all of them.
-        for variable, position_HW in zip(self.variables, values_VHW, strict=True):
-            positions = np.arange(variable.channels, dtype=np.int16)
-            yield (position_HW == positions[:, None, None]).astype(np.float32)
+
+        native_VYX = self.native_VYX
+        scale_V = np.array([variable.scale for variable in self.variables], np.float32)
+        if any(variable.transform != "linear" for variable in self.variables):
+            # A logarithm comes before the interpolation.
+            native_VYX = self.values_VYX
+            scale_V = np.ones_like(scale_V)
+        if self.variables[0].resampling == "nearest":
+            nearest_levels(native_VYX, scale_V, rows.low, cols.low, out_CHW)
+        else:
+            interpolate(native_VYX, scale_V, rows, cols, np.moveaxis(out_CHW, 0, -1), 0)
 
     def categories(self, first: int) -> Iterator[tuple[NDArray[np.int16], slice]]:
         """Yield the `category` of each native cell for each variable, and its channels.
@@ -126,9 +159,8 @@ class Region:
         end = 0
         for layer in layers:
             for variables in self.resampled(layer, year):
-                for piece in variables.seen(window):
-                    begin, end = end, end + len(piece)
-                    out[begin:end] = piece
+                begin, end = end, end + variables.channels
+                variables.write(window, out[begin:end])
         assert end == len(out), f"{end} channels for {len(out)}"
         return out
 
@@ -153,27 +185,32 @@ class Region:
     def resample(
         self, layer: Layer, variables: tuple[Variable, ...], native_VYX: NDArray[Any]
     ) -> ResampledVariables:
-        """Return native cells as the model sees them, ready to be resampled."""
+        """Return native cells, ready to be resampled."""
         method = variables[0].resampling
         maps = self._maps(layer, method)
-        # The nearest cells of a finer grid are gathered first: there are fewer of them to convert.
+        # The nearest cells of a finer grid are gathered first: there are fewer of them to keep.
         if method == "nearest" and native_VYX.shape[1] > self.box.height:
             native_VYX = gather(native_VYX, *maps, method=method)
             maps = same(self.box.height), same(self.box.width)
 
-        converted: list[NDArray[Any]] = []
-        for values_YX, variable in zip(native_VYX, variables, strict=True):
-            if categorical(variable):
-                converted.append(category(values_YX, variable))
-            else:
-                converted.append(scaled(values_YX, variable)[0])
-        return ResampledVariables(variables, np.stack(converted), *maps)
+        return ResampledVariables(variables, native_VYX, *maps)
 
     def _maps(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
         """Return maps of all the cells of the region on the native cells under it."""
-        rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
+        rows, cols = self._taken(layer, method)
         native_rows, native_cols = self.pieces[layer.path]
         return rows.within(native_rows), cols.within(native_cols)
+
+    def _taken(self, layer: Layer, method: Method) -> tuple[AxisMap, AxisMap]:
+        """Return maps of all the cells of the region on the native grid."""
+        whole = grid_map(layer.grid, self.cube.grid, method)
+        rows, cols = self._cells
+        return whole.rows.take(rows), whole.cols.take(cols)
+
+    @cached_property
+    def _cells(self) -> tuple[Index, Index]:
+        """Rows and columns of the fine grid that stand for those of the region."""
+        return cells_of(self.box, self.cube.grid)
 
     @cached_property
     def pieces(self) -> dict[str, Pieces]:
@@ -183,7 +220,7 @@ class Region:
             # Interpolation needs one more cell on either side, which serves the others, too.
             interpolated = any(v.resampling == "bilinear" for v in layer.variables)
             method: Method = "bilinear" if interpolated else "nearest"
-            rows, cols = grid_map(layer.grid, self.cube.grid, method).take(self.box)
+            rows, cols = self._taken(layer, method)
             pieces[layer.path] = rows.needed(), cols.needed()
         return pieces
 

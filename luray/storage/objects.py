@@ -10,9 +10,10 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import fsspec
 from fsspec.config import conf
@@ -40,6 +41,10 @@ MEDIA_TYPE_OPTION = {
     "gcs": "content_type",
 }
 """Name of the option by which the writer of a scheme takes the media type of an object."""
+
+
+RANGES_AT_ONCE = 32
+"""Pieces of objects that a store is asked for at once."""
 
 
 def configure(options: StorageConfig) -> None:
@@ -175,6 +180,55 @@ def read_object(url: str) -> bytes | None:
         except FileNotFoundError:
             return None
     return data
+
+
+class ByteRange(NamedTuple):
+    """Some bytes of an object."""
+
+    url: str
+    bytes: slice
+
+
+def read_ranges(ranges: Sequence[ByteRange]) -> Iterator[bytes | None]:
+    """Yield bytes of objects of one store, None for those of an object that is not there.
+
+    The store is asked for up to `RANGES_AT_ONCE` at a time, so no more are held in memory.
+    """
+    for first in range(0, len(ranges), RANGES_AT_ONCE):
+        asked = ranges[first : first + RANGES_AT_ONCE]
+        with accessing(asked[0].url):
+            if is_local(asked[0].url):
+                answers = [_local_range(url, piece) for url, piece in asked]
+            else:
+                answers = _remote_ranges(asked)
+        yield from answers
+
+
+def _local_range(url: str, piece: slice) -> bytes | None:
+    """Return bytes of a file. To open it through fsspec takes longer than to read them."""
+    _, path = filesystem(url)
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            file.seek(piece.start)
+            return file.read(piece.stop - piece.start)
+    except FileNotFoundError:
+        return None
+
+
+def _remote_ranges(ranges: Sequence[ByteRange]) -> list[bytes | None]:
+    """Return bytes of objects of a remote store, asked for at once."""
+    fs, _ = filesystem(ranges[0].url)
+    answers = fs.cat_ranges(
+        [url for url, _ in ranges],
+        [piece.start for _, piece in ranges],
+        [piece.stop for _, piece in ranges],
+        on_error="return",
+    )
+    for answer in answers:
+        is_absent = isinstance(answer, FileNotFoundError)
+        if isinstance(answer, Exception) and not is_absent:
+            raise answer
+    return [answer if isinstance(answer, bytes) else None for answer in answers]
 
 
 def sha256_of(url: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Whole shards of Zarr arrays as bytes, encoded and decoded without Zarr.
+"""Shards of Zarr arrays as bytes, encoded and decoded without Zarr, whole or chunk by chunk.
 
 For each chunk of a shard Zarr starts a coroutine and a thread: a map of 2000 x 2000 cells takes it
 three times as long as its compression. What is written here is, to the byte, what Zarr writes.
@@ -6,7 +6,6 @@ three times as long as its compression. What is written here is, to the byte, wh
 The format: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -18,13 +17,14 @@ from numcodecs.checksum32 import CRC32C
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
-from luray.core.types import U64
+from luray.core.types import U8, U64
 
 EMPTY = np.uint64(2**64 - 1)
 """Offset and length of a chunk that is not stored, as it holds nothing but the fill value."""
 SHUFFLES = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE}
 CHECKSUM = CRC32C(location="end")
 CHECKSUM_BYTES = 4
+WHOLE = slice(None)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ShardFormat:
             Of a whole shard, or of the part of it that lies in the array.
         """
         padded = self._padded(values)
-        index = np.full((*self._chunks, 2), EMPTY, np.uint64)
+        index = self.empty_index
         begin = index.nbytes + CHECKSUM_BYTES
         encoded_chunks = []
         for place in self._z_order:
@@ -106,20 +106,54 @@ class ShardFormat:
             If a checksum does not fit.
         """
         values = np.full(self.shard, self.fill_value, self.dtype)
-        for place, (begin, length) in self._stored_chunks(shard):
-            encoded = _checked(shard[begin : begin + length])
-            chunk = np.frombuffer(self.compressor.decode(encoded), self.dtype)
-            values[self._cells(place)] = chunk.reshape(self.chunk)
+        index = self.decode_index(shard[: self.index_bytes])
+        for place in np.ndindex(self._chunks):
+            stored = stored_range(index, place)
+            if stored is not None:
+                values[self._cells(place)] = self.decode_chunk(shard, stored)
         return values
 
-    def _stored_chunks(self, shard: bytes) -> Iterator[tuple[tuple[int, ...], tuple[int, int]]]:
-        """Yield the place, first byte and length of each chunk that is stored."""
-        n_bytes = 2 * EMPTY.nbytes * int(np.prod(self._chunks)) + CHECKSUM_BYTES
-        entries: U64 = np.frombuffer(_checked(shard[:n_bytes]), "<u8")
-        index = entries.reshape(*self._chunks, 2)
-        for place in np.ndindex(self._chunks):
-            if index[place][0] != EMPTY:
-                yield place, (int(index[place][0]), int(index[place][1]))
+    @property
+    def index_bytes(self) -> int:
+        """Length of the index, with which a shard begins."""
+        return 2 * EMPTY.nbytes * int(np.prod(self._chunks)) + CHECKSUM_BYTES
+
+    @property
+    def empty_index(self) -> U64:
+        """Index of a shard that holds nothing but the fill value, and so is not stored."""
+        return np.full((*self._chunks, 2), EMPTY, np.uint64)
+
+    def decode_index(self, data: bytes) -> U64:
+        """Return the first byte and the length of each chunk of a shard, `EMPTY` for those of fill.
+
+        Parameters
+        ----------
+        data : bytes
+            The first `index_bytes` of the shard.
+
+        Returns
+        -------
+        array of uint64, shape (chunks along each axis, 2)
+
+        Raises
+        ------
+        ValueError
+            If the checksum does not fit.
+        """
+        index: U64 = _checked(data).view("<u8")
+        return index.reshape(*self._chunks, 2)
+
+    def decode_chunk(self, data: bytes, stored: slice = WHOLE) -> NDArray[Any]:
+        """Return the values of one chunk, which is all of some bytes or a part of them.
+
+        Raises
+        ------
+        ValueError
+            If the checksum does not fit.
+        """
+        chunk = np.empty(self.chunk, self.dtype)
+        self.compressor.decode(_checked(data, stored), out=chunk)
+        return chunk
 
     def _is_empty(self, chunk: NDArray[Any]) -> bool:
         """Return whether a chunk holds nothing but the fill value, which may be NaN."""
@@ -201,14 +235,28 @@ def z_order(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return sorted(product(*map(range, shape)), key=bits)
 
 
+def stored_range(index: U64, place: tuple[int, ...]) -> slice | None:
+    """Return where the bytes of a chunk lie in its shard; None for one that is not stored."""
+    begin, length = index[place]
+    if begin == EMPTY:
+        return None
+    return slice(int(begin), int(begin + length))
+
+
 def _with_checksum(data: bytes) -> bytes:
     """Return data with its checksum behind it."""
     return bytes(CHECKSUM.encode(data))
 
 
-def _checked(data: bytes) -> bytes:
-    """Return data without the checksum at its end. Raises ValueError where that does not fit."""
-    content = data[:-CHECKSUM_BYTES]
-    if _with_checksum(content) != data:
+def _checked(data: bytes, part: slice = WHOLE) -> U8:
+    """Return a part of data without the checksum at its end.
+
+    Raises ValueError where that does not fit.
+    """
+    # A view: to copy a chunk takes about as long as to decompress it.
+    checked: U8 = np.frombuffer(data, np.uint8)[part]
+    content = checked[:-CHECKSUM_BYTES]
+    checksum = checked[-CHECKSUM_BYTES:].tobytes()
+    if int.from_bytes(checksum, "little") != CHECKSUM.checksum(content) or not content.size:
         raise ValueError("a chunk does not fit its checksum: the shard is damaged")
     return content

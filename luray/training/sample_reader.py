@@ -106,10 +106,14 @@ def _read_sample(
     box, years, _, older_years = window
     maps_THW, older_maps_NHW, forcing_TLHW, static_SHW, area_HW, counted_place_HW = places
 
+    land_HW = None if native_values else cube.land(box)
+
     def map_of(year: int | None) -> U8:
         if year is None:
             return np.full(box.shape, OUTSIDE, np.uint8)
-        return native_values["state", year] if native_values else cube.state(year, box)
+        if native_values:
+            return native_values["state", year]
+        return cube.state(year, box, land=land_HW)
 
     for t, year in enumerate(years):
         maps_THW[t] = map_of(year)

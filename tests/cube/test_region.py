@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luray.core.legend import OUTSIDE
+from luray.core.regrid import gather
 from luray.core.tiling import Box
 from luray.cube.cube import Cube
 from luray.cube.region import Region
-from luray.training.sample_reader import read_samples
+from luray.training.sample_reader import read_samples, unturned
 from luray.training.sample_window import SampleWindow
 from tests import reference
 from tests.cube.cubes import COARSE, RELIEF, YEARS, ZONES, exact, make_cube
@@ -84,6 +85,31 @@ def test_channels_match_cell_by_cell_resampling(made, box, year):
         forcing, *naive_channels(made, [("koppen", ZONES), ("luh2", COARSE)], year, box)
     )
     require_the_same(static, *naive_channels(made, [("gebco", RELIEF)], None, box))
+
+
+@settings(max_examples=15)
+@given(box=BOXES, year=st.sampled_from(YEARS), symmetry=st.integers(0, 7))
+def test_channels_are_those_gathered_to_the_bit(made, box, year, symmetry):
+    region = Region(made.cube, box)
+    for layer in (*made.cube.forcing, *made.cube.static):
+        for group in region.resampled(layer, year):
+            gathered_VHW = gather(
+                group.values_VYX, group.rows, group.cols, method=group.variables[0].resampling
+            )
+            expected = []
+            for values_HW, variable in zip(gathered_VHW, group.variables, strict=True):
+                if variable.categories:
+                    expected += [values_HW == n for n in range(variable.channels)]
+                else:
+                    expected.append(values_HW)
+
+            # A training sample is written in its symmetry; only squares have all of them.
+            channels_CHW = np.full((group.channels, *box.shape), np.nan, np.float32)
+            out = channels_CHW
+            if box.height == box.width:
+                out = unturned(channels_CHW, symmetry)
+            group.write((slice(None), slice(None)), out)
+            assert np.array_equal(out, np.array(expected, np.float32))
 
 
 @settings(max_examples=15)

@@ -13,9 +13,11 @@ from gcsfs.retry import validate_response
 
 from luray.storage.errors import NoRoomError, no_room
 from luray.storage.objects import (
+    ByteRange,
     accessing,
     exists,
     read_object,
+    read_ranges,
     remove,
     sha256_of,
     write_atomically,
@@ -44,6 +46,21 @@ def test_an_object_is_whole_replaced_and_removed(root):
     assert read_object(url) is None
     remove(f"{root}/deep")
     assert read_object(f"{root}/deep/er/y.json") is None
+
+
+def test_ranges_of_objects_come_in_their_order(root, monkeypatch):
+    monkeypatch.setattr("luray.storage.objects.RANGES_AT_ONCE", 2)
+    write_atomically(f"{root}/x", b"0123456789")
+    write_atomically(f"{root}/y", b"abc")
+    ranges = [
+        ByteRange(f"{root}/x", slice(2, 5)),
+        ByteRange(f"{root}/none", slice(0, 1)),
+        ByteRange(f"{root}/y", slice(1, 2)),
+        ByteRange(f"{root}/y", slice(0, 9)),
+        ByteRange(f"{root}/x", slice(9, 10)),
+    ]
+    assert list(read_ranges(ranges)) == [b"234", None, b"b", b"abc", b"9"]
+    assert list(read_ranges([])) == []
 
 
 def test_a_sha256_is_that_of_the_bytes_wherever_they_are(root):
