@@ -70,7 +70,8 @@ def test_deaths_and_hangs_lose_no_job(
         tick=20 if hangs else 0,
         echoes=echoes,
     )
-    simulation.run(most=50_000)
+    # where the one worker that has room hangs for 10,000 s, others ask for room every second
+    simulation.run(most=200_000)
     assert all(wavefront.finished for wavefront in wavefronts)
     for trajectory in range(trajectories):
         for operation in ("predict", "reduce"):
