@@ -32,6 +32,8 @@ WINDOWS_PER_CALL = 4
 """Windows that a reader reads ahead in one go."""
 MOST_BLOCKS = 64
 """Blocks of a dataset: enough for the readers to share, few enough for Ray to plan quickly."""
+IDENTITY = ("group", "row", "col")
+"""Columns by which a batch of windows is known."""
 GROUPS_PER_BLOCK = 8
 """Groups of windows in a block, where that makes fewer than `MOST_BLOCKS`."""
 
@@ -160,7 +162,7 @@ class _Packer:
 
 
 class Collate(NumpyBatchCollateFn):
-    """A collate function of `iter_torch_batches`: the fields of a `Sample` by name, and `group`.
+    """A collate function of `iter_torch_batches`: the fields of a `Sample` by name, and `IDENTITY`.
 
     Parameters
     ----------
@@ -175,7 +177,8 @@ class Collate(NumpyBatchCollateFn):
     def __call__(self, batch: dict[str, NDArray[Any]]) -> dict[str, Tensor]:  # type: ignore[override]
         """Return a batch of rows as tensors."""
         tensors: dict[str, Tensor] = self._reader.sample(batch)._asdict()
-        return {**tensors, "group": torch.from_numpy(np.array(batch["group"]))}
+        identity = {column: torch.from_numpy(np.array(batch[column])) for column in IDENTITY}
+        return {**tensors, **identity}
 
 
 def micro_batches(
@@ -204,10 +207,15 @@ def micro_batches(
     )
     for tensors in batches:
         # Batches have to arrive in the order of the steps: else a training could not be repeated.
+        # And each worker needs its own: two that train on the same ones differ from one in nothing
+        # that anybody would see.
         step = next(steps)
-        groups = tensors.pop("group")
-        assert (groups == step).all(), (
-            f"windows of steps {groups.tolist()} came where those of step {step} belong"
-        )
+        expected = rows_of_groups(share, [step])
+        for column in IDENTITY:
+            arrived = tensors.pop(column).tolist()
+            assert arrived == expected[column].tolist(), (
+                f"windows with {column} {arrived} came where those of step {step} belong, with "
+                f"{expected[column].tolist()}"
+            )
         yield share.split(tensors)
     assert next(steps, None) is None, "the windows ended before the training"

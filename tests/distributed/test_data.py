@@ -107,6 +107,15 @@ def test_batches_do_not_depend_on_workers_or_readers(place, tmp_path):
     assert sorted(resumed) == [(3, 0), (3, 1), (4, 0), (4, 1)]
 
 
+def test_windows_of_another_worker_are_refused(place, tmp_path):
+    data = trainings(place.run(tmp_path / "out", "training.steps=5"))[0].data
+    ours, others = (data.worker_share(rank=rank, world=2) for rank in range(2))
+    reader = WindowReader(data.cube, data.tiling, ours.plan.counted)
+    rows = read_windows(data.cube, data.tiling, range(2000, 2004), windows=others)
+    with pytest.raises(AssertionError, match=r"windows with (row|col) .* those of step 0 belong"):
+        next(micro_batches(rows, ours, reader))
+
+
 def test_a_lattice_numbers_its_tiles_in_order(cube, tiling):
     lattice = LatticeWindows(cube, tiling, (2000,), 1)
     assert len(lattice.groups) == 6
