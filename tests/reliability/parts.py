@@ -195,8 +195,8 @@ def long_run(chaos: Chaos) -> None:
 
 def shared_cpus(chaos: Chaos) -> None:
     """Measure training and inference beside another busy process."""
-    small = small_world(chaos)
     busy = os.getloadavg()[0]
+    small = small_world(chaos)
     for kind in ("train", "infer"):
         output = small.copy(chaos.folder / kind)
         chaos.curves[kind] = share_beside(small, output, kind)
@@ -209,6 +209,7 @@ def shared_cpus(chaos: Chaos) -> None:
 
 
 PARTS: dict[str, Part] = {
+    "shared CPUs": shared_cpus,  # first: other parts keep the machine busy
     "driver kills": driver_kills,
     "crash points": crash_points,
     "store faults": store_faults,
@@ -217,5 +218,4 @@ PARTS: dict[str, Part] = {
     "damage": damage,
     "fuzzing": fuzzing,
     "long run": long_run,
-    "shared CPUs": shared_cpus,
 }
