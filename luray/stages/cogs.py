@@ -86,6 +86,7 @@ def _key(product: FinishedProduct, file: MapFile) -> str:
 def _rows(product: FinishedProduct, file: MapFile, sha256: Any) -> Iterator[U8]:
     """Yield the map from the north, one row of tiles at a time, and add it to a hash."""
     maps = product_maps(product, None).series(scenario=file.scenario or None, member=file.member)
+    maps.require_whole([file.year])
     rows = product.attributes["luray"]["tile"]
     n_lat, n_lon = product.grid.shape
     for first in range(0, n_lat, rows):

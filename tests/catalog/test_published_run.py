@@ -1,6 +1,7 @@
 """What `luray publish` leaves in an output folder, consumed by the tools of others."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from pystac.extensions.mlm import MLMExtension
 from rocrate.rocrate import ROCrate
 
 import luray
+from luray.catalog.finished import read_finished
 from luray.catalog.provenance import provenance_of, published_run
 from luray.core.grid import Grid
 from luray.core.legend_files import HILDA
@@ -30,6 +32,7 @@ from luray.model.unet import UNet
 from luray.model.unet_config import UNetConfig
 from luray.product.create import create_product
 from luray.product.dimensions import ProductDims
+from luray.stages.cogs import write_cogs
 from luray.stages.config import RunConfig
 from luray.stages.infer import unpublish
 from luray.stages.publish import publish
@@ -353,6 +356,16 @@ def test_publishing_again_changes_no_byte(run: RunConfig) -> None:
     assert told[-1] == (4, 4)
     # Only the file that was lost is written again.
     assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_a_lost_map_becomes_no_geotiff(run: RunConfig, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run.product, tmp_path / "copy.zarr"))
+    lost = next(path for path in (copy / "land_use/c/0/1").rglob("*") if path.is_file())
+    lost.unlink()
+    with pytest.raises(ValueError, match=r"land_use of \d{4} has \d+ of 6 tiles"):
+        write_cogs(read_finished(str(copy)), str(tmp_path / "cogs"), HILDA)
+    made = sorted(path.stem for path in (tmp_path / "cogs").rglob("*.tif"))
+    assert made == [str(YEARS[0])], "the map before the lost one is whole"
 
 
 def test_unpublishing_takes_all_that_says_finished(tmp_path: Path) -> None:
