@@ -8,6 +8,7 @@ measured.
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -106,7 +107,8 @@ def _run(
 ) -> tuple[Simulation, float]:
     """A finished simulation, and the seconds of all its jobs."""
     chance = random.Random(0)
-    cached: dict[int, dict[Tile, None]] = {worker: {} for worker in range(workers)}
+    # A worker that the scheduler takes for stuck is replaced by one of a new number.
+    cached: defaultdict[int, dict[Tile, None]] = defaultdict(dict)
     total_seconds = 0.0
     tiling = Tiling(tiles[0] * 2, tiles[1] * 2, 4, 2, 2)
     reading = max(0.0, median(took.first) - median(took.predict))
