@@ -195,7 +195,17 @@ def add_memory(
     n_maps, height, width = maps_NHW.shape
     n_channels = len(weights_MTO)
     n_out = out_HWO.shape[2]
-    weights = weights_MTO.reshape(n_channels, -1)
+    lines_HC = out_HWO.reshape(height, width * n_out)
+
+    # The taps of a row in the order of the outputs that see a cell through them, which is the other
+    # way round: so the three outputs beside each other are one piece of a line, and so is their sum.
+    n_three = 3 * n_out
+    weights_MC = np.empty((n_channels, 3 * n_three), np.float32)
+    for m in range(n_channels):
+        for d in range(3):
+            for e in range(3):
+                first = d * n_three + (2 - e) * n_out
+                weights_MC[m, first : first + n_out] = weights_MTO[m, 3 * d + e]
 
     # Buffers of one row or one cell, allocated once.
     is_restless_W = np.empty(width, np.bool_)
@@ -203,7 +213,7 @@ def add_memory(
     memory_M = np.empty(n_channels, np.float32)
     channels = np.zeros(n_channels + 4, np.int64)
     values = np.zeros(n_channels + 4, np.float32)
-    product_TO = np.empty((9, n_out), np.float32)
+    product_C = np.empty(3 * n_three, np.float32)
 
     for i in range(height):
         # A cell is restless where any older map differs from the prior. A whole row is compared at
@@ -230,15 +240,17 @@ def add_memory(
                 memory_M[2 * n_classes + 3] = change
                 memory_M[2 * n_classes + 4] = relative
 
-            # The output at (i + 1 - d, j + 1 - e) sees this cell through its tap (d, e). The ranges
+            # Rows of taps d: the outputs at (i + 1 - d, j - 1 to j + 1) see this cell. The ranges
             # leave out the outputs beyond the window.
-            _multiply(memory_M, weights, product_TO.reshape(-1), channels, values)
+            _multiply(memory_M, weights_MC, product_C, channels, values)
+            begin = n_out if j == 0 else 0
+            end = 2 * n_out if j == width - 1 else n_three
+            left = (j - 1) * n_out
             for d in range(max(0, i + 2 - height), min(3, i + 2)):
-                for e in range(max(0, j + 2 - width), min(3, j + 2)):
-                    out_O = out_HWO[i + 1 - d, j + 1 - e]
-                    product_O = product_TO[3 * d + e]
-                    for o in range(n_out):
-                        out_O[o] += product_O[o]
+                out_C = lines_HC[i + 1 - d, left + begin : left + end]
+                seen_C = product_C[d * n_three + begin : d * n_three + end]
+                for c in range(len(out_C)):
+                    out_C[c] += seen_C[c]
 
 
 @compiled
@@ -254,6 +266,8 @@ def _remember(
 
     The channels are those of `Features.slices`: K shares, K for the last other class, age, past
     changes and known. Returns the last other class, -1 for none; `share_K` is for use in between.
+
+    Conditional expressions instead of branches: nobody can guess what a restless cell was.
     """
     share_K[:] = 0
     past_changes = 0
@@ -271,22 +285,20 @@ def _remember(
         share_K[code] += tables.weights_N[n]
 
         # A change counts with the weight of the newer of its two maps.
-        if newer >= 0 and code != newer:
-            past_changes += newer_weight
+        past_changes += newer_weight if (newer >= 0) & (code != newer) else 0
         newer = code
         newer_weight = tables.weights_N[n]
 
-        if class_now < 0:
-            class_now = code
-        if last_other < 0 and code != class_now:
-            last_other = code
-        if last_other < 0:
-            age += 1  # maps in a row, from the newest, that have the present class
+        class_now = code if class_now < 0 else class_now
+        last_other = code if (last_other < 0) & (code != class_now) else last_other
+        age += 1 if last_other < 0 else 0  # maps in a row, from the newest, of the present class
 
     # The counts above are whole numbers, so that their order does not matter; here they are scaled.
     for k in range(n_classes):
         memory_M[k] = np.float32(share_K[k]) * tables.share_scale
-        memory_M[n_classes + k] = np.float32(1) if k == last_other else np.float32(0)
+        memory_M[n_classes + k] = 0
+    if last_other >= 0:
+        memory_M[n_classes + last_other] = 1
     memory_M[2 * n_classes] = tables.age_N[max(age, 0)]
     memory_M[2 * n_classes + 1] = np.float32(past_changes) * tables.change_scale
     memory_M[2 * n_classes + 2] = np.float32(n_known) * tables.known_scale
@@ -307,15 +319,15 @@ def _multiply(value_M: F32, weights_MC: F32, product_C: F32, channels: Index, va
     Most channels are 0. The others are added in their order, four in one pass over the outputs.
     `channels` and `values` are buffers of M + 4 elements.
     """
+    # Every channel is written down, and overwritten by the next one where it is 0: no branch.
     n = 0
     for m in range(len(value_M)):
-        if value_M[m] != 0:
-            channels[n] = m
-            values[n] = value_M[m]
-            n += 1
+        channels[n] = m
+        values[n] = value_M[m]
+        n += value_M[m] != 0
     # The last pass may have fewer than four channels left: it adds whatever channel numbers the
     # buffer still holds, times 0.
-    values[n : n + 3] = 0
+    values[n : n + 4] = 0
 
     product_C[:] = 0
     for first in range(0, n, 4):
