@@ -198,7 +198,8 @@ def add_memory(
     lines_HC = out_HWO.reshape(height, width * n_out)
 
     # The taps of a row in the order of the outputs that see a cell through them, which is the other
-    # way round: so the three outputs beside each other are one piece of a line, and so is their sum.
+    # way round. So the three outputs beside each other are one piece of a line, and so is what they
+    # are given.
     n_three = 3 * n_out
     weights_MC = np.empty((n_channels, 3 * n_three), np.float32)
     for m in range(n_channels):
