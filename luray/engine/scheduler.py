@@ -232,8 +232,7 @@ class Scheduler:
 
         Nothing changed for the others since they were looked at last.
         """
-        free = self.pool.free()
-        for worker in sorted(self._looked_for & free):
+        for worker in sorted(filter(self.pool.is_free, self._looked_for)):
             earliest: Job | None = None
             for inputs in self.pool.states[worker].cached:
                 waiting = self._waiting.of(inputs)
@@ -245,34 +244,30 @@ class Scheduler:
 
     def _assign_other_tiles(self, assignments: list[Assignment], now: float) -> None:
         """Give the workers that are still free tiles whose inputs they have to read."""
-        # Who has cached the fewest tiles loses the least by another one.
-        free = sorted(
-            self.pool.free(), key=lambda worker: (len(self.pool.states[worker].cached), worker)
-        )
-        while free and (job := self._waiting.first_not_cached()) is not None:
-            self._start(free.pop(0), job, assignments, now)
+        while self.pool.any_free and (job := self._waiting.first_not_cached()) is not None:
+            [worker] = self.pool.first_free(1)
+            self._start(worker, job, assignments, now)
 
+        free = self.pool.first_free(LOOKED_AT)
         jobs: list[Job] = []
         for job in islice(self._waiting.cached_elsewhere(), LOOKED_AT):
             if len(jobs) == len(free):
                 break
             if not self._begins_soon_where_cached(job, now):
                 jobs.append(job)
-        for worker in free[:LOOKED_AT]:
+        for worker in free:
             if not jobs:
                 return
             if not self._has_work_soon(worker, now):
                 self._start(worker, jobs.pop(0), assignments, now)
 
     def _assign_side_tasks(self, assignments: list[Assignment], now: float) -> None:
-        free = self.pool.free()
-        while free and self._side_tasks:
+        while self.pool.any_free and self._side_tasks:
             side_task = self._side_tasks.popleft()
             # It may have been given back to be done again, and then been done the first time.
             if side_task in self._unfinished_side_tasks:
-                worker = min(free)
+                [worker] = self.pool.first_free(1)
                 self._start(worker, side_task, assignments, now)
-                free.discard(worker)
 
     def _start(
         self, worker: int, job: Job | SideTask, assignments: list[Assignment], now: float

@@ -1,5 +1,6 @@
 """The workers of a run: which are there, what they are doing, and how many there should be."""
 
+from bisect import bisect_left, insort
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -83,7 +84,10 @@ class WorkerPool:
         """Workers that were requested and have not joined yet, and since when nobody needs them."""
         self._limits = limits
         self._n_requested = 0
-        self._free: set[int] = set()
+        self._free: dict[int, tuple[int, int]] = {}
+        """Those that can take a prediction or a side task, and their places in the line."""
+        self._line: list[tuple[int, int]] = []
+        """The free workers in order: cached tiles and number of each."""
         self._n_stuck = 0
 
     def __len__(self) -> int:
@@ -103,12 +107,12 @@ class WorkerPool:
         """Record that a requested worker is there."""
         self.pending.pop(worker)
         self.states[worker] = WorkerState(now)
-        self._free.add(worker)
+        self._note_whether_free(worker)
 
     def leave(self, worker: int) -> WorkerState | None:
         """Record that a worker is gone; return its state, None if it never joined."""
         self.pending.pop(worker, None)
-        self._free.discard(worker)
+        self._leave_line(worker)
         state = self.states.pop(worker, None)
         if state and state.is_stuck:
             self._n_stuck -= 1
@@ -134,21 +138,35 @@ class WorkerPool:
         """Record that a worker is so slow that others do its jobs as well."""
         self.states[worker].is_stuck = True
         self._n_stuck += 1
-        self._free.discard(worker)
+        self._leave_line(worker)
 
     def _note_whether_free(self, worker: int) -> None:
-        if self.states[worker].is_free:
-            self._free.add(worker)
-        else:
-            self._free.discard(worker)
+        self._leave_line(worker)
+        state = self.states[worker]
+        if state.is_free:
+            place = (len(state.cached), worker)
+            self._free[worker] = place
+            insort(self._line, place)
+
+    def _leave_line(self, worker: int) -> None:
+        place = self._free.pop(worker, None)
+        if place is not None:
+            del self._line[bisect_left(self._line, place)]
 
     def keep_pending(self, now: float) -> None:
         """Record that all pending workers are needed now."""
         self.pending.update(dict.fromkeys(self.pending, now))
 
-    def free(self) -> set[int]:
-        """Return the workers that can take a prediction or a side task."""
-        return set(self._free)
+    def is_free(self, worker: int) -> bool:
+        """Return whether a worker is there and can take a prediction or a side task."""
+        return worker in self._free
+
+    def first_free(self, n: int) -> list[int]:
+        """Return up to `n` workers that can take a prediction or a side task.
+
+        First those that have cached the fewest tiles: they lose the least by another one.
+        """
+        return [worker for _, worker in self._line[:n]]
 
     @property
     def any_free(self) -> bool:
