@@ -328,7 +328,7 @@ def _multiply(value_M: F32, weights_MC: F32, product_C: F32, channels: Index, va
         n += value_M[m] != 0
     # The last pass may have fewer than four channels left: it adds whatever channel numbers the
     # buffer still holds, times 0.
-    values[n : n + 4] = 0
+    values[n : n + 3] = 0
 
     product_C[:] = 0
     for first in range(0, n, 4):
